@@ -1,0 +1,136 @@
+# df2redis: replicates a live Dragonfly into Redis or Valkey.
+#
+#   make            build/df2redis and build/df2redis-worker
+#   make demo       the main job, visibly; installs what is missing (as root) or says how
+#   make check      all tests
+#   make bench      ratios against a raw pipe of the same commands
+#   make help       the rest
+#
+# Variables: CC, CFLAGS, LDFLAGS, B (where to build), SANITIZE (address,undefined).
+
+B ?= build
+CC ?= cc
+CFLAGS ?= -O2 -g
+SANITIZE ?=
+
+PACKAGES = libevent_core libevent_extra hiredis libcjson liblz4 libzstd openssl
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion
+DEFINES = -std=c11 -D_GNU_SOURCE -I. -DDF2REDIS_BUILD_DIR='"$(B)"'
+HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+ifneq ($(SANITIZE),)
+HARDEN = -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+endif
+PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -llzf -lm
+COMPILE = $(CC) $(DEFINES) $(WARNINGS) $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c
+LINK = $(CC) $(HARDEN) $(CFLAGS) $(LDFLAGS)
+
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+COMMON = $(call objects,$(sort $(wildcard common/*.c)))
+WORKER = $(call objects,$(filter-out worker/main.c,$(sort $(wildcard worker/*.c))))
+SUPERVISOR = $(call objects,$(filter-out supervisor/main.c,$(sort $(wildcard supervisor/*.c))))
+SUPPORT = $(call objects,$(filter-out $(wildcard tests/support/main_*.c),$(sort $(wildcard tests/support/*.c))))
+
+PROGRAMS = $(B)/df2redis $(B)/df2redis-worker
+HELPERS = $(patsubst tests/support/main_%.c,$(B)/tests/%,$(wildcard tests/support/main_*.c))
+UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+INTEGRATION = $(patsubst tests/integration/%.c,$(B)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
+FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_SECONDS ?= 60
+
+TEST_LIBS = -lcmocka -lpthread $(LIBS)
+
+all: $(PROGRAMS)
+
+$(B)/df2redis: $(B)/supervisor/main.o $(SUPERVISOR) $(COMMON)
+	$(LINK) -pie -o $@ $^ $(LIBS)
+
+$(B)/df2redis-worker: $(B)/worker/main.o $(WORKER) $(COMMON)
+	$(LINK) -pie -o $@ $^ $(LIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) -o $@ $<
+
+$(B)/tests/unit/test_supervisor_%: $(B)/tests/unit/test_supervisor_%.o $(SUPERVISOR) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(TEST_LIBS)
+
+$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(WORKER) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(TEST_LIBS)
+
+$(B)/tests/integration/test_%: $(B)/tests/integration/test_%.o $(SUPPORT) $(WORKER) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(TEST_LIBS)
+
+$(B)/tests/bench: $(B)/tests/bench/bench.o $(filter-out $(B)/tests/bench/bench.o,$(call objects,$(wildcard tests/bench/*.c))) $(SUPPORT) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@.bin $^ $(TEST_LIBS)
+	mv $@.bin $(B)/tests/run-bench
+
+$(HELPERS): $(B)/tests/%: $(B)/tests/support/main_%.o $(SUPPORT) $(COMMON)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(TEST_LIBS)
+
+# ---- tests ----
+
+test-programs: $(PROGRAMS) $(HELPERS) $(UNIT) $(INTEGRATION)
+
+unit: $(UNIT)
+	tests/run $(UNIT)
+
+integration: $(PROGRAMS) $(HELPERS) $(INTEGRATION)
+	tests/run $(INTEGRATION)
+
+# Every decoder with AddressSanitizer and UndefinedBehaviorSanitizer, by both compilers.
+sanitized:
+	$(MAKE) B=$(B)/gcc-sanitized CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g' unit
+	$(MAKE) B=$(B)/clang-sanitized CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g' unit
+
+FUZZ_SOURCES = $(filter-out worker/main.c,$(wildcard worker/*.c)) $(wildcard common/*.c)
+FUZZ_OBJECTS = $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SOURCES))
+$(B)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(DEFINES) $(PKG_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
+$(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
+	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+fuzzers: $(patsubst %,$(B)/fuzz/fuzz_%,$(FUZZERS))
+
+fuzz: fuzzers
+	tests/fuzz/run $(B) $(FUZZ_SECONDS) $(FUZZERS)
+
+check: deps
+	$(MAKE) all test-programs
+	tests/run $(UNIT) $(INTEGRATION)
+	$(MAKE) sanitized
+	$(MAKE) fuzz
+	@echo 'All tests passed.'
+
+bench: deps
+	$(MAKE) all $(B)/tests/bench
+	$(B)/tests/run-bench
+
+demo: deps
+	$(MAKE) all $(HELPERS)
+	tests/demo $(B)
+
+deps:
+	@packaging/dependencies
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(B)
+
+help:
+	@sed -n '2,10s/^# \{0,1\}//p' Makefile
+	@echo '  make unit, integration, sanitized, fuzz   the parts of check'
+	@echo '  make clean, format'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+.PHONY: all test-programs unit integration sanitized fuzzers fuzz check bench demo deps format clean help
+.SECONDARY:

@@ -1,0 +1,47 @@
+/* What a target can do, asked once at connect. */
+#ifndef DF2REDIS_CAPABILITIES_H
+#define DF2REDIS_CAPABILITIES_H
+
+#include <hiredis/hiredis.h>
+
+#include "common/error.h"
+#include "common/mem.h"
+
+enum server_kind { SERVER_REDIS, SERVER_VALKEY, SERVER_OTHER }; /* OTHER: cannot be a target */
+
+struct capabilities {
+    enum server_kind kind;
+    uint32_t version;      /* 70015 = 7.0.15. A Valkey's own version */
+    char version_text[48]; /* "7.0.15"; SERVER_OTHER: with its name, "Dragonfly v1.40.1" */
+    bool cluster;
+    bool replica;            /* role is not master: read-only */
+    char master_text[80];    /* a replica's master: host:port */
+    uint32_t databases;      /* as far as it tells; 16 otherwise */
+    uint64_t max_bulk_bytes; /* proto-max-bulk-len; 512 MiB otherwise */
+    uint64_t keys;           /* in all databases, at the time of asking */
+    /* Layouts RESTORE takes (worker/value.h); the stream type is the newest it takes: 15, 19, 21. */
+    bool restore_listpacks;    /* 16, 17, 18: Redis ≥ 7.0 */
+    bool restore_set_listpack; /* 20: Redis ≥ 7.2 */
+    uint8_t stream_type;
+    /* Commands. */
+    bool hash_field_ttl;                     /* HPEXPIREAT: Redis ≥ 7.4, Valkey ≥ 9 */
+    bool xgroup_entriesread, xsetid_entries; /* ≥ 7.0 */
+    bool xadd_minid;                         /* ≥ 6.2 */
+    bool copy, getdel;                       /* ≥ 6.2 */
+    bool zrangestore;                        /* ≥ 6.2 */
+    bool json, bloom, cuckoo, cms, topk, search, throttle;
+    bool scripts; /* EVAL is allowed */
+};
+
+/* The probe: send command i (0 … CAPABILITIES_COMMANDS-1) for each i, then give the replies in order. Errors
+ * in replies of commands that an ACL may forbid are taken as "default"; one that says "later" (LOADING) is
+ * ERROR_RETRY. Reply 0 clears *c. */
+enum { CAPABILITIES_COMMANDS = 8, CAPABILITIES_MAX_ARGS = 20 };
+size_t capabilities_command(int i, struct slice *argv, size_t max_args); /* returns argc */
+bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, struct error *error);
+/* After the last reply: is this a target that can be written to at all? ERROR_FATAL with what to do. */
+bool capabilities_check(const struct capabilities *c, struct error *error);
+/* Does the target know this command (module ones by family)? */
+bool capabilities_knows(const struct capabilities *c, struct slice command);
+
+#endif

@@ -1,0 +1,427 @@
+/* The RESP client: a transport, a buffer of what is to be sent, and a queue of replies awaited.
+ *
+ *   connecting → handshake (TLS) → greeting (AUTH, SELECT) → ready → over
+ *                                                               ↘ detached
+ *
+ * AUTH and SELECT are the first commands in the queue; what the owner queues before `ready` follows them.
+ * Every entry from libevent goes through enter() and leave(), so that client_free() inside a callback only
+ * marks the client and leave() frees it. */
+#include "common/client_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+
+enum { READ_BYTES = 16 << 10, WORDS_MAX = 32 };
+
+static void drop_events(struct client *c)
+{
+    struct event **all[] = {&c->readable, &c->writable, &c->timer};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (*all[i]) {
+            event_free(*all[i]);
+            *all[i] = NULL;
+        }
+}
+
+static void drop_connection(struct client *c)
+{
+    drop_events(c);
+    if (c->transport)
+        c->transport->close(c->transport);
+    c->transport = NULL;
+    c->state = CLIENT_OVER;
+}
+
+static void drop_pending(struct client *c)
+{
+    while (c->first) {
+        struct pending *p = c->first;
+        c->first = p->next;
+        free(p);
+    }
+    c->last = &c->first;
+}
+
+static void destroy(struct client *c)
+{
+    drop_connection(c);
+    drop_pending(c);
+    resp_reader_free(&c->reader);
+    if (c->out.cap > 0)
+        explicit_bzero(c->out.data, c->out.cap); /* a password was in it */
+    buf_free(&c->out);
+    free(c);
+}
+
+static void enter(struct client *c)
+{
+    c->depth++;
+}
+
+static void leave(struct client *c)
+{
+    if (--c->depth == 0 && c->freed)
+        destroy(c);
+}
+
+void client_fail(struct client *c, const struct error *error)
+{
+    if (c->state == CLIENT_OVER)
+        return;
+    struct error e = *error;
+    drop_connection(c);
+    drop_pending(c);
+    if (c->callbacks.failed)
+        c->callbacks.failed(c, &e, c->callbacks.arg);
+}
+
+static void fail_lost(struct client *c, const char *how)
+{
+    struct error e = {0};
+    error_set(&e, ERROR_RETRY, "%s %s: %s", c->what, c->name, how);
+    client_fail(c, &e);
+}
+
+static void set_timer(struct client *c)
+{
+    uint64_t nearest = c->state < CLIENT_READY ? c->connect_deadline_ms : 0;
+    for (const struct pending *p = c->first; p; p = p->next)
+        if (p->deadline_ms && (!nearest || p->deadline_ms < nearest))
+            nearest = p->deadline_ms;
+    if (!nearest) {
+        event_del(c->timer);
+        return;
+    }
+    uint64_t now = clock_monotonic_ms(), wait = nearest > now ? nearest - now : 0;
+    struct timeval t = {.tv_sec = (time_t)(wait / 1000), .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
+    event_add(c->timer, &t);
+}
+
+/* What the socket is watched for. */
+static void watch(struct client *c)
+{
+    bool write;
+    if (c->state == CLIENT_OVER)
+        return;
+    if (c->state == CLIENT_CONNECTING)
+        write = true;
+    else if (c->state == CLIENT_HANDSHAKE)
+        write = c->transport->want_write;
+    else
+        write = c->read_waits_for_write || (c->out.len > 0 && !c->write_waits_for_read);
+    if (write)
+        event_add(c->writable, NULL);
+    else
+        event_del(c->writable);
+    if (c->state == CLIENT_CONNECTING)
+        event_del(c->readable);
+    else
+        event_add(c->readable, NULL);
+    set_timer(c);
+}
+
+void client_queue(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
+                  const struct slice *argv)
+{
+    struct pending *p = x_calloc(1, sizeof *p);
+    *p = (struct pending){.on_reply = on_reply, .arg = arg, .timeout_ms = timeout_ms};
+    if (timeout_ms && c->state == CLIENT_READY)
+        p->deadline_ms = clock_monotonic_ms() + timeout_ms;
+    *c->last = p;
+    c->last = &p->next;
+    resp_command(&c->out, argc, argv);
+}
+
+static void become_ready(struct client *c)
+{
+    uint64_t now = clock_monotonic_ms();
+    c->state = CLIENT_READY;
+    for (struct pending *p = c->first; p; p = p->next)
+        if (p->timeout_ms)
+            p->deadline_ms = now + p->timeout_ms;
+    if (c->callbacks.ready)
+        c->callbacks.ready(c, c->callbacks.arg);
+}
+
+/* One reply to its callback. */
+static void dispatch(struct client *c, const redisReply *reply)
+{
+    struct pending *p = c->first;
+    if (client_refused(c, reply))
+        return;
+    if (!p) {
+        struct error e = {0};
+        error_set(&e, ERROR_RETRY, "%s %s said something that nothing was asked for: %s", c->what, c->name,
+                  resp_text(reply));
+        client_fail(c, &e);
+        return;
+    }
+    bool greeting = client_is_greeting(p);
+    client_reply on_reply = p->on_reply;
+    void *arg = p->arg;
+    c->first = p->next;
+    if (!c->first)
+        c->last = &c->first;
+    free(p);
+    if (on_reply)
+        on_reply(c, reply, arg);
+    if (greeting && c->state == CLIENT_GREETING && (!c->first || !client_is_greeting(c->first)))
+        become_ready(c);
+}
+
+/* All whole replies that were read. */
+static void dispatch_all(struct client *c)
+{
+    struct error e = {0}, inner = {0};
+    redisReply *reply;
+    int got = 0;
+    while (c->state != CLIENT_OVER && (got = resp_reader_next(&c->reader, &reply, &inner)) > 0) {
+        dispatch(c, reply);
+        freeReplyObject(reply);
+    }
+    if (c->state != CLIENT_OVER && got < 0) {
+        error_set(&e, inner.class, "%s %s: %s", c->what, c->name, inner.text);
+        e.exit_code = inner.exit_code;
+        client_fail(c, &e);
+    }
+}
+
+static void read_some(struct client *c)
+{
+    uint8_t bytes[READ_BYTES];
+    struct error e = {0}, inner = {0};
+    do {
+        ssize_t n = c->transport->recv(c->transport, bytes, sizeof bytes);
+        c->read_waits_for_write = n == TRANSPORT_AGAIN && c->transport->want_write;
+        if (n == TRANSPORT_AGAIN)
+            return;
+        if (n == TRANSPORT_FAILED) {
+            fail_lost(c, c->transport->error);
+            return;
+        }
+        if (n == 0) {
+            fail_lost(c, "it closed the connection");
+            return;
+        }
+        c->received += (uint64_t)n;
+        if (!resp_reader_feed(&c->reader, slice_of(bytes, (size_t)n), &inner)) {
+            error_set(&e, inner.class, "%s %s: %s", c->what, c->name, inner.text);
+            e.exit_code = inner.exit_code;
+            client_fail(c, &e);
+            return;
+        }
+        dispatch_all(c);
+    } while (c->state != CLIENT_OVER && c->transport->buffered);
+}
+
+static void write_some(struct client *c)
+{
+    while (c->out.len > 0) {
+        struct iovec part = {c->out.data, c->out.len};
+        ssize_t n = c->transport->send(c->transport, &part, 1);
+        c->write_waits_for_read = n == TRANSPORT_AGAIN && !c->transport->want_write;
+        if (n == TRANSPORT_AGAIN)
+            return;
+        if (n < 0) {
+            fail_lost(c, c->transport->error);
+            return;
+        }
+        buf_consume(&c->out, (size_t)n);
+    }
+}
+
+static void begin_greeting(struct client *c)
+{
+    c->state = CLIENT_GREETING;
+    if (!c->first || !client_is_greeting(c->first))
+        become_ready(c);
+    if (c->state != CLIENT_OVER)
+        write_some(c);
+}
+
+static void shake_hands(struct client *c)
+{
+    int result = c->transport->handshake(c->transport);
+    if (result == 1)
+        begin_greeting(c);
+    else if (result == TRANSPORT_FAILED)
+        fail_lost(c, c->transport->error);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+static bool make_events(struct client *c)
+{
+    if (c->readable)
+        event_free(c->readable);
+    if (c->writable)
+        event_free(c->writable);
+    c->readable = event_new(c->base, c->transport->fd, EV_READ | EV_PERSIST, on_event, c);
+    c->writable = event_new(c->base, c->transport->fd, EV_WRITE | EV_PERSIST, on_event, c);
+    if (!c->timer)
+        c->timer = evtimer_new(c->base, on_timer, c);
+    return c->readable && c->writable && c->timer;
+}
+
+static void finish_connect(struct client *c)
+{
+    struct error inner = {0}, e = {0};
+    if (transport_connected(c->transport, &inner)) {
+        c->state = CLIENT_HANDSHAKE;
+        shake_hands(c);
+        return;
+    }
+    /* The old socket's events must go before the socket does. */
+    event_free(c->readable);
+    event_free(c->writable);
+    c->readable = c->writable = NULL;
+    if (transport_next_address(c->transport) && make_events(c))
+        return;
+    error_set(&e, inner.class, "%s: %s", c->what, inner.text);
+    client_fail(c, &e);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *c = arg;
+    (void)fd;
+    enter(c);
+    if (c->state == CLIENT_CONNECTING) {
+        finish_connect(c);
+    } else if (c->state == CLIENT_HANDSHAKE) {
+        shake_hands(c);
+    } else {
+        if ((what & EV_WRITE) || c->write_waits_for_read)
+            write_some(c);
+        if (((what & EV_READ) || c->read_waits_for_write) && c->state != CLIENT_OVER)
+            read_some(c);
+    }
+    watch(c);
+    leave(c);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    static const char *const doing[] = {"connecting", "the TLS handshake", "AUTH"};
+    struct client *c = arg;
+    uint64_t now = clock_monotonic_ms();
+    struct error e = {0};
+    (void)fd;
+    (void)what;
+    enter(c);
+    if (c->state < CLIENT_READY && now >= c->connect_deadline_ms) {
+        error_set(&e, ERROR_RETRY, "%s %s: %s took longer than %u ms (--connect-timeout)", c->what, c->name,
+                  doing[c->state], c->connect_timeout_ms);
+        client_fail(c, &e);
+    }
+    for (const struct pending *p = c->first; p && c->state == CLIENT_READY; p = p->next)
+        if (p->deadline_ms && now >= p->deadline_ms) {
+            error_set(&e, ERROR_RETRY, "%s %s did not answer within %u ms", c->what, c->name, p->timeout_ms);
+            client_fail(c, &e);
+            break;
+        }
+    if (c->state != CLIENT_OVER)
+        set_timer(c);
+    leave(c);
+}
+
+struct client *client_connect(struct event_base *base, const struct uri *uri, const struct settings *settings,
+                              const char *what, const struct client_callbacks *callbacks, struct error *error)
+{
+    struct error inner = {0};
+    struct client *c = x_calloc(1, sizeof *c);
+    c->base = base;
+    c->callbacks = *callbacks;
+    c->last = &c->first;
+    c->connect_timeout_ms = settings->connect_timeout_ms;
+    c->connect_deadline_ms = clock_monotonic_ms() + settings->connect_timeout_ms;
+    snprintf(c->what, sizeof c->what, "%s", what);
+    uri_display(uri, c->name, sizeof c->name);
+    resp_reader_init(&c->reader);
+    c->transport = transport_open(uri, settings, &inner);
+    if (!c->transport) {
+        error_set(error, inner.class, "%s: %s", what, inner.text);
+        if (error)
+            error->exit_code = inner.exit_code;
+        destroy(c);
+        return NULL;
+    }
+    if (!make_events(c)) {
+        error_set(error, ERROR_RETRY, "%s: no memory for events", what);
+        destroy(c);
+        return NULL;
+    }
+    client_greet(c, uri);
+    watch(c);
+    return c;
+}
+
+void client_free(struct client *c)
+{
+    if (!c || c->freed)
+        return;
+    drop_connection(c);
+    if (c->depth > 0)
+        c->freed = true;
+    else
+        destroy(c);
+}
+
+void client_command(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
+                    const struct slice *argv)
+{
+    if (c->state == CLIENT_OVER)
+        return;
+    client_queue(c, timeout_ms, on_reply, arg, argc, argv);
+    watch(c);
+}
+
+void client_words(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, ...)
+{
+    struct slice argv[WORDS_MAX];
+    size_t argc = 0;
+    va_list words;
+    va_start(words, arg);
+    for (const char *word; argc < WORDS_MAX && (word = va_arg(words, const char *));)
+        argv[argc++] = slice_str(word);
+    va_end(words);
+    client_command(c, timeout_ms, on_reply, arg, argc, argv);
+}
+
+void client_send(struct client *c, size_t argc, const struct slice *argv)
+{
+    if (c->state == CLIENT_OVER)
+        return;
+    resp_command(&c->out, argc, argv);
+    watch(c);
+}
+
+int client_detach(struct client *c, uint64_t *received)
+{
+    if (c->state != CLIENT_READY || c->first || c->out.len > 0 || c->reader.unread > 0)
+        return -1;
+    /* The events must go before the socket is another's. */
+    int fd = transport_release_fd(c->transport);
+    if (fd < 0)
+        return -1;
+    drop_events(c);
+    c->transport = NULL;
+    c->state = CLIENT_OVER;
+    *received = c->received;
+    return fd;
+}
+
+struct transport *client_take_transport(struct client *c)
+{
+    if (c->state != CLIENT_READY || c->first || c->out.len > 0 || c->reader.unread > 0)
+        return NULL;
+    struct transport *t = c->transport;
+    drop_events(c);
+    c->transport = NULL;
+    c->state = CLIENT_OVER;
+    return t;
+}

@@ -1,0 +1,149 @@
+/* Log lines to standard error. One write(2) a line, so that lines of several processes never mix. */
+#include "common/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum log_level current_level = LOG_LEVEL_INFO;
+static enum log_format current_format = LOG_FORMAT_TEXT;
+static int current_flow = -1;
+static void (*hook_before)(void);
+static void (*hook_after)(void);
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+
+void log_setup(enum log_level level, enum log_format format)
+{
+    current_level = level;
+    current_format = format;
+}
+
+bool log_level_parse(const char *name, enum log_level *out)
+{
+    for (unsigned i = 0; i < sizeof level_names / sizeof *level_names; i++)
+        if (strcasecmp(name, level_names[i]) == 0) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    return false;
+}
+
+bool log_format_parse(const char *name, enum log_format *out)
+{
+    if (strcasecmp(name, "text") == 0)
+        *out = LOG_FORMAT_TEXT;
+    else if (strcasecmp(name, "json") == 0)
+        *out = LOG_FORMAT_JSON;
+    else
+        return false;
+    return true;
+}
+
+void log_set_flow(int flow)
+{
+    current_flow = flow;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= current_level;
+}
+
+void log_set_hooks(void (*before)(void), void (*after)(void))
+{
+    hook_before = before;
+    hook_after = after;
+}
+
+static void put_json_text(struct buf *line, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_printf(line, "\\%c", *p);
+        else if (*p < 0x20)
+            buf_printf(line, "\\u%04x", *p);
+        else
+            buf_put_u8(line, *p);
+    }
+}
+
+static void put_time(struct buf *line)
+{
+    struct timespec now;
+    struct tm tm;
+    char text[32];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    buf_put(line, text, n);
+    buf_printf(line, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+    if (!log_enabled(level))
+        return;
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+
+    struct buf line = {0};
+    if (current_format == LOG_FORMAT_JSON) {
+        buf_printf(&line, "{\"time\":\"");
+        put_time(&line);
+        buf_printf(&line, "\",\"level\":\"%s\",\"pid\":%d", level_names[level], (int)getpid());
+        if (current_flow >= 0)
+            buf_printf(&line, ",\"flow\":%d", current_flow);
+        buf_printf(&line, ",\"message\":\"");
+        put_json_text(&line, text);
+        buf_printf(&line, "\"}\n");
+    } else {
+        put_time(&line);
+        buf_printf(&line, " %-7s ", level_names[level]);
+        if (current_flow >= 0)
+            buf_printf(&line, "flow=%d ", current_flow);
+        for (char *p = text; *p; p++)
+            if (*p == '\n' || *p == '\r')
+                *p = ' ';
+        buf_printf(&line, "%s\n", text);
+    }
+    if (hook_before)
+        hook_before();
+    ssize_t ignored = write(STDERR_FILENO, line.data, line.len);
+    (void)ignored;
+    if (hook_after)
+        hook_after();
+    buf_free(&line);
+}
+
+const char *log_key(struct slice key)
+{
+    static char ring[8][4 * 96 + 8];
+    static unsigned next;
+    char *out = ring[next++ % 8];
+    size_t n = 0;
+    out[n++] = '"';
+    for (size_t i = 0; i < key.len && i < 96; i++) {
+        uint8_t c = key.data[i];
+        if (c == '"' || c == '\\') {
+            out[n++] = '\\';
+            out[n++] = (char)c;
+        } else if (c >= 0x20 && c < 0x7f) {
+            out[n++] = (char)c;
+        } else {
+            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
+        }
+    }
+    out[n++] = '"';
+    if (key.len > 96) {
+        memcpy(out + n, "...", 3);
+        n += 3;
+    }
+    out[n] = '\0';
+    return out;
+}

@@ -1,0 +1,111 @@
+/* What supervisor and worker say to each other: SOCK_SEQPACKET, one message a packet, descriptors by
+ * SCM_RIGHTS. Every message of both directions stands here; message.c alone turns them into bytes.
+ *
+ *   worker → supervisor                         supervisor → worker
+ *   HELLO          pid, version                 START          who you are, where to begin (+ FLOW fd)
+ *   FLOW_OPENED    TLS only: FULL or PARTIAL    ENTER_STABLE   STARTSTABLE was answered +OK
+ *   SNAPSHOT_DONE  FULLSYNC_END decoded         RUN_GLOBAL     all FLOWs are at txid: run it
+ *   STABLE         EOF token seen               PASS_GLOBAL    another one ran it: go on
+ *   PING           acknowledge at once          DRAIN          apply what is received, then say DRAINED
+ *   AT_GLOBAL      waiting at txid              STOP           end now
+ *   GLOBAL_DONE    txid was run                 RECONFIGURE    settings that may change live
+ *   DIVERGENCE     what could not be carried
+ *   FAILED         class, text; then it exits
+ *   DRAINED        everything received is applied and acknowledged
+ */
+#ifndef DF2REDIS_MESSAGE_H
+#define DF2REDIS_MESSAGE_H
+
+#include "common/error.h"
+#include "common/mem.h"
+
+#define MESSAGE_VERSION 1
+#define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
+
+enum message_type {
+    /* worker → supervisor */
+    MESSAGE_HELLO = 1,
+    MESSAGE_FLOW_OPENED,
+    MESSAGE_SNAPSHOT_DONE,
+    MESSAGE_STABLE,
+    MESSAGE_PING,
+    MESSAGE_AT_GLOBAL,
+    MESSAGE_GLOBAL_DONE,
+    MESSAGE_DIVERGENCE,
+    MESSAGE_FAILED,
+    MESSAGE_DRAINED,
+    /* supervisor → worker */
+    MESSAGE_START,
+    MESSAGE_ENTER_STABLE,
+    MESSAGE_RUN_GLOBAL,
+    MESSAGE_PASS_GLOBAL,
+    MESSAGE_DRAIN,
+    MESSAGE_STOP,
+    MESSAGE_RECONFIGURE,
+};
+
+enum start_mode {
+    START_FULL = 1, /* a snapshot follows */
+    START_PARTIAL,  /* the journal from first_lsn follows */
+    START_RESUME,   /* a successor: spool and cursor of this session are there, the socket goes on */
+};
+
+struct message {
+    enum message_type type;
+    int fd; /* -1, or a descriptor that came or goes along; the receiver owns it */
+    union {
+        struct {
+            uint32_t version; /* MESSAGE_VERSION: both programs must be of one build */
+            uint32_t pid;
+        } hello;
+        struct {
+            uint32_t full; /* 1 FULL, 0 PARTIAL */
+            char token[41];
+        } flow_opened;
+        struct {
+            uint64_t txid;
+            char command[32]; /* FLUSHALL, FLUSHDB */
+        } global; /* AT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
+        struct {
+            char reason[48];  /* one of the words of the manual's list: the status key */
+            char command[64]; /* or the type's name */
+            char key[400];    /* as log_key shows it */
+            uint64_t count;
+        } divergence;
+        struct {
+            uint32_t class;     /* enum error_class */
+            uint32_t exit_code; /* sysexits.h, for fatal */
+            uint64_t offset;    /* stream offset it happened at */
+            char text[480];
+        } failed;
+        struct {
+            uint32_t flow, flow_count;
+            uint32_t mode; /* enum start_mode */
+            uint64_t session;
+            uint64_t first_lsn;      /* PARTIAL */
+            uint64_t received_base;  /* bytes the supervisor read from the socket for the handshake */
+            char token[41];          /* the EOF token */
+            char master_id[41];
+            char sync_id[32];
+            struct buf settings; /* settings_encode; owned by the message */
+        } start; /* + the FLOW's socket, none with TLS to the source */
+        struct {
+            struct buf settings;
+        } reconfigure;
+    };
+};
+
+const char *message_name(enum message_type type);
+/* Frees what the message owns (not its fd). */
+void message_free(struct message *m);
+
+/* Bytes of a message, without its descriptor. */
+bool message_encode(const struct message *m, struct buf *out, struct error *error);
+bool message_decode(struct slice bytes, struct message *m, struct error *error);
+
+enum message_status { MESSAGE_OK, MESSAGE_AGAIN, MESSAGE_CLOSED, MESSAGE_BROKEN };
+/* One message to or from a socketpair end. Received descriptors are close-on-exec. */
+enum message_status message_send(int socket, const struct message *m, struct error *error);
+enum message_status message_receive(int socket, struct message *m, struct error *error);
+
+#endif

@@ -1,0 +1,207 @@
+/* Workers that ended without being told to: restarted, or their FLOW given up. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/run.h"
+
+static void describe_status(int status, char *out, size_t out_bytes)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, out_bytes, "was killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, out_bytes, "ended with code %d", WEXITSTATUS(status));
+}
+
+/* A failed FLOW goes on being read, or its writers on the source would freeze. */
+static void on_drain(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    static uint8_t scratch[65536];
+    struct flow *f = arg;
+    struct error error = {0};
+    for (int i = 0; i < 16; i++) {
+        ssize_t n = recv(fd, scratch, sizeof scratch, MSG_DONTWAIT);
+        if (n > 0)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        event_del(f->drainer);
+        error_set(&error, ERROR_RETRY, "source %s has closed FLOW %u", f->run->source_name, f->number);
+        run_link_lost(f->run, &error);
+        return;
+    }
+}
+
+static void run_ready_globals(struct run *run)
+{
+    const struct global *ready;
+    while ((ready = globals_next_ready(&run->globals))) {
+        struct message m = {.type = MESSAGE_RUN_GLOBAL, .fd = -1, .global.txid = ready->txid};
+        snprintf(m.global.command, sizeof m.global.command, "%s", ready->command);
+        worker_process_send(&run->flows[ready->runner].worker, &m);
+    }
+}
+
+static void give_up(struct flow *f, const char *how)
+{
+    struct run *run = f->run;
+    struct error error = {0};
+    uint32_t allowed = (uint32_t)((uint64_t)run->flow_count * run->settings->failed_flows_percent / 100);
+    char place[32];
+    f->failed = true;
+    snprintf(place, sizeof place, "entry %llu", (unsigned long long)f->death_seq);
+    log_error("FLOW %u failed: its worker %s %u times in a row at %s%s%s", f->number, how, f->deaths_here,
+              place, f->failure[0] ? ": " : "", f->failure);
+    divergences_add(&run->divergences, f->number, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
+    /* Before the barrier its snapshot would never be known to be complete. */
+    bool before_stable = run->session.state != SESSION_STABLE && run->session.state != SESSION_DRAINING;
+    if (before_stable || f->socket < 0 || run_failed_flows(run) > allowed) {
+        error_fatal(&error, EX_SOFTWARE,
+                    "FLOW %u cannot be applied: its worker %s %u times in a row at %s%s%.250s; %s", f->number,
+                    how, f->deaths_here, place, f->failure[0] ? ": " : "", f->failure,
+                    before_stable ? "the copy cannot be completed without it"
+                                  : "more FLOWs failed than --failed-flows allows");
+        run_fatal(run, &error);
+        return;
+    }
+    log_error("the run goes on without FLOW %u, degraded: its keys no longer change on the target",
+              f->number);
+    if (f->closed)
+        event_del(f->closed);
+    flow_drain_socket(f, on_drain);
+    globals_give_up(&run->globals, f->number);
+    run_ready_globals(run);
+    run_check_drained(run);
+}
+
+/* Before HELLO nothing has been read: the same start once more. */
+static enum start_mode next_mode(const struct flow *f)
+{
+    enum session_state state = f->run->session.state;
+    if (state != SESSION_FLOWS && state != SESSION_WORKERS_FULL && state != SESSION_WORKERS_PARTIAL)
+        return START_RESUME;
+    return f->first_lsn && !f->full ? START_PARTIAL : START_FULL;
+}
+
+static void restart_worker(struct flow *f)
+{
+    struct error error = {0};
+    f->restarts++;
+    if (flow_start_worker(f, next_mode(f), &error))
+        return;
+    log_error("%s", error.text);
+    if (!flow_worker_alive(f))
+        f->restart_due_ms = clock_monotonic_ms() + BACKOFF_LAST_MS / 10;
+}
+
+/* At once the first time at a place, then with backoff. */
+static void schedule_restart(struct flow *f, const char *how)
+{
+    uint32_t random = 0;
+    const struct cursor_marks *marks = flow_marks(f);
+    uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
+    bool first = f->deaths_here == 0 || seq != f->death_seq;
+    f->deaths_here = first ? 1 : f->deaths_here + 1;
+    f->death_seq = seq;
+    if (f->deaths_here >= f->run->settings->restart_limit) {
+        give_up(f, how);
+        return;
+    }
+    if (first) {
+        backoff_reset(&f->backoff);
+        log_warning("FLOW %u: its worker %s%s%s; restarted at once from entry %llu", f->number, how,
+                    f->failure[0] ? ": " : "", f->failure, (unsigned long long)seq);
+        restart_worker(f);
+        return;
+    }
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = (uint32_t)clock_monotonic_ms();
+    uint32_t pause_ms = backoff_next_ms(&f->backoff, random);
+    f->restart_due_ms = clock_monotonic_ms() + pause_ms;
+    log_warning("FLOW %u: its worker %s again at entry %llu (%u of %u)%s%s; restarted in %.1f s", f->number,
+                how, (unsigned long long)seq, f->deaths_here, f->run->settings->restart_limit,
+                f->failure[0] ? ": " : "", f->failure, pause_ms / 1000.0);
+}
+
+/* With LSNs to be asked for, the session ends when the last FLOW's worker has applied what came. */
+static bool others_still_apply(const struct flow *f)
+{
+    const struct run *run = f->run;
+    for (uint32_t i = 0; run->resume_by_lsn && f->stable && i < run->flow_count; i++)
+        if (flow_worker_alive(&run->flows[i]) && flow_link_closed(&run->flows[i]))
+            return true;
+    return false;
+}
+
+static void died(struct flow *f, int status)
+{
+    struct run *run = f->run;
+    struct error error = {0};
+    char how[96];
+    bool over = run->ending || run->session.state == SESSION_WAITING || f->failed;
+    f->hello = false;
+    if (over)
+        return;
+    globals_forget(&run->globals, f->number);
+    if (f->drained && run->session.state == SESSION_DRAINING)
+        return;
+    describe_status(status, how, sizeof how);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXEC_FAILED) {
+        error_fatal(&error, EX_OSFILE, "cannot run %s; install both programs together", run->worker_path);
+        run_fatal(run, &error);
+        return;
+    }
+    bool draining = run->session.state == SESSION_DRAINING;
+    if (run->settings->source.tls && draining) {
+        error_fatal(&error, EX_TEMPFAIL,
+                    "FLOW %u: its worker %s while draining, and its TLS connection with it", f->number, how);
+        run_fatal(run, &error);
+    } else if (!draining && (run->settings->source.tls || flow_link_closed(f))) {
+        if (others_still_apply(f))
+            return;
+        error_set(&error, ERROR_RETRY, "FLOW %u: its worker %s%s%.300s", f->number, how,
+                  f->failure[0] ? ": " : "", f->failure);
+        run_link_lost(run, &error);
+    } else {
+        schedule_restart(f, how);
+    }
+}
+
+void run_reap(struct run *run)
+{
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct flow *f = &run->flows[i];
+        int status;
+        if (f->worker.pid <= 0 || waitpid(f->worker.pid, &status, WNOHANG) != f->worker.pid)
+            continue;
+        worker_process_drain(&f->worker);
+        worker_process_forget(&f->worker);
+        died(f, status);
+    }
+    if (run->ending && run_workers_gone(run))
+        event_base_loopbreak(run->base);
+}
+
+void run_restart_due(struct run *run, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct flow *f = &run->flows[i];
+        if (f->kill_due_ms && now_ms >= f->kill_due_ms) {
+            worker_process_kill(&f->worker);
+            f->kill_due_ms = 0;
+        }
+        if (f->restart_due_ms && now_ms >= f->restart_due_ms && !flow_worker_alive(f) && !f->failed) {
+            f->restart_due_ms = 0;
+            restart_worker(f);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+/* Counting of divergences. Memory and the log are bounded, the counts are not. */
+#include "supervisor/divergences.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+static const uint64_t LOG_LIMIT_BYTES = (uint64_t)64 << 20;
+
+bool divergences_init(struct divergences *d, const char *log_path, struct error *error)
+{
+    *d = (struct divergences){.log_limit_bytes = LOG_LIMIT_BYTES};
+    if (!log_path)
+        return true;
+    d->log = fopen(log_path, "ae");
+    if (!d->log)
+        return error_fatal(error, EX_CANTCREAT, "cannot open %s: %s; the state directory must be writable",
+                           log_path, strerror(errno));
+    long at = fseek(d->log, 0, SEEK_END) == 0 ? ftell(d->log) : 0;
+    d->log_bytes = at > 0 ? (uint64_t)at : 0;
+    return true;
+}
+
+void divergences_free(struct divergences *d)
+{
+    for (size_t i = 0; i < d->reason_count; i++) {
+        for (size_t j = 0; j < d->list[i].example_count; j++) {
+            free(d->list[i].examples[j].command);
+            free(d->list[i].examples[j].key);
+        }
+        free(d->list[i].examples);
+    }
+    free(d->list);
+    if (d->log)
+        fclose(d->log);
+    *d = (struct divergences){0};
+}
+
+static struct divergence *find(struct divergences *d, const char *reason)
+{
+    for (size_t i = 0; i < d->reason_count; i++)
+        if (strcmp(d->list[i].reason, reason) == 0)
+            return &d->list[i];
+    if (d->reason_count + 1 == DIVERGENCE_REASONS && strcmp(reason, "other") != 0)
+        return find(d, "other");
+    d->list = x_realloc(d->list, (d->reason_count + 1) * sizeof *d->list);
+    struct divergence *one = &d->list[d->reason_count++];
+    *one = (struct divergence){0};
+    snprintf(one->reason, sizeof one->reason, "%s", reason);
+    return one;
+}
+
+static void append_log(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+                       const char *key, uint64_t count)
+{
+    if (!d->log || d->log_bytes >= d->log_limit_bytes)
+        return;
+    int64_t now_ms = clock_unix_ms();
+    int n = fprintf(d->log, "%lld.%03d flow=%u %s %s %s ×%llu\n", (long long)(now_ms / 1000),
+                    (int)(now_ms % 1000), flow, reason, command, key, (unsigned long long)count);
+    if (n > 0)
+        d->log_bytes += (uint64_t)n;
+    if (d->log_bytes >= d->log_limit_bytes) {
+        fputs("This log is full; further ones are only counted.\n", d->log);
+        log_warning("the log of divergences is full (%llu bytes): further ones are only counted",
+                    (unsigned long long)d->log_bytes);
+    }
+    if (fflush(d->log) != 0) {
+        log_warning("cannot write the log of divergences: %s; they are only counted from here on",
+                    strerror(errno));
+        fclose(d->log);
+        d->log = NULL;
+    }
+}
+
+void divergences_add(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+                     const char *key, uint64_t count)
+{
+    struct divergence *one = find(d, reason[0] ? reason : "other");
+    one->count += count;
+    d->total += count;
+    append_log(d, flow, one->reason, command, key, count);
+    if (one->example_count == DIVERGENCE_EXAMPLES)
+        return;
+    one->examples = x_realloc(one->examples, (one->example_count + 1) * sizeof *one->examples);
+    one->examples[one->example_count++] =
+        (struct divergence_example){flow, count, x_strdup(command), x_strdup(key)};
+    /* The first few by name, in the log where an operator looks; the rest in the file. */
+    if (one->example_count <= 5)
+        log_warning("not carried over (%s): %s %s from FLOW %u%s", one->reason, command, key, flow,
+                    one->example_count == 5 ? "; more of this kind only in divergences.log" : "");
+}

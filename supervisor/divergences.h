@@ -1,0 +1,48 @@
+/* What could not be carried over: counted by reason, with some examples by name, and every report
+ * appended to STATE/NAME/divergences.log. */
+#ifndef DF2REDIS_SUPERVISOR_DIVERGENCES_H
+#define DF2REDIS_SUPERVISOR_DIVERGENCES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/error.h"
+
+enum {
+    DIVERGENCE_EXAMPLES = 100, /* kept per reason */
+    DIVERGENCE_REASONS = 64,   /* distinct ones; further ones count as "other" */
+};
+
+/* The supervisor's own reasons; the workers' are in worker/divergence.h. */
+#define DIVERGENCE_RESYNC_KEPT "full_resync_without_flush" /* deletions in between cannot be known */
+#define DIVERGENCE_FLOW_FAILED "flow_failed" /* a FLOW was given up: its keys no longer change */
+
+struct divergence_example {
+    uint32_t flow;
+    uint64_t count;
+    char *command, *key;
+};
+
+struct divergence {
+    char reason[48];
+    uint64_t count;
+    struct divergence_example *examples;
+    size_t example_count;
+};
+
+struct divergences {
+    struct divergence *list;
+    size_t reason_count;
+    uint64_t total;
+    uint64_t log_bytes, log_limit_bytes;
+    FILE *log;
+};
+
+/* log_path NULL: none. */
+bool divergences_init(struct divergences *d, const char *log_path, struct error *error);
+void divergences_free(struct divergences *d);
+void divergences_add(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+                     const char *key, uint64_t count);
+
+#endif

@@ -1,0 +1,156 @@
+/* The ends: of a session, after which another begins, and of the run. */
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/run.h"
+
+bool run_workers_gone(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        if (flow_worker_alive(&run->flows[i]))
+            return false;
+    return true;
+}
+
+void run_stop_workers(struct run *run)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    run->stop_deadline_ms = now_ms + RUN_STOP_LIMIT_MS;
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct flow *f = &run->flows[i];
+        f->restart_due_ms = 0;
+        if (flow_worker_alive(f) && !worker_process_send_plain(&f->worker, MESSAGE_STOP))
+            worker_process_kill(&f->worker);
+    }
+}
+
+void run_close_source(struct run *run)
+{
+    source_free(run->source);
+    run->source = NULL;
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        flow_close_source(&run->flows[i]);
+}
+
+void run_free_flows(struct run *run)
+{
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        flow_free(&run->flows[i]);
+    free(run->flows);
+    run->flows = NULL;
+    run->flow_count = 0;
+    flow_set_free(&run->snapshots_done);
+    globals_free(&run->globals);
+}
+
+/* Everything received is applied on every FLOW: then the marks are exact and the journal can be asked for
+ * from there. */
+static void remember_lsns(struct run *run)
+{
+    free(run->resume_lsns);
+    run->resume_lsns = NULL;
+    if (!run->resume_by_lsn || !run->flow_count)
+        return;
+    uint64_t *lsns = x_calloc(run->flow_count, sizeof *lsns);
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct flow *f = &run->flows[i];
+        const struct cursor_marks *marks = flow_marks(f);
+        if (!marks || !f->stable || f->failed || !cursor_get(&marks->applied_lsn) ||
+            cursor_get(&marks->applied_offset) != cursor_get(&marks->received_offset)) {
+            free(lsns);
+            return;
+        }
+        lsns[i] = cursor_get(&marks->applied_lsn);
+    }
+    run->resume_lsns = lsns;
+    run->resume_count = run->flow_count;
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct run *run = arg;
+    struct timeval soon = {.tv_usec = 20000};
+    uint64_t now_ms = clock_monotonic_ms();
+    bool gone = run_workers_gone(run);
+    /* The old session's workers have the spool: the new ones wait for their end. */
+    if (!gone && now_ms >= run->stop_deadline_ms)
+        for (uint32_t i = 0; i < run->flow_count; i++)
+            worker_process_kill(&run->flows[i].worker);
+    if (gone && now_ms >= run->retry_due_ms)
+        run_post(run, EVENT_RETRY);
+    else
+        event_add(run->retry, &soon);
+}
+
+void run_restart(struct run *run, bool with_lsns)
+{
+    uint32_t random = 0, pause_ms;
+    struct timeval soon = {0};
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = (uint32_t)clock_monotonic_ms();
+    pause_ms = backoff_next_ms(&run->backoff, random);
+    if (with_lsns && !run->resume_lsns) {
+        remember_lsns(run);
+    } else if (!with_lsns) {
+        free(run->resume_lsns);
+        run->resume_lsns = NULL;
+    }
+    log_warning("the session with the source is over: %s; next attempt in %.1f s", run->cause.text,
+                (double)pause_ms / 1000.0);
+    run_forget_events(run);
+    target_free(run->target_job);
+    run->target_job = NULL;
+    run_stop_workers(run);
+    run_close_source(run);
+    run->retry_due_ms = clock_monotonic_ms() + pause_ms;
+    if (!run->retry)
+        run->retry = event_new(run->base, -1, 0, on_retry, run);
+    soon.tv_sec = (time_t)(pause_ms / 1000);
+    soon.tv_usec = (suseconds_t)(pause_ms % 1000 * 1000);
+    event_add(run->retry, &soon);
+}
+
+/* The last state: the loop ends when the last worker has (reap, or the watch's SIGKILL). */
+static void finish(struct run *run)
+{
+    run->ending = true;
+    run_forget_events(run);
+    run_stop_workers(run);
+    run_close_source(run);
+    if (run_workers_gone(run))
+        event_base_loopbreak(run->base);
+}
+
+void run_end(struct run *run)
+{
+    bool diverged = run->divergences.total || run_failed_flows(run);
+    if (run->exit_code == 0 && diverged)
+        run->exit_code = EX_DATAERR;
+    run_summary(run);
+    finish(run);
+}
+
+void run_end_early(struct run *run)
+{
+    run->exit_code = EX_TEMPFAIL;
+    if (run->stable_before)
+        log_warning(
+            "stopped while the link to the source was down: the target is behind by what was written since");
+    else
+        log_warning("stopped before the copy was complete: the target holds a part of the data");
+    run_summary(run);
+    finish(run);
+}
+
+void run_fail(struct run *run)
+{
+    run->exit_code = run->cause.exit_code ? run->cause.exit_code : EX_SOFTWARE;
+    log_error("%s", run->cause.text);
+    if (run->started)
+        run_summary(run);
+    finish(run);
+}

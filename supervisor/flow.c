@@ -1,0 +1,119 @@
+/* Life of a FLOW's socket, worker and cursor. What it means for the run is decided in workers.c. */
+#include "supervisor/flow.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "supervisor/run.h"
+
+void flow_init(struct flow *f, struct run *run, uint32_t number)
+{
+    *f = (struct flow){.run = run, .number = number, .socket = -1};
+    worker_process_init(&f->worker);
+    ack_init(&f->ack, NULL, -1);
+}
+
+void flow_close_source(struct flow *f)
+{
+    flow_open_free(f->open);
+    f->open = NULL;
+    if (f->drainer)
+        event_free(f->drainer);
+    f->drainer = NULL;
+    if (f->closed)
+        event_free(f->closed);
+    f->closed = NULL;
+    ack_free(&f->ack);
+    if (f->socket >= 0)
+        close(f->socket);
+    f->socket = -1;
+}
+
+void flow_free(struct flow *f)
+{
+    flow_close_source(f);
+    worker_process_forget(&f->worker);
+    if (f->cursor_open)
+        cursor_close(&f->cursor);
+    f->cursor_open = false;
+}
+
+static bool send_start(struct flow *f, enum start_mode mode)
+{
+    struct run *run = f->run;
+    struct message m = {.type = MESSAGE_START, .fd = f->socket};
+    m.start.flow = f->number;
+    m.start.flow_count = run->flow_count;
+    m.start.mode = mode;
+    m.start.session = f->session;
+    m.start.first_lsn = f->first_lsn;
+    m.start.received_base = f->received_base_bytes;
+    snprintf(m.start.token, sizeof m.start.token, "%s", f->token);
+    snprintf(m.start.master_id, sizeof m.start.master_id, "%s", run->greeting.master_id);
+    snprintf(m.start.sync_id, sizeof m.start.sync_id, "%s", run->greeting.sync_id);
+    settings_encode(run->settings, &m.start.settings);
+    bool ok = worker_process_send(&f->worker, &m);
+    message_free(&m);
+    return ok;
+}
+
+bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error)
+{
+    f->hello = f->drained = f->enter_sent = false;
+    f->restart_due_ms = f->kill_due_ms = 0;
+    f->failure[0] = '\0';
+    f->worker.on_message = run_on_message;
+    f->worker.on_log = run_on_worker_log;
+    f->worker.arg = f;
+    if (!worker_process_start(&f->worker, f->run->base, f->run->worker_path, f->number,
+                              run_relays_logs(f->run), error))
+        return false;
+    log_debug("FLOW %u: worker %ld started (mode %d)", f->number, (long)f->worker.pid, (int)mode);
+    if (!send_start(f, mode))
+        worker_process_kill(&f->worker);
+    return true;
+}
+
+bool flow_worker_alive(const struct flow *f)
+{
+    return f->worker.pid > 0;
+}
+
+const struct cursor_marks *flow_marks(struct flow *f)
+{
+    if (!f->cursor_open && f->hello)
+        f->cursor_open = cursor_open_readonly(&f->cursor, f->run->dir.path, f->number, NULL);
+    if (!f->cursor_open || cursor_get(&f->cursor.marks->session) != f->session)
+        return NULL;
+    return f->cursor.marks;
+}
+
+bool flow_link_closed(const struct flow *f)
+{
+    struct pollfd p = {.fd = f->socket, .events = POLLRDHUP};
+    return f->socket < 0 || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
+void flow_take_socket(struct flow *f, const struct flow_opened *opened, event_callback_fn on_closed)
+{
+    f->socket = opened->fd;
+    f->received_base_bytes = opened->received_bytes;
+    f->full = opened->answer.full;
+    f->answered = true;
+    memcpy(f->token, opened->answer.token, sizeof f->token);
+    ack_init(&f->ack, f->run->base, f->socket);
+    f->closed = event_new(f->run->base, f->socket, EV_CLOSED, on_closed, f);
+    if (f->closed)
+        event_add(f->closed, NULL);
+}
+
+void flow_drain_socket(struct flow *f, event_callback_fn on_readable)
+{
+    if (f->socket < 0 || f->drainer)
+        return;
+    f->drainer = event_new(f->run->base, f->socket, EV_READ | EV_PERSIST, on_readable, f);
+    if (f->drainer)
+        event_add(f->drainer, NULL);
+}

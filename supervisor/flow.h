@@ -1,0 +1,67 @@
+/* One FLOW as the supervisor sees it: the socket it keeps, the worker that reads it, the cursor that tells
+ * how far that is, and the worker's deaths. */
+#ifndef DF2REDIS_SUPERVISOR_FLOW_H
+#define DF2REDIS_SUPERVISOR_FLOW_H
+
+#include "common/cursor.h"
+#include "common/settings.h"
+#include "supervisor/ack.h"
+#include "supervisor/backoff.h"
+#include "supervisor/flow_open.h"
+#include "supervisor/worker_process.h"
+
+struct run;
+
+struct flow {
+    struct run *run;
+    uint32_t number;
+
+    /* The source's side. */
+    struct flow_open *open; /* its handshake */
+    bool answered, full;
+    char token[41];
+    int socket; /* kept while workers come and go; -1: not open, or TLS (then the worker has it) */
+    uint64_t received_base_bytes;
+    uint64_t first_lsn; /* PARTIAL */
+    struct ack ack;
+    struct event *closed;  /* the source has closed it, whatever is still to be read */
+    struct event *drainer; /* reads and forgets once the FLOW has failed */
+
+    /* The worker. */
+    struct worker_process worker;
+    bool hello, stable, drained, enter_sent;
+    bool failed; /* given up */
+    struct cursor cursor;
+    bool cursor_open;
+    uint64_t session;
+
+    /* Its deaths. */
+    uint32_t restarts, deaths_here;
+    uint64_t death_seq, restart_due_ms; /* 0: none due */
+    struct backoff backoff;
+    char failure[480]; /* what it said last */
+    uint64_t kill_due_ms;
+
+    /* Progress, as watch.c compares it. */
+    uint64_t last_progress, progress_ms, warned_ms;
+    uint64_t rate_offset, rate_ms, rate_bytes; /* bytes applied per second */
+};
+
+void flow_init(struct flow *f, struct run *run, uint32_t number);
+/* Everything but the worker process, which must be gone. */
+void flow_free(struct flow *f);
+/* Closes what leads to the source. */
+void flow_close_source(struct flow *f);
+
+/* Starts a worker. The mode is that of the session's start or START_RESUME. */
+bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error);
+bool flow_worker_alive(const struct flow *f);
+/* The marks of this session; NULL while there are none. */
+const struct cursor_marks *flow_marks(struct flow *f);
+/* Has the source closed or lost this connection, whatever is still to be read from it? */
+bool flow_link_closed(const struct flow *f);
+/* From the handshake on. on_closed is called once. */
+void flow_take_socket(struct flow *f, const struct flow_opened *opened, event_callback_fn on_closed);
+void flow_drain_socket(struct flow *f, event_callback_fn on_readable);
+
+#endif

@@ -1,0 +1,125 @@
+/* What --help and `help VERB` say. The settings' lines come from their own table. */
+#include <string.h>
+
+#include "common/version.h"
+#include "supervisor/options.h"
+
+enum { COLUMNS = 79, TEXT_COLUMN = 26 };
+
+/* On the first screen; all others with `help replicate`. */
+static const char *const common_settings[] = {
+    "source", "target",   "name",      "state-dir",  "on-conflict", "flush-target", "include", "exclude",
+    "db",     "max-rate", "log-level", "log-format", NULL};
+
+struct verb_help {
+    const char *usage, *text;
+    const char *const *settings; /* NULL: all */
+};
+
+static const char *const name_settings[] = {"name", "state-dir", "log-level", "log-format", NULL};
+
+static const struct verb_help verbs[] = {
+    [VERB_REPLICATE] = {"df2redis replicate --source URI --target URI [OPTION ...]",
+                        "Copies a live Dragonfly into a Redis or Valkey and keeps it in step until it is\n"
+                        "stopped (df2redis stop, Ctrl-C, SIGTERM); what was received is applied first.\n",
+                        NULL},
+    [VERB_MIGRATE] = {"df2redis migrate --source URI --target URI [OPTION ...]",
+                      "Copies a live Dragonfly into a Redis or Valkey with all that is written meanwhile,\n"
+                      "and ends by itself once the copy is complete.\n",
+                      NULL},
+    [VERB_STATUS] = {"df2redis status [--json] [--name NAME] [--state-dir DIR]",
+                     "Shows a run. Exit code 0: in step; 75: running, not in step; 69: no such run.\n",
+                     name_settings},
+    [VERB_STOP] = {"df2redis stop [--name NAME] [--state-dir DIR]",
+                   "Lets a run apply what it has received and end; waits for that.\n", name_settings},
+    [VERB_VERSION] = {"df2redis version", "Prints the version.\n", NULL},
+    [VERB_HELP] = {"df2redis help [VERB]", "Prints help.\n", NULL},
+};
+
+/* Words of text from TEXT_COLUMN on, wrapped. */
+static void print_wrapped(const char *text, int column, FILE *out)
+{
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+        if (column > TEXT_COLUMN && column + 1 + len > COLUMNS) {
+            fprintf(out, "\n%*s", TEXT_COLUMN, "");
+            column = TEXT_COLUMN;
+        } else if (column > TEXT_COLUMN) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", len, text);
+        column += len;
+        text += len + (text[len] == ' ');
+    }
+    fputc('\n', out);
+}
+
+static char short_form(const char *name)
+{
+    return strcmp(name, "source") == 0   ? 's'
+           : strcmp(name, "target") == 0 ? 't'
+           : strcmp(name, "name") == 0   ? 'n'
+                                         : '\0';
+}
+
+static void print_setting(const struct setting_help *h, FILE *out)
+{
+    char letter = short_form(h->name);
+    int n = letter ? fprintf(out, "  -%c, --%s", letter, h->name) : fprintf(out, "      --%s", h->name);
+    if (h->argument)
+        n += fprintf(out, " %s", h->argument);
+    if (n + 1 < TEXT_COLUMN)
+        fprintf(out, "%*s", TEXT_COLUMN - n, "");
+    else
+        fprintf(out, "\n%*s", TEXT_COLUMN, "");
+    print_wrapped(h->help, TEXT_COLUMN, out);
+}
+
+static bool among(const char *name, const char *const *names)
+{
+    if (!names)
+        return true;
+    for (; *names; names++)
+        if (strcmp(name, *names) == 0)
+            return true;
+    return false;
+}
+
+static void print_settings(const char *const *names, FILE *out)
+{
+    for (const struct setting_help *h = settings_help(); h->name; h++)
+        if (among(h->name, names))
+            print_setting(h, out);
+}
+
+static void print_overview(FILE *out)
+{
+    fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, in step\n\n",
+            DF2REDIS_VERSION);
+    fputs("  df2redis replicate -s URI -t URI   copy, and follow until stopped\n"
+          "  df2redis migrate   -s URI -t URI   copy until complete, and end\n"
+          "  df2redis status    [--json]        how a run is doing\n"
+          "  df2redis stop                      let a run apply what it has and end\n"
+          "  df2redis help VERB                 all options of one; version: the version\n\n",
+          out);
+    print_settings(common_settings, out);
+    fputs("\nPasswords: better than in the URI in DF2REDIS_SOURCE_PASSWORD and\n"
+          "DF2REDIS_TARGET_PASSWORD, or in a file (--source-password-file).\n",
+          out);
+}
+
+void help_print(enum verb verb, FILE *out)
+{
+    if (verb == VERB_NONE) {
+        print_overview(out);
+        return;
+    }
+    fprintf(out, "%s\n\n%s", verbs[verb].usage, verbs[verb].text);
+    if (verb == VERB_VERSION || verb == VERB_HELP)
+        return;
+    fputs("\nOptions:\n", out);
+    if (verb == VERB_STATUS)
+        fprintf(out, "%-*sone line of JSON for programs\n", TEXT_COLUMN, "      --json");
+    print_settings(verbs[verb].settings, out);
+}

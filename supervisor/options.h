@@ -1,0 +1,29 @@
+/* The command line: a verb, and options before or after it. Every setting of common/settings.h is an option
+ * of the same name; -s, -t and -n are short for --source, --target and --name. */
+#ifndef DF2REDIS_SUPERVISOR_OPTIONS_H
+#define DF2REDIS_SUPERVISOR_OPTIONS_H
+
+#include <stdio.h>
+
+#include "common/settings.h"
+
+enum verb { VERB_NONE, VERB_REPLICATE, VERB_MIGRATE, VERB_STATUS, VERB_STOP, VERB_VERSION, VERB_HELP };
+
+struct options {
+    enum verb verb;
+    enum verb help_of; /* with VERB_HELP; VERB_NONE: of everything */
+    bool json;
+    struct settings settings;
+};
+
+/* Fills *out, which options_free frees in any case. Passwords in the arguments are blanked where the process
+ * list would show them. EX_USAGE errors name the argument and what is possible. */
+bool options_parse(struct options *out, int argc, char **argv, struct error *error);
+void options_free(struct options *o);
+
+const char *verb_name(enum verb verb);
+
+/* help.c */
+void help_print(enum verb verb, FILE *out);
+
+#endif

@@ -1,0 +1,133 @@
+/* The display: drawn after each log line and each turn of the watch, erased before the next. */
+#include "supervisor/progress.h"
+
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/run.h"
+#include "supervisor/totals.h"
+
+enum { BAR_WIDTH = 24, MAX_LINE = 256, MIN_COLUMNS = 40 };
+
+/* Log hooks take no argument. */
+static struct run *shown;
+static size_t drawn_lines;
+
+bool progress_active(void)
+{
+    return shown != NULL;
+}
+
+static void put_out(struct slice bytes)
+{
+    ssize_t ignored = write(STDERR_FILENO, bytes.data, bytes.len);
+    (void)ignored;
+}
+
+void progress_format(const struct progress_line *line, size_t columns, char *out, size_t out_bytes)
+{
+    char bar[BAR_WIDTH + 1];
+    size_t filled = line->share < 0 ? 0 : (size_t)(line->share * BAR_WIDTH + 0.5);
+    for (size_t i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < (filled > BAR_WIDTH ? BAR_WIDTH : filled) ? '#' : '.';
+    bar[BAR_WIDTH] = '\0';
+    char lag[64] = "";
+    if (line->lag_bytes)
+        snprintf(lag, sizeof lag, "lag %s %.1f s", totals_bytes(line->lag_bytes),
+                 (double)line->lag_ms / 1000.0);
+    int n = snprintf(out, out_bytes, "FLOW %-3u %-13s [%s] %10s %10s/s %s", line->flow, line->phase, bar,
+                     totals_bytes(line->received_bytes), totals_bytes(line->rate_bytes), lag);
+    size_t len = n < 0 ? 0 : (size_t)n;
+    if (len > columns && columns < out_bytes)
+        out[columns] = '\0';
+}
+
+/* Keys tell the share of the snapshot when the source said how many there are. */
+static double share_of(const struct flow *f, const struct cursor_marks *m)
+{
+    uint64_t total = m ? cursor_get(&m->snapshot_total_keys) : 0;
+    if (f->stable || (f->run->flow_count && f->run->snapshots_done.member[f->number]))
+        return 1;
+    return total ? (double)cursor_get(&m->keys) / (double)total : -1;
+}
+
+static void draw(void)
+{
+    struct winsize size = {0};
+    struct buf text = {0};
+    struct run *run = shown;
+    uint64_t now_ms = clock_monotonic_ms();
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < MIN_COLUMNS)
+        size.ws_col = 80;
+    size_t rows = size.ws_row > 4 ? (size_t)size.ws_row - 2 : 22;
+    drawn_lines = 0;
+    for (uint32_t i = 0; i < run->flow_count && drawn_lines < rows; i++, drawn_lines++) {
+        struct flow *f = &run->flows[i];
+        const struct cursor_marks *m = flow_marks(f);
+        char line[MAX_LINE];
+        uint64_t waiting_ms = m ? cursor_get(&m->waiting_since_ms) : 0;
+        struct progress_line p = {
+            .flow = i,
+            .phase = f->failed
+                         ? "failed"
+                         : cursor_phase_name(m ? (enum cursor_phase)cursor_get(&m->phase) : CURSOR_STARTING),
+            .share = share_of(f, m),
+            .received_bytes = m ? cursor_get(&m->received_offset) : 0,
+            .rate_bytes = f->rate_bytes,
+            .lag_bytes = m ? cursor_get(&m->received_offset) - cursor_get(&m->applied_offset) : 0,
+            .lag_ms = waiting_ms && now_ms > waiting_ms ? now_ms - waiting_ms : 0,
+        };
+        progress_format(&p, size.ws_col - 1u, line, sizeof line);
+        buf_printf(&text, "%s\n", line);
+    }
+    put_out(buf_slice(&text));
+    buf_free(&text);
+}
+
+static void erase(void)
+{
+    char text[32];
+    if (!drawn_lines)
+        return;
+    int n = snprintf(text, sizeof text, "\033[%zuA\033[J", drawn_lines);
+    put_out(slice_of(text, (size_t)n));
+    drawn_lines = 0;
+}
+
+void progress_start(struct run *run)
+{
+    if (run->settings->progress_off || run->settings->log_format == LOG_FORMAT_JSON || !isatty(STDERR_FILENO))
+        return;
+    shown = run;
+    log_set_hooks(erase, draw);
+}
+
+/* The last picture stays. */
+void progress_stop(struct run *run)
+{
+    if (shown != run)
+        return;
+    log_set_hooks(NULL, NULL);
+    shown = NULL;
+    drawn_lines = 0;
+}
+
+void progress_redraw(void)
+{
+    if (!shown)
+        return;
+    erase();
+    draw();
+}
+
+void progress_write(struct slice lines)
+{
+    if (shown)
+        erase();
+    put_out(lines);
+    if (shown)
+        draw();
+}

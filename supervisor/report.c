@@ -1,0 +1,157 @@
+/* The run told to others: the status document and the summary at the end.
+ *
+ * 64-bit numbers stand in JSON as numbers: exact up to 2^53, which no count here reaches. */
+#include <stdio.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/version.h"
+#include "supervisor/run.h"
+#include "supervisor/totals.h"
+
+enum { SUMMARY_EXAMPLES = 3, STATUS_EXAMPLES = 10 };
+
+static void put(cJSON *object, const char *name, uint64_t value)
+{
+    cJSON_AddNumberToObject(object, name, (double)value);
+}
+
+static uint64_t difference(uint64_t larger, uint64_t smaller)
+{
+    return larger > smaller ? larger - smaller : 0;
+}
+
+static const char *flow_phase(const struct flow *f, const struct cursor_marks *m)
+{
+    if (f->failed)
+        return cursor_phase_name(CURSOR_FAILED);
+    return cursor_phase_name(m ? (enum cursor_phase)cursor_get(&m->phase) : CURSOR_STARTING);
+}
+
+static cJSON *flow_status(struct flow *f, uint64_t now_ms)
+{
+    static const struct cursor_marks none;
+    const struct cursor_marks *m = flow_marks(f);
+    cJSON *json = cJSON_CreateObject();
+    put(json, "id", f->number);
+    put(json, "pid", (uint64_t)f->worker.pid);
+    cJSON_AddStringToObject(json, "phase", flow_phase(f, m));
+    if (!m)
+        m = &none;
+    uint64_t received = cursor_get(&m->received_offset), applied = cursor_get(&m->applied_offset);
+    uint64_t received_ms = cursor_get(&m->last_received_ms), waiting_ms = cursor_get(&m->waiting_since_ms);
+    uint64_t batches = cursor_get(&m->batches);
+    put(json, "received_bytes", received);
+    put(json, "applied_bytes", applied);
+    put(json, "entries", cursor_get(&m->entries));
+    put(json, "keys", cursor_get(&m->keys));
+    put(json, "commands", cursor_get(&m->commands));
+    put(json, "lsn_received", cursor_get(&m->received_lsn));
+    put(json, "lsn_applied", cursor_get(&m->applied_lsn));
+    put(json, "lsn_acknowledged", f->ack.sent_lsn);
+    put(json, "lag_entries", difference(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
+    put(json, "lag_bytes", difference(received, applied));
+    put(json, "lag_ms", waiting_ms ? difference(now_ms, waiting_ms) : 0);
+    put(json, "rate_bytes", f->rate_bytes);
+    put(json, "spool_bytes", cursor_get(&m->spool_bytes));
+    put(json, "spool_overflow_bytes", cursor_get(&m->spool_overflow_bytes));
+    put(json, "snapshot_total_keys", cursor_get(&m->snapshot_total_keys));
+    put(json, "restarts", f->restarts);
+    put(json, "idle_ms", received_ms ? difference(now_ms, received_ms) : 0);
+    put(json, "batch_us", batches ? cursor_get(&m->batch_micros) / batches : 0);
+    put(json, "target_waits", cursor_get(&m->target_waits));
+    put(json, "errors", cursor_get(&m->errors));
+    return json;
+}
+
+static void add_divergences(cJSON *json, const struct divergences *d)
+{
+    cJSON *counts = cJSON_AddObjectToObject(json, "divergences");
+    cJSON *examples = cJSON_AddArrayToObject(json, "divergence_examples");
+    for (size_t i = 0; i < d->reason_count; i++) {
+        const struct divergence *one = &d->list[i];
+        put(counts, one->reason, one->count);
+        for (size_t j = 0; j < one->example_count && j < STATUS_EXAMPLES; j++) {
+            cJSON *example = cJSON_CreateObject();
+            cJSON_AddStringToObject(example, "reason", one->reason);
+            cJSON_AddStringToObject(example, "command", one->examples[j].command);
+            cJSON_AddStringToObject(example, "key", one->examples[j].key);
+            put(example, "flow", one->examples[j].flow);
+            cJSON_AddItemToArray(examples, example);
+        }
+    }
+}
+
+static void add_time(cJSON *json, const char *name, int64_t unix_ms)
+{
+    char text[40];
+    time_t seconds = (time_t)(unix_ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    cJSON_AddStringToObject(json, name, text);
+}
+
+cJSON *run_status(struct run *run)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "name", run->settings->name);
+    cJSON_AddStringToObject(json, "mode", run->settings->migrate ? "migrate" : "replicate");
+    cJSON_AddStringToObject(json, "version", DF2REDIS_VERSION);
+    put(json, "pid", (uint64_t)getpid());
+    cJSON_AddStringToObject(json, "phase", session_phase_name(run->session.state));
+    put(json, "phase_ms", now_ms - run->state_ms);
+    cJSON_AddStringToObject(json, "source", run->source_name);
+    cJSON_AddStringToObject(json, "target", run->target_name);
+    cJSON_AddStringToObject(json, "master_id", run->greeting.master_id);
+    add_time(json, "started", run->started_unix_ms);
+    put(json, "uptime_ms", now_ms - run->started_ms);
+    put(json, "sessions", run->sessions);
+    if (run->session.state == SESSION_WAITING) {
+        put(json, "retry_in_ms", difference(run->retry_due_ms, now_ms));
+        cJSON_AddStringToObject(json, "waiting_because", run->cause.text);
+    }
+    cJSON *flows = cJSON_AddArrayToObject(json, "flows");
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        cJSON_AddItemToArray(flows, flow_status(&run->flows[i], now_ms));
+    add_divergences(json, &run->divergences);
+    cJSON_AddBoolToObject(json, "degraded", run_failed_flows(run) > 0);
+    cJSON_AddBoolToObject(json, "in_step", run_in_step(run));
+    return json;
+}
+
+void run_summary(struct run *run)
+{
+    struct totals t;
+    uint64_t now_ms = clock_monotonic_ms();
+    totals_of(run, now_ms, &t);
+    const struct divergences *d = &run->divergences;
+    log_info(
+        "%s: %llu keys and %llu commands written, %s received, %.1f s, %u session%s, %llu worker restart%s",
+        run->session.state == SESSION_FAILED ? "failed"
+        : run->exit_code == EX_DATAERR       ? "completed with divergences"
+        : run->exit_code                     ? "stopped"
+                                             : "completed",
+        (unsigned long long)t.keys, (unsigned long long)t.commands, totals_bytes(t.received_bytes),
+        (double)(now_ms - run->started_ms) / 1000.0, run->sessions, run->sessions == 1 ? "" : "s",
+        (unsigned long long)t.restarts, t.restarts == 1 ? "" : "s");
+    if (run_failed_flows(run))
+        log_error("degraded: %u of %u FLOWs were given up", run_failed_flows(run), run->flow_count);
+    if (d->total)
+        log_warning("completed with %llu divergence%s: these are not, or not exactly, on the target",
+                    (unsigned long long)d->total, d->total == 1 ? "" : "s");
+    for (size_t i = 0; i < d->reason_count; i++) {
+        const struct divergence *one = &d->list[i];
+        struct buf names = {0};
+        for (size_t j = 0; j < one->example_count && j < SUMMARY_EXAMPLES; j++)
+            buf_printf(&names, "%s %s %s", j ? "," : "", one->examples[j].command, one->examples[j].key);
+        log_warning("  %s: %llu, as%.*s%s", one->reason, (unsigned long long)one->count, (int)names.len,
+                    (const char *)names.data,
+                    one->example_count > SUMMARY_EXAMPLES ? ", … (see divergences.log)" : "");
+        buf_free(&names);
+    }
+}

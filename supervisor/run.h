@@ -1,0 +1,135 @@
+/* The run's state, and what its files ask of each other:
+ *
+ *   supervisor.c  life: set up, event queue, signals, the end
+ *   actions.c     the session table's actions; opening.c: up to SYNC, ending.c: restarts and ends
+ *   workers.c     what workers say, and their deaths
+ *   watch.c       the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
+ *   report.c      status and summary
+ *
+ * Nothing here blocks. Whatever a callback notices is posted as an event and acted on from the event
+ * loop, with no callback of the thing that may have to be freed on the stack. */
+#ifndef DF2REDIS_SUPERVISOR_RUN_H
+#define DF2REDIS_SUPERVISOR_RUN_H
+
+#include <event2/event.h>
+
+#include "common/capabilities.h"
+#include "supervisor/barrier.h"
+#include "supervisor/control.h"
+#include "supervisor/divergences.h"
+#include "supervisor/flow.h"
+#include "supervisor/progress.h"
+#include "supervisor/session.h"
+#include "supervisor/source.h"
+#include "supervisor/state_dir.h"
+#include "supervisor/target.h"
+
+enum {
+    RUN_QUEUE = 64,
+    RUN_DRAIN_LIMIT_MS = 30000, /* without progress */
+    RUN_STOP_LIMIT_MS = 5000,   /* for workers to end, then SIGKILL */
+};
+
+struct run {
+    const struct settings *settings;
+    struct event_base *base;
+    struct state_dir dir;
+    struct divergences divergences;
+    struct control *control;
+    char *worker_path;
+    char source_name[256], target_name[256];
+    char client_id[41];
+
+    struct session session;
+    enum session_event queue[RUN_QUEUE];
+    size_t queued;
+    struct event *pump;
+    struct event *signals[3];
+    struct error cause; /* why the link was lost, or the run failed */
+
+    struct target_job *target_job;
+    struct capabilities target;
+    bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
+    bool flush_first;    /* before the first full sync */
+    bool target_written; /* a full sync was begun: the next one meets its keys */
+
+    struct source *source;
+    struct greeting greeting;
+    struct flow_set snapshots_done;
+    struct globals globals;
+    struct flow *flows;
+    uint32_t flow_count;
+    uint64_t session_id;
+    uint32_t sessions;
+    /* For asking PARTIAL in the next session: one per FLOW, NULL: none. resume_by_lsn: whether to. */
+    uint64_t *resume_lsns;
+    uint32_t resume_count;
+    bool resume_by_lsn;
+    bool started;       /* the source was reached and streamed once: from then on, retry for ever */
+    bool stable_before; /* the copy was complete once */
+
+    struct backoff backoff;
+    struct event *retry;
+    uint64_t retry_due_ms, stop_deadline_ms;
+    struct event *tick;
+    bool tick_fast;
+    uint64_t slow_ms, activity, activity_ms, report_ms;
+    uint64_t drain_progress, drain_progress_ms;
+    bool in_step_told;
+
+    int64_t started_unix_ms;
+    uint64_t started_ms, state_ms, session_ms;
+    bool stop_requested, ending;
+    int exit_code;
+};
+
+/* supervisor.c */
+void run_post(struct run *run, enum session_event event);
+/* The session with the source is over; retried, or at the first start the run's end. */
+void run_link_lost(struct run *run, const struct error *why);
+void run_fatal(struct run *run, const struct error *why);
+void run_stop(struct run *run); /* as an operator asks for it; the second time at once */
+void run_forget_events(struct run *run);
+
+/* actions.c */
+void run_perform(struct run *run, enum session_action action);
+void run_check_snapshots(struct run *run);
+
+/* opening.c */
+void run_connect(struct run *run);
+void run_open_flows(struct run *run);
+void run_check_flows_answered(struct run *run);
+void run_prepare_target(struct run *run);
+void run_begin_workers(struct run *run);
+
+/* ending.c */
+bool run_workers_gone(const struct run *run);
+void run_stop_workers(struct run *run);
+void run_close_source(struct run *run);
+void run_free_flows(struct run *run);
+void run_restart(struct run *run, bool with_lsns);
+void run_end(struct run *run);
+void run_end_early(struct run *run);
+void run_fail(struct run *run);
+
+/* workers.c */
+void run_on_message(struct worker_process *w, struct message *m, void *flow);
+void run_on_worker_log(struct slice lines, void *flow);
+bool run_relays_logs(const struct run *run);
+void run_on_flow_closed(evutil_socket_t fd, short what, void *flow);
+void run_reap(struct run *run); /* after SIGCHLD */
+void run_restart_due(struct run *run, uint64_t now_ms);
+void run_check_stable(struct run *run);
+void run_check_drained(struct run *run);
+uint32_t run_failed_flows(const struct run *run);
+
+/* watch.c */
+bool run_watch_start(struct run *run);
+void run_watch_stop(struct run *run);
+bool run_in_step(struct run *run);
+
+/* report.c */
+cJSON *run_status(struct run *run);
+void run_summary(struct run *run);
+
+#endif

@@ -1,0 +1,190 @@
+/* The session's state table, and the guard of the phase commands.
+ *
+ *   starting → connecting → handshake → flows ─all FULL──→ preparing → workers → SYNC → full-sync → barrier
+ * ─┐ ↑                       ├─all PARTIAL─→ workers ───────────→ STARTSTABLE ─────────────────┤ waiting ←──
+ * link lost ─────┴─a mix (then without LSNs)                                       ↓ stopped ← draining ←
+ * stable ← entering ←────────┘
+ *
+ * SYNC leaves only workers-full; STARTSTABLE only full-sync and workers-partial. A master that refuses
+ * a phase command is left and asked for everything anew: what state it is in is not ours to guess. */
+#include "supervisor/session.h"
+
+#include <string.h>
+
+#include "common/log.h"
+
+/* What every state of a live session does with the events that may come at any time. */
+#define ANY_TIME                                                                                             \
+    [EVENT_STOP] = {ACTION_END_EARLY, SESSION_STOPPED},                                                      \
+    [EVENT_LINK_LOST] = {ACTION_RESTART, SESSION_WAITING}, [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}
+
+#define OVER(state)                                                                                          \
+    [EVENT_TARGET_READY] = {ACTION_NONE, state}, [EVENT_CONNECTED] = {ACTION_NONE, state},                   \
+    [EVENT_GREETED] = {ACTION_NONE, state}, [EVENT_FLOWS_FULL] = {ACTION_NONE, state},                       \
+    [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state},                \
+    [EVENT_WORKERS_READY] = {ACTION_NONE, state}, [EVENT_PHASE_OK] = {ACTION_NONE, state},                   \
+    [EVENT_PHASE_REFUSED] = {ACTION_NONE, state}, [EVENT_SNAPSHOT_DONE] = {ACTION_NONE, state},              \
+    [EVENT_ALL_STABLE] = {ACTION_NONE, state}, [EVENT_COMPLETE] = {ACTION_NONE, state},                      \
+    [EVENT_STOP] = {ACTION_NONE, state}, [EVENT_DRAINED] = {ACTION_NONE, state},                             \
+    [EVENT_LINK_LOST] = {ACTION_NONE, state}, [EVENT_RETRY] = {ACTION_NONE, state},                          \
+    [EVENT_FATAL] = {ACTION_NONE, state}
+
+static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
+    [SESSION_STARTING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_CONNECT, SESSION_CONNECTING}},
+    [SESSION_CONNECTING] = {ANY_TIME, [EVENT_CONNECTED] = {ACTION_GREET, SESSION_HANDSHAKE}},
+    [SESSION_HANDSHAKE] = {ANY_TIME, [EVENT_GREETED] = {ACTION_OPEN_FLOWS, SESSION_FLOWS}},
+    [SESSION_FLOWS] = {ANY_TIME, [EVENT_FLOWS_FULL] = {ACTION_PREPARE_TARGET, SESSION_PREPARING},
+                       [EVENT_FLOWS_PARTIAL] = {ACTION_START_WORKERS, SESSION_WORKERS_PARTIAL},
+                       [EVENT_FLOWS_MIXED] = {ACTION_RESTART_FULL, SESSION_WAITING}},
+    [SESSION_PREPARING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_START_WORKERS, SESSION_WORKERS_FULL}},
+    [SESSION_WORKERS_FULL] = {ANY_TIME, [EVENT_WORKERS_READY] = {ACTION_SEND_SYNC, SESSION_SYNC_SENT}},
+    [SESSION_WORKERS_PARTIAL] = {ANY_TIME, [EVENT_WORKERS_READY] = {ACTION_SEND_STARTSTABLE,
+                                                                    SESSION_PARTIAL_SENT}},
+    [SESSION_SYNC_SENT] = {ANY_TIME, [EVENT_PHASE_OK] = {ACTION_NONE, SESSION_FULL_SYNC},
+                           [EVENT_PHASE_REFUSED] = {ACTION_RESTART_FULL, SESSION_WAITING}},
+    [SESSION_FULL_SYNC] = {ANY_TIME, [EVENT_SNAPSHOT_DONE] = {ACTION_SEND_STARTSTABLE, SESSION_BARRIER}},
+    [SESSION_BARRIER] = {ANY_TIME, [EVENT_PHASE_OK] = {ACTION_ENTER_STABLE, SESSION_ENTERING},
+                         [EVENT_PHASE_REFUSED] = {ACTION_RESTART_FULL, SESSION_WAITING}},
+    [SESSION_PARTIAL_SENT] = {ANY_TIME, [EVENT_PHASE_OK] = {ACTION_ENTER_STABLE, SESSION_ENTERING},
+                              [EVENT_PHASE_REFUSED] = {ACTION_RESTART_FULL, SESSION_WAITING}},
+    [SESSION_ENTERING] = {ANY_TIME, [EVENT_ALL_STABLE] = {ACTION_ANNOUNCE_STABLE, SESSION_STABLE}},
+    [SESSION_STABLE] = {[EVENT_COMPLETE] = {ACTION_DRAIN, SESSION_DRAINING},
+                        [EVENT_STOP] = {ACTION_DRAIN, SESSION_DRAINING},
+                        [EVENT_LINK_LOST] = {ACTION_RESTART, SESSION_WAITING},
+                        [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
+    /* What had to be received was received: a link that breaks now changes nothing. */
+    [SESSION_DRAINING] = {[EVENT_DRAINED] = {ACTION_END, SESSION_STOPPED},
+                          [EVENT_COMPLETE] = {ACTION_NONE, SESSION_DRAINING},
+                          [EVENT_STOP] = {ACTION_NONE, SESSION_DRAINING},
+                          [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_DRAINING},
+                          [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
+    [SESSION_WAITING] = {[EVENT_RETRY] = {ACTION_CONNECT, SESSION_CONNECTING},
+                         [EVENT_STOP] = {ACTION_END_EARLY, SESSION_STOPPED},
+                         [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_WAITING},
+                         [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
+    [SESSION_STOPPED] = {OVER(SESSION_STOPPED)},
+    [SESSION_FAILED] = {OVER(SESSION_FAILED)},
+};
+
+static const char *const state_names[SESSION_STATES] = {
+    "starting",        "connecting", "handshake", "flows",   "preparing",    "workers-full",
+    "workers-partial", "sync-sent",  "full-sync", "barrier", "partial-sent", "entering",
+    "stable",          "draining",   "waiting",   "stopped", "failed"};
+
+static const char *const phase_names[SESSION_STATES] = {
+    "connecting", "connecting", "handshake",  "flows",   "flows",   "flows",
+    "flows",      "full-sync",  "full-sync",  "barrier", "barrier", "barrier",
+    "stable",     "draining",   "connecting", "stopped", "failed"};
+
+static const char *const event_names[SESSION_EVENTS] = {
+    "target-ready",  "connected", "greeted",       "flows-full",    "flows-partial", "flows-mixed",
+    "workers-ready", "phase-ok",  "phase-refused", "snapshot-done", "all-stable",    "complete",
+    "stop",          "drained",   "link-lost",     "retry",         "fatal"};
+
+static const char *const action_names[SESSION_ACTIONS] = {"forbidden",
+                                                          "none",
+                                                          "connect",
+                                                          "greet",
+                                                          "open-flows",
+                                                          "prepare-target",
+                                                          "start-workers",
+                                                          "send-sync",
+                                                          "send-startstable",
+                                                          "enter-stable",
+                                                          "announce-stable",
+                                                          "drain",
+                                                          "restart",
+                                                          "restart-full",
+                                                          "end",
+                                                          "end-early",
+                                                          "fail"};
+
+const char *session_state_name(enum session_state state)
+{
+    return (unsigned)state < SESSION_STATES ? state_names[state] : "unknown";
+}
+
+const char *session_phase_name(enum session_state state)
+{
+    return (unsigned)state < SESSION_STATES ? phase_names[state] : "unknown";
+}
+
+const char *session_event_name(enum session_event event)
+{
+    return (unsigned)event < SESSION_EVENTS ? event_names[event] : "unknown";
+}
+
+const char *session_action_name(enum session_action action)
+{
+    return (unsigned)action < SESSION_ACTIONS ? action_names[action] : "unknown";
+}
+
+void session_init(struct session *s)
+{
+    *s = (struct session){.state = SESSION_STARTING};
+}
+
+struct session_transition session_transition(enum session_state state, enum session_event event)
+{
+    struct session_transition t = table[state][event];
+    if (t.action == ACTION_FORBIDDEN)
+        t.next = SESSION_FAILED;
+    return t;
+}
+
+enum session_action session_step(struct session *s, enum session_event event)
+{
+    struct session_transition t = session_transition(s->state, event);
+    log_debug("session: %s × %s → %s, %s", session_state_name(s->state), session_event_name(event),
+              session_action_name(t.action), session_state_name(t.next));
+    if (s->state == SESSION_SYNC_SENT && event == EVENT_PHASE_OK)
+        s->sync_answered = true;
+    s->state = t.next;
+    s->permit = t.action == ACTION_SEND_SYNC          ? PHASE_SYNC
+                : t.action == ACTION_SEND_STARTSTABLE ? PHASE_STARTSTABLE
+                                                      : PHASE_NONE;
+    return t.action;
+}
+
+bool session_take_permit(struct session *s, enum phase_command command)
+{
+    enum phase_command permit = s->permit;
+    s->permit = PHASE_NONE;
+    if (command == PHASE_NONE || permit != command || s->flow_count == 0)
+        return false;
+    bool all_full = s->full == s->flow_count && s->partial == 0;
+    bool all_partial = s->partial == s->flow_count && s->full == 0;
+    switch (command) {
+    case PHASE_SYNC:
+        return s->state == SESSION_SYNC_SENT && all_full && !s->sync_answered;
+    case PHASE_STARTSTABLE:
+        if (s->state == SESSION_PARTIAL_SENT)
+            return all_partial;
+        return s->state == SESSION_BARRIER && all_full && s->sync_answered &&
+               s->snapshots_done == s->flow_count;
+    case PHASE_NONE:
+        break;
+    }
+    return false;
+}
+
+void session_flows_asked(struct session *s, uint32_t flow_count)
+{
+    s->permit = PHASE_NONE;
+    s->flow_count = flow_count;
+    s->full = s->partial = s->snapshots_done = 0;
+    s->sync_answered = false;
+}
+
+void session_flow_answered(struct session *s, bool full)
+{
+    if (full)
+        s->full++;
+    else
+        s->partial++;
+}
+
+void session_snapshot_done(struct session *s)
+{
+    s->snapshots_done++;
+}

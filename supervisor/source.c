@@ -1,0 +1,293 @@
+/* The control connection. Replies come in order, so the greeting is a list of steps:
+ *
+ *   (AUTH: client.c)  PING  REPLCONF listening-port  REPLCONF capa eof capa psync2  REPLCONF capa dragonfly
+ *   → master id, sync id, FLOW count, version, lineage    REPLCONF CLIENT-ID    REPLCONF CLIENT-VERSION */
+#include "supervisor/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sysexits.h>
+
+#include "common/client.h"
+#include "common/log.h"
+
+struct source {
+    const struct settings *settings;
+    struct source_callbacks callbacks;
+    struct client *client;
+    char name[256]; /* for messages */
+    char client_id[41];
+    struct greeting greeting;
+    bool over; /* failed was called */
+};
+
+/* Shown in the master's INFO and ROLE: nothing listens for clients here. */
+static const char *const LISTENING_PORT = "0";
+
+static bool is_status(const redisReply *reply, const char *word)
+{
+    return reply->type == REDIS_REPLY_STATUS && strcasecmp(reply->str, word) == 0;
+}
+
+static bool starts_with(const char *text, const char *word)
+{
+    return strncasecmp(text, word, strlen(word)) == 0;
+}
+
+bool source_refusal(const redisReply *reply, const char *doing, const char *source_name, struct error *error)
+{
+    if (reply->type != REDIS_REPLY_ERROR)
+        return error_fatal(error, EX_PROTOCOL,
+                           "source %s gave an answer to %s that is not understood; is it a Dragonfly?",
+                           source_name, doing);
+    const char *text = reply->str;
+    if (starts_with(text, "NOAUTH"))
+        return error_fatal(
+            error, EX_NOPERM,
+            "source %s wants a password: give it in the URI, with --source-password-file or in "
+            "DF2REDIS_SOURCE_PASSWORD",
+            source_name);
+    if (starts_with(text, "WRONGPASS"))
+        return error_fatal(error, EX_NOPERM, "source %s refuses user or password: %.200s", source_name, text);
+    if (starts_with(text, "NOPERM"))
+        return error_fatal(
+            error, EX_NOPERM,
+            "source %s does not permit %s to this user: %.200s; it needs +replconf +dfly +ping", source_name,
+            doing, text);
+    if (strcasestr(text, "replicating a replica"))
+        return error_fatal(
+            error, EX_UNAVAILABLE,
+            "source %s is itself a replica, and a Dragonfly replica cannot be replicated: give the "
+            "address of its master",
+            source_name);
+    if (starts_with(text, "LOADING"))
+        return error_set(error, ERROR_RETRY,
+                         "source %s is still loading its data: try again when it is ready", source_name);
+    return error_fatal(error, EX_PROTOCOL, "source %s refuses %s: %.200s", source_name, doing, text);
+}
+
+static bool take_text(const redisReply *reply, size_t index, char *out, size_t out_bytes)
+{
+    const redisReply *item = index < reply->elements ? reply->element[index] : NULL;
+    if (!item || (item->type != REDIS_REPLY_STATUS && item->type != REDIS_REPLY_STRING))
+        return false;
+    size_t len = (size_t)item->len;
+    if (len == 0 || len >= out_bytes)
+        return false;
+    memcpy(out, item->str, len);
+    out[len] = '\0';
+    return true;
+}
+
+static bool is_id(const char *text)
+{
+    return strlen(text) == 40 && strspn(text, "0123456789abcdefABCDEF") == 40;
+}
+
+bool greeting_parse(const redisReply *reply, const char *source_name, struct greeting *out,
+                    struct error *error)
+{
+    *out = (struct greeting){0};
+    if (is_status(reply, "OK"))
+        return error_fatal(
+            error, EX_PROTOCOL,
+            "source %s is a Redis or Valkey, not a Dragonfly: for those use their own replication "
+            "(REPLICAOF)",
+            source_name);
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return source_refusal(reply, "REPLCONF capa dragonfly", source_name, error);
+    const char *wrong = NULL;
+    if (reply->elements < 3)
+        wrong = "too few elements";
+    else if (!take_text(reply, 0, out->master_id, sizeof out->master_id) || !is_id(out->master_id))
+        wrong = "no master id";
+    else if (!take_text(reply, 1, out->sync_id, sizeof out->sync_id))
+        wrong = "no sync id";
+    else if (reply->element[2]->type != REDIS_REPLY_INTEGER || reply->element[2]->integer < 1 ||
+             reply->element[2]->integer > SOURCE_MAX_FLOWS)
+        wrong = "a FLOW count out of range";
+    else if (reply->elements > 3 &&
+             (reply->element[3]->type != REDIS_REPLY_INTEGER || reply->element[3]->integer < 0 ||
+              reply->element[3]->integer > UINT16_MAX))
+        wrong = "no protocol version";
+    if (wrong)
+        return error_fatal(
+            error, EX_PROTOCOL,
+            "source %s answers REPLCONF capa dragonfly with %s: this Dragonfly speaks a protocol "
+            "that this df2redis does not know",
+            source_name, wrong);
+    out->flow_count = (uint32_t)reply->element[2]->integer;
+    if (reply->elements > 3)
+        out->version = (uint32_t)reply->element[3]->integer;
+    if (reply->elements > 4 && !take_text(reply, 4, out->lineage, sizeof out->lineage))
+        out->lineage[0] = '\0';
+    return true;
+}
+
+static void fail(struct source *s, const struct error *error)
+{
+    if (s->over)
+        return;
+    s->over = true;
+    s->callbacks.failed(error, s->callbacks.arg);
+}
+
+static void on_ready(struct client *c, void *arg)
+{
+    (void)c;
+    struct source *s = arg;
+    s->callbacks.connected(s->callbacks.arg);
+}
+
+static void on_failed(struct client *c, const struct error *error, void *arg)
+{
+    (void)c;
+    fail(arg, error);
+}
+
+static void on_version(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source *s = arg;
+    struct error error = {0};
+    if (s->over)
+        return;
+    if (is_status(reply, "OK")) {
+        s->callbacks.greeted(&s->greeting, s->callbacks.arg);
+        return;
+    }
+    source_refusal(reply, "REPLCONF CLIENT-VERSION", s->name, &error);
+    fail(s, &error);
+}
+
+static void on_client_id(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source *s = arg;
+    if (s->over)
+        return;
+    if (!is_status(reply, "OK"))
+        log_warning("source %s does not take our name (REPLCONF CLIENT-ID): %.200s", s->name,
+                    reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
+    if (s->greeting.version == 0) {
+        /* Before 1.4 there is no CLIENT-VERSION. */
+        s->callbacks.greeted(&s->greeting, s->callbacks.arg);
+        return;
+    }
+    char version[16];
+    snprintf(version, sizeof version, "%u",
+             s->greeting.version < SOURCE_MAX_VERSION ? s->greeting.version : SOURCE_MAX_VERSION);
+    client_words(c, s->settings->connect_timeout_ms, on_version, s, "REPLCONF", "CLIENT-VERSION", version,
+                 NULL);
+}
+
+static void on_capa_dragonfly(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source *s = arg;
+    struct error error = {0};
+    if (s->over)
+        return;
+    if (!greeting_parse(reply, s->name, &s->greeting, &error)) {
+        fail(s, &error);
+        return;
+    }
+    client_words(c, s->settings->connect_timeout_ms, on_client_id, s, "REPLCONF", "CLIENT-ID", s->client_id,
+                 NULL);
+}
+
+static void on_capa(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source *s = arg;
+    struct error error = {0};
+    if (s->over)
+        return;
+    if (!is_status(reply, "OK")) {
+        source_refusal(reply, "REPLCONF capa", s->name, &error);
+        fail(s, &error);
+        return;
+    }
+    client_words(c, s->settings->connect_timeout_ms, on_capa_dragonfly, s, "REPLCONF", "capa", "dragonfly",
+                 NULL);
+}
+
+static void on_port(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source *s = arg;
+    struct error error = {0};
+    if (s->over)
+        return;
+    if (!is_status(reply, "OK")) {
+        source_refusal(reply, "REPLCONF listening-port", s->name, &error);
+        fail(s, &error);
+        return;
+    }
+    client_words(c, s->settings->connect_timeout_ms, on_capa, s, "REPLCONF", "capa", "eof", "capa", "psync2",
+                 NULL);
+}
+
+static void on_pong(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source *s = arg;
+    struct error error = {0};
+    if (s->over)
+        return;
+    if (!is_status(reply, "PONG")) {
+        source_refusal(reply, "PING", s->name, &error);
+        fail(s, &error);
+        return;
+    }
+    client_words(c, s->settings->connect_timeout_ms, on_port, s, "REPLCONF", "listening-port", LISTENING_PORT,
+                 NULL);
+}
+
+static void on_phase(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source *s = arg;
+    if (s->over)
+        return;
+    bool ok = is_status(reply, "OK");
+    s->callbacks.phase_answered(ok, reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer",
+                                s->callbacks.arg);
+}
+
+struct source *source_connect(struct event_base *base, const struct settings *settings, const char *client_id,
+                              const struct source_callbacks *callbacks, struct error *error)
+{
+    struct source *s = x_calloc(1, sizeof *s);
+    s->settings = settings;
+    s->callbacks = *callbacks;
+    uri_display(&settings->source, s->name, sizeof s->name);
+    snprintf(s->client_id, sizeof s->client_id, "%s", client_id);
+    struct client_callbacks client_callbacks = {.arg = s, .ready = on_ready, .failed = on_failed};
+    s->client = client_connect(base, &settings->source, settings, "source", &client_callbacks, error);
+    if (!s->client) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void source_greet(struct source *s)
+{
+    client_words(s->client, s->settings->connect_timeout_ms, on_pong, s, "PING", NULL);
+}
+
+bool source_send_phase(struct source *s, struct session *session, enum phase_command command)
+{
+    if (s->over || !session_take_permit(session, command))
+        return false;
+    /* No timeout: a busy master may take long; the supervisor watches for progress. */
+    client_words(s->client, 0, on_phase, s, "DFLY", command == PHASE_SYNC ? "SYNC" : "STARTSTABLE",
+                 s->greeting.sync_id, NULL);
+    return true;
+}
+
+void source_free(struct source *s)
+{
+    if (!s)
+        return;
+    client_free(s->client);
+    free(s);
+}

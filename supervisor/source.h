@@ -1,0 +1,56 @@
+/* The control connection to the source: the greeting, and the two phase commands.
+ *
+ * A real master crashes on a phase command in a wrong state: source_send_phase() asks the session for
+ * its permit and sends nothing without it. */
+#ifndef DF2REDIS_SUPERVISOR_SOURCE_H
+#define DF2REDIS_SUPERVISOR_SOURCE_H
+
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+
+#include "common/error.h"
+#include "common/settings.h"
+#include "supervisor/session.h"
+
+enum {
+    SOURCE_MAX_FLOWS = 1024,
+    SOURCE_MAX_VERSION = 5, /* of the replication protocol, as far as we know it */
+};
+
+/* What the master says of itself in answer to REPLCONF capa dragonfly. */
+struct greeting {
+    char master_id[41];
+    char sync_id[32];
+    char lineage[41]; /* "" before v1.40 */
+    uint32_t flow_count;
+    uint32_t version; /* 0 before Dragonfly 1.4 */
+};
+
+struct source;
+
+/* None is called from within a function of this header. */
+struct source_callbacks {
+    void *arg;
+    void (*connected)(void *arg);
+    void (*greeted)(const struct greeting *greeting, void *arg);
+    void (*phase_answered)(bool ok, const char *text, void *arg);
+    /* At any time, once. The source is still the owner's to free. */
+    void (*failed)(const struct error *error, void *arg);
+};
+
+/* client_id: 40 hex digits that name this replica to the master. */
+struct source *source_connect(struct event_base *base, const struct settings *settings, const char *client_id,
+                              const struct source_callbacks *callbacks, struct error *error);
+/* After connected. */
+void source_greet(struct source *s);
+/* False when the session does not permit it, and then nothing was sent. */
+bool source_send_phase(struct source *s, struct session *session, enum phase_command command);
+void source_free(struct source *s);
+
+/* Decoding of the answer, for tests too. ERROR_FATAL: not a Dragonfly, or one we do not understand. */
+bool greeting_parse(const redisReply *reply, const char *source_name, struct greeting *out,
+                    struct error *error);
+/* A -ERR answer in the words and class it deserves. */
+bool source_refusal(const redisReply *reply, const char *doing, const char *source_name, struct error *error);
+
+#endif

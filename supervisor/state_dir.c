@@ -1,0 +1,194 @@
+/* The directory of a run: made with mode 0700, locked so that the kernel frees it however the run ends
+ * (an open file description lock: unlike flock(2)'s it can be asked about without being taken).
+ *
+ *   STATE/NAME/lock             "PID\n", locked
+ *              control.sock     control.c
+ *              run.json         session, master id, FLOW count
+ *              divergences.log  divergences.c
+ *              flow-N.cursor …  the workers' */
+#include "supervisor/state_dir.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static bool make_directory(const char *path, mode_t mode, struct error *error)
+{
+    if (mkdir(path, mode) == 0 || errno == EEXIST)
+        return true;
+    switch (errno) {
+    case ENOENT:
+        return error_fatal(
+            error, EX_CANTCREAT,
+            "cannot make the state directory %s: the directory above it does not exist; make it "
+            "or choose another with --state-dir",
+            path);
+    case EROFS:
+        return error_fatal(error, EX_CANTCREAT,
+                           "cannot make the state directory %s: the file system is mounted read-only; choose "
+                           "another with --state-dir",
+                           path);
+    case EACCES:
+    case EPERM:
+        return error_fatal(
+            error, EX_NOPERM,
+            "cannot make the state directory %s: this user may not write there; give it to the "
+            "user that runs df2redis or choose another with --state-dir",
+            path);
+    default:
+        return error_fatal(error, EX_CANTCREAT, "cannot make the state directory %s: %s", path,
+                           strerror(errno));
+    }
+}
+
+static long read_pid(int fd)
+{
+    char text[32];
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    uint64_t pid = 0;
+    size_t len = n > 0 ? (size_t)n : 0;
+    while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
+        len--;
+    return slice_to_u64(slice_of(text, len), &pid) ? (long)pid : 0;
+}
+
+static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+static bool take_lock(struct state_dir *dir, const char *name, struct error *error)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/lock", dir->path) < 0)
+        return error_fatal(error, EX_OSERR, "out of memory");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        int failure = errno;
+        error_fatal(error, failure == EACCES ? EX_NOPERM : EX_CANTCREAT,
+                    "cannot open %s: %s; the state directory must be writable by the user that runs df2redis "
+                    "(or choose another with --state-dir)",
+                    path, strerror(failure));
+        free(path);
+        return false;
+    }
+    struct flock lock = whole_file;
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        int failure = errno;
+        long pid = read_pid(fd);
+        close(fd);
+        if (failure == EAGAIN || failure == EACCES)
+            error_fatal(error, EX_TEMPFAIL,
+                        "a run named %s is active (pid %ld): see df2redis status --name %s, or give this one "
+                        "another --name",
+                        name, pid, name);
+        else
+            error_fatal(error, EX_CANTCREAT, "cannot lock %s: %s", path, strerror(failure));
+        free(path);
+        return false;
+    }
+    char text[32];
+    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len) {
+        int failure = errno;
+        close(fd);
+        error_fatal(error, EX_IOERR, "cannot write %s: %s; is the disk full?", path, strerror(failure));
+        free(path);
+        return false;
+    }
+    free(path);
+    dir->lock_fd = fd;
+    return true;
+}
+
+bool state_dir_open(struct state_dir *dir, const struct settings *settings, struct error *error)
+{
+    *dir = (struct state_dir){.lock_fd = -1};
+    if (!make_directory(settings->state_dir, 0755, error))
+        return false;
+    dir->path = state_dir_file(settings, NULL);
+    struct stat st;
+    if (make_directory(dir->path, 0700, error)) {
+        if (stat(dir->path, &st) != 0 || !S_ISDIR(st.st_mode))
+            error_fatal(error, EX_CANTCREAT, "%s is not a directory; choose another --state-dir or --name",
+                        dir->path);
+        else if (take_lock(dir, settings->name, error))
+            return true;
+    }
+    state_dir_close(dir);
+    return false;
+}
+
+void state_dir_close(struct state_dir *dir)
+{
+    if (dir->lock_fd >= 0)
+        close(dir->lock_fd);
+    free(dir->path);
+    *dir = (struct state_dir){.lock_fd = -1};
+}
+
+long state_dir_active_pid(const struct settings *settings)
+{
+    char *path = state_dir_file(settings, "lock");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    if (fd < 0)
+        return 0;
+    long pid = 0;
+    struct flock lock = whole_file;
+    if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        pid = read_pid(fd);
+    close(fd);
+    return pid;
+}
+
+char *state_dir_file(const struct settings *settings, const char *file)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/%s", settings->state_dir, settings->name);
+    if (file)
+        buf_printf(&path, "/%s", file);
+    buf_put_u8(&path, '\0');
+    return (char *)path.data;
+}
+
+static char *record_text(const struct run_record *record)
+{
+    cJSON *json = cJSON_CreateObject();
+    char session[24];
+    /* As text: a JSON number is a double. */
+    snprintf(session, sizeof session, "%llu", (unsigned long long)record->session);
+    cJSON_AddStringToObject(json, "session", session);
+    cJSON_AddNumberToObject(json, "flow_count", record->flow_count);
+    cJSON_AddStringToObject(json, "master_id", record->master_id);
+    cJSON_AddStringToObject(json, "sync_id", record->sync_id);
+    cJSON_AddStringToObject(json, "lineage", record->lineage);
+    char *text = cJSON_Print(json);
+    cJSON_Delete(json);
+    return text;
+}
+
+bool state_dir_save_run(const struct state_dir *dir, const struct run_record *record, struct error *error)
+{
+    char *path = NULL, *temporary = NULL, *text = record_text(record);
+    bool ok = text && asprintf(&path, "%s/run.json", dir->path) >= 0 &&
+              asprintf(&temporary, "%s/run.json.new", dir->path) >= 0;
+    if (!ok) {
+        free(path);
+        cJSON_free(text);
+        return error_fatal(error, EX_OSERR, "out of memory");
+    }
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0;
+    if (fd >= 0 && close(fd) != 0)
+        ok = false;
+    ok = ok && rename(temporary, path) == 0;
+    if (!ok)
+        error_fatal(error, EX_IOERR, "cannot write %s: %s; is the disk full?", path, strerror(errno));
+    free(path);
+    free(temporary);
+    cJSON_free(text);
+    return ok;
+}

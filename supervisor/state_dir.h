@@ -1,0 +1,32 @@
+/* STATE/NAME: the directory of one run. Holds the lock, the control socket, what resuming needs
+ * (run.json), the divergences' log, and the workers' spools and cursors. */
+#ifndef DF2REDIS_SUPERVISOR_STATE_DIR_H
+#define DF2REDIS_SUPERVISOR_STATE_DIR_H
+
+#include "common/error.h"
+#include "common/settings.h"
+
+struct state_dir {
+    char *path; /* STATE/NAME */
+    int lock_fd;
+};
+
+/* What a later run needs to know of this one. */
+struct run_record {
+    uint64_t session;
+    uint32_t flow_count;
+    char master_id[41], sync_id[32], lineage[41];
+};
+
+/* Makes what is missing and takes the lock, which ends with the process. */
+bool state_dir_open(struct state_dir *dir, const struct settings *settings, struct error *error);
+void state_dir_close(struct state_dir *dir);
+/* Pid of the run that holds the lock of this name; 0 when there is none. */
+long state_dir_active_pid(const struct settings *settings);
+/* STATE/NAME/file in new memory. */
+char *state_dir_file(const struct settings *settings, const char *file);
+
+/* Atomically: another run sees the old record or the new one. */
+bool state_dir_save_run(const struct state_dir *dir, const struct run_record *record, struct error *error);
+
+#endif

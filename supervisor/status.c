@@ -1,0 +1,143 @@
+/* Asking a run over its control socket. These may block: they are their own process. */
+#include "supervisor/status.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "supervisor/control.h"
+#include "supervisor/state_dir.h"
+
+enum { ANSWER_WAIT_S = 10, ANSWER_MAX_BYTES = 64 << 20 };
+
+static bool connect_run(const struct settings *settings, int *out, struct error *error)
+{
+    struct sockaddr_un address;
+    int directory_fd = -1, failure = ENOENT;
+    char *directory = state_dir_file(settings, NULL);
+    long pid = state_dir_active_pid(settings);
+    *out = -1;
+    if (pid && control_address(directory, &address, &directory_fd, error)) {
+        *out = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (*out < 0 || connect(*out, (struct sockaddr *)&address, sizeof address) != 0) {
+            failure = errno;
+            if (*out >= 0)
+                close(*out);
+            *out = -1;
+        }
+        if (directory_fd >= 0)
+            close(directory_fd);
+    }
+    if (*out < 0 && pid)
+        error_fatal(error, failure == EACCES ? EX_NOPERM : EX_UNAVAILABLE,
+                    "the run %s (pid %ld) does not answer on %s/control.sock: %s", settings->name, pid,
+                    directory, strerror(failure));
+    else if (*out < 0)
+        error_fatal(error, EX_UNAVAILABLE,
+                    "no run named %s is active in %s; see --name and --state-dir for another", settings->name,
+                    settings->state_dir);
+    free(directory);
+    return *out >= 0;
+}
+
+/* Up to the end of the first line, or of everything. */
+static bool read_answer(int fd, bool to_the_end, struct buf *answer)
+{
+    while (answer->len < ANSWER_MAX_BYTES) {
+        ssize_t n = read(fd, buf_reserve(answer, 65536), 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0;
+        answer->len += (size_t)n;
+        if (!to_the_end && memchr(answer->data, '\n', answer->len))
+            return true;
+    }
+    return false;
+}
+
+static bool ask(const struct settings *settings, const char *request, int *fd, struct buf *answer,
+                struct error *error)
+{
+    struct timeval limit = {.tv_sec = ANSWER_WAIT_S};
+    if (!connect_run(settings, fd, error))
+        return false;
+    setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    bool ok = send(*fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request) &&
+              read_answer(*fd, false, answer) && answer->len;
+    buf_put_u8(answer, '\0');
+    if (ok)
+        return true;
+    close(*fd);
+    return error_fatal(error, EX_UNAVAILABLE, "the run %s has not answered within %d s", settings->name,
+                       ANSWER_WAIT_S);
+}
+
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+int status_exit_code(const cJSON *status)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) ? EX_OK : EX_TEMPFAIL;
+}
+
+int status_command(const struct settings *settings, bool json)
+{
+    struct error error = {0};
+    struct buf answer = {0};
+    int fd, code = EX_PROTOCOL;
+    if (!ask(settings, "status\n", &fd, &answer, &error)) {
+        fprintf(stderr, "df2redis: %s\n", error.text);
+        buf_free(&answer);
+        return error.exit_code;
+    }
+    close(fd);
+    cJSON *status = cJSON_Parse((const char *)answer.data);
+    if (status && cJSON_IsArray(cJSON_GetObjectItem(status, "flows"))) {
+        code = status_exit_code(status);
+        if (json)
+            fputs((const char *)answer.data, stdout);
+        else
+            status_print(status, stdout);
+    } else {
+        fprintf(stderr, "df2redis: the run %s answers something that is not understood\n", settings->name);
+    }
+    cJSON_Delete(status);
+    buf_free(&answer);
+    return code;
+}
+
+int stop_command(const struct settings *settings)
+{
+    struct error error = {0};
+    struct buf answer = {0};
+    struct timeval no_limit = {0};
+    int fd;
+    if (!ask(settings, "stop\n", &fd, &answer, &error)) {
+        fprintf(stderr, "df2redis: %s\n", error.text);
+        buf_free(&answer);
+        return error.exit_code;
+    }
+    cJSON *json = cJSON_Parse((const char *)answer.data);
+    bool stopping = cJSON_IsTrue(cJSON_GetObjectItem(json, "stopping"));
+    if (!stopping)
+        fprintf(stderr, "df2redis: the run %s does not stop: %s\n", settings->name, text_of(json, "error"));
+    cJSON_Delete(json);
+    /* The connection ends with the run. */
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof no_limit);
+    if (stopping)
+        read_answer(fd, true, &answer);
+    close(fd);
+    buf_free(&answer);
+    if (stopping)
+        printf("run %s has stopped; its log tells how\n", settings->name);
+    return stopping ? EX_OK : EX_UNAVAILABLE;
+}

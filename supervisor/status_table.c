@@ -1,0 +1,94 @@
+/* The status document as a table. */
+#include <string.h>
+#include <sysexits.h>
+
+#include "supervisor/status.h"
+#include "supervisor/totals.h"
+
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+static uint64_t number_of(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    return cJSON_IsNumber(item) && item->valuedouble > 0 ? (uint64_t)item->valuedouble : 0;
+}
+
+static bool true_of(const cJSON *json, const char *name)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItem(json, name));
+}
+
+static void print_duration(uint64_t ms, FILE *out)
+{
+    uint64_t s = ms / 1000;
+    if (s >= 86400)
+        fprintf(out, "%llu d ", (unsigned long long)(s / 86400));
+    fprintf(out, "%02llu:%02llu:%02llu", (unsigned long long)(s / 3600 % 24),
+            (unsigned long long)(s / 60 % 60), (unsigned long long)(s % 60));
+}
+
+static void print_flow(const cJSON *flow, FILE *out)
+{
+    char rate[40];
+    snprintf(rate, sizeof rate, "%s/s", totals_bytes(number_of(flow, "rate_bytes")));
+    fprintf(out, "%4llu %8llu %-13s %11s %11s %12s %11s %7llu %10s %8llu\n",
+            (unsigned long long)number_of(flow, "id"), (unsigned long long)number_of(flow, "pid"),
+            text_of(flow, "phase"), totals_bytes(number_of(flow, "received_bytes")),
+            totals_bytes(number_of(flow, "applied_bytes")), rate, totals_bytes(number_of(flow, "lag_bytes")),
+            (unsigned long long)number_of(flow, "lag_ms"), totals_bytes(number_of(flow, "spool_bytes")),
+            (unsigned long long)number_of(flow, "restarts"));
+}
+
+static void print_divergences(const cJSON *status, FILE *out)
+{
+    const cJSON *one, *counts = cJSON_GetObjectItem(status, "divergences");
+    if (cJSON_GetArraySize(counts) == 0) {
+        fputs("divergences: none\n", out);
+        return;
+    }
+    fputs("divergences: these are not, or not exactly, on the target\n", out);
+    cJSON_ArrayForEach(one, counts)
+    {
+        fprintf(out, "  %-28s %12.0f", one->string, one->valuedouble);
+        const cJSON *example, *examples = cJSON_GetObjectItem(status, "divergence_examples");
+        cJSON_ArrayForEach(example, examples)
+        {
+            if (strcmp(text_of(example, "reason"), one->string) == 0) {
+                fprintf(out, "  as %s %s", text_of(example, "command"), text_of(example, "key"));
+                break;
+            }
+        }
+        fputc('\n', out);
+    }
+}
+
+void status_print(const cJSON *status, FILE *out)
+{
+    const cJSON *flow, *flows = cJSON_GetObjectItem(status, "flows");
+    fprintf(out, "run %s (%s, pid %llu): %s for ", text_of(status, "name"), text_of(status, "mode"),
+            (unsigned long long)number_of(status, "pid"), text_of(status, "phase"));
+    print_duration(number_of(status, "phase_ms"), out);
+    fprintf(out, ", %s%s\n", true_of(status, "in_step") ? "in step" : "not in step",
+            true_of(status, "degraded") ? ", DEGRADED" : "");
+    fprintf(out, "source   %s\ntarget   %s\nstarted  %s, up ", text_of(status, "source"),
+            text_of(status, "target"), text_of(status, "started"));
+    print_duration(number_of(status, "uptime_ms"), out);
+    fprintf(out, ", session %llu\n", (unsigned long long)number_of(status, "sessions"));
+    if (cJSON_GetObjectItem(status, "retry_in_ms"))
+        fprintf(out, "waiting  %.1f s to the next attempt: %s\n",
+                (double)number_of(status, "retry_in_ms") / 1000.0, text_of(status, "waiting_because"));
+    if (cJSON_GetArraySize(flows))
+        fprintf(out, "\n%4s %8s %-13s %11s %11s %12s %11s %7s %10s %8s\n", "FLOW", "PID", "PHASE", "RECEIVED",
+                "APPLIED", "RATE", "LAG", "LAG-MS", "SPOOL", "RESTARTS");
+    cJSON_ArrayForEach(flow, flows)
+    {
+        print_flow(flow, out);
+    }
+    if (cJSON_GetArraySize(flows))
+        fputc('\n', out);
+    print_divergences(status, out);
+}

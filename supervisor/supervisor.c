@@ -1,0 +1,287 @@
+/* The supervisor's life: everything is set up here, the event loop runs, and everything ends here. */
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/run.h"
+
+static void perform_next(struct run *run)
+{
+    enum session_event event = run->queue[0];
+    run->queued--;
+    memmove(run->queue, run->queue + 1, run->queued * sizeof *run->queue);
+    enum session_state before = run->session.state;
+    enum session_action action = session_step(&run->session, event);
+    if (before != run->session.state)
+        run->state_ms = clock_monotonic_ms();
+    if (action == ACTION_FORBIDDEN) {
+        run->session.permit = PHASE_NONE;
+        error_fatal(
+            &run->cause, EX_SOFTWARE,
+            "the event %s came in state %s, which must not happen: please report this; the source was "
+            "told nothing",
+            session_event_name(event), session_state_name(before));
+        action = ACTION_FAIL;
+    }
+    run_perform(run, action);
+}
+
+static void on_pump(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct run *run = arg;
+    while (run->queued)
+        perform_next(run);
+}
+
+void run_post(struct run *run, enum session_event event)
+{
+    if (run->queued == RUN_QUEUE) {
+        log_error("too many events at once: %s is dropped", session_event_name(event));
+        return;
+    }
+    run->queue[run->queued++] = event;
+    event_active(run->pump, EV_TIMEOUT, 1);
+}
+
+void run_forget_events(struct run *run)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < run->queued; i++)
+        if (run->queue[i] == EVENT_STOP || run->queue[i] == EVENT_FATAL)
+            run->queue[kept++] = run->queue[i];
+    run->queued = kept;
+}
+
+void run_fatal(struct run *run, const struct error *why)
+{
+    if (run->ending)
+        return;
+    run->cause = *why;
+    if (run->cause.class != ERROR_FATAL || run->cause.exit_code == 0)
+        run->cause.exit_code = why->class == ERROR_FATAL ? EX_SOFTWARE : EX_UNAVAILABLE;
+    run_post(run, EVENT_FATAL);
+}
+
+void run_link_lost(struct run *run, const struct error *why)
+{
+    if (run->session.state == SESSION_WAITING || run->ending)
+        return;
+    if (!run->started) {
+        run_fatal(run, why);
+        return;
+    }
+    run->cause = *why;
+    run_post(run, EVENT_LINK_LOST);
+}
+
+static void end_at_once(struct run *run)
+{
+    log_warning("ended at once: what was received but not applied is given up");
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        worker_process_kill(&run->flows[i].worker);
+    run->ending = true;
+    run->exit_code = EX_TEMPFAIL;
+    event_base_loopbreak(run->base);
+}
+
+void run_stop(struct run *run)
+{
+    if (run->stop_requested) {
+        end_at_once(run);
+        return;
+    }
+    run->stop_requested = true;
+    run_post(run, EVENT_STOP);
+}
+
+static void on_stop_signal(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct run *run = arg;
+    log_info("%s received%s", fd == SIGINT ? "SIGINT" : "SIGTERM",
+             run->stop_requested ? " again" : ": stopping; once more ends it at once");
+    run_stop(run);
+}
+
+static void on_child(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    run_reap(arg);
+}
+
+static bool add_signal(struct run *run, size_t index, int number, event_callback_fn callback)
+{
+    run->signals[index] = evsignal_new(run->base, number, callback, run);
+    return run->signals[index] && event_add(run->signals[index], NULL) == 0;
+}
+
+/* 40 hex digits that name this replica in the master's list. */
+static void make_client_id(char out[41])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[20] = {0};
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+        log_debug("no random bytes for the client id");
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[40] = '\0';
+}
+
+static struct event_base *make_base(void)
+{
+    struct event_config *config = event_config_new();
+    if (!config)
+        return NULL;
+    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+static void on_control_stop(void *arg)
+{
+    log_info("asked to stop over the control socket");
+    run_stop(arg);
+}
+
+static cJSON *on_control_status(void *arg)
+{
+    return run_status(arg);
+}
+
+static void on_target_done(const struct capabilities *capabilities, void *arg)
+{
+    struct run *run = arg;
+    struct error error = {0};
+    run->target = *capabilities;
+    static const char *const kinds[] = {"Redis", "Valkey", "server"};
+    log_info("target %s: %s %s, %llu keys", run->target_name, kinds[capabilities->kind],
+             capabilities->version_text, (unsigned long long)capabilities->keys);
+    switch (target_policy(capabilities, run->settings, &error)) {
+    case TARGET_REFUSED:
+        run_fatal(run, &error);
+        return;
+    case TARGET_FLUSH:
+        run->flush_first = run->target_owned = true;
+        break;
+    case TARGET_USE:
+        run->target_owned = capabilities->keys == 0;
+        break;
+    }
+    run_post(run, EVENT_TARGET_READY);
+}
+
+static void on_target_failed(const struct error *error, void *arg)
+{
+    run_fatal(arg, error);
+}
+
+static bool probe_target(struct run *run, struct error *error)
+{
+    if (run->settings->target.null_sink) {
+        log_info("target %s: everything is thrown away", run->target_name);
+        run_post(run, EVENT_TARGET_READY);
+        return true;
+    }
+    struct target_callbacks callbacks = {.arg = run, .done = on_target_done, .failed = on_target_failed};
+    run->target_job = target_start(run->base, run->settings, false, &callbacks, error);
+    return run->target_job != NULL;
+}
+
+static bool set_up(struct run *run, struct error *error)
+{
+    if (!state_dir_open(&run->dir, run->settings, error))
+        return false;
+    char *log_path = state_dir_file(run->settings, "divergences.log");
+    bool ok = divergences_init(&run->divergences, log_path, error);
+    free(log_path);
+    run->worker_path = ok ? worker_process_find(error) : NULL;
+    run->base = run->worker_path ? make_base() : NULL;
+    if (!ok || !run->worker_path)
+        return false;
+    if (run->base)
+        run->pump = event_new(run->base, -1, 0, on_pump, run);
+    if (!run->pump || !add_signal(run, 0, SIGINT, on_stop_signal) ||
+        !add_signal(run, 1, SIGTERM, on_stop_signal) || !add_signal(run, 2, SIGCHLD, on_child) ||
+        !run_watch_start(run))
+        return error_fatal(error, EX_OSERR, "cannot set up the event loop: %s", strerror(errno));
+    struct control_callbacks callbacks = {.arg = run, .status = on_control_status, .stop = on_control_stop};
+    run->control = control_open(run->base, run->dir.path, &callbacks, error);
+    if (!run->control)
+        return false;
+    progress_start(run);
+    return probe_target(run, error);
+}
+
+/* No worker survives, whatever way the loop ended. */
+static void end_workers(struct run *run)
+{
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct worker_process *w = &run->flows[i].worker;
+        if (w->pid <= 0)
+            continue;
+        worker_process_kill(w);
+        while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        worker_process_forget(w);
+    }
+}
+
+static void tear_down(struct run *run)
+{
+    end_workers(run);
+    progress_stop(run);
+    run_close_source(run);
+    run_free_flows(run);
+    target_free(run->target_job);
+    control_close(run->control);
+    run_watch_stop(run);
+    for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
+        if (run->signals[i])
+            event_free(run->signals[i]);
+    if (run->retry)
+        event_free(run->retry);
+    if (run->pump)
+        event_free(run->pump);
+    if (run->base)
+        event_base_free(run->base);
+    divergences_free(&run->divergences);
+    free(run->resume_lsns);
+    free(run->worker_path);
+    state_dir_close(&run->dir);
+}
+
+int supervisor_run(const struct settings *settings)
+{
+    struct run run = {.settings = settings, .dir.lock_fd = -1};
+    struct error error = {0};
+    session_init(&run.session);
+    uri_display(&settings->source, run.source_name, sizeof run.source_name);
+    uri_display(&settings->target, run.target_name, sizeof run.target_name);
+    make_client_id(run.client_id);
+    run.started_unix_ms = clock_unix_ms();
+    run.started_ms = run.state_ms = clock_monotonic_ms();
+    signal(SIGPIPE, SIG_IGN);
+    log_info("%s %s → %s, run \"%s\"", settings->migrate ? "migrate" : "replicate", run.source_name,
+             run.target_name, settings->name);
+    if (set_up(&run, &error)) {
+        event_base_dispatch(run.base);
+    } else {
+        log_error("%s", error.text);
+        run.exit_code = error.exit_code ? error.exit_code : EX_UNAVAILABLE;
+    }
+    int exit_code = run.exit_code;
+    tear_down(&run);
+    return exit_code;
+}

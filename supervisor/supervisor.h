@@ -1,0 +1,18 @@
+/* A run: replicate or migrate, from the first look at the target to the summary. */
+#ifndef DF2REDIS_SUPERVISOR_SUPERVISOR_H
+#define DF2REDIS_SUPERVISOR_SUPERVISOR_H
+
+#include "common/settings.h"
+
+/* Runs until done, stopped or failed; has said in the log why. Returns the exit code:
+ *   0               complete (migrate), or stopped by an operator with everything received applied
+ *   EX_DATAERR      the same, but some of it could not be carried over, or a FLOW was given up
+ *   EX_TEMPFAIL     stopped before the copy was complete; or the name is in use; try again
+ *   EX_CANTCREAT    the target holds keys; or the state directory cannot be made
+ *   EX_NOPERM       a password or a right is missing
+ *   EX_UNAVAILABLE  source or target cannot be reached at the start
+ *   EX_PROTOCOL     the source is no Dragonfly, or one whose protocol is not known
+ *   others          as sysexits.h names them */
+int supervisor_run(const struct settings *settings);
+
+#endif

@@ -1,0 +1,49 @@
+#include "supervisor/totals.h"
+
+#include <stdio.h>
+
+#include "supervisor/run.h"
+
+void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
+{
+    *out = (struct totals){0};
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct flow *f = &run->flows[i];
+        const struct cursor_marks *m = flow_marks(f);
+        out->restarts += f->restarts;
+        if (!m)
+            continue;
+        uint64_t received = cursor_get(&m->received_offset), applied = cursor_get(&m->applied_offset);
+        uint64_t decoded_seq = cursor_get(&m->decoded_seq), applied_seq = cursor_get(&m->applied_seq);
+        uint64_t waiting_since_ms = cursor_get(&m->waiting_since_ms);
+        uint64_t waited_ms = waiting_since_ms && now_ms > waiting_since_ms ? now_ms - waiting_since_ms : 0;
+        out->received_bytes += received;
+        out->applied_bytes += applied;
+        out->lag_bytes += received > applied ? received - applied : 0;
+        out->spool_bytes += cursor_get(&m->spool_bytes) + cursor_get(&m->spool_overflow_bytes);
+        out->rate_bytes += f->rate_bytes;
+        out->entries += cursor_get(&m->entries);
+        out->keys += cursor_get(&m->keys);
+        out->commands += cursor_get(&m->commands);
+        out->lag_entries += decoded_seq > applied_seq ? decoded_seq - applied_seq : 0;
+        out->errors += cursor_get(&m->errors);
+        if (waited_ms > out->oldest_waiting_ms)
+            out->oldest_waiting_ms = waited_ms;
+    }
+}
+
+const char *totals_bytes(uint64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    static char ring[8][32];
+    static unsigned next;
+    char *out = ring[next++ % 8];
+    double v = (double)bytes;
+    unsigned unit = 0;
+    while (v >= 1024 && unit + 1 < sizeof units / sizeof *units) {
+        v /= 1024;
+        unit++;
+    }
+    snprintf(out, sizeof ring[0], unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
+    return out;
+}

@@ -1,0 +1,262 @@
+/* What workers say and how they die.
+ *
+ * A worker's death costs the source nothing: the socket is kept here, the spool and the cursor outlive it,
+ * and a successor goes on from them. Only one that keeps dying at one place makes its FLOW fail. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/run.h"
+
+static bool in_state(const struct run *run, enum session_state state)
+{
+    return run->session.state == state;
+}
+
+/* STARTSTABLE was answered: workers may be told of it. */
+static bool entered(const struct run *run)
+{
+    return in_state(run, SESSION_ENTERING) || in_state(run, SESSION_STABLE) ||
+           in_state(run, SESSION_DRAINING);
+}
+
+uint32_t run_failed_flows(const struct run *run)
+{
+    uint32_t failed = 0;
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        failed += run->flows[i].failed;
+    return failed;
+}
+
+bool run_relays_logs(const struct run *run)
+{
+    (void)run;
+    return progress_active();
+}
+
+void run_on_worker_log(struct slice lines, void *flow)
+{
+    (void)flow;
+    progress_write(lines);
+}
+
+void run_check_stable(struct run *run)
+{
+    if (!in_state(run, SESSION_ENTERING))
+        return;
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        if (!run->flows[i].stable && !run->flows[i].failed)
+            return;
+    run_post(run, EVENT_ALL_STABLE);
+}
+
+/* A FLOW held at a global command has applied everything before it. When all others are drained, that command
+ * has not reached every FLOW: it lies behind the cut. */
+void run_check_drained(struct run *run)
+{
+    if (!in_state(run, SESSION_DRAINING))
+        return;
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        const struct flow *f = &run->flows[i];
+        if (!f->failed && !f->drained && !globals_holds(&run->globals, i))
+            return;
+    }
+    run_post(run, EVENT_DRAINED);
+}
+
+static void tell_global(struct run *run, uint32_t flow, enum message_type type, const struct global *global)
+{
+    struct message m = {.type = type, .fd = -1, .global.txid = global->txid};
+    snprintf(m.global.command, sizeof m.global.command, "%s", global->command);
+    worker_process_send(&run->flows[flow].worker, &m);
+}
+
+static void on_at_global(struct flow *f, const struct message *m)
+{
+    struct run *run = f->run;
+    struct global arrived = {.txid = m->global.txid};
+    uint32_t runner = 0;
+    snprintf(arrived.command, sizeof arrived.command, "%s", m->global.command);
+    switch (globals_arrive(&run->globals, f->number, arrived.txid, arrived.command, clock_monotonic_ms(),
+                           &runner)) {
+    case GLOBAL_HOLD:
+        run_check_drained(run);
+        break;
+    case GLOBAL_RUN:
+        log_debug("%s (txid %llu) has reached every FLOW: FLOW %u runs it", arrived.command,
+                  (unsigned long long)arrived.txid, runner);
+        tell_global(run, runner, MESSAGE_RUN_GLOBAL, &arrived);
+        break;
+    case GLOBAL_PASS:
+        tell_global(run, f->number, MESSAGE_PASS_GLOBAL, &arrived);
+        break;
+    }
+}
+
+static void on_global_done(struct flow *f, const struct message *m)
+{
+    struct run *run = f->run;
+    const struct global *done = globals_done(&run->globals, f->number, m->global.txid, clock_monotonic_ms());
+    if (!done)
+        return;
+    log_info("%s of the source was run on the target", m->global.command);
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        if (i != f->number && done->arrived.member[i])
+            tell_global(run, i, MESSAGE_PASS_GLOBAL, done);
+}
+
+static void note_snapshot_done(struct flow *f)
+{
+    struct run *run = f->run;
+    if (!flow_set_add(&run->snapshots_done, f->number))
+        return;
+    session_snapshot_done(&run->session);
+    log_info("FLOW %u: its snapshot is complete (%u of %u)", f->number, run->snapshots_done.count,
+             run->flow_count);
+    run_check_snapshots(run);
+}
+
+static void note_stable(struct flow *f)
+{
+    f->stable = true;
+    run_check_stable(f->run);
+}
+
+static void check_workers_ready(struct run *run)
+{
+    if (!in_state(run, SESSION_WORKERS_FULL) && !in_state(run, SESSION_WORKERS_PARTIAL))
+        return;
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        if (!run->flows[i].hello)
+            return;
+    run_post(run, EVENT_WORKERS_READY);
+}
+
+/* A predecessor may have died between noting its phase and telling us. */
+static void catch_up(struct flow *f)
+{
+    const struct cursor_marks *marks = flow_marks(f);
+    uint64_t phase = marks ? cursor_get(&marks->phase) : CURSOR_STARTING;
+    if (!f->restarts || phase == CURSOR_FAILED)
+        return;
+    if (f->full && phase >= CURSOR_FULL_SYNC_END)
+        note_snapshot_done(f);
+    if (phase >= CURSOR_STABLE)
+        note_stable(f);
+}
+
+static void on_hello(struct flow *f, const struct message *m)
+{
+    struct run *run = f->run;
+    struct error error = {0};
+    if (m->hello.version != MESSAGE_VERSION) {
+        error_fatal(
+            &error, EX_CONFIG,
+            "df2redis and %s are of different versions (messages %d and %u): install both from one package",
+            run->worker_path, MESSAGE_VERSION, m->hello.version);
+        run_fatal(run, &error);
+        return;
+    }
+    f->hello = true;
+    catch_up(f);
+    if (entered(run)) {
+        f->enter_sent = true;
+        worker_process_send_plain(&f->worker, MESSAGE_ENTER_STABLE);
+    }
+    if (in_state(run, SESSION_DRAINING))
+        worker_process_send_plain(&f->worker, MESSAGE_DRAIN);
+    check_workers_ready(run);
+}
+
+static void on_flow_opened(struct flow *f, const struct message *m)
+{
+    if (f->answered || !in_state(f->run, SESSION_FLOWS))
+        return;
+    f->answered = true;
+    f->full = m->flow_opened.full != 0;
+    snprintf(f->token, sizeof f->token, "%s", m->flow_opened.token);
+    session_flow_answered(&f->run->session, f->full);
+    run_check_flows_answered(f->run);
+}
+
+static void on_failed(struct flow *f, const struct message *m)
+{
+    struct error error = {.class = (enum error_class)m->failed.class, .exit_code = (int)m->failed.exit_code};
+    snprintf(error.text, sizeof error.text, "%s", m->failed.text);
+    snprintf(f->failure, sizeof f->failure, "%s", m->failed.text);
+    f->kill_due_ms = clock_monotonic_ms() + RUN_STOP_LIMIT_MS;
+    if (error.class == ERROR_FATAL) {
+        snprintf(error.text, sizeof error.text, "FLOW %u: %.400s", f->number, m->failed.text);
+        run_fatal(f->run, &error);
+    } else if (error.class == ERROR_REDIRECT) {
+        /* A flush in the middle of the snapshot: only a new session orders them. */
+        error.class = ERROR_RETRY;
+        run_link_lost(f->run, &error);
+    }
+}
+
+void run_on_message(struct worker_process *w, struct message *m, void *arg)
+{
+    struct flow *f = arg;
+    struct run *run = f->run;
+    (void)w;
+    if (run->ending || in_state(run, SESSION_WAITING))
+        return;
+    switch (m->type) {
+    case MESSAGE_HELLO:
+        on_hello(f, m);
+        break;
+    case MESSAGE_FLOW_OPENED:
+        on_flow_opened(f, m);
+        break;
+    case MESSAGE_SNAPSHOT_DONE:
+        note_snapshot_done(f);
+        break;
+    case MESSAGE_STABLE:
+        note_stable(f);
+        break;
+    case MESSAGE_PING:
+        ack_ping(&f->ack);
+        if (entered(run) && flow_marks(f))
+            ack_poll(&f->ack, flow_marks(f), clock_monotonic_ms());
+        break;
+    case MESSAGE_AT_GLOBAL:
+        on_at_global(f, m);
+        break;
+    case MESSAGE_GLOBAL_DONE:
+        on_global_done(f, m);
+        break;
+    case MESSAGE_DIVERGENCE:
+        divergences_add(&run->divergences, f->number, m->divergence.reason, m->divergence.command,
+                        m->divergence.key, m->divergence.count);
+        break;
+    case MESSAGE_FAILED:
+        on_failed(f, m);
+        break;
+    case MESSAGE_DRAINED:
+        f->drained = true;
+        run_check_drained(run);
+        break;
+    default:
+        log_error("worker of FLOW %u says %s, which is not for a supervisor", f->number,
+                  message_name(m->type));
+    }
+}
+
+void run_on_flow_closed(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct flow *f = arg;
+    struct error error = {0};
+    /* To ask for the rest by LSN, what came is applied first: the worker says when. */
+    if (f->run->resume_by_lsn && f->stable && flow_worker_alive(f))
+        return;
+    error_set(&error, ERROR_RETRY, "source %s has closed FLOW %u", f->run->source_name, f->number);
+    run_link_lost(f->run, &error);
+}

@@ -1,0 +1,325 @@
+/* The link to a real target: marks, MULTI, refusals, trouble that passes and trouble that does not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/support/servers.h"
+#include "tests/support/testing.h"
+#include "worker/link.h"
+
+enum { DEADLINE_MS = 20000 };
+
+struct bench {
+    struct server target;
+    redisContext *redis;
+    struct event_base *base;
+    struct settings settings;
+    struct link *link;
+    struct output *output;
+    struct mark mark;
+    unsigned ready, acknowledged, refused, conflicts, lost;
+    char refused_text[300];
+    struct error lost_error;
+};
+
+static void on_ready(void *arg, const struct mark *mark, const struct capabilities *target)
+{
+    struct bench *b = arg;
+    assert_true(target->version >= 60200);
+    b->mark = *mark;
+    b->ready++;
+}
+
+static void on_acknowledged(void *arg, struct batch *batch)
+{
+    ((struct bench *)arg)->acknowledged++;
+    batch_free(batch);
+}
+
+static void on_refused(void *arg, const struct batch *batch, uint32_t i, const char *text)
+{
+    struct bench *b = arg;
+    struct slice name, key;
+    assert_true(batch_describe(batch, i, &name, &key));
+    snprintf(b->refused_text, sizeof b->refused_text, "%.*s %.*s: %s", (int)name.len, (const char *)name.data,
+             (int)key.len, (const char *)key.data, text);
+    b->refused++;
+}
+
+static void on_conflict(void *arg, const struct batch *batch, uint32_t i)
+{
+    (void)batch, (void)i;
+    ((struct bench *)arg)->conflicts++;
+}
+
+static void on_lost(void *arg, const struct error *error)
+{
+    struct bench *b = arg;
+    b->lost_error = *error;
+    b->lost++;
+}
+
+static void on_writable(void *arg)
+{
+    (void)arg;
+}
+
+/* Runs the loop until *count reaches n. */
+static void run_until(struct bench *b, const unsigned *count, unsigned n)
+{
+    uint64_t end = clock_monotonic_ms() + DEADLINE_MS;
+    while (*count < n && clock_monotonic_ms() < end) {
+        struct timeval soon = {0, 20000};
+        event_base_loopexit(b->base, &soon);
+        event_base_dispatch(b->base);
+    }
+    assert_true(*count >= n);
+}
+
+static void open_link(struct bench *b)
+{
+    static struct link_config config;
+    config = (struct link_config){&b->settings, "df2redis:t", "flow-0", "df2redis:t:flow-0"};
+    struct link_callbacks on = {b, on_ready, on_acknowledged, on_refused, on_conflict, on_lost, on_writable};
+    b->link = link_new(b->base, &config, &on);
+}
+
+static int setup(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    struct error error;
+    redis_start(&b->target, NULL);
+    b->redis = server_connect(b->target.port);
+    b->base = event_base_new();
+    settings_init(&b->settings);
+    assert_true(uri_parse(b->target.uri, &b->settings.target, &error));
+    b->output = output_new();
+    open_link(b);
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    link_free(b->link);
+    output_free(b->output);
+    event_base_free(b->base);
+    redisFree(b->redis);
+    server_stop(&b->target);
+    settings_free(&b->settings);
+    free(b);
+    return 0;
+}
+
+static struct batch *begin(struct bench *b)
+{
+    struct batch *batch = batch_new();
+    output_target(b->output, batch);
+    return batch;
+}
+
+static void put(struct bench *b, unsigned flags, const char *name, const char *key, const char *value)
+{
+    output_begin(b->output, 0, slice_str(key), value ? 3 : 2, flags);
+    output_text(b->output, name);
+    output_text(b->output, key);
+    if (value)
+        output_text(b->output, value);
+    output_end(b->output);
+}
+
+static void send_batch(struct bench *b, struct batch *batch)
+{
+    batch_seal(batch);
+    assert_true(link_can_send(b->link, batch->once));
+    link_send(b->link, batch);
+}
+
+static void assert_value(struct bench *b, const char *key, const char *value)
+{
+    redisReply *reply = redisCommand(b->redis, "GET %s", key);
+    assert_non_null(reply);
+    if (value)
+        assert_string_equal(reply->str, value);
+    else
+        assert_int_equal(reply->type, REDIS_REPLY_NIL);
+    freeReplyObject(reply);
+}
+
+static void batches_are_acknowledged_in_order_and_applied(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    assert_false(b->mark.present);
+    for (int i = 0; i < 20; i++) {
+        struct batch *batch = begin(b);
+        char text[16];
+        snprintf(text, sizeof text, "%d", i);
+        put(b, OUTPUT_IDEMPOTENT, "SET", "k", text);
+        send_batch(b, batch);
+    }
+    run_until(b, &b->acknowledged, 20);
+    assert_true(link_idle(b->link));
+    assert_value(b, "k", "19");
+}
+
+static void once_batch_is_alone_and_brings_its_mark(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    struct batch *batch = begin(b);
+    const char *mark = "0123456789012345678901234567890123456789 7 1234 99";
+    put(b, OUTPUT_ONCE, "APPEND", "a", "x");
+    output_begin(b->output, 0, slice_str("df2redis:t"), 4, OUTPUT_IDEMPOTENT);
+    output_text(b->output, "HSET");
+    output_text(b->output, "df2redis:t");
+    output_text(b->output, "flow-0");
+    output_text(b->output, mark);
+    output_end(b->output);
+    send_batch(b, batch);
+    assert_false(link_can_send(b->link, false));
+    assert_false(link_can_send(b->link, true));
+    run_until(b, &b->acknowledged, 1);
+    assert_true(link_can_send(b->link, true));
+    struct error why;
+    error_set(&why, ERROR_RETRY, "the test wants a new connection");
+    link_reset(b->link, &why);
+    assert_int_equal(b->lost, 1);
+    run_until(b, &b->ready, 2);
+    assert_true(b->mark.present);
+    assert_int_equal(b->mark.session, 7);
+    assert_int_equal(b->mark.seq, 1234);
+    assert_int_equal(b->mark.lsn, 99);
+}
+
+static void command_that_cannot_be_queued_is_told_and_the_rest_applied(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    struct batch *batch = begin(b);
+    put(b, OUTPUT_ONCE, "APPEND", "a", "x");
+    put(b, OUTPUT_ONCE, "NOSUCHCOMMAND", "b", "x");
+    put(b, OUTPUT_ONCE, "APPEND", "a", "y");
+    send_batch(b, batch);
+    run_until(b, &b->acknowledged, 1);
+    assert_int_equal(b->refused, 1);
+    assert_int_equal(b->lost, 0);
+    assert_non_null(strstr(b->refused_text, "NOSUCHCOMMAND b: ERR unknown command"));
+    assert_value(b, "a", "xy");
+}
+
+static void refused_commands_are_told_with_their_key(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    server_ok(b->redis, "SET s 1");
+    for (unsigned flags = 0; flags <= OUTPUT_ONCE; flags++) {
+        struct batch *batch = begin(b);
+        put(b, flags, "SET", "before", "1");
+        put(b, flags, "SADD", "s", "x");
+        put(b, flags, "SET", "after", "1");
+        send_batch(b, batch);
+        run_until(b, &b->acknowledged, flags + 1);
+        assert_int_equal(b->refused, flags + 1);
+        assert_non_null(strstr(b->refused_text, "SADD s: WRONGTYPE"));
+    }
+    assert_value(b, "after", "1");
+}
+
+static void key_that_exists_is_a_conflict_where_asked_for(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    server_ok(b->redis, "SET there 1");
+    struct batch *batch = begin(b);
+    put(b, OUTPUT_CONFLICT, "SETNX", "there", "2");
+    put(b, OUTPUT_CONFLICT, "SETNX", "absent", "2");
+    put(b, OUTPUT_IDEMPOTENT, "SETNX", "there", "3");
+    send_batch(b, batch);
+    run_until(b, &b->acknowledged, 1);
+    assert_int_equal(b->conflicts, 1);
+    assert_int_equal(b->refused, 0);
+    assert_value(b, "there", "1");
+}
+
+static void full_target_is_waited_for(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    server_ok(b->redis, "CONFIG SET maxmemory 1");
+    for (unsigned flags = 0; flags <= OUTPUT_ONCE; flags++) {
+        struct batch *batch = begin(b);
+        put(b, flags, "SET", "k", "v");
+        send_batch(b, batch);
+        run_until(b, &b->lost, flags + 1);
+        assert_int_equal(b->lost_error.class, ERROR_RETRY);
+        assert_non_null(strstr(b->lost_error.text, "OOM"));
+        assert_true(link_idle(b->link));
+        run_until(b, &b->ready, flags + 2);
+    }
+    assert_int_equal(b->acknowledged, 0);
+    assert_int_equal(b->refused, 0);
+    server_ok(b->redis, "CONFIG SET maxmemory 0");
+    struct batch *batch = begin(b);
+    put(b, OUTPUT_ONCE, "SET", "k", "v");
+    send_batch(b, batch);
+    run_until(b, &b->acknowledged, 1);
+    assert_value(b, "k", "v");
+}
+
+static void target_that_restarts_is_found_again(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    redisFree(b->redis);
+    redis_restart(&b->target, NULL);
+    b->redis = server_connect(b->target.port);
+    run_until(b, &b->lost, 1);
+    run_until(b, &b->ready, 2);
+    assert_false(b->mark.present);
+}
+
+static void earlier_connection_of_the_flow_is_ended_first(void **state)
+{
+    struct bench *b = *state;
+    redisContext *earlier = server_connect(b->target.port), *other = server_connect(b->target.port);
+    server_ok(earlier, "CLIENT SETNAME df2redis:t:flow-0");
+    server_ok(other, "CLIENT SETNAME df2redis:t:flow-1");
+    run_until(b, &b->ready, 1);
+    void *reply = redisCommand(earlier, "PING");
+    assert_null(reply);
+    server_ok(other, "PING");
+    redisFree(earlier);
+    redisFree(other);
+}
+
+static void value_that_is_no_mark_is_fatal(void **state)
+{
+    struct bench *b = *state;
+    server_integer(b->redis, "HSET df2redis:t flow-0 precious");
+    run_until(b, &b->lost, 1);
+    assert_int_equal(b->lost_error.class, ERROR_FATAL);
+    assert_non_null(strstr(b->lost_error.text, "df2redis:t"));
+}
+
+#define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LINK_TEST(batches_are_acknowledged_in_order_and_applied),
+        LINK_TEST(once_batch_is_alone_and_brings_its_mark),
+        LINK_TEST(command_that_cannot_be_queued_is_told_and_the_rest_applied),
+        LINK_TEST(refused_commands_are_told_with_their_key),
+        LINK_TEST(key_that_exists_is_a_conflict_where_asked_for),
+        LINK_TEST(full_target_is_waited_for),
+        LINK_TEST(target_that_restarts_is_found_again),
+        LINK_TEST(earlier_connection_of_the_flow_is_ended_first),
+        LINK_TEST(value_that_is_no_mark_is_fatal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+/* Each recording of a real Dragonfly, played to df2redis, ends in the state that the Dragonfly had at the end: whole, in
+ * pieces of any size, and cut off in the middle. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <sysexits.h>
+
+#include "tests/support/recorded_losses.h"
+#include "tests/support/run.h"
+
+enum cut { UNCUT, CUT_SNAPSHOT, CUT_JOURNAL };
+
+struct play {
+    const char *recording;
+    size_t piece; /* bytes a send; 0: as many as fit */
+    bool random_split;
+    enum cut cut;
+};
+
+static struct run run;
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_end(&run);
+    return 0;
+}
+
+static void assert_equals_recording(const char *dir)
+{
+    struct recording recording;
+    recording_load(&recording, dir);
+    struct state_exception *losses;
+    struct state_rules rules = {.exception_count = recorded_losses(&recording, &losses)};
+    rules.exceptions = losses;
+    uint64_t keys;
+    bool equal = run_equals_recording(&run, dir, &rules, &keys);
+    free(losses);
+    recording_free(&recording);
+    assert_true(equal);
+    assert_true(keys > 20);
+}
+
+/* Waits until everything is acknowledged, compares, ends the run as an operator would. */
+static void finish(const char *dir)
+{
+    assert_true(run_wait_in_step(&run));
+    assert_equals_recording(dir);
+    int status = run_terminate(&run);
+    /* What a plain Redis cannot hold, or the master lost, is told by the exit code. */
+    assert_true(status == EX_OK || status == EX_DATAERR);
+    assert_string_equal(scripted_violation(run.source), "");
+}
+
+/* The first session breaks off, the second has all of it: in the journal it resumes from the LSN that is asked for. */
+static void add_cut(struct scripted_options *o, const char *dir, enum cut cut)
+{
+    struct recording r;
+    recording_load(&r, dir);
+    scripted_options_add(o, scripted_session_of(&r));
+    recording_free(&r);
+    struct scripted_flow *f = &o->sessions[0].flows[0];
+    f->close_at = cut == CUT_SNAPSHOT ? f->fullsync_end / 2 : f->journal_at + (f->bytes.len - f->journal_at) / 2;
+}
+
+static void recording_ends_in_the_recorded_state(void **state)
+{
+    const struct play *p = *state;
+    struct scripted_options options;
+    scripted_options_recording(&options, p->recording);
+    options.piece = p->piece;
+    options.random_split = p->random_split;
+    options.seed = 20;
+    if (p->cut != UNCUT)
+        add_cut(&options, p->recording, p->cut);
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    finish(p->recording);
+    assert_int_equal(scripted_count(run.source, "control", "DFLY SYNC"), p->cut == CUT_SNAPSHOT ? 2 : 1);
+}
+
+static void cut_session_goes_on_by_partial_sync(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    struct recording second;
+    scripted_options_recording(&options, "tests/recordings/resume-2flows/full");
+    recording_load(&second, "tests/recordings/resume-2flows/partial");
+    scripted_options_add(&options, scripted_session_of(&second));
+    recording_free(&second);
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    scripted_cut_all(run.source);
+    assert_true(scripted_wait(run.source, "control", "DFLY STARTSTABLE", 2, RUN_DEADLINE_MS));
+    finish("tests/recordings/resume-2flows/partial");
+    assert_int_equal(scripted_count(run.source, "control", "DFLY SYNC"), 1);
+}
+
+static void migrate_ends_by_itself_after_the_snapshot(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    scripted_options_recording(&options, "tests/recordings/resume-2flows/full");
+    run_begin(&run, &options);
+    int status = run_migrate(&run, NULL);
+    assert_string_equal(scripted_violation(run.source), "");
+    assert_int_equal(status, EX_OK);
+    redisContext *c = server_connect(run.target.port);
+    uint64_t keys = server_keys(c);
+    redisFree(c);
+    assert_true(keys > 0);
+}
+
+#define PLAY(test_name, dir, ...)                                                                            \
+    {                                                                                                        \
+        .name = test_name, .test_func = recording_ends_in_the_recorded_state, .teardown_func = teardown,     \
+        .initial_state = &(struct play){.recording = "tests/recordings/" dir, __VA_ARGS__},                  \
+    }
+#define IN_RANDOM_PIECES .piece = 4096, .random_split = true
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLAY("flush_recording_ends_in_the_recorded_state", "flush-2flows", .piece = 0),
+        PLAY("resume_recording_ends_in_the_recorded_state", "resume-2flows/full", .piece = 0),
+        PLAY("lz4_recording_ends_in_the_recorded_state", "lz4-4flows", .piece = 0),
+        PLAY("zstd_recording_ends_in_the_recorded_state", "zstd-2flows", .piece = 0),
+        PLAY("lzf_recording_ends_in_the_recorded_state", "lzf-3flows", .piece = 0),
+        PLAY("plain_recording_ends_in_the_recorded_state", "plain-1flow", .piece = 0),
+        PLAY("older_master_recording_ends_in_the_recorded_state", "v1.30-2flows", .piece = 0),
+        PLAY("flush_recording_byte_by_byte_ends_the_same", "flush-2flows", .piece = 1),
+        PLAY("resume_recording_byte_by_byte_ends_the_same", "resume-2flows/full", .piece = 1),
+        PLAY("lz4_recording_in_random_pieces_ends_the_same", "lz4-4flows", IN_RANDOM_PIECES),
+        PLAY("zstd_recording_in_random_pieces_ends_the_same", "zstd-2flows", IN_RANDOM_PIECES),
+        PLAY("lzf_recording_in_random_pieces_ends_the_same", "lzf-3flows", IN_RANDOM_PIECES),
+        PLAY("plain_recording_in_random_pieces_ends_the_same", "plain-1flow", IN_RANDOM_PIECES),
+        PLAY("older_master_recording_in_random_pieces_ends_the_same", "v1.30-2flows", IN_RANDOM_PIECES),
+        PLAY("lz4_recording_cut_in_the_snapshot_starts_again", "lz4-4flows", .cut = CUT_SNAPSHOT),
+        PLAY("plain_recording_cut_in_the_snapshot_starts_again", "plain-1flow", .cut = CUT_SNAPSHOT),
+        PLAY("lz4_recording_cut_in_the_journal_resumes", "lz4-4flows", .cut = CUT_JOURNAL),
+        PLAY("plain_recording_cut_in_the_journal_resumes", "plain-1flow", .cut = CUT_JOURNAL),
+        cmocka_unit_test_teardown(cut_session_goes_on_by_partial_sync, teardown),
+        cmocka_unit_test_teardown(migrate_ends_by_itself_after_the_snapshot, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

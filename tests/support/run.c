@@ -1,0 +1,111 @@
+/* Source, program and target together. */
+#include "tests/support/run.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "tests/support/testing.h"
+
+void run_begin(struct run *r, const struct scripted_options *options)
+{
+    *r = (struct run){0};
+    redis_start(&r->target, NULL);
+    if (options)
+        r->source = scripted_start(options);
+    df2redis_init(&r->program);
+}
+
+void run_end(struct run *r)
+{
+    df2redis_end(&r->program);
+    scripted_stop(r->source);
+    server_stop(&r->dragonfly);
+    server_stop(&r->target);
+    *r = (struct run){0};
+}
+
+static const char *source_uri(const struct run *r)
+{
+    return r->source ? scripted_uri(r->source) : r->dragonfly.uri;
+}
+
+void run_replicate(struct run *r, const char *const *extra)
+{
+    df2redis_start(&r->program, "replicate", source_uri(r), r->target.uri, extra);
+}
+
+int run_migrate(struct run *r, const char *const *extra)
+{
+    return df2redis_run(&r->program, "migrate", source_uri(r), r->target.uri, extra, RUN_DEADLINE_MS);
+}
+
+struct waiting {
+    struct run *run;
+    bool done;
+};
+
+/* A process that has ended or a master that has "crashed" will not get any further. */
+static bool acked_or_over(void *arg)
+{
+    struct waiting *w = arg;
+    w->done = scripted_wait_acked(w->run->source, 0);
+    return w->done || !process_running(&w->run->program.process) || *scripted_violation(w->run->source);
+}
+
+bool run_wait_in_step(struct run *r)
+{
+    struct waiting w = {.run = r, .done = true};
+    if (r->source)
+        wait_until(acked_or_over, &w, RUN_DEADLINE_MS);
+    bool ok = w.done && df2redis_wait_in_step(&r->program, RUN_DEADLINE_MS);
+    const char *violation = r->source ? scripted_violation(r->source) : "";
+    if (ok && !*violation)
+        return true;
+    fprintf(stderr, "%s%s\n", *violation ? "protocol violation: " : "not in step", violation);
+    if (r->source)
+        scripted_print(r->source, stderr);
+    if (!w.done)
+        df2redis_print(&r->program);
+    return false;
+}
+
+int run_terminate(struct run *r)
+{
+    process_signal(&r->program.process, SIGTERM);
+    return process_wait(&r->program.process, RUN_DEADLINE_MS);
+}
+
+static bool tell(struct state_report *report, bool equal, uint64_t *keys)
+{
+    if (!equal)
+        fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)report->keys,
+                (unsigned long long)report->different, (const char *)report->text.data);
+    if (keys)
+        *keys = report->keys;
+    state_report_free(report);
+    return equal;
+}
+
+bool run_equals_recording(struct run *r, const char *dir, struct state_rules *rules, uint64_t *keys)
+{
+    struct state_server server;
+    struct state_report report;
+    char *path = format_text("%s/state.jsonl.zst", dir);
+    state_open(&server, r->target.port, NULL);
+    bool equal = state_compare_file(path, &server, rules, &report);
+    state_close(&server);
+    free(path);
+    return tell(&report, equal, keys);
+}
+
+bool run_equals_dragonfly(struct run *r, struct state_rules *rules, uint64_t *keys)
+{
+    struct state_server expected, actual;
+    struct state_report report;
+    state_open(&expected, r->dragonfly.port, NULL);
+    state_open(&actual, r->target.port, NULL);
+    bool equal = state_compare_servers(&expected, &actual, rules, &report);
+    state_close(&expected);
+    state_close(&actual);
+    return tell(&report, equal, keys);
+}

@@ -1,0 +1,36 @@
+/* A whole set-up: scripted source → df2redis → real target. What is not needed stays out; run_end ends what is there, also
+ * after a failed assertion. */
+#ifndef DF2REDIS_TESTS_RUN_H
+#define DF2REDIS_TESTS_RUN_H
+
+#include "tests/support/df2redis.h"
+#include "tests/support/scripted_dragonfly.h"
+#include "tests/support/servers.h"
+#include "tests/support/state.h"
+
+enum { RUN_DEADLINE_MS = 60000 };
+
+struct run {
+    struct server target;
+    struct server dragonfly; /* a real source, for the tests that have one */
+    struct scripted *source;
+    struct df2redis program;
+};
+
+/* Starts the target, the source and makes the program's directory. options NULL: no scripted source. */
+void run_begin(struct run *r, const struct scripted_options *options);
+void run_end(struct run *r);
+
+/* With further arguments, NULL-terminated, may be NULL. */
+void run_replicate(struct run *r, const char *const *extra);
+int run_migrate(struct run *r, const char *const *extra);
+/* Every FLOW acknowledged to its end, no violation, in step. Prints what happened if not. */
+bool run_wait_in_step(struct run *r);
+/* SIGTERM, and the exit code. */
+int run_terminate(struct run *r);
+/* Target against a recorded state; prints differences. keys (may be NULL): how many were compared. */
+bool run_equals_recording(struct run *r, const char *dir, struct state_rules *rules, uint64_t *keys);
+/* Target against the real Dragonfly. */
+bool run_equals_dragonfly(struct run *r, struct state_rules *rules, uint64_t *keys);
+
+#endif

@@ -1,0 +1,348 @@
+/* The scripted master's replies: the handshake and the phases of a sync session.
+ *
+ *   state        command       from there, when
+ *   PREPARATION  DFLY FLOW     stays; each FLOW once
+ *   PREPARATION  DFLY SYNC     FULL: all FLOWs connected, none PARTIAL
+ *   PREPARATION  STARTSTABLE   STABLE: all FLOWs connected, all PARTIAL
+ *   FULL         STARTSTABLE   STABLE: every FLOW's FULLSYNC_END was sent
+ *
+ * Everything else is a violation; some of it a real server answers with an error, some of it crashes it. */
+#include "tests/support/scripted_internal.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <strings.h>
+
+static void reply(struct connection *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void reply(struct connection *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    va_end(args);
+    buf_put(&c->out, text, strlen(text));
+    buf_put(&c->out, "\r\n", 2);
+    free(text);
+}
+
+static const char *word(const redisReply *command, size_t i)
+{
+    return i < command->elements && command->element[i]->str ? command->element[i]->str : "";
+}
+
+static bool is(const redisReply *command, size_t i, const char *text)
+{
+    return strcasecmp(word(command, i), text) == 0;
+}
+
+static void on_auth(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    const struct scripted_options *o = &m->options;
+    const char *user = command->elements > 2 ? word(command, 1) : "default";
+    const char *password = word(command, command->elements - 1);
+    if (!o->password) {
+        reply(c, "-ERR AUTH <password> called without any password configured for the default user. "
+                 "Are you sure your configuration is correct?");
+    } else if (strcmp(user, o->user ? o->user : "default") == 0 && strcmp(password, o->password) == 0) {
+        c->authenticated = true;
+        reply(c, "+OK");
+    } else {
+        reply(c, "-WRONGPASS invalid username-password pair or user is disabled.");
+    }
+}
+
+static void greet(struct scripted *m, struct connection *c)
+{
+    const struct scripted_options *o = &m->options;
+    if (o->kind == SCRIPTED_REDIS) {
+        reply(c, "+OK");
+        return;
+    }
+    if (!c->pinged || !c->port_told)
+        scripted_violate(m, c, "REPLCONF capa dragonfly before PING and REPLCONF listening-port");
+    size_t index = m->sync_count < o->session_count ? m->sync_count : o->session_count - 1;
+    struct sync *s = x_calloc(1, sizeof *s);
+    s->number = (unsigned)m->sync_count + 1;
+    s->script = &o->sessions[index];
+    s->flows = x_calloc(s->script->flow_count, sizeof *s->flows);
+    s->control = c;
+    m->syncs = x_realloc(m->syncs, (m->sync_count + 1) * sizeof(struct sync *));
+    m->syncs[m->sync_count++] = s;
+    c->sync = s;
+    reply(c, "*%d\r\n+%s\r\n+SYNC%u\r\n:%zu", 3 + (o->version > 0) + o->lineage, o->master_id, s->number,
+          s->script->flow_count);
+    if (o->version > 0)
+        reply(c, ":%d", o->version);
+    if (o->lineage)
+        reply(c, "+%s", o->master_id);
+}
+
+static void on_client_version(struct scripted *m, struct connection *c, const char *text)
+{
+    int expected = m->options.version < 5 ? m->options.version : 5;
+    if (!c->sync)
+        scripted_violate(m, c, "REPLCONF CLIENT-VERSION before REPLCONF capa dragonfly");
+    else if (atol(text) != expected)
+        scripted_violate(m, c, "CLIENT-VERSION %s to a master of version %d", text, m->options.version);
+    else
+        c->sync->version_told = true;
+    reply(c, "+OK");
+}
+
+static void on_replconf(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    if (m->options.kind == SCRIPTED_REPLICA) {
+        reply(c, "-ERR Replicating a replica is unsupported");
+    } else if (is(command, 1, "capa") && is(command, 2, "dragonfly") && command->elements == 3) {
+        greet(m, c);
+    } else if (is(command, 1, "client-id")) {
+        if (!c->sync && m->options.kind == SCRIPTED_DRAGONFLY)
+            scripted_violate(m, c, "REPLCONF CLIENT-ID before REPLCONF capa dragonfly");
+        if (m->options.refuse_client_id)
+            reply(c, "-ERR syntax error");
+        else
+            reply(c, "+OK");
+    } else if (is(command, 1, "client-version")) {
+        on_client_version(m, c, word(command, 2));
+    } else if (is(command, 1, "ack")) {
+        scripted_violate(m, c, "REPLCONF ACK on a connection that is no FLOW");
+    } else {
+        c->port_told |= is(command, 1, "listening-port");
+        reply(c, "+OK");
+    }
+}
+
+static struct sync *find_sync(struct scripted *m, const char *id)
+{
+    if (strncmp(id, "SYNC", 4) != 0)
+        return NULL;
+    unsigned long number = strtoul(id + 4, NULL, 10);
+    return number >= 1 && number <= m->sync_count ? m->syncs[number - 1] : NULL;
+}
+
+/* Where a PARTIAL from this LSN begins; NEVER when the journal here does not have it. */
+static uint64_t journal_offset(const struct scripted_flow *f, uint64_t lsn)
+{
+    struct journal_reader r = {.bytes = slice_of(f->bytes.data + f->journal_at, f->bytes.len - f->journal_at),
+                               .next_lsn = f->first_lsn};
+    struct journal_item *item = x_malloc(sizeof *item);
+    while (r.next_lsn < lsn && journal_next(&r, item) == 1)
+        ;
+    free(item);
+    return r.next_lsn == lsn ? f->journal_at + r.at : NEVER;
+}
+
+/* FULL or PARTIAL, and where its bytes begin. */
+static bool decide_partial(const struct scripted_flow *f, const redisReply *command, uint64_t *begin)
+{
+    bool asked = command->elements > 5;
+    uint64_t lsn = strtoull(word(command, 5), NULL, 10);
+    *begin = 0;
+    if (f->reply == REPLY_FULL || (f->reply == REPLY_AUTO && !asked))
+        return false;
+    uint64_t at = asked ? journal_offset(f, lsn) : f->journal_at;
+    if (at == NEVER && f->reply == REPLY_AUTO)
+        return false;
+    *begin = at == NEVER ? f->journal_at : at;
+    return true;
+}
+
+static void on_flow(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    struct sync *s = find_sync(m, word(command, 3));
+    unsigned long flow = strtoul(word(command, 4), NULL, 10);
+    if (strcmp(word(command, 2), m->options.master_id) != 0) {
+        scripted_violate(m, c, "DFLY FLOW for master %s, but this is %s", word(command, 2), m->options.master_id);
+    } else if (!s) {
+        scripted_violate(m, c, "DFLY FLOW for the unknown session %s", word(command, 3));
+    } else if (s->state == SYNC_CANCELLED) {
+        reply(c, "-ERR syncid not found");
+    } else if (s->state != SYNC_PREPARATION || flow >= s->script->flow_count || s->flows[flow].asked) {
+        scripted_violate(m, c, "DFLY FLOW %lu twice, out of range, or after the session's begin", flow);
+    } else if (!s->version_told && m->options.version > 0) {
+        scripted_violate(m, c, "DFLY FLOW before REPLCONF CLIENT-VERSION");
+    } else {
+        const struct scripted_flow *f = &s->script->flows[flow];
+        struct flow_state *state = &s->flows[flow];
+        state->asked = true;
+        if (f->reply == REPLY_ERROR) {
+            reply(c, "-ERR %s", f->error ? f->error : "invalid state");
+            return;
+        }
+        c->close_after = f->reply == REPLY_CLOSE;
+        if (f->reply == REPLY_CLOSE || f->reply == REPLY_SILENCE)
+            return;
+        c->sync = s;
+        c->flow = (int)flow;
+        state->connection = c;
+        state->partial = decide_partial(f, command, &state->begin);
+        state->sent = state->begin;
+        state->counted = (struct journal_reader){.at = f->journal_at, .next_lsn = f->first_lsn};
+        reply(c, "*2\r\n+%s\r\n+%s", state->partial ? "PARTIAL" : "FULL", f->token);
+    }
+}
+
+static bool all_connected(const struct sync *s, size_t *partial)
+{
+    bool all = true;
+    *partial = 0;
+    for (size_t i = 0; i < s->script->flow_count; i++) {
+        all &= s->flows[i].connection != NULL;
+        *partial += s->flows[i].partial;
+    }
+    return all;
+}
+
+static void on_sync(struct scripted *m, struct connection *c, struct sync *s)
+{
+    size_t partial;
+    bool all = all_connected(s, &partial);
+    if (s->state == SYNC_CANCELLED)
+        reply(c, "-ERR invalid state");
+    else if (c != s->control)
+        scripted_violate(m, c, "DFLY SYNC on another connection than the session's control connection");
+    else if (s->state != SYNC_PREPARATION)
+        scripted_violate(m, c, "DFLY SYNC twice, or after STARTSTABLE");
+    else if (partial)
+        scripted_violate(m, c, "DFLY SYNC although %zu FLOWs were answered PARTIAL", partial);
+    else if (!all)
+        scripted_violate(m, c, "DFLY SYNC before every FLOW is connected");
+    else {
+        s->state = SYNC_FULL;
+        reply(c, "+OK");
+    }
+}
+
+static void on_startstable(struct scripted *m, struct connection *c, struct sync *s)
+{
+    size_t partial;
+    bool all = all_connected(s, &partial);
+    if (s->state == SYNC_CANCELLED || m->options.refuse_startstable) {
+        reply(c, "-ERR invalid state");
+        return;
+    }
+    if (c != s->control)
+        scripted_violate(m, c, "DFLY STARTSTABLE on another connection than the session's control connection");
+    else if (s->state == SYNC_STABLE)
+        scripted_violate(m, c, "DFLY STARTSTABLE twice");
+    else if (!all)
+        scripted_violate(m, c, "DFLY STARTSTABLE before every FLOW is connected");
+    else if (partial && partial < s->script->flow_count)
+        scripted_violate(m, c, "DFLY STARTSTABLE after a mix of FULL and PARTIAL: crashes the master");
+    else if (s->state == SYNC_PREPARATION && !partial)
+        scripted_violate(m, c, "DFLY STARTSTABLE on FULL FLOWs without DFLY SYNC: crashes the master");
+    for (size_t i = 0; i < s->script->flow_count && !partial; i++)
+        if (s->flows[i].sent < s->script->flows[i].fullsync_end)
+            scripted_violate(m, c, "DFLY STARTSTABLE before FLOW %zu had its FULLSYNC_END (%llu of %llu bytes sent)",
+                             i, (unsigned long long)s->flows[i].sent,
+                             (unsigned long long)s->script->flows[i].fullsync_end);
+    s->state = SYNC_STABLE;
+    reply(c, "+OK");
+}
+
+static void on_replicaoffset(struct scripted *m, struct connection *c)
+{
+    struct sync *s = scripted_newest(m);
+    const struct scripted_session *script = s ? s->script : &m->options.sessions[0];
+    reply(c, "*%zu", script->flow_count);
+    struct journal_item *item = x_malloc(sizeof *item);
+    for (size_t i = 0; i < script->flow_count; i++) {
+        const struct scripted_flow *f = &script->flows[i];
+        struct journal_reader r = {.bytes = buf_slice(&f->bytes), .at = f->journal_at, .next_lsn = f->first_lsn};
+        while (journal_next(&r, item) == 1)
+            ;
+        reply(c, ":%llu", (unsigned long long)r.next_lsn);
+    }
+    free(item);
+}
+
+static void on_dfly(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    struct sync *s = find_sync(m, word(command, 2));
+    if (is(command, 1, "flow") && command->elements >= 5 && command->elements <= 6)
+        on_flow(m, c, command);
+    else if (is(command, 1, "replicaoffset"))
+        on_replicaoffset(m, c);
+    else if (!s)
+        scripted_violate(m, c, "DFLY %s for the unknown session %s", word(command, 1), word(command, 2));
+    else if (is(command, 1, "sync"))
+        on_sync(m, c, s);
+    else if (is(command, 1, "startstable"))
+        on_startstable(m, c, s);
+    else
+        reply(c, "-ERR syntax error");
+}
+
+static void on_info(struct scripted *m, struct connection *c)
+{
+    const char *text = m->options.kind == SCRIPTED_REDIS
+                           ? "# Server\r\nredis_version:7.0.15\r\n# Replication\r\nrole:master\r\n"
+                           : "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.40.1\r\n"
+                             "# Replication\r\nrole:master\r\n";
+    reply(c, "$%zu\r\n%s", strlen(text), text);
+}
+
+/* On a FLOW, nothing but ACKs: no reply, and never more than was sent, never less than before. */
+static void on_ack(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    struct flow_state *f = &c->sync->flows[c->flow];
+    const struct scripted_flow *script = &c->sync->script->flows[c->flow];
+    if (!is(command, 0, "replconf") || !is(command, 1, "ack") || command->elements != 3) {
+        scripted_violate(m, c, "%s %s on a FLOW: only REPLCONF ACK may come there", word(command, 0), word(command, 1));
+        return;
+    }
+    uint64_t lsn = strtoull(word(command, 2), NULL, 10);
+    if (lsn < f->acked)
+        scripted_violate(m, c, "ACK goes back from %llu to %llu", (unsigned long long)f->acked, (unsigned long long)lsn);
+    f->acked = lsn;
+    if (m->options.trust_acks || c->sync->state != SYNC_STABLE || f->sent < script->journal_at)
+        return;
+    struct journal_item *item = x_malloc(sizeof *item);
+    f->counted.bytes = slice_of(script->bytes.data, (size_t)f->sent);
+    while (journal_next(&f->counted, item) == 1)
+        ;
+    free(item);
+    if (lsn > f->counted.next_lsn)
+        scripted_violate(m, c, "ACK %llu, but only entries before %llu were sent", (unsigned long long)lsn,
+                         (unsigned long long)f->counted.next_lsn);
+}
+
+static void note(struct scripted *m, const struct connection *c, const redisReply *command)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < command->elements; i++)
+        buf_printf(&text, "%s%s", i ? " " : "", is(command, 0, "auth") && i ? "***" : word(command, i));
+    buf_put_u8(&text, 0);
+    scripted_event(m, c, "%s", (const char *)text.data);
+    buf_free(&text);
+}
+
+void scripted_command_received(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    if (command->type != REDIS_REPLY_ARRAY || !command->elements) {
+        scripted_violate(m, c, "not a command");
+        return;
+    }
+    note(m, c, command);
+    if (c->flow >= 0)
+        on_ack(m, c, command);
+    else if (is(command, 0, "auth"))
+        on_auth(m, c, command);
+    else if (m->options.password && !c->authenticated)
+        reply(c, "-NOAUTH Authentication required.");
+    else if (is(command, 0, "ping")) {
+        c->pinged = true;
+        reply(c, "+PONG");
+    } else if (is(command, 0, "replconf"))
+        on_replconf(m, c, command);
+    else if (is(command, 0, "dfly") && m->options.kind != SCRIPTED_REDIS)
+        on_dfly(m, c, command);
+    else if (is(command, 0, "info"))
+        on_info(m, c);
+    else if (is(command, 0, "client") || is(command, 0, "select"))
+        reply(c, "+OK");
+    else
+        reply(c, "-ERR unknown command `%s`", word(command, 0));
+}

@@ -1,0 +1,281 @@
+/* The scripted master as its test sees it: what came, and what it is to do now. Every function takes the lock. */
+#include "tests/support/scripted_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void say_who(const struct connection *c, char *out, size_t bytes)
+{
+    if (!c)
+        snprintf(out, bytes, "master");
+    else if (c->flow >= 0)
+        snprintf(out, bytes, "flow %d", c->flow);
+    else if (c->sync)
+        snprintf(out, bytes, "control");
+    else
+        snprintf(out, bytes, "new %u", c->number % 10000);
+}
+
+void scripted_event(struct scripted *m, const struct connection *c, const char *format, ...)
+{
+    if (m->event_count == m->event_capacity) {
+        m->event_capacity = m->event_capacity ? m->event_capacity * 2 : 64;
+        m->events = x_realloc(m->events, m->event_capacity * sizeof *m->events);
+    }
+    struct event *e = &m->events[m->event_count++];
+    e->us = now_us();
+    say_who(c, e->who, sizeof e->who);
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&e->text, format, args) < 0)
+        abort();
+    va_end(args);
+    if (m->options.log)
+        fprintf(m->options.log, "%llu.%06llu %s: %s\n", (unsigned long long)e->us / 1000000,
+                (unsigned long long)e->us % 1000000, e->who, e->text);
+}
+
+void scripted_violate(struct scripted *m, const struct connection *c, const char *format, ...)
+{
+    char who[16];
+    say_who(c, who, sizeof who);
+    va_list args;
+    va_start(args, format);
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    va_end(args);
+    scripted_event(m, c, "PROTOCOL VIOLATION: %s", text);
+    if (!m->violation.len) {
+        buf_printf(&m->violation, "%s: %s", who, text);
+        buf_put_u8(&m->violation, 0);
+    }
+    free(text);
+}
+
+uint16_t scripted_port(const struct scripted *m)
+{
+    return m->port;
+}
+
+const char *scripted_uri(const struct scripted *m)
+{
+    return m->uri;
+}
+
+const char *scripted_violation(struct scripted *m)
+{
+    pthread_mutex_lock(&m->lock);
+    const char *text = m->violation.len ? (const char *)m->violation.data : "";
+    pthread_mutex_unlock(&m->lock);
+    return text;
+}
+
+static bool event_is(const struct event *e, const char *who, const char *text)
+{
+    return (!who || strcmp(e->who, who) == 0) && strncmp(e->text, text, strlen(text)) == 0;
+}
+
+size_t scripted_count(struct scripted *m, const char *who, const char *text)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->event_count; i++)
+        n += event_is(&m->events[i], who, text);
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+uint64_t scripted_time_us(struct scripted *m, const char *who, const char *text, size_t nth)
+{
+    uint64_t us = 0;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->event_count && !us; i++)
+        if (event_is(&m->events[i], who, text) && nth-- == 0)
+            us = m->events[i].us;
+    pthread_mutex_unlock(&m->lock);
+    return us;
+}
+
+struct awaited {
+    struct scripted *m;
+    const char *who, *text;
+    size_t count;
+};
+
+static bool came(void *arg)
+{
+    struct awaited *a = arg;
+    return scripted_count(a->m, a->who, a->text) >= a->count;
+}
+
+bool scripted_wait(struct scripted *m, const char *who, const char *text, size_t count, uint32_t deadline_ms)
+{
+    struct awaited a = {m, who, text, count};
+    return wait_until(came, &a, deadline_ms);
+}
+
+void scripted_print(struct scripted *m, FILE *out)
+{
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->event_count; i++)
+        fprintf(out, "%10.3f ms %-8s %s\n", (double)(m->events[i].us - m->events[0].us) / 1000, m->events[i].who,
+                m->events[i].text);
+    pthread_mutex_unlock(&m->lock);
+}
+
+uint64_t scripted_sent(struct scripted *m, size_t flow)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    uint64_t sent = s && flow < s->script->flow_count ? s->flows[flow].sent : 0;
+    pthread_mutex_unlock(&m->lock);
+    return sent;
+}
+
+bool scripted_all_sent(struct scripted *m)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    bool all = s && s->state == SYNC_STABLE;
+    for (size_t i = 0; all && i < s->script->flow_count; i++)
+        all = s->flows[i].sent == s->script->flows[i].bytes.len;
+    pthread_mutex_unlock(&m->lock);
+    return all;
+}
+
+uint64_t scripted_acked(struct scripted *m, size_t flow)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    uint64_t acked = s && flow < s->script->flow_count ? s->flows[flow].acked : 0;
+    pthread_mutex_unlock(&m->lock);
+    return acked;
+}
+
+static uint64_t end_lsn(const struct scripted_flow *f)
+{
+    struct journal_reader r = {.bytes = buf_slice(&f->bytes), .at = f->journal_at, .next_lsn = f->first_lsn};
+    struct journal_item *item = x_malloc(sizeof *item);
+    while (journal_next(&r, item) == 1)
+        ;
+    free(item);
+    return r.next_lsn;
+}
+
+uint64_t scripted_end_lsn(struct scripted *m, size_t flow)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    uint64_t lsn = s && flow < s->script->flow_count ? end_lsn(&s->script->flows[flow]) : 0;
+    pthread_mutex_unlock(&m->lock);
+    return lsn;
+}
+
+static bool all_acked(void *arg)
+{
+    struct scripted *m = arg;
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    bool all = s && s->state == SYNC_STABLE;
+    for (size_t i = 0; all && i < s->script->flow_count; i++)
+        all = s->flows[i].acked >= end_lsn(&s->script->flows[i]);
+    pthread_mutex_unlock(&m->lock);
+    return all;
+}
+
+bool scripted_wait_acked(struct scripted *m, uint32_t deadline_ms)
+{
+    return wait_until(all_acked, m, deadline_ms);
+}
+
+static void unlock_and_wake(struct scripted *m)
+{
+    ssize_t ignored = write(m->wake[1], "", 1);
+    (void)ignored;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void scripted_hold(struct scripted *m, size_t flow, uint64_t at)
+{
+    pthread_mutex_lock(&m->lock);
+    if (flow >= m->hold_count) {
+        m->holds = x_realloc(m->holds, (flow + 1) * sizeof *m->holds);
+        while (m->hold_count <= flow)
+            m->holds[m->hold_count++] = NEVER;
+    }
+    m->holds[flow] = at;
+    unlock_and_wake(m);
+}
+
+void scripted_append(struct scripted *m, size_t flow, struct slice journal)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    size_t index = m->sync_count ? m->sync_count - 1 : 0;
+    if (index >= m->options.session_count)
+        index = m->options.session_count - 1;
+    struct scripted_session *script = &m->options.sessions[index];
+    if (flow < script->flow_count)
+        buf_put(&script->flows[flow].bytes, journal.data, journal.len);
+    if (s && flow < script->flow_count)
+        s->flows[flow].all_told = false;
+    unlock_and_wake(m);
+}
+
+/* The peer sees an end, the loop sees it too and forgets the connection. */
+static void cut(struct connection *c)
+{
+    if (c)
+        shutdown(c->fd, SHUT_RDWR);
+}
+
+void scripted_cut_flow(struct scripted *m, size_t flow)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    if (s && flow < s->script->flow_count)
+        cut(s->flows[flow].connection);
+    unlock_and_wake(m);
+}
+
+void scripted_cut_control(struct scripted *m)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    if (s)
+        cut(s->control);
+    unlock_and_wake(m);
+}
+
+void scripted_cut_all(struct scripted *m)
+{
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->connection_count; i++)
+        cut(m->connections[i]);
+    unlock_and_wake(m);
+}
+
+void scripted_listen(struct scripted *m, bool listen)
+{
+    pthread_mutex_lock(&m->lock);
+    if (!listen && m->listener >= 0) {
+        close(m->listener);
+        m->listener = -1;
+    } else if (listen && m->listener < 0) {
+        m->listener = listen_on(&m->port);
+        if (m->listener < 0)
+            die("the scripted master cannot listen on port %u again: %s", m->port, strerror(errno));
+    }
+    unlock_and_wake(m);
+}

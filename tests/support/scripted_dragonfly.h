@@ -1,0 +1,123 @@
+/* A Dragonfly master that is played from bytes: recordings or generated streams.
+ *
+ * It speaks the handshake as PROTOCOL §1 has it and holds the replica to it: a phase command that a real
+ * server would not survive, or any other step out of order, is a violation. Then it behaves as the
+ * real one would (it is gone: every connection is closed), and the text says what was wrong.
+ *
+ * Runs in a thread of the test (scripted_start), or as a program (scripted-dragonfly). */
+#ifndef DF2REDIS_TESTS_SCRIPTED_DRAGONFLY_H
+#define DF2REDIS_TESTS_SCRIPTED_DRAGONFLY_H
+
+#include <stdio.h>
+
+#include "tests/support/recording.h"
+
+enum scripted_reply {
+    REPLY_AUTO,    /* FULL without an LSN; PARTIAL from any LSN that the journal here has, FULL from others */
+    REPLY_FULL,    /* always */
+    REPLY_PARTIAL, /* always, from the LSN asked for or from the first one */
+    REPLY_ERROR,   /* -ERR and flow.error */
+    REPLY_CLOSE,   /* closes the connection instead */
+    REPLY_SILENCE, /* never answers */
+};
+
+#define NEVER UINT64_MAX
+
+/* One FLOW: what is answered to DFLY FLOW, and its bytes. Offsets are into bytes. */
+struct scripted_flow {
+    enum scripted_reply reply;
+    const char *error;
+    char token[41];
+    struct buf bytes;        /* owned */
+    uint64_t at_startstable; /* so many are sent after SYNC, the rest after STARTSTABLE */
+    uint64_t fullsync_end;   /* STARTSTABLE before this offset was sent is a violation */
+    uint64_t journal_at;     /* the journal stream: first byte, and LSN of the first entry */
+    uint64_t first_lsn;
+    uint64_t close_at; /* the FLOW is closed once so many were sent; NEVER */
+};
+
+/* What one sync session (REPLCONF capa dragonfly) gets. */
+struct scripted_session {
+    size_t flow_count;
+    struct scripted_flow *flows; /* owned */
+};
+struct scripted_session scripted_session_new(size_t flow_count);
+struct scripted_session scripted_session_of(const struct recording *r);
+void scripted_session_free(struct scripted_session *s);
+
+enum scripted_kind {
+    SCRIPTED_DRAGONFLY,
+    SCRIPTED_REDIS,   /* answers +OK to REPLCONF capa dragonfly */
+    SCRIPTED_REPLICA, /* a Dragonfly that is a replica */
+};
+
+struct scripted_options {
+    enum scripted_kind kind;
+    uint16_t port; /* 0: a free one */
+    const char *user, *password; /* what AUTH must say; NULL: none is asked for */
+    bool refuse_client_id;
+    bool refuse_startstable; /* answers an error to it, as masters before partial sync did without SYNC */
+    char master_id[41];
+    int version; /* in the greeting; 0: absent */
+    bool lineage;
+    /* Bytes a send: 0 as many as fit; with random_split 1 … piece. */
+    size_t piece;
+    bool random_split;
+    uint64_t seed;
+    bool trust_acks; /* do not check ACKs against the journal: for benchmarks */
+    FILE *log;       /* every event as it happens; NULL */
+    /* Session i gets sessions[i], all later ones the last. Owned by the master from scripted_start on. */
+    struct scripted_session *sessions;
+    size_t session_count;
+};
+/* Defaults: a v1.40.1 without password. */
+void scripted_options_init(struct scripted_options *o);
+/* The same with the identity of the recording and it as the one session. */
+void scripted_options_recording(struct scripted_options *o, const char *dir);
+/* One more session at the end. */
+void scripted_options_add(struct scripted_options *o, struct scripted_session session);
+
+struct scripted; /* a running master */
+
+struct scripted *scripted_start(const struct scripted_options *options);
+void scripted_stop(struct scripted *m);
+/* The loop itself, for the program: returns after a violation or when scripted_stop_soon was called. */
+struct scripted *scripted_new(const struct scripted_options *options);
+void scripted_run(struct scripted *m);
+void scripted_stop_soon(struct scripted *m);
+void scripted_free(struct scripted *m);
+
+uint16_t scripted_port(const struct scripted *m);
+const char *scripted_uri(const struct scripted *m);
+
+/* What went against the protocol; "" when nothing did. Valid until the master ends. */
+const char *scripted_violation(struct scripted *m);
+
+/* Events: every command received ("DFLY SYNC SYNC1"), "accepted", "closed by peer", and what this side does ("fullsync end
+ * sent", "all sent"). `who`: "control", "flow 0", or NULL for any; text: how it begins. */
+size_t scripted_count(struct scripted *m, const char *who, const char *text);
+/* Microseconds (monotonic) of the nth event, from 0; 0 when there is none. */
+uint64_t scripted_time_us(struct scripted *m, const char *who, const char *text, size_t nth);
+/* Waits for so many of them. */
+bool scripted_wait(struct scripted *m, const char *who, const char *text, size_t count, uint32_t deadline_ms);
+void scripted_print(struct scripted *m, FILE *out);
+
+/* Of the newest session. */
+uint64_t scripted_sent(struct scripted *m, size_t flow);
+bool scripted_all_sent(struct scripted *m);
+uint64_t scripted_acked(struct scripted *m, size_t flow); /* last REPLCONF ACK; 0: none yet */
+uint64_t scripted_end_lsn(struct scripted *m, size_t flow);
+bool scripted_wait_acked(struct scripted *m, uint32_t deadline_ms); /* every FLOW up to its end */
+
+/* Holds a FLOW back once so many of its bytes were sent; NEVER lets it go on. For all sessions. */
+void scripted_hold(struct scripted *m, size_t flow, uint64_t at);
+/* More journal for a FLOW: sent at once when it is in stable sync, and kept for PARTIAL. */
+void scripted_append(struct scripted *m, size_t flow, struct slice journal);
+/* As a network failure would: closes the FLOW's connection, the control one, or all. */
+void scripted_cut_flow(struct scripted *m, size_t flow);
+void scripted_cut_control(struct scripted *m);
+void scripted_cut_all(struct scripted *m);
+/* Refuses connections until told otherwise. */
+void scripted_listen(struct scripted *m, bool listen);
+
+#endif

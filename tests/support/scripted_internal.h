@@ -1,0 +1,87 @@
+/* The scripted master's insides, shared by its loop (scripted_dragonfly.c) and its commands (scripted_commands.c). */
+#ifndef DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
+#define DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
+
+#include <hiredis/hiredis.h>
+#include <pthread.h>
+
+#include "tests/support/journal_reader.h"
+#include "tests/support/scripted_dragonfly.h"
+#include "tests/support/testing.h"
+
+enum sync_state { SYNC_PREPARATION, SYNC_FULL, SYNC_STABLE, SYNC_CANCELLED };
+
+struct connection {
+    int fd;
+    unsigned number;
+    redisReader *reader;
+    struct buf in;  /* received, not yet parsed */
+    struct buf out; /* replies */
+    bool authenticated;
+    bool pinged, port_told;
+    bool close_after; /* once out is sent */
+    struct sync *sync; /* of a control connection after the greeting, and of a FLOW */
+    int flow;          /* -1: not one */
+};
+
+struct flow_state {
+    struct connection *connection; /* NULL: not connected */
+    bool asked;                    /* DFLY FLOW came */
+    bool partial;
+    uint64_t begin, sent; /* offsets into the script's bytes */
+    uint64_t acked;
+    bool end_told, all_told, closed_told;
+    struct journal_reader counted; /* how far LSNs were counted for the ACK check */
+};
+
+struct sync {
+    unsigned number;
+    enum sync_state state;
+    const struct scripted_session *script;
+    struct flow_state *flows;
+    struct connection *control;
+    bool version_told;
+};
+
+struct event {
+    uint64_t us;
+    char who[16];
+    char *text;
+};
+
+struct scripted {
+    struct scripted_options options;
+    pthread_mutex_t lock;
+    pthread_t thread;
+    bool threaded, stopping;
+    int wake[2];
+    int listener;
+    uint16_t port;
+    char uri[48];
+    struct random random;
+    unsigned connections_seen;
+    struct connection **connections;
+    size_t connection_count;
+    struct sync **syncs;
+    size_t sync_count;
+    struct event *events;
+    size_t event_count, event_capacity;
+    struct buf violation;
+    uint64_t *holds; /* per FLOW */
+    size_t hold_count;
+};
+
+struct sync *scripted_newest(struct scripted *m);
+void scripted_event(struct scripted *m, const struct connection *c, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Notes the violation and closes everything, as a server that has crashed. */
+void scripted_violate(struct scripted *m, const struct connection *c, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* One command of a connection; argv are bulk strings. */
+void scripted_command_received(struct scripted *m, struct connection *c, const redisReply *command);
+/* Ends a session: its FLOW connections are closed. */
+void scripted_cancel(struct scripted *m, struct sync *s);
+/* Up to where a FLOW may send now. */
+uint64_t scripted_limit(const struct scripted *m, const struct sync *s, size_t flow);
+
+#endif

@@ -1,0 +1,44 @@
+/* What every test needs: deadlines instead of sleeps, temporary directories, free ports, files,
+ * numbers that look random and are the same every time. */
+#ifndef DF2REDIS_TESTS_TESTING_H
+#define DF2REDIS_TESTS_TESTING_H
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+/* Asks again and again, with short waits in between, until the condition holds (true) or the deadline has
+ * passed (false). */
+typedef bool (*condition)(void *arg);
+bool wait_until(condition holds, void *arg, uint32_t deadline_ms);
+
+/* Ends the process with a text: for what a test cannot go on without (no binary, no port). */
+void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* A fresh directory below $TMPDIR; removed with all that is in it, and the path freed. */
+char *temp_dir_make(const char *what);
+void temp_dir_remove(char *path);
+
+/* A formatted string; the caller frees it. */
+char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A port on 127.0.0.1 that nobody listened on a moment ago. */
+uint16_t free_port(void);
+/* Listens on 127.0.0.1; *port 0 chooses one. -1 with errno. */
+int listen_on(uint16_t *port);
+/* Does somebody accept connections there? */
+bool port_answers(uint16_t port);
+
+/* Appends a whole file; false with errno. */
+bool file_read(const char *path, struct buf *out);
+bool file_write(const char *path, struct slice bytes);
+bool file_contains(const char *path, const char *text);
+
+/* splitmix64: seeded, the same on every machine. */
+struct random {
+    uint64_t state;
+};
+uint64_t random_next(struct random *r);
+/* 0 … limit - 1; 0 when limit is 0. */
+uint64_t random_below(struct random *r, uint64_t limit);
+
+#endif

@@ -1,0 +1,229 @@
+/* Hashes, sets, lists, streams, SORT: what becomes of their commands on this target and that. */
+#include "tests/support/translate_case.h"
+
+static int open_modern(void **state)
+{
+    struct translate_case *c = x_malloc(sizeof *c);
+    case_open(c, case_modern_target());
+    *state = c;
+    return 0;
+}
+
+static int open_redis_6_0(void **state)
+{
+    struct translate_case *c = x_malloc(sizeof *c);
+    case_open(c, case_redis_6(false));
+    *state = c;
+    return 0;
+}
+
+static int open_redis_6_2(void **state)
+{
+    struct translate_case *c = x_malloc(sizeof *c);
+    case_open(c, case_redis_6(true));
+    *state = c;
+    return 0;
+}
+
+static int close_case(void **state)
+{
+    case_close(*state);
+    free(*state);
+    return 0;
+}
+
+static void hsetex_in_both_spellings(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "HSETEX h 10 f v g w", "HSET h f v g w | HPEXPIREAT h 1700000010000 FIELDS 2 f g", false);
+    case_expect(c, "HSETEX h EX 10 FIELDS 1 f v", "HSET h f v | HPEXPIREAT h 1700000010000 FIELDS 1 f",
+                false);
+    case_expect(c, "HSETEX h PXAT 1800000000000 FIELDS 1 f v",
+                "HSET h f v | HPEXPIREAT h 1800000000000 FIELDS 1 f", false);
+    case_expect(c, "HSETEX h FIELDS 2 f v g w", "HSET h f v g w", false);
+    case_expect(c, "HSETEX h NX 10 f v", "EVAL <script> 1 h NX 0 1700000010000 f v", true);
+    case_expect(c, "HSETEX h KEEPTTL 10 f v", "EVAL <script> 1 h '' 1 1700000010000 f v", true);
+    case_expect(c, "HSETEX h fnx EX 10 FIELDS 1 f v", "EVAL <script> 1 h FNX 0 1700000010000 f v", true);
+    case_expect(c, "HSETEX h FXX KEEPTTL FIELDS 1 f v", "EVAL <script> 1 h FXX 1 '' f v", true);
+    case_expect_reports(c, "");
+}
+
+static void broken_hsetex_is_reported(void **state)
+{
+    struct translate_case *c = *state;
+    static const char *const in[] = {"HSETEX h 10 f v g",           "HSETEX h EX 10 f v",
+                                     "HSETEX h EX 10 FIELDS 2 f v", "HSETEX h FIELDS 1 f v g",
+                                     "HSETEX h FNX KEEPTTL x",      "HSETEX h FIELDS 0 f v"};
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++) {
+        case_expect(c, in[i], "", false);
+        case_expect_reports(c, "command_not_known HSETEX h\n");
+    }
+}
+
+static void targets_without_field_ttl_get_the_value_and_the_loss_is_reported(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "HSETEX h 10 f v", "HSET h f v", false);
+    case_expect_reports(c, "hash_field_ttl_lost HSETEX h\n");
+    case_expect(c, "HSETEX h NX 10 f v", "EVAL <script> 1 h NX 0 '' f v", true);
+    case_expect_reports(c, "hash_field_ttl_lost HSETEX h\n");
+    case_expect(c, "HSETEX h KEEPTTL FIELDS 1 f v", "HSET h f v", false);
+    case_expect_reports(c, "");
+    case_expect(c, "FIELDEXPIRE h 10 f", "", false);
+    case_expect_reports(c, "hash_field_ttl_lost FIELDEXPIRE h\n");
+    case_expect(c, "HEXPIRE h 10 FIELDS 1 f", "", false);
+    case_expect_reports(c, "hash_field_ttl_lost HEXPIRE h\n");
+    case_expect(c, "HEXPIRE h 0 FIELDS 2 f g", "HDEL h f g", true);
+    case_expect_reports(c, "");
+    case_expect(c, "HGETEX h EX 10 FIELDS 1 f", "", false);
+    case_expect_reports(c, "hash_field_ttl_lost HGETEX h\n");
+    case_expect(c, "HGETEX h PERSIST FIELDS 1 f", "", false);
+    case_expect_reports(c, "");
+}
+
+static void field_times_keep_their_flags_and_fields(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "HEXPIRE h 10 NX FIELDS 2 f g", "HPEXPIREAT h 1700000010000 NX FIELDS 2 f g", true);
+    case_expect(c, "FIELDEXPIRE h 10 f g", "HPEXPIREAT h 1700000010000 FIELDS 2 f g", false);
+    case_expect(c, "HGETEX h PERSIST FIELDS 2 f g", "HPERSIST h FIELDS 2 f g", false);
+    case_expect(c, "HGETEX h PXAT 1600000000000 FIELDS 1 f", "HDEL h f", true);
+    case_expect(c, "HGETEX h FIELDS 1 f", "", false);
+    case_expect_reports(c, "");
+    case_expect(c, "HEXPIRE h 10 FIELDS 3 f g", "", false);
+    case_expect_reports(c, "lost_by_source HEXPIRE h\n");
+    case_expect(c, "HGETEX h EX 10 FIELDS x f", "", false);
+    case_expect_reports(c, "lost_by_source HGETEX h\n");
+}
+
+static void lost_member_times_are_reported(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "SADDEX s 10 a b", "SADD s a b", false);
+    case_expect_reports(c, "set_member_ttl_lost SADDEX s\n");
+    case_expect(c, "SADDEX s KEEPTTL 10 a", "SADD s a", false);
+    case_expect_reports(c, "set_member_ttl_lost SADDEX s\n");
+    case_expect(c, "SADDEX s KEEPTTL 10", "", false);
+    case_expect_reports(c, "lost_by_source SADDEX s\n");
+}
+
+static void what_the_master_lost_is_reported(void **state)
+{
+    struct translate_case *c = *state;
+    c->txid = 40;
+    case_expect(c, "SORT l1", "", false);
+    case_expect_reports(c, "lost_by_source SORT l1\n");
+    case_expect(c, "GEORADIUS g1", "", false);
+    case_expect_reports(c, "lost_by_source GEORADIUS g1\n");
+    case_expect(c, "GEORADIUSBYMEMBER gsd", "", false);
+    case_expect_reports(c, "lost_by_source GEORADIUSBYMEMBER gsd\n");
+    case_expect(c, "SPOP s", "", false);
+    case_expect_reports(c, "lost_by_source SPOP s\n");
+    case_expect(c, "GAT k", "", false);
+    case_expect_reports(c, "lost_by_source GAT k\n");
+    case_expect(c, "SORT l1 STORE", "", false);
+    case_expect_reports(c, "lost_by_source SORT l1\n");
+}
+
+static void reads_that_the_master_journals_are_dropped(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "SORT l1", "", false);
+    case_expect(c, "SORT l1 BY STORE GET STORE LIMIT 0 STORE", "", false);
+    case_expect(c, "GEORADIUS g 1 2 3 km WITHDIST COUNT 3 ASC", "", false);
+    case_expect(c, "GEORADIUSBYMEMBER g STORE 3 km", "", false);
+    case_expect_reports(c, "");
+    case_expect(c, "GEORADIUSBYMEMBER g STORE 3 km STORE d",
+                "EVAL <script> 2 g d GEORADIUSBYMEMBER g STORE 3 km STORE d", true);
+    case_expect(c, "SORT l BY w_* DESC STORE d", "EVAL <script> 2 l d SORT l BY w_* DESC STORE d", true);
+}
+
+static void dragonflys_own_layouts_are_reported(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "BF.LOADCHUNK b 1 data", "", false);
+    case_expect_reports(c, "command_not_in_target BF.LOADCHUNK b\n");
+    case_expect(c, "DFLYCLUSTER FLUSHSLOTS 0 1", "", false);
+    case_expect_reports(c, "command_not_in_target DFLYCLUSTER \n");
+    case_expect(c, "FT.DROPINDEX i DD", "FT._DROPINDEXIFX i DD", true);
+    case_expect_reports(c, "search_index_not_in_target FT.DROPINDEX \n");
+    c->target.kind = SERVER_VALKEY;
+    case_expect(c, "FT.CREATE i SCHEMA t TEXT", "FT.CREATE i SCHEMA t TEXT", false);
+}
+
+static void pops_of_several_keys_take_counts_along(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "LMPOP 2 a b RIGHT COUNT 5", "EVAL <script> 2 a b RPOP 5", true);
+    case_expect(c, "BZMPOP 0 1 a MIN COUNT 5", "ZPOPMIN a 5", true);
+    case_expect(c, "LMPOP 9 a b RIGHT", "", false);
+    case_expect_reports(c, "lost_by_source LMPOP a\n");
+    case_expect(c, "LMPOP 0 a RIGHT", "", false);
+    case_expect_reports(c, "lost_by_source LMPOP a\n");
+}
+
+static void counted_pops_are_trims_before_6_2(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "LPOP l", "LPOP l", true);
+    case_expect(c, "LPOP l 3", "LTRIM l 3 -1", true);
+    case_expect(c, "RPOP l 3", "LTRIM l 0 -4", true);
+    case_expect(c, "RPOP l 0", "LTRIM l 0 -1", true);
+    case_expect_reports(c, "");
+    case_expect(c, "LPOP l -1", "", false);
+    case_expect_reports(c, "lost_by_source LPOP l\n");
+}
+
+static void stream_options_are_left_out_before_6_2(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "XADD s NOMKSTREAM 1-1 f v", "XADD s 1-1 f v", false);
+    case_expect(c, "XADD s MAXLEN 0 NOMKSTREAM 1-1 f v", "XADD s MAXLEN 0 1-1 f v", false);
+    case_expect(c, "XADD s MAXLEN = 0 1-1 f v", "XADD s MAXLEN = 0 1-1 f v", false);
+    case_expect(c, "XADD s 1-1 NOMKSTREAM v", "XADD s 1-1 NOMKSTREAM v", false);
+    case_expect_reports(c, "");
+    case_expect(c, "XADD s MINID 1-0 NOMKSTREAM 1-1 f v", "XADD s 1-1 f v", false);
+    case_expect_reports(c, "stream_detail_lost XADD s\n");
+    case_expect(c, "XADD s MINID = 1-0 1-1 f v", "XADD s 1-1 f v", false);
+    case_expect_reports(c, "stream_detail_lost XADD s\n");
+    case_expect(c, "XTRIM s MINID 1-0", "", false);
+    case_expect_reports(c, "stream_detail_lost XTRIM s\n");
+    case_expect(c, "XTRIM s MAXLEN 0", "XTRIM s MAXLEN 0", true);
+    case_expect(c, "XGROUP CREATECONSUMER s g c", "", false);
+    case_expect_reports(c, "");
+    case_expect(c, "XAUTOCLAIM s g c 0 0", "", false);
+    case_expect_reports(c, "command_not_in_target XAUTOCLAIM s\n");
+    case_expect(c, "COPY a b", "", false);
+    case_expect_reports(c, "command_not_in_target COPY b\n");
+}
+
+static void stream_options_are_left_out_before_7_0(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "XGROUP SETID s g 1-1 ENTRIESREAD 2", "XGROUP SETID s g 1-1", true);
+    case_expect(c, "XGROUP CREATE s g $ MKSTREAM ENTRIESREAD 2", "XGROUP CREATE s g $ MKSTREAM", true);
+    case_expect(c, "XGROUP CREATECONSUMER s g ENTRIESREAD", "XGROUP CREATECONSUMER s g ENTRIESREAD", true);
+    case_expect(c, "XSETID s 5-0 ENTRIESADDED 3", "XSETID s 5-0", true);
+    case_expect(c, "XADD s MINID 1-0 NOMKSTREAM 1-1 f v", "XADD s MINID 1-0 NOMKSTREAM 1-1 f v", false);
+    case_expect_reports(c, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(hsetex_in_both_spellings, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(broken_hsetex_is_reported, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(targets_without_field_ttl_get_the_value_and_the_loss_is_reported,
+                                        open_redis_6_2, close_case),
+        cmocka_unit_test_setup_teardown(field_times_keep_their_flags_and_fields, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(lost_member_times_are_reported, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(what_the_master_lost_is_reported, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(reads_that_the_master_journals_are_dropped, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(dragonflys_own_layouts_are_reported, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(pops_of_several_keys_take_counts_along, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(counted_pops_are_trims_before_6_2, open_redis_6_0, close_case),
+        cmocka_unit_test_setup_teardown(stream_options_are_left_out_before_6_2, open_redis_6_0, close_case),
+        cmocka_unit_test_setup_teardown(stream_options_are_left_out_before_7_0, open_redis_6_2, close_case),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

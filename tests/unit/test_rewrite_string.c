@@ -1,0 +1,166 @@
+/* String commands, and times to live. */
+#include "tests/support/translate_case.h"
+
+static int open_modern(void **state)
+{
+    struct translate_case *c = x_malloc(sizeof *c);
+    case_open(c, case_modern_target());
+    *state = c;
+    return 0;
+}
+
+static int open_redis_6_0(void **state)
+{
+    struct translate_case *c = x_malloc(sizeof *c);
+    case_open(c, case_redis_6(false));
+    *state = c;
+    return 0;
+}
+
+static int close_case(void **state)
+{
+    case_close(*state);
+    free(*state);
+    return 0;
+}
+
+static void options_that_redis_does_not_know_are_left_out(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "SET k v STICK", "SET k v", false);
+    case_expect(c, "SET k v _MCFLAGS 42", "SET k v", false);
+    case_expect(c, "set k v PXAT 1800000000000 STICK _MCFLAGS 42", "SET k v PXAT 1800000000000", false);
+    case_expect(c, "SET k v KEEPTTL STICK", "SET k v KEEPTTL", false);
+    case_expect(c, "SET k v NX GET", "SET k v", false);
+    case_expect(c, "SET k _MCFLAGS", "SET k _MCFLAGS", false); /* a value */
+    case_expect_reports(c, "");
+}
+
+static void an_option_that_is_not_known_is_reported(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "SET k v SOON", "", false);
+    case_expect_reports(c, "command_not_known SET k\n");
+    case_expect(c, "SET k v PXAT", "", false);
+    case_expect_reports(c, "command_not_known SET k\n");
+    case_expect(c, "SET k v PXAT x", "", false);
+    case_expect_reports(c, "command_not_known SET k\n");
+    case_expect(c, "SET k v _MCFLAGS", "", false);
+    case_expect_reports(c, "command_not_known SET k\n");
+}
+
+static void relative_times_become_absolute(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "SET k v EX 5", "SET k v PXAT 1700000005000", false);
+    case_expect(c, "SET k v PX 5", "SET k v PXAT 1700000000005", false);
+    case_expect(c, "SET k v EXAT 1800000000", "SET k v PXAT 1800000000000", false);
+    case_expect(c, "GETEX k PXAT 1800000000000", "PEXPIREAT k 1800000000000", false);
+    case_expect(c, "PEXPIRE k 7 NX", "PEXPIREAT k 1700000000007 NX", true);
+    case_expect_reports(c, "");
+}
+
+static void times_that_overflow_are_reported(void **state)
+{
+    struct translate_case *c = *state;
+    static const char *const in[] = {"SETEX k 9223372036854775807 v",  "EXPIRE k 9223372036854775807",
+                                     "EXPIREAT k 9223372036854775807", "PEXPIRE k 9223372036854775807",
+                                     "PSETEX k 9223372036854775807 v", "EXPIRE k x"};
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++) {
+        char expected[64];
+        case_expect(c, in[i], "", false);
+        snprintf(expected, sizeof expected, "lost_by_source %.*s k\n", (int)strcspn(in[i], " "), in[i]);
+        case_expect_reports(c, expected);
+    }
+    case_expect(c, "SET k v EX 9223372036854775807", "", false);
+    case_expect_reports(c, "command_not_known SET k\n");
+}
+
+/* With a target that lags, a deadline that is over may have been moved on a few entries later: the master
+ * says DEL when not. */
+static void a_deadline_that_is_over_is_put_off_until_the_stream_decides(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "PEXPIREAT k 1699999999999", "PEXPIREAT k 1700000600000", false);
+    case_expect(c, "PEXPIREAT k 1700000000000", "PEXPIREAT k 1700000600000", false);
+    case_expect(c, "PEXPIREAT k 1700000000001", "PEXPIREAT k 1700000000001", false);
+    case_expect(c, "SET k v PXAT 1600000000000", "SET k v PXAT 1700000600000", false);
+    case_expect_reports(c, "");
+}
+
+static void targets_before_6_2_get_the_time_in_a_second_command(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "SET k v PXAT 1800000000000", "SET k v | PEXPIREAT k 1800000000000", false);
+    case_expect(c, "SETEX k 1 v", "SET k v | PEXPIREAT k 1700000001000", false);
+    case_expect(c, "PEXPIREAT k 1800000000000 GT", "", false);
+    case_expect_reports(c, "command_not_in_target PEXPIREAT k\n");
+}
+
+static void bitfields_that_only_read_are_dropped(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "BITFIELD k GET u8 0 GET i5 3", "", false);
+    case_expect(c, "BITFIELD k", "", false);
+    case_expect(c, "BITFIELD k GET u8 0 SET u8 0 1", "BITFIELD k GET u8 0 SET u8 0 1", false);
+    case_expect(c, "BITFIELD k OVERFLOW SAT INCRBY u8 0 1", "BITFIELD k OVERFLOW SAT INCRBY u8 0 1", true);
+    case_expect_reports(c, "");
+}
+
+static void without_scripts_what_needs_one_is_reported(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.scripts = false;
+    case_expect(c, "INCRBYFLOAT k 1.5", "", false);
+    case_expect_reports(c, "command_not_in_target INCRBYFLOAT k\n");
+    case_expect(c, "HINCRBYFLOAT k f 1.5", "", false);
+    case_expect_reports(c, "command_not_in_target HINCRBYFLOAT k\n");
+    case_expect(c, "PREPEND k x", "", false);
+    case_expect_reports(c, "command_not_in_target PREPEND k\n");
+}
+
+static void delex_with_a_condition_is_a_script_before_8_4(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "DELEX k ifeq v", "DELEX k ifeq v", true);
+    c->target.version = 80200;
+    case_expect(c, "DELEX k ifeq v", "EVAL <script> 1 k IFEQ v", true);
+    case_expect(c, "DELEX k IFNE v", "EVAL <script> 1 k IFNE v", true);
+    case_expect(c, "DELEX k IFDEQ 0123456789abcdef", "", false);
+    case_expect_reports(c, "command_not_in_target DELEX k\n");
+    c->target.kind = SERVER_VALKEY; /* numbers its versions by itself */
+    c->target.version = 90000;
+    case_expect(c, "DELEX k IFEQ v", "EVAL <script> 1 k IFEQ v", true);
+}
+
+static void databases_are_mapped(void **state)
+{
+    struct translate_case *c = *state;
+    case_set(c, "db", "3:1");
+    c->db = 3;
+    case_expect(c, "SET k v", "[1] SET k v", false);
+    c->db = 0;
+    case_expect(c, "SET k v", "", false);
+    case_expect_reports(c, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(options_that_redis_does_not_know_are_left_out, open_modern,
+                                        close_case),
+        cmocka_unit_test_setup_teardown(an_option_that_is_not_known_is_reported, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(relative_times_become_absolute, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(times_that_overflow_are_reported, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(a_deadline_that_is_over_is_put_off_until_the_stream_decides,
+                                        open_modern, close_case),
+        cmocka_unit_test_setup_teardown(targets_before_6_2_get_the_time_in_a_second_command, open_redis_6_0,
+                                        close_case),
+        cmocka_unit_test_setup_teardown(bitfields_that_only_read_are_dropped, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(without_scripts_what_needs_one_is_reported, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(delex_with_a_condition_is_a_script_before_8_4, open_modern,
+                                        close_case),
+        cmocka_unit_test_setup_teardown(databases_are_mapped, open_modern, close_case),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

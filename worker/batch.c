@@ -1,0 +1,213 @@
+/* Batches: their life between the translator and the link. The RESP inside is written by output.c. */
+#include "worker/batch.h"
+
+#include <stdlib.h>
+
+static const char multi_text[] = "*1\r\n$5\r\nMULTI\r\n";
+static const char exec_text[] = "*1\r\n$4\r\nEXEC\r\n";
+enum { MULTI_BYTES = sizeof multi_text - 1 };
+
+struct batch *batch_new(void)
+{
+    struct batch *b = x_calloc(1, sizeof *b);
+    batch_reset(b, SIZE_MAX);
+    return b;
+}
+
+void batch_free(struct batch *b)
+{
+    if (!b)
+        return;
+    buf_free(&b->out);
+    buf_free(&b->conflict_at);
+    buf_free(&b->end.record);
+    free(b);
+}
+
+void batch_reset(struct batch *b, size_t keep_bytes)
+{
+    struct buf out = b->out, conflict_at = b->conflict_at, record = b->end.record;
+    if (out.cap > keep_bytes)
+        buf_free(&out);
+    buf_clear(&out);
+    buf_clear(&conflict_at);
+    buf_clear(&record);
+    *b = (struct batch){.out = out, .conflict_at = conflict_at, .end.record = record, .current_db = UINT32_MAX};
+    buf_put(&b->out, multi_text, MULTI_BYTES);
+    b->sent = MULTI_BYTES;
+}
+
+size_t batch_begin(const struct batch *b)
+{
+    return b->once ? 0 : MULTI_BYTES;
+}
+
+size_t batch_bytes(const struct batch *b)
+{
+    return b->out.len - batch_begin(b) + b->borrowed_bytes;
+}
+
+void batch_seal(struct batch *b)
+{
+    if (b->once)
+        buf_put(&b->out, exec_text, sizeof exec_text - 1);
+    batch_rewind(b);
+}
+
+void batch_rewind(struct batch *b)
+{
+    b->sent = batch_begin(b);
+    b->sent_piece = 0;
+    b->sent_in_piece = 0;
+    b->answered = 0;
+}
+
+bool batch_sent(const struct batch *b)
+{
+    return b->sent == b->out.len;
+}
+
+int batch_parts(const struct batch *b, struct iovec *parts, int max)
+{
+    int n = 0;
+    size_t at = b->sent, piece = b->sent_piece, inside = b->sent_in_piece;
+    while (n < max && (at < b->out.len || piece < b->borrowed_count)) {
+        if (piece < b->borrowed_count && b->borrowed[piece].at == at) {
+            struct slice data = b->borrowed[piece++].data;
+            parts[n++] = (struct iovec){(void *)(data.data + inside), data.len - inside};
+            inside = 0;
+            continue;
+        }
+        size_t end = piece < b->borrowed_count ? b->borrowed[piece].at : b->out.len;
+        parts[n++] = (struct iovec){b->out.data + at, end - at};
+        at = end;
+    }
+    return n;
+}
+
+void batch_advance(struct batch *b, size_t bytes)
+{
+    while (bytes) {
+        bool in_piece = b->sent_piece < b->borrowed_count && b->borrowed[b->sent_piece].at == b->sent;
+        size_t there = in_piece ? b->borrowed[b->sent_piece].data.len - b->sent_in_piece
+                                : (b->sent_piece < b->borrowed_count ? b->borrowed[b->sent_piece].at : b->out.len) -
+                                      b->sent;
+        size_t n = bytes < there ? bytes : there;
+        bytes -= n;
+        if (!in_piece) {
+            b->sent += n;
+        } else if (n == there) {
+            b->sent_piece++;
+            b->sent_in_piece = 0;
+        } else {
+            b->sent_in_piece += n;
+        }
+        if (there == 0 && !in_piece)
+            break;
+    }
+}
+
+/* Walks over the batch's RESP. A borrowed argument's bytes are not in out. */
+struct walk {
+    const struct batch *batch;
+    size_t at;
+    size_t piece;
+};
+
+static bool walk_number(struct walk *w, char kind, uint64_t *n)
+{
+    const struct buf *out = &w->batch->out;
+    if (w->at >= out->len || out->data[w->at] != (uint8_t)kind)
+        return false;
+    const uint8_t *line = out->data + w->at + 1;
+    const uint8_t *end = memchr(line, '\r', out->len - w->at - 1);
+    if (!end || !slice_to_u64(slice_of(line, (size_t)(end - line)), n))
+        return false;
+    w->at = (size_t)(end - out->data) + 2;
+    return true;
+}
+
+static bool walk_bulk(struct walk *w, struct slice *arg)
+{
+    uint64_t len;
+    const struct batch *b = w->batch;
+    if (!walk_number(w, '$', &len))
+        return false;
+    *arg = slice_of(b->out.data + w->at, (size_t)len);
+    while (w->piece < b->borrowed_count && b->borrowed[w->piece].data.len <= len &&
+           b->borrowed[w->piece].at <= w->at + len - b->borrowed[w->piece].data.len) {
+        *arg = b->borrowed[w->piece].data;
+        len -= b->borrowed[w->piece++].data.len;
+    }
+    if (len + 2 > b->out.len - w->at)
+        return false;
+    w->at += (size_t)len + 2;
+    return true;
+}
+
+/* Over one command; its name and key. */
+static bool walk_command(struct walk *w, struct slice *name, struct slice *key)
+{
+    uint64_t argc;
+    if (!walk_number(w, '*', &argc))
+        return false;
+    *name = *key = slice_of("", 0);
+    for (uint64_t a = 0; a < argc; a++) {
+        struct slice arg;
+        if (!walk_bulk(w, &arg))
+            return false;
+        if (a == 0)
+            *name = arg;
+        else if (a == 1 || (a == 3 && slice_is(*name, "EVAL")))
+            *key = arg;
+    }
+    return true;
+}
+
+bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key)
+{
+    struct walk w = {b, MULTI_BYTES, 0};
+    for (uint32_t n = 0; n <= i; n++)
+        if (!walk_command(&w, name, key))
+            return false;
+    return true;
+}
+
+bool batch_remove(struct batch *b, uint32_t i)
+{
+    struct walk w = {b, MULTI_BYTES, 0};
+    struct slice name, key;
+    for (uint32_t n = 0; n < i; n++)
+        if (!walk_command(&w, &name, &key))
+            return false;
+    size_t from = w.at, piece = w.piece;
+    if (!walk_command(&w, &name, &key))
+        return false;
+    size_t cut = w.at - from, pieces = w.piece - piece;
+    memmove(b->out.data + from, b->out.data + w.at, b->out.len - w.at);
+    b->out.len -= cut;
+    for (size_t p = piece; p + pieces < b->borrowed_count; p++) {
+        b->borrowed[p] = b->borrowed[p + pieces];
+        b->borrowed[p].at -= cut;
+    }
+    b->borrowed_count -= pieces;
+    b->borrowed_bytes = 0;
+    for (size_t p = 0; p < b->borrowed_count; p++)
+        b->borrowed_bytes += b->borrowed[p].data.len;
+    b->commands--;
+    for (size_t at = 0; at < b->conflict_at.len; at += sizeof(uint32_t)) {
+        uint32_t n;
+        memcpy(&n, b->conflict_at.data + at, sizeof n);
+        n = n == i ? UINT32_MAX : n > i && n != UINT32_MAX ? n - 1 : n;
+        memcpy(b->conflict_at.data + at, &n, sizeof n);
+    }
+    return true;
+}
+
+bool batch_is_conflict_command(const struct batch *b, uint32_t i)
+{
+    for (size_t at = 0; at + sizeof i <= b->conflict_at.len; at += sizeof i)
+        if (memcmp(b->conflict_at.data + at, &i, sizeof i) == 0)
+            return true;
+    return false;
+}

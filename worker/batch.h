@@ -1,0 +1,84 @@
+/* A batch: commands for one node as one piece of RESP, and where the FLOW stands once they are done.
+ *
+ *   [room for MULTI][command][command] … [HSET mark][EXEC]
+ *
+ * A batch with a command that must not run twice goes out as MULTI … EXEC with its mark inside;
+ * any other goes out plain. Large arguments are not copied: they are borrowed until sent. */
+#ifndef DF2REDIS_BATCH_H
+#define DF2REDIS_BATCH_H
+
+#include <sys/uio.h>
+
+#include "worker/output.h"
+
+enum { BATCH_MAX_BORROWED = 64 };
+
+/* Where the FLOW stands after a batch: what the cursor's restart record and the mark say. */
+struct checkpoint {
+    struct buf record; /* decoder_save */
+    uint64_t offset;   /* stream offset the decoder begins at after it */
+    uint64_t seq;
+    uint64_t next_lsn;
+};
+
+struct batch {
+    struct batch *next;
+    struct buf out;
+    struct {
+        size_t at; /* position in out that it stands before */
+        struct slice data;
+    } borrowed[BATCH_MAX_BORROWED];
+    size_t borrowed_count;
+    size_t borrowed_bytes;
+    uint32_t commands;    /* answers expected, without those to MULTI and EXEC */
+    uint32_t current_db;  /* the connection's database after it; UINT32_MAX: not known */
+    bool once;            /* needs MULTI and a mark */
+    bool marked;
+    bool conflicts;       /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */
+    struct buf conflict_at; /* uint32_t command numbers, ascending */
+    struct checkpoint end;
+    uint64_t entries, keys; /* carried */
+    /* The link's. */
+    size_t sent;       /* of out, from begin */
+    size_t sent_piece; /* borrowed pieces sent whole */
+    size_t sent_in_piece;
+    uint32_t answered;
+    bool exec_seen;
+    uint64_t sent_at_us;
+};
+
+struct batch *batch_new(void);
+void batch_free(struct batch *b);
+/* Empty again, keeping its memory unless that has grown beyond keep_bytes. */
+void batch_reset(struct batch *b, size_t keep_bytes);
+static inline bool batch_empty(const struct batch *b)
+{
+    return b->commands == 0;
+}
+/* Bytes on the wire. */
+size_t batch_bytes(const struct batch *b);
+/* Closes it: MULTI and EXEC where needed. Nothing is added after that. */
+void batch_seal(struct batch *b);
+/* Takes command number i out again (a once batch that the target refused to queue). */
+bool batch_remove(struct batch *b, uint32_t i);
+/* From the beginning again. */
+void batch_rewind(struct batch *b);
+/* What is still to be sent, in at most `max` parts; then how much of it was. */
+int batch_parts(const struct batch *b, struct iovec *parts, int max);
+void batch_advance(struct batch *b, size_t bytes);
+bool batch_sent(const struct batch *b);
+/* First byte to send. */
+size_t batch_begin(const struct batch *b);
+/* Name and first argument of command number i (0…): for messages. False when it cannot be found. */
+bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key);
+bool batch_is_conflict_command(const struct batch *b, uint32_t i);
+
+/* The output writes into one batch at a time (a router of several links holds several). */
+struct output *output_new(void);
+void output_free(struct output *o);
+void output_target(struct output *o, struct batch *b);
+/* For unit tests of translators: every command is appended to *resp as plain RESP, SELECT when the
+ * database changes. once, when not NULL, is set by the first OUTPUT_ONCE command. */
+struct output *output_for_tests(struct buf *resp, bool *once);
+
+#endif

@@ -1,0 +1,89 @@
+/* The rows of the commands that Redis has in modules only. Classes: command_table.c. */
+#include "worker/rewrite.h"
+
+#define KEY .first_key = 1, .last_key = 1, .key_step = 1
+#define ONCE COMMAND_ONCE
+#define IDEMPOTENT COMMAND_IDEMPOTENT
+#define JSON_MODULE .needs = "RedisJSON", .able = able_json
+#define BLOOM .needs = "RedisBloom", .able = able_bloom
+#define CUCKOO .needs = "RedisBloom", .able = able_cuckoo
+#define CMS .needs = "RedisBloom", .able = able_cms
+#define TOPK .needs = "RedisBloom", .able = able_topk
+#define SEARCH .needs = "RediSearch", .able = able_search, .rewrite = rewrite_search
+
+static bool able_json(const struct capabilities *target)
+{
+    return target->json;
+}
+
+static bool able_bloom(const struct capabilities *target)
+{
+    return target->bloom;
+}
+
+static bool able_cuckoo(const struct capabilities *target)
+{
+    return target->cuckoo;
+}
+
+static bool able_cms(const struct capabilities *target)
+{
+    return target->cms;
+}
+
+static bool able_topk(const struct capabilities *target)
+{
+    return target->topk;
+}
+
+static bool able_search(const struct capabilities *target)
+{
+    return target->search;
+}
+
+const struct command command_table_modules[] = {
+    {"JSON.SET", IDEMPOTENT, -4, KEY, JSON_MODULE, .rewrite = rewrite_json_set,
+     .note = "once with NX, XX or a path inside the document"},
+    {"JSON.MSET", IDEMPOTENT, -4, .first_key = 1, .last_key = -3, .key_step = 3, .filter = FILTER_REWRITE,
+     JSON_MODULE, .rewrite = rewrite_json_mset, .note = "JSON.SET for each key"},
+    {"JSON.DEL", IDEMPOTENT, -2, KEY, JSON_MODULE, .rewrite = rewrite_json_del,
+     .note = "whole documents: DEL; once with a path"},
+    {"JSON.FORGET", IDEMPOTENT, -2, KEY, JSON_MODULE, .rewrite = rewrite_json_del, .note = "as JSON.DEL"},
+    {"JSON.MERGE", ONCE, 4, KEY, JSON_MODULE},
+    {"JSON.TOGGLE", ONCE, 3, KEY, JSON_MODULE},
+    {"JSON.NUMINCRBY", ONCE, 4, KEY, JSON_MODULE},
+    {"JSON.NUMMULTBY", ONCE, 4, KEY, JSON_MODULE},
+    {"JSON.STRAPPEND", ONCE, -3, KEY, JSON_MODULE},
+    {"JSON.CLEAR", ONCE, -2, KEY, JSON_MODULE},
+    {"JSON.ARRPOP", ONCE, -2, KEY, JSON_MODULE},
+    {"JSON.ARRTRIM", ONCE, 5, KEY, JSON_MODULE},
+    {"JSON.ARRINSERT", ONCE, -5, KEY, JSON_MODULE},
+    {"JSON.ARRAPPEND", ONCE, -4, KEY, JSON_MODULE},
+    {"BF.RESERVE", ONCE, -4, KEY, BLOOM},
+    {"BF.ADD", IDEMPOTENT, 3, KEY, BLOOM,
+     .note = "filters of the snapshot itself cannot be carried over: reported there"},
+    {"BF.MADD", IDEMPOTENT, -3, KEY, BLOOM, .note = "as BF.ADD"},
+    {"BF.LOADCHUNK", COMMAND_UNSUPPORTED, 4, KEY, .note = "Dragonfly's own layout: reported"},
+    {"CF.RESERVE", ONCE, -3, KEY, CUCKOO},
+    {"CF.ADD", ONCE, 3, KEY, CUCKOO},
+    {"CF.ADDNX", ONCE, 3, KEY, CUCKOO},
+    {"CF.INSERT", ONCE, -4, KEY, CUCKOO},
+    {"CF.INSERTNX", ONCE, -4, KEY, CUCKOO},
+    {"CF.DEL", ONCE, 3, KEY, CUCKOO},
+    {"CF.COMPACT", ONCE, 2, KEY, CUCKOO},
+    {"CF.LOADCHUNK", COMMAND_UNSUPPORTED, 4, KEY, .note = "Dragonfly's own layout: reported"},
+    {"CMS.INITBYDIM", ONCE, 4, KEY, CMS},
+    {"CMS.INITBYPROB", ONCE, 4, KEY, CMS},
+    {"CMS.INCRBY", ONCE, -4, KEY, CMS},
+    {"CMS.MERGE", ONCE, -4, KEY, .key_count = 2, .filter = FILTER_STORE, CMS},
+    {"TOPK.RESERVE", ONCE, -3, KEY, TOPK},
+    {"TOPK.ADD", ONCE, -3, KEY, TOPK},
+    {"TOPK.INCRBY", ONCE, -4, KEY, TOPK},
+    {"FT.CREATE", IDEMPOTENT, -2, SEARCH, .note = "FT._CREATEIFNX, as every FLOW has it"},
+    {"FT.ALTER", IDEMPOTENT, -3, SEARCH, .note = "FT._ALTERIFNX, as every FLOW has it"},
+    {"FT.DROPINDEX", ONCE, -2, SEARCH,
+     .note = "FT._DROPINDEXIFX, as every FLOW has it; with DD reported: each FLOW deletes its documents at "
+             "another moment"},
+    {"FT.SYNUPDATE", IDEMPOTENT, -4, SEARCH},
+    {.name = NULL},
+};

@@ -1,0 +1,207 @@
+/* Journaled commands into commands for the target: what the table says, behind the filters of databases and
+ * keys. */
+#include <stdlib.h>
+
+#include "worker/rewrite.h"
+
+bool rewrite_report(struct translator *t, const char *reason, const struct command *c, struct slice key)
+{
+    if (t->report)
+        t->report(t->report_arg, reason, c->name, key, 1);
+    return true;
+}
+
+void rewrite_args(struct translator *t, const struct entry *e, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        output_arg(t->out, e->argv[i]);
+}
+
+bool rewrite_pass(struct translator *t, const struct entry *e, struct slice key, unsigned flags)
+{
+    output_begin(t->out, t->db, key, e->argc, flags);
+    rewrite_args(t, e, 0, e->argc);
+    output_end(t->out);
+    return true;
+}
+
+bool rewrite_pass_as(struct translator *t, const struct entry *e, const char *name, struct slice key,
+                     unsigned flags)
+{
+    output_begin(t->out, t->db, key, e->argc, flags);
+    output_text(t->out, name);
+    rewrite_args(t, e, 1, e->argc);
+    output_end(t->out);
+    return true;
+}
+
+bool rewrite_one_key(struct translator *t, const char *name, struct slice key, unsigned flags)
+{
+    output_begin(t->out, t->db, key, 2, flags);
+    output_text(t->out, name);
+    output_arg(t->out, key);
+    output_end(t->out);
+    return true;
+}
+
+bool rewrite_eval(struct translator *t, const struct command *c, const char *script, struct slice key,
+                  size_t keys, size_t args, unsigned flags)
+{
+    if (!t->target->scripts) {
+        rewrite_report(t, DIVERGENCE_COMMAND, c, key);
+        return false;
+    }
+    output_begin(t->out, t->db, key, 3 + keys + args, flags);
+    output_text(t->out, "EVAL");
+    output_text(t->out, script);
+    output_i64(t->out, (int64_t)keys);
+    return true;
+}
+
+int64_t rewrite_deadline(const struct translator *t, int64_t at_ms)
+{
+    int64_t now = t->now_unix_ms();
+    return at_ms > now ? at_ms : now + REWRITE_GRACE_MS;
+}
+
+bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms)
+{
+    return !__builtin_mul_overflow(amount, unit_ms, at_ms) &&
+           !__builtin_add_overflow(*at_ms, t->now_unix_ms(), at_ms);
+}
+
+bool rewrite_expiry_option(const struct translator *t, struct slice option, struct slice value,
+                           int64_t *at_ms)
+{
+    int64_t n;
+    if (!slice_to_i64(value, &n))
+        return false;
+    if (slice_is(option, "PXAT")) {
+        *at_ms = n;
+        return true;
+    }
+    if (slice_is(option, "EXAT"))
+        return !__builtin_mul_overflow(n, INT64_C(1000), at_ms);
+    if (slice_is(option, "EX"))
+        return rewrite_after(t, n, 1000, at_ms);
+    if (slice_is(option, "PX"))
+        return rewrite_after(t, n, 1, at_ms);
+    return false;
+}
+
+bool rewrite_target_6_2(const struct capabilities *target)
+{
+    return target->xadd_minid;
+}
+
+bool rewrite_target_7_0(const struct capabilities *target)
+{
+    return target->xgroup_entriesread;
+}
+
+bool rewrite_target_throttle(const struct capabilities *target)
+{
+    return target->throttle;
+}
+
+/* A name that is not in the table is data like any other: only what can be printed of it goes into reports.
+ */
+static bool report_unknown(struct translator *t, const struct entry *e)
+{
+    static const char hex[] = "0123456789abcdef";
+    char name[64];
+    size_t n = 0;
+    for (size_t i = 0; i < e->argv[0].len && n + 4 < sizeof name; i++) {
+        uint8_t byte = e->argv[0].data[i];
+        if (byte > ' ' && byte < 0x7f) {
+            name[n++] = (char)byte;
+            continue;
+        }
+        name[n++] = '\\';
+        name[n++] = 'x';
+        name[n++] = hex[byte >> 4];
+        name[n++] = hex[byte & 15];
+    }
+    name[n] = '\0';
+    if (t->report)
+        t->report(t->report_arg, DIVERGENCE_UNKNOWN, name, e->argc > 1 ? e->argv[1] : slice_of(NULL, 0), 1);
+    return true;
+}
+
+/* What becomes of a command whose row leaves its keys to the filter; *named: the key that would differ. */
+enum verdict { PASS, DROP, REPORT };
+
+static enum verdict filter_keys(struct translator *t, const struct command *c, const struct entry *e,
+                                struct slice *named)
+{
+    size_t fixed[8], *positions = fixed, wanted = 0;
+    size_t n = command_keys(c, e, fixed, sizeof fixed / sizeof *fixed);
+    if (n > sizeof fixed / sizeof *fixed) {
+        positions = x_calloc(n, sizeof *positions);
+        command_keys(c, e, positions, n);
+    }
+    bool first_wanted = false;
+    for (size_t i = 0; i < n; i++) {
+        struct slice key = e->argv[positions[i]];
+        if (!settings_key_wanted(t->settings, key))
+            continue;
+        first_wanted |= i == 0;
+        if (wanted++ == 0)
+            *named = key;
+    }
+    if (positions != fixed)
+        free(positions);
+    if (wanted == n)
+        return PASS;
+    return wanted == 0 || (c->filter == FILTER_STORE && !first_wanted) ? DROP : REPORT;
+}
+
+static bool unsupported(struct translator *t, const struct command *c, const struct entry *e)
+{
+    bool search = strncmp(c->name, "FT.", 3) == 0;
+    return rewrite_report(t, search ? DIVERGENCE_SEARCH : DIVERGENCE_COMMAND, c, command_first_key(c, e));
+}
+
+/* MOVE out of a database that is not wanted may still end in one that is. */
+static bool moves_into_wanted_db(const struct translator *t, const struct command *c, const struct entry *e)
+{
+    uint64_t db;
+    uint32_t target_db;
+    return c->rewrite == rewrite_move && e->argc == 3 && slice_to_u64(e->argv[2], &db) && db <= UINT32_MAX &&
+           settings_db_target(t->settings, (uint32_t)db, &target_db) && rewrite_wanted(t, e->argv[1]);
+}
+
+bool translate_command(struct translator *t, const struct entry *e, struct error *error)
+{
+    const struct command *c = e->argc ? command_find(e->argv[0]) : NULL;
+    if (e->argc == 0)
+        return error_fatal(error, 0, "journal entry %llu is a command without a name",
+                           (unsigned long long)e->lsn);
+    if (!settings_db_target(t->settings, e->db, &t->db)) {
+        if (c && moves_into_wanted_db(t, c, e))
+            rewrite_report(t, DIVERGENCE_FILTER, c, e->argv[1]);
+        return true;
+    }
+    if (!c)
+        return report_unknown(t, e);
+    if (c->class == COMMAND_GLOBAL)
+        return error_fatal(error, 0, "%s of the journal was not held at the barrier of all FLOWs", c->name);
+    if (c->class == COMMAND_DROP && !c->rewrite)
+        return true;
+    if (rewrite_filtered(t) && c->filter != FILTER_REWRITE) {
+        struct slice named = {0};
+        enum verdict verdict = filter_keys(t, c, e, &named);
+        if (verdict != PASS)
+            return verdict == DROP || rewrite_report(t, DIVERGENCE_FILTER, c, named);
+    }
+    if (!command_arity_fits(c, e->argc))
+        return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, command_first_key(c, e));
+    if (c->able && !c->able(t->target))
+        return unsupported(t, c, e);
+    if (c->rewrite)
+        return c->rewrite(t, c, e, error);
+    if (c->class == COMMAND_UNSUPPORTED)
+        return unsupported(t, c, e);
+    return rewrite_pass(t, e, command_first_key(c, e),
+                        c->class == COMMAND_ONCE ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
+}

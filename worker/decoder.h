@@ -1,0 +1,56 @@
+/* The bytes of one FLOW in, entries out. No I/O, no globals: fed, not reading.
+ *
+ * The input always begins at decoder_offset(), the first byte of the stream that is still needed,
+ * and holds everything received after it that is contiguous in memory. Inside a compressed blob
+ * the offset stays at the blob's opcode, so that a successor can start there; what has been
+ * decompressed of it is kept and not asked for twice.
+ *
+ * The state between two entries is small and can be saved (decoder_save) and put back
+ * (decoder_restore) by another process, which then continues with exactly the next entry. */
+#ifndef DF2REDIS_DECODER_H
+#define DF2REDIS_DECODER_H
+
+#include "common/error.h"
+#include "worker/entry.h"
+
+struct decoder_config {
+    uint64_t restore_limit_bytes; /* a value up to this size that is whole in the stream is given as
+                                     ENTRY_VALUE, a larger one or one in chunks element by element */
+    uint32_t group_elements;      /* at most so many elements in one ENTRY_ELEMENTS, … */
+    uint32_t group_bytes;         /* … and about so many bytes (a single element may be larger) */
+    char token[41];               /* the FLOW's EOF token, 40 hex digits */
+    uint64_t first_lsn;           /* partial sync: LSN of the first entry, and the stream begins in the
+                                     journal; 0: it begins with a snapshot */
+};
+
+enum decode_status {
+    DECODE_ENTRY, /* *out is filled */
+    DECODE_MORE,  /* needs more bytes; see decoder_wanted */
+    DECODE_ERROR, /* the stream is broken or not understood; *error says where (stream offset) and what */
+};
+
+struct decoder;
+
+struct decoder *decoder_new(const struct decoder_config *config);
+void decoder_free(struct decoder *d);
+
+enum decode_status decoder_next(struct decoder *d, struct slice input, struct entry *out,
+                                struct error *error);
+
+/* First byte of the stream that the next input must begin with. */
+uint64_t decoder_offset(const struct decoder *d);
+/* After DECODE_MORE: contiguous bytes, counted from decoder_offset(), without which another call is
+ * of no use. At most INT32_MAX more than was there. */
+uint64_t decoder_wanted(const struct decoder *d);
+/* Sequence number of the last entry given out; 0 at the start. */
+uint64_t decoder_seq(const struct decoder *d);
+/* LSN of the next journal entry (what DFLY FLOW would be asked for); 0 while not known. */
+uint64_t decoder_next_lsn(const struct decoder *d);
+bool decoder_in_journal(const struct decoder *d); /* ENTRY_EOF was given out, or first_lsn set */
+
+/* The state after the last entry given out, appended to *out. */
+void decoder_save(const struct decoder *d, struct buf *out);
+/* Puts a saved state back; it is checked like anything from outside. */
+bool decoder_restore(struct decoder *d, struct slice state, struct error *error);
+
+#endif

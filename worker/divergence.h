@@ -1,0 +1,19 @@
+/* The words under which differences between source and target are counted: status, metrics and the
+ * manual use the same. */
+#ifndef DF2REDIS_DIVERGENCE_H
+#define DF2REDIS_DIVERGENCE_H
+
+#define DIVERGENCE_TYPE "type_not_in_target"           /* a value no Redis, or not this one, can hold */
+#define DIVERGENCE_COMMAND "command_not_in_target"     /* a journaled command the target does not know */
+#define DIVERGENCE_UNKNOWN "command_not_known"         /* not in our table: newer Dragonfly */
+#define DIVERGENCE_SET_TTL "set_member_ttl_lost"       /* Redis has no time to live for set members */
+#define DIVERGENCE_FIELD_TTL "hash_field_ttl_lost"     /* the target is too old for hash field TTLs */
+#define DIVERGENCE_LOST_BY_SOURCE "lost_by_source"     /* the master's journal itself lacks the rest */
+#define DIVERGENCE_SEARCH "search_index_not_in_target" /* definition not carried over */
+#define DIVERGENCE_FILTER "command_crosses_filter"     /* some keys wanted, some not, and cannot be split */
+#define DIVERGENCE_CONFLICT "key_existed"              /* --on-conflict skip left the target's key */
+#define DIVERGENCE_REFUSED "refused_by_target"         /* the target answered an error */
+#define DIVERGENCE_STREAM "stream_detail_lost"         /* e.g. pending entries of deleted messages */
+#define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
+
+#endif

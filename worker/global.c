@@ -1,0 +1,127 @@
+/* FLUSHALL and FLUSHDB: every FLOW has them, with one txid. Each worker applies what comes before, says
+ * AT_GLOBAL and stops decoding; the supervisor, once all are there, lets one run it and the others go on.
+ *
+ * The flush would wipe the marks as well, and a worker that died then would take the target for one
+ * that lost its data. So the marks are carried over it in one script. */
+#include <stdio.h>
+#include <strings.h>
+
+#include "common/clock.h"
+#include "worker/divergence.h"
+#include "worker/worker.h"
+
+/* KEYS[1] the marks' hash; ARGV: its database, then the databases to flush ("all": every one). */
+static const char flush_script[] =
+    "redis.call('SELECT',ARGV[1]) local m=redis.call('HGETALL',KEYS[1]) "
+    "for i=2,#ARGV do if ARGV[i]=='all' then redis.call('FLUSHALL') "
+    "else redis.call('SELECT',ARGV[i]) redis.call('FLUSHDB') end end "
+    "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end return #m";
+
+bool global_begin(struct worker *w, const struct entry *e, struct error *error)
+{
+    if (e->in_snapshot)
+        return error_set(error, ERROR_REDIRECT,
+                         "%.*s came during full sync, where it cannot be ordered against the snapshot: the full "
+                         "sync starts anew",
+                         (int)e->argv[0].len, (const char *)e->argv[0].data);
+    w->global_txid = e->txid;
+    w->global_seq = e->seq;
+    w->global_db = e->db;
+    snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len, (const char *)e->argv[0].data);
+    if (e->seq <= w->skip_seq) {
+        /* Our predecessor ran it and died before it could say so. */
+        global_acknowledged(w);
+        return true;
+    }
+    w->global = GLOBAL_DRAINING;
+    return true;
+}
+
+static void tell(struct worker *w, enum message_type type)
+{
+    struct message m = {.type = type, .fd = -1, .global.txid = w->global_txid};
+    memcpy(m.global.command, w->global_command, sizeof m.global.command);
+    worker_tell(w, &m);
+}
+
+void global_advance(struct worker *w)
+{
+    if (!batch_empty(w->open) || (w->link && !link_idle(w->link)))
+        return;
+    w->global = GLOBAL_WAITING;
+    tell(w, MESSAGE_AT_GLOBAL);
+}
+
+static size_t add_db(struct slice *args, size_t n, char (*texts)[12], uint32_t db)
+{
+    args[n] = slice_of(texts[n], format_u64(texts[n], db));
+    return n + 1;
+}
+
+/* The databases to flush on the target, as arguments of the script. */
+static size_t flush_args(struct worker *w, struct slice *args, char (*texts)[12], size_t max)
+{
+    const struct settings *s = &w->settings;
+    size_t n = add_db(args, 0, texts, s->target.db);
+    uint32_t db;
+    if (strcasecmp(w->global_command, "FLUSHDB") == 0)
+        return settings_db_target(s, w->global_db, &db) ? add_db(args, n, texts, db) : n;
+    if (s->db_map_count == 0) {
+        args[n++] = slice_str("all");
+        return n;
+    }
+    for (size_t i = 0; i < s->db_map_count && n < max; i++)
+        n = add_db(args, n, texts, s->db_maps[i].to);
+    return n;
+}
+
+static void write_flush(struct worker *w)
+{
+    enum { MAX = 256 };
+    struct slice args[MAX];
+    char texts[MAX][12];
+    size_t n = flush_args(w, args, texts, MAX);
+    struct output *o = w->output;
+    if (n < 2)
+        return;
+    output_begin(o, w->settings.target.db, slice_str(w->mark_key), 4 + n, OUTPUT_ONCE);
+    output_text(o, "EVAL");
+    output_text(o, flush_script);
+    output_text(o, "1");
+    output_text(o, w->mark_key);
+    for (size_t i = 0; i < n; i++)
+        output_arg(o, args[i]);
+    output_end(o);
+    w->open->current_db = UINT32_MAX;
+}
+
+void global_run(struct worker *w, uint64_t txid)
+{
+    if (w->global != GLOBAL_WAITING || txid != w->global_txid)
+        return;
+    if (w->settings.include || w->settings.exclude)
+        worker_report(w, DIVERGENCE_FILTER, w->global_command, slice_str("(every key)"), 1);
+    else if (w->link)
+        write_flush(w);
+    if (batch_empty(w->open)) {
+        global_acknowledged(w);
+        return;
+    }
+    w->global = GLOBAL_RUNNING;
+    pump(w);
+}
+
+void global_pass(struct worker *w, uint64_t txid)
+{
+    if (w->global != GLOBAL_WAITING || txid != w->global_txid)
+        return;
+    w->global = GLOBAL_NONE;
+    pump_schedule(w);
+}
+
+void global_acknowledged(struct worker *w)
+{
+    w->global = GLOBAL_NONE;
+    tell(w, MESSAGE_GLOBAL_DONE);
+    pump_schedule(w);
+}

@@ -1,0 +1,419 @@
+/* One connection to one target node. See link.h for what it promises.
+ *
+ *     closed ──timer──> greeting ──mark, capabilities──> ready ──trouble──> closed
+ *
+ * Unanswered batches stand in one list, oldest first; `sending` is the first not wholly sent. */
+#include "worker/link.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "worker/link_greeting.h"
+#include "worker/replies.h"
+
+enum {
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 5000,
+    PARTS_MAX = 32,
+    RECEIVE_BYTES = 64 * 1024,
+    SEND_BYTES_PER_EVENT = 4 << 20, /* then other events get their turn */
+};
+
+struct link {
+    struct event_base *base;
+    struct link_config config;
+    struct link_callbacks callbacks;
+    struct greeting *greeting;
+    struct transport *transport; /* when ready */
+    struct replies *replies;
+    struct event *readable, *writable, *retry;
+    uint32_t backoff_ms;
+    uint64_t lost_since_ms, last_warning_ms;
+    bool fatal;
+
+    struct batch *first, *last, *sending;
+    uint32_t batches;
+    size_t window_bytes;
+    /* Trouble found while a callback of the reader runs: acted on when it has returned. */
+    struct error trouble;
+    /* A once batch's refusal to queue. */
+    bool queue_refused;
+    uint32_t queue_refused_at;
+    enum refusal queue_refusal;
+    char queue_text[200];
+};
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void drop_batches(struct link *l)
+{
+    while (l->first) {
+        struct batch *b = l->first;
+        l->first = b->next;
+        batch_free(b);
+    }
+    l->last = l->sending = NULL;
+    l->batches = 0;
+    l->window_bytes = 0;
+}
+
+static void close_connection(struct link *l)
+{
+    greeting_free(l->greeting);
+    l->greeting = NULL;
+    if (l->readable)
+        event_free(l->readable);
+    if (l->writable)
+        event_free(l->writable);
+    l->readable = l->writable = NULL;
+    if (l->transport)
+        l->transport->close(l->transport);
+    l->transport = NULL;
+    replies_free(l->replies);
+    l->replies = NULL;
+    l->queue_refused = false;
+}
+
+static void retry_later(struct link *l)
+{
+    uint32_t ms = l->backoff_ms / 2 + (uint32_t)rand() % (l->backoff_ms / 2 + 1);
+    struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+    evtimer_add(l->retry, &tv);
+    l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
+}
+
+static void tell_lost(struct link *l, const struct error *error)
+{
+    uint64_t now = clock_monotonic_ms();
+    if (!l->lost_since_ms)
+        l->lost_since_ms = now;
+    if (l->last_warning_ms == 0 || now - l->last_warning_ms >= 10000 || error->class == ERROR_FATAL) {
+        log_warning("target: %s; %s", error->text,
+                    error->class == ERROR_FATAL ? "giving up" : "everything is kept, trying again");
+        l->last_warning_ms = now;
+    }
+}
+
+static void lose(struct link *l, const struct error *why)
+{
+    struct error error = *why;
+    uint32_t limit = l->config.settings->target_retry_ms;
+    tell_lost(l, &error);
+    if (error.class != ERROR_FATAL && limit && clock_monotonic_ms() - l->lost_since_ms >= limit)
+        error_fatal(&error, 69, "the target did not come back within --target-retry; the last answer was: %.300s",
+                    why->text);
+    close_connection(l);
+    drop_batches(l);
+    l->fatal = error.class == ERROR_FATAL;
+    if (!l->fatal)
+        retry_later(l);
+    l->callbacks.lost(l->callbacks.arg, &error);
+}
+
+void link_reset(struct link *l, const struct error *why)
+{
+    if (link_is_ready(l))
+        lose(l, why);
+}
+
+/* ---- sending ---- */
+
+static void update_writable(struct link *l)
+{
+    if (l->sending)
+        event_add(l->writable, NULL);
+    else
+        event_del(l->writable);
+}
+
+static bool send_some(struct link *l)
+{
+    size_t sent = 0;
+    while (l->sending && sent < SEND_BYTES_PER_EVENT) {
+        struct iovec parts[PARTS_MAX];
+        int n = 0;
+        for (struct batch *b = l->sending; b && n < PARTS_MAX; b = b->next)
+            n += batch_parts(b, parts + n, PARTS_MAX - n);
+        ssize_t got = l->transport->send(l->transport, parts, n);
+        if (got == TRANSPORT_AGAIN)
+            return true;
+        if (got < 0)
+            return error_set(&l->trouble, ERROR_RETRY, "connection lost while sending: %s", l->transport->error);
+        sent += (size_t)got;
+        while (got > 0) {
+            struct batch *b = l->sending;
+            struct iovec rest[BATCH_MAX_BORROWED * 2 + 1];
+            int count = batch_parts(b, rest, BATCH_MAX_BORROWED * 2 + 1);
+            size_t left = 0;
+            for (int i = 0; i < count; i++)
+                left += rest[i].iov_len;
+            size_t take = (size_t)got < left ? (size_t)got : left;
+            batch_advance(b, take);
+            got -= (ssize_t)take;
+            if (take == left)
+                l->sending = b->next;
+        }
+    }
+    return true;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct link *l = arg;
+    bool borrowed = link_borrowing(l);
+    if (!send_some(l)) {
+        struct error error = l->trouble;
+        lose(l, &error);
+        return;
+    }
+    update_writable(l);
+    if (borrowed && !link_borrowing(l))
+        l->callbacks.writable(l->callbacks.arg);
+}
+
+/* ---- replies ---- */
+
+static bool trouble(struct link *l, enum refusal refusal, struct slice text)
+{
+    if (refusal == REFUSAL_FATAL)
+        return error_fatal(&l->trouble, 77, "the target refuses our commands: %.*s: check its ACL and the password",
+                           (int)text.len, (const char *)text.data);
+    return error_set(&l->trouble, ERROR_RETRY, "the target answers %.*s", (int)text.len, (const char *)text.data);
+}
+
+static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind, struct slice text)
+{
+    if (kind == REPLY_ERROR) {
+        if (refusal_class(text) == REFUSAL_BUSYKEY && batch_is_conflict_command(b, i)) {
+            l->callbacks.conflict(l->callbacks.arg, b, i);
+            return;
+        }
+        char line[200];
+        snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
+        l->callbacks.refused(l->callbacks.arg, b, i, line);
+    } else if (b->conflicts && batch_is_conflict_command(b, i)) {
+        l->callbacks.conflict(l->callbacks.arg, b, i);
+    }
+}
+
+static void acknowledged(struct link *l)
+{
+    struct batch *b = l->first;
+    l->first = b->next;
+    if (!l->first)
+        l->last = NULL;
+    l->batches--;
+    l->window_bytes -= batch_bytes(b);
+    b->next = NULL;
+    l->callbacks.acknowledged(l->callbacks.arg, b);
+}
+
+/* The target would not queue a command: taken out, told, and the rest sent again. Nothing of the
+ * MULTI was carried out, and a once batch is alone, so this cannot disturb the order. */
+static bool send_without(struct link *l, struct batch *b)
+{
+    uint32_t i = l->queue_refused_at;
+    l->callbacks.refused(l->callbacks.arg, b, i, l->queue_text);
+    l->queue_refused = false;
+    l->window_bytes -= batch_bytes(b);
+    if (!batch_remove(b, i))
+        return error_set(&l->trouble, ERROR_FATAL, "a batch that the target refused cannot be read back");
+    l->window_bytes += batch_bytes(b);
+    batch_rewind(b);
+    l->sending = b;
+    event_add(l->writable, NULL);
+    return true;
+}
+
+static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements, struct slice text)
+{
+    uint32_t i = b->answered++;
+    if (i == 0)
+        return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
+    if (i <= b->commands) {
+        if (kind == REPLY_ERROR && !l->queue_refused) {
+            l->queue_refused = true;
+            l->queue_refused_at = i - 1;
+            l->queue_refusal = refusal_class(text);
+            snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
+        }
+        return true;
+    }
+    if (kind == REPLY_ERROR) {
+        if (l->queue_refused && l->queue_refusal == REFUSAL_COMMAND)
+            return send_without(l, b);
+        struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
+        return trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
+    }
+    if (kind != REPLY_OTHER || elements != b->commands)
+        return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands", elements,
+                         b->commands);
+    acknowledged(l);
+    return true;
+}
+
+static bool on_reply(void *arg, enum reply_kind kind, size_t elements, struct slice text)
+{
+    struct link *l = arg;
+    struct batch *b = l->first;
+    if (!b)
+        return error_set(&l->trouble, ERROR_RETRY, "an answer came that belongs to no command: %.*s",
+                         (int)text.len, (const char *)text.data);
+    if (b->once)
+        return once_reply(l, b, kind, elements, text);
+    if (kind != REPLY_OTHER) {
+        enum refusal refusal = kind == REPLY_ERROR ? refusal_class(text) : REFUSAL_COMMAND;
+        if (refusal == REFUSAL_WAIT || refusal == REFUSAL_FATAL)
+            return trouble(l, refusal, text);
+        answer(l, b, b->answered, kind, text);
+    }
+    if (++b->answered == b->commands)
+        acknowledged(l);
+    return true;
+}
+
+static void on_element(void *arg, size_t i, enum reply_kind kind, struct slice text)
+{
+    struct link *l = arg;
+    if (kind != REPLY_OTHER && l->first && l->first->once && l->first->answered == l->first->commands + 1)
+        answer(l, l->first, (uint32_t)i, kind, text);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    static uint8_t into[RECEIVE_BYTES];
+    struct link *l = arg;
+    for (int round = 0; round < 16; round++) {
+        ssize_t got = l->transport->recv(l->transport, into, sizeof into);
+        if (got == TRANSPORT_AGAIN)
+            break;
+        bool fine = got > 0;
+        if (got == 0)
+            error_set(&l->trouble, ERROR_RETRY, "it closed the connection");
+        else if (got < 0)
+            error_set(&l->trouble, ERROR_RETRY, "connection lost: %s", l->transport->error);
+        else
+            fine = replies_feed(l->replies, into, (size_t)got, &l->trouble);
+        if (!fine) {
+            struct error error = l->trouble;
+            lose(l, &error);
+            return;
+        }
+        if ((size_t)got < sizeof into && !l->transport->buffered)
+            break;
+    }
+    l->callbacks.writable(l->callbacks.arg);
+}
+
+/* ---- connecting ---- */
+
+static void greeted(void *arg, struct transport *t, const struct mark *mark, const struct capabilities *target)
+{
+    struct link *l = arg;
+    struct reply_handler handler = {l, on_reply, on_element};
+    l->greeting = NULL;
+    l->transport = t;
+    l->replies = replies_new(&handler);
+    l->readable = event_new(l->base, t->fd, EV_READ | EV_PERSIST, on_readable, l);
+    l->writable = event_new(l->base, t->fd, EV_WRITE | EV_PERSIST, on_writable, l);
+    event_add(l->readable, NULL);
+    if (l->last_warning_ms)
+        log_info("target: connected again after %llu ms",
+                 (unsigned long long)(clock_monotonic_ms() - l->lost_since_ms));
+    l->lost_since_ms = l->last_warning_ms = 0;
+    l->backoff_ms = BACKOFF_FIRST_MS;
+    l->callbacks.ready(l->callbacks.arg, mark, target);
+}
+
+static void not_greeted(void *arg, const struct error *error)
+{
+    struct link *l = arg;
+    l->greeting = NULL;
+    lose(l, error);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct link *l = arg;
+    struct error error;
+    struct greeting_callbacks on = {l, greeted, not_greeted};
+    l->greeting = greeting_begin(l->base, &l->config, &on, &error);
+    if (!l->greeting)
+        lose(l, &error);
+}
+
+struct link *link_new(struct event_base *base, const struct link_config *config,
+                      const struct link_callbacks *callbacks)
+{
+    struct link *l = x_calloc(1, sizeof *l);
+    l->base = base;
+    l->config = *config;
+    l->callbacks = *callbacks;
+    l->backoff_ms = BACKOFF_FIRST_MS;
+    l->retry = evtimer_new(base, on_retry, l);
+    struct timeval now = {0, 0};
+    evtimer_add(l->retry, &now);
+    return l;
+}
+
+void link_free(struct link *l)
+{
+    if (!l)
+        return;
+    close_connection(l);
+    drop_batches(l);
+    event_free(l->retry);
+    free(l);
+}
+
+bool link_is_ready(const struct link *l)
+{
+    return l->transport != NULL;
+}
+
+bool link_idle(const struct link *l)
+{
+    return l->first == NULL;
+}
+
+bool link_can_send(const struct link *l, bool once)
+{
+    if (!link_is_ready(l))
+        return false;
+    if (!l->first)
+        return true;
+    return !once && !l->first->once && l->window_bytes < l->config.settings->window_bytes && !link_borrowing(l);
+}
+
+bool link_borrowing(const struct link *l)
+{
+    /* A once batch may have to be sent again without one of its commands: it borrows until answered. */
+    for (const struct batch *b = l->first && l->first->once ? l->first : l->sending; b; b = b->next)
+        if (b->borrowed_count)
+            return true;
+    return false;
+}
+
+void link_send(struct link *l, struct batch *b)
+{
+    b->next = NULL;
+    b->sent_at_us = now_us();
+    if (l->last)
+        l->last->next = b;
+    else
+        l->first = b;
+    l->last = b;
+    if (!l->sending)
+        l->sending = b;
+    l->batches++;
+    l->window_bytes += batch_bytes(b);
+    event_add(l->writable, NULL);
+}

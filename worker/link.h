@@ -1,0 +1,67 @@
+/* One connection to one target node: sends batches, matches replies in order, notices trouble.
+ *
+ * Connecting: AUTH, our name, an end to earlier connections of this FLOW (what they had sent and was not
+ * read yet must not be carried out behind our back), the mark, what the target can do. Then batches: plain ones
+ * pipelined up to the window, one that must not run twice (once) alone, so that a refusal in between
+ * can never leave a later batch applied without an earlier one.
+ *
+ * After any doubt (connection lost, LOADING, OOM …) everything unanswered is given up: `lost` is called,
+ * the link connects again by itself, with backoff, and `ready` tells the mark to go on from. */
+#ifndef DF2REDIS_LINK_H
+#define DF2REDIS_LINK_H
+
+#include <event2/event.h>
+
+#include "common/capabilities.h"
+#include "common/settings.h"
+#include "worker/batch.h"
+
+/* The position that the target itself carries; all zero when it carries none of this session. */
+struct mark {
+    bool present; /* a mark of this FLOW exists, of whatever session */
+    uint64_t session, seq, lsn;
+    char master_id[41];
+};
+
+struct link;
+
+struct link_callbacks {
+    void *arg;
+    /* Connected; the mark and the capabilities are fresh. */
+    void (*ready)(void *arg, const struct mark *mark, const struct capabilities *target);
+    /* Everything in the batch was carried out (refusals were told before). The batch is the callee's again. */
+    void (*acknowledged)(void *arg, struct batch *b);
+    /* Command number i of b was answered an error that waiting does not heal. */
+    void (*refused)(void *arg, const struct batch *b, uint32_t i, const char *text);
+    /* Command number i was answered nil, 0 or BUSYKEY and had OUTPUT_CONFLICT. */
+    void (*conflict)(void *arg, const struct batch *b, uint32_t i);
+    /* The unanswered batches are given up (the link frees them). ERROR_RETRY: it connects again.
+     * ERROR_FATAL: it does not. */
+    void (*lost)(void *arg, const struct error *error);
+    /* The window has room again, or a borrowing batch went out whole. */
+    void (*writable)(void *arg);
+};
+
+/* mark_key: "df2redis:<name>", mark_field: "flow-N"; client_name: without blanks, of this FLOW alone. */
+struct link_config {
+    const struct settings *settings;
+    const char *mark_key, *mark_field, *client_name;
+};
+
+struct link *link_new(struct event_base *base, const struct link_config *config,
+                      const struct link_callbacks *callbacks);
+void link_free(struct link *l);
+
+bool link_is_ready(const struct link *l);
+/* May a batch go out now? once: one that must be alone. */
+bool link_can_send(const struct link *l, bool once);
+/* Takes the sealed batch. Only when link_can_send. */
+void link_send(struct link *l, struct batch *b);
+/* Nothing unanswered. */
+bool link_idle(const struct link *l);
+/* A batch with borrowed arguments is not out whole yet: the bytes must stay where they are. */
+bool link_borrowing(const struct link *l);
+/* The connection is given up and made anew (fault injection, doubt). */
+void link_reset(struct link *l, const struct error *why);
+
+#endif

@@ -1,0 +1,218 @@
+/* The first words to a target node.
+ *
+ *   → CLIENT SETNAME <name>, CLIENT LIST
+ *   → CLIENT KILL ID … for every other connection of that name
+ *   → the capability probe, HGET <mark key> <field>
+ *
+ * A connection that died on our side may have left commands in the server's receive buffer. They would
+ * be carried out after we have read the mark, and then once more by us. So the server is told to drop
+ * those connections first; names, not remembered ids, tell which they are (ids start anew with the server). */
+#include "worker/link_greeting.h"
+
+#include <stdlib.h>
+
+#include "worker/replies.h"
+
+enum { ANSWER_TIMEOUT_MS = 30000 };
+
+struct greeting {
+    const struct link_config *config;
+    struct greeting_callbacks callbacks;
+    struct client *client;
+    struct capabilities target;
+    struct mark mark;
+    int capability;
+    unsigned kills;
+};
+
+void greeting_free(struct greeting *g)
+{
+    if (!g)
+        return;
+    client_free(g->client);
+    free(g);
+}
+
+static void fail(struct greeting *g, const struct error *error)
+{
+    struct greeting_callbacks callbacks = g->callbacks;
+    struct error copy = *error;
+    greeting_free(g);
+    callbacks.failed(callbacks.arg, &copy);
+}
+
+static bool next_word(struct slice *text, struct slice *word)
+{
+    const uint8_t *blank = memchr(text->data, ' ', text->len);
+    size_t n = blank ? (size_t)(blank - text->data) : text->len;
+    *word = slice_of(text->data, n);
+    n += blank ? 1 : 0;
+    *text = slice_of(text->data + n, text->len - n);
+    return word->len > 0;
+}
+
+bool mark_parse(struct slice text, struct mark *out)
+{
+    struct slice id, session, seq, lsn;
+    struct mark m = {.present = true};
+    if (!next_word(&text, &id) || id.len != sizeof m.master_id - 1 || !next_word(&text, &session) ||
+        !slice_to_u64(session, &m.session) || !next_word(&text, &seq) || !slice_to_u64(seq, &m.seq) ||
+        !next_word(&text, &lsn) || !slice_to_u64(lsn, &m.lsn) || text.len)
+        return false;
+    memcpy(m.master_id, id.data, id.len);
+    *out = m;
+    return true;
+}
+
+static void on_mark(struct client *c, const redisReply *reply, void *arg)
+{
+    struct greeting *g = arg;
+    struct error error;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        bool wait = refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT;
+        error_set(&error, wait ? ERROR_RETRY : ERROR_FATAL,
+                  "reading the mark %s from the target was answered: %.200s", g->config->mark_key, reply->str);
+        fail(g, &error);
+        return;
+    }
+    if (reply->type == REDIS_REPLY_STRING && !mark_parse(slice_of(reply->str, (size_t)reply->len), &g->mark)) {
+        error_set(&error, ERROR_FATAL,
+                  "the target's hash %s holds something that is no mark of df2redis: remove the key, or choose "
+                  "another --name",
+                  g->config->mark_key);
+        fail(g, &error);
+        return;
+    }
+    struct transport *t = client_take_transport(c);
+    if (!t) {
+        error_set(&error, ERROR_RETRY, "the target sent more than it was asked for");
+        fail(g, &error);
+        return;
+    }
+    struct greeting_callbacks callbacks = g->callbacks;
+    struct mark mark = g->mark;
+    struct capabilities target = g->target;
+    greeting_free(g);
+    callbacks.done(callbacks.arg, t, &mark, &target);
+}
+
+static void on_capability(struct client *c, const redisReply *reply, void *arg)
+{
+    struct greeting *g = arg;
+    struct error error;
+    if (!capabilities_reply(&g->target, g->capability++, reply, &error)) {
+        fail(g, &error);
+        return;
+    }
+    if (g->capability < CAPABILITIES_COMMANDS)
+        return;
+    if (!capabilities_check(&g->target, &error)) {
+        fail(g, &error);
+        return;
+    }
+    client_words(c, ANSWER_TIMEOUT_MS, on_mark, g, "HGET", g->config->mark_key, g->config->mark_field, NULL);
+}
+
+static void ask_capabilities(struct greeting *g)
+{
+    struct slice argv[64];
+    for (int i = 0; i < CAPABILITIES_COMMANDS; i++) {
+        size_t argc = capabilities_command(i, argv, sizeof argv / sizeof *argv);
+        client_command(g->client, ANSWER_TIMEOUT_MS, on_capability, g, argc, argv);
+    }
+}
+
+static void on_kill(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c, (void)reply;
+    struct greeting *g = arg;
+    if (--g->kills == 0)
+        ask_capabilities(g);
+}
+
+/* One line of CLIENT LIST: "id=7 addr=… name=… …". */
+static bool line_value(struct slice line, const char *name, struct slice *value)
+{
+    size_t n = strlen(name);
+    struct slice word;
+    while (next_word(&line, &word))
+        if (word.len >= n && memcmp(word.data, name, n) == 0) {
+            *value = slice_of(word.data + n, word.len - n);
+            return true;
+        }
+    return false;
+}
+
+static void kill_line(struct greeting *g, struct slice line, struct slice own_id)
+{
+    struct slice id, name;
+    if (!line_value(line, "id=", &id) || !line_value(line, "name=", &name) ||
+        !slice_eq(name, slice_str(g->config->client_name)) || slice_eq(id, own_id))
+        return;
+    struct slice argv[] = {slice_str("CLIENT"), slice_str("KILL"), slice_str("ID"), id};
+    g->kills++;
+    client_command(g->client, ANSWER_TIMEOUT_MS, on_kill, g, 4, argv);
+}
+
+static void on_list(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        log_debug("the target refused CLIENT LIST (%s): an earlier connection cannot be ended first", reply->str);
+        ask_capabilities(g);
+        return;
+    }
+    /* The newest connection of our name is this one. */
+    struct slice own = slice_of("", 0);
+    uint64_t newest = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        const char *at = reply->str;
+        const char *end = reply->str + reply->len;
+        while (at < end) {
+            const char *line_end = memchr(at, '\n', (size_t)(end - at));
+            if (!line_end)
+                line_end = end;
+            struct slice line = slice_of(at, (size_t)(line_end - at)), id, name;
+            uint64_t n;
+            if (pass == 1) {
+                kill_line(g, line, own);
+            } else if (line_value(line, "id=", &id) && line_value(line, "name=", &name) &&
+                       slice_eq(name, slice_str(g->config->client_name)) && slice_to_u64(id, &n) && n >= newest) {
+                newest = n;
+                own = id;
+            }
+            at = line_end + 1;
+        }
+    }
+    if (!g->kills)
+        ask_capabilities(g);
+}
+
+static void on_ready(struct client *c, void *arg)
+{
+    struct greeting *g = arg;
+    client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", g->config->client_name, NULL);
+    client_words(c, ANSWER_TIMEOUT_MS, on_list, g, "CLIENT", "LIST", NULL);
+}
+
+static void on_failed(struct client *c, const struct error *error, void *arg)
+{
+    (void)c;
+    fail(arg, error);
+}
+
+struct greeting *greeting_begin(struct event_base *base, const struct link_config *config,
+                                const struct greeting_callbacks *callbacks, struct error *error)
+{
+    struct greeting *g = x_calloc(1, sizeof *g);
+    g->config = config;
+    g->callbacks = *callbacks;
+    struct client_callbacks on = {g, on_ready, on_failed};
+    g->client = client_connect(base, &config->settings->target, config->settings, "target", &on, error);
+    if (!g->client) {
+        free(g);
+        return NULL;
+    }
+    return g;
+}

@@ -1,0 +1,83 @@
+/* df2redis-worker: one FLOW of a Dragonfly into its target. Started by df2redis alone, which hands it
+ * one end of a socketpair as descriptor 3 and says START on it. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/version.h"
+#include "worker/commands.h"
+#include "worker/worker.h"
+
+enum { SUPERVISOR_FD = 3, START_WAIT_MS = 30000 };
+
+static bool receive_start(struct message *start)
+{
+    struct error error;
+    struct pollfd ready = {SUPERVISOR_FD, POLLIN, 0};
+    for (;;) {
+        if (poll(&ready, 1, START_WAIT_MS) <= 0)
+            return false;
+        enum message_status status = message_receive(SUPERVISOR_FD, start, &error);
+        if (status == MESSAGE_OK)
+            return start->type == MESSAGE_START;
+        if (status != MESSAGE_AGAIN)
+            return false;
+    }
+}
+
+static int run(const struct message *start)
+{
+    struct worker w = {.supervisor = SUPERVISOR_FD, .source = -1};
+    struct error error = {0};
+    fcntl(SUPERVISOR_FD, F_SETFL, fcntl(SUPERVISOR_FD, F_GETFL) | O_NONBLOCK);
+    w.base = event_base_new();
+    if (!worker_start(&w, start, &error)) {
+        log_error("%s", error.text);
+        worker_fail(&w, &error);
+    } else {
+        event_base_dispatch(w.base);
+    }
+    worker_finish(&w);
+    event_base_free(w.base);
+    return w.exit_code;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "df2redis-worker is started by df2redis, not by hand: see df2redis(1)\n"
+                    "usage: df2redis-worker --version | --commands\n");
+    return EX_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct message start;
+    int type;
+    socklen_t length = sizeof type;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("df2redis-worker %s\n", DF2REDIS_VERSION);
+        return EX_OK;
+    }
+    if (argc == 2 && strcmp(argv[1], "--commands") == 0) {
+        commands_print(stdout, false);
+        return EX_OK;
+    }
+    if (argc > 1 || getsockopt(SUPERVISOR_FD, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_SEQPACKET)
+        return usage();
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* of the terminal: the supervisor tells us when to end */
+    signal(SIGTERM, SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!receive_start(&start)) {
+        fprintf(stderr, "df2redis-worker: the supervisor went away before START\n");
+        return EX_SOFTWARE;
+    }
+    int code = run(&start);
+    message_free(&start);
+    return code;
+}

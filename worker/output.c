@@ -1,0 +1,148 @@
+/* Commands into batches: RESP written argument by argument. */
+#include "worker/batch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/resp_write.h"
+
+struct output {
+    struct batch *batch;
+    size_t borrow_from;
+    struct buf *test_resp; /* output_for_tests */
+    bool *test_once;
+};
+
+struct output *output_new(void)
+{
+    return x_calloc(1, sizeof(struct output));
+}
+
+struct output *output_for_tests(struct buf *resp, bool *once)
+{
+    struct output *o = output_new();
+    o->batch = batch_new();
+    o->test_resp = resp;
+    o->test_once = once;
+    return o;
+}
+
+void output_free(struct output *o)
+{
+    if (o && o->test_resp)
+        batch_free(o->batch);
+    free(o);
+}
+
+void output_target(struct output *o, struct batch *b)
+{
+    o->batch = b;
+}
+
+void output_borrow_from(struct output *o, size_t bytes)
+{
+    o->borrow_from = bytes;
+}
+
+size_t output_borrowing(const struct output *o)
+{
+    return o->borrow_from;
+}
+
+static void select_db(struct batch *b, uint32_t db)
+{
+    char text[24];
+    resp_put_array(&b->out, 2);
+    resp_put_text(&b->out, "SELECT");
+    resp_put_bulk(&b->out, slice_of(text, format_u64(text, db)));
+    b->commands++;
+    b->current_db = db;
+}
+
+void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, unsigned flags)
+{
+    struct batch *b = o->batch;
+    (void)key; /* one link: no routing yet */
+    if (b->current_db != db)
+        select_db(b, db);
+    if (flags & OUTPUT_ONCE)
+        b->once = true;
+    if (flags & OUTPUT_CONFLICT) {
+        buf_put(&b->conflict_at, &b->commands, sizeof b->commands);
+        b->conflicts = true;
+    }
+    resp_put_array(&b->out, argc);
+}
+
+void output_arg(struct output *o, struct slice arg)
+{
+    struct batch *b = o->batch;
+    if (__builtin_expect(o->borrow_from && arg.len >= o->borrow_from, 0) &&
+        b->borrowed_count < BATCH_MAX_BORROWED) {
+        resp_put_header(&b->out, '$', arg.len);
+        b->borrowed[b->borrowed_count].at = b->out.len;
+        b->borrowed[b->borrowed_count++].data = arg;
+        b->borrowed_bytes += arg.len;
+        buf_put(&b->out, "\r\n", 2);
+        return;
+    }
+    resp_put_bulk(&b->out, arg);
+}
+
+void output_arg_parts(struct output *o, const struct slice *parts, size_t count)
+{
+    struct batch *b = o->batch;
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
+    resp_put_header(&b->out, '$', len);
+    buf_reserve(&b->out, len + 2);
+    for (size_t i = 0; i < count; i++) {
+        if (o->borrow_from && parts[i].len >= o->borrow_from && b->borrowed_count < BATCH_MAX_BORROWED - 1) {
+            b->borrowed[b->borrowed_count].at = b->out.len;
+            b->borrowed[b->borrowed_count++].data = parts[i];
+            b->borrowed_bytes += parts[i].len;
+        } else {
+            buf_put(&b->out, parts[i].data, parts[i].len);
+        }
+    }
+    buf_put(&b->out, "\r\n", 2);
+}
+
+void output_end(struct output *o)
+{
+    struct batch *b = o->batch;
+    b->commands++;
+    if (o->test_resp) {
+        bool once = b->once;
+        uint32_t db = b->current_db;
+        b->once = false;
+        buf_put(o->test_resp, b->out.data + batch_begin(b), b->out.len - batch_begin(b));
+        if (o->test_once && once)
+            *o->test_once = true;
+        batch_reset(b, SIZE_MAX);
+        b->current_db = db;
+    }
+}
+
+void output_i64(struct output *o, int64_t v)
+{
+    char text[24];
+    resp_put_bulk(&o->batch->out, slice_of(text, format_i64(text, v)));
+}
+
+void output_double(struct output *o, double v)
+{
+    char text[40];
+    int n = 0;
+    if (isinf(v))
+        n = snprintf(text, sizeof text, "%s", v > 0 ? "inf" : "-inf");
+    else
+        for (int digits = 15; digits <= 17; digits++) {
+            n = snprintf(text, sizeof text, "%.*g", digits, v);
+            if (strtod(text, NULL) == v)
+                break;
+        }
+    resp_put_bulk(&o->batch->out, slice_of(text, (size_t)n));
+}

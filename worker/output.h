@@ -1,0 +1,38 @@
+/* Where translated commands go: the router's face towards the translator.
+ *
+ * A command is written argument by argument into the batch of the link that its key belongs to. Same
+ * key → same link → same order, always. Commands of one entry are never cut apart by a batch's end. */
+#ifndef DF2REDIS_OUTPUT_H
+#define DF2REDIS_OUTPUT_H
+
+#include "common/mem.h"
+
+struct output;
+
+enum output_flags {
+    OUTPUT_IDEMPOTENT = 0, /* run again on any later state and followed by the rest in order: same end */
+    OUTPUT_ONCE = 1,       /* anything else: carried exactly once by a mark */
+    OUTPUT_CONFLICT = 2,   /* nil, 0 or BUSYKEY tells that the key was there already (--on-conflict) */
+};
+
+/* db: the target's database. key: routes; empty for commands without key (any node). argc: arguments with the name. */
+void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, unsigned flags);
+void output_arg(struct output *o, struct slice arg);
+/* One argument made of several pieces. */
+void output_arg_parts(struct output *o, const struct slice *parts, size_t count);
+void output_end(struct output *o);
+
+/* Arguments of at least so many bytes are borrowed instead of copied; 0: never. They must live until
+ * the batch is sent: whoever passes scratch memory switches it off meanwhile. */
+void output_borrow_from(struct output *o, size_t bytes);
+size_t output_borrowing(const struct output *o);
+
+static inline void output_text(struct output *o, const char *text)
+{
+    output_arg(o, slice_str(text));
+}
+void output_i64(struct output *o, int64_t v);
+/* Shortest text that reads back as the same double; inf, -inf as Redis has them. */
+void output_double(struct output *o, double v);
+
+#endif

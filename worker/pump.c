@@ -1,0 +1,256 @@
+/* From the spool to the link: decode, translate, batch, send; as far as the target takes it. */
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "worker/commands.h"
+#include "worker/worker.h"
+
+enum {
+    BYTES_PER_TURN = 1 << 20, /* of input; then the socket gets its turn */
+    WAITING_FACTOR = 4,       /* a batch that has to wait may grow so much larger */
+    RATE_TICK_MS = 10,
+};
+
+static void on_pump(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    pump(arg);
+}
+
+void pump_schedule(struct worker *w)
+{
+    if (!w->pump_event)
+        w->pump_event = event_new(w->base, -1, 0, on_pump, w);
+    event_active(w->pump_event, EV_TIMEOUT, 1);
+}
+
+static void say_snapshot_done(struct worker *w)
+{
+    if (cursor_get(&w->cursor.marks->phase) < CURSOR_FULL_SYNC_END)
+        cursor_set(&w->cursor.marks->phase, CURSOR_FULL_SYNC_END);
+    if (!w->said_snapshot_done)
+        worker_tell_simple(w, MESSAGE_SNAPSHOT_DONE);
+    w->said_snapshot_done = true;
+}
+
+static void say_stable(struct worker *w)
+{
+    cursor_set(&w->cursor.marks->phase, CURSOR_STABLE);
+    if (!w->said_stable)
+        worker_tell_simple(w, MESSAGE_STABLE);
+    w->said_stable = true;
+}
+
+static bool is_global(const struct entry *e)
+{
+    if (e->kind != ENTRY_COMMAND || e->argc == 0)
+        return false;
+    const struct command *c = command_find(e->argv[0]);
+    return c && command_is_global(c);
+}
+
+/* One entry. False: failed, already told. */
+static bool take(struct worker *w, struct entry *e)
+{
+    struct error error = {0};
+    w->entries++;
+    switch (e->kind) {
+    case ENTRY_FULLSYNC_END:
+        say_snapshot_done(w);
+        return true;
+    case ENTRY_EOF:
+        say_stable(w);
+        return true;
+    case ENTRY_PING:
+        w->ping_lsn = e->lsn + 1;
+        return true;
+    case ENTRY_LSN:
+    case ENTRY_JOURNAL_OFFSET:
+        return true;
+    case ENTRY_STRING:
+    case ENTRY_VALUE:
+    case ENTRY_END:
+        w->keys++;
+        break;
+    default:
+        break;
+    }
+    if (is_global(e)) {
+        if (global_begin(w, e, &error))
+            return true;
+        worker_fail(w, &error);
+        return false;
+    }
+    if (!w->link || !entry_drop_front(e, w->skip_seq))
+        return true;
+    w->translator.ignore_conflicts = e->first_seq <= w->seen_seq;
+    if (translate(&w->translator, e, &error))
+        return true;
+    if (error.class == ERROR_DIVERGENCE) {
+        worker_report(w, "refused_by_target", error.text, e->kind == ENTRY_COMMAND && e->argc > 1 ? e->argv[1] : e->key,
+                      1);
+        return true;
+    }
+    worker_fail(w, &error);
+    return false;
+}
+
+static bool all_applied(const struct worker *w)
+{
+    return batch_empty(w->open) && (!w->link || link_idle(w->link)) && w->global == GLOBAL_NONE;
+}
+
+/* More input for a decoder that has had all of the ring. False: there is none now, or it failed. */
+static bool more_input(struct worker *w, size_t had)
+{
+    struct error error;
+    uint64_t offset = decoder_offset(w->decoder);
+    if (w->draining && spool_ring_end(w->spool) >= w->drain_offset)
+        return false;
+    if (spool_refill(w->spool, &error))
+        source_resume(w);
+    if (spool_peek(w->spool, offset).len > had)
+        return true;
+    /* What comes next lies on the wire, or is kept out by bytes whose acknowledgement is on its way … */
+    bool kept_out = spool_overflow_bytes(w->spool) > 0 || w->source_paused;
+    if (!kept_out || !all_applied(w))
+        return false;
+    /* … or by this one element, which is larger than the ring. */
+    seal_settle(w);
+    if (!spool_refill(w->spool, &error) && !spool_grow(w->spool, offset, decoder_wanted(w->decoder), &error)) {
+        worker_fail(w, &error);
+        return false;
+    }
+    spool_refill(w->spool, &error);
+    source_resume(w);
+    return spool_peek(w->spool, offset).len > had;
+}
+
+static bool rate_allows(struct worker *w)
+{
+    if (!w->settings.max_rate_bytes)
+        return true;
+    uint64_t now = clock_monotonic_ms();
+    double per_ms = (double)w->settings.max_rate_bytes / w->flow_count / 1000.0;
+    w->rate_tokens += per_ms * (double)(now - w->rate_at_ms);
+    w->rate_at_ms = now;
+    if (w->rate_tokens > per_ms * 1000)
+        w->rate_tokens = per_ms * 1000;
+    if (w->rate_tokens > 0)
+        return true;
+    struct timeval tick = {0, RATE_TICK_MS * 1000};
+    event_add(w->pump_event, &tick);
+    return false;
+}
+
+/* Room in the open batch, after sending it if it is full. */
+static bool room(struct worker *w)
+{
+    struct batch *b = w->open;
+    if (b->borrowed_count || (w->link && link_borrowing(w->link))) {
+        if (b->borrowed_count && seal_may_send(w))
+            seal_and_send(w, false);
+        return false;
+    }
+    size_t bytes = batch_bytes(b);
+    if (bytes < w->settings.batch_bytes && b->commands < w->settings.batch_commands)
+        return true;
+    if (seal_may_send(w)) {
+        seal_and_send(w, false);
+        return true;
+    }
+    return b->once && bytes < w->settings.batch_bytes * WAITING_FACTOR &&
+           b->commands < w->settings.batch_commands * WAITING_FACTOR;
+}
+
+static struct slice input(const struct worker *w)
+{
+    uint64_t offset = decoder_offset(w->decoder);
+    struct slice in = spool_peek(w->spool, offset);
+    if (w->draining && offset + in.len > w->drain_offset)
+        in.len = w->drain_offset > offset ? (size_t)(w->drain_offset - offset) : 0;
+    return in;
+}
+
+static void decode(struct worker *w)
+{
+    struct entry e;
+    struct error error;
+    uint64_t begun = decoder_offset(w->decoder);
+    w->starved = false;
+    struct slice in = input(w);
+    uint64_t in_offset = begun;
+    for (unsigned n = 0; w->global == GLOBAL_NONE && room(w); n++) {
+        uint64_t offset = decoder_offset(w->decoder);
+        if (n >= 20000 || offset - begun >= BYTES_PER_TURN) {
+            pump_schedule(w);
+            return;
+        }
+        struct slice rest = slice_of(in.data + (offset - in_offset), in.len - (size_t)(offset - in_offset));
+        enum decode_status status = decoder_next(w->decoder, rest, &e, &error);
+        if (status == DECODE_ERROR) {
+            worker_fail(w, &error);
+            return;
+        }
+        if (status == DECODE_MORE) {
+            if (!more_input(w, rest.len)) {
+                w->starved = !w->failed;
+                return;
+            }
+            in = input(w);
+            in_offset = decoder_offset(w->decoder);
+            continue;
+        }
+        if (!take(w, &e))
+            return;
+    }
+}
+
+static void check_ends(struct worker *w)
+{
+    struct error error;
+    if (!w->starved || !all_applied(w))
+        return;
+    if (w->draining && !w->drained) {
+        if (w->settings.marks && w->link && w->marked_seq < decoder_seq(w->decoder)) {
+            seal_and_send(w, true);
+            return;
+        }
+        w->drained = true;
+        cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
+        worker_tell_simple(w, MESSAGE_DRAINED);
+    } else if (w->source_ended && !w->draining) {
+        error_set(&error, ERROR_RETRY, "the source closed FLOW %u%s", w->flow,
+                  decoder_in_journal(w->decoder) ? "; all that came is applied" : " during full sync");
+        worker_fail(w, &error);
+    }
+}
+
+void pump(struct worker *w)
+{
+    if (!w->ready || !w->source_opened || w->failed || !rate_allows(w))
+        return;
+    uint64_t before = decoder_offset(w->decoder);
+    if (w->global == GLOBAL_NONE)
+        decode(w);
+    if (w->failed)
+        return;
+    w->rate_tokens -= (double)(decoder_offset(w->decoder) - before);
+
+    struct cursor_marks *m = w->cursor.marks;
+    cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
+    if (decoder_seq(w->decoder) > cursor_get(&m->decoded_seq))
+        cursor_set(&m->decoded_seq, decoder_seq(w->decoder));
+    cursor_set(&m->received_lsn, decoder_next_lsn(w->decoder));
+
+    if (!batch_empty(w->open) && seal_may_send(w) && (w->starved || w->global != GLOBAL_NONE))
+        seal_and_send(w, w->global == GLOBAL_DRAINING);
+    if (w->global == GLOBAL_DRAINING)
+        global_advance(w);
+    if (all_applied(w))
+        seal_settle(w);
+    else if (!(w->link && link_borrowing(w->link)) && !w->open->borrowed_count)
+        spool_release(w->spool, cursor_get(&m->applied_offset));
+    source_resume(w);
+    check_ends(w);
+}

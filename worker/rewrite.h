@@ -1,0 +1,84 @@
+/* Rewrites of journaled commands into what does the same on the target, for the rows of the table of
+ * commands; and what they share. Not for others than the translator of commands. */
+#ifndef DF2REDIS_REWRITE_H
+#define DF2REDIS_REWRITE_H
+
+#include "worker/commands.h"
+#include "worker/divergence.h"
+
+/* A key that expired by our clock while the stream still has it: kept for this long, see rewrite_deadline().
+ */
+enum { REWRITE_GRACE_MS = 10 * 60 * 1000 };
+
+typedef bool rewrite_function(struct translator *t, const struct command *c, const struct entry *e,
+                              struct error *error);
+
+/* command_translate.c */
+
+/* Is there a filter of keys at all? */
+static inline bool rewrite_filtered(const struct translator *t)
+{
+    return t->settings->include || t->settings->exclude;
+}
+static inline bool rewrite_wanted(const struct translator *t, struct slice key)
+{
+    return !rewrite_filtered(t) || settings_key_wanted(t->settings, key);
+}
+/* Reports what is lost; returns true, so that a rewrite can end with it. */
+bool rewrite_report(struct translator *t, const char *reason, const struct command *c, struct slice key);
+/* The command as it is, routed by `key`. Returns true. */
+bool rewrite_pass(struct translator *t, const struct entry *e, struct slice key, unsigned flags);
+/* The same with another name. */
+bool rewrite_pass_as(struct translator *t, const struct entry *e, const char *name, struct slice key,
+                     unsigned flags);
+/* Arguments from..to-1 of the entry. */
+void rewrite_args(struct translator *t, const struct entry *e, size_t from, size_t to);
+/* NAME key. */
+bool rewrite_one_key(struct translator *t, const char *name, struct slice key, unsigned flags);
+/* EVAL script keys.length, then the caller gives keys and arguments and output_end(). False when the target
+ * allows no scripts (then it has been reported). */
+bool rewrite_eval(struct translator *t, const struct command *c, const char *script, struct slice key,
+                  size_t keys, size_t args, unsigned flags);
+/* The moment a key is to expire, as the target is told. The master's journal says DEL when it really has.
+ * Until that DEL or a new deadline comes by in the stream, the key must live: with a target that lags, a
+ * sliding deadline would else kill a key whose prolongation is only a few entries behind. */
+int64_t rewrite_deadline(const struct translator *t, int64_t at_ms);
+
+/* EX, PX, EXAT, PXAT and their value: Unix ms, relative ones from now. False when it is none of them or no
+ * number. */
+bool rewrite_expiry_option(const struct translator *t, struct slice option, struct slice value,
+                           int64_t *at_ms);
+/* now + seconds, checked. */
+bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms);
+
+/* What the target is able to (capabilities). */
+bool rewrite_target_6_2(const struct capabilities *target);
+bool rewrite_target_7_0(const struct capabilities *target);
+bool rewrite_target_throttle(const struct capabilities *target);
+
+/* rewrite_string.c */
+rewrite_function rewrite_set, rewrite_setex, rewrite_set_plain, rewrite_getex, rewrite_mset, rewrite_prepend,
+    rewrite_bitfield;
+/* rewrite_keys.c */
+rewrite_function rewrite_delete, rewrite_one_delete, rewrite_delex, rewrite_expire, rewrite_restore,
+    rewrite_lost, rewrite_script;
+/* rewrite_move.c */
+rewrite_function rewrite_rename, rewrite_copy, rewrite_move, rewrite_smove, rewrite_list_move;
+/* rewrite_list.c */
+rewrite_function rewrite_pop, rewrite_blocking_pop, rewrite_multi_pop;
+/* rewrite_float.c */
+rewrite_function rewrite_incrbyfloat, rewrite_hincrbyfloat;
+/* rewrite_hash.c */
+rewrite_function rewrite_hsetex, rewrite_fieldexpire, rewrite_hexpire, rewrite_hgetex, rewrite_saddex;
+/* rewrite_zset.c */
+rewrite_function rewrite_zadd;
+/* rewrite_stream.c */
+rewrite_function rewrite_xadd, rewrite_xtrim, rewrite_xgroup, rewrite_xsetid;
+/* rewrite_sort.c */
+rewrite_function rewrite_sort, rewrite_georadius;
+/* rewrite_json.c */
+rewrite_function rewrite_json_set, rewrite_json_mset, rewrite_json_del;
+/* rewrite_search.c */
+rewrite_function rewrite_search;
+
+#endif

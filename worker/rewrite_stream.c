@@ -1,0 +1,84 @@
+/* Rewrites of stream commands: options that older targets do not know. */
+#include "worker/rewrite.h"
+
+/* Position of option `word` in from..argc-1; 0 when it is not there. */
+static size_t find_option(const struct entry *e, size_t from, const char *word)
+{
+    for (size_t i = from; i < e->argc; i++)
+        if (slice_is(e->argv[i], word))
+            return i;
+    return 0;
+}
+
+/* The command without arguments from..to-1. */
+static bool pass_without(struct translator *t, const struct entry *e, struct slice key, size_t from,
+                         size_t to, unsigned flags)
+{
+    output_begin(t->out, t->db, key, e->argc - (to - from), flags);
+    rewrite_args(t, e, 0, from);
+    rewrite_args(t, e, to, e->argc);
+    output_end(t->out);
+    return true;
+}
+
+/* XADD key [NOMKSTREAM] [MAXLEN | MINID [= | ~] limit [LIMIT n]] [NOMKSTREAM] id field value …
+ * It is in the journal when it wrote, so NOMKSTREAM has been decided. */
+bool rewrite_xadd(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
+{
+    (void)error;
+    size_t id = 2, maxlen = 0;
+    if (rewrite_target_6_2(t->target))
+        return rewrite_pass(t, e, e->argv[1], OUTPUT_IDEMPOTENT);
+    while (id < e->argc) {
+        bool limit = slice_is(e->argv[id], "MAXLEN") || slice_is(e->argv[id], "MINID");
+        if (slice_is(e->argv[id], "MAXLEN"))
+            maxlen = id;
+        else if (slice_is(e->argv[id], "MINID"))
+            rewrite_report(t, DIVERGENCE_STREAM, c, e->argv[1]); /* not trimmed */
+        else if (!slice_is(e->argv[id], "NOMKSTREAM") && !slice_is(e->argv[id], "LIMIT"))
+            break;
+        id += slice_is(e->argv[id], "NOMKSTREAM") ? 1 : 2;
+        if (limit && id < e->argc && (slice_is(e->argv[id - 1], "=") || slice_is(e->argv[id - 1], "~")))
+            id++;
+    }
+    if (id >= e->argc)
+        return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, e->argv[1]);
+    size_t limit_args = !maxlen ? 0 : slice_is(e->argv[maxlen + 1], "=") ? 3 : 2; /* never ~ in the journal */
+    output_begin(t->out, t->db, e->argv[1], 2 + limit_args + e->argc - id, OUTPUT_IDEMPOTENT);
+    rewrite_args(t, e, 0, 2);
+    rewrite_args(t, e, maxlen, maxlen + limit_args);
+    rewrite_args(t, e, id, e->argc);
+    output_end(t->out);
+    return true;
+}
+
+bool rewrite_xtrim(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
+{
+    (void)error;
+    if (slice_is(e->argv[2], "MINID") && !rewrite_target_6_2(t->target))
+        return rewrite_report(t, DIVERGENCE_STREAM, c, e->argv[1]);
+    return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+}
+
+/* XGROUP CREATE key group id [MKSTREAM] [ENTRIESREAD n] | SETID key group id [ENTRIESREAD n] | CREATECONSUMER
+ * … | … */
+bool rewrite_xgroup(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
+{
+    (void)c;
+    (void)error;
+    struct slice key = e->argv[2];
+    if (slice_is(e->argv[1], "CREATECONSUMER") && !rewrite_target_6_2(t->target))
+        return true; /* the first XCLAIM for it creates it */
+    size_t at = t->target->xgroup_entriesread ? 0 : find_option(e, 5, "ENTRIESREAD");
+    if (!at)
+        return rewrite_pass(t, e, key, OUTPUT_ONCE);
+    return pass_without(t, e, key, at, at + 2 < e->argc ? at + 2 : e->argc, OUTPUT_ONCE);
+}
+
+/* XSETID key id [ENTRIESADDED n] [MAXDELETEDID id] */
+bool rewrite_xsetid(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
+{
+    (void)c;
+    (void)error;
+    return pass_without(t, e, e->argv[1], 3, t->target->xsetid_entries ? 3 : e->argc, OUTPUT_ONCE);
+}

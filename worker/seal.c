@@ -1,0 +1,205 @@
+/* Batches out, acknowledgements in: checkpoints, marks, the cursor.
+ *
+ * A sealed batch carries the checkpoint it leads to. When the target has acknowledged it, and so all
+ * before it, the checkpoint becomes the cursor's restart record and the spool may let go. */
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "worker/worker.h"
+
+enum { BATCH_KEEP_BYTES = 2 << 20, MARK_EVERY_MS = 1000, RECORD_HEADER = 8 };
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+void seal_prepare(struct worker *w)
+{
+    if (!w->open) {
+        if (w->spare) {
+            w->open = w->spare;
+            w->spare = w->spare->next;
+            w->open->next = NULL;
+        } else {
+            w->open = batch_new();
+        }
+    }
+    output_target(w->output, w->open);
+    w->entries = w->keys = 0;
+}
+
+/* The decoder has a global command in hand that is not done: what can be sealed ends before it. */
+static bool before_global(const struct worker *w)
+{
+    return w->global == GLOBAL_DRAINING || w->global == GLOBAL_WAITING;
+}
+
+static void put_mark(struct worker *w, struct batch *b)
+{
+    char text[128];
+    uint64_t seq = decoder_seq(w->decoder) - before_global(w);
+    int n = snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
+                     (unsigned long long)seq,
+                     (unsigned long long)(decoder_next_lsn(w->decoder) - before_global(w)));
+    bool once = b->once;
+    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 4, OUTPUT_IDEMPOTENT);
+    output_text(w->output, "HSET");
+    output_text(w->output, w->mark_key);
+    output_text(w->output, w->mark_field);
+    output_arg(w->output, slice_of(text, (size_t)n));
+    output_end(w->output);
+    b->once = once;
+    b->marked = true;
+    w->sealed_marked_seq = seq;
+    w->marked_at_ms = clock_monotonic_ms();
+}
+
+static void copy_checkpoint(struct checkpoint *to, const struct checkpoint *from)
+{
+    struct buf record = to->record;
+    *to = *from;
+    to->record = record;
+    buf_clear(&to->record);
+    buf_put(&to->record, from->record.data, from->record.len);
+}
+
+/* Before a global command the decoder's state is already the one after it, so the checkpoint before stays; the
+ * mark tells how far behind it things are done. */
+static void fill_checkpoint(struct worker *w, struct checkpoint *at)
+{
+    uint8_t header[RECORD_HEADER];
+    if (before_global(w)) {
+        copy_checkpoint(at, &w->sealed);
+        return;
+    }
+    at->offset = decoder_offset(w->decoder);
+    at->seq = decoder_seq(w->decoder);
+    at->next_lsn = decoder_next_lsn(w->decoder);
+    memcpy(header, &w->sealed_marked_seq, sizeof header);
+    buf_clear(&at->record);
+    buf_put(&at->record, header, sizeof header);
+    decoder_save(w->decoder, &at->record);
+    copy_checkpoint(&w->sealed, at);
+}
+
+bool seal_may_send(struct worker *w)
+{
+    return !w->link || link_can_send(w->link, w->open->once);
+}
+
+void seal_and_send(struct worker *w, bool force_mark)
+{
+    struct batch *b = w->open;
+    bool due = clock_monotonic_ms() - w->marked_at_ms >= MARK_EVERY_MS;
+    if (w->settings.marks && w->link && (b->once || force_mark || due))
+        put_mark(w, b);
+    fill_checkpoint(w, &b->end);
+    b->entries = w->entries;
+    b->keys = w->keys;
+    batch_seal(b);
+    w->open = NULL;
+    seal_prepare(w);
+    cursor_set(&w->cursor.marks->sent_offset, b->end.offset);
+    cursor_set(&w->cursor.marks->sent_seq, b->end.seq);
+    if (w->link)
+        link_send(w->link, b);
+    else
+        seal_acknowledged(w, b);
+}
+
+void seal_save_record(struct worker *w, const struct checkpoint *at)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    struct error error;
+    if (!cursor_save_record(&w->cursor, buf_slice(&at->record), &error)) {
+        worker_fail(w, &error);
+        return;
+    }
+    cursor_set(&m->applied_offset, at->offset);
+    cursor_set(&m->applied_seq, at->seq);
+    cursor_set(&m->applied_lsn, at->next_lsn);
+    cursor_set(&m->last_applied_ms, clock_monotonic_ms());
+    if (w->ping_lsn && at->next_lsn >= w->ping_lsn) {
+        w->ping_lsn = 0;
+        worker_tell_simple(w, MESSAGE_PING);
+        source_tls_acknowledge(w, true);
+    }
+    uint64_t received = spool_received(w->spool);
+    if (at->offset >= received) {
+        cursor_set(&m->waiting_since_ms, 0);
+    } else if (at->offset >= w->watch_offset) {
+        w->watch_offset = received;
+        cursor_set(&m->waiting_since_ms, clock_monotonic_ms());
+    }
+}
+
+void seal_acknowledged(struct worker *w, struct batch *b)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    uint64_t last = b->end.seq;
+    if (b->marked)
+        memcpy(&w->marked_seq, b->end.record.data, sizeof w->marked_seq);
+    if (b->end.record.len)
+        seal_save_record(w, &b->end);
+    cursor_add(&m->entries, b->entries);
+    cursor_add(&m->keys, b->keys);
+    cursor_add(&m->commands, b->commands);
+    if (b->sent_at_us) {
+        cursor_add(&m->batches, 1);
+        cursor_add(&m->batch_micros, now_us() - b->sent_at_us);
+    }
+    if (w->global == GLOBAL_RUNNING && last == w->global_seq)
+        global_acknowledged(w);
+    batch_reset(b, BATCH_KEEP_BYTES);
+    b->next = w->spare;
+    w->spare = b;
+}
+
+void seal_settle(struct worker *w)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    uint64_t offset = decoder_offset(w->decoder);
+    if (w->global == GLOBAL_NONE && decoder_seq(w->decoder) != cursor_get(&m->applied_seq)) {
+        cursor_add(&m->entries, w->entries);
+        w->entries = 0;
+        fill_checkpoint(w, &w->open->end);
+        seal_save_record(w, &w->open->end);
+    }
+    if (offset >= spool_received(w->spool))
+        cursor_set(&m->waiting_since_ms, 0);
+    spool_release(w->spool, cursor_get(&m->applied_offset));
+}
+
+bool seal_rewind(struct worker *w, const struct mark *mark, struct error *error)
+{
+    struct buf record = {0};
+    struct cursor_marks *m = w->cursor.marks;
+    bool ok = true;
+
+    w->seen_seq = cursor_get(&m->decoded_seq);
+    decoder_free(w->decoder);
+    w->decoder = decoder_new(&w->decoder_config);
+    w->marked_seq = 0;
+    if (cursor_load_record(&w->cursor, &record) && record.len >= RECORD_HEADER) {
+        memcpy(&w->marked_seq, record.data, RECORD_HEADER);
+        ok = decoder_restore(w->decoder, slice_of(record.data + RECORD_HEADER, record.len - RECORD_HEADER), error);
+    }
+    buf_free(&record);
+    if (ok)
+        fill_checkpoint(w, &w->open->end);
+    w->sealed_marked_seq = w->marked_seq;
+    w->skip_seq = mark->present && mark->session == w->session ? mark->seq : 0;
+    if (ok && w->settings.marks && w->link && w->skip_seq < w->marked_seq)
+        ok = error_set(error, ERROR_REDIRECT,
+                       "the target has lost writes that it had acknowledged: its mark stands at %llu, and it had "
+                       "acknowledged %llu; a full sync is needed",
+                       (unsigned long long)w->skip_seq, (unsigned long long)w->marked_seq);
+    cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
+    cursor_set(&m->sent_offset, decoder_offset(w->decoder));
+    batch_reset(w->open, BATCH_KEEP_BYTES);
+    seal_prepare(w);
+    return ok;
+}

@@ -1,0 +1,109 @@
+/* The FLOW's socket: read into the spool as soon as there is something, whatever the target does. */
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "worker/worker.h"
+
+enum { READS_PER_TURN = 4 };
+
+void source_note_received(struct worker *w)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    uint64_t received = spool_received(w->spool), now = clock_monotonic_ms();
+    cursor_set(&m->received_offset, received);
+    cursor_set(&m->spool_overflow_bytes, spool_overflow_bytes(w->spool));
+    cursor_set(&m->spool_bytes, received - cursor_get(&m->applied_offset));
+    cursor_set(&m->last_received_ms, now);
+    if (!cursor_get(&m->waiting_since_ms)) {
+        cursor_set(&m->waiting_since_ms, now);
+        w->watch_offset = received;
+    }
+}
+
+static void source_close(struct worker *w)
+{
+    if (w->source_event)
+        event_free(w->source_event);
+    w->source_event = NULL;
+    if (w->tls)
+        source_tls_close(w);
+    else if (w->source >= 0)
+        close(w->source);
+    w->source = -1;
+    w->source_ended = true;
+}
+
+static void warn_fullness(struct worker *w)
+{
+    static uint64_t last_ms;
+    uint64_t used = spool_overflow_bytes(w->spool), limit = w->settings.spool_limit_bytes, now = clock_monotonic_ms();
+    if (limit && used > limit / 5 * 4 && now - last_ms > 10000) {
+        last_ms = now;
+        log_warning("the spool holds %llu MiB of at most %llu: the target is too slow; at the limit the source "
+                    "would have to wait; raise --spool-limit or speed up the target",
+                    (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20));
+    }
+}
+
+static void on_source(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct worker *w = arg;
+    struct error error;
+    for (int i = 0; i < READS_PER_TURN; i++) {
+        size_t got = 0;
+        switch (w->tls ? source_tls_read(w, &got, &error) : spool_read_fd(w->spool, fd, &got, &error)) {
+        case SPOOL_READ_SOME:
+            source_note_received(w);
+            continue;
+        case SPOOL_READ_AGAIN:
+            break;
+        case SPOOL_READ_EOF:
+            source_close(w);
+            break;
+        case SPOOL_READ_LIMIT:
+            if (!w->source_paused)
+                log_error("the spool is full (--spool-limit %llu MiB, or the disk below %s): the source has to wait "
+                          "until the target takes more",
+                          (unsigned long long)(w->settings.spool_limit_bytes >> 20), w->directory);
+            w->source_paused = true;
+            event_del(w->source_event);
+            break;
+        case SPOOL_READ_ERROR:
+            if (error.class == ERROR_RETRY) {
+                log_warning("%s", error.text);
+                source_close(w);
+            } else {
+                worker_fail(w, &error);
+                return;
+            }
+            break;
+        }
+        break;
+    }
+    warn_fullness(w);
+    pump(w);
+}
+
+void source_start(struct worker *w)
+{
+    if (w->settings.source.tls && !w->tls) {
+        source_tls_open(w);
+        return;
+    }
+    w->source_opened = true;
+    if (w->source < 0) {
+        w->source_ended = true;
+        return;
+    }
+    w->source_event = event_new(w->base, w->source, EV_READ | EV_PERSIST, on_source, w);
+    event_add(w->source_event, NULL);
+}
+
+void source_resume(struct worker *w)
+{
+    if (!w->source_paused || !w->source_event)
+        return;
+    w->source_paused = false;
+    event_add(w->source_event, NULL);
+}

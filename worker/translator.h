@@ -1,0 +1,49 @@
+/* Entries in, commands for the target out. Knows the table of commands, what the target can do, and
+ * the filters; knows no sockets. */
+#ifndef DF2REDIS_TRANSLATOR_H
+#define DF2REDIS_TRANSLATOR_H
+
+#include "common/capabilities.h"
+#include "common/settings.h"
+#include "worker/entry.h"
+#include "worker/output.h"
+#include "worker/value.h"
+
+struct translator {
+    const struct settings *settings;
+    const struct capabilities *target;
+    struct output *out;
+    /* What could not be carried over: a word of divergence.h, the command or type, its key. */
+    void (*report)(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
+    void *report_arg;
+    int64_t (*now_unix_ms)(void); /* tests put their own clock in */
+    uint32_t db;                  /* the target's database of the entry at hand */
+    /* Conflict policy is off: a rewind may meet its own keys. */
+    bool ignore_conflicts;
+    /* Owned scratch. */
+    struct value_scratch scratch;
+    struct buf bytes, text;
+    struct slice *args;
+    size_t args_capacity;
+    struct stream_node_reader *node;
+};
+
+void translator_init(struct translator *t, const struct settings *s, const struct capabilities *target,
+                     struct output *out);
+void translator_free(struct translator *t);
+
+/* All kinds of entries that carry data. False: ERROR_FATAL (cannot go on), else it was done, dropped or
+ * reported. Global commands (command_is_global) are not given to it. */
+bool translate(struct translator *t, const struct entry *e, struct error *error);
+
+/* Parts: snapshot.c, command.c. */
+bool translate_snapshot(struct translator *t, const struct entry *e, struct error *error);
+bool translate_command(struct translator *t, const struct entry *e, struct error *error);
+/* A whole value under a key, from the snapshot or from a RESTORE in the journal: RESTORE again where the target takes the
+ * layout, converted or written element by element where not. replace: an existing key gives way. */
+bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,
+                     int64_t expire_ms, bool replace, struct error *error);
+/* Room for n arguments in t->args. */
+struct slice *translator_args(struct translator *t, size_t n);
+
+#endif

@@ -1,0 +1,371 @@
+/* A worker's life: told what to do, sets up its parts, does it, tells how it ends. */
+#include "worker/worker.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/client.h"
+#include "common/clock.h"
+#include "worker/received.h"
+
+enum { TICK_MS = 100, BORROW_FROM_BYTES = 128 * 1024, GROUP_ELEMENTS = 512, GROUP_BYTES = 128 * 1024 };
+
+void worker_tell(struct worker *w, const struct message *m)
+{
+    struct error error;
+    if (w->supervisor < 0)
+        return;
+    enum message_status status;
+    /* The supervisor never blocks for long, so its worker may wait for it. */
+    while ((status = message_send(w->supervisor, m, &error)) == MESSAGE_AGAIN) {
+        struct pollfd room = {w->supervisor, POLLOUT, 0};
+        poll(&room, 1, 1000);
+    }
+    if (status == MESSAGE_OK)
+        return;
+    /* A worker without its supervisor has nobody to acknowledge to: it ends. */
+    if (status != MESSAGE_CLOSED)
+        log_error("cannot tell the supervisor %s: %s", message_name(m->type), error.text);
+    w->exit_code = EX_SOFTWARE;
+    event_base_loopbreak(w->base);
+}
+
+void worker_tell_simple(struct worker *w, enum message_type type)
+{
+    struct message m = {.type = type, .fd = -1};
+    worker_tell(w, &m);
+}
+
+void worker_fail(struct worker *w, const struct error *error)
+{
+    if (w->failed)
+        return;
+    w->failed = true;
+    struct message m = {.type = MESSAGE_FAILED, .fd = -1};
+    m.failed.class = (uint32_t)error->class;
+    m.failed.exit_code = (uint32_t)error->exit_code;
+    m.failed.offset = w->decoder ? decoder_offset(w->decoder) : 0;
+    snprintf(m.failed.text, sizeof m.failed.text, "%s", error->text);
+    if (w->cursor.marks) {
+        cursor_add(&w->cursor.marks->errors, 1);
+        if (error->class == ERROR_FATAL)
+            cursor_set(&w->cursor.marks->phase, CURSOR_FAILED);
+    }
+    worker_tell(w, &m);
+    w->exit_code = error->class == ERROR_FATAL ? error->exit_code : EX_TEMPFAIL;
+    event_base_loopbreak(w->base);
+}
+
+static void report_unless_seen(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
+{
+    struct worker *w = arg;
+    if (w->decoder && decoder_seq(w->decoder) <= w->seen_seq)
+        return;
+    worker_report(w, reason, command, key, count);
+}
+
+void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
+{
+    struct worker *w = arg;
+    struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
+    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
+    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
+    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
+    m.divergence.count = count;
+    cursor_add(&w->cursor.marks->divergences, count);
+    worker_tell(w, &m);
+    if (w->decoder)
+        cursor_set(&w->cursor.marks->decoded_seq, decoder_seq(w->decoder));
+}
+
+/* ---- the link's callbacks ---- */
+
+static void on_ready(void *arg, const struct mark *mark, const struct capabilities *target)
+{
+    struct worker *w = arg;
+    struct error error;
+    w->target = *target;
+    w->global = GLOBAL_NONE;
+    if (!seal_rewind(w, mark, &error)) {
+        worker_fail(w, &error);
+        return;
+    }
+    w->ready = true;
+    pump_schedule(w);
+}
+
+static void on_acknowledged(void *arg, struct batch *b)
+{
+    seal_acknowledged(arg, b);
+}
+
+static void describe(const struct batch *b, uint32_t i, char *name, size_t name_bytes, struct slice *key)
+{
+    struct slice word;
+    if (!batch_describe(b, i, &word, key)) {
+        word = slice_str("?");
+        *key = slice_of("", 0);
+    }
+    snprintf(name, name_bytes, "%.*s", (int)word.len, (const char *)word.data);
+}
+
+static void on_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
+{
+    struct worker *w = arg;
+    struct slice key;
+    char name[64];
+    describe(b, i, name, sizeof name, &key);
+    if (b->end.seq <= w->seen_seq) {
+        log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);
+        return;
+    }
+    log_warning("the target refused %s %s: %s", name, log_key(key), text);
+    worker_report(w, "refused_by_target", name, key, 1);
+}
+
+static void on_conflict(void *arg, const struct batch *b, uint32_t i)
+{
+    struct worker *w = arg;
+    struct slice key;
+    struct error error;
+    char name[64];
+    describe(b, i, name, sizeof name, &key);
+    if (w->settings.on_conflict == ON_CONFLICT_STOP) {
+        error_fatal(&error, EX_CANTCREAT,
+                    "the key %s exists on the target already (--on-conflict stop): remove it, or choose overwrite "
+                    "or skip",
+                    log_key(key));
+        worker_fail(w, &error);
+        return;
+    }
+    worker_report(w, "key_existed", name, key, 1);
+}
+
+static void on_lost(void *arg, const struct error *error)
+{
+    struct worker *w = arg;
+    w->ready = false;
+    cursor_add(&w->cursor.marks->target_waits, 1);
+    if (error->class == ERROR_FATAL)
+        worker_fail(w, error);
+}
+
+static void on_link_writable(void *arg)
+{
+    pump(arg);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct worker *w = arg;
+    /* A target that only got idempotent commands lately still learns where it stands. */
+    bool due = clock_monotonic_ms() - w->marked_at_ms >= 1000;
+    if (w->ready && w->link && w->settings.marks && due && w->global == GLOBAL_NONE &&
+        w->sealed_marked_seq < decoder_seq(w->decoder) && batch_empty(w->open) && link_idle(w->link))
+        seal_and_send(w, true);
+    source_tls_acknowledge(w, false);
+    if (w->cursor.marks)
+        cursor_set(&w->cursor.marks->spool_overflow_bytes, spool_overflow_bytes(w->spool));
+    pump(w);
+}
+
+/* ---- the supervisor's messages ---- */
+
+static void begin_drain(struct worker *w)
+{
+    w->draining = true;
+    w->drain_offset = spool_received(w->spool);
+    pump_schedule(w);
+}
+
+static void obey(struct worker *w, const struct message *m)
+{
+    switch (m->type) {
+    case MESSAGE_ENTER_STABLE:
+        w->entered_stable = true;
+        if (w->decoder && decoder_in_journal(w->decoder) && !w->said_stable) {
+            w->said_stable = true;
+            cursor_set(&w->cursor.marks->phase, CURSOR_STABLE);
+            worker_tell_simple(w, MESSAGE_STABLE);
+        }
+        return;
+    case MESSAGE_RUN_GLOBAL:
+        global_run(w, m->global.txid);
+        return;
+    case MESSAGE_PASS_GLOBAL:
+        global_pass(w, m->global.txid);
+        return;
+    case MESSAGE_DRAIN:
+        begin_drain(w);
+        return;
+    case MESSAGE_STOP:
+        event_base_loopbreak(w->base);
+        return;
+    case MESSAGE_RECONFIGURE: {
+        struct settings fresh;
+        struct error error;
+        settings_init(&fresh);
+        if (settings_decode(&fresh, buf_slice(&m->reconfigure.settings), &error)) {
+            log_setup(fresh.log_level, fresh.log_format);
+            w->settings.max_rate_bytes = fresh.max_rate_bytes;
+            w->settings.spool_limit_bytes = fresh.spool_limit_bytes;
+        } else {
+            log_error("the changed settings cannot be read: %s", error.text);
+        }
+        settings_free(&fresh);
+        return;
+    }
+    default:
+        log_error("the supervisor sent %s, which is not for a worker", message_name(m->type));
+    }
+}
+
+static void on_supervisor(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct worker *w = arg;
+    struct message m;
+    struct error error;
+    for (;;) {
+        enum message_status status = message_receive(fd, &m, &error);
+        if (status == MESSAGE_AGAIN)
+            return;
+        if (status != MESSAGE_OK) {
+            log_info("the supervisor is gone: ending");
+            w->exit_code = EX_SOFTWARE;
+            event_base_loopbreak(w->base);
+            return;
+        }
+        obey(w, &m);
+        message_free(&m);
+    }
+}
+
+/* ---- start ---- */
+
+static bool identity(struct worker *w, const struct message *start, struct error *error)
+{
+    settings_init(&w->settings);
+    if (!settings_decode(&w->settings, buf_slice(&start->start.settings), error))
+        return false;
+    log_setup(w->settings.log_level, w->settings.log_format);
+    w->flow = start->start.flow;
+    w->flow_count = start->start.flow_count ? start->start.flow_count : 1;
+    w->session = start->start.session;
+    memcpy(w->master_id, start->start.master_id, sizeof w->master_id);
+    memcpy(w->sync_id, start->start.sync_id, sizeof w->sync_id);
+    w->tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
+    log_set_flow((int)w->flow);
+    snprintf(w->directory, sizeof w->directory, "%s/%s", w->settings.state_dir, w->settings.name);
+    snprintf(w->mark_key, sizeof w->mark_key, "df2redis:%s", w->settings.name);
+    snprintf(w->mark_field, sizeof w->mark_field, "flow-%u", w->flow);
+    snprintf(w->client_name, sizeof w->client_name, "df2redis:%s:flow-%u", w->settings.name, w->flow);
+    return true;
+}
+
+static bool open_files(struct worker *w, const struct message *start, struct error *error)
+{
+    bool resume = start->start.mode == START_RESUME;
+    struct spool_config config = {
+        .directory = w->directory,
+        .flow = w->flow,
+        .ring_bytes = w->settings.ring_bytes,
+        .ring_max_bytes = UINT64_C(1) << 30,
+        .limit_bytes = w->settings.spool_limit_bytes,
+        .session = w->session,
+    };
+    uint64_t received;
+    w->spool = spool_open(&config, resume, error);
+    if (!w->spool || !cursor_open(&w->cursor, w->directory, w->flow, !resume, error))
+        return false;
+    cursor_set(&w->cursor.marks->session, w->session);
+    cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
+    if (!resume)
+        cursor_set(&w->cursor.marks->phase, CURSOR_FULL_SYNC);
+    /* What the dead predecessor had read and not yet noted stands in the spool already. */
+    if (resume && w->source >= 0 && received_from_kernel(w->source, &received))
+        return spool_adopt(w->spool, received - start->start.received_base, error);
+    return true;
+}
+
+static void open_target(struct worker *w)
+{
+    static const struct capabilities null_target = {.stream_type = 21};
+    struct link_config config = {&w->settings, w->mark_key, w->mark_field, w->client_name};
+    struct link_callbacks on = {w,           on_ready, on_acknowledged, on_refused,
+                                on_conflict, on_lost,  on_link_writable};
+    if (!w->settings.target.null_sink) {
+        w->link = link_new(w->base, &config, &on);
+        return;
+    }
+    struct mark none = {0};
+    on_ready(w, &none, &null_target);
+}
+
+bool worker_start(struct worker *w, const struct message *start, struct error *error)
+{
+    w->source = start->fd;
+    if (!identity(w, start, error) || !open_files(w, start, error))
+        return false;
+    w->decoder_config = (struct decoder_config){
+        .restore_limit_bytes = w->settings.restore_limit_bytes,
+        .group_elements = GROUP_ELEMENTS,
+        .group_bytes = GROUP_BYTES,
+        .first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0,
+    };
+    memcpy(w->decoder_config.token, start->start.token, sizeof w->decoder_config.token);
+    w->decoder = decoder_new(&w->decoder_config);
+    w->output = output_new();
+    output_borrow_from(w->output, BORROW_FROM_BYTES);
+    seal_prepare(w);
+    translator_init(&w->translator, &w->settings, &w->target, w->output);
+    w->translator.report = report_unless_seen;
+    w->translator.report_arg = w;
+    w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
+
+    w->supervisor_event = event_new(w->base, w->supervisor, EV_READ | EV_PERSIST, on_supervisor, w);
+    event_add(w->supervisor_event, NULL);
+    w->tick_event = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+    struct timeval tick = {0, TICK_MS * 1000};
+    event_add(w->tick_event, &tick);
+
+    struct message hello = {.type = MESSAGE_HELLO, .fd = -1};
+    hello.hello.version = MESSAGE_VERSION;
+    hello.hello.pid = (uint32_t)getpid();
+    worker_tell(w, &hello);
+    pump_schedule(w);
+    source_start(w);
+    open_target(w);
+    return true;
+}
+
+void worker_finish(struct worker *w)
+{
+    struct event *events[] = {w->supervisor_event, w->source_event, w->pump_event, w->tick_event};
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (events[i])
+            event_free(events[i]);
+    if (w->tls)
+        source_tls_close(w);
+    client_free(w->tls_client);
+    link_free(w->link);
+    batch_free(w->open);
+    while (w->spare) {
+        struct batch *b = w->spare;
+        w->spare = b->next;
+        batch_free(b);
+    }
+    buf_free(&w->sealed.record);
+    decoder_free(w->decoder);
+    translator_free(&w->translator);
+    output_free(w->output);
+    if (w->spool)
+        spool_close(w->spool);
+    if (w->cursor.marks)
+        cursor_close(&w->cursor);
+    settings_free(&w->settings);
+}

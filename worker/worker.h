@@ -1,0 +1,133 @@
+/* One worker: one FLOW, from its socket to its target.
+ *
+ *   FLOW socket ─read─> spool ─peek─> decoder ─entries─> translator ─commands─> batch ─> link ─> target
+ *        source.c                     pump.c                              seal.c      link.c
+ *                                        acknowledged: cursor, spool_release (seal.c)
+ *
+ * One thread, one event loop. Every file of this list holds the functions of one arrow; struct worker
+ * is what they share. */
+#ifndef DF2REDIS_WORKER_H
+#define DF2REDIS_WORKER_H
+
+#include <event2/event.h>
+
+#include "common/cursor.h"
+#include "common/message.h"
+#include "worker/batch.h"
+#include "worker/decoder.h"
+#include "worker/link.h"
+#include "worker/spool.h"
+#include "worker/translator.h"
+
+/* A global command waits for all FLOWs. */
+enum global_state {
+    GLOBAL_NONE,
+    GLOBAL_DRAINING, /* what comes before it is on its way to the target */
+    GLOBAL_WAITING,  /* AT_GLOBAL was said */
+    GLOBAL_RUNNING,  /* we run it */
+};
+
+struct worker {
+    struct event_base *base;
+    struct settings settings;
+    int supervisor; /* socket */
+    struct event *supervisor_event, *source_event, *pump_event, *tick_event;
+
+    /* Who we are: from START. */
+    uint32_t flow, flow_count;
+    uint64_t session;
+    char master_id[41];
+    char directory[512], mark_key[128], mark_field[32], client_name[128];
+
+    int source; /* the FLOW's socket, -1 when closed */
+    struct transport *tls; /* the same with TLS, which only the process that made it can use */
+    struct client *tls_client;
+    char sync_id[32];
+    uint64_t tls_first_lsn; /* asked for */
+    uint64_t acked_lsn, acked_at_ms;
+    bool source_opened;
+    bool source_ended;
+    bool source_paused; /* the spool is at its limit */
+    struct spool *spool;
+    struct cursor cursor;
+    struct decoder *decoder;
+    struct decoder_config decoder_config;
+    struct capabilities target;
+    struct translator translator;
+    struct output *output;
+    struct link *link; /* NULL for null: */
+    struct batch *open;
+    struct batch *spare; /* a chain of empty ones */
+
+    bool ready;          /* the link is, and the decoder stands where the target is */
+    bool starved;        /* the decoder has had all there is */
+    uint64_t skip_seq;   /* entries up to it are in the target already (its mark) */
+    uint64_t seen_seq;   /* entries up to it were translated once before: nothing is reported again */
+    uint64_t marked_seq; /* of the last mark that was acknowledged */
+    uint64_t sealed_marked_seq; /* of the last mark that was put into a batch */
+    uint64_t marked_at_ms;
+    uint64_t entries, keys; /* of the open batch */
+    struct checkpoint sealed; /* of the last batch that was sealed */
+    uint64_t ping_lsn;      /* acknowledge at once when applied_lsn reaches it; 0: none */
+
+    enum global_state global;
+    uint64_t global_txid, global_seq;
+    uint32_t global_db;
+    char global_command[32];
+
+    bool draining, drained;
+    uint64_t drain_offset;
+    bool entered_stable, said_snapshot_done, said_stable;
+
+    double rate_tokens; /* bytes that may be decoded now, under --max-rate */
+    uint64_t rate_at_ms;
+
+    uint64_t watch_offset; /* see cursor waiting_since_ms */
+    bool failed;
+    int exit_code;
+};
+
+/* worker.c */
+bool worker_start(struct worker *w, const struct message *start, struct error *error);
+void worker_finish(struct worker *w);
+/* Tells the supervisor why and ends the loop. */
+void worker_fail(struct worker *w, const struct error *error);
+void worker_tell(struct worker *w, const struct message *m);
+void worker_tell_simple(struct worker *w, enum message_type type);
+void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
+
+/* source.c */
+void source_start(struct worker *w);
+void source_resume(struct worker *w); /* after the spool had no room */
+void source_note_received(struct worker *w);
+
+/* source_tls.c: with TLS the worker opens the FLOW itself, and acknowledges itself. */
+void source_tls_open(struct worker *w);
+enum spool_read source_tls_read(struct worker *w, size_t *got, struct error *error);
+/* REPLCONF ACK: every second, every 1,024 entries, at once when urgent. */
+void source_tls_acknowledge(struct worker *w, bool urgent);
+void source_tls_close(struct worker *w);
+
+/* pump.c */
+void pump_schedule(struct worker *w);
+void pump(struct worker *w);
+
+/* seal.c */
+void seal_prepare(struct worker *w);  /* a fresh open batch */
+bool seal_may_send(struct worker *w); /* the open batch could go out now */
+void seal_and_send(struct worker *w, bool force_mark);
+void seal_acknowledged(struct worker *w, struct batch *b);
+/* Nothing on its way and nothing in the open batch: where the decoder stands is applied. */
+void seal_settle(struct worker *w);
+/* Back to where the target is: its mark, and the cursor's restart record. */
+bool seal_rewind(struct worker *w, const struct mark *mark, struct error *error);
+void seal_save_record(struct worker *w, const struct checkpoint *at);
+
+/* global.c */
+bool global_begin(struct worker *w, const struct entry *e, struct error *error);
+void global_advance(struct worker *w); /* after everything before it is acknowledged */
+void global_run(struct worker *w, uint64_t txid);
+void global_pass(struct worker *w, uint64_t txid);
+void global_acknowledged(struct worker *w);
+
+#endif

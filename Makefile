@@ -6,7 +6,7 @@
 #   make bench      ratios against a raw pipe of the same commands
 #   make help       the rest
 #
-# Variables: CC, CFLAGS, LDFLAGS, B (where to build), SANITIZE (address,undefined).
+# Variables: CC, CFLAGS, LDFLAGS, B (where to build), SANITIZE (address,undefined), V=1 (show commands).
 
 B ?= build
 CC ?= cc
@@ -22,8 +22,10 @@ HARDEN = -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-
 endif
 PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -llzf -lm
-COMPILE = $(CC) $(DEFINES) $(WARNINGS) $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c
-LINK = $(CC) $(HARDEN) $(CFLAGS) $(LDFLAGS)
+V ?= 0
+QUIET = $(if $(filter 0,$(V)),@echo '  $(1)  $@';)
+COMPILE = $(call QUIET,CC  )$(CC) $(DEFINES) $(WARNINGS) $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c
+LINK = $(call QUIET,LINK)$(CC) $(HARDEN) $(CFLAGS) $(LDFLAGS)
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 COMMON = $(call objects,$(sort $(wildcard common/*.c)))
@@ -92,9 +94,9 @@ FUZZ_SOURCES = $(filter-out worker/main.c,$(wildcard worker/*.c)) $(wildcard com
 FUZZ_OBJECTS = $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SOURCES))
 $(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	clang $(DEFINES) $(PKG_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
+	$(call QUIET,CC  )clang $(DEFINES) $(PKG_CFLAGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
 $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
-	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+	$(call QUIET,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
 
 fuzzers: $(patsubst %,$(B)/fuzz/fuzz_%,$(FUZZERS))
 

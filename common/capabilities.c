@@ -117,6 +117,8 @@ static void read_server(struct capabilities *c, struct slice info)
         {"redis_version", "Redis", SERVER_REDIS}, /* all of them say this too */
     };
     struct slice mode = info_field(info, "redis_mode");
+    if (mode.len == 0)
+        mode = info_field(info, "server_mode"); /* Valkey */
     for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
         struct slice version = info_field(info, servers[i].field);
         if (version.len == 0)

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include "common/clock.h"
 
@@ -244,11 +245,16 @@ static void begin_greeting(struct client *c)
 
 static void shake_hands(struct client *c)
 {
+    struct error e = {0};
     int result = c->transport->handshake(c->transport);
-    if (result == 1)
+    if (result == 1) {
         begin_greeting(c);
-    else if (result == TRANSPORT_FAILED)
+    } else if (result == TRANSPORT_FAILED && c->transport->hopeless) {
+        error_fatal(&e, EX_CONFIG, "%s %s: %s", c->what, c->name, c->transport->error);
+        client_fail(c, &e);
+    } else if (result == TRANSPORT_FAILED) {
         fail_lost(c, c->transport->error);
+    }
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg);

@@ -19,6 +19,7 @@ struct transport {
     int fd;
     bool want_write; /* after AGAIN: wait for writability, not readability (TLS) */
     bool buffered;   /* recv has more without the socket being readable (TLS) */
+    bool hopeless;   /* after FAILED: nothing but an operator helps (its certificate is not accepted) */
     char error[200]; /* after FAILED */
 };
 

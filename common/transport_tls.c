@@ -110,6 +110,7 @@ static int explain(struct transport *t, int result, const char *doing)
     }
     long verified = SSL_get_verify_result(tls->ssl);
     if (verified != X509_V_OK && !SSL_is_init_finished(tls->ssl)) {
+        t->hopeless = true;
         ERR_clear_error();
         return transport_fail(
             t,

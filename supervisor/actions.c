@@ -15,6 +15,9 @@ static double seconds_since(uint64_t then_ms)
 static void send_phase(struct run *run, enum phase_command command)
 {
     struct error error = {0};
+    /* From here on the target moves on from them. */
+    free(run->resume_lsns);
+    run->resume_lsns = NULL;
     if (source_send_phase(run->source, &run->session, command))
         return;
     error_fatal(&error, EX_SOFTWARE,
@@ -44,20 +47,18 @@ static void enter_stable(struct run *run)
 
 static void announce_stable(struct run *run)
 {
-    log_info("stable: all %u FLOWs follow the journal, %.1f s after the session's start", run->flow_count,
+    log_info("stable: every FLOW follows the journal, %.1f s after the session's start",
              seconds_since(run->session_ms));
     run->stable_before = true;
     run->in_step_told = false;
     backoff_reset(&run->backoff);
-    free(run->resume_lsns);
-    run->resume_lsns = NULL;
     if (run->settings->migrate)
         run_post(run, EVENT_COMPLETE);
 }
 
+/* For the end of the run, and for asking for the rest of the journal after a broken link. */
 static void drain(struct run *run)
 {
-    log_info("draining: applying what was received");
     run->drain_progress = 0;
     run->drain_progress_ms = clock_monotonic_ms();
     for (uint32_t i = 0; i < run->flow_count; i++)
@@ -103,6 +104,11 @@ void run_perform(struct run *run, enum session_action action)
         announce_stable(run);
         break;
     case ACTION_DRAIN:
+        log_info("draining: applying what was received");
+        drain(run);
+        break;
+    case ACTION_SETTLE:
+        log_warning("the link to the source broke: %s; applying what was received", run->cause.text);
         drain(run);
         break;
     case ACTION_RESTART:

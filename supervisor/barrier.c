@@ -134,7 +134,9 @@ enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txi
     if (one->phase == GLOBAL_DONE)
         return GLOBAL_PASS;
     flow_set_add(&one->arrived, flow);
-    if (!ready(g, one))
+    /* Told before, but it lost its target meanwhile and came here again. */
+    bool again = one->phase == GLOBAL_RUNNING && one->runner == flow;
+    if (!again && !ready(g, one))
         return GLOBAL_HOLD;
     *runner = one->runner;
     return GLOBAL_RUN;
@@ -182,7 +184,7 @@ const struct global *globals_next_ready(struct globals *g)
 bool globals_holds(const struct globals *g, uint32_t flow)
 {
     for (size_t i = 0; i < g->count; i++)
-        if (g->list[i].phase != GLOBAL_DONE && flow < g->flow_count && g->list[i].arrived.member[flow])
+        if (g->list[i].phase == GLOBAL_GATHERING && flow < g->flow_count && g->list[i].arrived.member[flow])
             return true;
     return false;
 }

@@ -66,7 +66,7 @@ void globals_forget(struct globals *g, uint32_t flow);
 void globals_give_up(struct globals *g, uint32_t flow);
 /* One that all have reached and nobody runs: it is now .runner's to run. */
 const struct global *globals_next_ready(struct globals *g);
-/* Is this FLOW held at one? */
+/* Is this FLOW held at one that others have not reached? */
 bool globals_holds(const struct globals *g, uint32_t flow);
 
 #endif

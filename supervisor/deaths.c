@@ -132,27 +132,39 @@ static void schedule_restart(struct flow *f, const char *how)
                 f->failure[0] ? ": " : "", f->failure, pause_ms / 1000.0);
 }
 
-/* With LSNs to be asked for, the session ends when the last FLOW's worker has applied what came. */
-static bool others_still_apply(const struct flow *f)
+/* After the source's end a worker applies what it has, says so, and ends. */
+static bool ended_in_order(struct flow *f)
 {
-    const struct run *run = f->run;
-    for (uint32_t i = 0; run->resume_by_lsn && f->stable && i < run->flow_count; i++)
-        if (flow_worker_alive(&run->flows[i]) && flow_link_closed(&run->flows[i]))
-            return true;
-    return false;
+    const struct cursor_marks *m = flow_marks(f);
+    return m && f->stable && f->failure_class == ERROR_RETRY && flow_link_closed(f) &&
+           cursor_get(&m->decoded_seq) == cursor_get(&m->applied_seq) &&
+           cursor_get(&m->sent_seq) == cursor_get(&m->applied_seq);
+}
+
+/* A worker with a TLS connection takes it along. */
+static void died_with_tls(struct flow *f, const struct error *why)
+{
+    struct run *run = f->run;
+    struct error error = *why;
+    f->gone = true;
+    if (run->session.state == SESSION_DRAINING) {
+        error.class = ERROR_FATAL;
+        error.exit_code = EX_TEMPFAIL;
+        run_fatal(run, &error);
+    } else {
+        run_link_lost(run, &error);
+        run_check_drained(run);
+    }
 }
 
 static void died(struct flow *f, int status)
 {
     struct run *run = f->run;
     struct error error = {0};
+    enum session_state state = run->session.state;
     char how[96];
-    bool over = run->ending || run->session.state == SESSION_WAITING || f->failed;
     f->hello = false;
-    if (over)
-        return;
-    globals_forget(&run->globals, f->number);
-    if (f->drained && run->session.state == SESSION_DRAINING)
+    if (run->ending || state == SESSION_WAITING || f->failed || f->failure_class == ERROR_FATAL)
         return;
     describe_status(status, how, sizeof how);
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXEC_FAILED) {
@@ -160,20 +172,19 @@ static void died(struct flow *f, int status)
         run_fatal(run, &error);
         return;
     }
-    bool draining = run->session.state == SESSION_DRAINING;
-    if (run->settings->source.tls && draining) {
-        error_fatal(&error, EX_TEMPFAIL,
-                    "FLOW %u: its worker %s while draining, and its TLS connection with it", f->number, how);
-        run_fatal(run, &error);
-    } else if (!draining && (run->settings->source.tls || flow_link_closed(f))) {
-        if (others_still_apply(f))
-            return;
-        error_set(&error, ERROR_RETRY, "FLOW %u: its worker %s%s%.300s", f->number, how,
-                  f->failure[0] ? ": " : "", f->failure);
+    bool applying_rest = state == SESSION_DRAINING || state == SESSION_SETTLING;
+    f->drained |= ended_in_order(f);
+    globals_forget(&run->globals, f->number);
+    error_set(&error, ERROR_RETRY, "FLOW %u: its worker %s%s%.300s", f->number, how,
+              f->failure[0] ? ": " : "", f->failure);
+    if (f->drained && applying_rest)
+        run_check_drained(run);
+    else if (run->settings->source.tls && !f->drained)
+        died_with_tls(f, &error);
+    else if (!applying_rest && flow_link_closed(f))
         run_link_lost(run, &error);
-    } else {
+    else
         schedule_restart(f, how);
-    }
 }
 
 void run_reap(struct run *run)

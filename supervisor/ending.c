@@ -1,5 +1,6 @@
 /* The ends: of a session, after which another begins, and of the run. */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sysexits.h>
 
@@ -46,27 +47,26 @@ void run_free_flows(struct run *run)
     globals_free(&run->globals);
 }
 
-/* Everything received is applied on every FLOW: then the marks are exact and the journal can be asked for
- * from there. */
+/* Called when every FLOW has applied what it received, or could not in time: where it could, the rest of the
+ * journal is asked for from there. */
 static void remember_lsns(struct run *run)
 {
     free(run->resume_lsns);
     run->resume_lsns = NULL;
-    if (!run->resume_by_lsn || !run->flow_count)
-        return;
     uint64_t *lsns = x_calloc(run->flow_count, sizeof *lsns);
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
         const struct cursor_marks *marks = flow_marks(f);
-        if (!marks || !f->stable || f->failed || !cursor_get(&marks->applied_lsn) ||
-            cursor_get(&marks->applied_offset) != cursor_get(&marks->received_offset)) {
+        lsns[i] = marks && run_flow_settled(f) ? cursor_get(&marks->applied_lsn) : 0;
+        if (!lsns[i]) {
+            log_info("FLOW %u is not where its journal could go on: a full sync will be needed", i);
             free(lsns);
             return;
         }
-        lsns[i] = cursor_get(&marks->applied_lsn);
     }
     run->resume_lsns = lsns;
     run->resume_count = run->flow_count;
+    memcpy(run->resume_master_id, run->greeting.master_id, sizeof run->resume_master_id);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -93,12 +93,12 @@ void run_restart(struct run *run, bool with_lsns)
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (uint32_t)clock_monotonic_ms();
     pause_ms = backoff_next_ms(&run->backoff, random);
-    if (with_lsns && !run->resume_lsns) {
-        remember_lsns(run);
-    } else if (!with_lsns) {
+    if (!with_lsns) {
         free(run->resume_lsns);
         run->resume_lsns = NULL;
-    }
+    } else if (run->flow_count && run->flows[0].stable) {
+        remember_lsns(run);
+    } /* else: of an attempt that did not get so far; the LSNs it had are still good */
     log_warning("the session with the source is over: %s; next attempt in %.1f s", run->cause.text,
                 (double)pause_ms / 1000.0);
     run_forget_events(run);
@@ -150,7 +150,7 @@ void run_fail(struct run *run)
 {
     run->exit_code = run->cause.exit_code ? run->cause.exit_code : EX_SOFTWARE;
     log_error("%s", run->cause.text);
-    if (run->started)
+    if (run->streamed)
         run_summary(run);
     finish(run);
 }

@@ -29,8 +29,10 @@ struct flow {
 
     /* The worker. */
     struct worker_process worker;
-    bool hello, stable, drained, enter_sent;
-    bool failed; /* given up */
+    bool hello, stable, enter_sent;
+    bool drained; /* said so, or ended after the source did with everything applied */
+    bool gone;    /* with a TLS connection: no successor can have it */
+    bool failed;  /* given up */
     struct cursor cursor;
     bool cursor_open;
     uint64_t session;
@@ -40,6 +42,7 @@ struct flow {
     uint64_t death_seq, restart_due_ms; /* 0: none due */
     struct backoff backoff;
     char failure[480]; /* what it said last */
+    enum error_class failure_class;
     uint64_t kill_due_ms;
 
     /* Progress, as watch.c compares it. */

@@ -95,8 +95,7 @@ static void print_settings(const char *const *names, FILE *out)
 
 static void print_overview(FILE *out)
 {
-    fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, in step\n\n",
-            DF2REDIS_VERSION);
+    fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, in step\n\n", DF2REDIS_VERSION);
     fputs("  df2redis replicate -s URI -t URI   copy, and follow until stopped\n"
           "  df2redis migrate   -s URI -t URI   copy until complete, and end\n"
           "  df2redis status    [--json]        how a run is doing\n"

@@ -17,6 +17,7 @@ static void on_greeted(const struct greeting *greeting, void *arg)
 {
     struct run *run = arg;
     run->greeting = *greeting;
+    run->greeted = true;
     log_info("source %s: Dragonfly, %u FLOW%s, protocol version %u, master id %s, %s", run->source_name,
              greeting->flow_count, greeting->flow_count == 1 ? "" : "s", greeting->version,
              greeting->master_id, greeting->sync_id);
@@ -34,9 +35,8 @@ static void on_phase_answered(bool ok, const char *text, void *arg)
         error_set(&run->cause, ERROR_RETRY, "source %s refuses DFLY %s: %.200s", run->source_name,
                   run->session.state == SESSION_SYNC_SENT ? "SYNC" : "STARTSTABLE", text);
     run_post(run, ok ? EVENT_PHASE_OK : EVENT_PHASE_REFUSED);
-    run->started |= ok;
     if (ok && run->session.state == SESSION_SYNC_SENT) {
-        run->target_written = true;
+        run->streamed = run->target_written = true;
         log_info("full sync: the source streams its snapshot on %u FLOW%s", run->flow_count,
                  run->flow_count == 1 ? "" : "s");
     }
@@ -138,7 +138,9 @@ void run_open_flows(struct run *run)
     flow_set_init(&run->snapshots_done, run->flow_count);
     globals_init(&run->globals, run->flow_count);
     session_flows_asked(&run->session, run->flow_count);
-    bool resume = run->resume_lsns && run->resume_count == run->flow_count;
+    /* An LSN of another master's journal would mean something else, and might even be found in it. */
+    bool resume = run->resume_lsns && run->resume_count == run->flow_count &&
+                  strcmp(run->resume_master_id, run->greeting.master_id) == 0;
     struct flow_open_callbacks callbacks = {
         .arg = run, .opened = on_flow_opened, .failed = on_flow_open_failed};
     for (uint32_t i = 0; i < run->flow_count; i++) {

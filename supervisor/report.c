@@ -142,7 +142,7 @@ void run_summary(struct run *run)
     if (run_failed_flows(run))
         log_error("degraded: %u of %u FLOWs were given up", run_failed_flows(run), run->flow_count);
     if (d->total)
-        log_warning("completed with %llu divergence%s: these are not, or not exactly, on the target",
+        log_warning("%llu divergence%s: these are not, or not exactly, on the target",
                     (unsigned long long)d->total, d->total == 1 ? "" : "s");
     for (size_t i = 0; i < d->reason_count; i++) {
         const struct divergence *one = &d->list[i];

@@ -28,6 +28,7 @@ enum {
     RUN_QUEUE = 64,
     RUN_DRAIN_LIMIT_MS = 30000, /* without progress */
     RUN_STOP_LIMIT_MS = 5000,   /* for workers to end, then SIGKILL */
+    RUN_FIRST_ATTEMPTS = 8,     /* at a first session, before the run fails */
 };
 
 struct run {
@@ -61,11 +62,12 @@ struct run {
     uint32_t flow_count;
     uint64_t session_id;
     uint32_t sessions;
-    /* For asking PARTIAL in the next session: one per FLOW, NULL: none. resume_by_lsn: whether to. */
+    /* For asking PARTIAL in the next session, of the same master only: one per FLOW, NULL: none. */
     uint64_t *resume_lsns;
     uint32_t resume_count;
-    bool resume_by_lsn;
-    bool started;       /* the source was reached and streamed once: from then on, retry for ever */
+    char resume_master_id[41];
+    bool greeted;       /* the source was reached once */
+    bool streamed;      /* and has answered SYNC: from then on, retry for ever */
     bool stable_before; /* the copy was complete once */
 
     struct backoff backoff;
@@ -120,7 +122,9 @@ void run_on_flow_closed(evutil_socket_t fd, short what, void *flow);
 void run_reap(struct run *run); /* after SIGCHLD */
 void run_restart_due(struct run *run, uint64_t now_ms);
 void run_check_stable(struct run *run);
-void run_check_drained(struct run *run);
+void run_check_drained(struct run *run); /* and settled */
+/* Everything this FLOW received is applied and acknowledged: its marks are exact. */
+bool run_flow_settled(const struct flow *f);
 uint32_t run_failed_flows(const struct run *run);
 
 /* watch.c */

@@ -1,9 +1,10 @@
 /* The session's state table, and the guard of the phase commands.
  *
  *   starting → connecting → handshake → flows ─all FULL──→ preparing → workers → SYNC → full-sync → barrier
- * ─┐ ↑                       ├─all PARTIAL─→ workers ───────────→ STARTSTABLE ─────────────────┤ waiting ←──
- * link lost ─────┴─a mix (then without LSNs)                                       ↓ stopped ← draining ←
- * stable ← entering ←────────┘
+ * ─┐ ↑                       ├─all PARTIAL─→ workers ───────────→ STARTSTABLE ─────────────────┤ waiting ←─
+ * link lost ──────┴─a mix (then without LSNs)                                       ↓
+ *                  └────────────────────────────────── settling ←─ link lost ─ stable ←────── entering
+ * ←─────┘ └────→ draining ←──────┘ └→ stopped
  *
  * SYNC leaves only workers-full; STARTSTABLE only full-sync and workers-partial. A master that refuses
  * a phase command is left and asked for everything anew: what state it is in is not ours to guess. */
@@ -26,8 +27,8 @@
     [EVENT_PHASE_REFUSED] = {ACTION_NONE, state}, [EVENT_SNAPSHOT_DONE] = {ACTION_NONE, state},              \
     [EVENT_ALL_STABLE] = {ACTION_NONE, state}, [EVENT_COMPLETE] = {ACTION_NONE, state},                      \
     [EVENT_STOP] = {ACTION_NONE, state}, [EVENT_DRAINED] = {ACTION_NONE, state},                             \
-    [EVENT_LINK_LOST] = {ACTION_NONE, state}, [EVENT_RETRY] = {ACTION_NONE, state},                          \
-    [EVENT_FATAL] = {ACTION_NONE, state}
+    [EVENT_LINK_LOST] = {ACTION_NONE, state}, [EVENT_SETTLED] = {ACTION_NONE, state},                        \
+    [EVENT_RETRY] = {ACTION_NONE, state}, [EVENT_FATAL] = {ACTION_NONE, state}
 
 static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_STARTING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_CONNECT, SESSION_CONNECTING}},
@@ -50,13 +51,19 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_ENTERING] = {ANY_TIME, [EVENT_ALL_STABLE] = {ACTION_ANNOUNCE_STABLE, SESSION_STABLE}},
     [SESSION_STABLE] = {[EVENT_COMPLETE] = {ACTION_DRAIN, SESSION_DRAINING},
                         [EVENT_STOP] = {ACTION_DRAIN, SESSION_DRAINING},
-                        [EVENT_LINK_LOST] = {ACTION_RESTART, SESSION_WAITING},
+                        [EVENT_LINK_LOST] = {ACTION_SETTLE, SESSION_SETTLING},
                         [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
+    [SESSION_SETTLING] = {[EVENT_SETTLED] = {ACTION_RESTART, SESSION_WAITING},
+                          [EVENT_STOP] = {ACTION_DRAIN, SESSION_DRAINING},
+                          [EVENT_COMPLETE] = {ACTION_DRAIN, SESSION_DRAINING},
+                          [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_SETTLING},
+                          [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
     /* What had to be received was received: a link that breaks now changes nothing. */
     [SESSION_DRAINING] = {[EVENT_DRAINED] = {ACTION_END, SESSION_STOPPED},
                           [EVENT_COMPLETE] = {ACTION_NONE, SESSION_DRAINING},
                           [EVENT_STOP] = {ACTION_NONE, SESSION_DRAINING},
                           [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_DRAINING},
+                          [EVENT_SETTLED] = {ACTION_NONE, SESSION_DRAINING},
                           [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
     [SESSION_WAITING] = {[EVENT_RETRY] = {ACTION_CONNECT, SESSION_CONNECTING},
                          [EVENT_STOP] = {ACTION_END_EARLY, SESSION_STOPPED},
@@ -66,47 +73,80 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_FAILED] = {OVER(SESSION_FAILED)},
 };
 
-static const char *const state_names[SESSION_STATES] = {
-    "starting",        "connecting", "handshake", "flows",   "preparing",    "workers-full",
-    "workers-partial", "sync-sent",  "full-sync", "barrier", "partial-sent", "entering",
-    "stable",          "draining",   "waiting",   "stopped", "failed"};
-
-static const char *const phase_names[SESSION_STATES] = {
-    "connecting", "connecting", "handshake",  "flows",   "flows",   "flows",
-    "flows",      "full-sync",  "full-sync",  "barrier", "barrier", "barrier",
-    "stable",     "draining",   "connecting", "stopped", "failed"};
+/* For the log; and as operators call it: several states are one phase to them. */
+static const struct {
+    const char *name, *phase;
+} state_names[SESSION_STATES] = {
+    [SESSION_STARTING] = {"starting", "connecting"},
+    [SESSION_CONNECTING] = {"connecting", "connecting"},
+    [SESSION_HANDSHAKE] = {"handshake", "handshake"},
+    [SESSION_FLOWS] = {"flows", "flows"},
+    [SESSION_PREPARING] = {"preparing", "flows"},
+    [SESSION_WORKERS_FULL] = {"workers-full", "flows"},
+    [SESSION_WORKERS_PARTIAL] = {"workers-partial", "flows"},
+    [SESSION_SYNC_SENT] = {"sync-sent", "full-sync"},
+    [SESSION_FULL_SYNC] = {"full-sync", "full-sync"},
+    [SESSION_BARRIER] = {"barrier", "barrier"},
+    [SESSION_PARTIAL_SENT] = {"partial-sent", "barrier"},
+    [SESSION_ENTERING] = {"entering", "barrier"},
+    [SESSION_STABLE] = {"stable", "stable"},
+    [SESSION_DRAINING] = {"draining", "draining"},
+    [SESSION_SETTLING] = {"settling", "connecting"},
+    [SESSION_WAITING] = {"waiting", "connecting"},
+    [SESSION_STOPPED] = {"stopped", "stopped"},
+    [SESSION_FAILED] = {"failed", "failed"},
+};
 
 static const char *const event_names[SESSION_EVENTS] = {
-    "target-ready",  "connected", "greeted",       "flows-full",    "flows-partial", "flows-mixed",
-    "workers-ready", "phase-ok",  "phase-refused", "snapshot-done", "all-stable",    "complete",
-    "stop",          "drained",   "link-lost",     "retry",         "fatal"};
+    [EVENT_TARGET_READY] = "target-ready",
+    [EVENT_CONNECTED] = "connected",
+    [EVENT_GREETED] = "greeted",
+    [EVENT_FLOWS_FULL] = "flows-full",
+    [EVENT_FLOWS_PARTIAL] = "flows-partial",
+    [EVENT_FLOWS_MIXED] = "flows-mixed",
+    [EVENT_WORKERS_READY] = "workers-ready",
+    [EVENT_PHASE_OK] = "phase-ok",
+    [EVENT_PHASE_REFUSED] = "phase-refused",
+    [EVENT_SNAPSHOT_DONE] = "snapshot-done",
+    [EVENT_ALL_STABLE] = "all-stable",
+    [EVENT_COMPLETE] = "complete",
+    [EVENT_STOP] = "stop",
+    [EVENT_DRAINED] = "drained",
+    [EVENT_LINK_LOST] = "link-lost",
+    [EVENT_SETTLED] = "settled",
+    [EVENT_RETRY] = "retry",
+    [EVENT_FATAL] = "fatal",
+};
 
-static const char *const action_names[SESSION_ACTIONS] = {"forbidden",
-                                                          "none",
-                                                          "connect",
-                                                          "greet",
-                                                          "open-flows",
-                                                          "prepare-target",
-                                                          "start-workers",
-                                                          "send-sync",
-                                                          "send-startstable",
-                                                          "enter-stable",
-                                                          "announce-stable",
-                                                          "drain",
-                                                          "restart",
-                                                          "restart-full",
-                                                          "end",
-                                                          "end-early",
-                                                          "fail"};
+static const char *const action_names[SESSION_ACTIONS] = {
+    [ACTION_FORBIDDEN] = "forbidden",
+    [ACTION_NONE] = "none",
+    [ACTION_CONNECT] = "connect",
+    [ACTION_GREET] = "greet",
+    [ACTION_OPEN_FLOWS] = "open-flows",
+    [ACTION_PREPARE_TARGET] = "prepare-target",
+    [ACTION_START_WORKERS] = "start-workers",
+    [ACTION_SEND_SYNC] = "send-sync",
+    [ACTION_SEND_STARTSTABLE] = "send-startstable",
+    [ACTION_ENTER_STABLE] = "enter-stable",
+    [ACTION_ANNOUNCE_STABLE] = "announce-stable",
+    [ACTION_DRAIN] = "drain",
+    [ACTION_SETTLE] = "settle",
+    [ACTION_RESTART] = "restart",
+    [ACTION_RESTART_FULL] = "restart-full",
+    [ACTION_END] = "end",
+    [ACTION_END_EARLY] = "end-early",
+    [ACTION_FAIL] = "fail",
+};
 
 const char *session_state_name(enum session_state state)
 {
-    return (unsigned)state < SESSION_STATES ? state_names[state] : "unknown";
+    return (unsigned)state < SESSION_STATES ? state_names[state].name : "unknown";
 }
 
 const char *session_phase_name(enum session_state state)
 {
-    return (unsigned)state < SESSION_STATES ? phase_names[state] : "unknown";
+    return (unsigned)state < SESSION_STATES ? state_names[state].phase : "unknown";
 }
 
 const char *session_event_name(enum session_event event)

@@ -24,7 +24,9 @@ enum session_state {
     SESSION_ENTERING,        /* it was answered +OK; FLOWs enter stable sync */
     SESSION_STABLE,
     SESSION_DRAINING, /* what was received is applied before the end */
-    SESSION_WAITING,  /* the link broke: backoff */
+    SESSION_SETTLING, /* the link broke: what was received is applied, so that the rest can be asked for by
+                         LSN */
+    SESSION_WAITING,  /* backoff */
     SESSION_STOPPED,
     SESSION_FAILED,
     SESSION_STATES
@@ -46,6 +48,7 @@ enum session_event {
     EVENT_STOP,     /* an operator's wish */
     EVENT_DRAINED,  /* of every FLOW */
     EVENT_LINK_LOST,
+    EVENT_SETTLED,
     EVENT_RETRY,
     EVENT_FATAL,
     SESSION_EVENTS
@@ -64,6 +67,7 @@ enum session_action {
     ACTION_ENTER_STABLE,
     ACTION_ANNOUNCE_STABLE,
     ACTION_DRAIN,
+    ACTION_SETTLE,
     ACTION_RESTART,      /* close everything, wait, start over */
     ACTION_RESTART_FULL, /* the same, and ask for FULL on every FLOW */
     ACTION_END,

@@ -44,6 +44,9 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 
 void run_post(struct run *run, enum session_event event)
 {
+    for (size_t i = 0; i < run->queued; i++)
+        if (run->queue[i] == event)
+            return;
     if (run->queued == RUN_QUEUE) {
         log_error("too many events at once: %s is dropped", session_event_name(event));
         return;
@@ -75,7 +78,10 @@ void run_link_lost(struct run *run, const struct error *why)
 {
     if (run->session.state == SESSION_WAITING || run->ending)
         return;
-    if (!run->started) {
+    /* Scripts want to see that the first start does not work; a run that has worked goes on trying. */
+    bool late = clock_monotonic_ms() - run->started_ms >= run->settings->connect_timeout_ms;
+    if (!run->streamed && (why->class == ERROR_FATAL || (!run->greeted && late) ||
+                           run->backoff.attempts >= RUN_FIRST_ATTEMPTS)) {
         run_fatal(run, why);
         return;
     }

@@ -185,7 +185,8 @@ static void watch_draining(struct run *run, uint64_t now_ms)
 {
     struct totals t;
     struct error error = {0};
-    if (run->session.state != SESSION_DRAINING)
+    bool settling = run->session.state == SESSION_SETTLING;
+    if (run->session.state != SESSION_DRAINING && !settling)
         return;
     run_check_drained(run);
     totals_of(run, now_ms, &t);
@@ -195,6 +196,12 @@ static void watch_draining(struct run *run, uint64_t now_ms)
     }
     if (now_ms - run->drain_progress_ms < RUN_DRAIN_LIMIT_MS)
         return;
+    if (settling) {
+        log_warning("the target has taken nothing for %d s: what was received is given up",
+                    RUN_DRAIN_LIMIT_MS / 1000);
+        run_post(run, EVENT_SETTLED);
+        return;
+    }
     error_fatal(&error, EX_TEMPFAIL,
                 "the target has taken nothing for %d s: ended with %s received but not applied",
                 RUN_DRAIN_LIMIT_MS / 1000, totals_bytes(t.lag_bytes));

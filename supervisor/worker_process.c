@@ -194,7 +194,7 @@ bool worker_process_start(struct worker_process *w, struct event_base *base, con
     char title[48]; /* in the process list */
     snprintf(title, sizeof title, "%s: flow %u", PROGRAM, flow);
     char *const argv[] = {title, NULL};
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
         return error_set(error, ERROR_RETRY, "cannot make a socket pair for the worker of FLOW %u: %s", flow,
                          strerror(errno));
     if (relay_log && pipe2(log_pipe, O_CLOEXEC) != 0)
@@ -211,7 +211,7 @@ bool worker_process_start(struct worker_process *w, struct event_base *base, con
     w->log_fd = log_pipe[0];
     if (w->log_fd >= 0)
         evutil_make_socket_nonblocking(w->log_fd);
-    if (pid > 0 && evutil_make_socket_nonblocking(w->channel) == 0 && listen_to(w, base))
+    if (pid > 0 && listen_to(w, base))
         return true;
     if (pid > 0)
         worker_process_kill(w);

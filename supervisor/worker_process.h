@@ -1,7 +1,8 @@
 /* One df2redis-worker process: started, talked to over its socketpair, noticed when it ends.
  *
- * The worker finds its end as descriptor 3. It dies with the supervisor (PR_SET_PDEATHSIG), and starts
- * with SIGINT and SIGTERM ignored, so that a Ctrl-C or a service manager's stop reaches it as a message. */
+ * The worker finds its end, which never blocks, as descriptor 3. It dies with the supervisor
+ * (PR_SET_PDEATHSIG), and starts with SIGINT and SIGTERM ignored, so that a Ctrl-C or a service manager's
+ * stop reaches it as a message. */
 #ifndef DF2REDIS_SUPERVISOR_WORKER_PROCESS_H
 #define DF2REDIS_SUPERVISOR_WORKER_PROCESS_H
 

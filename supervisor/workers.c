@@ -23,7 +23,7 @@ static bool in_state(const struct run *run, enum session_state state)
 static bool entered(const struct run *run)
 {
     return in_state(run, SESSION_ENTERING) || in_state(run, SESSION_STABLE) ||
-           in_state(run, SESSION_DRAINING);
+           in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING);
 }
 
 uint32_t run_failed_flows(const struct run *run)
@@ -58,16 +58,21 @@ void run_check_stable(struct run *run)
 
 /* A FLOW held at a global command has applied everything before it. When all others are drained, that command
  * has not reached every FLOW: it lies behind the cut. */
+bool run_flow_settled(const struct flow *f)
+{
+    return f->drained || globals_holds(&f->run->globals, f->number);
+}
+
 void run_check_drained(struct run *run)
 {
-    if (!in_state(run, SESSION_DRAINING))
+    if (!in_state(run, SESSION_DRAINING) && !in_state(run, SESSION_SETTLING))
         return;
     for (uint32_t i = 0; i < run->flow_count; i++) {
         const struct flow *f = &run->flows[i];
-        if (!f->failed && !f->drained && !globals_holds(&run->globals, i))
+        if (!f->failed && !f->gone && !run_flow_settled(f))
             return;
     }
-    run_post(run, EVENT_DRAINED);
+    run_post(run, in_state(run, SESSION_DRAINING) ? EVENT_DRAINED : EVENT_SETTLED);
 }
 
 static void tell_global(struct run *run, uint32_t flow, enum message_type type, const struct global *global)
@@ -169,7 +174,7 @@ static void on_hello(struct flow *f, const struct message *m)
         f->enter_sent = true;
         worker_process_send_plain(&f->worker, MESSAGE_ENTER_STABLE);
     }
-    if (in_state(run, SESSION_DRAINING))
+    if (in_state(run, SESSION_DRAINING) || in_state(run, SESSION_SETTLING))
         worker_process_send_plain(&f->worker, MESSAGE_DRAIN);
     check_workers_ready(run);
 }
@@ -190,6 +195,7 @@ static void on_failed(struct flow *f, const struct message *m)
     struct error error = {.class = (enum error_class)m->failed.class, .exit_code = (int)m->failed.exit_code};
     snprintf(error.text, sizeof error.text, "%s", m->failed.text);
     snprintf(f->failure, sizeof f->failure, "%s", m->failed.text);
+    f->failure_class = error.class;
     f->kill_due_ms = clock_monotonic_ms() + RUN_STOP_LIMIT_MS;
     if (error.class == ERROR_FATAL) {
         snprintf(error.text, sizeof error.text, "FLOW %u: %.400s", f->number, m->failed.text);
@@ -254,9 +260,6 @@ void run_on_flow_closed(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct flow *f = arg;
     struct error error = {0};
-    /* To ask for the rest by LSN, what came is applied first: the worker says when. */
-    if (f->run->resume_by_lsn && f->stable && flow_worker_alive(f))
-        return;
     error_set(&error, ERROR_RETRY, "source %s has closed FLOW %u", f->run->source_name, f->number);
     run_link_lost(f->run, &error);
 }

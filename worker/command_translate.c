@@ -61,7 +61,7 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
 int64_t rewrite_deadline(const struct translator *t, int64_t at_ms)
 {
     int64_t now = t->now_unix_ms();
-    return at_ms > now ? at_ms : now + REWRITE_GRACE_MS;
+    return at_ms > now || at_ms < now - REWRITE_LAG_MAX_MS ? at_ms : now + REWRITE_GRACE_MS;
 }
 
 bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms)

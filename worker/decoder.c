@@ -20,6 +20,8 @@
 
 enum { HEADER_BYTES = 9, RDB_VERSION_MIN = 5, RDB_VERSION_MAX = 12 };
 
+static const uint8_t nothing[1]; /* to point to where there are no bytes */
+
 struct decoder *decoder_new(const struct decoder_config *config)
 {
     struct decoder *d = x_calloc(1, sizeof *d);
@@ -194,7 +196,7 @@ static enum step blob_text(struct decoder *d, struct text stream, struct text *t
             break;
         }
     }
-    t->p = d->blob.plain.data + d->blob.at;
+    t->p = d->blob.plain.data ? d->blob.plain.data + d->blob.at : nothing;
     t->n = blob_there(&d->blob);
     return STEP_ON;
 }
@@ -271,7 +273,6 @@ static enum step next_step(struct decoder *d, struct slice input, uint64_t input
 
 enum decode_status decoder_next(struct decoder *d, struct slice input, struct entry *out, struct error *error)
 {
-    static const uint8_t nothing[1];
     uint64_t input_offset = d->offset;
     enum step step;
 

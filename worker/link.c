@@ -202,8 +202,19 @@ static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind 
     }
 }
 
+/* Only a batch that was taken shows that the trouble is over: a full target still lets us in. */
+static void trouble_is_over(struct link *l)
+{
+    log_info("target: takes writes again after %llu ms",
+             (unsigned long long)(clock_monotonic_ms() - l->lost_since_ms));
+    l->lost_since_ms = l->last_warning_ms = 0;
+    l->backoff_ms = BACKOFF_FIRST_MS;
+}
+
 static void acknowledged(struct link *l)
 {
+    if (l->lost_since_ms)
+        trouble_is_over(l);
     struct batch *b = l->first;
     l->first = b->next;
     if (!l->first)
@@ -324,11 +335,6 @@ static void greeted(void *arg, struct transport *t, const struct mark *mark, con
     l->readable = event_new(l->base, t->fd, EV_READ | EV_PERSIST, on_readable, l);
     l->writable = event_new(l->base, t->fd, EV_WRITE | EV_PERSIST, on_writable, l);
     event_add(l->readable, NULL);
-    if (l->last_warning_ms)
-        log_info("target: connected again after %llu ms",
-                 (unsigned long long)(clock_monotonic_ms() - l->lost_since_ms));
-    l->lost_since_ms = l->last_warning_ms = 0;
-    l->backoff_ms = BACKOFF_FIRST_MS;
     l->callbacks.ready(l->callbacks.arg, mark, target);
 }
 

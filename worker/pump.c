@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "worker/commands.h"
+#include "worker/divergence.h"
 #include "worker/worker.h"
 
 enum {
@@ -53,7 +54,8 @@ static bool is_global(const struct entry *e)
 static bool take(struct worker *w, struct entry *e)
 {
     struct error error = {0};
-    w->entries++;
+    bool fresh = e->seq > w->seen_seq;
+    w->entries += fresh;
     switch (e->kind) {
     case ENTRY_FULLSYNC_END:
         say_snapshot_done(w);
@@ -70,7 +72,7 @@ static bool take(struct worker *w, struct entry *e)
     case ENTRY_STRING:
     case ENTRY_VALUE:
     case ENTRY_END:
-        w->keys++;
+        w->keys += fresh;
         break;
     default:
         break;
@@ -87,7 +89,7 @@ static bool take(struct worker *w, struct entry *e)
     if (translate(&w->translator, e, &error))
         return true;
     if (error.class == ERROR_DIVERGENCE) {
-        worker_report(w, "refused_by_target", error.text, e->kind == ENTRY_COMMAND && e->argc > 1 ? e->argv[1] : e->key,
+        w->translator.report(w, DIVERGENCE_REFUSED, error.text, e->kind == ENTRY_COMMAND && e->argc > 1 ? e->argv[1] : e->key,
                       1);
         return true;
     }
@@ -153,6 +155,13 @@ static bool room(struct worker *w)
         return false;
     }
     size_t bytes = batch_bytes(b);
+    /* What is run again and what is new are kept apart: refusals of the first kind mean nothing. */
+    if (w->seen_seq && decoder_seq(w->decoder) == w->seen_seq && !batch_empty(b)) {
+        if (!seal_may_send(w))
+            return false;
+        seal_and_send(w, false);
+        return true;
+    }
     if (bytes < w->settings.batch_bytes && b->commands < w->settings.batch_commands)
         return true;
     if (seal_may_send(w)) {
@@ -212,10 +221,8 @@ static void check_ends(struct worker *w)
     if (!w->starved || !all_applied(w))
         return;
     if (w->draining && !w->drained) {
-        if (w->settings.marks && w->link && w->marked_seq < decoder_seq(w->decoder)) {
-            seal_and_send(w, true);
+        if (seal_last_mark(w))
             return;
-        }
         w->drained = true;
         cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
         worker_tell_simple(w, MESSAGE_DRAINED);

@@ -6,9 +6,7 @@
 #include "worker/commands.h"
 #include "worker/divergence.h"
 
-/* A key that expired by our clock while the stream still has it: kept for this long, see rewrite_deadline().
- */
-enum { REWRITE_GRACE_MS = 10 * 60 * 1000 };
+enum { REWRITE_GRACE_MS = 10 * 60 * 1000, REWRITE_LAG_MAX_MS = 24 * 3600 * 1000 }; /* rewrite_deadline() */
 
 typedef bool rewrite_function(struct translator *t, const struct command *c, const struct entry *e,
                               struct error *error);
@@ -41,7 +39,9 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
                   size_t keys, size_t args, unsigned flags);
 /* The moment a key is to expire, as the target is told. The master's journal says DEL when it really has.
  * Until that DEL or a new deadline comes by in the stream, the key must live: with a target that lags, a
- * sliding deadline would else kill a key whose prolongation is only a few entries behind. */
+ * sliding deadline would else kill a key whose prolongation is only a few entries behind. So a deadline that
+ * has passed by our clock becomes one REWRITE_GRACE_MS from now; unless no lag can explain it (GETEX key EXAT
+ * 1 is journaled as PEXPIREAT key 1000). */
 int64_t rewrite_deadline(const struct translator *t, int64_t at_ms);
 
 /* EX, PX, EXAT, PXAT and their value: Unix ms, relative ones from now. False when it is none of them or no
@@ -73,7 +73,7 @@ rewrite_function rewrite_hsetex, rewrite_fieldexpire, rewrite_hexpire, rewrite_h
 /* rewrite_zset.c */
 rewrite_function rewrite_zadd;
 /* rewrite_stream.c */
-rewrite_function rewrite_xadd, rewrite_xtrim, rewrite_xgroup, rewrite_xsetid;
+rewrite_function rewrite_xadd, rewrite_xtrim, rewrite_xclaim, rewrite_xgroup, rewrite_xsetid;
 /* rewrite_sort.c */
 rewrite_function rewrite_sort, rewrite_georadius;
 /* rewrite_json.c */

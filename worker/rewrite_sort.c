@@ -3,9 +3,14 @@
  * destination. */
 #include "worker/rewrite.h"
 
-/* Where the source is missing Redis deletes the destination, Dragonfly leaves it alone. */
+/* Where the source is missing Redis deletes the destination, Dragonfly leaves it alone. It journals them also
+ * when they failed: then they fail here too. */
 static const char store_script[] =
-    "if redis.call('EXISTS',KEYS[1])==1 then return redis.call(unpack(ARGV)) end";
+    "if redis.call('EXISTS',KEYS[1])==0 then return end\n"
+    "local r=redis.pcall(unpack(ARGV))\n"
+    "local e=type(r)=='table' and r.err\n"
+    "if e and not (string.find(e,'WRONGTYPE') or string.find(e,'scores') or string.find(e,'decode')) then\n"
+    "return r end";
 
 static bool store(struct translator *t, const struct command *c, const struct entry *e,
                   struct slice destination)

@@ -60,6 +60,22 @@ bool rewrite_xtrim(struct translator *t, const struct command *c, const struct e
     return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
 }
 
+/* XCLAIM and XAUTOCLAIM key group consumer …: Dragonfly creates the consumer even when there is nothing to
+ * claim. With LASTID it is what XREADGROUP is journaled as, and always claims. */
+bool rewrite_xclaim(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
+{
+    (void)c;
+    (void)error;
+    if (rewrite_target_6_2(t->target) && !find_option(e, 6, "LASTID")) {
+        output_begin(t->out, t->db, e->argv[1], 5, OUTPUT_ONCE);
+        output_text(t->out, "XGROUP");
+        output_text(t->out, "CREATECONSUMER");
+        rewrite_args(t, e, 1, 4);
+        output_end(t->out);
+    }
+    return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+}
+
 /* XGROUP CREATE key group id [MKSTREAM] [ENTRIESREAD n] | SETID key group id [ENTRIESREAD n] | CREATECONSUMER
  * … | … */
 bool rewrite_xgroup(struct translator *t, const struct command *c, const struct entry *e, struct error *error)

@@ -44,14 +44,14 @@ static void put_mark(struct worker *w, struct batch *b)
     int n = snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
                      (unsigned long long)seq,
                      (unsigned long long)(decoder_next_lsn(w->decoder) - before_global(w)));
-    bool once = b->once;
-    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 4, OUTPUT_IDEMPOTENT);
+    /* Once, whatever else is in the batch: a mark among pipelined batches could be taken after one before
+     * it was refused (OOM comes and goes), and would then vouch for what was never applied. */
+    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 4, OUTPUT_ONCE);
     output_text(w->output, "HSET");
     output_text(w->output, w->mark_key);
     output_text(w->output, w->mark_field);
     output_arg(w->output, slice_of(text, (size_t)n));
     output_end(w->output);
-    b->once = once;
     b->marked = true;
     w->sealed_marked_seq = seq;
     w->marked_at_ms = clock_monotonic_ms();
@@ -85,15 +85,21 @@ static void fill_checkpoint(struct worker *w, struct checkpoint *at)
     copy_checkpoint(&w->sealed, at);
 }
 
+static bool mark_due(const struct worker *w)
+{
+    return w->settings.marks && w->link && clock_monotonic_ms() - w->marked_at_ms >= MARK_EVERY_MS;
+}
+
 bool seal_may_send(struct worker *w)
 {
-    return !w->link || link_can_send(w->link, w->open->once);
+    return !w->link || link_can_send(w->link, w->open->once || mark_due(w));
 }
 
 void seal_and_send(struct worker *w, bool force_mark)
 {
     struct batch *b = w->open;
-    bool due = clock_monotonic_ms() - w->marked_at_ms >= MARK_EVERY_MS;
+    /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
+    bool due = mark_due(w) && link_idle(w->link);
     if (w->settings.marks && w->link && (b->once || force_mark || due))
         put_mark(w, b);
     fill_checkpoint(w, &b->end);
@@ -108,6 +114,25 @@ void seal_and_send(struct worker *w, bool force_mark)
         link_send(w->link, b);
     else
         seal_acknowledged(w, b);
+}
+
+bool seal_last_mark(struct worker *w)
+{
+    if (!w->settings.marks || !w->link || w->last_mark_sent)
+        return false;
+    w->last_mark_sent = true;
+    if (!w->settings.migrate) {
+        seal_and_send(w, true);
+        return true;
+    }
+    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 3, OUTPUT_IDEMPOTENT);
+    output_text(w->output, "HDEL");
+    output_text(w->output, w->mark_key);
+    output_text(w->output, w->mark_field);
+    output_end(w->output);
+    w->settings.marks = false;
+    seal_and_send(w, false);
+    return true;
 }
 
 void seal_save_record(struct worker *w, const struct checkpoint *at)

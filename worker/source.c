@@ -49,7 +49,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct worker *w = arg;
-    struct error error;
+    struct error error = {0};
     for (int i = 0; i < READS_PER_TURN; i++) {
         size_t got = 0;
         switch (w->tls ? source_tls_read(w, &got, &error) : spool_read_fd(w->spool, fd, &got, &error)) {
@@ -63,9 +63,8 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
             break;
         case SPOOL_READ_LIMIT:
             if (!w->source_paused)
-                log_error("the spool is full (--spool-limit %llu MiB, or the disk below %s): the source has to wait "
-                          "until the target takes more",
-                          (unsigned long long)(w->settings.spool_limit_bytes >> 20), w->directory);
+                log_error("the spool is full (%s): the source has to wait until the target takes more",
+                          error.class ? error.text : "--spool-limit is reached");
             w->source_paused = true;
             event_del(w->source_event);
             break;

@@ -98,8 +98,14 @@ void source_tls_acknowledge(struct worker *w, bool urgent)
     size_t digits = format_u64(text, lsn);
     int n = snprintf(line, sizeof line, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%zu\r\n%.*s\r\n", digits, (int)digits, text);
     struct iovec part = {line, (size_t)n};
-    /* A few bytes each second: a connection that does not take them is about to be found broken. */
-    if (w->tls->send(w->tls, &part, 1) != n)
+    /* A few bytes each second: a connection that does not take them whole is about to break anyway. */
+    ssize_t sent = w->tls->send(w->tls, &part, 1);
+    if (sent > 0 && sent < n) {
+        struct error error;
+        error_set(&error, ERROR_RETRY, "the source takes no acknowledgements on FLOW %u", w->flow);
+        worker_fail(w, &error);
+    }
+    if (sent != n)
         return;
     w->acked_lsn = lsn;
     w->acked_at_ms = now;

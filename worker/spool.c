@@ -82,6 +82,11 @@ void spool_close(struct spool *s)
     free(s);
 }
 
+void spool_set_limit(struct spool *s, uint64_t limit_bytes)
+{
+    s->limit_bytes = limit_bytes;
+}
+
 void spool_remove(const char *directory, uint32_t flow)
 {
     static const char *const suffixes[] = {"", ".new"};

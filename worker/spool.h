@@ -18,8 +18,7 @@
 struct spool_config {
     const char *directory; /* of the run's state; files are flow-N.ring, flow-N.NNNN.spool */
     uint32_t flow;         /* the N */
-    uint64_t
-        ring_bytes; /* multiple of the page size; 64 MiB by default. A successor's spool keeps what it has */
+    uint64_t ring_bytes;   /* multiple of the page size; 64 MiB by default; a successor keeps what is there */
     uint64_t ring_max_bytes; /* how far it may grow for one large element; 1 GiB by default */
     uint64_t limit_bytes;    /* of the overflow on disk; 0 = none allowed */
     uint64_t session;        /* a spool of another session (or boot of the machine) is emptied when opened */
@@ -33,6 +32,8 @@ struct spool;
 struct spool *spool_open(const struct spool_config *config, bool resume, struct error *error);
 /* Unmaps and closes; the files stay. */
 void spool_close(struct spool *s);
+/* Another limit_bytes from now on; what is over it stays. */
+void spool_set_limit(struct spool *s, uint64_t limit_bytes);
 /* Deletes the FLOW's files. */
 void spool_remove(const char *directory, uint32_t flow);
 

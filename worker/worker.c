@@ -9,6 +9,7 @@
 
 #include "common/client.h"
 #include "common/clock.h"
+#include "worker/divergence.h"
 #include "worker/received.h"
 
 enum { TICK_MS = 100, BORROW_FROM_BYTES = 128 * 1024, GROUP_ELEMENTS = 512, GROUP_BYTES = 128 * 1024 };
@@ -123,7 +124,7 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         return;
     }
     log_warning("the target refused %s %s: %s", name, log_key(key), text);
-    worker_report(w, "refused_by_target", name, key, 1);
+    worker_report(w, DIVERGENCE_REFUSED, name, key, 1);
 }
 
 static void on_conflict(void *arg, const struct batch *b, uint32_t i)
@@ -141,7 +142,7 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         worker_fail(w, &error);
         return;
     }
-    worker_report(w, "key_existed", name, key, 1);
+    worker_report(w, DIVERGENCE_CONFLICT, name, key, 1);
 }
 
 static void on_lost(void *arg, const struct error *error)
@@ -213,6 +214,8 @@ static void obey(struct worker *w, const struct message *m)
             log_setup(fresh.log_level, fresh.log_format);
             w->settings.max_rate_bytes = fresh.max_rate_bytes;
             w->settings.spool_limit_bytes = fresh.spool_limit_bytes;
+            spool_set_limit(w->spool, fresh.spool_limit_bytes);
+            source_resume(w);
         } else {
             log_error("the changed settings cannot be read: %s", error.text);
         }
@@ -287,9 +290,13 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     if (!resume)
         cursor_set(&w->cursor.marks->phase, CURSOR_FULL_SYNC);
     /* What the dead predecessor had read and not yet noted stands in the spool already. */
-    if (resume && w->source >= 0 && received_from_kernel(w->source, &received))
-        return spool_adopt(w->spool, received - start->start.received_base, error);
-    return true;
+    if (!resume || w->source < 0)
+        return true;
+    if (!received_from_kernel(w->source, &received))
+        return error_set(error, ERROR_REDIRECT,
+                         "the kernel does not tell how much of FLOW %u was read before: it has to begin anew",
+                         w->flow);
+    return spool_adopt(w->spool, received - start->start.received_base, error);
 }
 
 static void open_target(struct worker *w)

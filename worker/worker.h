@@ -75,7 +75,7 @@ struct worker {
     uint32_t global_db;
     char global_command[32];
 
-    bool draining, drained;
+    bool draining, drained, last_mark_sent;
     uint64_t drain_offset;
     bool entered_stable, said_snapshot_done, said_stable;
 
@@ -116,6 +116,9 @@ void pump(struct worker *w);
 void seal_prepare(struct worker *w);  /* a fresh open batch */
 bool seal_may_send(struct worker *w); /* the open batch could go out now */
 void seal_and_send(struct worker *w, bool force_mark);
+/* At the end of a drain: a mark of the very last position for a later start, or, after a migration,
+ * none at all any more. True: it is on its way. */
+bool seal_last_mark(struct worker *w);
 void seal_acknowledged(struct worker *w, struct batch *b);
 /* Nothing on its way and nothing in the open batch: where the decoder stands is applied. */
 void seal_settle(struct worker *w);

@@ -9,6 +9,7 @@
 
 #include "tests/support/recorded_losses.h"
 #include "tests/support/run.h"
+#include "tests/support/testing.h"
 
 enum cut { UNCUT, CUT_SNAPSHOT, CUT_JOURNAL };
 
@@ -54,15 +55,29 @@ static void finish(const char *dir)
     assert_string_equal(scripted_violation(run.source), "");
 }
 
-/* The first session breaks off, the second has all of it: in the journal it resumes from the LSN that is asked for. */
-static void add_cut(struct scripted_options *o, const char *dir, enum cut cut)
+/* The first session breaks off in the middle of a FLOW's snapshot, the second has all of it. */
+static void add_cut_in_snapshot(struct scripted_options *o, const char *dir)
 {
     struct recording r;
     recording_load(&r, dir);
     scripted_options_add(o, scripted_session_of(&r));
     recording_free(&r);
-    struct scripted_flow *f = &o->sessions[0].flows[0];
-    f->close_at = cut == CUT_SNAPSHOT ? f->fullsync_end / 2 : f->journal_at + (f->bytes.len - f->journal_at) / 2;
+    o->sessions[0].flows[0].close_at = o->sessions[0].flows[0].fullsync_end / 2;
+}
+
+static bool some_journal_acked(void *arg)
+{
+    const uint64_t *first_lsn = arg;
+    return scripted_acked(run.source, 0) > *first_lsn;
+}
+
+/* Half of a FLOW's journal has come and is acknowledged, then the FLOW breaks. */
+static void cut_in_journal(uint64_t first_lsn)
+{
+    assert_true(wait_until(some_journal_acked, &first_lsn, RUN_DEADLINE_MS));
+    scripted_cut_flow(run.source, 0);
+    scripted_hold(run.source, 0, NEVER);
+    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE", 2, RUN_DEADLINE_MS));
 }
 
 static void recording_ends_in_the_recorded_state(void **state)
@@ -73,10 +88,15 @@ static void recording_ends_in_the_recorded_state(void **state)
     options.piece = p->piece;
     options.random_split = p->random_split;
     options.seed = 20;
-    if (p->cut != UNCUT)
-        add_cut(&options, p->recording, p->cut);
+    if (p->cut == CUT_SNAPSHOT)
+        add_cut_in_snapshot(&options, p->recording);
+    const struct scripted_flow *f = &options.sessions[0].flows[0];
+    uint64_t middle = f->journal_at + (f->bytes.len - f->journal_at) / 2, first_lsn = f->first_lsn;
     run_begin(&run, &options);
+    scripted_hold(run.source, 0, p->cut == CUT_JOURNAL ? middle : NEVER);
     run_replicate(&run, NULL);
+    if (p->cut == CUT_JOURNAL)
+        cut_in_journal(first_lsn);
     finish(p->recording);
     assert_int_equal(scripted_count(run.source, "control", "DFLY SYNC"), p->cut == CUT_SNAPSHOT ? 2 : 1);
 }
@@ -121,8 +141,10 @@ static void migrate_ends_by_itself_after_the_snapshot(void **state)
     }
 #define IN_RANDOM_PIECES .piece = 4096, .random_split = true
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         PLAY("flush_recording_ends_in_the_recorded_state", "flush-2flows", .piece = 0),
         PLAY("resume_recording_ends_in_the_recorded_state", "resume-2flows/full", .piece = 0),

@@ -127,6 +127,21 @@ bool df2redis_said(const struct df2redis *d, const char *text)
     return process_said(&d->process, text);
 }
 
+static bool said_or_ended(void *arg)
+{
+    struct awaited *a = arg;
+    bool running = process_running(&a->d->process);
+    a->reached = df2redis_said(a->d, a->text);
+    return a->reached || !running;
+}
+
+bool df2redis_wait_said(struct df2redis *d, const char *text, uint32_t deadline_ms)
+{
+    struct awaited a = {.d = d, .text = text};
+    wait_until(said_or_ended, &a, deadline_ms);
+    return a.reached;
+}
+
 void df2redis_print(const struct df2redis *d)
 {
     char *said = process_output(&d->process);

@@ -36,6 +36,8 @@ bool df2redis_wait_in_step(struct df2redis *d, uint32_t deadline_ms);
 
 /* What it wrote so far holds this text. */
 bool df2redis_said(const struct df2redis *d, const char *text);
+/* Waits for it; at once false when the process ends without. */
+bool df2redis_wait_said(struct df2redis *d, const char *text, uint32_t deadline_ms);
 /* Its last lines, to stderr: when a test fails. */
 void df2redis_print(const struct df2redis *d);
 

@@ -17,6 +17,11 @@ void run_begin(struct run *r, const struct scripted_options *options)
 
 void run_end(struct run *r)
 {
+    if (getenv("DF2REDIS_TEST_VERBOSE") && r->program.dir) {
+        if (r->source)
+            scripted_print(r->source, stderr);
+        df2redis_print(&r->program);
+    }
     df2redis_end(&r->program);
     scripted_stop(r->source);
     server_stop(&r->dragonfly);

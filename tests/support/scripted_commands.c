@@ -179,6 +179,9 @@ static void on_flow(struct scripted *m, struct connection *c, const redisReply *
         state->connection = c;
         state->partial = decide_partial(f, command, &state->begin);
         state->sent = state->begin;
+        state->acked = state->partial ? strtoull(word(command, 5), NULL, 10) : 0;
+        if (!state->partial && !f->fullsync_end)
+            scripted_violate(m, c, "DFLY FLOW without an LSN that this journal has, and there is no snapshot here");
         state->counted = (struct journal_reader){.at = f->journal_at, .next_lsn = f->first_lsn};
         reply(c, "*2\r\n+%s\r\n+%s", state->partial ? "PARTIAL" : "FULL", f->token);
     }

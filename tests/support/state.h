@@ -35,6 +35,8 @@ void state_value_sort(struct state_value *v, bool drop_twins);
 /* "" when equal, else what differs, in one line. Lives until the next call. */
 const char *state_value_difference(const struct state_value *expected, const struct state_value *actual,
                                    int64_t ttl_tolerance_ms, int64_t field_ttl_tolerance_ms);
+/* Two sorted sets with the same members, whose scores differ in the last digits at most. */
+bool state_value_same_but_rounding(const struct state_value *expected, const struct state_value *actual);
 
 enum state_kind { STATE_REDIS, STATE_VALKEY, STATE_DRAGONFLY };
 
@@ -76,11 +78,12 @@ void state_file_load(struct state_file *f, const char *path);
 void state_file_free(struct state_file *f);
 
 /* A key that is known to differ, and why. It has to differ: an exception that does not occur is an error, unless another
- * one of its group (≠ 0) does. */
+ * one of its group (≠ 0) does. With `only_rounding` it may differ, but in the last digits of scores alone. */
 struct state_exception {
     uint32_t db;
     struct slice key; /* owned by whoever made it */
     unsigned group;
+    bool only_rounding;
     const char *why;
     bool occurred;
 };

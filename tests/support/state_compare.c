@@ -31,11 +31,11 @@ static void print_key(struct buf *out, uint32_t db, struct slice key)
     buf_printf(out, "'");
 }
 
-static void differs(struct comparison *c, uint32_t db, struct slice key, const char *what)
+static void differs(struct comparison *c, uint32_t db, struct slice key, const char *what, bool only_rounding)
 {
     for (size_t i = 0; i < c->rules->exception_count; i++) {
         struct state_exception *e = &c->rules->exceptions[i];
-        if (e->db == db && slice_eq(e->key, key)) {
+        if (e->db == db && slice_eq(e->key, key) && (only_rounding || !e->only_rounding)) {
             e->occurred = true;
             c->report->excepted++;
             return;
@@ -82,19 +82,19 @@ static void compare_one(struct comparison *c, uint32_t db, struct slice key, con
         (missing && expected->expire_ms && expected->expire_ms <= clock_unix_ms())) {
         c->report->expired++;
         if (!missing)
-            differs(c, db, key, "is there, but has expired where it came from");
+            differs(c, db, key, "is there, but has expired where it came from", false);
         return;
     }
     if (is_unportable(c, expected->type)) {
         c->report->unportable++;
         if (!missing)
-            differs(c, db, key, "of a type that the target cannot hold, is there");
+            differs(c, db, key, "of a type that the target cannot hold, is there", false);
         return;
     }
     const char *what = state_value_difference(expected, actual, c->rules->ttl_tolerance_ms,
                                               c->rules->field_ttl_tolerance_ms);
     if (*what)
-        differs(c, db, key, what);
+        differs(c, db, key, what, state_value_same_but_rounding(expected, actual));
 }
 
 /* At most BATCH keys, all for the same database of the actual server. */
@@ -157,7 +157,7 @@ static void look_for_extras(struct comparison *c)
         for (size_t i = 0; i < n; i++) {
             struct slice key = slice_of(bytes.data + names[i].at, names[i].len);
             if (!is_bookkeeping(key) && !is_expected(c, db, key))
-                differs(c, db, key, "is there, but was not expected");
+                differs(c, db, key, "is there, but was not expected", false);
         }
         free(names);
         buf_free(&bytes);
@@ -177,7 +177,7 @@ static bool finish(struct comparison *c)
     look_for_extras(c);
     for (size_t i = 0; i < c->rules->exception_count; i++) {
         const struct state_exception *e = &c->rules->exceptions[i];
-        if (!e->occurred && !group_occurred(c->rules, e->group)) {
+        if (!e->occurred && !e->only_rounding && !group_occurred(c->rules, e->group)) {
             c->report->different++;
             print_key(&c->report->text, e->db, e->key);
             buf_printf(&c->report->text, ": was to differ (%s), but does not: take the exception away\n", e->why);

@@ -181,3 +181,30 @@ const char *state_value_difference(const struct state_value *expected, const str
     buf_put_u8(&text, 0);
     return (const char *)text.data;
 }
+
+/* A member, and its score as a number. */
+static struct slice scored_item(const struct state_value *v, size_t index, double *score)
+{
+    const uint8_t *p = v->bytes.data + v->items[index].at;
+    uint32_t member_len, score_len;
+    char text[40] = "";
+    memcpy(&member_len, p, sizeof member_len);
+    memcpy(&score_len, p + sizeof member_len + member_len, sizeof score_len);
+    memcpy(text, p + 2 * sizeof member_len + member_len, score_len < sizeof text ? score_len : sizeof text - 1);
+    *score = strtod(text, NULL);
+    return slice_of(p + sizeof member_len, member_len);
+}
+
+bool state_value_same_but_rounding(const struct state_value *expected, const struct state_value *actual)
+{
+    if (strcmp(expected->type, "zset") != 0 || strcmp(actual->type, "zset") != 0 ||
+        expected->count != actual->count || expected->expire_ms != actual->expire_ms)
+        return false;
+    for (size_t i = 0; i < expected->count; i++) {
+        double a, b;
+        struct slice x = scored_item(expected, i, &a), y = scored_item(actual, i, &b);
+        if (!slice_eq(x, y) || fabs(a - b) > 1e-12 * fmax(1, fabs(a)))
+            return false;
+    }
+    return true;
+}

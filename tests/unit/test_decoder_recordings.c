@@ -70,7 +70,7 @@ static void assert_complete(const struct told *t, const struct flow *f)
 
 static void flow_decodes_the_same(struct flow *f)
 {
-    static const uint64_t limits[] = {64 << 10, 100, UINT64_MAX};
+    static const uint64_t limits[] = {64 << 10, 100};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         f->config.restore_limit_bytes = limits[i];
         struct told t = decode_fed(&f->config, buf_slice(&f->bytes), FEED_WHOLE, 1);
@@ -100,11 +100,11 @@ static void restart_after_every_entry_decodes_the_same(void **state)
     struct flow f;
     assert_true(load_flow(*state, 2, &f));
     f.config.restore_limit_bytes = 200;
-    f.bytes.len = 24000; /* its snapshot, and some of the JOURNAL_BLOBs behind it */
+    f.bytes.len = 40000; /* its snapshot, and some of the JOURNAL_BLOBs behind it */
     struct told whole = decode_fed(&f.config, buf_slice(&f.bytes), FEED_WHOLE, 1);
     struct told restarted = decode_fed(&f.config, buf_slice(&f.bytes), FEED_RESTARTS, 1);
     assert_told_same(&whole, &restarted);
-    assert_true(whole.count > 600);
+    assert_true(whole.count > 1000);
     told_free(&whole);
     told_free(&restarted);
     buf_free(&f.bytes);

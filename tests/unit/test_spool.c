@@ -94,6 +94,12 @@ static void reading_stops_at_the_limit_and_goes_on_after_a_release(void **state)
     assert_int_equal(spool_read_fd(f->spool, pair[0], &got, &f->error), SPOOL_READ_SOME);
     assert_int_equal(got, 5);
     assert_int_equal(spool_received(f->spool), all + 5);
+    assert_int_equal(spool_read_fd(f->spool, pair[0], &got, &f->error), SPOOL_READ_LIMIT);
+    spool_set_limit(f->spool, f->config.limit_bytes + 3);
+    assert_int_equal(spool_read_fd(f->spool, pair[0], &got, &f->error), SPOOL_READ_SOME);
+    assert_int_equal(got, 3);
+    spool_set_limit(f->spool, 10);
+    assert_int_equal(spool_read_fd(f->spool, pair[0], &got, &f->error), SPOOL_READ_LIMIT);
     close(pair[0]);
     close(pair[1]);
 }

@@ -16,6 +16,8 @@
 #include "common/clock.h"
 
 enum { READ_BYTES = 16 << 10, WORDS_MAX = 32 };
+/* An address that says nothing takes at most so much of the time to connect, when the name has another. */
+enum { ADDRESS_PATIENCE_MS = 2000, ADDRESS_PATIENCE_SHARE = 3 };
 
 static void drop_events(struct client *c)
 {
@@ -89,6 +91,8 @@ static void fail_lost(struct client *c, const char *how)
 static void set_timer(struct client *c)
 {
     uint64_t nearest = c->state < CLIENT_READY ? c->connect_deadline_ms : 0;
+    if (c->state == CLIENT_CONNECTING && c->address_deadline_ms && c->address_deadline_ms < nearest)
+        nearest = c->address_deadline_ms;
     for (const struct pending *p = c->first; p; p = p->next)
         if (p->deadline_ms && (!nearest || p->deadline_ms < nearest))
             nearest = p->deadline_ms;
@@ -262,15 +266,28 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 
 static bool make_events(struct client *c)
 {
-    if (c->readable)
-        event_free(c->readable);
-    if (c->writable)
-        event_free(c->writable);
+    uint64_t share = c->connect_timeout_ms / ADDRESS_PATIENCE_SHARE;
+    c->address_deadline_ms =
+        clock_monotonic_ms() + (share < ADDRESS_PATIENCE_MS ? share : (uint64_t)ADDRESS_PATIENCE_MS);
     c->readable = event_new(c->base, c->transport->fd, EV_READ | EV_PERSIST, on_event, c);
     c->writable = event_new(c->base, c->transport->fd, EV_WRITE | EV_PERSIST, on_event, c);
     if (!c->timer)
         c->timer = evtimer_new(c->base, on_timer, c);
     return c->readable && c->writable && c->timer;
+}
+
+/* False: there is no other, and the socket is the same as before. */
+static bool try_next_address(struct client *c)
+{
+    struct event *readable = c->readable, *writable = c->writable;
+    /* The old socket's events must leave the loop before the socket is closed. */
+    event_del(readable);
+    event_del(writable);
+    if (!transport_next_address(c->transport))
+        return false;
+    event_free(readable);
+    event_free(writable);
+    return make_events(c);
 }
 
 static void finish_connect(struct client *c)
@@ -279,16 +296,10 @@ static void finish_connect(struct client *c)
     if (transport_connected(c->transport, &inner)) {
         c->state = CLIENT_HANDSHAKE;
         shake_hands(c);
-        return;
+    } else if (!try_next_address(c)) {
+        error_set(&e, inner.class, "%s: %s", c->what, inner.text);
+        client_fail(c, &e);
     }
-    /* The old socket's events must go before the socket does. */
-    event_free(c->readable);
-    event_free(c->writable);
-    c->readable = c->writable = NULL;
-    if (transport_next_address(c->transport) && make_events(c))
-        return;
-    error_set(&e, inner.class, "%s: %s", c->what, inner.text);
-    client_fail(c, &e);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
@@ -324,14 +335,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
                   doing[c->state], c->connect_timeout_ms);
         client_fail(c, &e);
     }
+    if (c->state == CLIENT_CONNECTING && c->address_deadline_ms && now >= c->address_deadline_ms) {
+        if (!try_next_address(c))
+            c->address_deadline_ms = 0;
+    }
     for (const struct pending *p = c->first; p && c->state == CLIENT_READY; p = p->next)
         if (p->deadline_ms && now >= p->deadline_ms) {
             error_set(&e, ERROR_RETRY, "%s %s did not answer within %u ms", c->what, c->name, p->timeout_ms);
             client_fail(c, &e);
             break;
         }
-    if (c->state != CLIENT_OVER)
-        set_timer(c);
+    watch(c);
     leave(c);
 }
 

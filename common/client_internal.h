@@ -26,7 +26,8 @@ struct client {
     bool read_waits_for_write, write_waits_for_read; /* TLS */
     uint32_t connect_timeout_ms;
     uint64_t connect_deadline_ms;
-    uint64_t received; /* bytes */
+    uint64_t address_deadline_ms; /* then the name's next address is tried; 0: it was the last */
+    uint64_t received;            /* bytes */
     struct buf out;
     struct resp_reader reader;
     struct pending *first, **last;

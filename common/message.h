@@ -65,7 +65,7 @@ struct message {
         struct {
             uint64_t txid;
             char command[32]; /* FLUSHALL, FLUSHDB */
-        } global; /* AT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
+        } global;             /* AT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
         struct {
             char reason[48];  /* one of the words of the manual's list: the status key */
             char command[64]; /* or the type's name */
@@ -82,13 +82,13 @@ struct message {
             uint32_t flow, flow_count;
             uint32_t mode; /* enum start_mode */
             uint64_t session;
-            uint64_t first_lsn;      /* PARTIAL */
-            uint64_t received_base;  /* bytes the supervisor read from the socket for the handshake */
-            char token[41];          /* the EOF token */
+            uint64_t first_lsn;     /* PARTIAL */
+            uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */
+            char token[41];         /* the EOF token */
             char master_id[41];
             char sync_id[32];
             struct buf settings; /* settings_encode; owned by the message */
-        } start; /* + the FLOW's socket, none with TLS to the source */
+        } start;                 /* + the FLOW's socket, none with TLS to the source */
         struct {
             struct buf settings;
         } reconfigure;

@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <sysexits.h>
 
+#include "common/resp_write.h"
+
 #if HIREDIS_MAJOR >= 1
 typedef size_t element_count;
 #else
@@ -18,12 +20,9 @@ enum { READER_KEEP_BYTES = 64 << 10 }; /* an idle buffer above this is given bac
 
 void resp_command(struct buf *out, size_t argc, const struct slice *argv)
 {
-    buf_printf(out, "*%zu\r\n", argc);
-    for (size_t i = 0; i < argc; i++) {
-        buf_printf(out, "$%zu\r\n", argv[i].len);
-        buf_put(out, argv[i].data, argv[i].len);
-        buf_put(out, "\r\n", 2);
-    }
+    resp_put_array(out, argc);
+    for (size_t i = 0; i < argc; i++)
+        resp_put_bulk(out, argv[i]);
 }
 
 static redisReplyObjectFunctions functions; /* hiredis's own, but for createArray */

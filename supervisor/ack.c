@@ -59,9 +59,8 @@ bool ack_due(const struct ack *a, uint64_t applied_lsn, uint64_t now_ms)
     return applied_lsn - a->sent_lsn >= ACK_ENTRIES || now_ms - a->sent_ms >= ACK_INTERVAL_MS;
 }
 
-void ack_poll(struct ack *a, const struct cursor_marks *marks, uint64_t now_ms)
+void ack_poll(struct ack *a, const struct cursor_marks *marks, uint64_t lsn, uint64_t now_ms)
 {
-    uint64_t lsn = cursor_get(&marks->applied_lsn);
     if (a->fd < 0 || a->rest_len || !ack_due(a, lsn, now_ms))
         return;
     char number[24];

@@ -28,6 +28,6 @@ void ack_ping(struct ack *a);
 /* Pure: is there something to say now? */
 bool ack_due(const struct ack *a, uint64_t applied_lsn, uint64_t now_ms);
 /* Says it, if so. */
-void ack_poll(struct ack *a, const struct cursor_marks *marks, uint64_t now_ms);
+void ack_poll(struct ack *a, const struct cursor_marks *marks, uint64_t applied_lsn, uint64_t now_ms);
 
 #endif

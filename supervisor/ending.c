@@ -56,8 +56,7 @@ static void remember_lsns(struct run *run)
     uint64_t *lsns = x_calloc(run->flow_count, sizeof *lsns);
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
-        const struct cursor_marks *marks = flow_marks(f);
-        lsns[i] = marks && run_flow_settled(f) ? cursor_get(&marks->applied_lsn) : 0;
+        lsns[i] = flow_marks(f) && run_flow_settled(f) ? flow_applied_lsn(f) : 0;
         if (!lsns[i]) {
             log_info("FLOW %u is not where its journal could go on: a full sync will be needed", i);
             free(lsns);

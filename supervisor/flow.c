@@ -91,6 +91,14 @@ const struct cursor_marks *flow_marks(struct flow *f)
     return f->cursor.marks;
 }
 
+uint64_t flow_applied_lsn(struct flow *f)
+{
+    const struct cursor_marks *marks = flow_marks(f);
+    uint64_t lsn = marks ? cursor_get(&marks->applied_lsn) : 0;
+    /* A PARTIAL session in which nothing has come yet. */
+    return lsn || f->full ? lsn : f->first_lsn;
+}
+
 bool flow_link_closed(const struct flow *f)
 {
     struct pollfd p = {.fd = f->socket, .events = POLLRDHUP};

@@ -61,6 +61,8 @@ bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error
 bool flow_worker_alive(const struct flow *f);
 /* The marks of this session; NULL while there are none. */
 const struct cursor_marks *flow_marks(struct flow *f);
+/* The next LSN wanted after all that the target acknowledged; 0 before the journal. */
+uint64_t flow_applied_lsn(struct flow *f);
 /* Has the source closed or lost this connection, whatever is still to be read from it? */
 bool flow_link_closed(const struct flow *f);
 /* From the handshake on. on_closed is called once. */

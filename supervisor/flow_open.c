@@ -25,8 +25,13 @@ bool flow_answer_parse(const redisReply *reply, bool asked_lsn, uint32_t flow, c
     char doing[64];
     snprintf(doing, sizeof doing, "DFLY FLOW %u", flow);
     *out = (struct flow_answer){0};
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
-        return source_refusal(reply, doing, source_name, error);
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        source_refusal(reply, doing, source_name, error);
+        /* "invalid state", "syncid not found": of this session, not of the next one. */
+        if (reply->type == REDIS_REPLY_ERROR && error->exit_code == EX_PROTOCOL)
+            error->class = ERROR_RETRY;
+        return false;
+    }
     const redisReply *kind = reply->element[0], *token = reply->element[1];
     bool texts = (kind->type == REDIS_REPLY_STATUS || kind->type == REDIS_REPLY_STRING) &&
                  (token->type == REDIS_REPLY_STATUS || token->type == REDIS_REPLY_STRING);

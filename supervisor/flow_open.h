@@ -33,7 +33,7 @@ struct flow_open *flow_open_start(struct event_base *base, const struct settings
                                   const struct flow_open_callbacks *callbacks, struct error *error);
 void flow_open_free(struct flow_open *f);
 
-/* asked_lsn: whether PARTIAL is an answer to what was asked. */
+/* error is not NULL. asked_lsn: whether PARTIAL is an answer to what was asked. */
 bool flow_answer_parse(const redisReply *reply, bool asked_lsn, uint32_t flow, const char *source_name,
                        struct flow_answer *out, struct error *error);
 

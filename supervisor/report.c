@@ -50,7 +50,7 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     put(json, "keys", cursor_get(&m->keys));
     put(json, "commands", cursor_get(&m->commands));
     put(json, "lsn_received", cursor_get(&m->received_lsn));
-    put(json, "lsn_applied", cursor_get(&m->applied_lsn));
+    put(json, "lsn_applied", flow_applied_lsn(f));
     put(json, "lsn_acknowledged", f->ack.sent_lsn);
     put(json, "lag_entries", difference(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
     put(json, "lag_bytes", difference(received, applied));

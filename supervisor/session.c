@@ -177,7 +177,7 @@ enum session_action session_step(struct session *s, enum session_event event)
     struct session_transition t = session_transition(s->state, event);
     log_debug("session: %s × %s → %s, %s", session_state_name(s->state), session_event_name(event),
               session_action_name(t.action), session_state_name(t.next));
-    if (s->state == SESSION_SYNC_SENT && event == EVENT_PHASE_OK)
+    if (s->state == SESSION_SYNC_SENT && event == EVENT_PHASE_OK && s->sync_sent)
         s->sync_answered = true;
     s->state = t.next;
     s->permit = t.action == ACTION_SEND_SYNC          ? PHASE_SYNC
@@ -196,7 +196,10 @@ bool session_take_permit(struct session *s, enum phase_command command)
     bool all_partial = s->partial == s->flow_count && s->full == 0;
     switch (command) {
     case PHASE_SYNC:
-        return s->state == SESSION_SYNC_SENT && all_full && !s->sync_answered;
+        if (s->state != SESSION_SYNC_SENT || !all_full || s->sync_sent)
+            return false;
+        s->sync_sent = true;
+        return true;
     case PHASE_STARTSTABLE:
         if (s->state == SESSION_PARTIAL_SENT)
             return all_partial;
@@ -213,7 +216,7 @@ void session_flows_asked(struct session *s, uint32_t flow_count)
     s->permit = PHASE_NONE;
     s->flow_count = flow_count;
     s->full = s->partial = s->snapshots_done = 0;
-    s->sync_answered = false;
+    s->sync_sent = s->sync_answered = false;
 }
 
 void session_flow_answered(struct session *s, bool full)

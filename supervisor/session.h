@@ -88,7 +88,7 @@ struct session {
     enum phase_command permit;
     /* What the master has answered and sent since ACTION_OPEN_FLOWS. */
     uint32_t flow_count, full, partial, snapshots_done;
-    bool sync_answered;
+    bool sync_sent, sync_answered;
 };
 
 void session_init(struct session *s);

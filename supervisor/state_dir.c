@@ -46,6 +46,24 @@ static bool make_directory(const char *path, mode_t mode, struct error *error)
     }
 }
 
+/* ~/.local/state is ours to make; anything else that is missing may be a file system that is not mounted. */
+static void make_home_parents(const char *path)
+{
+    const char *home = getenv("HOME");
+    size_t len = home ? strlen(home) : 0;
+    static const char below[] = "/.local/state/";
+    if (!len || strncmp(path, home, len) != 0 || strncmp(path + len, below, sizeof below - 1) != 0)
+        return;
+    char *part = x_strdup(path);
+    for (size_t i = len + 1; part[i] && i < len + sizeof below; i++)
+        if (part[i] == '/') {
+            part[i] = '\0';
+            mkdir(part, 0700); /* what it cannot make is said of the directory itself */
+            part[i] = '/';
+        }
+    free(part);
+}
+
 static long read_pid(int fd)
 {
     char text[32];
@@ -106,6 +124,7 @@ static bool take_lock(struct state_dir *dir, const char *name, struct error *err
 bool state_dir_open(struct state_dir *dir, const struct settings *settings, struct error *error)
 {
     *dir = (struct state_dir){.lock_fd = -1};
+    make_home_parents(settings->state_dir);
     if (!make_directory(settings->state_dir, 0755, error))
         return false;
     dir->path = state_dir_file(settings, NULL);

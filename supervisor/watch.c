@@ -243,7 +243,7 @@ static void acknowledge(struct run *run, uint64_t now_ms)
         const struct cursor_marks *m = flow_marks(f);
         if (!m || !f->stable || f->failed)
             continue;
-        ack_poll(&f->ack, m, now_ms);
+        ack_poll(&f->ack, m, flow_applied_lsn(f), now_ms);
         activity += cursor_get(&m->decoded_seq) + cursor_get(&m->applied_seq);
         pings |= f->ack.ping;
     }

@@ -230,7 +230,7 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
     case MESSAGE_PING:
         ack_ping(&f->ack);
         if (entered(run) && flow_marks(f))
-            ack_poll(&f->ack, flow_marks(f), clock_monotonic_ms());
+            ack_poll(&f->ack, flow_marks(f), flow_applied_lsn(f), clock_monotonic_ms());
         break;
     case MESSAGE_AT_GLOBAL:
         on_at_global(f, m);

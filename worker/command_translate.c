@@ -162,6 +162,15 @@ static bool unsupported(struct translator *t, const struct command *c, const str
     return rewrite_report(t, search ? DIVERGENCE_SEARCH : DIVERGENCE_COMMAND, c, command_first_key(c, e));
 }
 
+/* What is left of a command that spanned shards are its keys: LMPOP key. */
+static bool report_lost(struct translator *t, const struct command *c, const struct entry *e)
+{
+    struct slice key = command_first_key(c, e);
+    if (key.len == 0 && e->argc > 1)
+        key = e->argv[1];
+    return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
+}
+
 /* MOVE out of a database that is not wanted may still end in one that is. */
 static bool moves_into_wanted_db(const struct translator *t, const struct command *c, const struct entry *e)
 {
@@ -169,6 +178,67 @@ static bool moves_into_wanted_db(const struct translator *t, const struct comman
     uint32_t target_db;
     return c->rewrite == rewrite_move && e->argc == 3 && slice_to_u64(e->argv[2], &db) && db <= UINT32_MAX &&
            settings_db_target(t->settings, (uint32_t)db, &target_db) && rewrite_wanted(t, e->argv[1]);
+}
+
+static bool dispatch(struct translator *t, const struct command *c, const struct entry *e,
+                     struct error *error)
+{
+    if (c->rewrite)
+        return c->rewrite(t, c, e, error);
+    if (c->class == COMMAND_UNSUPPORTED)
+        return unsupported(t, c, e);
+    return rewrite_pass(t, e, command_first_key(c, e),
+                        c->class == COMMAND_ONCE ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
+}
+
+/* SUNIONSTORE and the like come as one SADD of all members. Redis before 7.0 takes a million arguments, any
+ * of them a gigabyte in all; beyond it closes the connection. */
+enum { CUT_ARGS = 65536, CUT_BYTES = 64 << 20 };
+
+/* The options of ZADD and GEOADD stand before what repeats. */
+static size_t head_of(const struct command *c, const struct entry *e)
+{
+    size_t head = (size_t)c->head;
+    while (c->rewrite == rewrite_zadd && head < e->argc && rewrite_zadd_option(e->argv[head]))
+        head++;
+    return head;
+}
+
+static bool dispatch_in_parts(struct translator *t, const struct command *c, const struct entry *e,
+                              struct error *error)
+{
+    size_t head = head_of(c, e), together = (size_t)c->repeat;
+    if (head >= e->argc || (e->argc - head) % together != 0)
+        return report_lost(t, c, e);
+    struct slice *argv = translator_args(t, CUT_ARGS);
+    struct entry part = *e;
+    memcpy(argv, e->argv, head * sizeof *argv);
+    part.argv = argv;
+    for (size_t i = head; i < e->argc;) {
+        size_t bytes = 0;
+        for (part.argc = head; i < e->argc && part.argc + together <= CUT_ARGS && bytes < CUT_BYTES;)
+            for (size_t k = 0; k < together; k++, i++) {
+                bytes += e->argv[i].len;
+                argv[part.argc++] = e->argv[i];
+            }
+        if (!dispatch(t, c, &part, error))
+            return false;
+    }
+    return true;
+}
+
+static bool dispatch_any_size(struct translator *t, const struct command *c, const struct entry *e,
+                              struct error *error)
+{
+    uint64_t bytes = 0, most = t->target->max_bulk_bytes;
+    for (size_t i = 0; i < e->argc; i++) {
+        if (most && e->argv[i].len > most)
+            return rewrite_report(t, DIVERGENCE_TOO_LARGE, c, command_first_key(c, e));
+        bytes += e->argv[i].len;
+    }
+    if (c->repeat && (e->argc > CUT_ARGS || bytes > CUT_BYTES))
+        return dispatch_in_parts(t, c, e, error);
+    return dispatch(t, c, e, error);
 }
 
 bool translate_command(struct translator *t, const struct entry *e, struct error *error)
@@ -195,13 +265,8 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
             return verdict == DROP || rewrite_report(t, DIVERGENCE_FILTER, c, named);
     }
     if (!command_arity_fits(c, e->argc))
-        return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, command_first_key(c, e));
+        return report_lost(t, c, e);
     if (c->able && !c->able(t->target))
         return unsupported(t, c, e);
-    if (c->rewrite)
-        return c->rewrite(t, c, e, error);
-    if (c->class == COMMAND_UNSUPPORTED)
-        return unsupported(t, c, e);
-    return rewrite_pass(t, e, command_first_key(c, e),
-                        c->class == COMMAND_ONCE ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
+    return dispatch_any_size(t, c, e, error);
 }

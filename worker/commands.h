@@ -33,6 +33,9 @@ struct command {
      * argument that holds the number of keys that follow it (EVAL style), 0 = not so. */
     int8_t first_key, last_key, key_step, key_count;
     enum command_filter filter;
+    /* Arguments before those that repeat (with the name), and how many of these belong together: such a
+     * command may be cut into several when it is too large for one. repeat 0: never. */
+    int8_t head, repeat;
     const char *needs; /* what the target must have, for the matrix: "Redis 7.4", "RedisJSON"; NULL = any */
     bool (*able)(const struct capabilities *target); /* NULL: any target, or the rewrite sees to it */
     bool (*rewrite)(struct translator *t, const struct command *c, const struct entry *e,

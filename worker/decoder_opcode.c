@@ -186,9 +186,9 @@ enum step decoder_skip_on(struct decoder *d, struct text *t, struct entry *out)
     }
     bool index = d->skipping == OPCODE_VECTOR_INDEX || d->skipping == OPCODE_DOC_INDEX;
     d->skipping = 0;
+    decoder_consume(d, t, used); /* first: where the last piece of it began depends on how it came */
     if (index)
         decoder_give(d, out, ENTRY_INDEX, 1);
-    decoder_consume(d, t, used);
     return index ? STEP_ENTRY : STEP_ON;
 }
 

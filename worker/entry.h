@@ -58,7 +58,7 @@ struct entry {
     uint64_t first_seq; /* seq of the entry, or of its first element */
     uint64_t seq;       /* its last */
     uint64_t offset;    /* stream offset of the top-level byte it began at (a compressed blob's start
-                           for what is inside it) */
+                           for what is inside it; where it ended for what was passed by) */
     uint32_t db;
 
     /* Snapshot keys (all kinds of the first block carry key, type, db, expiry, flags). */

@@ -72,6 +72,7 @@ rewrite_function rewrite_incrbyfloat, rewrite_hincrbyfloat;
 rewrite_function rewrite_hsetex, rewrite_fieldexpire, rewrite_hexpire, rewrite_hgetex, rewrite_saddex;
 /* rewrite_zset.c */
 rewrite_function rewrite_zadd;
+bool rewrite_zadd_option(struct slice word); /* NX, XX, GT, LT, CH, INCR */
 /* rewrite_stream.c */
 rewrite_function rewrite_xadd, rewrite_xtrim, rewrite_xclaim, rewrite_xgroup, rewrite_xsetid;
 /* rewrite_sort.c */

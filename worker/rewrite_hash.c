@@ -2,6 +2,16 @@
  * seconds from its own clock and journals it relative: it becomes absolute from arrival. */
 #include "worker/rewrite.h"
 
+/* As Dragonfly has it: the time left rounded up to seconds, counted from the second that is now. */
+static int64_t field_deadline(const struct translator *t, int64_t at_ms)
+{
+    int64_t now = t->now_unix_ms();
+    if (at_ms <= now || at_ms - now > INT64_MAX - now - 2000)
+        return at_ms;
+    int64_t left = (at_ms - now + 999) / 1000;
+    return (now / 1000 + left) * 1000;
+}
+
 /* HPEXPIREAT key ms [flag] FIELDS n field …, of fields first, first+step, … below end. */
 static bool expire_fields(struct translator *t, const struct entry *e, int64_t at_ms, struct slice flag,
                           size_t first, size_t end, size_t step)
@@ -11,7 +21,7 @@ static bool expire_fields(struct translator *t, const struct entry *e, int64_t a
                  flag.len ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
     output_text(t->out, "HPEXPIREAT");
     output_arg(t->out, e->argv[1]);
-    output_i64(t->out, at_ms);
+    output_i64(t->out, field_deadline(t, at_ms));
     if (flag.len)
         output_arg(t->out, flag);
     output_text(t->out, "FIELDS");
@@ -102,7 +112,7 @@ static bool hsetex_conditional(struct translator *t, const struct command *c, co
         output_text(t->out, h->condition.len ? "NX" : "");
     output_text(t->out, h->keep_ttl && ttl ? "1" : "0");
     if (ttl && h->expires)
-        output_i64(t->out, h->at_ms);
+        output_i64(t->out, field_deadline(t, h->at_ms));
     else
         output_text(t->out, "");
     rewrite_args(t, e, h->first, h->end);

@@ -106,6 +106,7 @@ static bool dump_parse(struct slice dump, uint8_t *type, struct slice *value)
 bool rewrite_restore(struct translator *t, const struct command *c, const struct entry *e,
                      struct error *error)
 {
+    (void)error;
     struct slice key = e->argv[1], value;
     int64_t ttl, expire_ms = 0;
     uint8_t type;
@@ -122,7 +123,14 @@ bool rewrite_restore(struct translator *t, const struct command *c, const struct
         expire_ms = rewrite_deadline(t, ttl);
     else if (ttl > 0 && !rewrite_after(t, ttl, 1, &expire_ms))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
-    return translate_value(t, key, type, value, expire_ms, true, error);
+    /* Whatever is wrong is wrong with this payload alone: the master's own replica refuses it too. */
+    struct error why = {0};
+    if (!rdb_type_known(type))
+        return rewrite_report(t, DIVERGENCE_TYPE, c, key);
+    if (translate_value(t, key, type, value, expire_ms, true, &why))
+        return true;
+    log_warning("RESTORE of %s: %s", log_key(key), why.text);
+    return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
 }
 
 /* Forms that never stand in a v1.40.1 journal, and from which the effect cannot be told. */

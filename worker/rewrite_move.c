@@ -96,6 +96,12 @@ bool rewrite_smove(struct translator *t, const struct command *c, const struct e
     return true;
 }
 
+/* LMOVE for targets before 6.2. */
+static const char move_script[] =
+    "local l=string.upper(ARGV[1])=='LEFT'\n"
+    "local v=redis.call(l and 'LPOP' or 'RPOP',KEYS[1])\n"
+    "if v then redis.call(string.upper(ARGV[2])=='LEFT' and 'LPUSH' or 'RPUSH',KEYS[2],v) end";
+
 /* LMOVE from to side side, RPOPLPUSH from to, and their blocking forms, which must never block the target. */
 bool rewrite_list_move(struct translator *t, const struct command *c, const struct entry *e,
                        struct error *error)
@@ -108,8 +114,13 @@ bool rewrite_list_move(struct translator *t, const struct command *c, const stru
         return !wants_to || rewrite_report(t, DIVERGENCE_FILTER, c, to);
     if (!wants_to)
         return rewrite_one_key(t, sides && slice_is(e->argv[3], "LEFT") ? "LPOP" : "RPOP", from, OUTPUT_ONCE);
-    output_begin(t->out, t->db, from, sides ? 5 : 3, OUTPUT_ONCE);
-    output_text(t->out, sides ? "LMOVE" : "RPOPLPUSH");
+    if (sides && !rewrite_target_6_2(t->target)) {
+        if (!rewrite_eval(t, c, move_script, from, 2, 2, OUTPUT_ONCE))
+            return true;
+    } else {
+        output_begin(t->out, t->db, from, sides ? 5 : 3, OUTPUT_ONCE);
+        output_text(t->out, sides ? "LMOVE" : "RPOPLPUSH");
+    }
     rewrite_args(t, e, 1, sides ? 5 : 3);
     output_end(t->out);
     return true;

@@ -77,7 +77,7 @@ static void cut_in_journal(uint64_t first_lsn)
     assert_true(wait_until(some_journal_acked, &first_lsn, RUN_DEADLINE_MS));
     scripted_cut_flow(run.source, 0);
     scripted_hold(run.source, 0, NEVER);
-    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE", 2, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE", 2));
 }
 
 static void recording_ends_in_the_recorded_state(void **state)
@@ -114,7 +114,7 @@ static void cut_session_goes_on_by_partial_sync(void **state)
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
     scripted_cut_all(run.source);
-    assert_true(scripted_wait(run.source, "control", "DFLY STARTSTABLE", 2, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, "control", "DFLY STARTSTABLE", 2));
     finish("tests/recordings/resume-2flows/partial");
     assert_int_equal(scripted_count(run.source, "control", "DFLY SYNC"), 1);
 }

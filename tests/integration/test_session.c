@@ -38,21 +38,10 @@ static void small_options(struct scripted_options *o)
     scripted_options_add(o, small_session());
 }
 
-static uint64_t target_keys(void)
-{
-    redisContext *c = server_connect(run.target.port);
-    uint64_t keys = server_keys(c);
-    redisReply *r = server_command(c, "KEYS df2redis:*");
-    keys -= r->elements;
-    freeReplyObject(r);
-    redisFree(c);
-    return keys;
-}
-
 static void assert_in_step_with_small_session(void)
 {
     assert_true(run_wait_in_step(&run));
-    assert_int_equal(target_keys(), 40 + 4 + 30);
+    assert_int_equal(run_target_keys(&run), 40 + 4 + 30);
     assert_int_equal(run_terminate(&run), EX_OK);
     assert_string_equal(scripted_violation(run.source), "");
 }
@@ -67,7 +56,7 @@ static void assert_ends_with(int status, const char *text)
     assert_true(said);
     assert_string_equal(scripted_violation(run.source), "");
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 0);
-    assert_int_equal(target_keys(), 0);
+    assert_int_equal(run_target_keys(&run), 0);
 }
 
 static void handshake_comes_in_order(void **state)
@@ -142,7 +131,7 @@ static void acks_reach_the_end_of_the_journal(void **state)
     scripted_append(run.source, 1, buf_slice(&more));
     buf_free(&more);
     assert_true(run_wait_in_step(&run));
-    assert_int_equal(target_keys(), 75);
+    assert_int_equal(run_target_keys(&run), 75);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -160,7 +149,7 @@ static void cut_in_stable_sync_resumes_without_full_sync(void **state)
     run_begin(&run, &options);
     run_replicate(&run, NULL);
     wait_and_cut();
-    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE", 2, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE", 2));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
 }
@@ -174,7 +163,7 @@ static void lost_control_connection_resumes_without_full_sync(void **state)
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
     scripted_cut_control(run.source);
-    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE", 2, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE", 2));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
 }
@@ -193,7 +182,7 @@ static void mix_of_full_and_partial_is_never_gone_on_with(void **state)
     run_begin(&run, &options);
     run_replicate(&run, NULL);
     wait_and_cut();
-    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE SYNC3", 1, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC3", 1));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC SYNC2"), 0);
     assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE SYNC2"), 0);
@@ -210,7 +199,7 @@ static void full_answer_to_an_lsn_starts_a_full_sync(void **state)
     run_begin(&run, &options);
     run_replicate(&run, NULL);
     wait_and_cut();
-    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE SYNC2", 1, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 2);
 }
@@ -224,7 +213,7 @@ static void session_that_breaks_is_started_again(enum scripted_reply reply, uint
     scripted_options_add(&options, small_session());
     run_begin(&run, &options);
     run_replicate(&run, NULL);
-    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE SYNC2", 1, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE SYNC1"), 0);
 }
@@ -257,7 +246,7 @@ static void flow_that_never_answers_is_given_up_and_tried_again(void **state)
     run_begin(&run, &options);
     static const char *const quickly[] = {"--connect-timeout", "500ms", NULL};
     run_replicate(&run, quickly);
-    assert_true(scripted_wait(run.source, NULL, "DFLY STARTSTABLE SYNC2", 1, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();
 }
 

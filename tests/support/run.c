@@ -74,6 +74,43 @@ bool run_wait_in_step(struct run *r)
     return false;
 }
 
+struct awaited {
+    struct run *run;
+    const char *who, *text;
+    size_t count;
+    bool came;
+};
+
+static bool came_or_over(void *arg)
+{
+    struct awaited *a = arg;
+    bool running = process_running(&a->run->program.process);
+    a->came = scripted_count(a->run->source, a->who, a->text) >= a->count;
+    return a->came || !running;
+}
+
+bool run_wait_source(struct run *r, const char *who, const char *text, size_t count)
+{
+    struct awaited a = {r, who, text, count, false};
+    wait_until(came_or_over, &a, RUN_DEADLINE_MS);
+    if (!a.came) {
+        scripted_print(r->source, stderr);
+        df2redis_print(&r->program);
+    }
+    return a.came;
+}
+
+uint64_t run_target_keys(const struct run *r)
+{
+    redisContext *c = server_connect(r->target.port);
+    uint64_t keys = server_keys(c), own = 0;
+    redisReply *reply = server_command(c, "KEYS df2redis:*");
+    own = reply->elements;
+    freeReplyObject(reply);
+    redisFree(c);
+    return keys - own;
+}
+
 int run_terminate(struct run *r)
 {
     process_signal(&r->program.process, SIGTERM);

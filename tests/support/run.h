@@ -26,6 +26,10 @@ void run_replicate(struct run *r, const char *const *extra);
 int run_migrate(struct run *r, const char *const *extra);
 /* Every FLOW acknowledged to its end, no violation, in step. Prints what happened if not. */
 bool run_wait_in_step(struct run *r);
+/* Waits until the source has so many of these events; false at once when the program ends before. */
+bool run_wait_source(struct run *r, const char *who, const char *text, size_t count);
+/* Keys in the target, without df2redis's own. */
+uint64_t run_target_keys(const struct run *r);
 /* SIGTERM, and the exit code. */
 int run_terminate(struct run *r);
 /* Target against a recorded state; prints differences. keys (may be NULL): how many were compared. */

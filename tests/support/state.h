@@ -54,7 +54,7 @@ void state_close(struct state_server *s);
 void state_select(struct state_server *s, uint32_t db);
 
 struct state_read_options {
-    bool stream_details; /* entries added, consumers without pending entries, entries read */
+    bool stream_details; /* entries added, consumers without pending entries */
     bool field_ttls;
 };
 /* Reads so many keys of the selected database into values (cleared first). */

@@ -232,6 +232,26 @@ void state_read(struct state_server *s, const struct state_read_options *options
     free(sizes);
 }
 
+static int by_name(const void *a, const void *b, void *bytes)
+{
+    const struct state_item *x = a, *y = b;
+    const uint8_t *base = bytes;
+    int c = memcmp(base + x->at, base + y->at, x->len < y->len ? x->len : y->len);
+    return c ? c : (x->len > y->len) - (x->len < y->len);
+}
+
+/* A cursor may come by the same key twice. */
+static size_t drop_twins(struct state_item *names, size_t count, const struct buf *bytes)
+{
+    if (count)
+        qsort_r(names, count, sizeof *names, by_name, bytes->data);
+    size_t kept = count > 0;
+    for (size_t i = 1; i < count; i++)
+        if (by_name(&names[kept - 1], &names[i], bytes->data) != 0)
+            names[kept++] = names[i];
+    return kept;
+}
+
 size_t state_scan(struct state_server *s, struct buf *bytes, struct state_item **names)
 {
     size_t count = 0, capacity = 0;
@@ -256,7 +276,7 @@ size_t state_scan(struct state_server *s, struct buf *bytes, struct state_item *
         }
         freeReplyObject(r);
     } while (strcmp(cursor, "0") != 0);
-    return count;
+    return drop_twins(*names, count, bytes);
 }
 
 static unsigned parse_version(const char *text)

@@ -3,7 +3,7 @@
  *   entry    id, field, value …        each entry
  *   last id  id
  *   added    number, max deleted id    with details, where the server tells
- *   group    name, last delivered id (entries read with details)
+ *   group    name, last delivered id
  *   pending  id, consumer, deliveries  each pending entry of the group before
  *   consumer name, pending             with details: each consumer, also those without pending entries */
 #include "tests/support/state_stream.h"
@@ -83,8 +83,7 @@ void state_stream_items(struct state_value *v, const redisReply *info, bool deta
     const redisReply *groups = field(info, "groups");
     for (size_t g = 0; groups && g < groups->elements; g++) {
         const redisReply *group = groups->element[g];
-        add(v, "group", field(group, "name"), field(group, "last-delivered-id"),
-            details ? field(group, "entries-read") : NULL);
+        add(v, "group", field(group, "name"), field(group, "last-delivered-id"), NULL);
         const redisReply *pending = field(group, "pending");
         for (size_t i = 0; pending && i < pending->elements; i++) {
             const redisReply *p = pending->element[i];

@@ -242,7 +242,7 @@ TESTING void put_slice(struct buf *b, struct slice s)
 TESTING void put_le(struct buf *b, uint64_t v, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++)
-        buf_put_u8(b, (uint8_t)(v >> 8 * i));
+        buf_put_u8(b, (uint8_t)(i < 8 ? v >> 8 * i : 0));
 }
 
 TESTING void put_double(struct buf *b, double d)

@@ -457,6 +457,10 @@ static void commands_that_lack_arguments_are_lost_by_the_source(void **state)
     case_open(&c, case_modern_target());
     case_expect(&c, "GEORADIUS gs", "", false);
     case_expect_reports(&c, "lost_by_source GEORADIUS gs\n");
+    case_expect(&c, "LMPOP l1", "", false); /* v1.30, across shards */
+    case_expect_reports(&c, "lost_by_source LMPOP l1\n");
+    case_expect(&c, "ZUNIONSTORE zu z2", "", false);
+    case_expect_reports(&c, "lost_by_source ZUNIONSTORE zu\n");
     case_expect(&c, "HSET h", "", false);
     case_expect_reports(&c, "lost_by_source HSET h\n");
     case_expect(&c, "INCR k extra", "", false);

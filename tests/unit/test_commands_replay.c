@@ -5,7 +5,7 @@
 #include "tests/support/local_redis.h"
 #include "tests/support/translate_case.h"
 
-enum { TRIALS = 2500, RUN_MAX = 12, SETUP_MAX = 10 };
+enum { TRIALS = 2000, RUN_MAX = 12, SETUP_MAX = 10 };
 
 struct fixture {
     struct translate_case translation;

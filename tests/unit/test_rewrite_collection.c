@@ -162,6 +162,18 @@ static void pops_of_several_keys_take_counts_along(void **state)
     case_expect_reports(c, "lost_by_source LMPOP a\n");
 }
 
+static void lists_are_moved_by_a_script_before_6_2(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "LMOVE a b LEFT RIGHT", "EVAL <script> 2 a b LEFT RIGHT", true);
+    case_expect(c, "BLMOVE a b LEFT RIGHT 0", "EVAL <script> 2 a b LEFT RIGHT", true);
+    case_expect(c, "RPOPLPUSH a b", "RPOPLPUSH a b", true);
+    case_expect_reports(c, "");
+    c->target.scripts = false;
+    case_expect(c, "LMOVE a b LEFT RIGHT", "", false);
+    case_expect_reports(c, "command_not_in_target LMOVE a\n");
+}
+
 static void counted_pops_are_trims_before_6_2(void **state)
 {
     struct translate_case *c = *state;
@@ -208,6 +220,83 @@ static void stream_options_are_left_out_before_7_0(void **state)
     case_expect_reports(c, "");
 }
 
+/* Words in a RESP stream of commands: how many commands, arguments, and the most of one. */
+static void count_arguments(const struct buf *resp, size_t *commands, size_t *arguments, size_t *most)
+{
+    *commands = *arguments = *most = 0;
+    for (size_t at = 0; at < resp->len; (*commands)++) {
+        char *p = (char *)resp->data + at;
+        size_t n = strtoul(p + 1, &p, 10);
+        p += 2;
+        *arguments += n;
+        *most = n > *most ? n : *most;
+        for (; n; n--) {
+            size_t len = strtoul(p + 1, &p, 10);
+            p += 2 + len + 2;
+        }
+        at = (size_t)(p - (char *)resp->data);
+    }
+}
+
+static void commands_too_large_for_redis_are_cut(void **state)
+{
+    struct translate_case *c = *state;
+    static const struct {
+        const char *line;
+        size_t together;
+        bool once;
+    } in[] = {{"SADD k", 1, false},      {"HSET k", 2, false},      {"ZADD k", 2, false},
+              {"ZADD k NX CH", 2, true}, {"GEOADD k CH", 3, false}, {"DEL", 1, false},
+              {"MSET", 2, false},        {"RPUSH k", 1, true},      {"XACK k g", 1, false}};
+    enum { MANY = 180000 };
+    struct slice *argv = x_calloc(MANY + 8, sizeof *argv);
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++) {
+        size_t commands, arguments, most, head = case_words(in[i].line, argv), argc = head;
+        for (size_t k = 0; k < MANY; k++)
+            argv[argc++] = slice_str("1");
+        assert_true(case_run(c, argv, argc));
+        buf_put_u8(&c->resp, 0);
+        c->resp.len--;
+        count_arguments(&c->resp, &commands, &arguments, &most);
+        commands -= i == 0; /* SELECT */
+        arguments -= i == 0 ? 2 : 0;
+        assert_int_equal(commands, 3);
+        assert_int_equal(arguments, 3 * head + MANY);
+        assert_true(most <= 65536);
+        assert_int_equal(c->once, in[i].once);
+        case_expect_reports(c, "");
+    }
+    case_words("HSET k", argv);
+    assert_true(case_run(c, argv, MANY + 1)); /* a field without value */
+    case_expect_reports(c, "lost_by_source HSET k\n");
+    free(argv);
+}
+
+static void commands_of_many_bytes_are_cut_too(void **state)
+{
+    struct translate_case *c = *state;
+    size_t bytes = 40 << 20, commands, arguments, most;
+    char *large = x_calloc(bytes, 1);
+    struct slice argv[] = {slice_str("RPUSH"), slice_str("k"), slice_of(large, bytes), slice_of(large, bytes),
+                           slice_str("x")};
+    assert_true(case_run(c, argv, 5));
+    buf_put_u8(&c->resp, 0);
+    c->resp.len--;
+    count_arguments(&c->resp, &commands, &arguments, &most);
+    assert_int_equal(commands, 3); /* SELECT, two, one */
+    assert_int_equal(most, 4);
+    free(large);
+}
+
+static void arguments_too_large_for_the_target_are_reported(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.max_bulk_bytes = 3;
+    case_expect(c, "SET k abc", "SET k abc", false);
+    case_expect(c, "SET k abcd", "", false);
+    case_expect_reports(c, "too_large_for_target SET k\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +310,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(reads_that_the_master_journals_are_dropped, open_modern, close_case),
         cmocka_unit_test_setup_teardown(dragonflys_own_layouts_are_reported, open_modern, close_case),
         cmocka_unit_test_setup_teardown(pops_of_several_keys_take_counts_along, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(commands_too_large_for_redis_are_cut, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(commands_of_many_bytes_are_cut_too, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(arguments_too_large_for_the_target_are_reported, open_modern,
+                                        close_case),
+        cmocka_unit_test_setup_teardown(lists_are_moved_by_a_script_before_6_2, open_redis_6_0, close_case),
         cmocka_unit_test_setup_teardown(counted_pops_are_trims_before_6_2, open_redis_6_0, close_case),
         cmocka_unit_test_setup_teardown(stream_options_are_left_out_before_6_2, open_redis_6_0, close_case),
         cmocka_unit_test_setup_teardown(stream_options_are_left_out_before_7_0, open_redis_6_2, close_case),

@@ -308,6 +308,23 @@ static void pops_take_from_the_first_key_that_is_there(void **state)
     assert_string_equal(journal(f, "BRPOP a d 0"), ""); /* none there: does not block */
 }
 
+static void lists_are_moved_on_targets_without_lmove(void **state)
+{
+    struct fixture *f = need(state);
+    f->translation.target.xadd_minid = false;
+    run(f, "DEL a b");
+    run(f, "RPUSH a 1 2 3");
+    assert_string_equal(journal(f, "LMOVE a b LEFT RIGHT"), "");
+    assert_string_equal(journal(f, "LMOVE a b RIGHT LEFT"), "");
+    assert_string_equal(journal(f, "LMOVE a a left right"), "");
+    assert_string_equal(journal(f, "LMOVE none b LEFT LEFT"), "");
+    f->translation.target.xadd_minid = true;
+    expect_reads(f, "LINDEX a 0", "2");
+    expect_reads(f, "LINDEX b 0", "3");
+    expect_reads(f, "LINDEX b 1", "1");
+    expect_reads(f, "LLEN b", "2");
+}
+
 static void consumers_are_made_even_when_nothing_is_claimed(void **state)
 {
     struct fixture *f = need(state);
@@ -333,6 +350,7 @@ int main(void)
         cmocka_unit_test(storing_from_a_missing_key_leaves_the_destination),
         cmocka_unit_test(storing_that_failed_at_the_source_fails_without_a_word),
         cmocka_unit_test(pops_take_from_the_first_key_that_is_there),
+        cmocka_unit_test(lists_are_moved_on_targets_without_lmove),
         cmocka_unit_test(consumers_are_made_even_when_nothing_is_claimed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

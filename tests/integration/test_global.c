@@ -1,0 +1,180 @@
+/* FLUSHALL and FLUSHDB: on every FLOW, in one place of each stream. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <sysexits.h>
+
+#include "tests/support/run.h"
+#include "tests/support/stream_writer.h"
+#include "tests/support/testing.h"
+
+static struct run run;
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_end(&run);
+    return 0;
+}
+
+/* A FLOW with one key in its snapshot, a command in it when given, and journal lines "db txid words". */
+struct line {
+    uint32_t db;
+    uint64_t txid;
+    const char *words;
+};
+
+static struct scripted_flow make_flow(const char *key, const char *in_snapshot, const struct line *lines)
+{
+    static const char token[41] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
+    struct stream_writer w;
+    writer_begin(&w, 0, token);
+    writer_string(&w, slice_str(key), slice_str("snapshot"));
+    if (in_snapshot) {
+        struct slice word = slice_str(in_snapshot);
+        writer_command(&w, 0, 9, 1, &word);
+    }
+    writer_fullsync_end(&w);
+    writer_stable(&w, w.next_lsn);
+    for (; lines && lines->words; lines++)
+        write_journal(&w.out, lines->db, lines->txid, lines->words);
+    return writer_finish(&w);
+}
+
+static struct scripted_session two_flows(const char *in_snapshot, const struct line *first, const struct line *second)
+{
+    struct scripted_session s = scripted_session_new(2);
+    s.flows[0] = make_flow("a", in_snapshot, first);
+    s.flows[1] = make_flow("b", in_snapshot, second);
+    return s;
+}
+
+static long long exists(const char *words)
+{
+    redisContext *c = server_connect(run.target.port);
+    char *command = format_text("EXISTS %s", words);
+    long long n = server_integer(c, command);
+    free(command);
+    redisFree(c);
+    return n;
+}
+
+static bool key_has_come(void *arg)
+{
+    return exists(arg) == 1;
+}
+
+static bool is_behind(void *arg)
+{
+    (void)arg;
+    return !df2redis_status_true(&run.program, "in_step");
+}
+
+/* FLOW 0 is through its flush and far beyond, FLOW 1 has not come to it: nothing after the flush may be applied, nothing
+ * before it may be lost too early. */
+static void flush_waits_until_every_flow_is_there(void **state)
+{
+    (void)state;
+    static const struct line first[] = {{0, 0, "SET before0 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after0 x"}, {0, 0, NULL}};
+    static const struct line second[] = {{0, 0, "SET before1 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after1 x"}, {0, 0, NULL}};
+    struct scripted_options options;
+    scripted_options_init(&options);
+    scripted_options_add(&options, two_flows(NULL, first, second));
+    uint64_t journal_at = options.sessions[0].flows[1].journal_at;
+    struct buf one = {0};
+    write_journal(&one, 0, 0, "SET before1 x");
+    run_begin(&run, &options);
+    scripted_hold(run.source, 1, journal_at + one.len);
+    buf_free(&one);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_source(&run, "flow 0", "all sent", 1));
+    assert_true(wait_until(key_has_come, "before0", RUN_DEADLINE_MS));
+    assert_true(wait_until(key_has_come, "before1", RUN_DEADLINE_MS));
+    assert_true(wait_until(is_behind, NULL, RUN_DEADLINE_MS)); /* in step allows a lag of 1 s */
+    assert_int_equal(exists("a b before0 before1"), 4);
+    assert_int_equal(exists("after0 after1"), 0);
+    scripted_hold(run.source, 1, NEVER);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(exists("a b before0 before1"), 0);
+    assert_int_equal(exists("after0 after1"), 2);
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
+static void flushdb_empties_one_database(void **state)
+{
+    (void)state;
+    static const struct line first[] = {{0, 0, "SET zero x"}, {2, 0, "SET two x"}, {2, 78, "FLUSHDB"}, {0, 0, NULL}};
+    static const struct line second[] = {{2, 0, "SET twotoo x"}, {2, 78, "FLUSHDB"}, {2, 0, "SET kept x"}, {0, 0, NULL}};
+    struct scripted_options options;
+    scripted_options_init(&options);
+    scripted_options_add(&options, two_flows(NULL, first, second));
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(exists("a b zero"), 3);
+    assert_int_equal(run_target_keys(&run), 4);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* It cannot be ordered against the snapshot: the full sync starts again. */
+static void flush_in_the_snapshot_starts_the_full_sync_again(void **state)
+{
+    (void)state;
+    static const struct line after[] = {{0, 0, "SET after x"}, {0, 0, NULL}};
+    struct scripted_options options;
+    scripted_options_init(&options);
+    scripted_options_add(&options, two_flows("FLUSHALL", NULL, NULL));
+    scripted_options_add(&options, two_flows(NULL, after, NULL));
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(exists("a b after"), 3);
+    assert_int_equal(run_target_keys(&run), 3);
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 2);
+}
+
+/* Counters before and after a flush, on every FLOW, with the session cut in between: each INCR counts once. */
+static void counters_around_a_flush_count_once_after_a_cut(void **state)
+{
+    (void)state;
+    static const struct line first[] = {{0, 0, "INCR n0"}, {0, 79, "FLUSHALL"}, {0, 0, "INCR n0"}, {0, 0, "INCR n0"}, {0, 0, NULL}};
+    static const struct line second[] = {{0, 0, "INCR n1"}, {0, 79, "FLUSHALL"}, {0, 0, "INCR n1"}, {0, 0, NULL}};
+    struct scripted_options options;
+    scripted_options_init(&options);
+    scripted_options_add(&options, two_flows(NULL, first, second));
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    scripted_cut_all(run.source);
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
+    struct buf more = {0};
+    write_journal(&more, 0, 0, "INCR n0");
+    scripted_append(run.source, 0, buf_slice(&more));
+    buf_free(&more);
+    assert_true(run_wait_in_step(&run));
+    redisContext *c = server_connect(run.target.port);
+    long long n0 = server_integer(c, "INCRBY n0 0"), n1 = server_integer(c, "INCRBY n1 0");
+    redisFree(c);
+    assert_int_equal(n0, 3);
+    assert_int_equal(n1, 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(flush_waits_until_every_flow_is_there, teardown),
+        cmocka_unit_test_teardown(flushdb_empties_one_database, teardown),
+        cmocka_unit_test_teardown(flush_in_the_snapshot_starts_the_full_sync_again, teardown),
+        cmocka_unit_test_teardown(counters_around_a_flush_count_once_after_a_cut, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

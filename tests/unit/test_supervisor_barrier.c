@@ -1,0 +1,186 @@
+/* What waits for every FLOW: the end of the snapshot, and global commands. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "supervisor/barrier.h"
+
+static struct globals g;
+static uint32_t runner;
+
+static int setup(void **state)
+{
+    (void)state;
+    globals_init(&g, 3);
+    runner = 99;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    globals_free(&g);
+    return 0;
+}
+
+static enum global_answer arrive(uint32_t flow, uint64_t txid)
+{
+    return globals_arrive(&g, flow, txid, "FLUSHALL", 1000, &runner);
+}
+
+static void set_is_full_after_each_flow_once(void **state)
+{
+    (void)state;
+    struct flow_set set;
+    flow_set_init(&set, 2);
+    assert_true(flow_set_add(&set, 1));
+    assert_false(flow_set_add(&set, 1));
+    assert_false(flow_set_full(&set));
+    assert_false(flow_set_add(&set, 7));
+    assert_true(flow_set_add(&set, 0));
+    assert_true(flow_set_full(&set));
+    assert_true(flow_set_remove(&set, 0));
+    assert_false(flow_set_remove(&set, 0));
+    assert_false(flow_set_full(&set));
+    flow_set_clear(&set);
+    assert_int_equal(set.count, 0);
+    flow_set_free(&set);
+}
+
+static void last_arrival_lets_the_lowest_flow_run_it(void **state)
+{
+    (void)state;
+    assert_int_equal(arrive(2, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
+    assert_true(globals_holds(&g, 0));
+    assert_false(globals_holds(&g, 1));
+    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+    assert_int_equal(runner, 0);
+    const struct global *done = globals_done(&g, 0, 5, 1000);
+    assert_non_null(done);
+    assert_true(done->arrived.member[1] && done->arrived.member[2]);
+    assert_false(globals_holds(&g, 1));
+}
+
+static void arriving_twice_counts_once(void **state)
+{
+    (void)state;
+    assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(1, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+}
+
+static void several_may_wait_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(1, 6), GLOBAL_HOLD);
+    assert_int_equal(arrive(2, 6), GLOBAL_HOLD);
+    assert_int_equal(arrive(1, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+    assert_non_null(globals_done(&g, 0, 5, 1000));
+    assert_int_equal(arrive(0, 6), GLOBAL_RUN);
+}
+
+static void successor_of_a_passed_worker_is_passed_and_runs_nothing(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    arrive(2, 5);
+    assert_non_null(globals_done(&g, 0, 5, 1000));
+    globals_forget(&g, 0);
+    assert_int_equal(arrive(0, 5), GLOBAL_PASS);
+    assert_null(globals_done(&g, 0, 5, 1000));
+}
+
+static void runner_that_dies_before_it_is_done_runs_it_again(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+    globals_forget(&g, 0);
+    assert_null(globals_next_ready(&g));
+    assert_int_equal(arrive(0, 5), GLOBAL_RUN);
+    assert_int_equal(runner, 0);
+}
+
+/* It knows from the target's mark that its predecessor had run it, and does not stop there. */
+static void done_counts_when_the_runners_successor_says_it(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    arrive(2, 5);
+    globals_forget(&g, 0);
+    const struct global *done = globals_done(&g, 0, 5, 1000);
+    assert_non_null(done);
+    assert_true(done->arrived.member[1] && done->arrived.member[2]);
+    assert_int_equal(arrive(1, 5), GLOBAL_PASS);
+}
+
+static void held_worker_that_dies_is_waited_for_again(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    globals_forget(&g, 1);
+    assert_int_equal(arrive(2, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+}
+
+static void failed_flow_is_no_longer_waited_for(void **state)
+{
+    (void)state;
+    arrive(1, 5);
+    arrive(2, 5);
+    assert_null(globals_next_ready(&g));
+    globals_give_up(&g, 0);
+    const struct global *ready = globals_next_ready(&g);
+    assert_non_null(ready);
+    assert_int_equal(ready->runner, 1);
+    assert_null(globals_next_ready(&g));
+    assert_int_equal(arrive(2, 6), GLOBAL_HOLD);
+    assert_int_equal(arrive(1, 6), GLOBAL_RUN);
+    assert_int_equal(runner, 1);
+}
+
+static void many_done_ones_are_forgotten_in_the_end(void **state)
+{
+    (void)state;
+    assert_int_equal(arrive(0, 1000000), GLOBAL_HOLD);
+    for (uint64_t txid = 1; txid <= 10 * GLOBALS_KEPT; txid++) {
+        arrive(0, txid);
+        arrive(1, txid);
+        assert_int_equal(arrive(2, txid), GLOBAL_RUN);
+        assert_non_null(globals_done(&g, 0, txid, 1000));
+    }
+    assert_true(g.count <= GLOBALS_KEPT + 2);
+    assert_int_equal(arrive(1, 10 * GLOBALS_KEPT), GLOBAL_PASS);
+    /* The one that still waits is kept. */
+    assert_int_equal(arrive(1, 1000000), GLOBAL_HOLD);
+    assert_int_equal(arrive(2, 1000000), GLOBAL_RUN);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(set_is_full_after_each_flow_once),
+        TEST(last_arrival_lets_the_lowest_flow_run_it),
+        TEST(arriving_twice_counts_once),
+        TEST(several_may_wait_at_once),
+        TEST(successor_of_a_passed_worker_is_passed_and_runs_nothing),
+        TEST(runner_that_dies_before_it_is_done_runs_it_again),
+        TEST(done_counts_when_the_runners_successor_says_it),
+        TEST(held_worker_that_dies_is_waited_for_again),
+        TEST(failed_flow_is_no_longer_waited_for),
+        TEST(many_done_ones_are_forgotten_in_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,191 @@
+/* The source's answers, the target's policy, the pauses between attempts. */
+#include "tests/unit/supervisor_testing.h"
+
+#include "supervisor/backoff.h"
+#include "supervisor/flow_open.h"
+#include "supervisor/source.h"
+#include "supervisor/target.h"
+
+#define MASTER "0123456789abcdef0123456789abcdef01234567"
+
+static struct error error;
+
+static redisReply *reply_of(const char *bytes)
+{
+    redisReader *reader = redisReaderCreate();
+    void *reply = NULL;
+    assert_int_equal(redisReaderFeed(reader, bytes, strlen(bytes)), REDIS_OK);
+    assert_int_equal(redisReaderGetReply(reader, &reply), REDIS_OK);
+    assert_non_null(reply);
+    redisReaderFree(reader);
+    return reply;
+}
+
+static bool greeting(const char *bytes, struct greeting *out)
+{
+    redisReply *reply = reply_of(bytes);
+    error = (struct error){0};
+    bool ok = greeting_parse(reply, "redis://h:1", out, &error);
+    freeReplyObject(reply);
+    return ok;
+}
+
+static bool flow_answer(const char *bytes, bool asked_lsn, struct flow_answer *out)
+{
+    redisReply *reply = reply_of(bytes);
+    error = (struct error){0};
+    bool ok = flow_answer_parse(reply, asked_lsn, 3, "redis://h:1", out, &error);
+    freeReplyObject(reply);
+    return ok;
+}
+
+static void assert_says(int exit_code, const char *what)
+{
+    assert_int_equal(error.exit_code, exit_code);
+    if (!strstr(error.text, what))
+        fail_msg("\"%s\" does not say \"%s\"", error.text, what);
+}
+
+static void greetings_of_all_versions_are_read(void **state)
+{
+    (void)state;
+    struct greeting g;
+    assert_true(greeting("*5\r\n+" MASTER "\r\n+SYNC7\r\n:4\r\n:5\r\n+" MASTER "\r\n", &g));
+    assert_string_equal(g.master_id, MASTER);
+    assert_string_equal(g.sync_id, "SYNC7");
+    assert_int_equal(g.flow_count, 4);
+    assert_int_equal(g.version, 5);
+    assert_string_equal(g.lineage, MASTER);
+    assert_true(greeting("*4\r\n$40\r\n" MASTER "\r\n$5\r\nSYNC1\r\n:1\r\n:4\r\n", &g));
+    assert_int_equal(g.version, 4);
+    assert_string_equal(g.lineage, "");
+    assert_true(greeting("*3\r\n+" MASTER "\r\n+SYNC1\r\n:2\r\n", &g));
+    assert_int_equal(g.version, 0);
+}
+
+static void what_is_no_dragonfly_is_told_apart(void **state)
+{
+    (void)state;
+    struct greeting g;
+    assert_false(greeting("+OK\r\n", &g));
+    assert_says(EX_PROTOCOL, "is a Redis or Valkey, not a Dragonfly");
+    assert_false(greeting("-Replicating a replica is unsupported\r\n", &g));
+    assert_says(EX_UNAVAILABLE, "give the address of its master");
+    assert_false(greeting("-ERR Replicating a replica is unsupported\r\n", &g));
+    assert_says(EX_UNAVAILABLE, "give the address of its master");
+    assert_false(greeting("-NOAUTH Authentication required.\r\n", &g));
+    assert_says(EX_NOPERM, "wants a password");
+    assert_false(greeting("-NOPERM replconf\r\n", &g));
+    assert_says(EX_NOPERM, "does not permit");
+    assert_false(greeting("-LOADING Dragonfly is loading\r\n", &g));
+    assert_int_equal(error.class, ERROR_RETRY);
+    assert_false(greeting(":1\r\n", &g));
+    assert_says(EX_PROTOCOL, "not understood");
+}
+
+static void malformed_greetings_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "*2\r\n+" MASTER "\r\n+SYNC1\r\n",
+        "*3\r\n+short\r\n+SYNC1\r\n:2\r\n",
+        "*3\r\n+" MASTER "xx\r\n+SYNC1\r\n:2\r\n",
+        "*3\r\n+" MASTER "\r\n:1\r\n:2\r\n",
+        "*3\r\n+" MASTER "\r\n+SYNC1-and-a-text-that-is-much-too-long\r\n:2\r\n",
+        "*3\r\n+" MASTER "\r\n+SYNC1\r\n:0\r\n",
+        "*3\r\n+" MASTER "\r\n+SYNC1\r\n:100000\r\n",
+        "*3\r\n+" MASTER "\r\n+SYNC1\r\n+2\r\n",
+        "*4\r\n+" MASTER "\r\n+SYNC1\r\n:2\r\n+5\r\n",
+        "*4\r\n+" MASTER "\r\n+SYNC1\r\n:2\r\n:-1\r\n",
+        "*0\r\n",
+    };
+    struct greeting g;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(greeting(bad[i], &g));
+        assert_int_equal(error.exit_code, EX_PROTOCOL);
+    }
+}
+
+static void flow_answers_are_read(void **state)
+{
+    (void)state;
+    struct flow_answer a;
+    assert_true(flow_answer("*2\r\n+FULL\r\n+" MASTER "\r\n", false, &a));
+    assert_true(a.full);
+    assert_string_equal(a.token, MASTER);
+    assert_true(flow_answer("*2\r\n+FULL\r\n+" MASTER "\r\n", true, &a));
+    assert_true(a.full);
+    assert_true(flow_answer("*2\r\n$7\r\nPARTIAL\r\n$40\r\n" MASTER "\r\n", true, &a));
+    assert_false(a.full);
+}
+
+static void partial_that_was_not_asked_for_is_refused(void **state)
+{
+    (void)state;
+    struct flow_answer a;
+    assert_false(flow_answer("*2\r\n+PARTIAL\r\n+" MASTER "\r\n", false, &a));
+    assert_says(EX_PROTOCOL, "not asked for");
+    assert_false(flow_answer("*2\r\n+FULL\r\n+short\r\n", false, &a));
+    assert_says(EX_PROTOCOL, "EOF token");
+    assert_false(flow_answer("*2\r\n+HALF\r\n+" MASTER "\r\n", true, &a));
+    assert_says(EX_PROTOCOL, "HALF");
+}
+
+static void refused_flow_is_worth_another_session_but_a_missing_right_is_not(void **state)
+{
+    (void)state;
+    struct flow_answer a;
+    assert_false(flow_answer("-ERR invalid state\r\n", false, &a));
+    assert_int_equal(error.class, ERROR_RETRY);
+    assert_false(flow_answer("-NOPERM no dfly\r\n", false, &a));
+    assert_int_equal(error.class, ERROR_FATAL);
+}
+
+static void target_with_keys_needs_a_decision(void **state)
+{
+    (void)state;
+    struct settings s;
+    struct capabilities c = {.keys = 12};
+    settings_init(&s);
+    assert_true(settings_set(&s, "target", "redis://:pw@b:7", NULL));
+    assert_int_equal(target_policy(&c, &s, &error), TARGET_REFUSED);
+    assert_says(EX_CANTCREAT, "redis://b:7 holds 12 keys");
+    assert_non_null(strstr(error.text, "--flush-target"));
+    assert_non_null(strstr(error.text, "--on-conflict"));
+    assert_true(settings_set(&s, "on-conflict", "skip", NULL));
+    assert_int_equal(target_policy(&c, &s, &error), TARGET_USE);
+    assert_true(settings_set(&s, "flush-target", "on", NULL));
+    assert_int_equal(target_policy(&c, &s, &error), TARGET_FLUSH);
+    c.keys = 0;
+    assert_int_equal(target_policy(&c, &s, &error), TARGET_USE);
+    settings_free(&s);
+}
+
+static void pauses_grow_from_a_tenth_to_thirty_seconds(void **state)
+{
+    (void)state;
+    struct backoff b = {0};
+    uint32_t most = 100;
+    for (int i = 0; i < 1000; i++) {
+        uint32_t pause = backoff_next_ms(&b, (uint32_t)i * 2654435761u);
+        assert_true(pause <= most && pause >= most - most / 4);
+        most = most * 2 < 30000 ? most * 2 : 30000;
+    }
+    backoff_reset(&b);
+    assert_true(backoff_next_ms(&b, 0) == 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(greetings_of_all_versions_are_read),
+        cmocka_unit_test(what_is_no_dragonfly_is_told_apart),
+        cmocka_unit_test(malformed_greetings_are_refused),
+        cmocka_unit_test(flow_answers_are_read),
+        cmocka_unit_test(partial_that_was_not_asked_for_is_refused),
+        cmocka_unit_test(refused_flow_is_worth_another_session_but_a_missing_right_is_not),
+        cmocka_unit_test(target_with_keys_needs_a_decision),
+        cmocka_unit_test(pauses_grow_from_a_tenth_to_thirty_seconds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

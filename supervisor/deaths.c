@@ -12,6 +12,8 @@
 #include "common/log.h"
 #include "supervisor/run.h"
 
+enum { WELL_AFTER_MS = 10000 };
+
 static void describe_status(int status, char *out, size_t out_bytes)
 {
     if (WIFSIGNALED(status))
@@ -103,20 +105,35 @@ static void restart_worker(struct flow *f)
         f->restart_due_ms = clock_monotonic_ms() + BACKOFF_LAST_MS / 10;
 }
 
+/* Another death at the place of the last one? A worker that lived a while was well there. */
+static bool same_place(struct flow *f, uint64_t seq)
+{
+    return f->deaths_here && seq == f->death_seq && clock_monotonic_ms() - f->started_ms < WELL_AFTER_MS;
+}
+
+/* Nothing was left to apply: whatever killed it, it was not what it read. */
+static bool had_nothing_to_do(const struct flow *f, const struct cursor_marks *marks)
+{
+    return f->hello && marks && cursor_get(&marks->applied_offset) == cursor_get(&marks->received_offset);
+}
+
 /* At once the first time at a place, then with backoff. */
 static void schedule_restart(struct flow *f, const char *how)
 {
-    uint32_t random = 0;
+    uint32_t random = 0, limit = f->run->settings->restart_limit;
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
-    bool first = f->deaths_here == 0 || seq != f->death_seq;
-    f->deaths_here = first ? 1 : f->deaths_here + 1;
+    bool again = same_place(f, seq);
+    if (!again)
+        f->deaths_here = 1;
+    else if (!had_nothing_to_do(f, marks))
+        f->deaths_here++;
     f->death_seq = seq;
-    if (f->deaths_here >= f->run->settings->restart_limit) {
+    if (f->deaths_here >= limit && !had_nothing_to_do(f, marks)) {
         give_up(f, how);
         return;
     }
-    if (first) {
+    if (!again) {
         backoff_reset(&f->backoff);
         log_warning("FLOW %u: its worker %s%s%s; restarted at once from entry %llu", f->number, how,
                     f->failure[0] ? ": " : "", f->failure, (unsigned long long)seq);
@@ -128,8 +145,8 @@ static void schedule_restart(struct flow *f, const char *how)
     uint32_t pause_ms = backoff_next_ms(&f->backoff, random);
     f->restart_due_ms = clock_monotonic_ms() + pause_ms;
     log_warning("FLOW %u: its worker %s again at entry %llu (%u of %u)%s%s; restarted in %.1f s", f->number,
-                how, (unsigned long long)seq, f->deaths_here, f->run->settings->restart_limit,
-                f->failure[0] ? ": " : "", f->failure, pause_ms / 1000.0);
+                how, (unsigned long long)seq, f->deaths_here, limit, f->failure[0] ? ": " : "", f->failure,
+                pause_ms / 1000.0);
 }
 
 /* After the source's end a worker applies what it has, says so, and ends. */
@@ -163,7 +180,6 @@ static void died(struct flow *f, int status)
     struct error error = {0};
     enum session_state state = run->session.state;
     char how[96];
-    f->hello = false;
     if (run->ending || state == SESSION_WAITING || f->failed || f->failure_class == ERROR_FATAL)
         return;
     describe_status(status, how, sizeof how);
@@ -197,6 +213,7 @@ void run_reap(struct run *run)
         worker_process_drain(&f->worker);
         worker_process_forget(&f->worker);
         died(f, status);
+        f->hello &= flow_worker_alive(f);
     }
     if (run->ending && run_workers_gone(run))
         event_base_loopbreak(run->base);

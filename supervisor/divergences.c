@@ -46,7 +46,7 @@ static struct divergence *find(struct divergences *d, const char *reason)
     for (size_t i = 0; i < d->reason_count; i++)
         if (strcmp(d->list[i].reason, reason) == 0)
             return &d->list[i];
-    if (d->reason_count + 1 == DIVERGENCE_REASONS && strcmp(reason, "other") != 0)
+    if (d->reason_count + 1 >= DIVERGENCE_REASONS && strcmp(reason, "other") != 0)
         return find(d, "other");
     d->list = x_realloc(d->list, (d->reason_count + 1) * sizeof *d->list);
     struct divergence *one = &d->list[d->reason_count++];

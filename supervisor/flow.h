@@ -39,7 +39,7 @@ struct flow {
 
     /* Its deaths. */
     uint32_t restarts, deaths_here;
-    uint64_t death_seq, restart_due_ms; /* 0: none due */
+    uint64_t death_seq, started_ms, restart_due_ms; /* 0: none due */
     struct backoff backoff;
     char failure[480]; /* what it said last */
     enum error_class failure_class;

@@ -56,6 +56,10 @@ static void warn_stuck(struct flow *f, uint64_t now_ms)
         return;
     const struct cursor_marks *m = flow_marks(f);
     f->warned_ms = now_ms;
+    if (!f->hello) {
+        log_warning("FLOW %u: its worker (pid %ld) does not say HELLO", f->number, (long)f->worker.pid);
+        return;
+    }
     log_warning("FLOW %u: no progress for %llu s in %s; received %s, applied %s%s", f->number,
                 (unsigned long long)((now_ms - f->progress_ms) / 1000),
                 session_phase_name(f->run->session.state),
@@ -164,8 +168,9 @@ static void report(struct run *run, uint64_t now_ms)
 {
     struct totals t;
     bool syncing = run->session.state == SESSION_FULL_SYNC || run->session.state == SESSION_DRAINING;
+    uint64_t since_ms = run->report_ms > run->state_ms ? run->report_ms : run->state_ms;
     if ((!syncing && run->session.state != SESSION_STABLE) || progress_active() ||
-        now_ms - run->report_ms < (syncing ? REPORT_SYNC_MS : REPORT_STABLE_MS))
+        now_ms - since_ms < (syncing ? REPORT_SYNC_MS : REPORT_STABLE_MS))
         return;
     run->report_ms = now_ms;
     totals_of(run, now_ms, &t);

@@ -226,10 +226,13 @@ bool worker_process_send(struct worker_process *w, const struct message *m)
     struct error error = {0};
     if (w->channel < 0)
         return false;
-    if (message_send(w->channel, m, &error) == MESSAGE_OK)
+    enum message_status status = message_send(w->channel, m, &error);
+    if (status == MESSAGE_OK)
         return true;
     log_warning("cannot tell worker %ld %s: %s", (long)w->pid, message_name(m->type),
-                error.text[0] ? error.text : "it does not read its messages");
+                status == MESSAGE_CLOSED  ? "it has ended"
+                : status == MESSAGE_AGAIN ? "it does not read its messages"
+                                          : error.text);
     return false;
 }
 

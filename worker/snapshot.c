@@ -13,6 +13,7 @@
 #include "common/crc.h"
 #include "worker/divergence.h"
 #include "worker/elements.h"
+#include "worker/rewrite.h"
 #include "worker/stream.h"
 #include "worker/translator.h"
 
@@ -321,11 +322,18 @@ bool translate_value(struct translator *t, struct slice key, uint8_t type, struc
 
 /* ---- entries ---- */
 
+/* When the target is to expire the key: as the source says, but never before a prolongation that lies
+ * behind in the stream can have arrived. */
+static int64_t deadline(const struct translator *t, const struct entry *e)
+{
+    return e->expire_ms ? rewrite_deadline(t, e->expire_ms) : 0;
+}
+
 static bool collection_part(struct translator *t, const struct entry *e, struct error *error)
 {
     struct placing p;
     enum place place = snapshot_place(t);
-    placing_begin(t, &p, e->key, e->type, e->expire_ms, place);
+    placing_begin(t, &p, e->key, e->type, deadline(t, e), place);
     switch (e->kind) {
     case ENTRY_BEGIN:
         write_1(t, "DEL", p.write_key, OUTPUT_IDEMPOTENT);
@@ -365,10 +373,10 @@ bool translate_snapshot(struct translator *t, const struct entry *e, struct erro
         return true;
     switch (e->kind) {
     case ENTRY_STRING:
-        write_string(t, e->key, e->value, e->expire_ms, snapshot_place(t));
+        write_string(t, e->key, e->value, deadline(t, e), snapshot_place(t));
         return true;
     case ENTRY_VALUE:
-        return place_value(t, e->key, e->type, e->value, e->expire_ms, snapshot_place(t), error);
+        return place_value(t, e->key, e->type, e->value, deadline(t, e), snapshot_place(t), error);
     case ENTRY_UNSUPPORTED:
         t->report(t->report_arg, DIVERGENCE_TYPE, rdb_type_name(e->type), e->key, 1);
         return true;

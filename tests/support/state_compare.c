@@ -273,8 +273,12 @@ bool state_compare_servers(struct state_server *expected, struct state_server *a
 {
     struct comparison *c = begin(actual, rules, report);
     uint32_t databases = rules->databases ? rules->databases : 16;
+    /* Fields' times to live are compared where both sides have them. */
+    bool field_ttls = rules->read.field_ttls;
+    rules->read.field_ttls &= expected->field_ttls && actual->field_ttls;
     for (uint32_t db = 0; db < databases; db++)
         compare_database(c, expected, db);
+    rules->read.field_ttls = field_ttls;
     bool equal = finish(c);
     free(c);
     return equal;

@@ -38,7 +38,8 @@ static inline int64_t case_now(void)
     return CASE_NOW_MS;
 }
 
-static inline void case_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
+static inline void case_report(void *arg, const char *reason, const char *command, struct slice key,
+                               uint64_t count)
 {
     struct translate_case *c = arg;
     (void)count;

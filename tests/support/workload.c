@@ -105,7 +105,7 @@ static void put_number(struct client *c, char kind)
 
 static void put_placeholder(struct client *c, char kind)
 {
-    if (strchr("scFlhkeEzZxgbBpja", kind))
+    if (strchr("scFlhkeEzZxgbBpjYa", kind))
         put_key(c, kind);
     else if (kind == 'o')
         buf_printf(&c->bytes, ":%llu", (unsigned long long)random_below(&c->random, 4));

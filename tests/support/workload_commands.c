@@ -2,7 +2,8 @@
  *
  * LOSSY are those that its journal loses (PROTOCOL §6), and others found with this workload between two Dragonflies: Z*STORE
  * arrives as ZADD with scores of 6 digits (so %Z has whole numbers only); BITOP and PFMERGE arrive as SET, which drops a TTL
- * that the destination keeps on the master (so BITOP's %B never has one); and now and then a PFMERGE does not arrive at all. */
+ * that the destination keeps on the master (so BITOP's %B never has one); a MOVE during a full sync loses the
+ * key's value; and now and then a PFMERGE does not arrive at all. */
 #include "tests/support/workload_commands.h"
 
 const struct workload_command workload_commands[] = {
@@ -14,8 +15,7 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_PLAIN, 1, "SET %s %v KEEPTTL XX"},
     {WORKLOAD_PLAIN, 1, "SET %s %v PXAT %M GET"},
     {WORKLOAD_PLAIN, 1, "SET %s %v EXAT %A"},
-    {WORKLOAD_SHORT_TTL, 1, "SET %s %v PX %q"},
-    {WORKLOAD_SHORT_TTL, 1, "PEXPIRE %a %q"},
+    {WORKLOAD_SHORT_TTL, 1, "SET %Y %v PX %q"},
     {WORKLOAD_PLAIN, 1, "SETEX %s %t %v"},
     {WORKLOAD_PLAIN, 1, "PSETEX %s %T %v"},
     {WORKLOAD_PLAIN, 1, "SETNX %s %v"},
@@ -100,7 +100,7 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_PLAIN, 1, "ZINTERSTORE %Z 2 %Z %Z AGGREGATE MIN"},
     {WORKLOAD_PLAIN, 1, "ZDIFFSTORE %Z 2 %Z %Z"},
     {WORKLOAD_PLAIN, 1, "ZRANGESTORE %Z %Z 0 20"},
-    {WORKLOAD_PLAIN, 2, "GEOADD %g %w %y %m"},
+    {WORKLOAD_PLAIN, 2, "GEOADD %g %w %u %m"},
     /* Streams */
     {WORKLOAD_PLAIN, 6, "XADD %x %I %f %v"},
     {WORKLOAD_PLAIN, 1, "XADD %x MAXLEN ~ 200 %I %f %v %f %v"},
@@ -133,12 +133,6 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_PLAIN, 1, "RENAME %z %z"},
     {WORKLOAD_PLAIN, 1, "RENAME %x %x"},
     {WORKLOAD_PLAIN, 1, "RENAMENX %e %e"},
-    {WORKLOAD_PLAIN, 1, "COPY %s %s REPLACE"},
-    {WORKLOAD_PLAIN, 1, "COPY %l %l REPLACE"},
-    {WORKLOAD_PLAIN, 1, "COPY %h %h"},
-    {WORKLOAD_PLAIN, 1, "COPY %x %x REPLACE"},
-    {WORKLOAD_PLAIN, 1, "MOVE %s %D"},
-    {WORKLOAD_PLAIN, 1, "MOVE %h %D"},
     {WORKLOAD_PLAIN, 1, "EVAL return(redis.call('RPUSH',KEYS[1],ARGV[1],ARGV[2])) 1 %l %v %v"},
     {WORKLOAD_PLAIN, 1, "EVAL redis.call('INCR',KEYS[1]);return(redis.call('APPEND',KEYS[2],ARGV[1])) 2 %c %s %m"},
     /* What a plain Redis 7.0 cannot hold, or not with its time to live */
@@ -158,6 +152,12 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_UNPORTABLE, 1, "TOPK.RESERVE topk%o 5"},
     {WORKLOAD_UNPORTABLE, 1, "TOPK.ADD topk%o %m"},
     /* What Dragonfly's own replica does not always get right */
+    {WORKLOAD_PLAIN, 1, "COPY %s %s REPLACE"},
+    {WORKLOAD_PLAIN, 1, "COPY %l %l REPLACE"},
+    {WORKLOAD_PLAIN, 1, "COPY %h %h"},
+    {WORKLOAD_PLAIN, 1, "COPY %x %x REPLACE"},
+    {WORKLOAD_LOSSY, 1, "MOVE %s %D"},
+    {WORKLOAD_LOSSY, 1, "MOVE %h %D"},
     {WORKLOAD_LOSSY, 1, "PFMERGE %p %p %p"},
     {WORKLOAD_LOSSY, 1, "BITOP AND %b %b %b"},
     {WORKLOAD_LOSSY, 1, "ZUNIONSTORE %z 2 %z %z WEIGHTS 0.5 0.25"},

@@ -187,7 +187,7 @@ static void journal_blob_may_be_lzf(void **state)
     struct source s;
     source_begin(&s, NULL);
     /* 0a 00 01 02 0d, 3 "SET" is enough: SET and ten times k; the last nine by a back reference. */
-    static const uint8_t blob[] = {0xd2, 1, 0xc3, 14,  20,  10, 0x0a, 0,    1, 2,
+    static const uint8_t blob[] = {0xd2, 1, 0xc3, 15,  20,  10, 0x0a, 0,    1, 2,
                                    13,   3, 'S',  'E', 'T', 10, 'k',  0xe0, 0, 0};
     buf_put(&s.bytes, blob, sizeof blob);
     expect_entry(&s, ENTRY_COMMAND);

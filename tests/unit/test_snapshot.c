@@ -124,6 +124,17 @@ static void string_becomes_set_with_its_end(void **state)
     assert_false(b->once);
 }
 
+static void end_that_passed_while_we_lagged_is_put_off(void **state)
+{
+    struct bench *b = *state;
+    struct entry e = entry_of(ENTRY_STRING, RDB_STRING, "k", slice_str("v"));
+    e.expire_ms = fixed_now() - 5000;
+    say(b, e);
+    e.expire_ms = 1000; /* long dead: no lag explains it */
+    say(b, e);
+    assert_lines(b, "SELECT 0\nSET k v PXAT 1700000600000\nSET k v PXAT 1000\n");
+}
+
 static void shared_layout_is_restored_with_a_valid_footer(void **state)
 {
     struct bench *b = *state;
@@ -265,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SNAPSHOT_TEST(string_becomes_set_with_its_end),
+        SNAPSHOT_TEST(end_that_passed_while_we_lagged_is_put_off),
         SNAPSHOT_TEST(shared_layout_is_restored_with_a_valid_footer),
         SNAPSHOT_TEST(layout_that_the_target_does_not_know_is_written_natively),
         SNAPSHOT_TEST(hash_with_field_ends_keeps_them_where_possible),

@@ -12,7 +12,10 @@
 #include "common/log.h"
 #include "supervisor/run.h"
 
-enum { WELL_AFTER_MS = 10000 };
+enum {
+    WELL_AFTER_MS = 10000,
+    PAUSE_LIMIT_MS = 2000, /* meanwhile nobody reads the FLOW, and its writers on the source would freeze */
+};
 
 static void describe_status(int status, char *out, size_t out_bytes)
 {
@@ -102,7 +105,7 @@ static void restart_worker(struct flow *f)
         return;
     log_error("%s", error.text);
     if (!flow_worker_alive(f))
-        f->restart_due_ms = clock_monotonic_ms() + BACKOFF_LAST_MS / 10;
+        f->restart_due_ms = clock_monotonic_ms() + PAUSE_LIMIT_MS;
 }
 
 /* Another death at the place of the last one? A worker that lived a while was well there. */
@@ -143,6 +146,8 @@ static void schedule_restart(struct flow *f, const char *how)
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (uint32_t)clock_monotonic_ms();
     uint32_t pause_ms = backoff_next_ms(&f->backoff, random);
+    if (pause_ms > PAUSE_LIMIT_MS)
+        pause_ms = PAUSE_LIMIT_MS;
     f->restart_due_ms = clock_monotonic_ms() + pause_ms;
     log_warning("FLOW %u: its worker %s again at entry %llu (%u of %u)%s%s; restarted in %.1f s", f->number,
                 how, (unsigned long long)seq, f->deaths_here, limit, f->failure[0] ? ": " : "", f->failure,

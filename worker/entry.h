@@ -75,7 +75,7 @@ struct entry {
     size_t element_count;
 
     /* Journal. */
-    uint64_t lsn;
+    uint64_t lsn; /* in_snapshot: only counted, from 1 on: the master does not tell these */
     uint64_t txid;
     const struct slice *argv;
     size_t argc;

@@ -152,13 +152,7 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
         worker_tell_simple(w, MESSAGE_PING);
         source_tls_acknowledge(w, true);
     }
-    uint64_t received = spool_received(w->spool);
-    if (at->offset >= received) {
-        cursor_set(&m->waiting_since_ms, 0);
-    } else if (at->offset >= w->watch_offset) {
-        w->watch_offset = received;
-        cursor_set(&m->waiting_since_ms, clock_monotonic_ms());
-    }
+    source_note_waiting(w);
 }
 
 void seal_acknowledged(struct worker *w, struct batch *b)
@@ -194,7 +188,7 @@ void seal_settle(struct worker *w)
         seal_save_record(w, &w->open->end);
     }
     if (offset >= spool_received(w->spool))
-        cursor_set(&m->waiting_since_ms, 0);
+        source_note_waiting(w);
     spool_release(w->spool, cursor_get(&m->applied_offset));
 }
 

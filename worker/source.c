@@ -6,18 +6,22 @@
 
 enum { READS_PER_TURN = 4 };
 
-void source_note_received(struct worker *w)
+void source_note_waiting(struct worker *w)
 {
     struct cursor_marks *m = w->cursor.marks;
-    uint64_t received = spool_received(w->spool), now = clock_monotonic_ms();
+    uint64_t received = spool_received(w->spool), applied = cursor_get(&m->applied_offset);
     cursor_set(&m->received_offset, received);
     cursor_set(&m->spool_overflow_bytes, spool_overflow_bytes(w->spool));
-    cursor_set(&m->spool_bytes, received - cursor_get(&m->applied_offset));
-    cursor_set(&m->last_received_ms, now);
-    if (!cursor_get(&m->waiting_since_ms)) {
-        cursor_set(&m->waiting_since_ms, now);
-        w->watch_offset = received;
-    }
+    cursor_set(&m->spool_bytes, received > applied ? received - applied : 0);
+    cursor_set(&m->waiting_since_ms, waiting_since(&w->waiting, applied, received));
+}
+
+static void note_received(struct worker *w, size_t got)
+{
+    uint64_t now = clock_monotonic_ms();
+    waiting_received(&w->waiting, spool_received(w->spool) - got, now);
+    cursor_set(&w->cursor.marks->last_received_ms, now);
+    source_note_waiting(w);
 }
 
 static void source_close(struct worker *w)
@@ -54,7 +58,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
         size_t got = 0;
         switch (w->tls ? source_tls_read(w, &got, &error) : spool_read_fd(w->spool, fd, &got, &error)) {
         case SPOOL_READ_SOME:
-            source_note_received(w);
+            note_received(w, got);
             continue;
         case SPOOL_READ_AGAIN:
             break;

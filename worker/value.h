@@ -67,7 +67,7 @@ struct value_reader {
     uint8_t stage;
     uint64_t total;     /* as announced; known after the first call */
     uint64_t remaining; /* elements, or nodes, still to come */
-    uint64_t extra;     /* per type: items given of a node that holds more than one group */
+    uint64_t extra;     /* position in a packed encoding that holds more than one group; 0: not begun */
 };
 
 /* What elements are decoded into: compressed strings, integers, listpack items. Owned by the caller,
@@ -81,8 +81,9 @@ void value_scratch_free(struct value_scratch *s);
 
 /* Reads the next group (at most max_elements, about max_bytes of input) from `input`, which begins
  * at the reader's position. *consumed: bytes it took. VALUE_OK with *count 0 and value_reader_done()
- * ends. VALUE_MORE: not one whole element is there; *wanted tells how many bytes are needed. The
- * elements point into input or scratch. */
+ * ends. VALUE_MORE: not one whole element is there; *wanted tells how many bytes are needed (the value's count
+ * may have been consumed all the same). A packed encoding stays in the input until its last item was given.
+ * The elements point into input or scratch. */
 enum value_status value_reader_next(struct value_reader *r, uint8_t type, struct slice input,
                                     size_t max_elements, size_t max_bytes, struct value_scratch *scratch,
                                     enum element_class *class, size_t *count, size_t *consumed,
@@ -90,7 +91,8 @@ enum value_status value_reader_next(struct value_reader *r, uint8_t type, struct
 bool value_reader_done(const struct value_reader *r);
 
 /* One RDB string (plain, integer or LZF), decoded: *out points into input or scratch. *consumed:
- * its bytes. VALUE_MORE: *wanted bytes needed. Refuses plain lengths above max_bytes. */
+ * its bytes. VALUE_MORE: *wanted bytes needed. Refuses plain lengths above max_bytes. Appends to
+ * scratch, which may move what was put there before. */
 enum value_status rdb_string_read(struct slice input, uint64_t max_bytes, struct buf *scratch,
                                   struct slice *out, size_t *consumed, size_t *wanted, struct error *error);
 /* Packed unsigned / RDB length; VALUE_BROKEN for the special string encodings (0b11…). */

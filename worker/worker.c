@@ -169,8 +169,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         w->sealed_marked_seq < decoder_seq(w->decoder) && batch_empty(w->open) && link_idle(w->link))
         seal_and_send(w, true);
     source_tls_acknowledge(w, false);
-    if (w->cursor.marks)
-        cursor_set(&w->cursor.marks->spool_overflow_bytes, spool_overflow_bytes(w->spool));
+    source_note_waiting(w);
     pump(w);
 }
 
@@ -296,7 +295,11 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         return error_set(error, ERROR_REDIRECT,
                          "the kernel does not tell how much of FLOW %u was read before: it has to begin anew",
                          w->flow);
-    return spool_adopt(w->spool, received - start->start.received_base, error);
+    if (!spool_adopt(w->spool, received - start->start.received_base, error))
+        return false;
+    waiting_received(&w->waiting, cursor_get(&w->cursor.marks->applied_offset), clock_monotonic_ms());
+    source_note_waiting(w);
+    return true;
 }
 
 static void open_target(struct worker *w)

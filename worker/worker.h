@@ -18,6 +18,7 @@
 #include "worker/link.h"
 #include "worker/spool.h"
 #include "worker/translator.h"
+#include "worker/waiting.h"
 
 /* A global command waits for all FLOWs. */
 enum global_state {
@@ -82,7 +83,7 @@ struct worker {
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */
     uint64_t rate_at_ms;
 
-    uint64_t watch_offset; /* see cursor waiting_since_ms */
+    struct waiting waiting;
     bool failed;
     int exit_code;
 };
@@ -99,7 +100,8 @@ void worker_report(void *arg, const char *reason, const char *command, struct sl
 /* source.c */
 void source_start(struct worker *w);
 void source_resume(struct worker *w); /* after the spool had no room */
-void source_note_received(struct worker *w);
+/* The cursor's figures of what is here and what waits, after bytes came or were applied. */
+void source_note_waiting(struct worker *w);
 
 /* source_tls.c: with TLS the worker opens the FLOW itself, and acknowledges itself. */
 void source_tls_open(struct worker *w);

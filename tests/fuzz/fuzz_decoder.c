@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct decoder *d = decoder_new(&config);
     struct entry e;
     struct error error;
-    size_t piece = data[0] & 32 ? 1 + data[0] % 7 : size, received;
+    size_t piece = data[0] & 32 ? 1 + (size_t)data[0] % 7 : size, received;
     uint64_t seq = 0;
     data++;
     size--;

@@ -54,7 +54,7 @@ static struct run run(const struct decoder_config *config, struct slice bytes, u
 /* The first bytes are a restart record, or what was made of one. */
 static void run_damaged(const struct decoder_config *config, const uint8_t *data, size_t size)
 {
-    size_t state_bytes = size < 400 ? size : 200 + data[0];
+    size_t state_bytes = size < 400 ? size : 200 + (size_t)data[0];
     struct decoder *d = decoder_new(config);
     struct error error;
     struct entry e;
@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* Groups end where the limit of entries does in both runs: one element at a time. */
     config.group_elements = 1;
     struct slice bytes = slice_of(data + 1, size - 1);
-    struct run straight = run(&config, bytes, 0), restarted = run(&config, bytes, 1 + data[0] / 128 * 3);
+    struct run straight = run(&config, bytes, 0), restarted = run(&config, bytes, 1 + data[0] / 128u * 3);
     MUST(straight.status == restarted.status);
     MUST(straight.seq == restarted.seq && straight.hash == restarted.hash);
     return 0;

@@ -43,7 +43,8 @@ static struct scripted_flow make_flow(const char *key, const char *in_snapshot, 
     return writer_finish(&w);
 }
 
-static struct scripted_session two_flows(const char *in_snapshot, const struct line *first, const struct line *second)
+static struct scripted_session two_flows(const char *in_snapshot, const struct line *first,
+                                         const struct line *second)
 {
     struct scripted_session s = scripted_session_new(2);
     s.flows[0] = make_flow("a", in_snapshot, first);
@@ -72,13 +73,15 @@ static bool is_behind(void *arg)
     return !df2redis_status_true(&run.program, "in_step");
 }
 
-/* FLOW 0 is through its flush and far beyond, FLOW 1 has not come to it: nothing after the flush may be applied, nothing
- * before it may be lost too early. */
+/* FLOW 0 is through its flush and far beyond, FLOW 1 has not come to it: nothing after the flush may be
+ * applied, nothing before it may be lost too early. */
 static void flush_waits_until_every_flow_is_there(void **state)
 {
     (void)state;
-    static const struct line first[] = {{0, 0, "SET before0 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after0 x"}, {0, 0, NULL}};
-    static const struct line second[] = {{0, 0, "SET before1 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after1 x"}, {0, 0, NULL}};
+    static const struct line first[] = {
+        {0, 0, "SET before0 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after0 x"}, {0, 0, NULL}};
+    static const struct line second[] = {
+        {0, 0, "SET before1 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after1 x"}, {0, 0, NULL}};
     struct scripted_options options;
     scripted_options_init(&options);
     scripted_options_add(&options, two_flows(NULL, first, second));
@@ -106,8 +109,10 @@ static void flush_waits_until_every_flow_is_there(void **state)
 static void flushdb_empties_one_database(void **state)
 {
     (void)state;
-    static const struct line first[] = {{0, 0, "SET zero x"}, {2, 0, "SET two x"}, {2, 78, "FLUSHDB"}, {0, 0, NULL}};
-    static const struct line second[] = {{2, 0, "SET twotoo x"}, {2, 78, "FLUSHDB"}, {2, 0, "SET kept x"}, {0, 0, NULL}};
+    static const struct line first[] = {
+        {0, 0, "SET zero x"}, {2, 0, "SET two x"}, {2, 78, "FLUSHDB"}, {0, 0, NULL}};
+    static const struct line second[] = {
+        {2, 0, "SET twotoo x"}, {2, 78, "FLUSHDB"}, {2, 0, "SET kept x"}, {0, 0, NULL}};
     struct scripted_options options;
     scripted_options_init(&options);
     scripted_options_add(&options, two_flows(NULL, first, second));
@@ -138,12 +143,15 @@ static void flush_in_the_snapshot_starts_the_full_sync_again(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 2);
 }
 
-/* Counters before and after a flush, on every FLOW, with the session cut in between: each INCR counts once. */
+/* Counters before and after a flush, on every FLOW, with the session cut in between: each INCR counts once.
+ */
 static void counters_around_a_flush_count_once_after_a_cut(void **state)
 {
     (void)state;
-    static const struct line first[] = {{0, 0, "INCR n0"}, {0, 79, "FLUSHALL"}, {0, 0, "INCR n0"}, {0, 0, "INCR n0"}, {0, 0, NULL}};
-    static const struct line second[] = {{0, 0, "INCR n1"}, {0, 79, "FLUSHALL"}, {0, 0, "INCR n1"}, {0, 0, NULL}};
+    static const struct line first[] = {
+        {0, 0, "INCR n0"}, {0, 79, "FLUSHALL"}, {0, 0, "INCR n0"}, {0, 0, "INCR n0"}, {0, 0, NULL}};
+    static const struct line second[] = {
+        {0, 0, "INCR n1"}, {0, 79, "FLUSHALL"}, {0, 0, "INCR n1"}, {0, 0, NULL}};
     struct scripted_options options;
     scripted_options_init(&options);
     scripted_options_add(&options, two_flows(NULL, first, second));

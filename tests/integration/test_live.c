@@ -1,5 +1,5 @@
-/* A real Dragonfly under concurrent writes of every kind, of 1, 2, 4 and 8 shards: after the last write the target holds what
- * it holds, key by key. Needs DF2REDIS_TEST_DRAGONFLY. */
+/* A real Dragonfly under concurrent writes of every kind, of 1, 2, 4 and 8 shards: after the last write the
+ * target holds what it holds, key by key. Needs DF2REDIS_TEST_DRAGONFLY. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,7 +93,8 @@ static void target_ends_as_the_source(void **state)
     load = NULL;
     assert_true(written > AFTER_SYNC / 2);
     assert_true(wait_until(everything_applied, NULL, RUN_DEADLINE_MS));
-    struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true}, .field_ttl_tolerance_ms = 3000};
+    struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true},
+                                .field_ttl_tolerance_ms = 3000};
     uint64_t keys = 0;
     assert_true(run_equals_dragonfly(&run, &rules, &keys));
     assert_true(keys > 500 || shape->flushes);

@@ -1,5 +1,5 @@
-/* Each recording of a real Dragonfly, played to df2redis, ends in the state that the Dragonfly had at the end: whole, in
- * pieces of any size, and cut off in the middle. */
+/* Each recording of a real Dragonfly, played to df2redis, ends in the state that the Dragonfly had at the
+ * end: whole, in pieces of any size, and cut off in the middle. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* What is said to the source, in which order, and what happens when the source answers otherwise. The scripted master turns any
- * step that PROTOCOL §1 forbids into a violation. */
+/* What is said to the source, in which order, and what happens when the source answers otherwise. The
+ * scripted master turns any step that PROTOCOL §1 forbids into a violation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,9 +62,15 @@ static void assert_ends_with(int status, const char *text)
 static void handshake_comes_in_order(void **state)
 {
     (void)state;
-    static const char *const steps[] = {
-        "PING", "REPLCONF listening-port ", "REPLCONF capa eof capa psync2", "REPLCONF capa dragonfly",
-        "REPLCONF CLIENT-ID ", "REPLCONF CLIENT-VERSION 5", "DFLY FLOW ", "DFLY SYNC SYNC1", "DFLY STARTSTABLE SYNC1"};
+    static const char *const steps[] = {"PING",
+                                        "REPLCONF listening-port ",
+                                        "REPLCONF capa eof capa psync2",
+                                        "REPLCONF capa dragonfly",
+                                        "REPLCONF CLIENT-ID ",
+                                        "REPLCONF CLIENT-VERSION 5",
+                                        "DFLY FLOW ",
+                                        "DFLY SYNC SYNC1",
+                                        "DFLY STARTSTABLE SYNC1"};
     struct scripted_options options;
     small_options(&options);
     run_begin(&run, &options);
@@ -168,8 +174,8 @@ static void lost_control_connection_resumes_without_full_sync(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
 }
 
-/* The second session is answered PARTIAL on one FLOW and FULL on the other: neither SYNC nor STARTSTABLE may follow. The
- * third asks for no LSN and is FULL. */
+/* The second session is answered PARTIAL on one FLOW and FULL on the other: neither SYNC nor STARTSTABLE may
+ * follow. The third asks for no LSN and is FULL. */
 static void mix_of_full_and_partial_is_never_gone_on_with(void **state)
 {
     (void)state;

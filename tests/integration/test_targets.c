@@ -1,4 +1,5 @@
-/* Which targets are written to, and how: keys that are there already, filters, databases, passwords, clusters. */
+/* Which targets are written to, and how: keys that are there already, filters, databases, passwords,
+ * clusters. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,8 +58,8 @@ static void begin(void)
     static const struct {
         uint32_t db;
         const char *words;
-    } journal[] = {{0, "SET user:3 new"}, {0, "SET tmp:2 new"},  {0, "MSET user:4 new tmp:3 new"},
-                   {3, "SET three:2 new"}, {3, "INCR three:n"},   {0, "DEL user:2 tmp:1"}};
+    } journal[] = {{0, "SET user:3 new"},  {0, "SET tmp:2 new"}, {0, "MSET user:4 new tmp:3 new"},
+                   {3, "SET three:2 new"}, {3, "INCR three:n"},  {0, "DEL user:2 tmp:1"}};
     for (size_t i = 0; i < sizeof journal / sizeof *journal; i++)
         write_journal(&w.out, journal[i].db, 0, journal[i].words);
     session.flows[0] = writer_finish(&w);
@@ -72,7 +73,8 @@ static char *text_of(uint32_t db, const char *command)
     char *select = format_text("SELECT %u", db);
     server_ok(c, select);
     redisReply *r = server_command(c, command);
-    char *text = r->type == REDIS_REPLY_INTEGER ? format_text("%lld", r->integer) : x_strdup(r->str ? r->str : "(nil)");
+    char *text = r->type == REDIS_REPLY_INTEGER ? format_text("%lld", r->integer)
+                                                : x_strdup(r->str ? r->str : "(nil)");
     freeReplyObject(r);
     free(select);
     redisFree(c);

@@ -23,8 +23,8 @@ void df2redis_start(struct df2redis *d, const char *verb, const char *source, co
                     const char *const *extra)
 {
     process_stop(&d->process);
-    const char *argv[MAX_ARGS] = {binary(), verb, "--source", source, "--target", target,
-                                  "--state-dir", d->dir, "--log-level", "debug"};
+    const char *argv[MAX_ARGS] = {binary(), verb,          "--source", source,        "--target",
+                                  target,   "--state-dir", d->dir,     "--log-level", "debug"};
     size_t n = 10;
     for (; extra && *extra && n < MAX_ARGS - 1; extra++)
         argv[n++] = *extra;
@@ -63,7 +63,8 @@ static const cJSON *walk(const cJSON *at, const char *path)
 {
     char *copy = x_strdup(path), *rest = copy;
     for (char *step; at && (step = strsep(&rest, "."));)
-        at = cJSON_IsArray(at) ? cJSON_GetArrayItem(at, (int)strtol(step, NULL, 10)) : cJSON_GetObjectItem(at, step);
+        at = cJSON_IsArray(at) ? cJSON_GetArrayItem(at, (int)strtol(step, NULL, 10))
+                               : cJSON_GetObjectItem(at, step);
     free(copy);
     return at;
 }
@@ -97,7 +98,8 @@ static bool reached_or_ended(void *arg)
     bool running = process_running(&a->d->process);
     cJSON *status = running ? df2redis_status(a->d) : NULL;
     const cJSON *item = walk(status, a->path);
-    a->reached = a->text ? cJSON_IsString(item) && strcmp(item->valuestring, a->text) == 0 : cJSON_IsTrue(item);
+    a->reached =
+        a->text ? cJSON_IsString(item) && strcmp(item->valuestring, a->text) == 0 : cJSON_IsTrue(item);
     cJSON_Delete(status);
     return a->reached || !running;
 }

@@ -1,4 +1,5 @@
-/* The program under test: build/df2redis (or what DF2REDIS_TEST_BINARY names), with a state directory of its own. */
+/* The program under test: build/df2redis (or what DF2REDIS_TEST_BINARY names), with a state directory of its
+ * own. */
 #ifndef DF2REDIS_TESTS_DF2REDIS_H
 #define DF2REDIS_TESTS_DF2REDIS_H
 
@@ -13,8 +14,8 @@ struct df2redis {
 };
 
 void df2redis_init(struct df2redis *d);
-/* `df2redis VERB --source … --target … --state-dir … --log-level debug` and the further arguments, NULL-terminated. May
- * be called again after an end: the state directory stays. */
+/* `df2redis VERB --source … --target … --state-dir … --log-level debug` and the further arguments,
+ * NULL-terminated. May be called again after an end: the state directory stays. */
 void df2redis_start(struct df2redis *d, const char *verb, const char *source, const char *target,
                     const char *const *extra);
 /* start, and wait for its end: the exit code, or -1 after the deadline. */

@@ -118,6 +118,7 @@ static void make_hash(struct generation *g, uint64_t n)
         } else {
             write_string(out, field);
             write_string(out, value);
+            writer_element_end(w);
         }
     }
     if (packed) {
@@ -150,6 +151,7 @@ static void make_zset(struct generation *g, uint64_t n)
         } else {
             write_string(out, member);
             buf_put(out, &score, sizeof score);
+            writer_element_end(w);
         }
     }
     if (packed) {
@@ -159,27 +161,32 @@ static void make_zset(struct generation *g, uint64_t n)
     writer_entry_end(w);
 }
 
-/* quicklist2: nodes of about NODE_BYTES; their number comes first, so they are made aside. */
+/* One listpack of a list: items from *i on, about NODE_BYTES. */
+static void make_node(struct generation *g, uint64_t n, uint64_t *i)
+{
+    uint32_t items = 0;
+    buf_clear(&g->packed);
+    listpack_begin(&g->packed);
+    for (; *i < g->options->list_items && g->packed.len < NODE_BYTES - 64; (*i)++, items++)
+        listpack_item(&g->packed, part(&g->a, generate_item, n, *i));
+    listpack_end(&g->packed, 0, items);
+}
+
+/* quicklist2: the number of nodes comes first, so they are made twice. */
 static void make_list(struct generation *g, uint64_t n)
 {
     struct stream_writer *w = writer_for(g, "list", n);
     uint64_t nodes = 0;
-    struct buf all = {0};
-    for (uint64_t i = 0; i < g->options->list_items;) {
-        uint32_t items = 0;
-        buf_clear(&g->packed);
-        listpack_begin(&g->packed);
-        for (; i < g->options->list_items && g->packed.len < NODE_BYTES - 64; i++, items++)
-            listpack_item(&g->packed, part(&g->a, generate_item, n, i));
-        listpack_end(&g->packed, 0, items);
-        write_packed(&all, 2);
-        write_string(&all, buf_slice(&g->packed));
-        nodes++;
-    }
+    for (uint64_t i = 0; i < g->options->list_items; nodes++)
+        make_node(g, n, &i);
     struct buf *out = writer_entry(w, 18, buf_slice(&g->key), 0);
     write_packed(out, nodes);
-    buf_put(out, all.data, all.len);
-    buf_free(&all);
+    for (uint64_t i = 0; i < g->options->list_items;) {
+        make_node(g, n, &i);
+        write_packed(out, 2);
+        write_string(out, buf_slice(&g->packed));
+        writer_element_end(w);
+    }
     writer_entry_end(w);
 }
 
@@ -188,8 +195,10 @@ static void make_set(struct generation *g, uint64_t n)
     struct stream_writer *w = writer_for(g, "set", n);
     struct buf *out = writer_entry(w, 2, buf_slice(&g->key), 0);
     write_packed(out, g->options->set_members);
-    for (uint64_t i = 0; i < g->options->set_members; i++)
+    for (uint64_t i = 0; i < g->options->set_members; i++) {
         write_string(out, part(&g->a, generate_member, n, i));
+        writer_element_end(w);
+    }
     writer_entry_end(w);
 }
 
@@ -219,13 +228,18 @@ struct scripted_session generate_session(const struct generate_options *options,
 {
     struct generation g = {.options = options, .writers = x_calloc(options->flows, sizeof *g.writers)};
     struct scripted_session session = scripted_session_new(options->flows);
-    for (uint32_t f = 0; f < options->flows; f++)
+    for (uint32_t f = 0; f < options->flows; f++) {
         writer_begin(&g.writers[f], options->plain ? 0 : BLOB_BYTES, session.flows[f].token);
+        g.writers[f].chunk_bytes = (size_t)options->chunk_bytes;
+    }
     const struct {
         void (*make)(struct generation *, uint64_t);
         uint64_t count;
-    } kinds[] = {{make_string, options->strings}, {make_hash, options->hashes}, {make_zset, options->zsets},
-                 {make_list, options->lists},     {make_set, options->sets}};
+    } kinds[] = {{make_string, options->strings},
+                 {make_hash, options->hashes},
+                 {make_zset, options->zsets},
+                 {make_list, options->lists},
+                 {make_set, options->sets}};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (uint64_t n = 0; n < kinds[k].count; n++)
             kinds[k].make(&g, n);

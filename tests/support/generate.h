@@ -9,14 +9,16 @@
 struct generate_options {
     uint32_t flows;
     uint64_t strings, string_bytes;
-    uint64_t hashes, hash_fields;  /* a listpack up to 64 fields, as Dragonfly keeps them; a plain hash above */
-    uint64_t zsets, zset_members;  /* … 64 members */
+    uint64_t hashes,
+        hash_fields; /* a listpack up to 64 fields, as Dragonfly keeps them; a plain hash above */
+    uint64_t zsets, zset_members; /* … 64 members */
     uint64_t lists, list_items;
     uint64_t sets, set_members;
     uint64_t journal_sets, journal_value_bytes;
     uint64_t journal_keys; /* distinct ones, used again and again; 0: all different */
-    bool plain; /* no LZ4 blobs */
-    bool unpacked; /* plain hashes (4) and sorted sets (5) for small ones, too */
+    uint64_t chunk_bytes;  /* larger collections go as TAGGED_CHUNKs of about this size; 0: whole */
+    bool plain;            /* no LZ4 blobs */
+    bool unpacked;         /* plain hashes (4) and sorted sets (5) for small ones, too */
     uint64_t seed;
 };
 void generate_options_init(struct generate_options *g);

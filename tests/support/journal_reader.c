@@ -5,7 +5,8 @@
  *   15 LSN     packed lsn
  *   10 COMMAND packed txid, packed 1, packed argc, packed total bytes, argc × (packed length, bytes)
  *
- * A packed unsigned has its width in the first byte's top bits: 00 6 bits, 01 14 bits, 0x80 32 bits, 0x81 64 bits. */
+ * A packed unsigned has its width in the first byte's top bits: 00 6 bits, 01 14 bits, 0x80 32 bits, 0x81 64
+ * bits. */
 #include "tests/support/journal_reader.h"
 
 static bool packed(struct slice b, size_t *at, uint64_t *out)

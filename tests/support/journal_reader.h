@@ -1,5 +1,5 @@
-/* The journal stream, read the plain way: for tests that must know what a recording holds without trusting the decoder
- * under test. */
+/* The journal stream, read the plain way: for tests that must know what a recording holds without trusting
+ * the decoder under test. */
 #ifndef DF2REDIS_TESTS_JOURNAL_READER_H
 #define DF2REDIS_TESTS_JOURNAL_READER_H
 
@@ -14,7 +14,7 @@ struct journal_item {
     uint64_t lsn; /* its own; of LSN: as stated */
     uint64_t txid;
     uint64_t db;
-    size_t end; /* one past its last byte */
+    size_t end;  /* one past its last byte */
     size_t argc; /* as announced; args holds at most JOURNAL_MAX_ARGS of them */
     struct slice args[JOURNAL_MAX_ARGS];
 };

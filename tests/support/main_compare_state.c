@@ -46,9 +46,9 @@ int main(int argc, char **argv)
         equal = compare_recording(argv[1], &actual, &rules, &report);
     }
     printf("%s%llu keys, %llu different, %llu excepted, %llu of types the target cannot hold, %llu expired\n",
-           (const char *)report.text.data, (unsigned long long)report.keys, (unsigned long long)report.different,
-           (unsigned long long)report.excepted, (unsigned long long)report.unportable,
-           (unsigned long long)report.expired);
+           (const char *)report.text.data, (unsigned long long)report.keys,
+           (unsigned long long)report.different, (unsigned long long)report.excepted,
+           (unsigned long long)report.unportable, (unsigned long long)report.expired);
     state_report_free(&report);
     state_close(&actual);
     return equal ? EX_OK : 1;

@@ -1,6 +1,7 @@
 /* scripted-dragonfly: the scripted master as a program, for demonstrations, benchmarks and by hand.
  *
- * Ends with 0 at SIGTERM or SIGINT, with 1 after a protocol violation (its text on stderr), with 64 for wrong usage. */
+ * Ends with 0 at SIGTERM or SIGINT, with 1 after a protocol violation (its text on stderr), with 64 for wrong
+ * usage. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static const char usage[] =
     "  --journal N           … then a journal of N SETs (the generated ones make one session)\n"
     "  --flows F             … over F FLOWs (1)\n"
     "  --plain               … without LZ4\n"
+    "  --chunks BYTES        … large collections in tagged chunks\n"
     "How:\n"
     "  --port P              default: a free one, printed\n"
     "  --split whole|random|one|N   bytes a send: as many as fit, 1 … 4096, 1, N\n"
@@ -65,6 +67,8 @@ static bool parse_content(struct generate_options *g, const char *option, const 
         parse_count(value, &g->sets, &g->set_members);
     else if (strcmp(option, "--journal") == 0)
         g->journal_sets = strtoull(value, NULL, 10);
+    else if (strcmp(option, "--chunks") == 0)
+        g->chunk_bytes = strtoull(value, NULL, 10);
     else if (strcmp(option, "--flows") == 0)
         g->flows = (uint32_t)strtoul(value, NULL, 10);
     else
@@ -73,7 +77,8 @@ static bool parse_content(struct generate_options *g, const char *option, const 
 }
 
 /* One option with its value; false when it is none. */
-static bool parse_one(struct scripted_options *o, struct generate_options *g, const char *option, const char *value)
+static bool parse_one(struct scripted_options *o, struct generate_options *g, const char *option,
+                      const char *value)
 {
     if (strcmp(option, "--recording") == 0) {
         struct recording r;
@@ -94,8 +99,9 @@ static bool parse_one(struct scripted_options *o, struct generate_options *g, co
     } else if (strcmp(option, "--password") == 0) {
         o->password = value;
     } else if (strcmp(option, "--kind") == 0) {
-        o->kind = strcmp(value, "redis") == 0 ? SCRIPTED_REDIS : strcmp(value, "replica") == 0 ? SCRIPTED_REPLICA
-                                                                                            : SCRIPTED_DRAGONFLY;
+        o->kind = strcmp(value, "redis") == 0     ? SCRIPTED_REDIS
+                  : strcmp(value, "replica") == 0 ? SCRIPTED_REPLICA
+                                                  : SCRIPTED_DRAGONFLY;
     } else {
         return parse_content(g, option, value);
     }

@@ -2,7 +2,8 @@
  *
  *   workload --port P [--seed N] [--connections N] [--databases N] [--keys N] [--commands N] [--rate N]
  *            [--short-ttls] [--unportable] [--lossy] [--flushes]
- * Without --commands it writes until SIGTERM or SIGINT. Prints how many commands were answered without an error. */
+ * Without --commands it writes until SIGTERM or SIGINT. Prints how many commands were answered without an
+ * error. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +68,8 @@ int main(int argc, char **argv)
     struct workload_options options;
     workload_options_init(&options, 0);
     if (!parse(&options, argc, argv)) {
-        fputs("workload --port P [--seed N] [--connections N] [--databases N] [--keys N] [--commands N] [--rate N] "
+        fputs("workload --port P [--seed N] [--connections N] [--databases N] [--keys N] [--commands N] "
+              "[--rate N] "
               "[--short-ttls] [--unportable] [--lossy] [--flushes]\n",
               stderr);
         return EX_USAGE;

@@ -12,8 +12,8 @@ struct process {
     int status;        /* exit code, or 128 + signal; -1 while it runs */
 };
 
-/* argv ends with NULL; argv[0] is looked for in PATH. It dies with the test (its own children are in its process group and
- * are killed by process_stop). False when it could not be started. */
+/* argv ends with NULL; argv[0] is looked for in PATH. It dies with the test (its own children are in its
+ * process group and are killed by process_stop). False when it could not be started. */
 bool process_start(struct process *p, const char *output_path, const char *const argv[]);
 bool process_running(struct process *p);
 void process_signal(struct process *p, int signal);

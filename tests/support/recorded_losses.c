@@ -30,8 +30,8 @@ static bool is_one_of(const struct journal_item *item, const char *const *names)
 
 static bool is_half(const struct journal_item *item)
 {
-    static const char *const with_key_only[] = {"SORT",  "GEORADIUS", "GEORADIUSBYMEMBER", "LMPOP",
-                                                "BLMPOP", "ZRANGESTORE", NULL};
+    static const char *const with_key_only[] = {
+        "SORT", "GEORADIUS", "GEORADIUSBYMEMBER", "LMPOP", "BLMPOP", "ZRANGESTORE", NULL};
     static const char *const with_count[] = {"ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", NULL};
     uint64_t keys;
     if (!item->txid)
@@ -68,7 +68,8 @@ static enum suspicion suspect_of(const struct journal_item *item, bool old_maste
         return PUSH;
     if (old_master && is_one_of(item, reads))
         return AFTER_XREADGROUP;
-    return old_master && slice_is(item->args[0], "BITFIELD") && has_option(item, "INCRBY") ? BITFIELD_INCRBY : NONE;
+    return old_master && slice_is(item->args[0], "BITFIELD") && has_option(item, "INCRBY") ? BITFIELD_INCRBY
+                                                                                           : NONE;
 }
 
 static void collect(struct suspects *s, const struct recorded_flow *f, bool old_master)

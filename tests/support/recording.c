@@ -71,8 +71,8 @@ static uint64_t find_fullsync_end(const struct recorded_flow *f)
     return found ? (uint64_t)(found - f->bytes.data) + sizeof mark : 0;
 }
 
-/* The journal follows the EOF token. JOURNAL_OFFSET may be inside a compressed blob, so the LSN comes from the first LSN
- * opcode, which names the entry before it. */
+/* The journal follows the EOF token. JOURNAL_OFFSET may be inside a compressed blob, so the LSN comes from
+ * the first LSN opcode, which names the entry before it. */
 static void find_journal(const char *dir, struct recorded_flow *f)
 {
     if (!f->partial) {

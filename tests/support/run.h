@@ -1,5 +1,6 @@
-/* A whole set-up: scripted source → df2redis → real target. What is not needed stays out; run_end ends what is there, also
- * after a failed assertion. DF2REDIS_TEST_VERBOSE=1 shows what was said on both sides, after each test. */
+/* A whole set-up: scripted source → df2redis → real target. What is not needed stays out; run_end ends what
+ * is there, also after a failed assertion. DF2REDIS_TEST_VERBOSE=1 shows what was said on both sides, after
+ * each test. */
 #ifndef DF2REDIS_TESTS_RUN_H
 #define DF2REDIS_TESTS_RUN_H
 

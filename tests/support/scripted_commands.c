@@ -154,7 +154,8 @@ static void on_flow(struct scripted *m, struct connection *c, const redisReply *
     struct sync *s = find_sync(m, word(command, 3));
     unsigned long flow = strtoul(word(command, 4), NULL, 10);
     if (strcmp(word(command, 2), m->options.master_id) != 0) {
-        scripted_violate(m, c, "DFLY FLOW for master %s, but this is %s", word(command, 2), m->options.master_id);
+        scripted_violate(m, c, "DFLY FLOW for master %s, but this is %s", word(command, 2),
+                         m->options.master_id);
     } else if (!s) {
         scripted_violate(m, c, "DFLY FLOW for the unknown session %s", word(command, 3));
     } else if (s->state == SYNC_CANCELLED) {
@@ -181,7 +182,8 @@ static void on_flow(struct scripted *m, struct connection *c, const redisReply *
         state->sent = state->begin;
         state->acked = state->partial ? strtoull(word(command, 5), NULL, 10) : 0;
         if (!state->partial && !f->fullsync_end)
-            scripted_violate(m, c, "DFLY FLOW without an LSN that this journal has, and there is no snapshot here");
+            scripted_violate(m, c,
+                             "DFLY FLOW without an LSN that this journal has, and there is no snapshot here");
         state->counted = (struct journal_reader){.at = f->journal_at, .next_lsn = f->first_lsn};
         reply(c, "*2\r\n+%s\r\n+%s", state->partial ? "PARTIAL" : "FULL", f->token);
     }
@@ -227,7 +229,8 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
         return;
     }
     if (c != s->control)
-        scripted_violate(m, c, "DFLY STARTSTABLE on another connection than the session's control connection");
+        scripted_violate(m, c,
+                         "DFLY STARTSTABLE on another connection than the session's control connection");
     else if (s->state == SYNC_STABLE)
         scripted_violate(m, c, "DFLY STARTSTABLE twice");
     else if (!all)
@@ -238,9 +241,9 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
         scripted_violate(m, c, "DFLY STARTSTABLE on FULL FLOWs without DFLY SYNC: crashes the master");
     for (size_t i = 0; i < s->script->flow_count && !partial; i++)
         if (s->flows[i].sent < s->script->flows[i].fullsync_end)
-            scripted_violate(m, c, "DFLY STARTSTABLE before FLOW %zu had its FULLSYNC_END (%llu of %llu bytes sent)",
-                             i, (unsigned long long)s->flows[i].sent,
-                             (unsigned long long)s->script->flows[i].fullsync_end);
+            scripted_violate(
+                m, c, "DFLY STARTSTABLE before FLOW %zu had its FULLSYNC_END (%llu of %llu bytes sent)", i,
+                (unsigned long long)s->flows[i].sent, (unsigned long long)s->script->flows[i].fullsync_end);
     s->state = SYNC_STABLE;
     reply(c, "+OK");
 }
@@ -253,7 +256,8 @@ static void on_replicaoffset(struct scripted *m, struct connection *c)
     struct journal_item *item = x_malloc(sizeof *item);
     for (size_t i = 0; i < script->flow_count; i++) {
         const struct scripted_flow *f = &script->flows[i];
-        struct journal_reader r = {.bytes = buf_slice(&f->bytes), .at = f->journal_at, .next_lsn = f->first_lsn};
+        struct journal_reader r = {
+            .bytes = buf_slice(&f->bytes), .at = f->journal_at, .next_lsn = f->first_lsn};
         while (journal_next(&r, item) == 1)
             ;
         reply(c, ":%llu", (unsigned long long)r.next_lsn);
@@ -293,12 +297,14 @@ static void on_ack(struct scripted *m, struct connection *c, const redisReply *c
     struct flow_state *f = &c->sync->flows[c->flow];
     const struct scripted_flow *script = &c->sync->script->flows[c->flow];
     if (!is(command, 0, "replconf") || !is(command, 1, "ack") || command->elements != 3) {
-        scripted_violate(m, c, "%s %s on a FLOW: only REPLCONF ACK may come there", word(command, 0), word(command, 1));
+        scripted_violate(m, c, "%s %s on a FLOW: only REPLCONF ACK may come there", word(command, 0),
+                         word(command, 1));
         return;
     }
     uint64_t lsn = strtoull(word(command, 2), NULL, 10);
     if (lsn < f->acked)
-        scripted_violate(m, c, "ACK goes back from %llu to %llu", (unsigned long long)f->acked, (unsigned long long)lsn);
+        scripted_violate(m, c, "ACK goes back from %llu to %llu", (unsigned long long)f->acked,
+                         (unsigned long long)lsn);
     f->acked = lsn;
     if (m->options.trust_acks || c->sync->state != SYNC_STABLE || f->sent < script->journal_at)
         return;

@@ -1,4 +1,5 @@
-/* The scripted master as its test sees it: what came, and what it is to do now. Every function takes the lock. */
+/* The scripted master as its test sees it: what came, and what it is to do now. Every function takes the
+ * lock. */
 #include "tests/support/scripted_internal.h"
 
 #include <errno.h>
@@ -129,8 +130,8 @@ void scripted_print(struct scripted *m, FILE *out)
 {
     pthread_mutex_lock(&m->lock);
     for (size_t i = 0; i < m->event_count; i++)
-        fprintf(out, "%10.3f ms %-8s %s\n", (double)(m->events[i].us - m->events[0].us) / 1000, m->events[i].who,
-                m->events[i].text);
+        fprintf(out, "%10.3f ms %-8s %s\n", (double)(m->events[i].us - m->events[0].us) / 1000,
+                m->events[i].who, m->events[i].text);
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -53,7 +53,7 @@ enum scripted_kind {
 
 struct scripted_options {
     enum scripted_kind kind;
-    uint16_t port; /* 0: a free one */
+    uint16_t port;               /* 0: a free one */
     const char *user, *password; /* what AUTH must say; NULL: none is asked for */
     bool refuse_client_id;
     bool refuse_startstable; /* answers an error to it, as masters before partial sync did without SYNC */
@@ -93,8 +93,8 @@ const char *scripted_uri(const struct scripted *m);
 /* What went against the protocol; "" when nothing did. Valid until the master ends. */
 const char *scripted_violation(struct scripted *m);
 
-/* Events: every command received ("DFLY SYNC SYNC1"), "accepted", "closed by peer", and what this side does ("fullsync end
- * sent", "all sent"). `who`: "control", "flow 0", or NULL for any; text: how it begins. */
+/* Events: every command received ("DFLY SYNC SYNC1"), "accepted", "closed by peer", and what this side does
+ * ("fullsync end sent", "all sent"). `who`: "control", "flow 0", or NULL for any; text: how it begins. */
 size_t scripted_count(struct scripted *m, const char *who, const char *text);
 /* Microseconds (monotonic) of the nth event, from 0; 0 when there is none. */
 uint64_t scripted_time_us(struct scripted *m, const char *who, const char *text, size_t nth);

@@ -1,4 +1,5 @@
-/* The scripted master's insides, shared by its loop (scripted_dragonfly.c) and its commands (scripted_commands.c). */
+/* The scripted master's insides, shared by its loop (scripted_dragonfly.c) and its commands
+ * (scripted_commands.c). */
 #ifndef DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
 #define DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
 
@@ -19,7 +20,7 @@ struct connection {
     struct buf out; /* replies */
     bool authenticated;
     bool pinged, port_told;
-    bool close_after; /* once out is sent */
+    bool close_after;  /* once out is sent */
     struct sync *sync; /* of a control connection after the greeting, and of a FLOW */
     int flow;          /* -1: not one */
 };

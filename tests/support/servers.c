@@ -59,8 +59,18 @@ static bool redis_try(struct server *s, const char *const *extra)
     char port[8];
     snprintf(port, sizeof port, "%u", s->port);
     const char *argv[MAX_ARGS] = {binary && *binary ? binary : "redis-server",
-                                  "--port", port, "--bind", "127.0.0.1", "--dir", s->dir,
-                                  "--save", "", "--appendonly", "no", "--daemonize", "no"};
+                                  "--port",
+                                  port,
+                                  "--bind",
+                                  "127.0.0.1",
+                                  "--dir",
+                                  s->dir,
+                                  "--save",
+                                  "",
+                                  "--appendonly",
+                                  "no",
+                                  "--daemonize",
+                                  "no"};
     append_extra(argv, 13, extra);
     return start_and_wait(s, argv);
 }
@@ -114,8 +124,14 @@ void dragonfly_start(struct server *s, unsigned shards, const char *const *extra
             format_text("--maxmemory=%uMB", shards * 512),
         };
         const char *argv[MAX_ARGS] = {getenv("DF2REDIS_TEST_DRAGONFLY"),
-                                      args[0], args[1], args[2], args[3], args[4],
-                                      "--bind=127.0.0.1", "--dbfilename=", "--logtostderr",
+                                      args[0],
+                                      args[1],
+                                      args[2],
+                                      args[3],
+                                      args[4],
+                                      "--bind=127.0.0.1",
+                                      "--dbfilename=",
+                                      "--logtostderr",
                                       "--version_check=false"};
         append_extra(argv, 10, extra);
         bool up = start_and_wait(s, argv);

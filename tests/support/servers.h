@@ -16,8 +16,8 @@ struct server {
     char uri[48];
 };
 
-/* Empty, on a free port of 127.0.0.1, persisting nothing, answering PING. extra: more options, ends with NULL, may be
- * NULL. Ends the test program when it cannot be started. */
+/* Empty, on a free port of 127.0.0.1, persisting nothing, answering PING. extra: more options, ends with
+ * NULL, may be NULL. Ends the test program when it cannot be started. */
 void redis_start(struct server *s, const char *const *extra);
 /* The same again on the same port, without data: a target that lost everything. */
 void redis_restart(struct server *s, const char *const *extra);
@@ -29,8 +29,8 @@ void server_stop(struct server *s);
 
 /* A connection; ends the test program when there is none. */
 redisContext *server_connect(uint16_t port);
-/* One command of words, which may hold no spaces; its reply, freed by the caller; errors of the connection end the
- * test program, error replies do not. */
+/* One command of words, which may hold no spaces; its reply, freed by the caller; errors of the connection
+ * end the test program, error replies do not. */
 redisReply *server_command(redisContext *c, const char *words);
 /* The same for its integer, and for commands that must not fail. */
 long long server_integer(redisContext *c, const char *words);

@@ -1,8 +1,9 @@
-/* What a server holds, key by key, in one form for Redis, Valkey, Dragonfly and recorded states, and how two such states differ.
+/* What a server holds, key by key, in one form for Redis, Valkey, Dragonfly and recorded states, and how two
+ * such states differ.
  *
- * A value is its type, its expiry and a sequence of items. An item has parts (each 4 bytes of length, then bytes): a list's
- * element; a set's member; a hash's field and value; a sorted set's member and score; for a stream its entries, last
- * id, groups, pending entries. Items of sets, hashes and sorted sets are sorted. */
+ * A value is its type, its expiry and a sequence of items. An item has parts (each 4 bytes of length, then
+ * bytes): a list's element; a set's member; a hash's field and value; a sorted set's member and score; for a
+ * stream its entries, last id, groups, pending entries. Items of sets, hashes and sorted sets are sorted. */
 #ifndef DF2REDIS_TESTS_STATE_H
 #define DF2REDIS_TESTS_STATE_H
 
@@ -11,7 +12,7 @@
 #include "common/mem.h"
 
 struct state_item {
-    size_t at, len; /* in state_value.bytes */
+    size_t at, len;    /* in state_value.bytes */
     int64_t expire_ms; /* of a hash field; 0: none or not known */
 };
 
@@ -28,7 +29,8 @@ void state_value_clear(struct state_value *v);
 void state_value_free(struct state_value *v);
 void state_item_add(struct state_value *v, size_t parts, const struct slice *part);
 void state_item_score(struct state_value *v, struct slice member, double score);
-/* The value of a string. A HyperLogLog becomes its 16384 registers: how they are stored is the server's affair. */
+/* The value of a string. A HyperLogLog becomes its 16384 registers: how they are stored is the server's
+ * affair. */
 void state_item_string(struct state_value *v, struct slice bytes);
 /* Sorts; drop_twins: the same item twice in a row is one (cursor scans repeat). */
 void state_value_sort(struct state_value *v, bool drop_twins);
@@ -77,8 +79,9 @@ struct state_file {
 void state_file_load(struct state_file *f, const char *path);
 void state_file_free(struct state_file *f);
 
-/* A key that is known to differ, and why. It has to differ: an exception that does not occur is an error, unless another
- * one of its group (≠ 0) does. With `only_rounding` it may differ, but in the last digits of scores alone. */
+/* A key that is known to differ, and why. It has to differ: an exception that does not occur is an error,
+ * unless another one of its group (≠ 0) does. With `only_rounding` it may differ, but in the last digits of
+ * scores alone. */
 struct state_exception {
     uint32_t db;
     struct slice key; /* owned by whoever made it */
@@ -109,8 +112,8 @@ struct state_report {
 };
 
 /* True when nothing differs but what the rules allow, and every exception occurred. */
-bool state_compare_servers(struct state_server *expected, struct state_server *actual, struct state_rules *rules,
-                           struct state_report *report);
+bool state_compare_servers(struct state_server *expected, struct state_server *actual,
+                           struct state_rules *rules, struct state_report *report);
 bool state_compare_file(const char *path, struct state_server *actual, struct state_rules *rules,
                         struct state_report *report);
 void state_report_free(struct state_report *report);

@@ -68,13 +68,14 @@ static bool is_unportable(const struct comparison *c, const char *type)
 {
     if (c->actual->kind == STATE_DRAGONFLY)
         return false;
-    return strcmp(type, "ReJSON-RL") == 0 ? !c->actual->json
-                                          : strncmp(type, "MBbloom", 7) == 0 || strcmp(type, "CMSk-TYPE") == 0 ||
-                                                strcmp(type, "TopK-TYPE") == 0;
+    return strcmp(type, "ReJSON-RL") == 0
+               ? !c->actual->json
+               : strncmp(type, "MBbloom", 7) == 0 || strcmp(type, "CMSk-TYPE") == 0 ||
+                     strcmp(type, "TopK-TYPE") == 0;
 }
 
-static void compare_one(struct comparison *c, uint32_t db, struct slice key, const struct state_value *expected,
-                        const struct state_value *actual)
+static void compare_one(struct comparison *c, uint32_t db, struct slice key,
+                        const struct state_value *expected, const struct state_value *actual)
 {
     bool missing = strcmp(actual->type, "none") == 0;
     c->report->keys++;
@@ -180,7 +181,8 @@ static bool finish(struct comparison *c)
         if (!e->occurred && !e->only_rounding && !group_occurred(c->rules, e->group)) {
             c->report->different++;
             print_key(&c->report->text, e->db, e->key);
-            buf_printf(&c->report->text, ": was to differ (%s), but does not: take the exception away\n", e->why);
+            buf_printf(&c->report->text, ": was to differ (%s), but does not: take the exception away\n",
+                       e->why);
         }
     }
     buf_put_u8(&c->report->text, 0);
@@ -191,7 +193,8 @@ static bool finish(struct comparison *c)
     return c->report->different == 0;
 }
 
-static struct comparison *begin(struct state_server *actual, struct state_rules *rules, struct state_report *report)
+static struct comparison *begin(struct state_server *actual, struct state_rules *rules,
+                                struct state_report *report)
 {
     struct comparison *c = x_calloc(1, sizeof *c);
     *report = (struct state_report){0};
@@ -268,8 +271,8 @@ static void compare_database(struct comparison *c, struct state_server *expected
     buf_free(&bytes);
 }
 
-bool state_compare_servers(struct state_server *expected, struct state_server *actual, struct state_rules *rules,
-                           struct state_report *report)
+bool state_compare_servers(struct state_server *expected, struct state_server *actual,
+                           struct state_rules *rules, struct state_report *report)
 {
     struct comparison *c = begin(actual, rules, report);
     uint32_t databases = rules->databases ? rules->databases : 16;

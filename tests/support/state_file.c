@@ -19,6 +19,7 @@ static int base64_digit(char c)
 static struct slice base64_decode(struct buf *out, const char *text)
 {
     size_t begin = out->len;
+    buf_reserve(out, 1); /* an empty one has an address, too */
     uint32_t bits = 0;
     int have = 0;
     for (int d; (d = base64_digit(*text)) >= 0; text++) {
@@ -87,7 +88,8 @@ static void read_stream(struct state_value *v, const cJSON *record, struct buf *
             char count[24];
             snprintf(count, sizeof count, "%d", cJSON_GetArrayItem(pending, 2)->valueint);
             struct slice who = base64_decode(scratch, string_at(pending, 1));
-            struct slice four[4] = {slice_str("pending"), slice_str(string_at(pending, 0)), who, slice_str(count)};
+            struct slice four[4] = {slice_str("pending"), slice_str(string_at(pending, 0)), who,
+                                    slice_str(count)};
             state_item_add(v, 4, four);
         }
     }
@@ -126,7 +128,8 @@ static void read_record(struct state_file *f, const cJSON *line, struct buf *scr
     r->key.len = base64_decode(&f->keys, string_of(line, "key")).len;
     state_value_clear(&r->value);
     snprintf(r->value.type, sizeof r->value.type, "%s", string_of(line, "type"));
-    const cJSON *expiry = cJSON_GetObjectItem(line, "expire_at_ms"), *value = cJSON_GetObjectItem(line, "value");
+    const cJSON *expiry = cJSON_GetObjectItem(line, "expire_at_ms"),
+                *value = cJSON_GetObjectItem(line, "value");
     r->value.expire_ms = cJSON_IsNumber(expiry) ? (int64_t)expiry->valuedouble : 0;
     if (strcmp(r->value.type, "stream") == 0) {
         read_stream(&r->value, line, scratch);

@@ -56,8 +56,11 @@ static bool is_type(const struct state_value *v, const char *type)
 
 static const char *size_command(const struct state_value *v)
 {
-    return is_type(v, "list") ? "LLEN" : is_type(v, "set") ? "SCARD" : is_type(v, "hash") ? "HLEN"
-           : is_type(v, "zset") ? "ZCARD" : NULL;
+    return is_type(v, "list")   ? "LLEN"
+           : is_type(v, "set")  ? "SCARD"
+           : is_type(v, "hash") ? "HLEN"
+           : is_type(v, "zset") ? "ZCARD"
+                                : NULL;
 }
 
 /* Names and values alternate, or only names come. */
@@ -104,7 +107,8 @@ static void read_cursor(struct state_server *s, struct slice key, struct state_v
 }
 
 /* First round: what is it, and until when. */
-static void read_types(struct state_server *s, const struct slice *keys, size_t count, struct state_value *values)
+static void read_types(struct state_server *s, const struct slice *keys, size_t count,
+                       struct state_value *values)
 {
     for (size_t i = 0; i < count; i++) {
         ask(s, "TYPE", keys[i], NULL);
@@ -122,8 +126,8 @@ static void read_types(struct state_server *s, const struct slice *keys, size_t 
 }
 
 /* Second round: strings, streams and JSON at once, of the others the size. */
-static void read_sizes(struct state_server *s, const struct state_read_options *options, const struct slice *keys,
-                       size_t count, struct state_value *values, long long *sizes)
+static void read_sizes(struct state_server *s, const struct state_read_options *options,
+                       const struct slice *keys, size_t count, struct state_value *values, long long *sizes)
 {
     for (size_t i = 0; i < count; i++) {
         const char *size = size_command(&values[i]);
@@ -197,7 +201,8 @@ static void read_field_ttls(struct state_server *s, struct slice key, struct sta
     const char **argv = x_calloc(argc, sizeof *argv);
     char number[24];
     snprintf(number, sizeof number, "%zu", v->count);
-    struct slice head[4] = {slice_str(relative ? "HTTL" : "HPEXPIRETIME"), key, slice_str("FIELDS"), slice_str(number)};
+    struct slice head[4] = {slice_str(relative ? "HTTL" : "HPEXPIRETIME"), key, slice_str("FIELDS"),
+                            slice_str(number)};
     for (size_t i = 0; i < argc; i++) {
         struct slice word = i < 4 ? head[i] : slice_of(NULL, 0);
         if (i >= 4) {
@@ -213,7 +218,8 @@ static void read_field_ttls(struct state_server *s, struct slice key, struct sta
     redisReply *r = answer(s);
     for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->elements && i < v->count; i++)
         if (r->element[i]->type == REDIS_REPLY_INTEGER && r->element[i]->integer > 0)
-            v->items[i].expire_ms = relative ? clock_unix_ms() + r->element[i]->integer * 1000 : r->element[i]->integer;
+            v->items[i].expire_ms =
+                relative ? clock_unix_ms() + r->element[i]->integer * 1000 : r->element[i]->integer;
     freeReplyObject(r);
     free(argv);
     free(lengths);
@@ -289,8 +295,8 @@ static unsigned parse_version(const char *text)
 static bool knows(struct state_server *s, const char *command)
 {
     redisReply *r = redisCommand(s->c, "COMMAND INFO %s", command);
-    bool known = r && r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->type == REDIS_REPLY_ARRAY &&
-                 r->element[0]->elements > 0;
+    bool known = r && r->type == REDIS_REPLY_ARRAY && r->elements == 1 &&
+                 r->element[0]->type == REDIS_REPLY_ARRAY && r->element[0]->elements > 0;
     if (r)
         freeReplyObject(r);
     return known;

@@ -29,7 +29,8 @@ static const redisReply *field(const redisReply *map, const char *name)
     return NULL;
 }
 
-static void add(struct state_value *v, const char *kind, const redisReply *a, const redisReply *b, const redisReply *c)
+static void add(struct state_value *v, const char *kind, const redisReply *a, const redisReply *b,
+                const redisReply *c)
 {
     char numbers[3][24];
     struct slice parts[4] = {slice_str(kind), text_of(a, numbers[0])};
@@ -71,7 +72,8 @@ static void add_consumers(struct state_value *v, const redisReply *consumers)
         return;
     qsort(consumers->element, consumers->elements, sizeof *consumers->element, by_name);
     for (size_t i = 0; i < consumers->elements; i++)
-        add(v, "consumer", field(consumers->element[i], "name"), field(consumers->element[i], "pel-count"), NULL);
+        add(v, "consumer", field(consumers->element[i], "name"), field(consumers->element[i], "pel-count"),
+            NULL);
 }
 
 void state_stream_items(struct state_value *v, const redisReply *info, bool details)

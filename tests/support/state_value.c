@@ -165,15 +165,15 @@ const char *state_value_difference(const struct state_value *expected, const str
     if (strcmp(expected->type, actual->type) != 0) {
         buf_printf(&text, "is %s, expected %s", actual->type, expected->type);
     } else if (!unread && (i < expected->count || i < actual->count)) {
-        buf_printf(&text, "%s of %zu items, expected %zu; item %zu is ", actual->type, actual->count, expected->count,
-                   i);
+        buf_printf(&text, "%s of %zu items, expected %zu; item %zu is ", actual->type, actual->count,
+                   expected->count, i);
         print_item(&text, actual, i);
         buf_printf(&text, ", expected ");
         print_item(&text, expected, i);
         if (i < expected->count && i < actual->count &&
             expected->items[i].expire_ms != actual->items[i].expire_ms)
-            buf_printf(&text, " (field expires at %lld, expected %lld)", (long long)actual->items[i].expire_ms,
-                       (long long)expected->items[i].expire_ms);
+            buf_printf(&text, " (field expires at %lld, expected %lld)",
+                       (long long)actual->items[i].expire_ms, (long long)expected->items[i].expire_ms);
     } else if (!near(expected->expire_ms, actual->expire_ms, ttl_tolerance_ms)) {
         buf_printf(&text, "%s expires at %lld, expected %lld", actual->type, (long long)actual->expire_ms,
                    (long long)expected->expire_ms);
@@ -190,7 +190,8 @@ static struct slice scored_item(const struct state_value *v, size_t index, doubl
     char text[40] = "";
     memcpy(&member_len, p, sizeof member_len);
     memcpy(&score_len, p + sizeof member_len + member_len, sizeof score_len);
-    memcpy(text, p + 2 * sizeof member_len + member_len, score_len < sizeof text ? score_len : sizeof text - 1);
+    memcpy(text, p + 2 * sizeof member_len + member_len,
+           score_len < sizeof text ? score_len : sizeof text - 1);
     *score = strtod(text, NULL);
     return slice_of(p + sizeof member_len, member_len);
 }

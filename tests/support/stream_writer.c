@@ -3,7 +3,8 @@
  *   "REDIS0009" AUX… { blob | entry | JOURNAL_BLOB }… FULLSYNC_END 8×0
  *   JOURNAL_OFFSET lsn EOF 8×0 token journal…
  *
- * blob: 202, packed length, LZ4 frame of whole entries, which begin with SELECTDB. */
+ * blob: 202, packed length, LZ4 frame of whole entries, which begin with SELECTDB.
+ * chunk: 224, stream id and length in 4 bytes each, a piece of one entry. */
 #include "tests/support/stream_writer.h"
 
 #include <lz4frame.h>
@@ -16,6 +17,7 @@ enum {
     OP_JOURNAL_BLOB = 210,
     OP_JOURNAL_OFFSET = 211,
     OP_FULLSYNC_END = 200,
+    OP_TAGGED_CHUNK = 224,
     OP_AUX = 250,
     OP_EXPIRETIME_MS = 252,
     OP_SELECTDB = 254,
@@ -105,6 +107,8 @@ struct buf *writer_entry(struct stream_writer *w, uint8_t type, struct slice key
 {
     if (!w->pending.len)
         writer_select(w, 0);
+    w->entry_at = w->pending.len;
+    w->in_chunks = false;
     if (expire_ms) {
         buf_put_u8(&w->pending, OP_EXPIRETIME_MS);
         buf_put(&w->pending, &expire_ms, sizeof expire_ms);
@@ -114,8 +118,34 @@ struct buf *writer_entry(struct stream_writer *w, uint8_t type, struct slice key
     return &w->pending;
 }
 
+/* What there is of the entry becomes a chunk, and is sent with all before it. */
+static void put_chunk(struct stream_writer *w)
+{
+    uint8_t head[9] = {OP_TAGGED_CHUNK};
+    uint32_t len = (uint32_t)(w->pending.len - w->entry_at);
+    w->chunk_id += !w->in_chunks;
+    w->in_chunks = true;
+    memcpy(head + 1, &w->chunk_id, 4);
+    memcpy(head + 5, &len, 4);
+    buf_reserve(&w->pending, sizeof head);
+    memmove(w->pending.data + w->entry_at + sizeof head, w->pending.data + w->entry_at, len);
+    memcpy(w->pending.data + w->entry_at, head, sizeof head);
+    w->pending.len += sizeof head;
+    flush_pending(w);
+    w->entry_at = 0;
+}
+
+void writer_element_end(struct stream_writer *w)
+{
+    if (w->chunk_bytes && w->pending.len - w->entry_at >= w->chunk_bytes)
+        put_chunk(w);
+}
+
 void writer_entry_end(struct stream_writer *w)
 {
+    if (w->in_chunks && w->pending.len > w->entry_at)
+        put_chunk(w);
+    w->in_chunks = false;
     if (w->pending.len >= (w->blob_bytes ? w->blob_bytes : 65536))
         flush_pending(w);
 }
@@ -176,7 +206,8 @@ void write_journal(struct buf *out, uint32_t db, uint64_t txid, const char *word
     write_journal_args(out, db, txid, argc, argv);
 }
 
-void writer_command(struct stream_writer *w, uint32_t db, uint64_t txid, size_t argc, const struct slice *argv)
+void writer_command(struct stream_writer *w, uint32_t db, uint64_t txid, size_t argc,
+                    const struct slice *argv)
 {
     w->next_lsn++;
     if (w->flow.journal_at) {

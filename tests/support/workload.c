@@ -1,4 +1,5 @@
-/* Clients that write: one thread and connection each, pipelines of a few dozen commands, a part of them in MULTI. */
+/* Clients that write: one thread and connection each, pipelines of a few dozen commands, a part of them in
+ * MULTI. */
 #include "tests/support/workload.h"
 
 #include <errno.h>
@@ -59,7 +60,8 @@ static const char *choose(struct client *c)
 static void put_noise(struct client *c, size_t bytes, bool binary)
 {
     for (size_t i = 0; i < bytes; i++)
-        buf_put_u8(&c->bytes, (uint8_t)(binary ? random_next(&c->random) : 'a' + random_below(&c->random, 26)));
+        buf_put_u8(&c->bytes,
+                   (uint8_t)(binary ? random_next(&c->random) : 'a' + random_below(&c->random, 26)));
 }
 
 /* Small numbers, short and long texts, binary, nothing at all. */
@@ -79,7 +81,8 @@ static void put_key(struct client *c, char kind)
     static const char any[] = "scFlhkeEzxgbp";
     if (kind == 'a')
         kind = any[random_below(&c->random, sizeof any - 1)];
-    buf_printf(&c->bytes, "%c:%llu", kind, (unsigned long long)random_below(&c->random, c->load->options.keys));
+    buf_printf(&c->bytes, "%c:%llu", kind,
+               (unsigned long long)random_below(&c->random, c->load->options.keys));
 }
 
 static void put_number(struct client *c, char kind)
@@ -87,19 +90,46 @@ static void put_number(struct client *c, char kind)
     uint64_t n = random_next(&c->random);
     long long now_s = clock_unix_ms() / 1000;
     switch (kind) {
-    case 'n': buf_printf(&c->bytes, "%llu", (unsigned long long)n % 100); break;
-    case 'i': buf_printf(&c->bytes, "%lld", (long long)(n % 100) - 50); break;
-    case 'r': buf_printf(&c->bytes, "%.*g", 2 + (int)(n % 6), (double)(int64_t)n / 1e17); break;
-    case 't': buf_printf(&c->bytes, "%llu", 100000 + (unsigned long long)n % 100000); break;
-    case 'T': buf_printf(&c->bytes, "%llu", 100000000 + (unsigned long long)n % 100000000); break;
-    case 'q': buf_printf(&c->bytes, "%llu", 20 + (unsigned long long)n % 2000); break;
-    case 'A': buf_printf(&c->bytes, "%lld", now_s + 200000 + (long long)(n % 100000)); break;
-    case 'M': buf_printf(&c->bytes, "%lld", (now_s + 200000) * 1000 + (long long)(n % 100000000)); break;
-    case 'I': buf_printf(&c->bytes, "%llu-*", (unsigned long long)(c->stream_ms += n % 2)); break;
-    case 'O': buf_printf(&c->bytes, "%llu-%llu", (unsigned long long)(c->stream_ms - n % 20), (unsigned long long)(n >> 8) % 4); break;
-    case 'D': buf_printf(&c->bytes, "%llu", (unsigned long long)n % c->load->options.databases); break;
-    case 'w': buf_printf(&c->bytes, "%.6f", (double)(n % 3600000) / 10000 - 180); break;
-    default: buf_printf(&c->bytes, "%.6f", (double)(n % 1600000) / 10000 - 80); break;
+    case 'n':
+        buf_printf(&c->bytes, "%llu", (unsigned long long)n % 100);
+        break;
+    case 'i':
+        buf_printf(&c->bytes, "%lld", (long long)(n % 100) - 50);
+        break;
+    case 'r':
+        buf_printf(&c->bytes, "%.*g", 2 + (int)(n % 6), (double)(int64_t)n / 1e17);
+        break;
+    case 't':
+        buf_printf(&c->bytes, "%llu", 100000 + (unsigned long long)n % 100000);
+        break;
+    case 'T':
+        buf_printf(&c->bytes, "%llu", 100000000 + (unsigned long long)n % 100000000);
+        break;
+    case 'q':
+        buf_printf(&c->bytes, "%llu", 20 + (unsigned long long)n % 2000);
+        break;
+    case 'A':
+        buf_printf(&c->bytes, "%lld", now_s + 200000 + (long long)(n % 100000));
+        break;
+    case 'M':
+        buf_printf(&c->bytes, "%lld", (now_s + 200000) * 1000 + (long long)(n % 100000000));
+        break;
+    case 'I':
+        buf_printf(&c->bytes, "%llu-*", (unsigned long long)(c->stream_ms += n % 2));
+        break;
+    case 'O':
+        buf_printf(&c->bytes, "%llu-%llu", (unsigned long long)(c->stream_ms - n % 20),
+                   (unsigned long long)(n >> 8) % 4);
+        break;
+    case 'D':
+        buf_printf(&c->bytes, "%llu", (unsigned long long)n % c->load->options.databases);
+        break;
+    case 'w':
+        buf_printf(&c->bytes, "%.6f", (double)(n % 3600000) / 10000 - 180);
+        break;
+    default:
+        buf_printf(&c->bytes, "%.6f", (double)(n % 1600000) / 10000 - 80);
+        break;
     }
 }
 
@@ -114,7 +144,8 @@ static void put_placeholder(struct client *c, char kind)
     else if (kind == 'V')
         put_noise(c, 1000 + (size_t)random_below(&c->random, 30000), false);
     else if (kind == 'm' || kind == 'f')
-        buf_printf(&c->bytes, "%c%llu", kind, (unsigned long long)random_below(&c->random, kind == 'm' ? 300 : 60));
+        buf_printf(&c->bytes, "%c%llu", kind,
+                   (unsigned long long)random_below(&c->random, kind == 'm' ? 300 : 60));
     else
         put_number(c, kind);
 }

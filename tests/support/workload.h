@@ -1,4 +1,5 @@
-/* Writes of every kind, by several clients at the same time: what each of them sends follows from the seed alone. */
+/* Writes of every kind, by several clients at the same time: what each of them sends follows from the seed
+ * alone. */
 #ifndef DF2REDIS_TESTS_WORKLOAD_H
 #define DF2REDIS_TESTS_WORKLOAD_H
 
@@ -8,14 +9,15 @@ struct workload_options {
     uint16_t port;
     uint64_t seed;
     unsigned connections;
-    uint32_t databases;  /* 0 … databases - 1 are used */
-    uint64_t commands;   /* of each connection; 0: until workload_stop */
-    uint32_t keys;       /* of each kind and database */
-    uint64_t rate;       /* commands a second of each connection; 0: as fast as it goes */
-    bool short_ttls;     /* keys that expire within seconds, too */
-    bool unportable;     /* also what a plain Redis 7.0 has no place for: JSON, filters, field and member TTLs, STICK */
-    bool lossy;          /* also what Dragonfly's own replica does not always get right */
-    bool flushes;        /* now and then a FLUSHDB, very seldom a FLUSHALL */
+    uint32_t databases; /* 0 … databases - 1 are used */
+    uint64_t commands;  /* of each connection; 0: until workload_stop */
+    uint32_t keys;      /* of each kind and database */
+    uint64_t rate;      /* commands a second of each connection; 0: as fast as it goes */
+    bool short_ttls;    /* keys that expire within seconds, too */
+    bool unportable;    /* also what a plain Redis 7.0 has no place for: JSON, filters, field and member TTLs,
+                           STICK */
+    bool lossy;         /* also what Dragonfly's own replica does not always get right */
+    bool flushes;       /* now and then a FLUSHDB, very seldom a FLUSHALL */
 };
 void workload_options_init(struct workload_options *o, uint16_t port);
 

@@ -1,9 +1,10 @@
 /* Every journaled command of Dragonfly v1.40.1 that a client can send.
  *
- * LOSSY are those that its journal loses (PROTOCOL §6), and others found with this workload between two Dragonflies: Z*STORE
- * arrives as ZADD with scores of 6 digits (so %Z has whole numbers only); BITOP and PFMERGE arrive as SET, which drops a TTL
- * that the destination keeps on the master (so BITOP's %B never has one); a MOVE during a full sync loses the
- * key's value; and now and then a PFMERGE does not arrive at all. */
+ * LOSSY are those that its journal loses (PROTOCOL §6), and others found with this workload between two
+ * Dragonflies: Z*STORE arrives as ZADD with scores of 6 digits (so %Z has whole numbers only); BITOP and
+ * PFMERGE arrive as SET, which drops a TTL that the destination keeps on the master (so BITOP's %B never has
+ * one); a MOVE during a full sync loses the key's value; and now and then a PFMERGE does not arrive at all.
+ */
 #include "tests/support/workload_commands.h"
 
 const struct workload_command workload_commands[] = {
@@ -84,7 +85,8 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_PLAIN, 1, "ZADD %z GT CH %n %m"},
     {WORKLOAD_PLAIN, 1, "ZADD %z NX %r %m"},
     {WORKLOAD_PLAIN, 1, "ZADD %z INCR %r %m"},
-    {WORKLOAD_PLAIN, 1, "ZADD %z %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m"},
+    {WORKLOAD_PLAIN, 1,
+     "ZADD %z %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m %r %m"},
     {WORKLOAD_PLAIN, 2, "ZINCRBY %z %r %m"},
     {WORKLOAD_PLAIN, 1, "ZREM %z %m %m"},
     {WORKLOAD_PLAIN, 1, "ZPOPMIN %z"},
@@ -134,7 +136,8 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_PLAIN, 1, "RENAME %x %x"},
     {WORKLOAD_PLAIN, 1, "RENAMENX %e %e"},
     {WORKLOAD_PLAIN, 1, "EVAL return(redis.call('RPUSH',KEYS[1],ARGV[1],ARGV[2])) 1 %l %v %v"},
-    {WORKLOAD_PLAIN, 1, "EVAL redis.call('INCR',KEYS[1]);return(redis.call('APPEND',KEYS[2],ARGV[1])) 2 %c %s %m"},
+    {WORKLOAD_PLAIN, 1,
+     "EVAL redis.call('INCR',KEYS[1]);return(redis.call('APPEND',KEYS[2],ARGV[1])) 2 %c %s %m"},
     /* What a plain Redis 7.0 cannot hold, or not with its time to live */
     {WORKLOAD_UNPORTABLE, 1, "HSETEX %h 100000 %f %v"},
     {WORKLOAD_UNPORTABLE, 1, "FIELDEXPIRE %h 200000 %f"},

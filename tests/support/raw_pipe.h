@@ -1,0 +1,20 @@
+/* The yardstick: the same commands, ready-made in memory, through one connection as fast as the server takes
+ * them. */
+#ifndef DF2REDIS_TESTS_RAW_PIPE_H
+#define DF2REDIS_TESTS_RAW_PIPE_H
+
+#include "tests/support/generate.h"
+
+struct raw_pipe {
+    struct buf commands;
+    uint64_t count; /* one reply of one line each */
+};
+
+/* SET, HSET, ZADD, RPUSH, SADD of what generate_session makes, or SETs of its journal. */
+void raw_pipe_snapshot(struct raw_pipe *p, const struct generate_options *g);
+void raw_pipe_journal(struct raw_pipe *p, const struct generate_options *g);
+void raw_pipe_free(struct raw_pipe *p);
+/* Seconds from the first byte sent to the last reply read; error replies end the program. */
+double raw_pipe_run(const struct raw_pipe *p, uint16_t port);
+
+#endif

@@ -13,7 +13,7 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 SANITIZE ?=
 
-PACKAGES = libevent_core libevent_extra hiredis libcjson liblz4 libzstd openssl
+PACKAGES = libevent_core libevent_extra hiredis libcjson liblz4 libzstd openssl inih
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion
 DEFINES = -std=c11 -D_GNU_SOURCE -I. -DDF2REDIS_BUILD_DIR='"$(B)"'
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE

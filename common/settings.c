@@ -23,6 +23,7 @@ void settings_init(struct settings *s)
         .restart_limit = 5,
         .failed_flows_percent = 25,
         .log_level = LOG_LEVEL_INFO,
+        .confine = true,
     };
 }
 
@@ -56,6 +57,10 @@ void settings_free(struct settings *s)
     free(s->tls_ca_file);
     free(s->tls_cert_file);
     free(s->tls_key_file);
+    free(s->pid_file);
+    free(s->log_file);
+    free(s->user);
+    free(s->metrics);
     *s = (struct settings){0};
 }
 
@@ -65,6 +70,36 @@ bool settings_set(struct settings *s, const char *name, const char *value, struc
         if (strcmp(settings_table[i].help.name, name) == 0)
             return setting_parse(s, &settings_table[i], value, error);
     return error_fatal(error, EX_USAGE, "there is no setting named \"%.80s\": see df2redis help", name);
+}
+
+static bool same(const struct settings *a, const struct settings *b, const struct setting *row)
+{
+    struct buf bytes[2] = {{0}};
+    settings_encode_row(a, row, &bytes[0]);
+    settings_encode_row(b, row, &bytes[1]);
+    bool equal = slice_eq(buf_slice(&bytes[0]), buf_slice(&bytes[1]));
+    for (size_t i = 0; i < 2; i++) {
+        explicit_bzero(bytes[i].data, bytes[i].len);
+        buf_free(&bytes[i]);
+    }
+    return equal;
+}
+
+size_t settings_differences(const struct settings *a, const struct settings *b, const char **names,
+                            size_t limit)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < settings_table_count && n < limit; i++)
+        if (!same(a, b, &settings_table[i]))
+            names[n++] = settings_table[i].help.name;
+    return n;
+}
+
+void settings_copy_number(struct settings *to, const struct settings *from, const char *name)
+{
+    for (size_t i = 0; i < settings_table_count; i++)
+        if (strcmp(settings_table[i].help.name, name) == 0)
+            setting_put_number(to, &settings_table[i], setting_get_number(from, &settings_table[i]));
 }
 
 const struct setting_help *settings_help(void)

@@ -51,15 +51,32 @@ struct settings {
     enum log_level log_level;
     enum log_format log_format;
     bool progress_off; /* no progress lines on a terminal */
+    /* Service */
+    bool daemon;
+    char *pid_file, *log_file;
+    bool syslog;
+    char *user;    /* become this one after the start; NULL: df2redis if daemon, root, and it exists */
+    bool confine;  /* workers may do only what workers do */
+    char *metrics; /* ADDR:PORT to answer HTTP on */
 };
 
 void settings_init(struct settings *s); /* the defaults */
 void settings_free(struct settings *s);
 /* Sets one by its name. Repeated include/exclude/db add up. Errors name the option and what is allowed. */
 bool settings_set(struct settings *s, const char *name, const char *value, struct error *error);
-/* After all were set: passwords from files and from DF2REDIS_SOURCE_PASSWORD and DF2REDIS_TARGET_PASSWORD,
+/* After all were set: passwords from files, systemd's credentials (source-password, target-password) and
+ * DF2REDIS_SOURCE_PASSWORD and DF2REDIS_TARGET_PASSWORD,
  * defaults that depend on others, relative paths made absolute, contradictions refused. */
 bool settings_finish(struct settings *s, struct error *error);
+/* The part of it that looks at nothing but the settings themselves. */
+bool settings_check(const struct settings *s, struct error *error);
+/* "9121", "0.0.0.0:9121", "[::1]:9121"; without an address 127.0.0.1, port 0: any free one. */
+bool settings_metrics_address(const char *text, char *host, size_t host_bytes, uint16_t *port);
+/* The names of all in which they differ, in the table's order; returns how many. */
+size_t settings_differences(const struct settings *a, const struct settings *b, const char **names,
+                            size_t limit);
+/* Takes one that is a number or a choice over from another. */
+void settings_copy_number(struct settings *to, const struct settings *from, const char *name);
 /* For `--help` and completion: name, argument (NULL for flags), one line of help. NULL name ends. */
 struct setting_help {
     const char *name, *argument, *help;

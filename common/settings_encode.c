@@ -1,7 +1,7 @@
 /* Settings as bytes for a worker: the rows of the table in order, each as its kind, then what has no row.
  *
  *   u32 rows | row … | u8 migrate | u8 on_full_resync_given
- *   URI: u8 flags, u32 port, u32 db, host, user, password, text    TEXT, NAME: text
+ *   URI: u8 flags, u32 port, u32 db, host, user, password, text    TEXT, NAME, WORD, ADDRESS: text
  *   LIST: u32 n, n × text    DB: u32 n, n × (u32 from, u32 to)     other kinds: u64
  *   text: u8 is there, and if so u32 length, bytes (no zero byte among them)
  */
@@ -52,23 +52,26 @@ static void put_dbs(struct buf *out, const struct settings *s)
     }
 }
 
+void settings_encode_row(const struct settings *s, const struct setting *row, struct buf *out)
+{
+    const void *field = setting_field(s, row);
+    if (row->kind == SETTING_URI)
+        put_uri(out, field, *(char *const *)((const uint8_t *)s + row->text_offset));
+    else if (setting_is_text(row))
+        put_text(out, *(char *const *)field);
+    else if (row->kind == SETTING_LIST)
+        put_list(out, *(char **const *)field);
+    else if (row->kind == SETTING_DB)
+        put_dbs(out, s);
+    else
+        wire_put_u64(out, setting_get_number(s, row));
+}
+
 void settings_encode(const struct settings *s, struct buf *out)
 {
     wire_put_u32(out, (uint32_t)settings_table_count);
-    for (size_t i = 0; i < settings_table_count; i++) {
-        const struct setting *row = &settings_table[i];
-        const void *field = setting_field(s, row);
-        if (row->kind == SETTING_URI)
-            put_uri(out, field, *(char *const *)((const uint8_t *)s + row->text_offset));
-        else if (row->kind == SETTING_TEXT || row->kind == SETTING_NAME)
-            put_text(out, *(char *const *)field);
-        else if (row->kind == SETTING_LIST)
-            put_list(out, *(char **const *)field);
-        else if (row->kind == SETTING_DB)
-            put_dbs(out, s);
-        else
-            wire_put_u64(out, setting_get_number(s, row));
-    }
+    for (size_t i = 0; i < settings_table_count; i++)
+        settings_encode_row(s, &settings_table[i], out);
     wire_put_u8(out, s->migrate);
     wire_put_u8(out, s->on_full_resync_given);
 }
@@ -131,7 +134,7 @@ static void get_row(struct wire_reader *r, struct settings *s, const struct sett
     void *field = setting_field(s, row);
     if (row->kind == SETTING_URI) {
         get_uri(r, field, (char **)((uint8_t *)s + row->text_offset));
-    } else if (row->kind == SETTING_TEXT || row->kind == SETTING_NAME) {
+    } else if (setting_is_text(row)) {
         get_text(r, field);
         r->failed |= row->kind == SETTING_NAME && (!s->name || !setting_name_valid(s->name));
     } else if (row->kind == SETTING_LIST) {

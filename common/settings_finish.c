@@ -14,12 +14,13 @@ enum {
 };
 
 /* The open file's first line into *out (PASSWORD_MAX_BYTES + 3, terminated). */
-static bool read_password(int fd, const char *option, const char *path, char *out, struct error *error)
+static bool read_password(int fd, bool private, const char *option, const char *path, char *out,
+                          struct error *error)
 {
     struct stat st;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return error_fatal(error, EX_NOINPUT, "%s: %s is not a regular file", option, path);
-    if (st.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH))
+    if (private && st.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH))
         return error_fatal(error, EX_CONFIG, "%s: %s is open to others (mode %03o): chmod 600 %s", option,
                            path, (unsigned)(st.st_mode & 0777), path);
     size_t len = 0;
@@ -46,14 +47,16 @@ static bool read_password(int fd, const char *option, const char *path, char *ou
     return true;
 }
 
-static bool password_from_file(const char *option, const char *path, char **password, struct error *error)
+/* private: refused when others may read it. */
+static bool password_from_file(const char *option, const char *path, bool private, char **password,
+                               struct error *error)
 {
     char text[PASSWORD_MAX_BYTES + 3];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return error_fatal(error, errno == EACCES ? EX_NOPERM : EX_NOINPUT, "%s: opening %s: %s", option,
                            path, strerror(errno));
-    bool good = read_password(fd, option, path, text, error);
+    bool good = read_password(fd, private, option, path, text, error);
     close(fd);
     if (good)
         *password = x_strdup(text);
@@ -61,8 +64,24 @@ static bool password_from_file(const char *option, const char *path, char **pass
     return good;
 }
 
-/* A password given in two places is refused, so that none is ignored in silence. The environment counts only
- * when nothing else was given: it may be there for other runs. */
+/* What systemd's LoadCredential= handed over; it alone decides who may read that. */
+static bool password_from_credentials(const char *what, char **password, struct error *error)
+{
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    if (!directory || directory[0] != '/')
+        return true;
+    struct buf path = {0};
+    buf_printf(&path, "%s/%s-password", directory, what);
+    buf_put_u8(&path, '\0');
+    const char *name = (const char *)path.data;
+    bool good = access(name, F_OK) != 0 ||
+                password_from_file("the credential from systemd", name, false, password, error);
+    buf_free(&path);
+    return good;
+}
+
+/* A password given in two places is refused, so that none is ignored in silence. Credentials and the
+ * environment count only when nothing else was given: they may be there for other runs. */
 static bool find_password(struct uri *uri, const char *what, const char *file, const char *variable,
                           struct error *error)
 {
@@ -79,7 +98,9 @@ static bool find_password(struct uri *uri, const char *what, const char *file, c
         return error_fatal(error, EX_USAGE,
                            "the %s's password is both in its URI and in %s: give one of them", what, option);
     if (file)
-        return password_from_file(option, file, &uri->password, error);
+        return password_from_file(option, file, true, &uri->password, error);
+    if (!uri->password && !password_from_credentials(what, &uri->password, error))
+        return false;
     if (!uri->password && environment && *environment)
         uri->password = x_strdup(environment);
     return true;
@@ -129,7 +150,7 @@ static bool make_absolute(struct settings *s, struct error *error)
     return true;
 }
 
-static bool refuse_contradictions(const struct settings *s, struct error *error)
+bool settings_check(const struct settings *s, struct error *error)
 {
     bool tls = s->source.tls || s->target.tls, known = s->source.host || s->target.host;
     if (s->source.null_sink || s->source.unix_socket)
@@ -148,6 +169,8 @@ static bool refuse_contradictions(const struct settings *s, struct error *error)
     if (s->tls_insecure && s->tls_ca_file)
         return error_fatal(error, EX_USAGE,
                            "tls-insecure and tls-ca contradict each other: give one of them");
+    if (s->syslog && s->log_file)
+        return error_fatal(error, EX_USAGE, "syslog and log-file contradict each other: give one of them");
     if (s->window_bytes < s->batch_bytes)
         return error_fatal(error, EX_USAGE, "window-bytes must not be smaller than batch-bytes (%llu)",
                            (unsigned long long)s->batch_bytes);
@@ -172,13 +195,16 @@ static bool small_enough(const struct settings *s, struct error *error)
 
 bool settings_finish(struct settings *s, struct error *error)
 {
-    if (!refuse_contradictions(s, error) || !make_absolute(s, error))
+    if (!settings_check(s, error) || !make_absolute(s, error))
         return false;
     if (!s->state_dir && !default_state_dir(s, error))
         return false;
     if (!find_password(&s->source, "source", s->source_password_file, "DF2REDIS_SOURCE_PASSWORD", error) ||
         !find_password(&s->target, "target", s->target_password_file, "DF2REDIS_TARGET_PASSWORD", error))
         return false;
+    /* A daemon has no standard error. */
+    if (s->daemon && !s->log_file)
+        s->syslog = true;
     /* Keys that were in the target before are not ours to throw away. */
     if (!s->on_full_resync_given && s->on_conflict != ON_CONFLICT_UNSET && !s->flush_target)
         s->on_full_resync = ON_FULL_RESYNC_STOP;

@@ -142,6 +142,24 @@ bool setting_name_valid(const char *name)
     return len > 0 && len <= NAME_MAX_BYTES && name[0] != '.' && strspn(name, allowed) == len;
 }
 
+bool settings_metrics_address(const char *text, char *host, size_t host_bytes, uint16_t *port)
+{
+    const char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
+    struct slice address = colon ? slice_of(text, (size_t)(colon - text)) : slice_str("127.0.0.1");
+    uint64_t number;
+    if (address.len > 1 && address.data[0] == '[' && address.data[address.len - 1] == ']')
+        address = slice_of(address.data + 1, address.len - 2);
+    else if (memchr(address.data, ':', address.len))
+        return false;
+    if (!address.len || address.len >= host_bytes || !slice_to_u64(slice_str(digits), &number) ||
+        number > UINT16_MAX)
+        return false;
+    memcpy(host, address.data, address.len);
+    host[address.len] = '\0';
+    *port = (uint16_t)number;
+    return true;
+}
+
 static bool parse_text(struct settings *s, const struct setting *row, const char *value, struct error *error)
 {
     char **field = setting_field(s, row);
@@ -151,6 +169,13 @@ static bool parse_text(struct settings *s, const struct setting *row, const char
             "%s: \"%.80s\" cannot be used: at most %d letters, digits, -, _ and . are allowed, "
             "the first not a dot",
             row->help.name, value, NAME_MAX_BYTES);
+    char host[256];
+    uint16_t port;
+    if (row->kind == SETTING_ADDRESS && !settings_metrics_address(value, host, sizeof host, &port))
+        return error_fatal(error, EX_USAGE,
+                           "%s: \"%.80s\" is not a port, or an address and a port such as 127.0.0.1:9121 or "
+                           "[::1]:9121",
+                           row->help.name, value);
     char *copy = x_strdup(value);
     free(*field);
     *field = copy;
@@ -238,6 +263,8 @@ bool setting_parse(struct settings *s, const struct setting *row, const char *va
         return parse_uri(s, row, value, error);
     case SETTING_TEXT:
     case SETTING_NAME:
+    case SETTING_WORD:
+    case SETTING_ADDRESS:
         return parse_text(s, row, value, error);
     case SETTING_LIST:
         settings_add_pattern(setting_field(s, row), value);

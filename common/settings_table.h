@@ -9,6 +9,8 @@ enum setting_kind {
     SETTING_URI,      /* struct uri; its text is kept at text_offset */
     SETTING_TEXT,     /* char *: a path */
     SETTING_NAME,     /* char *: the run's name */
+    SETTING_WORD,     /* char *: any one word */
+    SETTING_ADDRESS,  /* char *: where to listen */
     SETTING_LIST,     /* char **, NULL-terminated: adds up */
     SETTING_DB,       /* db_maps: adds up */
     SETTING_FLAG,     /* bool; no value = on */
@@ -38,6 +40,13 @@ static inline void *setting_field(const struct settings *s, const struct setting
 /* Numbers of any numeric kind, whatever their size. */
 uint64_t setting_get_number(const struct settings *s, const struct setting *row);
 void setting_put_number(struct settings *s, const struct setting *row, uint64_t v);
+
+static inline bool setting_is_text(const struct setting *row)
+{
+    return row->kind == SETTING_TEXT || row->kind == SETTING_NAME || row->kind == SETTING_WORD ||
+           row->kind == SETTING_ADDRESS;
+}
+void settings_encode_row(const struct settings *s, const struct setting *row, struct buf *out);
 
 /* One value as a person writes it; errors name the option and what is allowed. */
 bool setting_parse(struct settings *s, const struct setting *row, const char *value, struct error *error);

@@ -64,7 +64,8 @@ static bool take(struct worker *w, struct entry *e)
         say_stable(w);
         return true;
     case ENTRY_PING:
-        w->ping_lsn = e->lsn + 1;
+        if (!e->in_snapshot) /* an LSN in the snapshot is only a counter */
+            w->ping_lsn = e->lsn + 1;
         return true;
     case ENTRY_LSN:
     case ENTRY_JOURNAL_OFFSET:

@@ -142,9 +142,7 @@ static void stop_command_ends_the_run(void **state)
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
     char *said = NULL;
-    const char *binary = getenv("DF2REDIS_TEST_BINARY");
-    const char *argv[] = {binary && *binary ? binary : "build/df2redis", "stop", "--state-dir",
-                          run.program.dir, NULL};
+    const char *argv[] = {df2redis_binary(), "stop", "--state-dir", run.program.dir, NULL};
     int status = process_run(argv, RUN_DEADLINE_MS, &said);
     if (status != EX_OK)
         print_error("df2redis stop: %s\n", said);

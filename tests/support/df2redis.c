@@ -8,10 +8,14 @@
 
 enum { MAX_ARGS = 64, PRINTED_BYTES = 6000 };
 
-static const char *binary(void)
+#ifndef DF2REDIS_BUILD_DIR
+#define DF2REDIS_BUILD_DIR "build"
+#endif
+
+const char *df2redis_binary(void)
 {
     const char *named = getenv("DF2REDIS_TEST_BINARY");
-    return named && *named ? named : "build/df2redis";
+    return named && *named ? named : DF2REDIS_BUILD_DIR "/df2redis";
 }
 
 void df2redis_init(struct df2redis *d)
@@ -23,8 +27,8 @@ void df2redis_start(struct df2redis *d, const char *verb, const char *source, co
                     const char *const *extra)
 {
     process_stop(&d->process);
-    const char *argv[MAX_ARGS] = {binary(), verb,          "--source", source,        "--target",
-                                  target,   "--state-dir", d->dir,     "--log-level", "debug"};
+    const char *argv[MAX_ARGS] = {df2redis_binary(), verb,   "--source",    source, "--target", target,
+                                  "--state-dir",     d->dir, "--log-level", "debug"};
     size_t n = 10;
     for (; extra && *extra && n < MAX_ARGS - 1; extra++)
         argv[n++] = *extra;
@@ -50,7 +54,7 @@ void df2redis_end(struct df2redis *d)
 
 cJSON *df2redis_status(const struct df2redis *d)
 {
-    const char *argv[] = {binary(), "status", "--json", "--state-dir", d->dir, NULL};
+    const char *argv[] = {df2redis_binary(), "status", "--json", "--state-dir", d->dir, NULL};
     char *text = NULL;
     process_run(argv, 10000, &text);
     const char *begin = text ? strchr(text, '{') : NULL;

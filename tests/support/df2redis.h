@@ -13,6 +13,9 @@ struct df2redis {
     unsigned starts;
 };
 
+/* Of the build that the tests are of, or what DF2REDIS_TEST_BINARY names. */
+const char *df2redis_binary(void);
+
 void df2redis_init(struct df2redis *d);
 /* `df2redis VERB --source … --target … --state-dir … --log-level debug` and the further arguments,
  * NULL-terminated. May be called again after an end: the state directory stays. */

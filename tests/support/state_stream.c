@@ -68,7 +68,7 @@ static int by_name(const void *a, const void *b)
 
 static void add_consumers(struct state_value *v, const redisReply *consumers)
 {
-    if (!consumers)
+    if (!consumers || !consumers->elements)
         return;
     qsort(consumers->element, consumers->elements, sizeof *consumers->element, by_name);
     for (size_t i = 0; i < consumers->elements; i++)

@@ -38,7 +38,7 @@ static void every_setting_of_the_help_can_be_set(void **state)
         for (const struct setting_help *other = settings_help(); other < h; other++)
             assert_string_not_equal(other->name, h->name);
     }
-    assert_int_equal(n, 33);
+    assert_int_equal(n, 40);
     contains(refusal("bogus", "1"), "\"bogus\"");
 }
 

@@ -1,0 +1,25 @@
+/* What the crash tests share: a scripted source whose stream must not be applied twice, a target, and a server with what the
+ * target must come to. */
+#ifndef DF2REDIS_TESTS_CRASH_H
+#define DF2REDIS_TESTS_CRASH_H
+
+#include "tests/support/journal_script.h"
+#include "tests/support/kills.h"
+#include "tests/support/run.h"
+
+struct crash {
+    struct run run;
+    struct journal_script script;
+    struct server expected;
+    struct kills kills;
+};
+
+/* Starts all but the program. */
+void crash_begin(struct crash *c, uint32_t flows, const struct journal_snapshot *what);
+void crash_end(struct crash *c);
+/* Acknowledged to the end, in step, equal key by key, nothing reported, nobody said a forbidden word. */
+bool crash_came_out_equal(struct crash *c);
+/* Sessions that the source has begun with a full sync so far. */
+size_t crash_full_syncs(struct crash *c);
+
+#endif

@@ -54,6 +54,8 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $<
 
+$(B)/supervisor/http_page.o: supervisor/http_page.html
+
 $(B)/tests/unit/test_supervisor_%: $(B)/tests/unit/test_supervisor_%.o $(SUPERVISOR) $(COMMON)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(TEST_LIBS)
@@ -131,6 +133,9 @@ help:
 	@sed -n '2,10s/^# \{0,1\}//p' Makefile
 	@echo '  make unit, integration, sanitized, fuzz   the parts of check'
 	@echo '  make clean, format'
+
+# ---- install, uninstall, dist, deb, rpm, check-packages ----
+include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

@@ -135,6 +135,9 @@ static void read_server(struct capabilities *c, struct slice info)
         break;
     }
     c->cluster |= slice_is(mode, "cluster");
+    struct slice run_id = info_field(info, "run_id");
+    snprintf(c->run_id, sizeof c->run_id, "%.*s", (int)(run_id.len < 40 ? run_id.len : 40),
+             (const char *)run_id.data);
 
     bool valkey = c->kind == SERVER_VALKEY;
     c->restore_listpacks = c->xgroup_entriesread = c->xsetid_entries = valkey || c->version >= VERSION_7_0;

@@ -13,6 +13,7 @@ struct capabilities {
     enum server_kind kind;
     uint32_t version;      /* 70015 = 7.0.15. A Valkey's own version */
     char version_text[48]; /* "7.0.15"; SERVER_OTHER: with its name, "Dragonfly v1.40.1" */
+    char run_id[41];       /* of this start of the server; empty when it does not tell */
     bool cluster;
     bool replica;            /* role is not master: read-only */
     char master_text[80];    /* a replica's master: host:port */

@@ -21,6 +21,11 @@ enum cursor_phase {
 };
 const char *cursor_phase_name(enum cursor_phase phase);
 
+/* Round trips of batches: how many took at most so long; the last bucket has no bound. */
+enum { CURSOR_BATCH_BUCKETS = 12 };
+static const uint64_t cursor_batch_bounds_us[CURSOR_BATCH_BUCKETS - 1] = {
+    250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000};
+
 /* Times are CLOCK_MONOTONIC milliseconds, offsets are stream offsets in bytes. Each of the four
  * positions only grows within a session, but for a rewind of decoded and sent to applied. */
 struct cursor_marks {
@@ -38,7 +43,10 @@ struct cursor_marks {
     _Atomic uint64_t waiting_since_ms; /* when the oldest byte not applied was received; 0: none waits */
     _Atomic uint64_t errors, divergences, target_waits;
     _Atomic uint64_t batches, batch_micros; /* acknowledged batches, and the sum of their round trips */
+    _Atomic uint64_t batch_buckets[CURSOR_BATCH_BUCKETS];
+    _Atomic uint64_t in_contact; /* 1: the target is connected and has what was decoded before the contact broke */
     _Atomic uint64_t snapshot_total_keys;   /* as far as the source told; 0 when not */
+    _Atomic uint64_t busy; /* 1 while entries are decoded and translated: did what it read kill it? */
 };
 
 struct cursor_header;
@@ -74,6 +82,15 @@ static inline void cursor_set(_Atomic uint64_t *field, uint64_t v)
 static inline void cursor_add(_Atomic uint64_t *field, uint64_t v)
 {
     atomic_store_explicit(field, atomic_load_explicit(field, memory_order_relaxed) + v, memory_order_relaxed);
+}
+static inline void cursor_count_batch(struct cursor_marks *m, uint64_t micros)
+{
+    size_t i = 0;
+    while (i + 1 < CURSOR_BATCH_BUCKETS && micros > cursor_batch_bounds_us[i])
+        i++;
+    cursor_add(&m->batches, 1);
+    cursor_add(&m->batch_micros, micros);
+    cursor_add(&m->batch_buckets[i], 1);
 }
 static inline uint64_t cursor_get(const _Atomic uint64_t *field)
 {

@@ -12,6 +12,7 @@ static enum log_format current_format = LOG_FORMAT_TEXT;
 static int current_flow = -1;
 static void (*hook_before)(void);
 static void (*hook_after)(void);
+static void (*line_sink)(struct slice line);
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
@@ -56,6 +57,11 @@ void log_set_hooks(void (*before)(void), void (*after)(void))
 {
     hook_before = before;
     hook_after = after;
+}
+
+void log_set_sink(void (*sink)(struct slice line))
+{
+    line_sink = sink;
 }
 
 static void put_json_text(struct buf *line, const char *text)
@@ -111,6 +117,11 @@ void log_write(enum log_level level, const char *format, ...)
             if (*p == '\n' || *p == '\r')
                 *p = ' ';
         buf_printf(&line, "%s\n", text);
+    }
+    if (line_sink) {
+        line_sink(buf_slice(&line));
+        buf_free(&line);
+        return;
     }
     if (hook_before)
         hook_before();

@@ -22,6 +22,9 @@ bool log_enabled(enum log_level level);
 /* Called before and after each line: the progress display uses it to clear and redraw itself. */
 void log_set_hooks(void (*before)(void), void (*after)(void));
 
+/* Takes whole lines instead of standard error; NULL: none. */
+void log_set_sink(void (*sink)(struct slice line));
+
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

@@ -64,12 +64,41 @@ void settings_free(struct settings *s)
     *s = (struct settings){0};
 }
 
-bool settings_set(struct settings *s, const char *name, const char *value, struct error *error)
+static const struct setting *find(const char *name)
 {
     for (size_t i = 0; i < settings_table_count; i++)
         if (strcmp(settings_table[i].help.name, name) == 0)
-            return setting_parse(s, &settings_table[i], value, error);
+            return &settings_table[i];
+    return NULL;
+}
+
+bool settings_set(struct settings *s, const char *name, const char *value, struct error *error)
+{
+    const struct setting *row = find(name);
+    if (row)
+        return setting_parse(s, row, value, error);
     return error_fatal(error, EX_USAGE, "there is no setting named \"%.80s\": see df2redis help", name);
+}
+
+bool settings_adds_up(const char *name)
+{
+    const struct setting *row = find(name);
+    return row && (row->kind == SETTING_LIST || row->kind == SETTING_DB);
+}
+
+bool settings_is_path(const char *name)
+{
+    const struct setting *row = find(name);
+    return row && row->kind == SETTING_TEXT;
+}
+
+void settings_copy(struct settings *out, const struct settings *from)
+{
+    struct buf bytes = {0};
+    settings_encode(from, &bytes);
+    settings_decode(out, buf_slice(&bytes), NULL);
+    explicit_bzero(bytes.data, bytes.len);
+    buf_free(&bytes);
 }
 
 static bool same(const struct settings *a, const struct settings *b, const struct setting *row)
@@ -97,9 +126,9 @@ size_t settings_differences(const struct settings *a, const struct settings *b, 
 
 void settings_copy_number(struct settings *to, const struct settings *from, const char *name)
 {
-    for (size_t i = 0; i < settings_table_count; i++)
-        if (strcmp(settings_table[i].help.name, name) == 0)
-            setting_put_number(to, &settings_table[i], setting_get_number(from, &settings_table[i]));
+    const struct setting *row = find(name);
+    if (row && row->size <= sizeof(uint64_t) && !setting_is_text(row))
+        setting_put_number(to, row, setting_get_number(from, row));
 }
 
 const struct setting_help *settings_help(void)

@@ -72,9 +72,16 @@ bool settings_finish(struct settings *s, struct error *error);
 bool settings_check(const struct settings *s, struct error *error);
 /* "9121", "0.0.0.0:9121", "[::1]:9121"; without an address 127.0.0.1, port 0: any free one. */
 bool settings_metrics_address(const char *text, char *host, size_t host_bytes, uint16_t *port);
+/* Of one by its name: may it be given more than once? Is it a path? */
+bool settings_adds_up(const char *name);
+bool settings_is_path(const char *name);
+/* "30", "500ms", "2m". */
+bool settings_time(const char *text, uint64_t *out_ms);
 /* The names of all in which they differ, in the table's order; returns how many. */
 size_t settings_differences(const struct settings *a, const struct settings *b, const char **names,
                             size_t limit);
+/* out: initialised, or all zero. */
+void settings_copy(struct settings *out, const struct settings *from);
 /* Takes one that is a number or a choice over from another. */
 void settings_copy_number(struct settings *to, const struct settings *from, const char *name);
 /* For `--help` and completion: name, argument (NULL for flags), one line of help. NULL name ends. */

@@ -75,6 +75,17 @@ static void show_number(enum setting_kind kind, uint64_t v, char *out, size_t ou
                  kind == SETTING_DURATION && best->name[0] == '\0' ? "s" : best->name);
 }
 
+bool settings_time(const char *text, uint64_t *out_ms)
+{
+    const char *unit;
+    const struct unit *u = time_units;
+    if (!split_number(text, out_ms, &unit))
+        return false;
+    while (u->name && strcasecmp(u->name, unit) != 0)
+        u++;
+    return u->name && !__builtin_mul_overflow(*out_ms, u->factor, out_ms);
+}
+
 static bool parse_number(struct settings *s, const struct setting *row, const char *value,
                          struct error *error)
 {

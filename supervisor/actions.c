@@ -50,6 +50,7 @@ static void announce_stable(struct run *run)
     log_info("stable: every FLOW follows the journal, %.1f s after the session's start",
              seconds_since(run->session_ms));
     run->stable_before = true;
+    run_save_record(run, run_failed_flows(run) ? RUN_COPY_DEGRADED : RUN_COPY_COMPLETE);
     run->in_step_told = false;
     backoff_reset(&run->backoff);
     if (run->settings->migrate)
@@ -109,6 +110,10 @@ void run_perform(struct run *run, enum session_action action)
         break;
     case ACTION_SETTLE:
         log_warning("the link to the source broke: %s; applying what was received", run->cause.text);
+        drain(run);
+        break;
+    case ACTION_SETTLE_PREVIOUS:
+        log_info("applying what the run before had received");
         drain(run);
         break;
     case ACTION_RESTART:

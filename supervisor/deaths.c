@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/poison.h"
 #include "supervisor/run.h"
 
 enum {
@@ -56,6 +58,20 @@ static void run_ready_globals(struct run *run)
     }
 }
 
+/* What it died on, for whoever looks into it. */
+static void save_bytes(struct flow *f, const char *place)
+{
+    struct error error = {0};
+    const struct cursor_marks *marks = flow_marks(f);
+    char *path = marks ? poison_save(f->run->dir.path, f->number, marks, &error) : NULL;
+    if (path)
+        log_error("FLOW %u: the bytes from %s on, which its worker died on, are kept in %s", f->number, place, path);
+    else
+        log_error("FLOW %u: the bytes that its worker died on cannot be kept: %s", f->number,
+                  marks ? error.text : "it has read none");
+    free(path);
+}
+
 static void give_up(struct flow *f, const char *how)
 {
     struct run *run = f->run;
@@ -66,6 +82,7 @@ static void give_up(struct flow *f, const char *how)
     snprintf(place, sizeof place, "entry %llu", (unsigned long long)f->death_seq);
     log_error("FLOW %u failed: its worker %s %u times in a row at %s%s%s", f->number, how, f->deaths_here,
               place, f->failure[0] ? ": " : "", f->failure);
+    save_bytes(f, place);
     divergences_add(&run->divergences, f->number, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
     /* Before the barrier its snapshot would never be known to be complete. */
     bool before_stable = run->session.state != SESSION_STABLE && run->session.state != SESSION_DRAINING;
@@ -78,6 +95,7 @@ static void give_up(struct flow *f, const char *how)
         run_fatal(run, &error);
         return;
     }
+    run_save_record(run, RUN_COPY_DEGRADED);
     log_error("the run goes on without FLOW %u, degraded: its keys no longer change on the target",
               f->number);
     if (f->closed)
@@ -111,32 +129,30 @@ static void restart_worker(struct flow *f)
 /* Another death at the place of the last one? A worker that lived a while was well there. */
 static bool same_place(struct flow *f, uint64_t seq)
 {
-    return f->deaths_here && seq == f->death_seq && clock_monotonic_ms() - f->started_ms < WELL_AFTER_MS;
+    return f->restarts && seq == f->death_seq && clock_monotonic_ms() - f->started_ms < WELL_AFTER_MS;
 }
 
-/* Nothing was left to apply: whatever killed it, it was not what it read. */
-static bool had_nothing_to_do(const struct flow *f, const struct cursor_marks *marks)
+/* It idled or waited for the target: whatever killed it, it was not what it read. */
+static bool blameless(const struct flow *f, const struct cursor_marks *marks)
 {
-    return f->hello && marks && cursor_get(&marks->applied_offset) == cursor_get(&marks->received_offset);
+    return f->hello && marks && f->failure_class == ERROR_NONE && !cursor_get(&marks->busy);
 }
 
-/* At once the first time at a place, then with backoff. */
-static void schedule_restart(struct flow *f, const char *how)
+/* At once the first time at a place, or after somebody's kill -9 between two turns of its work; else with backoff. */
+static void schedule_restart(struct flow *f, int status, const char *how)
 {
     uint32_t random = 0, limit = f->run->settings->restart_limit;
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
-    bool again = same_place(f, seq);
-    if (!again)
-        f->deaths_here = 1;
-    else if (!had_nothing_to_do(f, marks))
-        f->deaths_here++;
+    bool again = same_place(f, seq), blamed = !blameless(f, marks);
+    f->deaths_here = (again ? f->deaths_here : 0) + blamed;
     f->death_seq = seq;
-    if (f->deaths_here >= limit && !had_nothing_to_do(f, marks)) {
+    if (blamed && f->deaths_here >= limit) {
         give_up(f, how);
         return;
     }
-    if (!again) {
+    bool from_outside = !blamed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (!again || from_outside) {
         backoff_reset(&f->backoff);
         log_warning("FLOW %u: its worker %s%s%s; restarted at once from entry %llu", f->number, how,
                     f->failure[0] ? ": " : "", f->failure, (unsigned long long)seq);
@@ -149,9 +165,11 @@ static void schedule_restart(struct flow *f, const char *how)
     if (pause_ms > PAUSE_LIMIT_MS)
         pause_ms = PAUSE_LIMIT_MS;
     f->restart_due_ms = clock_monotonic_ms() + pause_ms;
-    log_warning("FLOW %u: its worker %s again at entry %llu (%u of %u)%s%s; restarted in %.1f s", f->number,
-                how, (unsigned long long)seq, f->deaths_here, limit, f->failure[0] ? ": " : "", f->failure,
-                pause_ms / 1000.0);
+    char count[48] = "";
+    if (blamed)
+        snprintf(count, sizeof count, " (%u of %u)", f->deaths_here, limit);
+    log_warning("FLOW %u: its worker %s again at entry %llu%s%s%s; restarted in %.1f s", f->number, how,
+                (unsigned long long)seq, count, f->failure[0] ? ": " : "", f->failure, pause_ms / 1000.0);
 }
 
 /* After the source's end a worker applies what it has, says so, and ends. */
@@ -185,7 +203,8 @@ static void died(struct flow *f, int status)
     struct error error = {0};
     enum session_state state = run->session.state;
     char how[96];
-    if (run->ending || state == SESSION_WAITING || f->failed || f->failure_class == ERROR_FATAL)
+    if (run->ending || state == SESSION_WAITING || f->failed || f->failure_class == ERROR_FATAL ||
+        f->failure_class == ERROR_REDIRECT)
         return;
     describe_status(status, how, sizeof how);
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXEC_FAILED) {
@@ -205,7 +224,7 @@ static void died(struct flow *f, int status)
     else if (!applying_rest && flow_link_closed(f))
         run_link_lost(run, &error);
     else
-        schedule_restart(f, how);
+        schedule_restart(f, status, how);
 }
 
 void run_reap(struct run *run)

@@ -78,20 +78,76 @@ static void append_log(struct divergences *d, uint32_t flow, const char *reason,
     }
 }
 
-void divergences_add(struct divergences *d, uint32_t flow, const char *reason, const char *command,
-                     const char *key, uint64_t count)
+static void count(struct divergences *d, uint32_t flow, struct divergence *one, const char *command, const char *key,
+                  uint64_t times)
 {
-    struct divergence *one = find(d, reason[0] ? reason : "other");
-    one->count += count;
-    d->total += count;
-    append_log(d, flow, one->reason, command, key, count);
+    one->count += times;
+    d->total += times;
     if (one->example_count == DIVERGENCE_EXAMPLES)
         return;
     one->examples = x_realloc(one->examples, (one->example_count + 1) * sizeof *one->examples);
     one->examples[one->example_count++] =
-        (struct divergence_example){flow, count, x_strdup(command), x_strdup(key)};
+        (struct divergence_example){flow, times, x_strdup(command), x_strdup(key)};
+}
+
+void divergences_add(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+                     const char *key, uint64_t times)
+{
+    struct divergence *one = find(d, reason[0] ? reason : "other");
+    size_t examples = one->example_count;
+    append_log(d, flow, one->reason, command, key, times);
+    count(d, flow, one, command, key, times);
     /* The first few by name, in the log where an operator looks; the rest in the file. */
-    if (one->example_count <= 5)
+    if (one->example_count > examples && one->example_count <= 5)
         log_warning("not carried over (%s): %s %s from FLOW %u%s", one->reason, command, key, flow,
                     one->example_count == 5 ? "; more of this kind only in divergences.log" : "");
+}
+
+static const char begin_line[] = "A copy begins.\n";
+
+void divergences_begin(struct divergences *d)
+{
+    if (!d->log || !d->log_bytes)
+        return;
+    fputs(begin_line, d->log);
+    fflush(d->log);
+    d->log_bytes += sizeof begin_line - 1;
+}
+
+/* "<time> flow=N REASON COMMAND KEY ×COUNT" */
+static void recall_line(struct divergences *d, char *line)
+{
+    char *end = strrchr(line, '\n'), *rest = line;
+    if (end)
+        *end = '\0';
+    strsep(&rest, " ");
+    char *flow = strsep(&rest, " "), *reason = strsep(&rest, " "), *command = strsep(&rest, " ");
+    char *times = rest ? strrchr(rest, ' ') : NULL;
+    uint64_t number, n;
+    const size_t cross = sizeof "×" - 1;
+    if (!times || strncmp(flow, "flow=", 5) != 0 || !slice_to_u64(slice_str(flow + 5), &number) ||
+        strncmp(times + 1, "×", cross) != 0 || !slice_to_u64(slice_str(times + 1 + cross), &n))
+        return;
+    *times = '\0';
+    count(d, (uint32_t)number, find(d, reason), command, rest, n);
+}
+
+void divergences_recall(struct divergences *d, const char *log_path)
+{
+    FILE *log = fopen(log_path, "re");
+    char *line = NULL;
+    size_t room = 0;
+    long from = 0;
+    if (!log)
+        return;
+    while (getline(&line, &room, log) > 0)
+        if (strcmp(line, begin_line) == 0)
+            from = ftell(log);
+    if (fseek(log, from, SEEK_SET) == 0)
+        while (getline(&line, &room, log) > 0)
+            recall_line(d, line);
+    free(line);
+    fclose(log);
+    if (d->total)
+        log_warning("%llu divergences of the run before count on", (unsigned long long)d->total);
 }

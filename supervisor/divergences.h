@@ -41,6 +41,10 @@ struct divergences {
 
 /* log_path NULL: none. */
 bool divergences_init(struct divergences *d, const char *log_path, struct error *error);
+/* What follows in the log belongs to a copy begun anew. */
+void divergences_begin(struct divergences *d);
+/* Counts again what the log at this path has since then: for a run that goes on where another was killed. */
+void divergences_recall(struct divergences *d, const char *log_path);
 void divergences_free(struct divergences *d);
 void divergences_add(struct divergences *d, uint32_t flow, const char *reason, const char *command,
                      const char *key, uint64_t count);

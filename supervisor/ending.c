@@ -58,6 +58,8 @@ static void remember_lsns(struct run *run)
         struct flow *f = &run->flows[i];
         lsns[i] = flow_marks(f) && run_flow_settled(f) ? flow_applied_lsn(f) : 0;
         if (!lsns[i]) {
+            snprintf(run->sync_reason, sizeof run->sync_reason, "FLOW %u was not where its journal could go on: %.180s",
+                     i, run->flows[i].failure[0] ? run->flows[i].failure : run->cause.text);
             log_info("FLOW %u is not where its journal could go on: a full sync will be needed", i);
             free(lsns);
             return;
@@ -88,6 +90,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 void run_restart(struct run *run, bool with_lsns)
 {
     uint32_t random = 0, pause_ms;
+    struct totals session;
     struct timeval soon = {0};
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (uint32_t)clock_monotonic_ms();
@@ -95,11 +98,14 @@ void run_restart(struct run *run, bool with_lsns)
     if (!with_lsns) {
         free(run->resume_lsns);
         run->resume_lsns = NULL;
+        snprintf(run->sync_reason, sizeof run->sync_reason, "%.230s", run->cause.text);
     } else if (run->flow_count && run->flows[0].stable) {
         remember_lsns(run);
     } /* else: of an attempt that did not get so far; the LSNs it had are still good */
     log_warning("the session with the source is over: %s; next attempt in %.1f s", run->cause.text,
                 (double)pause_ms / 1000.0);
+    totals_of(run, clock_monotonic_ms(), &session);
+    totals_add(&run->past, &session);
     run_forget_events(run);
     target_free(run->target_job);
     run->target_job = NULL;
@@ -129,6 +135,10 @@ void run_end(struct run *run)
     bool diverged = run->divergences.total || run_failed_flows(run);
     if (run->exit_code == 0 && diverged)
         run->exit_code = EX_DATAERR;
+    if (run->settings->migrate)
+        state_dir_forget_run(&run->dir);
+    else if (!run_failed_flows(run))
+        run_save_record(run, RUN_COPY_ENDED);
     run_summary(run);
     finish(run);
 }

@@ -49,7 +49,7 @@ static bool send_start(struct flow *f, enum start_mode mode)
     m.start.flow_count = run->flow_count;
     m.start.mode = mode;
     m.start.session = f->session;
-    m.start.first_lsn = f->first_lsn;
+    m.start.first_lsn = f->full ? 0 : f->first_lsn;
     m.start.received_base = f->received_base_bytes;
     snprintf(m.start.token, sizeof m.start.token, "%s", f->token);
     snprintf(m.start.master_id, sizeof m.start.master_id, "%s", run->greeting.master_id);

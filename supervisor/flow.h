@@ -30,6 +30,7 @@ struct flow {
     /* The worker. */
     struct worker_process worker;
     bool hello, stable, enter_sent;
+    bool inherited; /* its spool and cursor are an earlier run's */
     bool drained; /* said so, or ended after the source did with everything applied */
     bool gone;    /* with a TLS connection: no successor can have it */
     bool failed;  /* given up */

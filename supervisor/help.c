@@ -8,15 +8,15 @@ enum { COLUMNS = 79, TEXT_COLUMN = 26 };
 
 /* On the first screen; all others with `help replicate`. */
 static const char *const common_settings[] = {
-    "source", "target",   "name",      "state-dir",  "on-conflict", "flush-target", "include", "exclude",
-    "db",     "max-rate", "log-level", "log-format", NULL};
+    "source",  "target", "name",     "state-dir", "on-conflict", "flush-target", "include",
+    "exclude", "db",     "max-rate", "log-level", "daemon",      "metrics",      NULL};
 
 struct verb_help {
     const char *usage, *text;
     const char *const *settings; /* NULL: all */
 };
 
-static const char *const name_settings[] = {"name", "state-dir", "log-level", "log-format", NULL};
+static const char *const name_settings[] = {"name", "state-dir", NULL};
 
 static const struct verb_help verbs[] = {
     [VERB_REPLICATE] = {"df2redis replicate --source URI --target URI [OPTION ...]",
@@ -27,9 +27,12 @@ static const struct verb_help verbs[] = {
                       "Copies a live Dragonfly into a Redis or Valkey with all that is written meanwhile,\n"
                       "and ends by itself once the copy is complete.\n",
                       NULL},
-    [VERB_STATUS] = {"df2redis status [--json] [--name NAME] [--state-dir DIR]",
+    [VERB_STATUS] = {"df2redis status [--json | --watch] [--name NAME] [--state-dir DIR]",
                      "Shows a run. Exit code 0: in step; 75: running, not in step; 69: no such run.\n",
                      name_settings},
+    [VERB_WAIT] = {"df2redis wait --in-step [--timeout TIME] [--name NAME] [--state-dir DIR]",
+                   "Waits until a run is in step. Exit code 0: it is; 75: not in time; 69: no such run.\n",
+                   name_settings},
     [VERB_STOP] = {"df2redis stop [--name NAME] [--state-dir DIR]",
                    "Lets a run apply what it has received and end; waits for that.\n", name_settings},
     [VERB_VERSION] = {"df2redis version", "Prints the version.\n", NULL},
@@ -55,12 +58,23 @@ static void print_wrapped(const char *text, int column, FILE *out)
     fputc('\n', out);
 }
 
+/* The options that are no settings. */
+static const struct setting_help config_option = {"config", "FILE",
+                                                  "settings from there (with -n: /etc/df2redis/NAME.conf)"};
+static const struct setting_help check_option = {"check-config", NULL, "check all settings, and end"};
+static const struct setting_help json_option = {"json", NULL, "one line of JSON for programs"};
+static const struct setting_help watch_option = {"watch", NULL, "again each second, until the run ends"};
+static const struct setting_help in_step_option = {"in-step", NULL,
+                                                   "until the target has what the source has"};
+static const struct setting_help timeout_option = {"timeout", "TIME", "wait no longer"};
+
 static char short_form(const char *name)
 {
-    return strcmp(name, "source") == 0   ? 's'
-           : strcmp(name, "target") == 0 ? 't'
-           : strcmp(name, "name") == 0   ? 'n'
-                                         : '\0';
+    static const char *const names[] = {"source", "target", "name", "config", "daemon", NULL};
+    for (size_t i = 0; names[i]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return names[i][0];
+    return '\0';
 }
 
 static void print_setting(const struct setting_help *h, FILE *out)
@@ -98,14 +112,30 @@ static void print_overview(FILE *out)
     fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, in step\n\n", DF2REDIS_VERSION);
     fputs("  df2redis replicate -s URI -t URI   copy, and follow until stopped\n"
           "  df2redis migrate   -s URI -t URI   copy until complete, and end\n"
-          "  df2redis status    [--json]        how a run is doing\n"
+          "  df2redis status [--json|--watch]   how a run is doing\n"
+          "  df2redis wait --in-step            wait until a run is in step\n"
           "  df2redis stop                      let a run apply what it has and end\n"
           "  df2redis help VERB                 all options of one; version: the version\n\n",
           out);
+    print_setting(&config_option, out);
     print_settings(common_settings, out);
     fputs("\nPasswords: better than in the URI in DF2REDIS_SOURCE_PASSWORD and\n"
           "DF2REDIS_TARGET_PASSWORD, or in a file (--source-password-file).\n",
           out);
+}
+
+static void print_own(enum verb verb, FILE *out)
+{
+    print_setting(&config_option, out);
+    if (verb == VERB_REPLICATE || verb == VERB_MIGRATE) {
+        print_setting(&check_option, out);
+    } else if (verb == VERB_STATUS) {
+        print_setting(&json_option, out);
+        print_setting(&watch_option, out);
+    } else if (verb == VERB_WAIT) {
+        print_setting(&in_step_option, out);
+        print_setting(&timeout_option, out);
+    }
 }
 
 void help_print(enum verb verb, FILE *out)
@@ -118,7 +148,6 @@ void help_print(enum verb verb, FILE *out)
     if (verb == VERB_VERSION || verb == VERB_HELP)
         return;
     fputs("\nOptions:\n", out);
-    if (verb == VERB_STATUS)
-        fprintf(out, "%-*sone line of JSON for programs\n", TEXT_COLUMN, "      --json");
+    print_own(verb, out);
     print_settings(verbs[verb].settings, out);
 }

@@ -4,18 +4,59 @@
 
 #include "common/log.h"
 #include "common/version.h"
+#include "supervisor/daemon.h"
 #include "supervisor/options.h"
+#include "supervisor/service.h"
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
 
-static int perform(const struct options *o)
+static int run_here(struct options *o)
+{
+    struct error error = {0};
+    int code;
+    if (service_begin(&o->settings, &error)) {
+        code = supervisor_run(o);
+    } else {
+        code = error.exit_code ? error.exit_code : EX_OSERR;
+        fprintf(stderr, "df2redis: %s\n", error.text);
+        daemon_tell_failed(code, error.text);
+    }
+    service_end();
+    return code;
+}
+
+static int run(struct options *o)
+{
+    struct error error = {0};
+    int code = EX_OSERR;
+    if (o->check_config) {
+        printf("%s: nothing to complain about\n", o->config.path ? o->config.path : "the options");
+        return EX_OK;
+    }
+    if (!o->settings.daemon)
+        return run_here(o);
+    switch (daemon_start(&code, &error)) {
+    case DAEMON_RUN:
+        return run_here(o);
+    case DAEMON_FAILED:
+        fprintf(stderr, "df2redis: %s\n", error.text);
+        break;
+    case DAEMON_STARTED:
+        break;
+    }
+    return code;
+}
+
+static int perform(struct options *o)
 {
     switch (o->verb) {
     case VERB_REPLICATE:
     case VERB_MIGRATE:
-        return supervisor_run(&o->settings);
+        return run(o);
     case VERB_STATUS:
-        return status_command(&o->settings, o->json);
+        return o->watch ? status_watch_command(&o->settings) : status_command(&o->settings, o->json);
+    case VERB_WAIT:
+        return wait_command(&o->settings, o->timeout_ms);
     case VERB_STOP:
         return stop_command(&o->settings);
     case VERB_VERSION:

@@ -31,11 +31,15 @@ static void on_greeted(const struct greeting *greeting, void *arg)
 static void on_phase_answered(bool ok, const char *text, void *arg)
 {
     struct run *run = arg;
-    if (!ok)
-        error_set(&run->cause, ERROR_RETRY, "source %s refuses DFLY %s: %.200s", run->source_name,
+    struct error error = {0};
+    if (!ok) {
+        error_set(&error, ERROR_RETRY, "source %s refuses DFLY %s: %.200s", run->source_name,
                   run->session.state == SESSION_SYNC_SENT ? "SYNC" : "STARTSTABLE", text);
-    run_post(run, ok ? EVENT_PHASE_OK : EVENT_PHASE_REFUSED);
-    if (ok && run->session.state == SESSION_SYNC_SENT) {
+        run_session_over(run, EVENT_PHASE_REFUSED, &error);
+        return;
+    }
+    run_post(run, EVENT_PHASE_OK);
+    if (run->session.state == SESSION_SYNC_SENT) {
         run->streamed = run->target_written = true;
         log_info("full sync: the source streams its snapshot on %u FLOW%s", run->flow_count,
                  run->flow_count == 1 ? "" : "s");
@@ -74,17 +78,22 @@ static uint64_t new_session_id(const struct run *run)
 void run_check_flows_answered(struct run *run)
 {
     const struct session *s = &run->session;
+    struct error error = {0};
     if (s->state != SESSION_FLOWS || s->full + s->partial != run->flow_count)
         return;
     if (s->full == run->flow_count) {
+        if (run->flows[0].first_lsn)
+            snprintf(run->sync_reason, sizeof run->sync_reason,
+                     "the source's journal no longer goes back to where the target is");
         run_post(run, EVENT_FLOWS_FULL);
     } else if (s->partial == run->flow_count) {
+        snprintf(run->sync_reason, sizeof run->sync_reason, "the source still has the journal that the target lacks");
         run_post(run, EVENT_FLOWS_PARTIAL);
     } else {
-        error_set(&run->cause, ERROR_RETRY,
+        error_set(&error, ERROR_RETRY,
                   "source %s answers FULL on %u FLOWs and PARTIAL on %u: no phase command may follow a mix",
                   run->source_name, s->full, s->partial);
-        run_post(run, EVENT_FLOWS_MIXED);
+        run_session_over(run, EVENT_FLOWS_MIXED, &error);
     }
 }
 
@@ -103,18 +112,6 @@ static void on_flow_open_failed(uint32_t number, const struct error *error, void
     run_link_lost(arg, error);
 }
 
-/* The record a later run resumes from. A disk that cannot take it is not worth ending a run for. */
-static void save_run(struct run *run)
-{
-    struct error error = {0};
-    struct run_record record = {.session = run->session_id, .flow_count = run->flow_count};
-    snprintf(record.master_id, sizeof record.master_id, "%s", run->greeting.master_id);
-    snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
-    snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
-    if (!state_dir_save_run(&run->dir, &record, &error))
-        log_warning("%s", error.text);
-}
-
 static void start_workers(struct run *run)
 {
     for (uint32_t i = 0; i < run->flow_count; i++) {
@@ -128,30 +125,48 @@ static void start_workers(struct run *run)
     }
 }
 
+/* An LSN of another master's journal would mean something else, and might even be found in it. */
+static bool may_resume(struct run *run, uint32_t flow_count)
+{
+    if (!run->resume_lsns)
+        return false;
+    if (strcmp(run->resume_master_id, run->greeting.master_id) != 0) {
+        snprintf(run->sync_reason, sizeof run->sync_reason,
+                 "the source is another one, or was started anew: its master id is %.40s, and was %.40s",
+                 run->greeting.master_id, run->resume_master_id);
+        return false;
+    }
+    if (run->resume_count != flow_count) {
+        snprintf(run->sync_reason, sizeof run->sync_reason, "the source has %u FLOWs, and had %u", flow_count,
+                 run->resume_count);
+        return false;
+    }
+    return true;
+}
+
 void run_open_flows(struct run *run)
 {
     bool tls = run->settings->source.tls;
-    run->flow_count = run->greeting.flow_count;
-    run->flows = x_calloc(run->flow_count, sizeof *run->flows);
+    uint32_t count = run->greeting.flow_count;
+    run->flows = x_calloc(count, sizeof *run->flows);
     run->session_id = new_session_id(run);
     run->sessions++;
-    flow_set_init(&run->snapshots_done, run->flow_count);
-    globals_init(&run->globals, run->flow_count);
-    session_flows_asked(&run->session, run->flow_count);
-    /* An LSN of another master's journal would mean something else, and might even be found in it. */
-    bool resume = run->resume_lsns && run->resume_count == run->flow_count &&
-                  strcmp(run->resume_master_id, run->greeting.master_id) == 0;
+    flow_set_init(&run->snapshots_done, count);
+    globals_init(&run->globals, count);
+    session_flows_asked(&run->session, count);
+    bool resume = may_resume(run, count);
     struct flow_open_callbacks callbacks = {
         .arg = run, .opened = on_flow_opened, .failed = on_flow_open_failed};
-    for (uint32_t i = 0; i < run->flow_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct flow *f = &run->flows[i];
         flow_init(f, run, i);
         f->session = run->session_id;
         f->first_lsn = resume ? run->resume_lsns[i] : 0;
         f->progress_ms = clock_monotonic_ms();
     }
-    save_run(run);
+    run->flow_count = count;
     if (tls) {
+        run_save_record(run, resume ? RUN_COPY_COMPLETE : RUN_COPY_PARTIAL);
         /* TLS state cannot be handed on: each worker does its own handshake and reports FLOW_OPENED. */
         start_workers(run);
         return;
@@ -177,17 +192,27 @@ static void on_flushed(const struct capabilities *capabilities, void *arg)
     run_post(run, EVENT_TARGET_READY);
 }
 
-static void on_flush_failed(const struct error *error, void *arg)
+static void on_claimed(const struct capabilities *capabilities, void *arg)
 {
-    run_link_lost(arg, error);
+    (void)capabilities;
+    run_post(arg, EVENT_TARGET_READY);
 }
 
-static void flush_target(struct run *run)
+static void on_flush_failed(const struct error *error, void *arg)
+{
+    if (error->class == ERROR_FATAL)
+        run_fatal(arg, error);
+    else
+        run_link_lost(arg, error);
+}
+
+static void ready_target(struct run *run, enum target_task task)
 {
     struct error error = {0};
-    struct target_callbacks callbacks = {.arg = run, .done = on_flushed, .failed = on_flush_failed};
+    struct target_callbacks callbacks = {
+        .arg = run, .done = task == TARGET_EMPTY ? on_flushed : on_claimed, .failed = on_flush_failed};
     target_free(run->target_job);
-    run->target_job = target_start(run->base, run->settings, true, &callbacks, &error);
+    run->target_job = target_start(run->base, run->settings, task, run->session_id, &callbacks, &error);
     if (!run->target_job)
         run_link_lost(run, &error);
 }
@@ -197,7 +222,8 @@ void run_prepare_target(struct run *run)
 {
     struct error error = {0};
     bool again = run->target_written;
-    if (run->settings->target.null_sink || (!again && !run->flush_first)) {
+    log_info("full sync: %s", run->sync_reason);
+    if (run->settings->target.null_sink) {
         run_post(run, EVENT_TARGET_READY);
         return;
     }
@@ -206,20 +232,25 @@ void run_prepare_target(struct run *run)
                     "a new full sync is needed (%.200s), and --on-full-resync stop was given or follows from "
                     "--on-conflict: the target is left as it is. Start again with --flush-target, or with "
                     "--on-full-resync keep",
-                    run->cause.text);
+                    run->sync_reason);
         run_fatal(run, &error);
         return;
     }
+    run_save_record(run, RUN_COPY_PARTIAL);
     if (run->flush_first || (run->settings->on_full_resync == ON_FULL_RESYNC_FLUSH && run->target_owned)) {
         log_info("target %s: flushing it%s", run->target_name, again ? " for the new full sync" : "");
-        flush_target(run);
+        ready_target(run, TARGET_EMPTY);
+        return;
+    }
+    if (!again) {
+        ready_target(run, TARGET_CLAIM);
         return;
     }
     log_warning(
         "a full sync over the keys the target %s has: what was deleted on the source meanwhile stays there",
         run->target_name);
     divergences_add(&run->divergences, 0, DIVERGENCE_RESYNC_KEPT, "full sync", "all keys", 1);
-    run_post(run, EVENT_TARGET_READY);
+    ready_target(run, TARGET_CLAIM);
 }
 
 void run_begin_workers(struct run *run)
@@ -230,6 +261,10 @@ void run_begin_workers(struct run *run)
     }
     target_free(run->target_job);
     run->target_job = NULL;
+    if (run->session.state == SESSION_WORKERS_PARTIAL) {
+        log_info("no full sync: %s", run->sync_reason);
+        run_save_record(run, RUN_COPY_COMPLETE);
+    }
     if (run->settings->source.tls)
         run_post(run, EVENT_WORKERS_READY);
     else

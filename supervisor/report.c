@@ -31,6 +31,13 @@ static const char *flow_phase(const struct flow *f, const struct cursor_marks *m
     return cursor_phase_name(m ? (enum cursor_phase)cursor_get(&m->phase) : CURSOR_STARTING);
 }
 
+static void add_histogram(cJSON *json, const struct cursor_marks *m)
+{
+    cJSON *counts = cJSON_AddArrayToObject(json, "batch_histogram");
+    for (size_t i = 0; i < CURSOR_BATCH_BUCKETS; i++)
+        cJSON_AddItemToArray(counts, cJSON_CreateNumber((double)cursor_get(&m->batch_buckets[i])));
+}
+
 static cJSON *flow_status(struct flow *f, uint64_t now_ms)
 {
     static const struct cursor_marks none;
@@ -61,6 +68,9 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     put(json, "snapshot_total_keys", cursor_get(&m->snapshot_total_keys));
     put(json, "restarts", f->restarts);
     put(json, "idle_ms", received_ms ? difference(now_ms, received_ms) : 0);
+    put(json, "batches", batches);
+    put(json, "batch_us_total", cursor_get(&m->batch_micros));
+    add_histogram(json, m);
     put(json, "batch_us", batches ? cursor_get(&m->batch_micros) / batches : 0);
     put(json, "target_waits", cursor_get(&m->target_waits));
     put(json, "errors", cursor_get(&m->errors));
@@ -111,6 +121,9 @@ cJSON *run_status(struct run *run)
     add_time(json, "started", run->started_unix_ms);
     put(json, "uptime_ms", now_ms - run->started_ms);
     put(json, "sessions", run->sessions);
+    cJSON *sync = cJSON_AddObjectToObject(json, "last_sync");
+    cJSON_AddStringToObject(sync, "kind", run->flow_count && run->flows[0].answered && !run->flows[0].full ? "partial" : "full");
+    cJSON_AddStringToObject(sync, "reason", run->sync_reason);
     if (run->session.state == SESSION_WAITING) {
         put(json, "retry_in_ms", difference(run->retry_due_ms, now_ms));
         cJSON_AddStringToObject(json, "waiting_because", run->cause.text);
@@ -129,6 +142,7 @@ void run_summary(struct run *run)
     struct totals t;
     uint64_t now_ms = clock_monotonic_ms();
     totals_of(run, now_ms, &t);
+    totals_add(&t, &run->past);
     const struct divergences *d = &run->divergences;
     log_info(
         "%s: %llu keys and %llu commands written, %s received, %.1f s, %u session%s, %llu worker restart%s",

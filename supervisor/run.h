@@ -5,6 +5,7 @@
  *   workers.c     what workers say, and their deaths
  *   watch.c       the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
  *   report.c      status and summary
+ *   operate.c     the service manager, HTTP, reloads
  *
  * Nothing here blocks. Whatever a callback notices is posted as an event and acted on from the event
  * loop, with no callback of the thing that may have to be freed on the stack. */
@@ -23,6 +24,7 @@
 #include "supervisor/source.h"
 #include "supervisor/state_dir.h"
 #include "supervisor/target.h"
+#include "supervisor/totals.h"
 
 enum {
     RUN_QUEUE = 64,
@@ -31,12 +33,17 @@ enum {
     RUN_FIRST_ATTEMPTS = 8,     /* at a first session, before the run fails */
 };
 
+struct operation;
+struct options;
+
 struct run {
-    const struct settings *settings;
+    struct options *options;         /* what a reload reads and changes */
+    const struct settings *settings; /* of it */
     struct event_base *base;
     struct state_dir dir;
     struct divergences divergences;
     struct control *control;
+    struct operation *operation;
     char *worker_path;
     char source_name[256], target_name[256];
     char client_id[41];
@@ -52,6 +59,7 @@ struct run {
     struct capabilities target;
     bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
     bool flush_first;    /* before the first full sync */
+    char sync_reason[240]; /* why the session began as it did: with a full sync or without */
     bool target_written; /* a full sync was begun: the next one meets its keys */
 
     struct source *source;
@@ -75,23 +83,30 @@ struct run {
     uint64_t retry_due_ms, stop_deadline_ms;
     struct event *tick;
     bool tick_fast;
-    uint64_t slow_ms, activity, activity_ms, report_ms;
+    uint64_t slow_ms, health_ms, activity, activity_ms, report_ms;
     uint64_t drain_progress, drain_progress_ms;
     bool in_step_told;
 
+    struct totals past; /* of the sessions before this one */
     int64_t started_unix_ms;
     uint64_t started_ms, state_ms, session_ms;
-    bool stop_requested, ending;
+    bool stop_requested, signalled, ending;
     int exit_code;
 };
 
 /* supervisor.c */
 void run_post(struct run *run, enum session_event event);
-/* The session with the source is over; retried, or at the first start the run's end. */
-void run_link_lost(struct run *run, const struct error *why);
+/* The session with the source is over: retried after event, or at the first start the run's end. */
+void run_session_over(struct run *run, enum session_event event, const struct error *why);
+void run_link_lost(struct run *run, const struct error *why); /* EVENT_LINK_LOST */
 void run_fatal(struct run *run, const struct error *why);
-void run_stop(struct run *run); /* as an operator asks for it; the second time at once */
+void run_stop(struct run *run); /* as an operator asks for it */
 void run_forget_events(struct run *run);
+
+/* previous.c */
+/* True: goes on with what an earlier run left, an event was posted. False: a first start. */
+bool run_continue_previous(struct run *run, const struct target_marks *marks, uint64_t target_keys);
+void run_save_record(struct run *run, enum run_copy copy);
 
 /* actions.c */
 void run_perform(struct run *run, enum session_action action);

@@ -17,10 +17,11 @@
 /* What every state of a live session does with the events that may come at any time. */
 #define ANY_TIME                                                                                             \
     [EVENT_STOP] = {ACTION_END_EARLY, SESSION_STOPPED},                                                      \
-    [EVENT_LINK_LOST] = {ACTION_RESTART, SESSION_WAITING}, [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}
+    [EVENT_LINK_LOST] = {ACTION_RESTART, SESSION_WAITING},                                                   \
+    [EVENT_RESYNC] = {ACTION_RESTART_FULL, SESSION_WAITING}, [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}
 
 #define OVER(state)                                                                                          \
-    [EVENT_TARGET_READY] = {ACTION_NONE, state}, [EVENT_CONNECTED] = {ACTION_NONE, state},                   \
+    [EVENT_PREVIOUS] = {ACTION_NONE, state}, [EVENT_TARGET_READY] = {ACTION_NONE, state}, [EVENT_CONNECTED] = {ACTION_NONE, state},                   \
     [EVENT_GREETED] = {ACTION_NONE, state}, [EVENT_FLOWS_FULL] = {ACTION_NONE, state},                       \
     [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state},                \
     [EVENT_WORKERS_READY] = {ACTION_NONE, state}, [EVENT_PHASE_OK] = {ACTION_NONE, state},                   \
@@ -28,10 +29,12 @@
     [EVENT_ALL_STABLE] = {ACTION_NONE, state}, [EVENT_COMPLETE] = {ACTION_NONE, state},                      \
     [EVENT_STOP] = {ACTION_NONE, state}, [EVENT_DRAINED] = {ACTION_NONE, state},                             \
     [EVENT_LINK_LOST] = {ACTION_NONE, state}, [EVENT_SETTLED] = {ACTION_NONE, state},                        \
-    [EVENT_RETRY] = {ACTION_NONE, state}, [EVENT_FATAL] = {ACTION_NONE, state}
+    [EVENT_RESYNC] = {ACTION_NONE, state}, [EVENT_RETRY] = {ACTION_NONE, state},                             \
+    [EVENT_FATAL] = {ACTION_NONE, state}
 
 static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
-    [SESSION_STARTING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_CONNECT, SESSION_CONNECTING}},
+    [SESSION_STARTING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_CONNECT, SESSION_CONNECTING},
+                          [EVENT_PREVIOUS] = {ACTION_SETTLE_PREVIOUS, SESSION_SETTLING}},
     [SESSION_CONNECTING] = {ANY_TIME, [EVENT_CONNECTED] = {ACTION_GREET, SESSION_HANDSHAKE}},
     [SESSION_HANDSHAKE] = {ANY_TIME, [EVENT_GREETED] = {ACTION_OPEN_FLOWS, SESSION_FLOWS}},
     [SESSION_FLOWS] = {ANY_TIME, [EVENT_FLOWS_FULL] = {ACTION_PREPARE_TARGET, SESSION_PREPARING},
@@ -52,11 +55,13 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_STABLE] = {[EVENT_COMPLETE] = {ACTION_DRAIN, SESSION_DRAINING},
                         [EVENT_STOP] = {ACTION_DRAIN, SESSION_DRAINING},
                         [EVENT_LINK_LOST] = {ACTION_SETTLE, SESSION_SETTLING},
+                        [EVENT_RESYNC] = {ACTION_RESTART_FULL, SESSION_WAITING},
                         [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
     [SESSION_SETTLING] = {[EVENT_SETTLED] = {ACTION_RESTART, SESSION_WAITING},
                           [EVENT_STOP] = {ACTION_DRAIN, SESSION_DRAINING},
                           [EVENT_COMPLETE] = {ACTION_DRAIN, SESSION_DRAINING},
                           [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_SETTLING},
+                          [EVENT_RESYNC] = {ACTION_RESTART_FULL, SESSION_WAITING},
                           [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
     /* What had to be received was received: a link that breaks now changes nothing. */
     [SESSION_DRAINING] = {[EVENT_DRAINED] = {ACTION_END, SESSION_STOPPED},
@@ -64,10 +69,12 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
                           [EVENT_STOP] = {ACTION_NONE, SESSION_DRAINING},
                           [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_DRAINING},
                           [EVENT_SETTLED] = {ACTION_NONE, SESSION_DRAINING},
+                          [EVENT_RESYNC] = {ACTION_FAIL, SESSION_FAILED},
                           [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
     [SESSION_WAITING] = {[EVENT_RETRY] = {ACTION_CONNECT, SESSION_CONNECTING},
                          [EVENT_STOP] = {ACTION_END_EARLY, SESSION_STOPPED},
                          [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_WAITING},
+                         [EVENT_RESYNC] = {ACTION_NONE, SESSION_WAITING},
                          [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
     [SESSION_STOPPED] = {OVER(SESSION_STOPPED)},
     [SESSION_FAILED] = {OVER(SESSION_FAILED)},
@@ -99,6 +106,7 @@ static const struct {
 
 static const char *const event_names[SESSION_EVENTS] = {
     [EVENT_TARGET_READY] = "target-ready",
+    [EVENT_PREVIOUS] = "previous",
     [EVENT_CONNECTED] = "connected",
     [EVENT_GREETED] = "greeted",
     [EVENT_FLOWS_FULL] = "flows-full",
@@ -114,6 +122,7 @@ static const char *const event_names[SESSION_EVENTS] = {
     [EVENT_DRAINED] = "drained",
     [EVENT_LINK_LOST] = "link-lost",
     [EVENT_SETTLED] = "settled",
+    [EVENT_RESYNC] = "resync",
     [EVENT_RETRY] = "retry",
     [EVENT_FATAL] = "fatal",
 };
@@ -132,6 +141,7 @@ static const char *const action_names[SESSION_ACTIONS] = {
     [ACTION_ANNOUNCE_STABLE] = "announce-stable",
     [ACTION_DRAIN] = "drain",
     [ACTION_SETTLE] = "settle",
+    [ACTION_SETTLE_PREVIOUS] = "settle-previous",
     [ACTION_RESTART] = "restart",
     [ACTION_RESTART_FULL] = "restart-full",
     [ACTION_END] = "end",

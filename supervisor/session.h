@@ -34,6 +34,7 @@ enum session_state {
 
 enum session_event {
     EVENT_TARGET_READY, /* asked, or flushed */
+    EVENT_PREVIOUS,     /* it was ours before: workers apply what an earlier run's spools hold */
     EVENT_CONNECTED,
     EVENT_GREETED,
     EVENT_FLOWS_FULL,
@@ -49,6 +50,7 @@ enum session_event {
     EVENT_DRAINED,  /* of every FLOW */
     EVENT_LINK_LOST,
     EVENT_SETTLED,
+    EVENT_RESYNC, /* only a full sync brings the target in step again */
     EVENT_RETRY,
     EVENT_FATAL,
     SESSION_EVENTS
@@ -68,6 +70,7 @@ enum session_action {
     ACTION_ANNOUNCE_STABLE,
     ACTION_DRAIN,
     ACTION_SETTLE,
+    ACTION_SETTLE_PREVIOUS,
     ACTION_RESTART,      /* close everything, wait, start over */
     ACTION_RESTART_FULL, /* the same, and ask for FULL on every FLOW */
     ACTION_END,

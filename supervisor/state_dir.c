@@ -17,6 +17,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+enum { RECORD_MAX_FLOWS = 1024, RECORD_MAX_BYTES = 256 * 1024 };
+
 static bool make_directory(const char *path, mode_t mode, struct error *error)
 {
     if (mkdir(path, mode) == 0 || errno == EEXIST)
@@ -173,6 +175,15 @@ char *state_dir_file(const struct settings *settings, const char *file)
     return (char *)path.data;
 }
 
+static const char *const copy_names[] = {"partial", "complete", "degraded", "ended"};
+
+void run_record_free(struct run_record *record)
+{
+    free(record->first_lsns);
+    free(record->scope);
+    *record = (struct run_record){0};
+}
+
 static char *record_text(const struct run_record *record)
 {
     cJSON *json = cJSON_CreateObject();
@@ -184,6 +195,15 @@ static char *record_text(const struct run_record *record)
     cJSON_AddStringToObject(json, "master_id", record->master_id);
     cJSON_AddStringToObject(json, "sync_id", record->sync_id);
     cJSON_AddStringToObject(json, "lineage", record->lineage);
+    cJSON_AddStringToObject(json, "copy", copy_names[record->copy]);
+    cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
+    cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
+    cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
+    for (uint32_t i = 0; record->first_lsns && i < record->flow_count; i++) {
+        char lsn[24];
+        snprintf(lsn, sizeof lsn, "%llu", (unsigned long long)record->first_lsns[i]);
+        cJSON_AddItemToArray(lsns, cJSON_CreateString(lsn));
+    }
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
     return text;
@@ -210,4 +230,71 @@ bool state_dir_save_run(const struct state_dir *dir, const struct run_record *re
     free(temporary);
     cJSON_free(text);
     return ok;
+}
+
+static bool text_of(const cJSON *json, const char *name, char *out, size_t out_bytes)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    if (!cJSON_IsString(item) || strlen(item->valuestring) >= out_bytes)
+        return false;
+    snprintf(out, out_bytes, "%s", item->valuestring);
+    return true;
+}
+
+static bool number_of(const cJSON *item, uint64_t *out)
+{
+    return cJSON_IsString(item) && slice_to_u64(slice_str(item->valuestring), out);
+}
+
+static bool read_record(const cJSON *json, struct run_record *out)
+{
+    const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope");
+    const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns");
+    char copy[16];
+    if (!number_of(cJSON_GetObjectItem(json, "session"), &out->session) || !cJSON_IsNumber(count) ||
+        count->valuedouble < 1 || count->valuedouble > RECORD_MAX_FLOWS ||
+        !text_of(json, "master_id", out->master_id, sizeof out->master_id) ||
+        !text_of(json, "sync_id", out->sync_id, sizeof out->sync_id) ||
+        !text_of(json, "lineage", out->lineage, sizeof out->lineage) ||
+        !text_of(json, "copy", copy, sizeof copy) || !cJSON_IsString(scope) ||
+        cJSON_GetArraySize(lsns) != (int)count->valuedouble)
+        return false;
+    for (size_t i = 0; i < sizeof copy_names / sizeof *copy_names; i++)
+        if (strcmp(copy, copy_names[i]) == 0)
+            out->copy = (enum run_copy)i;
+    out->target_owned = cJSON_IsTrue(cJSON_GetObjectItem(json, "target_owned"));
+    out->flow_count = (uint32_t)count->valuedouble;
+    out->scope = x_strdup(scope->valuestring);
+    out->first_lsns = x_calloc(out->flow_count, sizeof *out->first_lsns);
+    for (uint32_t i = 0; i < out->flow_count; i++)
+        if (!number_of(cJSON_GetArrayItem(lsns, (int)i), &out->first_lsns[i]))
+            return false;
+    return true;
+}
+
+bool state_dir_load_run(const struct state_dir *dir, struct run_record *out)
+{
+    char *path = NULL, *text = x_malloc(RECORD_MAX_BYTES);
+    *out = (struct run_record){0};
+    int fd = asprintf(&path, "%s/run.json", dir->path) >= 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t n = fd >= 0 ? read(fd, text, RECORD_MAX_BYTES - 1) : -1;
+    text[n > 0 ? n : 0] = '\0';
+    cJSON *json = n > 0 ? cJSON_Parse(text) : NULL;
+    bool ok = json && read_record(json, out);
+    if (!ok)
+        run_record_free(out);
+    cJSON_Delete(json);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    free(text);
+    return ok;
+}
+
+void state_dir_forget_run(const struct state_dir *dir)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/run.json", dir->path) >= 0)
+        unlink(path);
+    free(path);
 }

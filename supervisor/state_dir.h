@@ -11,12 +11,24 @@ struct state_dir {
     int lock_fd;
 };
 
+enum run_copy {
+    RUN_COPY_PARTIAL,  /* a full sync is under way */
+    RUN_COPY_COMPLETE, /* every FLOW was in stable sync once */
+    RUN_COPY_DEGRADED, /* a FLOW was given up since */
+    RUN_COPY_ENDED,    /* complete, and the run was ended in order */
+};
+
 /* What a later run needs to know of this one. */
 struct run_record {
     uint64_t session;
     uint32_t flow_count;
     char master_id[41], sync_id[32], lineage[41];
+    enum run_copy copy;
+    bool target_owned;    /* empty or flushed when the run began */
+    uint64_t *first_lsns; /* per FLOW: where a session without a snapshot began; 0: with one */
+    char *scope;          /* which keys are copied where to */
 };
+void run_record_free(struct run_record *record);
 
 /* Makes what is missing and takes the lock, which ends with the process. */
 bool state_dir_open(struct state_dir *dir, const struct settings *settings, struct error *error);
@@ -28,5 +40,8 @@ char *state_dir_file(const struct settings *settings, const char *file);
 
 /* Atomically: another run sees the old record or the new one. */
 bool state_dir_save_run(const struct state_dir *dir, const struct run_record *record, struct error *error);
+/* False when there is none that can be read. */
+bool state_dir_load_run(const struct state_dir *dir, struct run_record *out);
+void state_dir_forget_run(const struct state_dir *dir);
 
 #endif

@@ -89,27 +89,41 @@ int status_exit_code(const cJSON *status)
     return cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) ? EX_OK : EX_TEMPFAIL;
 }
 
+/* The document; answer is its text. NULL and *error. */
+static cJSON *ask_status(const struct settings *settings, struct buf *answer, struct error *error)
+{
+    int fd;
+    if (!ask(settings, "status\n", &fd, answer, error))
+        return NULL;
+    close(fd);
+    cJSON *status = cJSON_Parse((const char *)answer->data);
+    if (status && cJSON_IsArray(cJSON_GetObjectItem(status, "flows")))
+        return status;
+    cJSON_Delete(status);
+    error_fatal(error, EX_PROTOCOL, "the run %s answers something that is not understood", settings->name);
+    return NULL;
+}
+
+cJSON *status_ask(const struct settings *settings, struct error *error)
+{
+    struct buf answer = {0};
+    cJSON *status = ask_status(settings, &answer, error);
+    buf_free(&answer);
+    return status;
+}
+
 int status_command(const struct settings *settings, bool json)
 {
     struct error error = {0};
     struct buf answer = {0};
-    int fd, code = EX_PROTOCOL;
-    if (!ask(settings, "status\n", &fd, &answer, &error)) {
+    cJSON *status = ask_status(settings, &answer, &error);
+    int code = status ? status_exit_code(status) : error.exit_code;
+    if (!status)
         fprintf(stderr, "df2redis: %s\n", error.text);
-        buf_free(&answer);
-        return error.exit_code;
-    }
-    close(fd);
-    cJSON *status = cJSON_Parse((const char *)answer.data);
-    if (status && cJSON_IsArray(cJSON_GetObjectItem(status, "flows"))) {
-        code = status_exit_code(status);
-        if (json)
-            fputs((const char *)answer.data, stdout);
-        else
-            status_print(status, stdout);
-    } else {
-        fprintf(stderr, "df2redis: the run %s answers something that is not understood\n", settings->name);
-    }
+    else if (json)
+        fputs((const char *)answer.data, stdout);
+    else
+        status_print(status, stdout);
     cJSON_Delete(status);
     buf_free(&answer);
     return code;

@@ -1,4 +1,4 @@
-/* The other end of the control socket: `df2redis status` and `df2redis stop`. */
+/* The other end of the control socket: `df2redis status`, `wait` and `stop`. */
 #ifndef DF2REDIS_SUPERVISOR_STATUS_H
 #define DF2REDIS_SUPERVISOR_STATUS_H
 
@@ -11,9 +11,20 @@
  * 0 in step (or stopped), EX_TEMPFAIL running but not in step, EX_UNAVAILABLE no such run. */
 int status_command(const struct settings *settings, bool json);
 int stop_command(const struct settings *settings);
+/* Once a second on the terminal, until the run ends (EX_UNAVAILABLE). */
+int status_watch_command(const struct settings *settings);
+/* Until in step (EX_OK); EX_TEMPFAIL after the timeout (0: none), EX_UNAVAILABLE without a run or when it ends. */
+int wait_command(const struct settings *settings, uint64_t timeout_ms);
+
+/* Asks a run once; NULL and *error. The caller deletes it. */
+cJSON *status_ask(const struct settings *settings, struct error *error);
 
 /* The table for people. */
 void status_print(const cJSON *status, FILE *out);
 int status_exit_code(const cJSON *status);
+void status_print_head(const cJSON *status, FILE *out);
+void status_print_divergences(const cJSON *status, FILE *out);
+/* The view of --watch: at most so many lines and columns. */
+void status_print_live(const cJSON *status, size_t rows, size_t columns, FILE *out);
 
 #endif

@@ -43,7 +43,7 @@ static void print_flow(const cJSON *flow, FILE *out)
             (unsigned long long)number_of(flow, "restarts"));
 }
 
-static void print_divergences(const cJSON *status, FILE *out)
+void status_print_divergences(const cJSON *status, FILE *out)
 {
     const cJSON *one, *counts = cJSON_GetObjectItem(status, "divergences");
     if (cJSON_GetArraySize(counts) == 0) {
@@ -66,9 +66,8 @@ static void print_divergences(const cJSON *status, FILE *out)
     }
 }
 
-void status_print(const cJSON *status, FILE *out)
+void status_print_head(const cJSON *status, FILE *out)
 {
-    const cJSON *flow, *flows = cJSON_GetObjectItem(status, "flows");
     fprintf(out, "run %s (%s, pid %llu): %s for ", text_of(status, "name"), text_of(status, "mode"),
             (unsigned long long)number_of(status, "pid"), text_of(status, "phase"));
     print_duration(number_of(status, "phase_ms"), out);
@@ -81,6 +80,12 @@ void status_print(const cJSON *status, FILE *out)
     if (cJSON_GetObjectItem(status, "retry_in_ms"))
         fprintf(out, "waiting  %.1f s to the next attempt: %s\n",
                 (double)number_of(status, "retry_in_ms") / 1000.0, text_of(status, "waiting_because"));
+}
+
+void status_print(const cJSON *status, FILE *out)
+{
+    const cJSON *flow, *flows = cJSON_GetObjectItem(status, "flows");
+    status_print_head(status, out);
     if (cJSON_GetArraySize(flows))
         fprintf(out, "\n%4s %8s %-13s %11s %11s %12s %11s %7s %10s %8s\n", "FLOW", "PID", "PHASE", "RECEIVED",
                 "APPLIED", "RATE", "LAG", "LAG-MS", "SPOOL", "RESTARTS");
@@ -90,5 +95,5 @@ void status_print(const cJSON *status, FILE *out)
     }
     if (cJSON_GetArraySize(flows))
         fputc('\n', out);
-    print_divergences(status, out);
+    status_print_divergences(status, out);
 }

@@ -11,6 +11,9 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/daemon.h"
+#include "supervisor/operate.h"
+#include "supervisor/options.h"
 #include "supervisor/run.h"
 
 static void perform_next(struct run *run)
@@ -42,11 +45,18 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
         perform_next(run);
 }
 
-void run_post(struct run *run, enum session_event event)
+static bool is_queued(const struct run *run, enum session_event event)
 {
     for (size_t i = 0; i < run->queued; i++)
         if (run->queue[i] == event)
-            return;
+            return true;
+    return false;
+}
+
+void run_post(struct run *run, enum session_event event)
+{
+    if (is_queued(run, event))
+        return;
     if (run->queued == RUN_QUEUE) {
         log_error("too many events at once: %s is dropped", session_event_name(event));
         return;
@@ -66,7 +76,8 @@ void run_forget_events(struct run *run)
 
 void run_fatal(struct run *run, const struct error *why)
 {
-    if (run->ending)
+    /* The first one counts: others are its consequences. */
+    if (run->ending || is_queued(run, EVENT_FATAL))
         return;
     run->cause = *why;
     if (run->cause.class != ERROR_FATAL || run->cause.exit_code == 0)
@@ -74,9 +85,9 @@ void run_fatal(struct run *run, const struct error *why)
     run_post(run, EVENT_FATAL);
 }
 
-void run_link_lost(struct run *run, const struct error *why)
+void run_session_over(struct run *run, enum session_event event, const struct error *why)
 {
-    if (run->session.state == SESSION_WAITING || run->ending)
+    if (run->session.state == SESSION_WAITING || run->ending || is_queued(run, EVENT_FATAL))
         return;
     /* Scripts want to see that the first start does not work; a run that has worked goes on trying. */
     bool late = clock_monotonic_ms() - run->started_ms >= run->settings->connect_timeout_ms;
@@ -86,7 +97,12 @@ void run_link_lost(struct run *run, const struct error *why)
         return;
     }
     run->cause = *why;
-    run_post(run, EVENT_LINK_LOST);
+    run_post(run, event);
+}
+
+void run_link_lost(struct run *run, const struct error *why)
+{
+    run_session_over(run, EVENT_LINK_LOST, why);
 }
 
 static void end_at_once(struct run *run)
@@ -101,21 +117,23 @@ static void end_at_once(struct run *run)
 
 void run_stop(struct run *run)
 {
-    if (run->stop_requested) {
-        end_at_once(run);
-        return;
-    }
+    if (!run->stop_requested)
+        run_post(run, EVENT_STOP);
     run->stop_requested = true;
-    run_post(run, EVENT_STOP);
 }
 
 static void on_stop_signal(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct run *run = arg;
+    bool again = run->signalled;
     log_info("%s received%s", fd == SIGINT ? "SIGINT" : "SIGTERM",
-             run->stop_requested ? " again" : ": stopping; once more ends it at once");
-    run_stop(run);
+             again ? " again" : ": stopping; once more ends it at once");
+    run->signalled = true;
+    if (again)
+        end_at_once(run);
+    else
+        run_stop(run);
 }
 
 static void on_child(evutil_socket_t fd, short what, void *arg)
@@ -171,9 +189,12 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
     struct run *run = arg;
     struct error error = {0};
     run->target = *capabilities;
+    const struct target_marks *marks = target_marks_found(run->target_job);
     static const char *const kinds[] = {"Redis", "Valkey", "server"};
     log_info("target %s: %s %s, %llu keys", run->target_name, kinds[capabilities->kind],
              capabilities->version_text, (unsigned long long)capabilities->keys);
+    if (run_continue_previous(run, marks, capabilities->keys))
+        return;
     switch (target_policy(capabilities, run->settings, &error)) {
     case TARGET_REFUSED:
         run_fatal(run, &error);
@@ -185,6 +206,7 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
         run->target_owned = capabilities->keys == 0;
         break;
     }
+    daemon_tell_ready();
     run_post(run, EVENT_TARGET_READY);
 }
 
@@ -197,11 +219,12 @@ static bool probe_target(struct run *run, struct error *error)
 {
     if (run->settings->target.null_sink) {
         log_info("target %s: everything is thrown away", run->target_name);
+        daemon_tell_ready();
         run_post(run, EVENT_TARGET_READY);
         return true;
     }
     struct target_callbacks callbacks = {.arg = run, .done = on_target_done, .failed = on_target_failed};
-    run->target_job = target_start(run->base, run->settings, false, &callbacks, error);
+    run->target_job = target_start(run->base, run->settings, TARGET_ASK, 0, &callbacks, error);
     return run->target_job != NULL;
 }
 
@@ -225,6 +248,9 @@ static bool set_up(struct run *run, struct error *error)
     struct control_callbacks callbacks = {.arg = run, .status = on_control_status, .stop = on_control_stop};
     run->control = control_open(run->base, run->dir.path, &callbacks, error);
     if (!run->control)
+        return false;
+    run->operation = operation_start(run, error);
+    if (!run->operation)
         return false;
     progress_start(run);
     return probe_target(run, error);
@@ -251,6 +277,7 @@ static void tear_down(struct run *run)
     run_close_source(run);
     run_free_flows(run);
     target_free(run->target_job);
+    operation_stop(run->operation);
     control_close(run->control);
     run_watch_stop(run);
     for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
@@ -268,9 +295,10 @@ static void tear_down(struct run *run)
     state_dir_close(&run->dir);
 }
 
-int supervisor_run(const struct settings *settings)
+int supervisor_run(struct options *options)
 {
-    struct run run = {.settings = settings, .dir.lock_fd = -1};
+    const struct settings *settings = &options->settings;
+    struct run run = {.options = options, .settings = settings, .dir.lock_fd = -1};
     struct error error = {0};
     session_init(&run.session);
     uri_display(&settings->source, run.source_name, sizeof run.source_name);
@@ -288,6 +316,7 @@ int supervisor_run(const struct settings *settings)
         run.exit_code = error.exit_code ? error.exit_code : EX_UNAVAILABLE;
     }
     int exit_code = run.exit_code;
+    daemon_tell_failed(exit_code, error.text[0] ? error.text : run.cause.text);
     tear_down(&run);
     return exit_code;
 }

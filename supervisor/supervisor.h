@@ -2,7 +2,7 @@
 #ifndef DF2REDIS_SUPERVISOR_SUPERVISOR_H
 #define DF2REDIS_SUPERVISOR_SUPERVISOR_H
 
-#include "common/settings.h"
+struct options;
 
 /* Runs until done, stopped or failed; has said in the log why. Returns the exit code:
  *   0               complete (migrate), or stopped by an operator with everything received applied
@@ -13,6 +13,6 @@
  *   EX_UNAVAILABLE  source or target cannot be reached at the start
  *   EX_PROTOCOL     the source is no Dragonfly, or one whose protocol is not known
  *   others          as sysexits.h names them */
-int supervisor_run(const struct settings *settings);
+int supervisor_run(struct options *options);
 
 #endif

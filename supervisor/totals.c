@@ -32,6 +32,17 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
     }
 }
 
+void totals_add(struct totals *to, const struct totals *more)
+{
+    to->received_bytes += more->received_bytes;
+    to->applied_bytes += more->applied_bytes;
+    to->entries += more->entries;
+    to->keys += more->keys;
+    to->commands += more->commands;
+    to->errors += more->errors;
+    to->restarts += more->restarts;
+}
+
 const char *totals_bytes(uint64_t bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};

@@ -1,10 +1,13 @@
 /* The timer: ACKs, FLOWs without progress, due restarts, limits of ending, and the lines an operator follows
  * a run by. Every 15 ms while there is traffic to acknowledge, every 250 ms otherwise. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/health.h"
+#include "supervisor/operate.h"
 #include "supervisor/run.h"
 #include "supervisor/totals.h"
 
@@ -16,6 +19,7 @@ enum {
     REPORT_SYNC_MS = 10000,
     REPORT_STABLE_MS = 60000,
     IN_STEP_MS = 1000,
+    BEHIND_MS = 10000, /* worth a warning */
 };
 
 /* What the master is waited for in this state, or NULL. */
@@ -124,6 +128,26 @@ static void warn_globals(struct run *run, uint64_t now_ms)
     }
 }
 
+/* A FLOW on which nothing comes while others live, in stable sync. */
+static void watch_health(struct run *run, uint64_t now_ms)
+{
+    uint64_t limit_ms = run->settings->stuck_warning_ms;
+    if (run->session.state != SESSION_STABLE || now_ms - run->health_ms < limit_ms / HEALTH_CHECKS)
+        return;
+    run->health_ms = now_ms;
+    uint64_t *received_ms = x_calloc(run->flow_count, sizeof *received_ms);
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        const struct cursor_marks *m = flow_marks(&run->flows[i]);
+        received_ms[i] = m && !run->flows[i].failed ? cursor_get(&m->last_received_ms) : 0;
+    }
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        if (health_stands_still(received_ms, run->flow_count, i, now_ms, limit_ms))
+            log_warning("FLOW %u: nothing has come from the source for %llu s, while other FLOWs are active: look at "
+                        "this shard, and at the network to it",
+                        i, (unsigned long long)((now_ms - received_ms[i]) / 1000));
+    free(received_ms);
+}
+
 static void measure_rates(struct run *run, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < run->flow_count; i++) {
@@ -147,7 +171,7 @@ bool run_in_step(struct run *run)
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
         const struct cursor_marks *m = flow_marks(f);
-        if (!m || f->failed || !f->hello || cursor_get(&m->phase) != CURSOR_STABLE)
+        if (!m || f->failed || !f->hello || cursor_get(&m->phase) != CURSOR_STABLE || !cursor_get(&m->in_contact))
             return false;
         uint64_t since_ms = cursor_get(&m->waiting_since_ms);
         if (since_ms && now_ms > since_ms && now_ms - since_ms > IN_STEP_MS)
@@ -156,12 +180,22 @@ bool run_in_step(struct run *run)
     return true;
 }
 
-static void tell_in_step(struct run *run)
+/* Once when it is, once when it is not any more; short delays are no news. */
+static void tell_in_step(struct run *run, uint64_t now_ms)
 {
-    if (run->in_step_told || !run_in_step(run))
-        return;
-    run->in_step_told = true;
-    log_info("in step: the target has what the source has");
+    struct totals t;
+    if (!run->in_step_told && run_in_step(run)) {
+        run->in_step_told = true;
+        log_info("in step: the target has what the source has");
+    } else if (run->in_step_told && run->session.state == SESSION_STABLE) {
+        totals_of(run, now_ms, &t);
+        if (t.oldest_waiting_ms < BEHIND_MS)
+            return;
+        run->in_step_told = false;
+        log_warning("no longer in step: %s have waited up to %.1f s to be applied; the target takes %s/s",
+                    totals_bytes(t.lag_bytes), (double)t.oldest_waiting_ms / 1000.0,
+                    totals_bytes(t.rate_bytes));
+    }
 }
 
 static void report(struct run *run, uint64_t now_ms)
@@ -226,14 +260,16 @@ static void watch_ending(struct run *run, uint64_t now_ms)
 static void slow_turn(struct run *run, uint64_t now_ms)
 {
     run->slow_ms = now_ms;
+    operation_turn(run->operation, now_ms);
     watch_ending(run, now_ms);
     if (run->ending)
         return;
     run_restart_due(run, now_ms);
     watch_progress(run, now_ms);
     warn_globals(run, now_ms);
+    watch_health(run, now_ms);
     measure_rates(run, now_ms);
-    tell_in_step(run);
+    tell_in_step(run, now_ms);
     report(run, now_ms);
     watch_draining(run, now_ms);
     progress_redraw();

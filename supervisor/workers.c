@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/log_output.h"
 #include "supervisor/run.h"
 
 static bool in_state(const struct run *run, enum session_state state)
@@ -37,13 +38,16 @@ uint32_t run_failed_flows(const struct run *run)
 bool run_relays_logs(const struct run *run)
 {
     (void)run;
-    return progress_active();
+    return progress_active() || log_output_relays();
 }
 
 void run_on_worker_log(struct slice lines, void *flow)
 {
     (void)flow;
-    progress_write(lines);
+    if (progress_active())
+        progress_write(lines);
+    else
+        log_output_lines(lines);
 }
 
 void run_check_stable(struct run *run)
@@ -148,7 +152,7 @@ static void catch_up(struct flow *f)
 {
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t phase = marks ? cursor_get(&marks->phase) : CURSOR_STARTING;
-    if (!f->restarts || phase == CURSOR_FAILED)
+    if ((!f->restarts && !f->inherited) || phase == CURSOR_FAILED)
         return;
     if (f->full && phase >= CURSOR_FULL_SYNC_END)
         note_snapshot_done(f);
@@ -201,9 +205,11 @@ static void on_failed(struct flow *f, const struct message *m)
         snprintf(error.text, sizeof error.text, "FLOW %u: %.400s", f->number, m->failed.text);
         run_fatal(f->run, &error);
     } else if (error.class == ERROR_REDIRECT) {
-        /* A flush in the middle of the snapshot: only a new session orders them. */
-        error.class = ERROR_RETRY;
-        run_link_lost(f->run, &error);
+        /* A flush in the middle of the snapshot, or a target that lost what nobody has any more. */
+        f->run->cause = error;
+        f->run->cause.exit_code = EX_TEMPFAIL;
+        snprintf(f->run->cause.text, sizeof f->run->cause.text, "FLOW %u: %.400s", f->number, m->failed.text);
+        run_post(f->run, EVENT_RESYNC);
     }
 }
 

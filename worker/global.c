@@ -2,7 +2,11 @@
  * AT_GLOBAL and stops decoding; the supervisor, once all are there, lets one run it and the others go on.
  *
  * The flush would wipe the marks as well, and a worker that died then would take the target for one
- * that lost its data. So the marks are carried over it in one script. */
+ * that lost its data. So the marks are carried over it in one script.
+ *
+ * The script also notes the flush's txid. A FLOW that comes to a flush again, put back to its mark, sees by
+ * it whether the target has the flush. If not, the target went back to before it: other FLOWs may be
+ * beyond it already, so that it can no longer be put in its place, and only a full sync helps. */
 #include <stdio.h>
 #include <strings.h>
 
@@ -10,12 +14,14 @@
 #include "worker/divergence.h"
 #include "worker/worker.h"
 
-/* KEYS[1] the marks' hash; ARGV: its database, then the databases to flush ("all": every one). */
+/* KEYS[1] the marks' hash; ARGV: its database, the value of its field "flushed" (empty: no marks), then the databases
+ * to flush ("all": every one). */
 static const char flush_script[] =
     "redis.call('SELECT',ARGV[1]) local m=redis.call('HGETALL',KEYS[1]) "
-    "for i=2,#ARGV do if ARGV[i]=='all' then redis.call('FLUSHALL') "
+    "for i=3,#ARGV do if ARGV[i]=='all' then redis.call('FLUSHALL') "
     "else redis.call('SELECT',ARGV[i]) redis.call('FLUSHDB') end end "
-    "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end return #m";
+    "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
+    "if ARGV[2]~='' then redis.call('HSET',KEYS[1],'" MARK_FLUSHED_FIELD "',ARGV[2]) end return #m";
 
 bool global_begin(struct worker *w, const struct entry *e, struct error *error)
 {
@@ -26,10 +32,11 @@ bool global_begin(struct worker *w, const struct entry *e, struct error *error)
                          (int)e->argv[0].len, (const char *)e->argv[0].data);
     w->global_txid = e->txid;
     w->global_seq = e->seq;
+    w->global_again = e->seq <= w->seen_seq;
     w->global_db = e->db;
     snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len, (const char *)e->argv[0].data);
-    if (e->seq <= w->skip_seq) {
-        /* Our predecessor ran it and died before it could say so. */
+    if (e->seq <= w->skip_seq || e->lsn < w->skip_lsn || (w->flushed_txid && e->txid <= w->flushed_txid)) {
+        /* Our predecessor ran it and died before it could say so, or another FLOW did. */
         global_acknowledged(w);
         return true;
     }
@@ -48,6 +55,11 @@ void global_advance(struct worker *w)
 {
     if (!batch_empty(w->open) || (w->link && !link_idle(w->link)))
         return;
+    /* Should the session end here, the next one goes on from the mark. */
+    if (seal_marks_on(w) && w->sealed_marked_seq + 1 < decoder_seq(w->decoder)) {
+        seal_and_send(w, true);
+        return;
+    }
     w->global = GLOBAL_WAITING;
     tell(w, MESSAGE_AT_GLOBAL);
 }
@@ -63,7 +75,12 @@ static size_t flush_args(struct worker *w, struct slice *args, char (*texts)[12]
 {
     const struct settings *s = &w->settings;
     size_t n = add_db(args, 0, texts, s->target.db);
+    static char flushed[48];
     uint32_t db;
+    args[n++] = slice_of(flushed, seal_marks_on(w) ? (size_t)snprintf(flushed, sizeof flushed, "%llu %llu",
+                                                                      (unsigned long long)w->session,
+                                                                      (unsigned long long)w->global_txid)
+                                                   : 0);
     if (strcasecmp(w->global_command, "FLUSHDB") == 0)
         return settings_db_target(s, w->global_db, &db) ? add_db(args, n, texts, db) : n;
     if (s->db_map_count == 0) {
@@ -82,7 +99,7 @@ static void write_flush(struct worker *w)
     char texts[MAX][12];
     size_t n = flush_args(w, args, texts, MAX);
     struct output *o = w->output;
-    if (n < 2)
+    if (n < 3)
         return;
     output_begin(o, w->settings.target.db, slice_str(w->mark_key), 4 + n, OUTPUT_ONCE);
     output_text(o, "EVAL");
@@ -111,9 +128,38 @@ void global_run(struct worker *w, uint64_t txid)
     pump(w);
 }
 
+/* Is there anything to be done for it on the target, and a note of it? */
+static bool is_carried_out(const struct worker *w)
+{
+    uint32_t db;
+    if (!seal_marks_on(w) || w->settings.include || w->settings.exclude)
+        return false;
+    return strcasecmp(w->global_command, "FLUSHDB") != 0 || settings_db_target(&w->settings, w->global_db, &db);
+}
+
+/* Another FLOW ran it, but perhaps the target went back since: it is asked by connecting to it anew. */
+static bool target_has_it(struct worker *w)
+{
+    struct error error;
+    if (w->doubted_txid == w->global_txid) {
+        error_set(&error, ERROR_REDIRECT,
+                  "the target has lost a %s that was run on it: what came after cannot be put in order any more; a full sync "
+                  "is needed",
+                  w->global_command);
+        worker_fail(w, &error);
+        return false;
+    }
+    w->doubted_txid = w->global_txid;
+    error_set(&error, ERROR_RETRY, "it is asked whether it has the %s that was run", w->global_command);
+    link_reset(w->link, &error);
+    return false;
+}
+
 void global_pass(struct worker *w, uint64_t txid)
 {
     if (w->global != GLOBAL_WAITING || txid != w->global_txid)
+        return;
+    if (w->global_again && is_carried_out(w) && !target_has_it(w))
         return;
     w->global = GLOBAL_NONE;
     pump_schedule(w);

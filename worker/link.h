@@ -16,11 +16,16 @@
 #include "common/settings.h"
 #include "worker/batch.h"
 
+/* In the marks' hash beside flow-N: "<session> <txid>" of the last global command that was run. */
+#define MARK_RUN_FIELD "run" /* of the same hash, the supervisor's: the session that fills the target */
+#define MARK_FLUSHED_FIELD "flushed"
+
 /* The position that the target itself carries; all zero when it carries none of this session. */
 struct mark {
     bool present; /* a mark of this FLOW exists, of whatever session */
     uint64_t session, seq, lsn;
     char master_id[41];
+    uint64_t flushed_session, flushed_txid; /* the last global command that was run; 0: none */
 };
 
 struct link;

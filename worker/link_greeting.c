@@ -2,7 +2,7 @@
  *
  *   → CLIENT SETNAME <name>, CLIENT LIST
  *   → CLIENT KILL ID … for every other connection of that name
- *   → the capability probe, HGET <mark key> <field>
+ *   → the capability probe, HMGET <mark key> <field> flushed
  *
  * A connection that died on our side may have left commands in the server's receive buffer. They would
  * be carried out after we have read the mark, and then once more by us. So the server is told to drop
@@ -64,6 +64,23 @@ bool mark_parse(struct slice text, struct mark *out)
     return true;
 }
 
+static void flushed_parse(struct slice text, struct mark *out)
+{
+    struct slice session, txid;
+    uint64_t s, t;
+    if (next_word(&text, &session) && slice_to_u64(session, &s) && next_word(&text, &txid) && slice_to_u64(txid, &t)) {
+        out->flushed_session = s;
+        out->flushed_txid = t;
+    }
+}
+
+static struct slice element_text(const redisReply *reply, size_t i)
+{
+    bool there = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+                 reply->element[i]->type == REDIS_REPLY_STRING;
+    return there ? slice_of(reply->element[i]->str, (size_t)reply->element[i]->len) : slice_of("", 0);
+}
+
 static void on_mark(struct client *c, const redisReply *reply, void *arg)
 {
     struct greeting *g = arg;
@@ -75,7 +92,8 @@ static void on_mark(struct client *c, const redisReply *reply, void *arg)
         fail(g, &error);
         return;
     }
-    if (reply->type == REDIS_REPLY_STRING && !mark_parse(slice_of(reply->str, (size_t)reply->len), &g->mark)) {
+    struct slice text = element_text(reply, 0);
+    if (text.len && !mark_parse(text, &g->mark)) {
         error_set(&error, ERROR_FATAL,
                   "the target's hash %s holds something that is no mark of df2redis: remove the key, or choose "
                   "another --name",
@@ -83,6 +101,7 @@ static void on_mark(struct client *c, const redisReply *reply, void *arg)
         fail(g, &error);
         return;
     }
+    flushed_parse(element_text(reply, 1), &g->mark);
     struct transport *t = client_take_transport(c);
     if (!t) {
         error_set(&error, ERROR_RETRY, "the target sent more than it was asked for");
@@ -106,11 +125,18 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
     }
     if (g->capability < CAPABILITIES_COMMANDS)
         return;
+    if (g->target.replica) {
+        /* It was a master when the run began: a failover, which will end. */
+        error_set(&error, ERROR_RETRY, "it is a replica now, of %s", g->target.master_text);
+        fail(g, &error);
+        return;
+    }
     if (!capabilities_check(&g->target, &error)) {
         fail(g, &error);
         return;
     }
-    client_words(c, ANSWER_TIMEOUT_MS, on_mark, g, "HGET", g->config->mark_key, g->config->mark_field, NULL);
+    client_words(c, ANSWER_TIMEOUT_MS, on_mark, g, "HMGET", g->config->mark_key, g->config->mark_field,
+                 MARK_FLUSHED_FIELD, NULL);
 }
 
 static void ask_capabilities(struct greeting *g)

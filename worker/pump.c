@@ -1,4 +1,5 @@
 /* From the spool to the link: decode, translate, batch, send; as far as the target takes it. */
+#include <stdlib.h>
 #include <sysexits.h>
 
 #include "common/clock.h"
@@ -56,6 +57,8 @@ static bool take(struct worker *w, struct entry *e)
     struct error error = {0};
     bool fresh = e->seq > w->seen_seq;
     w->entries += fresh;
+    if (w->crash_at_seq && e->seq >= w->crash_at_seq)
+        abort();
     switch (e->kind) {
     case ENTRY_FULLSYNC_END:
         say_snapshot_done(w);
@@ -84,7 +87,7 @@ static bool take(struct worker *w, struct entry *e)
         worker_fail(w, &error);
         return false;
     }
-    if (!w->link || !entry_drop_front(e, w->skip_seq))
+    if (!w->link || !entry_drop_front(e, w->skip_seq) || (e->lsn && e->lsn < w->skip_lsn))
         return true;
     w->translator.ignore_conflicts = e->first_seq <= w->seen_seq;
     if (translate(&w->translator, e, &error))
@@ -118,6 +121,11 @@ static bool more_input(struct worker *w, size_t had)
     bool kept_out = spool_overflow_bytes(w->spool) > 0 || w->source_paused;
     if (!kept_out || !all_applied(w))
         return false;
+    /* … or by what is kept for a target that comes back with its last mark … */
+    if (seal_marks_on(w) && w->sealed_marked_seq < decoder_seq(w->decoder)) {
+        seal_and_send(w, true);
+        return false;
+    }
     /* … or by this one element, which is larger than the ring. */
     seal_settle(w);
     if (!spool_refill(w->spool, &error) && !spool_grow(w->spool, offset, decoder_wanted(w->decoder), &error)) {
@@ -196,7 +204,8 @@ static void decode(struct worker *w)
             pump_schedule(w);
             return;
         }
-        struct slice rest = slice_of(in.data + (offset - in_offset), in.len - (size_t)(offset - in_offset));
+        size_t past = (size_t)(offset - in_offset);
+        struct slice rest = past ? slice_of(in.data + past, in.len - past) : in;
         enum decode_status status = decoder_next(w->decoder, rest, &e, &error);
         if (status == DECODE_ERROR) {
             worker_fail(w, &error);
@@ -228,16 +237,17 @@ static void check_ends(struct worker *w)
         cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
         worker_tell_simple(w, MESSAGE_DRAINED);
     } else if (w->source_ended && !w->draining) {
+        /* The next session goes on from what the target says. */
+        if (decoder_in_journal(w->decoder) && seal_last_mark(w))
+            return;
         error_set(&error, ERROR_RETRY, "the source closed FLOW %u%s", w->flow,
                   decoder_in_journal(w->decoder) ? "; all that came is applied" : " during full sync");
         worker_fail(w, &error);
     }
 }
 
-void pump(struct worker *w)
+static void pump_once(struct worker *w)
 {
-    if (!w->ready || !w->source_opened || w->failed || !rate_allows(w))
-        return;
     uint64_t before = decoder_offset(w->decoder);
     if (w->global == GLOBAL_NONE)
         decode(w);
@@ -258,7 +268,18 @@ void pump(struct worker *w)
     if (all_applied(w))
         seal_settle(w);
     else if (!(w->link && link_borrowing(w->link)) && !w->open->borrowed_count)
-        spool_release(w->spool, cursor_get(&m->applied_offset));
+        rewind_release(w);
     source_resume(w);
     check_ends(w);
+}
+
+void pump(struct worker *w)
+{
+    if (!w->ready || !w->source_opened || w->failed || !rate_allows(w))
+        return;
+    cursor_set(&w->cursor.marks->busy, 1);
+    atomic_signal_fence(memory_order_seq_cst);
+    pump_once(w);
+    atomic_signal_fence(memory_order_seq_cst);
+    cursor_set(&w->cursor.marks->busy, 0);
 }

@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "worker/worker.h"
 
-enum { BATCH_KEEP_BYTES = 2 << 20, MARK_EVERY_MS = 1000, RECORD_HEADER = 8 };
+enum { BATCH_KEEP_BYTES = 2 << 20, MARK_EVERY_MS = 1000 };
 
 static uint64_t now_us(void)
 {
@@ -41,9 +41,11 @@ static void put_mark(struct worker *w, struct batch *b)
 {
     char text[128];
     uint64_t seq = decoder_seq(w->decoder) - before_global(w);
+    /* During full sync LSNs are not those of the journal: nothing can be resumed from them. */
+    uint64_t lsn = decoder_in_journal(w->decoder) ? decoder_next_lsn(w->decoder) - before_global(w) : 0;
     int n = snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
                      (unsigned long long)seq,
-                     (unsigned long long)(decoder_next_lsn(w->decoder) - before_global(w)));
+                     (unsigned long long)lsn);
     /* Once, whatever else is in the batch: a mark among pipelined batches could be taken after one before
      * it was refused (OOM comes and goes), and would then vouch for what was never applied. */
     output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 4, OUTPUT_ONCE);
@@ -55,6 +57,8 @@ static void put_mark(struct worker *w, struct batch *b)
     b->marked = true;
     w->sealed_marked_seq = seq;
     w->marked_at_ms = clock_monotonic_ms();
+    w->marked_offset = decoder_offset(w->decoder);
+    w->mark_wanted = false;
 }
 
 static void copy_checkpoint(struct checkpoint *to, const struct checkpoint *from)
@@ -85,9 +89,16 @@ static void fill_checkpoint(struct worker *w, struct checkpoint *at)
     copy_checkpoint(&w->sealed, at);
 }
 
+/* Not while the target is ahead of us: a mark would take it back. */
+bool seal_marks_on(const struct worker *w)
+{
+    return w->settings.marks && w->link && (!w->skip_lsn || decoder_next_lsn(w->decoder) >= w->skip_lsn);
+}
+
 static bool mark_due(const struct worker *w)
 {
-    return w->settings.marks && w->link && clock_monotonic_ms() - w->marked_at_ms >= MARK_EVERY_MS;
+    return seal_marks_on(w) && (clock_monotonic_ms() - w->marked_at_ms >= MARK_EVERY_MS ||
+                                decoder_offset(w->decoder) - w->marked_offset >= w->mark_every_bytes);
 }
 
 bool seal_may_send(struct worker *w)
@@ -100,7 +111,7 @@ void seal_and_send(struct worker *w, bool force_mark)
     struct batch *b = w->open;
     /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
     bool due = mark_due(w) && link_idle(w->link);
-    if (w->settings.marks && w->link && (b->once || force_mark || due))
+    if (seal_marks_on(w) && (b->once || force_mark || due))
         put_mark(w, b);
     fill_checkpoint(w, &b->end);
     b->entries = w->entries;
@@ -118,17 +129,22 @@ void seal_and_send(struct worker *w, bool force_mark)
 
 bool seal_last_mark(struct worker *w)
 {
-    if (!w->settings.marks || !w->link || w->last_mark_sent)
+    if ((!seal_marks_on(w) && !w->unmarking) || w->last_mark_sent)
         return false;
     w->last_mark_sent = true;
-    if (!w->settings.migrate) {
+    if (!w->settings.migrate || !w->draining) {
         seal_and_send(w, true);
         return true;
     }
-    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 3, OUTPUT_IDEMPOTENT);
+    /* A successor must not take the missing mark for lost data. */
+    cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
+    w->unmarking = true;
+    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 5, OUTPUT_IDEMPOTENT);
     output_text(w->output, "HDEL");
     output_text(w->output, w->mark_key);
     output_text(w->output, w->mark_field);
+    output_text(w->output, MARK_FLUSHED_FIELD);
+    output_text(w->output, MARK_RUN_FIELD);
     output_end(w->output);
     w->settings.marks = false;
     seal_and_send(w, false);
@@ -147,6 +163,8 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
     cursor_set(&m->applied_seq, at->seq);
     cursor_set(&m->applied_lsn, at->next_lsn);
     cursor_set(&m->last_applied_ms, clock_monotonic_ms());
+    if (at->seq >= w->seen_seq && w->ready)
+        cursor_set(&m->in_contact, 1);
     if (w->ping_lsn && at->next_lsn >= w->ping_lsn) {
         w->ping_lsn = 0;
         worker_tell_simple(w, MESSAGE_PING);
@@ -159,17 +177,17 @@ void seal_acknowledged(struct worker *w, struct batch *b)
 {
     struct cursor_marks *m = w->cursor.marks;
     uint64_t last = b->end.seq;
-    if (b->marked)
-        memcpy(&w->marked_seq, b->end.record.data, sizeof w->marked_seq);
     if (b->end.record.len)
         seal_save_record(w, &b->end);
+    if (b->marked && b->end.record.len) {
+        memcpy(&w->marked_seq, b->end.record.data, sizeof w->marked_seq);
+        rewind_keep(w, &b->end);
+    }
     cursor_add(&m->entries, b->entries);
     cursor_add(&m->keys, b->keys);
     cursor_add(&m->commands, b->commands);
-    if (b->sent_at_us) {
-        cursor_add(&m->batches, 1);
-        cursor_add(&m->batch_micros, now_us() - b->sent_at_us);
-    }
+    if (b->sent_at_us)
+        cursor_count_batch(m, now_us() - b->sent_at_us);
     if (w->global == GLOBAL_RUNNING && last == w->global_seq)
         global_acknowledged(w);
     batch_reset(b, BATCH_KEEP_BYTES);
@@ -189,36 +207,26 @@ void seal_settle(struct worker *w)
     }
     if (offset >= spool_received(w->spool))
         source_note_waiting(w);
-    spool_release(w->spool, cursor_get(&m->applied_offset));
+    /* Nothing but the offset went on since the last mark: the mark vouches for that, too. */
+    if (w->global == GLOBAL_NONE && seal_marks_on(w) && w->marked_seq == decoder_seq(w->decoder) &&
+        offset != w->sealed.offset) {
+        fill_checkpoint(w, &w->open->end);
+        seal_save_record(w, &w->open->end);
+        rewind_keep(w, &w->open->end);
+    }
+    rewind_release(w);
 }
 
-bool seal_rewind(struct worker *w, const struct mark *mark, struct error *error)
+void seal_restart(struct worker *w)
 {
-    struct buf record = {0};
     struct cursor_marks *m = w->cursor.marks;
-    bool ok = true;
-
-    w->seen_seq = cursor_get(&m->decoded_seq);
-    decoder_free(w->decoder);
-    w->decoder = decoder_new(&w->decoder_config);
-    w->marked_seq = 0;
-    if (cursor_load_record(&w->cursor, &record) && record.len >= RECORD_HEADER) {
-        memcpy(&w->marked_seq, record.data, RECORD_HEADER);
-        ok = decoder_restore(w->decoder, slice_of(record.data + RECORD_HEADER, record.len - RECORD_HEADER), error);
-    }
-    buf_free(&record);
-    if (ok)
-        fill_checkpoint(w, &w->open->end);
-    w->sealed_marked_seq = w->marked_seq;
-    w->skip_seq = mark->present && mark->session == w->session ? mark->seq : 0;
-    if (ok && w->settings.marks && w->link && w->skip_seq < w->marked_seq)
-        ok = error_set(error, ERROR_REDIRECT,
-                       "the target has lost writes that it had acknowledged: its mark stands at %llu, and it had "
-                       "acknowledged %llu; a full sync is needed",
-                       (unsigned long long)w->skip_seq, (unsigned long long)w->marked_seq);
+    fill_checkpoint(w, &w->open->end);
+    w->marked_offset = decoder_offset(w->decoder);
+    w->mark_wanted = w->settings.marks;
+    w->mark_every_bytes = 0;
+    w->last_mark_sent = false;
     cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
     cursor_set(&m->sent_offset, decoder_offset(w->decoder));
     batch_reset(w->open, BATCH_KEEP_BYTES);
     seal_prepare(w);
-    return ok;
 }

@@ -90,7 +90,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
 
 void source_start(struct worker *w)
 {
-    if (w->settings.source.tls && !w->tls) {
+    if (w->settings.source.tls && !w->tls && !w->successor) {
         source_tls_open(w);
         return;
     }

@@ -49,6 +49,7 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
     memcpy(m.flow_opened.token, w->decoder_config.token, sizeof m.flow_opened.token);
     worker_tell(w, &m);
     source_start(w);
+    worker_open_target(w);
 }
 
 static void ready(struct client *c, void *arg)

@@ -24,6 +24,9 @@
 #define SPOOL_SEGMENT_MIN_BYTES (UINT64_C(1) << 20)
 #define SPOOL_SEGMENT_MAX_BYTES (UINT64_C(64) << 20)
 
+#define SPOOL_MAGIC "df2spl1"
+#define SPOOL_DATA_AT (UINT64_C(2) << 20) /* where the ring's data begins in its file */
+
 enum spool_place { SPOOL_PLACE_NONE, SPOOL_PLACE_RING, SPOOL_PLACE_STAGING };
 
 struct spool_header {

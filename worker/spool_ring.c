@@ -13,14 +13,14 @@
 
 #include "common/log.h"
 
-static const char ring_magic[8] = "df2spl1";
+static const char ring_magic[8] = SPOOL_MAGIC;
 
 /* The data begins, in the file and in memory, at a multiple of 2 MiB: Linux then maps many pages with one
  * fault, which makes the first lap of a ring on ext4 5 times cheaper (64 MiB: 24 ms instead of 120). */
 #define HUGE_BYTES (UINT64_C(2) << 20)
-#define DATA_AT HUGE_BYTES
+#define DATA_AT SPOOL_DATA_AT
 #define HEAD_BYTES (STATEFILE_HEADER_BYTES + SPOOL_STAGING_BYTES)
-_Static_assert(HEAD_BYTES <= DATA_AT, "header and staging buffer stand before the data");
+_Static_assert(DATA_AT == HUGE_BYTES && HEAD_BYTES <= DATA_AT, "header and staging buffer stand before the data");
 
 static const struct spool_ring no_ring = {.fd = -1};
 

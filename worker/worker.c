@@ -9,6 +9,7 @@
 
 #include "common/client.h"
 #include "common/clock.h"
+#include "worker/confine.h"
 #include "worker/divergence.h"
 #include "worker/received.h"
 
@@ -90,7 +91,7 @@ static void on_ready(void *arg, const struct mark *mark, const struct capabiliti
     struct error error;
     w->target = *target;
     w->global = GLOBAL_NONE;
-    if (!seal_rewind(w, mark, &error)) {
+    if (!rewind_to_target(w, mark, &error)) {
         worker_fail(w, &error);
         return;
     }
@@ -149,6 +150,7 @@ static void on_lost(void *arg, const struct error *error)
 {
     struct worker *w = arg;
     w->ready = false;
+    cursor_set(&w->cursor.marks->in_contact, 0);
     cursor_add(&w->cursor.marks->target_waits, 1);
     if (error->class == ERROR_FATAL)
         worker_fail(w, error);
@@ -164,9 +166,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     /* A target that only got idempotent commands lately still learns where it stands. */
-    bool due = clock_monotonic_ms() - w->marked_at_ms >= 1000;
-    if (w->ready && w->link && w->settings.marks && due && w->global == GLOBAL_NONE &&
-        w->sealed_marked_seq < decoder_seq(w->decoder) && batch_empty(w->open) && link_idle(w->link))
+    bool due = clock_monotonic_ms() - w->marked_at_ms >= 1000 && w->sealed_marked_seq < decoder_seq(w->decoder);
+    if (w->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted) && w->global == GLOBAL_NONE &&
+        batch_empty(w->open) && link_idle(w->link))
         seal_and_send(w, true);
     source_tls_acknowledge(w, false);
     source_note_waiting(w);
@@ -178,6 +180,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static void begin_drain(struct worker *w)
 {
     w->draining = true;
+    w->last_mark_sent = false;
     w->drain_offset = spool_received(w->spool);
     pump_schedule(w);
 }
@@ -284,10 +287,19 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->spool = spool_open(&config, resume, error);
     if (!w->spool || !cursor_open(&w->cursor, w->directory, w->flow, !resume, error))
         return false;
+    w->history = history_open(w->directory, w->flow, w->session, resume, error);
+    if (!w->history)
+        return false;
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
+    cursor_set(&w->cursor.marks->in_contact, 0);
+    cursor_set(&w->cursor.marks->busy, 0);
     if (!resume)
         cursor_set(&w->cursor.marks->phase, CURSOR_FULL_SYNC);
+    if (w->settings.migrate && w->settings.marks && cursor_get(&w->cursor.marks->phase) == CURSOR_DRAINED) {
+        w->unmarking = true;
+        w->settings.marks = false;
+    }
     /* What the dead predecessor had read and not yet noted stands in the spool already. */
     if (!resume || w->source < 0)
         return true;
@@ -295,14 +307,29 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         return error_set(error, ERROR_REDIRECT,
                          "the kernel does not tell how much of FLOW %u was read before: it has to begin anew",
                          w->flow);
-    if (!spool_adopt(w->spool, received - start->start.received_base, error))
+    if (!spool_adopt(w->spool, received - start->start.received_base, error)) {
+        error->class = ERROR_REDIRECT; /* another spool than the one that was left: begin anew */
         return false;
+    }
     waiting_received(&w->waiting, cursor_get(&w->cursor.marks->applied_offset), clock_monotonic_ms());
     source_note_waiting(w);
     return true;
 }
 
-static void open_target(struct worker *w)
+
+/* "FLOW:SEQ", or "SEQ" for every FLOW. */
+static void read_test_hook(struct worker *w)
+{
+    const char *text = getenv("DF2REDIS_TEST_CRASH_AT_SEQ");
+    uint64_t flow = w->flow;
+    const char *colon = text ? strchr(text, ':') : NULL;
+    if (colon && !slice_to_u64(slice_of(text, (size_t)(colon - text)), &flow))
+        return;
+    if (text && flow == w->flow)
+        slice_to_u64(slice_str(colon ? colon + 1 : text), &w->crash_at_seq);
+}
+
+void worker_open_target(struct worker *w)
 {
     static const struct capabilities null_target = {.stream_type = 21};
     struct link_config config = {&w->settings, w->mark_key, w->mark_field, w->client_name};
@@ -319,13 +346,15 @@ static void open_target(struct worker *w)
 bool worker_start(struct worker *w, const struct message *start, struct error *error)
 {
     w->source = start->fd;
-    if (!identity(w, start, error) || !open_files(w, start, error))
+    w->successor = start->start.mode == START_RESUME;
+    if (!identity(w, start, error) || (w->settings.confine && !confine_worker(&w->settings, w->directory, error)) ||
+        !open_files(w, start, error))
         return false;
     w->decoder_config = (struct decoder_config){
         .restore_limit_bytes = w->settings.restore_limit_bytes,
         .group_elements = GROUP_ELEMENTS,
         .group_bytes = GROUP_BYTES,
-        .first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0,
+        .first_lsn = start->start.first_lsn, /* for a successor, too: its predecessor may have saved nothing */
     };
     memcpy(w->decoder_config.token, start->start.token, sizeof w->decoder_config.token);
     w->decoder = decoder_new(&w->decoder_config);
@@ -347,9 +376,11 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     hello.hello.version = MESSAGE_VERSION;
     hello.hello.pid = (uint32_t)getpid();
     worker_tell(w, &hello);
+    read_test_hook(w);
     pump_schedule(w);
     source_start(w);
-    open_target(w);
+    if (!w->settings.source.tls)
+        worker_open_target(w);
     return true;
 }
 
@@ -377,5 +408,6 @@ void worker_finish(struct worker *w)
         spool_close(w->spool);
     if (w->cursor.marks)
         cursor_close(&w->cursor);
+    history_close(w->history);
     settings_free(&w->settings);
 }

@@ -15,6 +15,7 @@
 #include "common/message.h"
 #include "worker/batch.h"
 #include "worker/decoder.h"
+#include "worker/history.h"
 #include "worker/link.h"
 #include "worker/spool.h"
 #include "worker/translator.h"
@@ -46,11 +47,13 @@ struct worker {
     char sync_id[32];
     uint64_t tls_first_lsn; /* asked for */
     uint64_t acked_lsn, acked_at_ms;
+    bool successor; /* of a worker that died, here or in an earlier run */
     bool source_opened;
     bool source_ended;
     bool source_paused; /* the spool is at its limit */
     struct spool *spool;
     struct cursor cursor;
+    struct history *history;
     struct decoder *decoder;
     struct decoder_config decoder_config;
     struct capabilities target;
@@ -63,20 +66,27 @@ struct worker {
     bool ready;          /* the link is, and the decoder stands where the target is */
     bool starved;        /* the decoder has had all there is */
     uint64_t skip_seq;   /* entries up to it are in the target already (its mark) */
+    uint64_t skip_lsn;   /* the same of the journal before it, by the mark of an earlier session */
     uint64_t seen_seq;   /* entries up to it were translated once before: nothing is reported again */
     uint64_t marked_seq; /* of the last mark that was acknowledged */
     uint64_t sealed_marked_seq; /* of the last mark that was put into a batch */
-    uint64_t marked_at_ms;
+    uint64_t marked_at_ms, marked_offset; /* of the last mark put into a batch */
+    uint64_t mark_every_bytes;            /* after a reconnect few, then more and more */
+    bool mark_wanted;                     /* to see whether the target takes writes again */
+    uint64_t kept_at_ms;                  /* of the history's newest */
     uint64_t entries, keys; /* of the open batch */
     struct checkpoint sealed; /* of the last batch that was sealed */
     uint64_t ping_lsn;      /* acknowledge at once when applied_lsn reaches it; 0: none */
 
     enum global_state global;
     uint64_t global_txid, global_seq;
+    bool global_again;      /* it was decoded once before */
+    uint64_t flushed_txid;  /* the newest global command of this session that the target has */
+    uint64_t doubted_txid;  /* the target was asked about it */
     uint32_t global_db;
     char global_command[32];
 
-    bool draining, drained, last_mark_sent;
+    bool draining, drained, last_mark_sent, unmarking;
     uint64_t drain_offset;
     bool entered_stable, said_snapshot_done, said_stable;
 
@@ -84,6 +94,7 @@ struct worker {
     uint64_t rate_at_ms;
 
     struct waiting waiting;
+    uint64_t crash_at_seq; /* for tests: DF2REDIS_TEST_CRASH_AT_SEQ */
     bool failed;
     int exit_code;
 };
@@ -91,6 +102,8 @@ struct worker {
 /* worker.c */
 bool worker_start(struct worker *w, const struct message *start, struct error *error);
 void worker_finish(struct worker *w);
+/* Once it is known where the FLOW begins. */
+void worker_open_target(struct worker *w);
 /* Tells the supervisor why and ends the loop. */
 void worker_fail(struct worker *w, const struct error *error);
 void worker_tell(struct worker *w, const struct message *m);
@@ -115,6 +128,8 @@ void pump_schedule(struct worker *w);
 void pump(struct worker *w);
 
 /* seal.c */
+/* A restart record begins with the seq of the last mark before it, then the decoder's state. */
+enum { RECORD_HEADER = 8 };
 void seal_prepare(struct worker *w);  /* a fresh open batch */
 bool seal_may_send(struct worker *w); /* the open batch could go out now */
 void seal_and_send(struct worker *w, bool force_mark);
@@ -124,9 +139,19 @@ bool seal_last_mark(struct worker *w);
 void seal_acknowledged(struct worker *w, struct batch *b);
 /* Nothing on its way and nothing in the open batch: where the decoder stands is applied. */
 void seal_settle(struct worker *w);
-/* Back to where the target is: its mark, and the cursor's restart record. */
-bool seal_rewind(struct worker *w, const struct mark *mark, struct error *error);
 void seal_save_record(struct worker *w, const struct checkpoint *at);
+/* The decoder was put elsewhere: what was open is forgotten, and where it stands is the last checkpoint. */
+void seal_restart(struct worker *w);
+bool seal_marks_on(const struct worker *w);
+
+/* rewind.c */
+/* Back to where the target is: its mark, and the newest decoder state at or before it. ERROR_REDIRECT: what it lacks
+ * is no longer here. */
+bool rewind_to_target(struct worker *w, const struct mark *mark, struct error *error);
+/* The target has acknowledged a mark of this position or a later one. */
+void rewind_keep(struct worker *w, const struct checkpoint *at);
+/* Lets the spool go, but for what a target might need that comes back with its last mark. */
+void rewind_release(struct worker *w);
 
 /* global.c */
 bool global_begin(struct worker *w, const struct entry *e, struct error *error);

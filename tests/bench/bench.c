@@ -62,10 +62,12 @@ static void print_row(const char *what, double ratio, double limit, bool at_most
                       const struct samples *ours)
 {
     bool kept = limit <= 0 || (at_most ? ratio <= limit : ratio >= limit);
-    char bound[24] = "-";
+    char bound[24] = "-", raw[24] = "-";
     if (limit > 0)
         snprintf(bound, sizeof bound, "%s %.2f", at_most ? "<=" : ">=", limit);
-    printf("%-46s %8.2f %8s %9.3f %9.3f %9.3f %10.1f%s\n", what, ratio, bound, raw_s, MEDIAN(ours, seconds),
+    if (!isnan(raw_s))
+        snprintf(raw, sizeof raw, "%.3f", raw_s);
+    printf("%-46s %8.2f %8s %9s %9.3f %9.3f %10.1f%s\n", what, ratio, bound, raw, MEDIAN(ours, seconds),
            MEDIAN(ours, cpu_s), MEDIAN(ours, anon_mib), kept ? "" : "   NOT KEPT");
     fflush(stdout);
     limits_kept &= kept;

@@ -84,7 +84,7 @@ static void on_client_version(struct scripted *m, struct connection *c, const ch
     int expected = m->options.version < 5 ? m->options.version : 5;
     if (!c->sync)
         scripted_violate(m, c, "REPLCONF CLIENT-VERSION before REPLCONF capa dragonfly");
-    else if (atol(text) != expected)
+    else if (strtol(text, NULL, 10) != expected)
         scripted_violate(m, c, "CLIENT-VERSION %s to a master of version %d", text, m->options.version);
     else
         c->sync->version_told = true;

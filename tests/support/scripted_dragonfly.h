@@ -4,7 +4,7 @@
  * server would not survive, or any other step out of order, is a violation. Then it behaves as the
  * real one would (it is gone: every connection is closed), and the text says what was wrong.
  *
- * Runs in a thread of the test (scripted_start), or as a program (scripted-dragonfly). */
+ * Runs in a thread of the test (scripted_start), or as a program (scripted_dragonfly). */
 #ifndef DF2REDIS_TESTS_SCRIPTED_DRAGONFLY_H
 #define DF2REDIS_TESTS_SCRIPTED_DRAGONFLY_H
 

@@ -26,8 +26,9 @@ enum {
     JOURNAL_OP_COMMAND = 10,
     JOURNAL_OP_PING = 13,
     JOURNAL_OP_LSN = 15,
-    /* A blob that shrinks by less is sent as it is; so is a small one. */
+    /* A blob that shrinks by less is sent as it is; so is a small or a large one. */
     SMALLEST_BLOB = 256,
+    LARGEST_BLOB = 1 << 20,
     WORTHWHILE_PERCENT = 95,
 };
 
@@ -76,7 +77,8 @@ static void put_blob(struct stream_writer *w)
     size_t n = LZ4F_compressFrame(frame, most, w->pending.data, w->pending.len, &how);
     if (LZ4F_isError(n))
         die("LZ4: %s", LZ4F_getErrorName(n));
-    if (w->pending.len >= SMALLEST_BLOB && n <= w->pending.len / 100 * WORTHWHILE_PERCENT) {
+    if (w->pending.len >= SMALLEST_BLOB && w->pending.len <= LARGEST_BLOB &&
+        n <= w->pending.len / 100 * WORTHWHILE_PERCENT) {
         buf_put_u8(&w->out, OP_LZ4_BLOB);
         write_string(&w->out, slice_of(frame, n));
     } else {

@@ -123,7 +123,7 @@ static void help_is_found_in_all_its_forms(void **state)
 static void errors_name_what_was_wrong_and_what_is_possible(void **state)
 {
     (void)state;
-    assert_usage_error("", "replicate, migrate, status, stop");
+    assert_usage_error("", "replicate, migrate, status, wait, stop");
     options_free(&o);
     assert_usage_error("frobnicate", "\"frobnicate\"");
     options_free(&o);

@@ -34,7 +34,7 @@ static void every_name_is_there_and_unique(void **state)
 static void stop_fatal_and_a_lost_link_are_answered_everywhere(void **state)
 {
     (void)state;
-    static const enum session_event any_time[] = {EVENT_STOP, EVENT_FATAL, EVENT_LINK_LOST};
+    static const enum session_event any_time[] = {EVENT_STOP, EVENT_FATAL, EVENT_LINK_LOST, EVENT_RESYNC};
     for (int s = 0; s < SESSION_STATES; s++)
         for (size_t i = 0; i < sizeof any_time / sizeof *any_time; i++)
             assert_int_not_equal(session_transition((enum session_state)s, any_time[i]).action,

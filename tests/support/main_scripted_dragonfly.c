@@ -1,4 +1,4 @@
-/* scripted-dragonfly: the scripted master as a program, for demonstrations, benchmarks and by hand.
+/* scripted_dragonfly: the scripted master as a program, for demonstrations, benchmarks and by hand.
  *
  * Ends with 0 at SIGTERM or SIGINT, with 1 after a protocol violation (its text on stderr), with 64 for wrong
  * usage. */
@@ -11,7 +11,7 @@
 #include "tests/support/scripted_dragonfly.h"
 
 static const char usage[] =
-    "scripted-dragonfly [option …]\n"
+    "scripted_dragonfly [option …]\n"
     "What it plays (the first session gets the first, and so on; the last is used again):\n"
     "  --recording DIR       a recorded session\n"
     "  --strings N[:BYTES]   a generated one: N strings of BYTES (100)\n"

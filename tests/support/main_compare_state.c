@@ -1,7 +1,7 @@
-/* compare-state: two servers, or a recorded state and a server, key by key; by hand and in demonstrations.
+/* compare_state: two servers, or a recorded state and a server, key by key; by hand and in demonstrations.
  *
- *   compare-state PORT PORT        the second against the first
- *   compare-state RECORDING PORT   with the keys excepted that the recording's own journal has lost
+ *   compare_state PORT PORT        the second against the first
+ *   compare_state RECORDING PORT   with the keys excepted that the recording's own journal has lost
  * Ends with 0 when nothing differs, 1 when something does, 64 for wrong usage. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static bool compare_recording(const char *dir, struct state_server *server, stru
 int main(int argc, char **argv)
 {
     if (argc != 3) {
-        fputs("compare-state PORT|RECORDING PORT\n", stderr);
+        fputs("compare_state PORT|RECORDING PORT\n", stderr);
         return EX_USAGE;
     }
     struct state_server expected = {0}, actual;

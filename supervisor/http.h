@@ -1,0 +1,37 @@
+/* HTTP for monitors and people: GET or HEAD, nothing can be changed here.
+ *
+ *   /             a page that shows the run, live
+ *   /metrics      Prometheus text
+ *   /status.json  what `df2redis status --json` prints
+ *   /healthz      200 as long as the process works
+ *   /readyz       200 when in step, 503 otherwise */
+#ifndef DF2REDIS_SUPERVISOR_HTTP_H
+#define DF2REDIS_SUPERVISOR_HTTP_H
+
+#include <cjson/cJSON.h>
+#include <event2/event.h>
+
+#include "common/error.h"
+#include "common/mem.h"
+
+struct http;
+
+struct http_callbacks {
+    void *arg;
+    cJSON *(*status)(void *arg); /* the caller frees it */
+};
+
+/* address: as settings_metrics_address understands it. */
+struct http *http_open(struct event_base *base, const char *address, const struct http_callbacks *callbacks,
+                       struct error *error);
+/* Where it listens, "127.0.0.1:9121". */
+const char *http_listens_on(const struct http *h);
+void http_close(struct http *h);
+
+/* metrics.c: a status document as Prometheus text. */
+void metrics_write(const cJSON *status, struct buf *out);
+
+/* http_page.c: the page, NUL-terminated. */
+extern const char http_page[];
+
+#endif

@@ -1,0 +1,222 @@
+/* A run that was killed, or ended, goes on. */
+#include "supervisor/previous.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+/* ---- the record ---- */
+
+static void add_words(struct buf *out, const char *name, char *const *words)
+{
+    for (; words && *words; words++)
+        buf_printf(out, " %s %zu:%s", name, strlen(*words), *words);
+}
+
+/* What decides which keys are copied where to: with anything else the copy would be another one. */
+char *previous_scope(const struct settings *settings)
+{
+    struct buf scope = {0};
+    char name[256];
+    uri_display(&settings->target, name, sizeof name);
+    buf_printf(&scope, "%s db %u", name, settings->target.db);
+    add_words(&scope, "include", settings->include);
+    add_words(&scope, "exclude", settings->exclude);
+    for (size_t i = 0; i < settings->db_map_count; i++)
+        buf_printf(&scope, " map %u:%u", settings->db_maps[i].from, settings->db_maps[i].to);
+    buf_put_u8(&scope, '\0');
+    return (char *)scope.data;
+}
+
+/* A disk that cannot take it is not worth ending a run for. */
+void run_save_record(struct run *run, enum run_copy copy)
+{
+    struct error error = {0};
+    struct run_record record = {.session = run->session_id,
+                                .flow_count = run->flow_count,
+                                .copy = copy,
+                                .target_owned = run->target_owned};
+    snprintf(record.master_id, sizeof record.master_id, "%s", run->greeting.master_id);
+    snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
+    snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
+    record.scope = previous_scope(run->settings);
+    record.first_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.first_lsns);
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        record.first_lsns[i] = run->flows[i].full ? 0 : run->flows[i].first_lsn;
+    if (!state_dir_save_run(&run->dir, &record, &error))
+        log_warning("%s", error.text);
+    run_record_free(&record);
+}
+
+/* ---- the judgement ---- */
+
+static const struct target_mark *mark_of(const struct target_marks *marks, uint32_t flow)
+{
+    for (size_t i = 0; i < marks->count; i++)
+        if (marks->list[i].flow == flow)
+            return &marks->list[i];
+    return NULL;
+}
+
+/* Whichever session's: an earlier one of this master, when this one began with the journal. */
+static uint64_t mark_lsn(const struct run_record *record, const struct target_marks *marks, uint32_t flow)
+{
+    const struct target_mark *mark = mark_of(marks, flow);
+    if (!mark || strcmp(mark->master_id, record->master_id) != 0)
+        return 0;
+    return mark->session == record->session || record->first_lsns[flow] ? mark->lsn : 0;
+}
+
+static bool is_ours(const struct run_record *record, const struct target_marks *marks)
+{
+    bool ours = marks->run_session && marks->run_session <= record->session;
+    for (uint32_t i = 0; i < record->flow_count && !ours; i++) {
+        const struct target_mark *mark = mark_of(marks, i);
+        ours = mark && strcmp(mark->master_id, record->master_id) == 0;
+    }
+    return ours;
+}
+
+/* In the journal, and of this boot: then its spool is there as well. */
+static bool cursor_is_usable(const struct run_record *record, const char *directory, uint32_t flow)
+{
+    struct cursor c = {0};
+    if (!cursor_open_readonly(&c, directory, flow, NULL))
+        return false;
+    uint64_t phase = cursor_get(&c.marks->phase);
+    bool usable = cursor_get(&c.marks->session) == record->session &&
+                  (phase == CURSOR_STABLE || phase == CURSOR_DRAINED);
+    cursor_close(&c);
+    return usable;
+}
+
+static bool all_cursors(const struct run_record *record, const char *directory)
+{
+    for (uint32_t i = 0; i < record->flow_count; i++)
+        if (!cursor_is_usable(record, directory, i))
+            return false;
+    return true;
+}
+
+static bool all_marks(const struct run_record *record, const struct target_marks *marks, uint64_t *lsns)
+{
+    for (uint32_t i = 0; i < record->flow_count; i++)
+        if (!(lsns[i] = mark_lsn(record, marks, i)))
+            return false;
+    return true;
+}
+
+enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
+                                 const struct target_marks *marks, uint64_t target_keys, const char *directory,
+                                 uint64_t *lsns, char *why, size_t why_bytes)
+{
+    char *scope = previous_scope(settings);
+    bool same_scope = strcmp(scope, record->scope) == 0;
+    free(scope);
+    const char *text;
+    enum previous_way way = PREVIOUS_NONE;
+    if (!settings->marks)
+        text = "without marks in the target (--no-marks) nothing tells what the run before had done";
+    else if (!same_scope)
+        text = "the run before had another target, other databases, --include or --exclude";
+    else if (target_keys == 0)
+        text = "the target is empty";
+    else if (!is_ours(record, marks))
+        text = "the target has no mark of the run before";
+    else if (record->copy == RUN_COPY_ENDED && settings->flush_target)
+        text = "the run before was ended in order, and --flush-target is given";
+    else if (record->copy == RUN_COPY_PARTIAL)
+        way = PREVIOUS_FULL, text = "the run before ended before its full sync was complete";
+    else if (record->copy == RUN_COPY_DEGRADED)
+        way = PREVIOUS_FULL, text = "the run before had given up a FLOW";
+    else if (all_cursors(record, directory))
+        way = PREVIOUS_SETTLE, text = "the run before ended in stable sync";
+    else if (all_marks(record, marks, lsns))
+        way = PREVIOUS_MARKS, text = "the run before ended in stable sync, and its spools are gone";
+    else
+        way = PREVIOUS_FULL, text = "neither spools nor marks tell for every FLOW how far the run before had come";
+    snprintf(why, why_bytes, "%s", text);
+    return way;
+}
+
+/* ---- what follows ---- */
+
+static void begin_settling(struct run *run, const struct run_record *record)
+{
+    struct error error = {0};
+    run->flow_count = record->flow_count;
+    run->session_id = record->session;
+    run->flows = x_calloc(run->flow_count, sizeof *run->flows);
+    flow_set_init(&run->snapshots_done, run->flow_count);
+    globals_init(&run->globals, run->flow_count);
+    session_flows_asked(&run->session, run->flow_count);
+    snprintf(run->greeting.master_id, sizeof run->greeting.master_id, "%s", record->master_id);
+    snprintf(run->greeting.sync_id, sizeof run->greeting.sync_id, "%s", record->sync_id);
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct flow *f = &run->flows[i];
+        flow_init(f, run, i);
+        f->session = record->session;
+        f->first_lsn = record->first_lsns[i];
+        f->full = f->first_lsn == 0;
+        f->inherited = f->stable = f->answered = true;
+        f->progress_ms = clock_monotonic_ms();
+        if (!flow_start_worker(f, START_RESUME, &error)) {
+            run_fatal(run, &error);
+            return;
+        }
+    }
+    run_post(run, EVENT_PREVIOUS);
+}
+
+/* True: an event was posted. */
+static bool follow(struct run *run, const struct run_record *record, enum previous_way way, uint64_t *lsns)
+{
+    run->target_owned = record->target_owned;
+    run->target_written = true;
+    run->stable_before = run->streamed = way != PREVIOUS_FULL;
+    error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
+    if (way == PREVIOUS_SETTLE) {
+        begin_settling(run, record);
+        return true;
+    }
+    if (way == PREVIOUS_MARKS) {
+        run->resume_lsns = x_calloc(record->flow_count, sizeof *lsns);
+        memcpy(run->resume_lsns, lsns, record->flow_count * sizeof *lsns);
+        run->resume_count = record->flow_count;
+        snprintf(run->resume_master_id, sizeof run->resume_master_id, "%s", record->master_id);
+    }
+    run_post(run, EVENT_TARGET_READY);
+    return true;
+}
+
+bool run_continue_previous(struct run *run, const struct target_marks *marks, uint64_t target_keys)
+{
+    static const char *const ways[] = {"a first start", "going on from its spools", "going on from the target's marks",
+                                       "a full sync follows"};
+    struct run_record record = {0};
+    char *log_path = state_dir_file(run->settings, "divergences.log");
+    enum previous_way way = PREVIOUS_NONE;
+    snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
+    if (state_dir_load_run(&run->dir, &record)) {
+        uint64_t *lsns = x_calloc(record.flow_count, sizeof *lsns);
+        char why[200];
+        way = previous_judge(run->settings, &record, marks, target_keys, run->dir.path, lsns, why, sizeof why);
+        snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
+        log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session, why,
+                 ways[way]);
+        run->session_id = record.session;
+        if (way != PREVIOUS_NONE)
+            follow(run, &record, way, lsns);
+        free(lsns);
+    }
+    run_record_free(&record);
+    if (way == PREVIOUS_SETTLE || way == PREVIOUS_MARKS)
+        divergences_recall(&run->divergences, log_path);
+    else
+        divergences_begin(&run->divergences);
+    free(log_path);
+    return way != PREVIOUS_NONE;
+}

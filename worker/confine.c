@@ -1,0 +1,185 @@
+/* Landlock for files and signals, and a filter of system calls for what has nothing to do with a worker's
+ * work: programs, other processes, rights, the kernel itself. The filter refuses with EPERM by a list of what
+ * is forbidden: a list of what is allowed would break with the next libc. */
+#include "worker/confine.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/landlock.h"
+
+#if defined(__x86_64__)
+#define CONFINE_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define CONFINE_ARCH AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define CONFINE_ARCH AUDIT_ARCH_RISCV64
+#endif
+
+/* For names and certificates; /run for the files that /etc/resolv.conf leads to. Not /proc: it holds other
+ * processes' environments. */
+static const char *const readable[] = {"/etc",
+                                       "/usr",
+                                       "/lib",
+                                       "/lib64",
+                                       "/run",
+                                       "/var/lib/ca-certificates",
+                                       "/proc/sys/kernel/random",
+                                       "/dev/urandom",
+                                       "/dev/null",
+                                       NULL};
+
+static bool restrict_files(const struct settings *s, const char *directory, struct error *error)
+{
+    int version = landlock_version();
+    if (!version) {
+        log_debug("this kernel has no Landlock: files are not confined");
+        return true;
+    }
+    int ruleset = landlock_begin(version);
+    bool ok = ruleset >= 0 && landlock_allow(ruleset, version, directory, true);
+    for (const char *const *path = readable; ok && *path; path++)
+        ok = landlock_allow(ruleset, version, *path, false);
+    const char *const own[] = {s->tls_ca_file, s->tls_cert_file, s->tls_key_file};
+    for (size_t i = 0; ok && i < sizeof own / sizeof *own; i++)
+        ok = !own[i] || landlock_allow(ruleset, version, own[i], false);
+    if (ok)
+        return landlock_enforce(ruleset) ||
+               error_fatal(error, EX_OSERR,
+                           "a worker cannot be confined by Landlock: %s (--confine off does without)",
+                           strerror(errno));
+    int failure = errno;
+    if (ruleset >= 0)
+        close(ruleset);
+    return error_fatal(error, EX_OSERR,
+                       "cannot set up Landlock for a worker: %s (--confine off does without)",
+                       strerror(failure));
+}
+
+#ifdef CONFINE_ARCH
+static const uint32_t forbidden[] = {
+    /* programs and other processes */
+    SYS_execve,
+    SYS_execveat,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_kcmp,
+    SYS_pidfd_getfd,
+    SYS_pidfd_send_signal,
+    SYS_kill,
+    SYS_setns,
+    SYS_unshare,
+    SYS_personality,
+    /* rights */
+    SYS_setuid,
+    SYS_setgid,
+    SYS_setreuid,
+    SYS_setregid,
+    SYS_setresuid,
+    SYS_setresgid,
+    SYS_setgroups,
+    SYS_setfsuid,
+    SYS_setfsgid,
+    SYS_capset,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_keyctl,
+    /* waiting for others */
+    SYS_listen,
+    SYS_accept,
+    SYS_accept4,
+    /* the system */
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_reboot,
+    SYS_sethostname,
+    SYS_setdomainname,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_kexec_load,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_io_uring_setup,
+    SYS_quotactl,
+    SYS_acct,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_syslog,
+    SYS_open_by_handle_at,
+    SYS_fanotify_init,
+    SYS_vhangup,
+    SYS_mknodat,
+    SYS_open_tree,
+    SYS_move_mount,
+    SYS_fsopen,
+    SYS_fsmount,
+    SYS_fspick,
+};
+enum { FORBIDDEN = sizeof forbidden / sizeof *forbidden, X32_BIT = 0x40000000 };
+
+/* Another architecture's numbers mean other calls: all of them are refused. */
+static bool restrict_calls(struct error *error)
+{
+    struct sock_filter code[FORBIDDEN + 8];
+    unsigned short n = 0;
+    const uint8_t to_deny = FORBIDDEN + 2; /* from the architecture's test */
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CONFINE_ARCH, 0, to_deny + 1);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, FORBIDDEN + 1, 0);
+    for (unsigned i = 0; i < FORBIDDEN; i++)
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, forbidden[i],
+                                                 (uint8_t)(FORBIDDEN - i), 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+    struct sock_fprog program = {.len = n, .filter = code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
+        return true;
+    if (errno != EINVAL && errno != ENOSYS)
+        return error_fatal(error, EX_OSERR,
+                           "cannot filter the system calls of a worker: %s (--confine off does without)",
+                           strerror(errno));
+    log_debug("this kernel has no seccomp: system calls are not confined");
+    return true;
+}
+#else
+static bool restrict_calls(struct error *error)
+{
+    (void)error;
+    log_debug("system calls are not confined on this architecture");
+    return true;
+}
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CONFINE_NOT 1 /* it traces its own process at the end */
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define CONFINE_NOT 1
+#endif
+
+bool confine_worker(const struct settings *settings, const char *directory, struct error *error)
+{
+#ifdef CONFINE_NOT
+    log_debug("this build with AddressSanitizer cannot be confined");
+    return true;
+#endif
+    return restrict_files(settings, directory, error) && restrict_calls(error);
+}

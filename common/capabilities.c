@@ -159,10 +159,10 @@ static void read_replication(struct capabilities *c, struct slice info)
 }
 
 /* "db0:keys=10,expires=2,avg_ttl=0" lines. */
-static void read_keyspace(struct capabilities *c, struct slice info)
+uint64_t info_keys(struct slice info)
 {
-    c->keys = 0;
-    for (uint32_t line = 0; info.len > 0; line++) {
+    uint64_t sum = 0;
+    while (info.len > 0) {
         const uint8_t *end = memchr(info.data, '\n', info.len);
         size_t len = end ? (size_t)(end - info.data) : info.len;
         const uint8_t *keys =
@@ -173,12 +173,13 @@ static void read_keyspace(struct capabilities *c, struct slice info)
             size_t digits = 0;
             while (keys + digits < info.data + len && keys[digits] >= '0' && keys[digits] <= '9')
                 digits++;
-            if (slice_to_u64(slice_of(keys, digits), &n) && __builtin_add_overflow(c->keys, n, &c->keys))
-                c->keys = UINT64_MAX;
+            if (slice_to_u64(slice_of(keys, digits), &n) && __builtin_add_overflow(sum, n, &sum))
+                sum = UINT64_MAX;
         }
         size_t next = end ? len + 1 : len;
         info = slice_of(info.data + next, info.len - next);
     }
+    return sum;
 }
 
 /* An element for each name in their order: what is known of it, or nil (an empty array from some). */
@@ -242,7 +243,7 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
         c->cluster |= slice_is(info_field(text, "cluster_enabled"), "1");
         break;
     case ASK_KEYSPACE:
-        read_keyspace(c, text);
+        c->keys = info_keys(text);
         break;
     case ASK_COMMANDS:
         read_commands(c, reply);

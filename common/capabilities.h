@@ -40,6 +40,8 @@ struct capabilities {
 enum { CAPABILITIES_COMMANDS = 8, CAPABILITIES_MAX_ARGS = 20 };
 size_t capabilities_command(int i, struct slice *argv, size_t max_args); /* returns argc */
 bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, struct error *error);
+/* Keys in all databases, from the text of INFO keyspace. */
+uint64_t info_keys(struct slice info);
 /* After the last reply: is this a target that can be written to at all? ERROR_FATAL with what to do. */
 bool capabilities_check(const struct capabilities *c, struct error *error);
 /* Does the target know this command (module ones by family)? */

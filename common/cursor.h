@@ -45,7 +45,6 @@ struct cursor_marks {
     _Atomic uint64_t batches, batch_micros; /* acknowledged batches, and the sum of their round trips */
     _Atomic uint64_t batch_buckets[CURSOR_BATCH_BUCKETS];
     _Atomic uint64_t in_contact; /* 1: the target is connected and has what was decoded before the contact broke */
-    _Atomic uint64_t snapshot_total_keys;   /* as far as the source told; 0 when not */
     _Atomic uint64_t busy; /* 1 while entries are decoded and translated: did what it read kill it? */
 };
 

@@ -93,6 +93,11 @@ const struct cursor_marks *flow_marks(struct flow *f)
     return f->cursor.marks;
 }
 
+uint64_t flow_expected_keys(const struct flow *f)
+{
+    return f->run->flow_count ? source_keys(f->run->source) / f->run->flow_count : 0;
+}
+
 uint64_t flow_applied_lsn(struct flow *f)
 {
     const struct cursor_marks *marks = flow_marks(f);

@@ -64,6 +64,8 @@ bool flow_worker_alive(const struct flow *f);
 const struct cursor_marks *flow_marks(struct flow *f);
 /* The next LSN wanted after all that the target acknowledged; 0 before the journal. */
 uint64_t flow_applied_lsn(struct flow *f);
+/* Its share of the keys that the source had at the greeting; 0 when that is not known. */
+uint64_t flow_expected_keys(const struct flow *f);
 /* Has the source closed or lost this connection, whatever is still to be read from it? */
 bool flow_link_closed(const struct flow *f);
 /* From the handshake on. on_closed is called once. */

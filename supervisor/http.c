@@ -34,7 +34,13 @@ static void answer(struct evhttp_request *request, int code, const char *reason,
     evhttp_add_header(headers, "Content-Security-Policy",
                       "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
                       "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    evbuffer_add(evhttp_request_get_output_buffer(request), body, len);
+    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) {
+        char text[24];
+        snprintf(text, sizeof text, "%zu", len);
+        evhttp_add_header(headers, "Content-Length", text); /* libevent would send the body as well */
+    } else {
+        evbuffer_add(evhttp_request_get_output_buffer(request), body, len);
+    }
     evhttp_send_reply(request, code, reason, NULL);
 }
 

@@ -48,10 +48,11 @@ void progress_format(const struct progress_line *line, size_t columns, char *out
 /* Keys tell the share of the snapshot when the source said how many there are. */
 static double share_of(const struct flow *f, const struct cursor_marks *m)
 {
-    uint64_t total = m ? cursor_get(&m->snapshot_total_keys) : 0;
+    uint64_t total = m ? flow_expected_keys(f) : 0;
     if (f->stable || (f->run->flow_count && f->run->snapshots_done.member[f->number]))
         return 1;
-    return total ? (double)cursor_get(&m->keys) / (double)total : -1;
+    double share = total ? (double)cursor_get(&m->keys) / (double)total : -1;
+    return share < 0.99 ? share : 0.99; /* keys are never spread quite evenly over the FLOWs */
 }
 
 static void draw(void)

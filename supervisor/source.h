@@ -46,6 +46,8 @@ void source_greet(struct source *s);
 /* False when the session does not permit it, and then nothing was sent. */
 bool source_send_phase(struct source *s, struct session *session, enum phase_command command);
 void source_free(struct source *s);
+/* Keys the master had when it was greeted; 0 when it did not say, and for NULL. */
+uint64_t source_keys(const struct source *s);
 
 /* Decoding of the answer, for tests too. ERROR_FATAL: not a Dragonfly, or one we do not understand. */
 bool greeting_parse(const redisReply *reply, const char *source_name, struct greeting *out,

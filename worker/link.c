@@ -29,6 +29,7 @@ struct link {
     struct event *readable, *writable, *retry;
     uint32_t backoff_ms;
     uint64_t lost_since_ms, last_warning_ms;
+    char last_warning[40]; /* how it began: another trouble is told at once */
     bool fatal;
 
     struct batch *first, *last, *sending;
@@ -92,10 +93,12 @@ static void tell_lost(struct link *l, const struct error *error)
     uint64_t now = clock_monotonic_ms();
     if (!l->lost_since_ms)
         l->lost_since_ms = now;
-    if (l->last_warning_ms == 0 || now - l->last_warning_ms >= 10000 || error->class == ERROR_FATAL) {
+    bool other = strncmp(l->last_warning, error->text, sizeof l->last_warning - 1) != 0;
+    if (other || now - l->last_warning_ms >= 10000 || error->class == ERROR_FATAL) {
         log_warning("target: %s; %s", error->text,
                     error->class == ERROR_FATAL ? "giving up" : "everything is kept, trying again");
         l->last_warning_ms = now;
+        snprintf(l->last_warning, sizeof l->last_warning, "%.*s", (int)sizeof l->last_warning - 1, error->text);
     }
 }
 
@@ -208,6 +211,7 @@ static void trouble_is_over(struct link *l)
     log_info("target: takes writes again after %llu ms",
              (unsigned long long)(clock_monotonic_ms() - l->lost_since_ms));
     l->lost_since_ms = l->last_warning_ms = 0;
+    l->last_warning[0] = '\0';
     l->backoff_ms = BACKOFF_FIRST_MS;
 }
 

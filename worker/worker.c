@@ -408,6 +408,12 @@ void worker_finish(struct worker *w)
         spool_close(w->spool);
     if (w->cursor.marks)
         cursor_close(&w->cursor);
+    /* A migration that is over leaves nothing behind. */
+    if (w->drained && w->settings.migrate) {
+        spool_remove(w->directory, w->flow);
+        cursor_remove(w->directory, w->flow);
+        history_remove(w->directory, w->flow);
+    }
     history_close(w->history);
     settings_free(&w->settings);
 }

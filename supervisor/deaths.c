@@ -16,6 +16,7 @@
 
 enum {
     WELL_AFTER_MS = 10000,
+    AT_ONCE = 2, /* deaths at one place after which the next worker need not wait */
     PAUSE_LIMIT_MS = 2000, /* meanwhile nobody reads the FLOW, and its writers on the source would freeze */
 };
 
@@ -138,21 +139,24 @@ static bool blameless(const struct flow *f, const struct cursor_marks *marks)
     return f->hello && marks && f->failure_class == ERROR_NONE && !cursor_get(&marks->busy);
 }
 
-/* At once the first time at a place, or after somebody's kill -9 between two turns of its work; else with backoff. */
+/* At once the first times at a place, or after somebody's kill -9 between two turns of its work; else with
+ * backoff. */
 static void schedule_restart(struct flow *f, int status, const char *how)
 {
     uint32_t random = 0, limit = f->run->settings->restart_limit;
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
-    bool again = same_place(f, seq), blamed = !blameless(f, marks);
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    /* Before HELLO it has read nothing. */
+    bool again = same_place(f, seq), blamed = !blameless(f, marks) && !(killed && !f->hello);
     f->deaths_here = (again ? f->deaths_here : 0) + blamed;
     f->death_seq = seq;
     if (blamed && f->deaths_here >= limit) {
         give_up(f, how);
         return;
     }
-    bool from_outside = !blamed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    if (!again || from_outside) {
+    bool from_outside = killed && !blamed && f->hello;
+    if (!again || from_outside || (blamed && f->deaths_here <= AT_ONCE)) {
         backoff_reset(&f->backoff);
         log_warning("FLOW %u: its worker %s%s%s; restarted at once from entry %llu", f->number, how,
                     f->failure[0] ? ": " : "", f->failure, (unsigned long long)seq);

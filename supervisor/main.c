@@ -1,5 +1,6 @@
 /* df2redis: the verbs. Everything returns an exit code to here. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
 
 #include "common/log.h"
@@ -33,7 +34,8 @@ static int run(struct options *o)
         printf("%s: nothing to complain about\n", o->config.path ? o->config.path : "the options");
         return EX_OK;
     }
-    if (!o->settings.daemon)
+    /* A service manager that wants to be told follows this process, not a child of it. */
+    if (!o->settings.daemon || getenv("NOTIFY_SOCKET"))
         return run_here(o);
     switch (daemon_start(&code, &error)) {
     case DAEMON_RUN:

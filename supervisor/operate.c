@@ -51,7 +51,7 @@ static void tell_workers(struct run *run)
     struct message m = {.type = MESSAGE_RECONFIGURE, .fd = -1};
     settings_encode(run->settings, &m.reconfigure.settings);
     for (uint32_t i = 0; i < run->flow_count; i++)
-        if (flow_worker_alive(&run->flows[i]) && run->flows[i].hello)
+        if (flow_worker_alive(&run->flows[i]))
             worker_process_send(&run->flows[i].worker, &m);
     message_free(&m);
 }

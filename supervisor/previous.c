@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -44,8 +45,11 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
     record.scope = previous_scope(run->settings);
     record.first_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.first_lsns);
-    for (uint32_t i = 0; i < run->flow_count; i++)
+    record.tokens = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.tokens);
+    for (uint32_t i = 0; i < run->flow_count; i++) {
         record.first_lsns[i] = run->flows[i].full ? 0 : run->flows[i].first_lsn;
+        memcpy(record.tokens[i], run->flows[i].token, sizeof *record.tokens);
+    }
     if (!state_dir_save_run(&run->dir, &record, &error))
         log_warning("%s", error.text);
     run_record_free(&record);
@@ -80,11 +84,13 @@ static bool is_ours(const struct run_record *record, const struct target_marks *
     return ours;
 }
 
-/* In the journal, and of this boot: then its spool is there as well. */
+/* In the journal, and of this boot. */
 static bool cursor_is_usable(const struct run_record *record, const char *directory, uint32_t flow)
 {
     struct cursor c = {0};
-    if (!cursor_open_readonly(&c, directory, flow, NULL))
+    char ring[512];
+    snprintf(ring, sizeof ring, "%s/flow-%u.ring", directory, flow);
+    if (access(ring, F_OK) != 0 || !cursor_open_readonly(&c, directory, flow, NULL))
         return false;
     uint64_t phase = cursor_get(&c.marks->phase);
     bool usable = cursor_get(&c.marks->session) == record->session &&
@@ -161,6 +167,7 @@ static void begin_settling(struct run *run, const struct run_record *record)
         f->session = record->session;
         f->first_lsn = record->first_lsns[i];
         f->full = f->first_lsn == 0;
+        memcpy(f->token, record->tokens[i], sizeof f->token);
         f->inherited = f->stable = f->answered = true;
         f->progress_ms = clock_monotonic_ms();
         if (!flow_start_worker(f, START_RESUME, &error)) {

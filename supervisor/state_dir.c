@@ -180,6 +180,7 @@ static const char *const copy_names[] = {"partial", "complete", "degraded", "end
 void run_record_free(struct run_record *record)
 {
     free(record->first_lsns);
+    free(record->tokens);
     free(record->scope);
     *record = (struct run_record){0};
 }
@@ -199,6 +200,9 @@ static char *record_text(const struct run_record *record)
     cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
     cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
     cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
+    cJSON *tokens = cJSON_AddArrayToObject(json, "tokens");
+    for (uint32_t i = 0; record->tokens && i < record->flow_count; i++)
+        cJSON_AddItemToArray(tokens, cJSON_CreateString(record->tokens[i]));
     for (uint32_t i = 0; record->first_lsns && i < record->flow_count; i++) {
         char lsn[24];
         snprintf(lsn, sizeof lsn, "%llu", (unsigned long long)record->first_lsns[i]);
@@ -249,7 +253,7 @@ static bool number_of(const cJSON *item, uint64_t *out)
 static bool read_record(const cJSON *json, struct run_record *out)
 {
     const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope");
-    const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns");
+    const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns"), *tokens = cJSON_GetObjectItem(json, "tokens");
     char copy[16];
     if (!number_of(cJSON_GetObjectItem(json, "session"), &out->session) || !cJSON_IsNumber(count) ||
         count->valuedouble < 1 || count->valuedouble > RECORD_MAX_FLOWS ||
@@ -257,7 +261,8 @@ static bool read_record(const cJSON *json, struct run_record *out)
         !text_of(json, "sync_id", out->sync_id, sizeof out->sync_id) ||
         !text_of(json, "lineage", out->lineage, sizeof out->lineage) ||
         !text_of(json, "copy", copy, sizeof copy) || !cJSON_IsString(scope) ||
-        cJSON_GetArraySize(lsns) != (int)count->valuedouble)
+        cJSON_GetArraySize(lsns) != (int)count->valuedouble ||
+        cJSON_GetArraySize(tokens) != (int)count->valuedouble)
         return false;
     for (size_t i = 0; i < sizeof copy_names / sizeof *copy_names; i++)
         if (strcmp(copy, copy_names[i]) == 0)
@@ -266,9 +271,14 @@ static bool read_record(const cJSON *json, struct run_record *out)
     out->flow_count = (uint32_t)count->valuedouble;
     out->scope = x_strdup(scope->valuestring);
     out->first_lsns = x_calloc(out->flow_count, sizeof *out->first_lsns);
-    for (uint32_t i = 0; i < out->flow_count; i++)
-        if (!number_of(cJSON_GetArrayItem(lsns, (int)i), &out->first_lsns[i]))
+    out->tokens = x_calloc(out->flow_count, sizeof *out->tokens);
+    for (uint32_t i = 0; i < out->flow_count; i++) {
+        const cJSON *token = cJSON_GetArrayItem(tokens, (int)i);
+        if (!number_of(cJSON_GetArrayItem(lsns, (int)i), &out->first_lsns[i]) || !cJSON_IsString(token) ||
+            strlen(token->valuestring) >= sizeof *out->tokens)
             return false;
+        snprintf(out->tokens[i], sizeof *out->tokens, "%s", token->valuestring);
+    }
     return true;
 }
 

@@ -26,6 +26,7 @@ struct run_record {
     enum run_copy copy;
     bool target_owned;    /* empty or flushed when the run began */
     uint64_t *first_lsns; /* per FLOW: where a session without a snapshot began; 0: with one */
+    char (*tokens)[41];   /* per FLOW: the EOF token, should its snapshot be decoded again */
     char *scope;          /* which keys are copied where to */
 };
 void run_record_free(struct run_record *record);

@@ -193,7 +193,7 @@ static void all_workers_killed_at_once_are_succeeded(void **state)
         pid_t pids[FLOWS];
         journal_script_append(&crash.script, crash.run.source, 300);
         for (uint32_t f = 0; f < FLOWS; f++)
-            pids[f] = worker_pid(&crash.run.program, f);
+            assert_true((pids[f] = worker_pid(&crash.run.program, f)) > 0);
         for (uint32_t f = 0; f < FLOWS; f++)
             kill(pids[f], SIGKILL);
         for (uint32_t f = 0; f < FLOWS; f++)

@@ -82,13 +82,13 @@ static void a_fresh_cursor_is_empty_and_the_same_for_its_readers(void **state)
     reopen(f, true);
     assert_false(cursor_load_record(&f->cursor, &f->got));
     cursor_set(&f->cursor.marks->session, 9);
-    cursor_set(&f->cursor.marks->snapshot_total_keys, 10);
+    cursor_set(&f->cursor.marks->batch_micros, 10);
     assert_true(cursor_save_record(&f->cursor, slice_str("state"), &f->error));
     assert_true(cursor_open_readonly(&f->reader, f->directory, 5, &f->error));
     assert_record(f, &f->reader, slice_str("state"));
     reopen(f, true);
     assert_int_equal(cursor_get(&f->reader.marks->session), 0);
-    assert_int_equal(cursor_get(&f->reader.marks->snapshot_total_keys), 0);
+    assert_int_equal(cursor_get(&f->reader.marks->batch_micros), 0);
     assert_false(cursor_load_record(&f->cursor, &f->got));
     assert_int_equal(f->got.len, 6 + 5);
     cursor_set(&f->cursor.marks->session, 11);

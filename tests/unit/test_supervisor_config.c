@@ -163,7 +163,8 @@ static void command_line_wins_over_the_file(void **state)
 {
     (void)state;
     struct options o;
-    write_config("source = redis://h\ntarget = redis://g\nmax-rate = 1m\ninclude = a:*\nbatch-commands = 3\n");
+    write_config(
+        "source = redis://h\ntarget = redis://g\nmax-rate = 1m\ninclude = a:*\nbatch-commands = 3\n");
     assert_true(parse(&o, 7, "replicate", "-c", path, "--max-rate", "2m", "--include", "b:*"));
     assert_string_equal(o.settings.source.host, "h");
     assert_int_equal(o.settings.max_rate_bytes, 2 << 20);
@@ -250,8 +251,9 @@ static void sample_has_every_setting_with_its_default(void **state)
             fail_msg("%s is not in the sample", h->name);
     }
     size_t n = settings_differences(&s, &defaults, names, 128);
-    static const char no_default[] = "source target source-password-file target-password-file on-conflict state-dir "
-                                     "include exclude db tls-ca tls-cert tls-key log-file pidfile user metrics";
+    static const char no_default[] =
+        "source target source-password-file target-password-file on-conflict state-dir "
+        "include exclude db tls-ca tls-cert tls-key log-file pidfile user metrics";
     for (size_t i = 0; i < n; i++)
         if (!strstr(no_default, names[i]))
             fail_msg("%s does not have its default in the sample", names[i]);

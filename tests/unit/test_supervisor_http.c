@@ -23,7 +23,8 @@ static const char document[] =
     "\"lag_entries\":1,\"lag_bytes\":728,\"lag_ms\":1500,\"spool_bytes\":728,\"restarts\":1,\"idle_ms\":20,"
     "\"batches\":4,\"batch_us_total\":2500,\"batch_histogram\":[1,2,0,0,0,0,0,0,0,0,0,1],\"target_waits\":3,"
     "\"errors\":5},{\"id\":1,\"pid\":0,\"phase\":\"starting\"}],"
-    "\"divergences\":{\"type_not_in_target\":12},\"divergence_examples\":[],\"degraded\":false,\"in_step\":%s}";
+    "\"divergences\":{\"type_not_in_target\":12},\"divergence_examples\":[],\"degraded\":false,\"in_step\":%"
+    "s}";
 
 static cJSON *give_status(void *arg)
 {
@@ -60,7 +61,8 @@ static void request(const char *method, const char *path)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     char text[200];
-    int len = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
+    int len = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                       method, path);
     assert_int_equal(send(fd, text, (size_t)len, MSG_NOSIGNAL), len);
     size_t got = 0;
     uint64_t deadline_ms = clock_monotonic_ms() + 10000;
@@ -124,6 +126,7 @@ static void unknown_path_and_other_methods_are_refused(void **state)
     request("HEAD", "/healthz");
     assert_true(strncmp(answer, "HTTP/1.1 200 ", 13) == 0);
     assert_string_equal(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    assert_has(answer, "Content-Length: 6\r\n");
 }
 
 /* Nothing is loaded from elsewhere, so that it works in a closed network and tells nobody. */
@@ -160,6 +163,11 @@ static void metrics_have_base_units_and_labels(void **state)
     assert_has(text, "\ndf2redis_flow_restarts_total{flow=\"0\"} 1\n");
     assert_has(text, "\ndf2redis_flow_worker_resident_memory_bytes{flow=\"0\"} ");
     assert_has(text, "\nprocess_open_fds ");
+    const char *start = strstr(text, "\nprocess_start_time_seconds ");
+    assert_non_null(start);
+    double started = strtod(start + strlen("\nprocess_start_time_seconds "), NULL),
+           now = (double)clock_unix_ms() / 1000;
+    assert_true(started < now + 1 && started > now - 3600);
     assert_has(text, "\nprocess_resident_memory_bytes ");
 }
 

@@ -169,14 +169,10 @@ static void abstract_socket_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(ready_is_told_once_and_only_in_step),
-        TEST(watchdog_hears_twice_in_its_time),
-        TEST(watchdog_of_another_process_is_not_ours),
-        TEST(reload_and_stop_are_told),
-        TEST(ready_is_not_told_while_stopping),
-        TEST(children_do_not_inherit_the_socket),
-        TEST(without_a_manager_nothing_happens),
-        TEST(abstract_socket_is_found),
+        TEST(ready_is_told_once_and_only_in_step),     TEST(watchdog_hears_twice_in_its_time),
+        TEST(watchdog_of_another_process_is_not_ours), TEST(reload_and_stop_are_told),
+        TEST(ready_is_not_told_while_stopping),        TEST(children_do_not_inherit_the_socket),
+        TEST(without_a_manager_nothing_happens),       TEST(abstract_socket_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

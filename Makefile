@@ -68,16 +68,19 @@ $(B)/tests/integration/test_%: $(B)/tests/integration/test_%.o $(SUPPORT) $(WORK
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(TEST_LIBS)
 
-$(B)/tests/bench: $(B)/tests/bench/bench.o $(filter-out $(B)/tests/bench/bench.o,$(call objects,$(wildcard tests/bench/*.c))) $(SUPPORT) $(COMMON)
+$(B)/tests/run-%: $(SUPPORT) $(COMMON)
 	@mkdir -p $(@D)
-	$(LINK) -o $@.bin $^ $(TEST_LIBS)
-	mv $@.bin $(B)/tests/run-bench
+	$(LINK) -o $@ $^ $(TEST_LIBS)
+$(B)/tests/run-bench: $(call objects,$(wildcard tests/bench/*.c))
+$(B)/tests/run-soak: $(call objects,$(wildcard tests/soak/*.c))
 
 $(HELPERS): $(B)/tests/%: $(B)/tests/support/main_%.o $(SUPPORT) $(COMMON)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(TEST_LIBS)
 
 # ---- tests ----
+
+integration-programs: $(PROGRAMS) $(HELPERS) $(INTEGRATION)
 
 test-programs: $(PROGRAMS) $(HELPERS) $(UNIT) $(INTEGRATION)
 
@@ -87,10 +90,11 @@ unit: $(UNIT)
 integration: $(PROGRAMS) $(HELPERS) $(INTEGRATION)
 	tests/run $(INTEGRATION)
 
-# Every decoder with AddressSanitizer and UndefinedBehaviorSanitizer, by both compilers.
-sanitized:
+# Everything with AddressSanitizer and UndefinedBehaviorSanitizer: the units by both compilers, and whole runs.
+sanitized: integration-programs
 	$(MAKE) B=$(B)/gcc-sanitized CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g' unit
-	$(MAKE) B=$(B)/clang-sanitized CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g' unit
+	$(MAKE) B=$(B)/clang-sanitized CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g' all unit
+	DF2REDIS_TEST_BINARY=$(B)/clang-sanitized/df2redis tests/run $(B)/tests/integration/test_recordings $(B)/tests/integration/test_session $(B)/tests/integration/test_global $(B)/tests/integration/test_tls
 
 FUZZ_SOURCES = $(filter-out worker/main.c,$(wildcard worker/*.c)) $(wildcard common/*.c)
 FUZZ_OBJECTS = $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SOURCES))
@@ -113,7 +117,7 @@ check: deps
 	@echo 'All tests passed.'
 
 bench: deps
-	$(MAKE) all $(B)/tests/bench
+	$(MAKE) all $(B)/tests/run-bench
 	$(B)/tests/run-bench
 
 demo: deps
@@ -139,5 +143,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all test-programs unit integration sanitized fuzzers fuzz check bench demo deps format clean help
+.PHONY: all test-programs integration-programs unit integration sanitized fuzzers fuzz check bench demo deps format clean help
 .SECONDARY:

@@ -23,7 +23,11 @@ struct source {
     struct greeting greeting;
     uint64_t keys;
     bool over; /* failed was called */
+    bool ping_waits;
+    uint64_t pinged_ms;
 };
+
+enum { PING_PATIENCE = 3 };
 
 /* Shown in the master's INFO and ROLE: nothing listens for clients here. */
 static const char *const LISTENING_PORT = "0";
@@ -299,6 +303,24 @@ bool source_send_phase(struct source *s, struct session *session, enum phase_com
     client_words(s->client, 0, on_phase, s, "DFLY", command == PHASE_SYNC ? "SYNC" : "STARTSTABLE",
                  s->greeting.sync_id, NULL);
     return true;
+}
+
+static void on_stable_pong(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c, (void)reply;
+    struct source *s = arg;
+    s->ping_waits = false;
+}
+
+void source_ping(struct source *s, uint64_t now_ms)
+{
+    uint32_t every_ms = s->settings->connect_timeout_ms;
+    if (s->over || s->ping_waits || now_ms - s->pinged_ms < every_ms)
+        return;
+    s->ping_waits = true;
+    s->pinged_ms = now_ms;
+    /* As patient as a master is with its replicas: giving up too soon may cost a full sync. */
+    client_words(s->client, every_ms * PING_PATIENCE, on_stable_pong, s, "PING", NULL);
 }
 
 void source_free(struct source *s)

@@ -45,6 +45,9 @@ struct source *source_connect(struct event_base *base, const struct settings *se
 void source_greet(struct source *s);
 /* False when the session does not permit it, and then nothing was sent. */
 bool source_send_phase(struct source *s, struct session *session, enum phase_command command);
+/* In stable sync, where the source may have nothing to say for long: asks whether it is there. No answer within a time is
+ * `failed`. To be called now and then. */
+void source_ping(struct source *s, uint64_t now_ms);
 void source_free(struct source *s);
 /* Keys the master had when it was greeted; 0 when it did not say, and for NULL. */
 uint64_t source_keys(const struct source *s);

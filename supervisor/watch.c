@@ -265,6 +265,8 @@ static void slow_turn(struct run *run, uint64_t now_ms)
     if (run->ending)
         return;
     run_restart_due(run, now_ms);
+    if (run->session.state == SESSION_STABLE && run->source)
+        source_ping(run->source, now_ms);
     watch_progress(run, now_ms);
     warn_globals(run, now_ms);
     watch_health(run, now_ms);

@@ -3,6 +3,8 @@
 #include "tests/support/scripted_internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -264,6 +266,56 @@ void scripted_cut_all(struct scripted *m)
     pthread_mutex_lock(&m->lock);
     for (size_t i = 0; i < m->connection_count; i++)
         cut(m->connections[i]);
+    unlock_and_wake(m);
+}
+
+static void reset(struct connection *c)
+{
+    struct linger at_once = {.l_onoff = 1};
+    if (!c)
+        return;
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    c->close_after = true;
+}
+
+void scripted_reset_flow(struct scripted *m, size_t flow)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    if (s && flow < s->script->flow_count)
+        reset(s->flows[flow].connection);
+    unlock_and_wake(m);
+}
+
+void scripted_reset_control(struct scripted *m)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    if (s)
+        reset(s->control);
+    unlock_and_wake(m);
+}
+
+/* A socket in repair mode is closed without a packet. */
+bool scripted_vanish(struct scripted *m)
+{
+    bool permitted = true;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->connection_count; i++) {
+        int on = 1;
+        if (setsockopt(m->connections[i]->fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) != 0)
+            permitted = false;
+        else
+            m->connections[i]->close_after = m->connections[i]->vanished = true;
+    }
+    unlock_and_wake(m);
+    return permitted;
+}
+
+void scripted_deaf(struct scripted *m, bool deaf)
+{
+    pthread_mutex_lock(&m->lock);
+    m->deaf = deaf;
     unlock_and_wake(m);
 }
 

@@ -203,6 +203,8 @@ static bool flow_wants_to_send(const struct scripted *m, const struct connection
 
 static bool serve(struct scripted *m, struct connection *c, short events)
 {
+    if (c->vanished)
+        return false;
     if (events & (POLLIN | POLLHUP | POLLERR) && !receive(m, c))
         return false;
     if (m->violation.len || !send_replies(c))
@@ -225,6 +227,8 @@ static size_t fill_polls(struct scripted *m, struct pollfd **polls, size_t *capa
         struct connection *c = m->connections[i];
         bool out = c->out.len || c->close_after || flow_wants_to_send(m, c);
         (*polls)[i + 2] = (struct pollfd){.fd = c->fd, .events = (short)(POLLIN | (out ? POLLOUT : 0))};
+        if (m->deaf)
+            (*polls)[i + 2].fd = -1;
     }
     return n;
 }
@@ -236,7 +240,7 @@ static void turn(struct scripted *m, const struct pollfd *polls, size_t n)
         ;
     /* From the end, since closing one moves the last into its place. */
     for (size_t i = n - 2; i-- > 0;)
-        if (polls[i + 2].revents && !serve(m, m->connections[i], polls[i + 2].revents))
+        if ((polls[i + 2].revents || m->connections[i]->vanished) && !serve(m, m->connections[i], polls[i + 2].revents))
             close_connection(m, i);
     if (polls[1].revents & POLLIN)
         accept_all(m);

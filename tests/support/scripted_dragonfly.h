@@ -117,6 +117,13 @@ void scripted_append(struct scripted *m, size_t flow, struct slice journal);
 void scripted_cut_flow(struct scripted *m, size_t flow);
 void scripted_cut_control(struct scripted *m);
 void scripted_cut_all(struct scripted *m);
+/* The same with RST instead of FIN. */
+void scripted_reset_flow(struct scripted *m, size_t flow);
+void scripted_reset_control(struct scripted *m);
+/* All connections are forgotten without a word to the other side, as by a machine that lost power. False: not permitted. */
+bool scripted_vanish(struct scripted *m);
+/* Connections stay, and new ones are made, but nobody reads or answers. */
+void scripted_deaf(struct scripted *m, bool deaf);
 /* Refuses connections until told otherwise. */
 void scripted_listen(struct scripted *m, bool listen);
 

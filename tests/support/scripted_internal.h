@@ -21,6 +21,7 @@ struct connection {
     bool authenticated;
     bool pinged, port_told;
     bool close_after;  /* once out is sent */
+    bool vanished; /* nothing more can be said on it */
     struct sync *sync; /* of a control connection after the greeting, and of a FLOW */
     int flow;          /* -1: not one */
 };
@@ -54,7 +55,7 @@ struct scripted {
     struct scripted_options options;
     pthread_mutex_t lock;
     pthread_t thread;
-    bool threaded, stopping;
+    bool threaded, stopping, deaf;
     int wake[2];
     int listener;
     uint16_t port;

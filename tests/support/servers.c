@@ -111,36 +111,48 @@ bool dragonfly_available(void)
     return binary && access(binary, X_OK) == 0;
 }
 
+static bool dragonfly_try(struct server *s, unsigned shards, const char *const *extra)
+{
+    char *args[] = {
+        format_text("--port=%u", s->port),
+        format_text("--num_shards=%u", shards),
+        format_text("--proactor_threads=%u", shards),
+        format_text("--dir=%s", s->dir),
+        format_text("--maxmemory=%uMB", shards * 512),
+    };
+    const char *argv[MAX_ARGS] = {getenv("DF2REDIS_TEST_DRAGONFLY"),
+                                  args[0],
+                                  args[1],
+                                  args[2],
+                                  args[3],
+                                  args[4],
+                                  "--bind=127.0.0.1",
+                                  "--dbfilename=",
+                                  "--logtostderr",
+                                  "--version_check=false"};
+    append_extra(argv, 10, extra);
+    bool up = start_and_wait(s, argv);
+    for (size_t i = 0; i < sizeof args / sizeof *args; i++)
+        free(args[i]);
+    return up;
+}
+
 void dragonfly_start(struct server *s, unsigned shards, const char *const *extra)
 {
     begin(s, "dragonfly");
     for (int attempt = 0; attempt < 3; attempt++) {
         take_port(s);
-        char *args[] = {
-            format_text("--port=%u", s->port),
-            format_text("--num_shards=%u", shards),
-            format_text("--proactor_threads=%u", shards),
-            format_text("--dir=%s", s->dir),
-            format_text("--maxmemory=%uMB", shards * 512),
-        };
-        const char *argv[MAX_ARGS] = {getenv("DF2REDIS_TEST_DRAGONFLY"),
-                                      args[0],
-                                      args[1],
-                                      args[2],
-                                      args[3],
-                                      args[4],
-                                      "--bind=127.0.0.1",
-                                      "--dbfilename=",
-                                      "--logtostderr",
-                                      "--version_check=false"};
-        append_extra(argv, 10, extra);
-        bool up = start_and_wait(s, argv);
-        for (size_t i = 0; i < sizeof args / sizeof *args; i++)
-            free(args[i]);
-        if (up)
+        if (dragonfly_try(s, shards, extra))
             return;
     }
     die("no Dragonfly: check DF2REDIS_TEST_DRAGONFLY");
+}
+
+void dragonfly_restart(struct server *s, unsigned shards, const char *const *extra)
+{
+    process_stop(&s->process);
+    if (!dragonfly_try(s, shards, extra))
+        die("Dragonfly did not come back on port %u", s->port);
 }
 
 void server_stop(struct server *s)

@@ -24,6 +24,8 @@ void redis_restart(struct server *s, const char *const *extra);
 
 bool dragonfly_available(void);
 void dragonfly_start(struct server *s, unsigned shards, const char *const *extra);
+/* Another one in its place, empty. */
+void dragonfly_restart(struct server *s, unsigned shards, const char *const *extra);
 
 void server_stop(struct server *s);
 

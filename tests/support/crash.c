@@ -1,7 +1,12 @@
 /* The set-up of the crash tests. */
 #include "tests/support/crash.h"
 
+#include <signal.h>
+#include <stdlib.h>
+
 #include "tests/support/testing.h"
+
+enum { MAX_FLOWS = 8 };
 
 void crash_begin(struct crash *c, uint32_t flows, const struct journal_snapshot *what)
 {
@@ -62,4 +67,54 @@ bool crash_came_out_equal(struct crash *c)
 size_t crash_full_syncs(struct crash *c)
 {
     return scripted_count(c->run.source, NULL, "DFLY SYNC");
+}
+
+/* A zombie that nobody has reaped yet is gone, too. */
+static bool is_gone(void *arg)
+{
+    const pid_t *pid = arg;
+    struct buf stat = {0};
+    char *path = format_text("/proc/%ld/stat", (long)*pid);
+    bool there = file_read(path, &stat);
+    free(path);
+    buf_put_u8(&stat, 0);
+    const char *end = there ? strrchr((const char *)stat.data, ')') : NULL;
+    bool gone = !end || (end[1] && end[2] == 'Z');
+    buf_free(&stat);
+    return gone;
+}
+
+/* No worker may outlive its supervisor, however that ended. */
+bool crash_kill(struct crash *c, bool whole_group)
+{
+    pid_t supervisor = c->run.program.process.pid, workers[MAX_FLOWS];
+    for (uint32_t f = 0; f < c->script.flows && f < MAX_FLOWS; f++)
+        workers[f] = worker_pid(&c->run.program, f);
+    if (supervisor <= 0 || kill(whole_group ? -supervisor : supervisor, SIGKILL) != 0)
+        return false;
+    bool gone = true;
+    for (uint32_t f = 0; f < c->script.flows && f < MAX_FLOWS; f++)
+        gone &= wait_until(is_gone, &workers[f], 2000);
+    return process_wait(&c->run.program.process, 5000) == 128 + SIGKILL && gone;
+}
+
+void crash_remove(struct crash *c, const char *pattern)
+{
+    char *command = format_text("rm -f %s/default/%s", c->run.program.dir, pattern);
+    if (system(command) != 0)
+        die("%s failed", command);
+    free(command);
+}
+
+bool crash_last_sync(struct crash *c, const char *kind, const char *reason)
+{
+    cJSON *status = df2redis_status(&c->run.program);
+    const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
+    const cJSON *was = cJSON_GetObjectItem(sync, "kind"), *why = cJSON_GetObjectItem(sync, "reason");
+    bool ok = was && why && strcmp(was->valuestring, kind) == 0 && strstr(why->valuestring, reason) &&
+              df2redis_said(&c->run.program, reason);
+    if (!ok)
+        fprintf(stderr, "the last sync was %s, because %s\n", was ? was->valuestring : "?", why ? why->valuestring : "?");
+    cJSON_Delete(status);
+    return ok;
 }

@@ -44,7 +44,7 @@ workerdir = $(libexecdir)/df2redis
 filled = sed -e 's|@bindir@|$(bindir)|g' -e 's|@sysconfdir@|$(sysconfdir)|g' -e 's|@localstatedir@|$(localstatedir)|g' $(1)
 fill = $(call filled,$(1)) >$(B)/install.tmp && $(INSTALL) -D -m $(3) $(B)/install.tmp '$(DESTDIR)$(2)' && rm -f $(B)/install.tmp
 
-EXAMPLES = $(wildcard packaging/*.conf packaging/grafana/*.json packaging/prometheus/*.yml packaging/prometheus/*.yaml)
+EXAMPLES = $(wildcard packaging/*.conf.sample packaging/grafana/*.json packaging/prometheus/*.yml packaging/prometheus/*.yaml)
 
 install: all
 	$(INSTALL_PROGRAM) -D -m 755 $(B)/df2redis '$(DESTDIR)$(bindir)/df2redis'

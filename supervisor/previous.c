@@ -116,8 +116,8 @@ static bool all_marks(const struct run_record *record, const struct target_marks
 }
 
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
-                                 const struct target_marks *marks, uint64_t target_keys, const char *directory,
-                                 uint64_t *lsns, char *why, size_t why_bytes)
+                                 const struct target_marks *marks, uint64_t target_keys,
+                                 const char *directory, uint64_t *lsns, char *why, size_t why_bytes)
 {
     char *scope = previous_scope(settings);
     bool same_scope = strcmp(scope, record->scope) == 0;
@@ -143,7 +143,8 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
     else if (all_marks(record, marks, lsns))
         way = PREVIOUS_MARKS, text = "the run before ended in stable sync, and its spools are gone";
     else
-        way = PREVIOUS_FULL, text = "neither spools nor marks tell for every FLOW how far the run before had come";
+        way = PREVIOUS_FULL,
+        text = "neither spools nor marks tell for every FLOW how far the run before had come";
     snprintf(why, why_bytes, "%s", text);
     return way;
 }
@@ -201,8 +202,8 @@ static bool follow(struct run *run, const struct run_record *record, enum previo
 
 bool run_continue_previous(struct run *run, const struct target_marks *marks, uint64_t target_keys)
 {
-    static const char *const ways[] = {"a first start", "going on from its spools", "going on from the target's marks",
-                                       "a full sync follows"};
+    static const char *const ways[] = {"a first start", "going on from its spools",
+                                       "going on from the target's marks", "a full sync follows"};
     struct run_record record = {0};
     char *log_path = state_dir_file(run->settings, "divergences.log");
     enum previous_way way = PREVIOUS_NONE;
@@ -210,10 +211,11 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks, ui
     if (state_dir_load_run(&run->dir, &record)) {
         uint64_t *lsns = x_calloc(record.flow_count, sizeof *lsns);
         char why[200];
-        way = previous_judge(run->settings, &record, marks, target_keys, run->dir.path, lsns, why, sizeof why);
+        way =
+            previous_judge(run->settings, &record, marks, target_keys, run->dir.path, lsns, why, sizeof why);
         snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
-        log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session, why,
-                 ways[way]);
+        log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session,
+                 why, ways[way]);
         run->session_id = record.session;
         if (way != PREVIOUS_NONE)
             follow(run, &record, way, lsns);

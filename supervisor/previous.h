@@ -4,7 +4,8 @@
  *   flow-N.cursor  how far its workers had come, unless the machine was started again since
  *   the target     hash df2redis:NAME: field run, the session that wrote there last; flow-N, the marks
  *
- * The target alone tells that it is the one we left: without its word it is nobody's, and a first start follows. */
+ * The target alone tells that it is the one we left: without its word it is nobody's, and a first start
+ * follows. */
 #ifndef DF2REDIS_SUPERVISOR_PREVIOUS_H
 #define DF2REDIS_SUPERVISOR_PREVIOUS_H
 
@@ -17,9 +18,10 @@ enum previous_way {
     PREVIOUS_FULL,   /* ours, but a full sync is needed */
 };
 
-/* *why: in words. lsns (PREVIOUS_MARKS): of each FLOW. Pure but for the cursors, which are read in `directory`. */
+/* *why: in words. lsns (PREVIOUS_MARKS): of each FLOW. Pure but for the cursors, which are read in
+ * `directory`. */
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
-                                 const struct target_marks *marks, uint64_t target_keys, const char *directory,
-                                 uint64_t *lsns, char *why, size_t why_bytes);
+                                 const struct target_marks *marks, uint64_t target_keys,
+                                 const char *directory, uint64_t *lsns, char *why, size_t why_bytes);
 
 #endif

@@ -77,6 +77,9 @@ void status_print_head(const cJSON *status, FILE *out)
             text_of(status, "target"), text_of(status, "started"));
     print_duration(number_of(status, "uptime_ms"), out);
     fprintf(out, ", session %llu\n", (unsigned long long)number_of(status, "sessions"));
+    const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
+    if (sync && *text_of(sync, "reason"))
+        fprintf(out, "begun    by %s sync: %s\n", text_of(sync, "kind"), text_of(sync, "reason"));
     if (cJSON_GetObjectItem(status, "retry_in_ms"))
         fprintf(out, "waiting  %.1f s to the next attempt: %s\n",
                 (double)number_of(status, "retry_in_ms") / 1000.0, text_of(status, "waiting_because"));

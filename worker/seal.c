@@ -41,8 +41,8 @@ static void put_mark(struct worker *w, struct batch *b)
 {
     char text[128];
     uint64_t seq = decoder_seq(w->decoder) - before_global(w);
-    /* During full sync LSNs are not those of the journal: nothing can be resumed from them. */
-    uint64_t lsn = decoder_in_journal(w->decoder) ? decoder_next_lsn(w->decoder) - before_global(w) : 0;
+    /* 0 during full sync: nothing can be resumed from there. */
+    uint64_t lsn = decoder_next_lsn(w->decoder) - before_global(w);
     int n = snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
                      (unsigned long long)seq,
                      (unsigned long long)lsn);
@@ -89,10 +89,13 @@ static void fill_checkpoint(struct worker *w, struct checkpoint *at)
     copy_checkpoint(&w->sealed, at);
 }
 
-/* Not while the target is ahead of us: a mark would take it back. */
+/* Not while the target is ahead of us: a mark would take it back, and what it has would be carried twice
+ * after the next loss of the connection. */
 bool seal_marks_on(const struct worker *w)
 {
-    return w->settings.marks && w->link && (!w->skip_lsn || decoder_next_lsn(w->decoder) >= w->skip_lsn);
+    bool behind = decoder_seq(w->decoder) < w->skip_seq ||
+                  (w->skip_lsn && decoder_next_lsn(w->decoder) < w->skip_lsn);
+    return w->settings.marks && w->link && !behind;
 }
 
 static bool mark_due(const struct worker *w)

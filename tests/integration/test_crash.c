@@ -1,4 +1,5 @@
-/* kill -9 of workers, at any moment: a successor goes on, the source notices nothing, nothing is applied twice or lost. */
+/* kill -9 of workers, at any moment: a successor goes on, the source notices nothing, nothing is applied
+ * twice or lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +47,8 @@ struct position {
 static bool has_received(void *arg)
 {
     const struct position *p = arg;
-    return worker_received(&crash.run.program, p->flow) >= p->at || !process_running(&crash.run.program.process);
+    return worker_received(&crash.run.program, p->flow) >= p->at ||
+           !process_running(&crash.run.program.process);
 }
 
 /* Each FLOW is let on a bit at a time, and its worker killed at each stop. */
@@ -54,7 +56,8 @@ static void kill_along_the_stream(uint32_t flows, unsigned stops, const uint64_t
 {
     for (unsigned stop = 1; stop <= stops; stop++) {
         for (uint32_t f = 0; f < flows; f++)
-            scripted_hold(crash.run.source, f, begin[f] + (end[f] - begin[f]) * stop / stops - (stop < stops ? stop % 7 : 0));
+            scripted_hold(crash.run.source, f,
+                          begin[f] + (end[f] - begin[f]) * stop / stops - (stop < stops ? stop % 7 : 0));
         for (uint32_t f = 0; f < flows; f++) {
             struct position p = {f, begin[f] + (end[f] - begin[f]) * stop / stops - 7};
             if (stop < stops)
@@ -103,7 +106,8 @@ static void workers_killed_in_full_sync_are_succeeded(void **state)
     full_sync_with_kills(&large);
 }
 
-/* Larger than the restore limit, so DEL and then pieces; uncompressed, so that any byte is a place to stop at. */
+/* Larger than the restore limit, so DEL and then pieces; uncompressed, so that any byte is a place to stop
+ * at. */
 static void workers_killed_inside_large_collections_are_succeeded(void **state)
 {
     (void)state;
@@ -149,7 +153,8 @@ static uint32_t storm_seconds(void)
 /* The journal goes on all the time; every 200 ms one of the workers, in turn, is killed. */
 static void storm(bool flushes)
 {
-    static const struct journal_snapshot what = {.strings = 300, .collections = 1, .elements = 300, .commands = 30};
+    static const struct journal_snapshot what = {
+        .strings = 300, .collections = 1, .elements = 300, .commands = 30};
     crash_begin(&crash, FLOWS, &what);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
@@ -252,7 +257,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(workers_killed_every_200_ms_among_flushes_lose_nothing, teardown),
         cmocka_unit_test_teardown(all_workers_killed_at_once_are_succeeded, teardown),
         cmocka_unit_test_teardown(idle_worker_may_be_killed_as_often_as_one_likes, teardown),
-        cmocka_unit_test_teardown(worker_that_waits_for_the_target_may_be_killed_as_often_as_one_likes, teardown),
+        cmocka_unit_test_teardown(worker_that_waits_for_the_target_may_be_killed_as_often_as_one_likes,
+                                  teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

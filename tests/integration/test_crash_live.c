@@ -1,4 +1,5 @@
-/* The crash tests' likes with a real Dragonfly under concurrent writes of every kind. Needs DF2REDIS_TEST_DRAGONFLY. */
+/* The crash tests' likes with a real Dragonfly under concurrent writes of every kind. Needs
+ * DF2REDIS_TEST_DRAGONFLY. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +62,8 @@ static bool everything_applied(void *arg)
     redisReply *offsets = server_command(c, "DFLY REPLICAOFFSET");
     cJSON *status = df2redis_status(&run.program);
     const cJSON *flows = cJSON_GetObjectItem(status, "flows");
-    bool all = cJSON_GetArraySize(flows) == (int)offsets->elements && cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step"));
+    bool all = cJSON_GetArraySize(flows) == (int)offsets->elements &&
+               cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step"));
     for (size_t i = 0; all && i < offsets->elements; i++) {
         const cJSON *flow = cJSON_GetArrayItem(flows, (int)i);
         all = cJSON_GetObjectItem(flow, "lsn_applied")->valuedouble >= (double)offsets->element[i]->integer;
@@ -92,7 +94,8 @@ static void assert_last_sync(const char *kind, const char *reason)
     cJSON *status = df2redis_status(&run.program);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
     const char *said = cJSON_GetObjectItem(sync, "reason")->valuestring;
-    bool as_expected = strcmp(cJSON_GetObjectItem(sync, "kind")->valuestring, kind) == 0 && strstr(said, reason);
+    bool as_expected =
+        strcmp(cJSON_GetObjectItem(sync, "kind")->valuestring, kind) == 0 && strstr(said, reason);
     if (!as_expected)
         fprintf(stderr, "last sync: %s, %s\n", cJSON_GetObjectItem(sync, "kind")->valuestring, said);
     cJSON_Delete(status);
@@ -146,7 +149,8 @@ static bool is_stable(void *arg)
 {
     (void)arg;
     kill_worker(&kills, &run.program, (uint32_t)(kills.count % SHARDS));
-    return df2redis_said(&run.program, "stable: every FLOW follows") || !process_running(&run.program.process);
+    return df2redis_said(&run.program, "stable: every FLOW follows") ||
+           !process_running(&run.program.process);
 }
 
 /* With a rate so low that the full sync lasts, and writes all the while. */

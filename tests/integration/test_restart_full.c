@@ -1,4 +1,5 @@
-/* Started again where only a full sync helps: then as --on-full-resync says, and never over a target that is not ours. */
+/* Started again where only a full sync helps: then as --on-full-resync says, and never over a target that is
+ * not ours. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,8 @@
 enum { FLOWS = 3 };
 
 static struct crash crash;
-static const struct journal_snapshot small = {.strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
+static const struct journal_snapshot small = {
+    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 
 static int teardown(void **state)
 {

@@ -1,5 +1,5 @@
-/* The link to the source breaks, in every way, and comes back: noticed in time, gone on from where it was; and a source that is
- * not the one it was is never mixed up with it. */
+/* The link to the source breaks, in every way, and comes back: noticed in time, gone on from where it was;
+ * and a source that is not the one it was is never mixed up with it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,8 @@
 enum { FLOWS = 3 };
 
 static struct crash crash;
-static const struct journal_snapshot small = {.strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
+static const struct journal_snapshot small = {
+    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 
 static int teardown(void **state)
 {
@@ -131,7 +132,8 @@ static void cut_within_an_entry_resumes(void **state)
     assert_resumed_and_equal(11);
 }
 
-/* The spool still holds much that the target has not taken when the link breaks: applied first, then asked from its end. */
+/* The spool still holds much that the target has not taken when the link breaks: applied first, then asked
+ * from its end. */
 static void what_was_received_is_applied_before_asking(void **state)
 {
     (void)state;
@@ -139,8 +141,9 @@ static void what_was_received_is_applied_before_asking(void **state)
     process_signal(&crash.run.target.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 4000);
     for (uint32_t f = 0; f < FLOWS; f++)
-        for (int i = 0; i < 2000 && (!scripted_all_sent(crash.run.source) ||
-                                     worker_received(&crash.run.program, f) < scripted_sent(crash.run.source, f));
+        for (int i = 0;
+             i < 2000 && (!scripted_all_sent(crash.run.source) ||
+                          worker_received(&crash.run.program, f) < scripted_sent(crash.run.source, f));
              i++)
             poll(NULL, 0, 5);
     scripted_cut_all(crash.run.source);
@@ -157,7 +160,8 @@ static void silent_source_is_noticed_and_resumed(void **state)
     static const char *const quickly[] = {"--connect-timeout", "300ms", NULL};
     begin_in_step(&small, quickly);
     scripted_deaf(crash.run.source, true);
-    assert_true(df2redis_wait_said(&crash.run.program, "the session with the source is over", RUN_DEADLINE_MS));
+    assert_true(
+        df2redis_wait_said(&crash.run.program, "the session with the source is over", RUN_DEADLINE_MS));
     journal_script_append(&crash.script, crash.run.source, 200);
     scripted_deaf(crash.run.source, false);
     assert_resumed_and_equal(2);
@@ -227,7 +231,8 @@ static void flow_without_a_journal_entry_resumes(void **state)
     begin_in_step(&nothing, NULL);
     scripted_cut_all(crash.run.source);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
-    assert_true(run_wait_source(&crash.run, NULL, "DFLY FLOW 00000000000000000000000000000000d0a60f17 SYNC2 1 1", 1));
+    assert_true(
+        run_wait_source(&crash.run, NULL, "DFLY FLOW 00000000000000000000000000000000d0a60f17 SYNC2 1 1", 1));
     scripted_cut_all(crash.run.source);
     journal_script_append(&crash.script, crash.run.source, 100);
     assert_resumed_and_equal(3);

@@ -114,7 +114,8 @@ bool crash_last_sync(struct crash *c, const char *kind, const char *reason)
     bool ok = was && why && strcmp(was->valuestring, kind) == 0 && strstr(why->valuestring, reason) &&
               df2redis_said(&c->run.program, reason);
     if (!ok)
-        fprintf(stderr, "the last sync was %s, because %s\n", was ? was->valuestring : "?", why ? why->valuestring : "?");
+        fprintf(stderr, "the last sync was %s, because %s\n", was ? was->valuestring : "?",
+                why ? why->valuestring : "?");
     cJSON_Delete(status);
     return ok;
 }

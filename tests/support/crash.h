@@ -1,5 +1,5 @@
-/* What the crash tests share: a scripted source whose stream must not be applied twice, a target, and a server with what the
- * target must come to. */
+/* What the crash tests share: a scripted source whose stream must not be applied twice, a target, and a
+ * server with what the target must come to. */
 #ifndef DF2REDIS_TESTS_CRASH_H
 #define DF2REDIS_TESTS_CRASH_H
 
@@ -21,7 +21,8 @@ void crash_end(struct crash *c);
 bool crash_came_out_equal(struct crash *c);
 /* Sessions that the source has begun with a full sync so far. */
 size_t crash_full_syncs(struct crash *c);
-/* SIGKILL to the supervisor alone or to all of it. False unless every worker is gone soon after: none outlives its supervisor. */
+/* SIGKILL to the supervisor alone or to all of it. False unless every worker is gone soon after: none
+ * outlives its supervisor. */
 bool crash_kill(struct crash *c, bool whole_group);
 /* Files of the run's state directory. */
 void crash_remove(struct crash *c, const char *pattern);

@@ -95,7 +95,8 @@ static void any_command(struct journal_script *s, uint32_t f)
         command(s, db, "ZINCRBY z:%u:%u 1.5 m%u", f, k, (unsigned)(r >> 20) % 40);
         break;
     case 10:
-        command(s, db, "XADD x:%u:%u %llu-1 f %llu", f, k, (unsigned long long)n + 1, (unsigned long long)r % 1000);
+        command(s, db, "XADD x:%u:%u %llu-1 f %llu", f, k, (unsigned long long)n + 1,
+                (unsigned long long)r % 1000);
         break;
     case 11:
         command(s, db, "HINCRBYFLOAT h:%u:%u f%u 0.5", f, k, (unsigned)(r >> 20) % 20);
@@ -171,7 +172,8 @@ static const char *const kind_writes[KINDS] = {"HSET", "ZADD", "RPUSH", "SADD"};
 static const uint8_t kind_types[KINDS] = {4, 5, 18, 2};
 
 /* One element, to the stream and to the list. Lists have a node of its own for each. */
-static void element(struct journal_script *s, struct buf *out, enum kind kind, struct slice key, uint64_t n, uint64_t i)
+static void element(struct journal_script *s, struct buf *out, enum kind kind, struct slice key, uint64_t n,
+                    uint64_t i)
 {
     struct buf a = {0}, b = {0}, packed = {0};
     double score = generate_score(n, i);
@@ -237,8 +239,8 @@ static void string(struct journal_script *s, uint64_t n)
     buf_free(&value);
 }
 
-static struct scripted_flow one_flow(struct journal_script *s, uint32_t f, const struct journal_snapshot *what,
-                                     const char *token)
+static struct scripted_flow one_flow(struct journal_script *s, uint32_t f,
+                                     const struct journal_snapshot *what, const char *token)
 {
     struct stream_writer w;
     uint32_t parts = what->collections * KINDS + 1;

@@ -1,7 +1,7 @@
 /* Streams whose commands must not run twice, with what they come to: made for tests that kill and restart.
  *
- * Each FLOW has keys of its own. What a FLOW is told is told, as plain commands, to a list as well; a server that is given
- * that list holds what the target must hold. */
+ * Each FLOW has keys of its own. What a FLOW is told is told, as plain commands, to a list as well; a server
+ * that is given that list holds what the target must hold. */
 #ifndef DF2REDIS_TESTS_JOURNAL_SCRIPT_H
 #define DF2REDIS_TESTS_JOURNAL_SCRIPT_H
 

@@ -89,6 +89,6 @@ bool worker_replaced(const struct df2redis *d, uint32_t flow, pid_t old)
 
 void kills_print(const struct kills *k, const char *what)
 {
-    fprintf(stderr, "%s: %llu kills, a successor had taken over after %.1f ms on average, %.1f ms at worst\n", what,
-            (unsigned long long)k->count, k->count ? k->sum_ms / (double)k->count : 0, k->worst_ms);
+    fprintf(stderr, "%s: %llu kills, a successor had taken over after %.1f ms on average, %.1f ms at worst\n",
+            what, (unsigned long long)k->count, k->count ? k->sum_ms / (double)k->count : 0, k->worst_ms);
 }

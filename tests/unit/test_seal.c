@@ -1,0 +1,63 @@
+/* When a mark may be written: never one that takes the target back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "worker/worker.h"
+
+static void decode_pings(struct decoder *d, unsigned count)
+{
+    static const uint8_t pings[] = {13, 13, 13, 13, 13, 13, 13, 13};
+    struct entry e;
+    struct error error;
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(decoder_next(d, slice_of(pings, sizeof pings), &e, &error), DECODE_ENTRY);
+}
+
+/* After a loss of the connection the decoder begins at the newest restart record, behind the mark that the
+ * target carries, and passes over what is there already. A mark written meanwhile would be older. */
+static void no_mark_is_written_while_the_target_is_ahead(void **state)
+{
+    (void)state;
+    struct worker w = {.skip_seq = 5, .link = (struct link *)&w};
+    struct decoder_config config = {.restore_limit_bytes = 1024, .group_elements = 8, .group_bytes = 1024, .first_lsn = 1};
+    memset(config.token, '0', sizeof config.token - 1);
+    w.settings.marks = true;
+    w.decoder = decoder_new(&config);
+    assert_false(seal_marks_on(&w));
+    decode_pings(w.decoder, 4);
+    assert_false(seal_marks_on(&w));
+    decode_pings(w.decoder, 1);
+    assert_true(seal_marks_on(&w));
+    w.skip_lsn = 8; /* the same by the journal's own count, after a resume by partial sync */
+    assert_false(seal_marks_on(&w));
+    decode_pings(w.decoder, 2);
+    assert_true(seal_marks_on(&w));
+    decoder_free(w.decoder);
+}
+
+static void no_mark_is_written_where_none_is_wanted(void **state)
+{
+    (void)state;
+    struct worker w = {0};
+    w.settings.marks = true;
+    struct decoder_config config = {.first_lsn = 1};
+    memset(config.token, '0', sizeof config.token - 1);
+    w.decoder = decoder_new(&config);
+    assert_false(seal_marks_on(&w)); /* null: has no link */
+    w.link = (struct link *)&w;
+    assert_true(seal_marks_on(&w));
+    w.settings.marks = false;
+    assert_false(seal_marks_on(&w));
+    decoder_free(w.decoder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_mark_is_written_while_the_target_is_ahead),
+        cmocka_unit_test(no_mark_is_written_where_none_is_wanted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

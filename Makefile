@@ -24,7 +24,7 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -llzf -lm
 V ?= 0
 QUIET = $(if $(filter 0,$(V)),@echo '  $(1)  $@';)
-COMPILE = $(call QUIET,CC  )$(CC) $(DEFINES) $(WARNINGS) $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c
+COMPILE = $(call QUIET,CC  )$(CC) $(DEFINES) $(WARNINGS) $(HARDEN) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
 LINK = $(call QUIET,LINK)$(CC) $(HARDEN) $(CFLAGS) $(LDFLAGS)
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
@@ -120,6 +120,12 @@ bench: deps
 	$(MAKE) all $(B)/tests/run-bench
 	$(B)/tests/run-bench
 
+MINUTES ?= 10
+SEED ?=
+soak: deps
+	$(MAKE) all $(B)/tests/run-soak
+	$(B)/tests/run-soak $(MINUTES) $(SEED)
+
 demo: deps
 	$(MAKE) all $(HELPERS)
 	tests/demo $(B)
@@ -136,6 +142,9 @@ clean:
 help:
 	@sed -n '2,10s/^# \{0,1\}//p' Makefile
 	@echo '  make unit, integration, sanitized, fuzz   the parts of check'
+	@echo '  make soak MINUTES=n SEED=s                random faults under load, then a comparison'
+	@echo '  make install, uninstall, deb, rpm, dist   packages: see packaging/'
+	@echo '  make check-packages                       the built packages in a clean chroot'
 	@echo '  make clean, format'
 
 # ---- install, uninstall, dist, deb, rpm, check-packages ----
@@ -143,5 +152,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all test-programs integration-programs unit integration sanitized fuzzers fuzz check bench demo deps format clean help
+.PHONY: all test-programs integration-programs unit integration sanitized fuzzers fuzz check bench soak demo deps format clean help
 .SECONDARY:

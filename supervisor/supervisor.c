@@ -193,8 +193,10 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
     static const char *const kinds[] = {"Redis", "Valkey", "server"};
     log_info("target %s: %s %s, %llu keys", run->target_name, kinds[capabilities->kind],
              capabilities->version_text, (unsigned long long)capabilities->keys);
-    if (run_continue_previous(run, marks, capabilities->keys))
+    if (run_continue_previous(run, marks, capabilities->keys)) {
+        daemon_tell_ready();
         return;
+    }
     switch (target_policy(capabilities, run->settings, &error)) {
     case TARGET_REFUSED:
         run_fatal(run, &error);

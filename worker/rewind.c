@@ -139,8 +139,9 @@ void rewind_keep(struct worker *w, const struct checkpoint *at)
         spacing = KEEP_EVERY_BYTES;
     if (most > MARK_EVERY_MAX_BYTES)
         most = MARK_EVERY_MAX_BYTES;
-    w->mark_every_bytes = w->mark_every_bytes ? w->mark_every_bytes * 2 : w->settings.batch_bytes;
-    if (w->mark_every_bytes > most)
+    /* After trouble the next trouble may be near: marks come thick at first, so that there is always some progress. */
+    w->mark_every_bytes = w->mark_every_bytes ? w->mark_every_bytes * 4 : w->settings.batch_bytes;
+    if (w->mark_every_bytes > most || !w->had_trouble)
         w->mark_every_bytes = most;
     /* With the ring full it is what keeps the next bytes out. */
     bool tight = spool_overflow_bytes(w->spool) > 0 || w->source_paused;

@@ -150,6 +150,7 @@ static void on_lost(void *arg, const struct error *error)
 {
     struct worker *w = arg;
     w->ready = false;
+    w->had_trouble = true;
     cursor_set(&w->cursor.marks->in_contact, 0);
     cursor_add(&w->cursor.marks->target_waits, 1);
     if (error->class == ERROR_FATAL)
@@ -376,6 +377,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     hello.hello.version = MESSAGE_VERSION;
     hello.hello.pid = (uint32_t)getpid();
     worker_tell(w, &hello);
+    w->had_trouble = start->start.mode == START_RESUME;
     read_test_hook(w);
     pump_schedule(w);
     source_start(w);

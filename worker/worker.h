@@ -72,6 +72,7 @@ struct worker {
     uint64_t sealed_marked_seq; /* of the last mark that was put into a batch */
     uint64_t marked_at_ms, marked_offset; /* of the last mark put into a batch */
     uint64_t mark_every_bytes;            /* after a reconnect few, then more and more */
+    bool had_trouble;                     /* with the target, or it is a successor */
     bool mark_wanted;                     /* to see whether the target takes writes again */
     uint64_t kept_at_ms;                  /* of the history's newest */
     uint64_t entries, keys; /* of the open batch */

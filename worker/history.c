@@ -36,7 +36,7 @@ enum { RECORD_MAX = SLOT_BYTES - (int)sizeof(struct history_slot) };
 
 struct history {
     uint8_t *file;
-    uint64_t generation;     /* of the newest */
+    uint64_t generation; /* of the newest */
     uint64_t newest_offset;
     struct buf large[SLOTS]; /* records that do not fit their slot */
 };

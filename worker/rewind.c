@@ -19,7 +19,8 @@ enum { KEEP_EVERY_BYTES = 1 << 20, KEEP_EVERY_MS = 1000, MARK_EVERY_MAX_BYTES = 
 static bool lacks(struct worker *w, uint64_t seq, struct error *error)
 {
     return error_set(error, ERROR_REDIRECT,
-                     "the target has lost writes: its mark stands at entry %llu, it had acknowledged the mark of %llu, and the "
+                     "the target has lost writes: its mark stands at entry %llu, it had acknowledged the "
+                     "mark of %llu, and the "
                      "spool holds nothing before byte %llu; a full sync is needed",
                      (unsigned long long)seq, (unsigned long long)w->marked_seq,
                      (unsigned long long)spool_oldest(w->spool));
@@ -37,19 +38,23 @@ static bool read_position(struct worker *w, const struct mark *mark, uint64_t *s
     }
     if (mark->present && mark->session > w->session && w->marked_seq)
         return error_fatal(error, EX_TEMPFAIL,
-                           "the target's mark %s %s is of a later session: another run named \"%s\" writes there, too; this one "
+                           "the target's mark %s %s is of a later session: another run named \"%s\" writes "
+                           "there, too; this one "
                            "ends; give each its own --name",
                            w->mark_key, w->mark_field, w->settings.name);
-    /* None of this session. The first batch brings one, so nothing of it was written yet, or all of it is lost. */
+    /* None of this session. The first batch brings one, so nothing of it was written yet, or all of it is
+     * lost. */
     if (first_lsn && of_source && mark->lsn >= first_lsn) {
         w->skip_lsn = mark->lsn;
         return true;
     }
     if (first_lsn)
         return error_set(error, ERROR_REDIRECT,
-                         "the target's mark stands at LSN %llu of FLOW %u, and the journal was asked for from %llu on: what is "
+                         "the target's mark stands at LSN %llu of FLOW %u, and the journal was asked for "
+                         "from %llu on: what is "
                          "between is lost; a full sync is needed",
-                         (unsigned long long)(of_source ? mark->lsn : 0), w->flow, (unsigned long long)first_lsn);
+                         (unsigned long long)(of_source ? mark->lsn : 0), w->flow,
+                         (unsigned long long)first_lsn);
     return !w->marked_seq || lacks(w, 0, error);
 }
 
@@ -59,7 +64,8 @@ static bool restore(struct worker *w, const struct buf *record, struct error *er
     w->decoder = decoder_new(&w->decoder_config);
     if (record->len < RECORD_HEADER)
         return true; /* the begin */
-    return decoder_restore(w->decoder, slice_of(record->data + RECORD_HEADER, record->len - RECORD_HEADER), error);
+    return decoder_restore(w->decoder, slice_of(record->data + RECORD_HEADER, record->len - RECORD_HEADER),
+                           error);
 }
 
 /* The newest state not after seq whose bytes are still here: the cursor's record, or one of the history. */
@@ -76,13 +82,15 @@ static bool find_state(struct worker *w, const struct buf *newest, uint64_t seq,
     return ok;
 }
 
-/* Without marks nothing tells where the target is, but a server that was started anew may have lost anything. */
+/* Without marks nothing tells where the target is, but a server that was started anew may have lost anything.
+ */
 static bool same_target(struct worker *w, struct error *error)
 {
     const char *was = history_target(w->history), *is = w->target.run_id;
     if (w->link && !w->settings.marks && !w->unmarking && *was && *is && strcmp(was, is) != 0)
         return error_set(error, ERROR_REDIRECT,
-                         "the target was started anew or replaced by another, and without marks (--marks off) nothing tells "
+                         "the target was started anew or replaced by another, and without marks (--marks "
+                         "off) nothing tells "
                          "what it still has; a full sync is needed");
     history_set_target(w->history, is);
     return true;
@@ -92,7 +100,8 @@ static bool same_target(struct worker *w, struct error *error)
 static void went_back(struct worker *w, uint64_t seq)
 {
     struct cursor_marks *m = w->cursor.marks;
-    log_warning("the target has lost writes that it had acknowledged (its mark stands at entry %llu, and it had acknowledged "
+    log_warning("the target has lost writes that it had acknowledged (its mark stands at entry %llu, and it "
+                "had acknowledged "
                 "that of %llu): brought forward from the spool, %llu bytes",
                 (unsigned long long)seq, (unsigned long long)w->marked_seq,
                 (unsigned long long)(cursor_get(&m->applied_offset) - decoder_offset(w->decoder)));
@@ -113,7 +122,8 @@ bool rewind_to_target(struct worker *w, const struct mark *mark, struct error *e
     w->seen_seq = cursor_get(&w->cursor.marks->decoded_seq);
     w->marked_seq = w->skip_lsn = 0;
     /* A session that began with the journal goes on with the earlier one's. */
-    bool continued = w->decoder_config.first_lsn && mark->present && strcmp(mark->master_id, w->master_id) == 0;
+    bool continued =
+        w->decoder_config.first_lsn && mark->present && strcmp(mark->master_id, w->master_id) == 0;
     w->flushed_txid = mark->flushed_session == w->session || continued ? mark->flushed_txid : 0;
     if (cursor_load_record(&w->cursor, &newest) && newest.len >= RECORD_HEADER)
         memcpy(&w->marked_seq, newest.data, RECORD_HEADER);
@@ -139,13 +149,15 @@ void rewind_keep(struct worker *w, const struct checkpoint *at)
         spacing = KEEP_EVERY_BYTES;
     if (most > MARK_EVERY_MAX_BYTES)
         most = MARK_EVERY_MAX_BYTES;
-    /* After trouble the next trouble may be near: marks come thick at first, so that there is always some progress. */
+    /* After trouble the next trouble may be near: marks come thick at first, so that there is always some
+     * progress. */
     w->mark_every_bytes = w->mark_every_bytes ? w->mark_every_bytes * 4 : w->settings.batch_bytes;
     if (w->mark_every_bytes > most || !w->had_trouble)
         w->mark_every_bytes = most;
     /* With the ring full it is what keeps the next bytes out. */
     bool tight = spool_overflow_bytes(w->spool) > 0 || w->source_paused;
-    if (at->offset <= newest || (!tight && at->offset < newest + spacing && now - w->kept_at_ms < KEEP_EVERY_MS))
+    if (at->offset <= newest ||
+        (!tight && at->offset < newest + spacing && now - w->kept_at_ms < KEEP_EVERY_MS))
         return;
     history_add(w->history, at->seq, at->offset, spool_oldest(w->spool), buf_slice(&at->record));
     w->kept_at_ms = now;

@@ -1,4 +1,5 @@
-/* The spool at its limit, the disk full, the state directory missing, gone or taken: each says what it is, nothing is lost. */
+/* The spool at its limit, the disk full, the state directory missing, gone or taken: each says what it is,
+ * nothing is lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +34,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static const struct journal_snapshot small = {.strings = 300, .collections = 1, .elements = 200, .commands = 30, .journal = 300};
+static const struct journal_snapshot small = {
+    .strings = 300, .collections = 1, .elements = 200, .commands = 30, .journal = 300};
 
 static void prepare(void)
 {
@@ -76,7 +78,8 @@ static bool all_sent(void *arg)
     return scripted_all_sent(crash.run.source);
 }
 
-/* The journal is larger than every buffer between: the source is held up, and is not released while the target stands. */
+/* The journal is larger than every buffer between: the source is held up, and is not released while the
+ * target stands. */
 static void assert_source_is_held_up(void)
 {
     assert_false(wait_until(all_sent, NULL, TAKES_EFFECT_MS));
@@ -253,7 +256,8 @@ static void second_run_of_the_same_name_is_refused(void **state)
     begin(NULL);
     df2redis_init(&other);
     const char *const extra[] = {"--state-dir", crash.run.program.dir, NULL};
-    int status = df2redis_run(&other, "replicate", scripted_uri(crash.run.source), crash.run.target.uri, extra, RUN_DEADLINE_MS);
+    int status = df2redis_run(&other, "replicate", scripted_uri(crash.run.source), crash.run.target.uri,
+                              extra, RUN_DEADLINE_MS);
     assert_int_equal(status, EX_TEMPFAIL);
     assert_true(df2redis_said(&other, "is active (pid"));
     journal_script_append(&crash.script, crash.run.source, 100);
@@ -288,7 +292,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(file_size_limit_is_named, teardown),
         cmocka_unit_test_teardown(read_only_state_directory_is_named, teardown),
         cmocka_unit_test_teardown(missing_state_directory_is_named, teardown),
-        cmocka_unit_test_teardown(state_directory_gone_while_running_ends_the_run_when_it_is_needed, teardown),
+        cmocka_unit_test_teardown(state_directory_gone_while_running_ends_the_run_when_it_is_needed,
+                                  teardown),
         cmocka_unit_test_teardown(state_directory_gone_and_a_dead_worker_end_the_run, teardown),
         cmocka_unit_test_teardown(spool_lost_with_its_worker_means_a_full_sync, teardown),
         cmocka_unit_test_teardown(second_run_of_the_same_name_is_refused, teardown),

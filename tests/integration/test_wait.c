@@ -1,5 +1,5 @@
-/* What the source may believe: acknowledged is what the target has, and a target that stands still costs the source's clients
- * nothing. */
+/* What the source may believe: acknowledged is what the target has, and a target that stands still costs the
+ * source's clients nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -140,7 +140,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Round about between a Dragonfly alone and one whose replica's target stands still; the median of the rounds' slowest. */
+/* Round about between a Dragonfly alone and one whose replica's target stands still; the median of the
+ * rounds' slowest. */
 static void stopped_target_does_not_slow_the_source(void **state)
 {
     (void)state;
@@ -158,10 +159,11 @@ static void stopped_target_does_not_slow_the_source(void **state)
     qsort(slow_with, ROUNDS, sizeof *slow_with, compare);
     qsort(slow_without, ROUNDS, sizeof *slow_without, compare);
     uint64_t a = slow_with[ROUNDS / 2], b = slow_without[ROUNDS / 2];
-    print_message("slowest of %d writes, median (and worst) of %d rounds: %.2f ms (%.2f) without a replica, %.2f ms (%.2f) with "
+    print_message("slowest of %d writes, median (and worst) of %d rounds: %.2f ms (%.2f) without a replica, "
+                  "%.2f ms (%.2f) with "
                   "its target stopped: %.2f x\n",
-                  ROUND_WRITES, ROUNDS, (double)b / 1e3, (double)slow_without[ROUNDS - 1] / 1e3, (double)a / 1e3,
-                  (double)slow_with[ROUNDS - 1] / 1e3, (double)a / (double)b);
+                  ROUND_WRITES, ROUNDS, (double)b / 1e3, (double)slow_without[ROUNDS - 1] / 1e3,
+                  (double)a / 1e3, (double)slow_with[ROUNDS - 1] / 1e3, (double)a / (double)b);
     redisFree(with);
     redisFree(without);
     process_signal(&run.target.process, SIGCONT);

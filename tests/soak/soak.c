@@ -1,9 +1,10 @@
 /* Random faults for as long as one likes, under load: `soak [MINUTES [SEED]]`.
  *
- * In rounds: faults come one after the other, some while the last one is not over; then the load stops, and the target
- * must come to hold what the source holds, key by key. With DF2REDIS_TEST_DRAGONFLY the source is a real Dragonfly
- * under concurrent writes of every kind, else the scripted one with commands that must not run twice. The seed,
- * which is printed, decides the order of the faults; not their moments, which are the machine's. */
+ * In rounds: faults come one after the other, some while the last one is not over; then the load stops, and
+ * the target must come to hold what the source holds, key by key. With DF2REDIS_TEST_DRAGONFLY the source is
+ * a real Dragonfly under concurrent writes of every kind, else the scripted one with commands that must not
+ * run twice. The seed, which is printed, decides the order of the faults; not their moments, which are the
+ * machine's. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static struct workload *load;
 
 static void begin_source(struct soak *s)
 {
-    static const struct journal_snapshot small = {.strings = 300, .collections = 1, .elements = 300, .commands = 30};
+    static const struct journal_snapshot small = {
+        .strings = 300, .collections = 1, .elements = 300, .commands = 30};
     s->live = dragonfly_available();
     s->flows = FLOWS;
     if (s->live) {
@@ -104,7 +106,8 @@ static bool equals_scripted(struct soak *s)
 
 static bool equals_live(struct soak *s)
 {
-    struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true}, .field_ttl_tolerance_ms = 3000};
+    struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true},
+                                .field_ttl_tolerance_ms = 3000};
     uint64_t keys = 0;
     bool equal = run_equals_dragonfly(&s->run, &rules, &keys);
     if (equal)
@@ -147,7 +150,8 @@ static bool play_round(struct soak *s)
         return fail(s, "the protocol was violated");
     if (!(s->live ? equals_live(s) : equals_scripted(s)))
         return fail(s, "the target is not equal");
-    printf("  sessions %.0f, restarts %.0f, %.0f ms up\n", df2redis_status_number(&s->run.program, "sessions"),
+    printf("  sessions %.0f, restarts %.0f, %.0f ms up\n",
+           df2redis_status_number(&s->run.program, "sessions"),
            df2redis_status_number(&s->run.program, "flows.0.restarts"),
            df2redis_status_number(&s->run.program, "uptime_ms"));
     return true;

@@ -86,8 +86,8 @@ static bool send_all(int fd, const uint8_t *data, size_t len)
     return true;
 }
 
-/* One piece in this direction. A server that is stopped does not hold up the other connections: what it does not take at once
- * is not read. */
+/* One piece in this direction. A server that is stopped does not hold up the other connections: what it does
+ * not take at once is not read. */
 static void pass(struct proxy *p, struct pair *pair, bool from_client)
 {
     uint8_t piece[PIECE_BYTES];

@@ -1,4 +1,5 @@
-/* A TCP proxy of the test: connections to it go on to a port that may change, and break when told to. Runs in a thread. */
+/* A TCP proxy of the test: connections to it go on to a port that may change, and break when told to. Runs in
+ * a thread. */
 #ifndef DF2REDIS_TESTS_PROXY_H
 #define DF2REDIS_TESTS_PROXY_H
 
@@ -14,8 +15,8 @@ const char *proxy_uri(const struct proxy *p);
 void proxy_to(struct proxy *p, uint16_t to_port);
 /* Every connection breaks (RST). */
 void proxy_cut(struct proxy *p);
-/* From now on every connection breaks once so many bytes of the client's were passed on, wherever in a command that is;
- * 0: none does. */
+/* From now on every connection breaks once so many bytes of the client's were passed on, wherever in a
+ * command that is; 0: none does. */
 void proxy_cut_after(struct proxy *p, uint64_t bytes);
 /* Connections broken so far. */
 uint64_t proxy_cuts(struct proxy *p);

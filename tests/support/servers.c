@@ -151,8 +151,11 @@ void dragonfly_start(struct server *s, unsigned shards, const char *const *extra
 void dragonfly_restart(struct server *s, unsigned shards, const char *const *extra)
 {
     process_stop(&s->process);
-    if (!dragonfly_try(s, shards, extra))
-        die("Dragonfly did not come back on port %u", s->port);
+    /* A client that tries to connect meanwhile may by chance have the port for its own end, for a moment. */
+    for (int attempt = 0; attempt < 5; attempt++)
+        if (dragonfly_try(s, shards, extra))
+            return;
+    die("Dragonfly did not come back on port %u", s->port);
 }
 
 void server_stop(struct server *s)

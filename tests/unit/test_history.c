@@ -165,11 +165,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(newest_state_not_after_the_mark_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(state_whose_bytes_are_gone_is_not_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(newest_is_never_given_up_and_the_others_lie_all_along, setup, teardown),
+        cmocka_unit_test_setup_teardown(newest_is_never_given_up_and_the_others_lie_all_along, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(states_whose_bytes_are_gone_give_way_first, setup, teardown),
         cmocka_unit_test_setup_teardown(successor_finds_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(another_session_or_a_fresh_start_finds_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(state_larger_than_a_slot_lives_as_long_as_the_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(state_larger_than_a_slot_lives_as_long_as_the_process, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(missing_directory_is_an_error_that_says_so, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
  * df2redis goes from DFLY SYNC (from STARTSTABLE for a journal) until the target holds the last key of every
  * FLOW.
  *
- *   bench [NAME]                    only the rows whose name holds NAME
+ *   bench [NAME]                    only the rows whose name holds NAME; "live": those of live.c
  *   DF2REDIS_BENCH_ROUNDS (5), DF2REDIS_BENCH_PERCENT of the data (100), DF2REDIS_BENCH_FLOWS (2)
  * Ends with 1 when a limit is not kept. */
 #include <math.h>
@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "tests/bench/live.h"
 #include "tests/support/raw_pipe.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
@@ -289,38 +290,6 @@ static void decoding(void)
     decode("decode, LZ4 hashes", &g);
 }
 
-/* One write at a time to a real Dragonfly, until it can be read from the target. */
-static void latency(void)
-{
-    static const char what[] = "latency at low load, Dragonfly to target";
-    if ((only && !strstr(what, only)) || !dragonfly_available())
-        return;
-    struct run run;
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, 2, NULL);
-    run_replicate(&run, NULL);
-    if (!df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS))
-        die("df2redis does not come into step with Dragonfly");
-    redisContext *source = server_connect(run.dragonfly.port), *target = server_connect(run.target.port);
-    enum { WRITES = 400 };
-    double ms[WRITES];
-    for (size_t i = 0; i < WRITES; i++) {
-        char *set = format_text("SET latency:%zu x", i), *exists = format_text("EXISTS latency:%zu", i);
-        double begin_s = now_s();
-        server_ok(source, set);
-        while (!server_integer(target, exists))
-            ;
-        ms[i] = (now_s() - begin_s) * 1000;
-        free(set);
-        free(exists);
-    }
-    redisFree(source);
-    redisFree(target);
-    run_end(&run);
-    qsort(ms, WRITES, sizeof *ms, by_value);
-    printf("%-46s p50 %.1f ms, p99 %.1f ms\n", what, ms[WRITES / 2], ms[WRITES * 99 / 100]);
-}
-
 static unsigned number_from(const char *name, unsigned otherwise, unsigned most)
 {
     const char *text = getenv(name);
@@ -341,6 +310,7 @@ int main(int argc, char **argv)
     journal();
     marks();
     decoding();
-    latency();
+    if (!only || strstr("live", only))
+        limits_kept &= bench_live(rounds);
     return limits_kept ? 0 : 1;
 }

@@ -12,6 +12,13 @@ enum { TURN_MS = 20 };
 
 static const char *const with_data[] = {"--appendonly", "yes", "--appendfsync", "no", NULL};
 
+static bool has_begun(void *arg)
+{
+    struct soak *s = arg;
+    return !process_running(&s->run.program.process) ||
+           df2redis_status_number(&s->run.program, "sessions") > 0;
+}
+
 void soak_start_program(struct soak *s)
 {
     /* What a killed one left in the target is not refused. */
@@ -19,6 +26,8 @@ void soak_start_program(struct soak *s)
     const char *source = s->live ? proxy_uri(s->to_source) : scripted_uri(s->run.source);
     df2redis_start(&s->run.program, "replicate", source, proxy_uri(s->to_target), extra);
     s->starts++;
+    /* A start into a target that is in trouble is refused, as it should be. */
+    wait_until(has_begun, s, RUN_DEADLINE_MS);
 }
 
 bool soak_go_on(struct soak *s, uint32_t ms)

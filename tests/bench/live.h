@@ -1,0 +1,10 @@
+/* The rows of the benchmark that need a real Dragonfly: beside a Dragonfly replica of the same master. */
+#ifndef DF2REDIS_TESTS_BENCH_LIVE_H
+#define DF2REDIS_TESTS_BENCH_LIVE_H
+
+#include <stdbool.h>
+
+/* False when a limit is not kept; true, with a line that says so, without a Dragonfly. */
+bool bench_live(unsigned rounds);
+
+#endif

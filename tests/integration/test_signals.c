@@ -67,6 +67,8 @@ static void sigterm_applies_what_was_received_and_exits_with_0(void **state)
     run_replicate(&run, NULL);
     pid_t pid = run.program.process.pid;
     assert_true(wait_until(whole_journal_received, NULL, RUN_DEADLINE_MS));
+    /* Before that the copy is not complete, and a stop is no success (75). */
+    assert_true(df2redis_wait_said(&run.program, "stable: every FLOW follows the journal", RUN_DEADLINE_MS));
     assert_int_equal(run_terminate(&run), EX_OK);
     assert_true(wait_until(group_is_gone, &pid, RUN_DEADLINE_MS));
     assert_string_equal(scripted_violation(run.source), "");

@@ -204,6 +204,8 @@ static void startstable_before_a_held_fullsync_end_is_a_violation(void **state)
         redisReply *r = redisCommand(connections[2], rest[i]);
         if (r)
             freeReplyObject(r);
+        /* FLOW 0 has had its end by then: only FLOW 1, which is held, has not. */
+        assert_true(scripted_wait(master, "flow 0", "fullsync end sent", 1, 5000));
     }
     assert_true(wait_until(violated, NULL, 5000));
     assert_non_null(strstr(scripted_violation(master), "before FLOW 1 had its FULLSYNC_END"));

@@ -1,0 +1,196 @@
+/* CLUSTER SLOTS into a table of slots; keys into slots. */
+#include "common/topology.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/crc.h"
+
+/* ---- keys ---- */
+
+uint16_t key_slot(struct slice key)
+{
+    const uint8_t *open = key.len ? memchr(key.data, '{', key.len) : NULL;
+    if (open) {
+        size_t rest = key.len - (size_t)(open + 1 - key.data);
+        const uint8_t *close = memchr(open + 1, '}', rest);
+        if (close && close > open + 1)
+            return crc16(open + 1, (size_t)(close - open - 1)) % CLUSTER_SLOTS;
+    }
+    return crc16(key.data, key.len) % CLUSTER_SLOTS;
+}
+
+enum { TAG_BYTES = 4 }; /* three characters are enough for every slot */
+
+/* Writes number n in the digits 0-9a-zA-Z. */
+static size_t tag_text(unsigned n, char *out)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t len = 0;
+    for (; len == 0 || n; n /= sizeof digits - 1)
+        out[len++] = digits[n % (sizeof digits - 1)];
+    return len;
+}
+
+const char *slot_tag(uint16_t slot)
+{
+    static char tags[CLUSTER_SLOTS][TAG_BYTES];
+    static bool filled;
+    for (unsigned n = 0, missing = CLUSTER_SLOTS; !filled && missing; n++) {
+        char text[8];
+        size_t len = tag_text(n, text);
+        char *tag = tags[crc16(text, len) % CLUSTER_SLOTS];
+        if (*tag)
+            continue;
+        memcpy(tag, text, len);
+        missing--;
+    }
+    filled = true;
+    return tags[slot % CLUSTER_SLOTS];
+}
+
+void slot_mark_key(char *out, size_t out_bytes, const char *name, uint16_t slot)
+{
+    snprintf(out, out_bytes, "df2redis:%s:{%s}", name, slot_tag(slot));
+}
+
+/* ---- nodes ---- */
+
+void topology_free(struct topology *t)
+{
+    free(t->nodes);
+    *t = (struct topology){0};
+}
+
+/* The names are text of the target's: only printable ones are taken. */
+static bool word(const redisReply *r, char *out, size_t out_bytes)
+{
+    if (r->type != REDIS_REPLY_STRING || r->len == 0 || (size_t)r->len >= out_bytes)
+        return false;
+    for (size_t i = 0; i < (size_t)r->len; i++)
+        if (r->str[i] <= ' ' || r->str[i] == 0x7f)
+            return false;
+    memcpy(out, r->str, (size_t)r->len);
+    out[r->len] = '\0';
+    return true;
+}
+
+static bool read_node(const redisReply *r, const struct uri *asked, struct topology_node *out)
+{
+    if (r->type != REDIS_REPLY_ARRAY || r->elements < 3 || r->element[1]->type != REDIS_REPLY_INTEGER ||
+        r->element[1]->integer <= 0 || r->element[1]->integer > UINT16_MAX ||
+        !word(r->element[2], out->id, sizeof out->id))
+        return false;
+    /* Nil, empty or "?": reach it as the one that was asked. */
+    if (!word(r->element[0], out->host, sizeof out->host) || strcmp(out->host, "?") == 0)
+        snprintf(out->host, sizeof out->host, "%s", asked->host);
+    out->port = (uint16_t)r->element[1]->integer;
+    return true;
+}
+
+static size_t find_or_add(struct topology *t, const struct topology_node *node)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (strcmp(t->nodes[i].id, node->id) == 0)
+            return i;
+    t->nodes = x_realloc(t->nodes, (t->count + 1) * sizeof *t->nodes);
+    t->nodes[t->count] = *node;
+    t->nodes[t->count].slots = 0;
+    return t->count++;
+}
+
+static bool read_range(struct topology *t, const redisReply *r, const struct uri *asked)
+{
+    struct topology_node node = {0};
+    if (r->type != REDIS_REPLY_ARRAY || r->elements < 3 || r->element[0]->type != REDIS_REPLY_INTEGER ||
+        r->element[1]->type != REDIS_REPLY_INTEGER || !read_node(r->element[2], asked, &node))
+        return false;
+    long long first = r->element[0]->integer, last = r->element[1]->integer;
+    if (first < 0 || last < first || last >= CLUSTER_SLOTS)
+        return false;
+    size_t at = find_or_add(t, &node);
+    if (at >= TOPOLOGY_NODES_MAX)
+        return false;
+    for (long long s = first; s <= last; s++)
+        t->owner[s] = (uint16_t)at;
+    return true;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct topology_node *)a)->id, ((const struct topology_node *)b)->id);
+}
+
+/* Sorts the nodes, and tells each which slots are its own. */
+static void settle(struct topology *t)
+{
+    uint16_t moved[TOPOLOGY_NODES_MAX];
+    struct topology_node *was = x_malloc((t->count + 1) * sizeof *was);
+    memcpy(was, t->nodes, t->count * sizeof *was);
+    if (t->count)
+        qsort(t->nodes, t->count, sizeof *t->nodes, by_id);
+    for (size_t i = 0; i < t->count; i++)
+        for (size_t j = 0; j < t->count; j++)
+            if (strcmp(was[i].id, t->nodes[j].id) == 0)
+                moved[i] = (uint16_t)j;
+    free(was);
+    t->served = 0;
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        if (t->owner[s] == TOPOLOGY_NOBODY)
+            continue;
+        t->owner[s] = moved[t->owner[s]];
+        struct topology_node *node = &t->nodes[t->owner[s]];
+        if (node->slots++ == 0)
+            node->first_slot = s;
+        node->fingerprint = crc64(node->fingerprint, &s, sizeof s);
+        t->served++;
+    }
+}
+
+bool topology_parse(struct topology *t, const redisReply *reply, const struct uri *asked, struct error *error)
+{
+    struct topology fresh = {0};
+    memset(fresh.owner, 0xff, sizeof fresh.owner);
+    if (reply->type == REDIS_REPLY_ERROR)
+        return error_set(error, ERROR_RETRY, "the cluster answers CLUSTER SLOTS: %.200s", reply->str);
+    bool ok = reply->type == REDIS_REPLY_ARRAY;
+    for (size_t i = 0; ok && i < reply->elements; i++)
+        ok = read_range(&fresh, reply->element[i], asked);
+    if (!ok) {
+        topology_free(&fresh);
+        return error_set(error, ERROR_RETRY, "the cluster's answer to CLUSTER SLOTS cannot be read");
+    }
+    settle(&fresh);
+    topology_free(t);
+    *t = fresh;
+    return true;
+}
+
+bool topology_same(const struct topology *a, const struct topology *b)
+{
+    if (a->count != b->count || memcmp(a->owner, b->owner, sizeof a->owner) != 0)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->nodes[i].id, b->nodes[i].id) != 0 || strcmp(a->nodes[i].host, b->nodes[i].host) != 0 ||
+            a->nodes[i].port != b->nodes[i].port)
+            return false;
+    return true;
+}
+
+bool topology_complete(const struct topology *t, struct error *error)
+{
+    if (t->served == CLUSTER_SLOTS)
+        return true;
+    return error_set(error, ERROR_RETRY,
+                     "%u of the cluster's %d slots have no master: see CLUSTER INFO there",
+                     (unsigned)CLUSTER_SLOTS - t->served, CLUSTER_SLOTS);
+}
+
+void topology_uri(const struct topology *t, size_t node, const struct uri *given, struct uri *out)
+{
+    uri_copy(out, given);
+    free(out->host);
+    out->host = x_strdup(t->nodes[node].host);
+    out->port = t->nodes[node].port;
+    out->unix_socket = false;
+}

@@ -1,0 +1,55 @@
+/* Redis Cluster: which node serves which slots, and which slot a key belongs to.
+ *
+ * Source: the Redis Cluster specification, and the reply of CLUSTER SLOTS (every version has it):
+ *
+ *   [ [first slot, last slot, [host, port, node id, …] the master, [host, port, node id, …] a replica …] … ]
+ *
+ * A slot is CRC-16 of the key, or of what stands between its first { and the next } when that is not
+ * empty, modulo 16,384. */
+#ifndef DF2REDIS_TOPOLOGY_H
+#define DF2REDIS_TOPOLOGY_H
+
+#include <hiredis/hiredis.h>
+
+#include "common/error.h"
+#include "common/mem.h"
+#include "common/uri.h"
+
+enum { CLUSTER_SLOTS = 16384, TOPOLOGY_NODES_MAX = 1000, TOPOLOGY_NOBODY = 0xffff };
+
+/* A master that serves slots. */
+struct topology_node {
+    char id[41];
+    char host[256];
+    uint16_t port;
+    uint16_t first_slot;  /* the lowest it serves */
+    uint32_t slots;       /* how many */
+    uint64_t fingerprint; /* of which slots it serves */
+};
+
+struct topology {
+    struct topology_node *nodes; /* by id, ascending */
+    size_t count;
+    uint32_t served;               /* slots that have a master */
+    uint16_t owner[CLUSTER_SLOTS]; /* index into nodes; TOPOLOGY_NOBODY */
+};
+
+/* asked: who was asked; its host stands for nodes that do not tell theirs. False: ERROR_RETRY, it is no such
+ * reply (a node that is starting has none of any use). Replaces *t, which was zeroed or filled before. */
+bool topology_parse(struct topology *t, const redisReply *reply, const struct uri *asked,
+                    struct error *error);
+void topology_free(struct topology *t);
+/* The same nodes with the same slots. */
+bool topology_same(const struct topology *a, const struct topology *b);
+/* Does every slot have a master? ERROR_RETRY with how many do not. */
+bool topology_complete(const struct topology *t, struct error *error);
+/* The URI of one node: as the one that was given, with its host and port. */
+void topology_uri(const struct topology *t, size_t node, const struct uri *given, struct uri *out);
+
+uint16_t key_slot(struct slice key);
+/* The shortest tag of letters and digits that lies in the slot: {tag} in a key puts it there. */
+const char *slot_tag(uint16_t slot);
+/* df2redis:NAME:{tag}, the key of our marks in that slot. */
+void slot_mark_key(char *out, size_t out_bytes, const char *name, uint16_t slot);
+
+#endif

@@ -20,19 +20,17 @@ void batch_free(struct batch *b)
         return;
     buf_free(&b->out);
     buf_free(&b->conflict_at);
-    buf_free(&b->end.record);
     free(b);
 }
 
 void batch_reset(struct batch *b, size_t keep_bytes)
 {
-    struct buf out = b->out, conflict_at = b->conflict_at, record = b->end.record;
+    struct buf out = b->out, conflict_at = b->conflict_at;
     if (out.cap > keep_bytes)
         buf_free(&out);
     buf_clear(&out);
     buf_clear(&conflict_at);
-    buf_clear(&record);
-    *b = (struct batch){.out = out, .conflict_at = conflict_at, .end.record = record, .current_db = UINT32_MAX};
+    *b = (struct batch){.out = out, .conflict_at = conflict_at, .current_db = UINT32_MAX};
     buf_put(&b->out, multi_text, MULTI_BYTES);
     b->sent = MULTI_BYTES;
 }
@@ -89,9 +87,10 @@ void batch_advance(struct batch *b, size_t bytes)
 {
     while (bytes) {
         bool in_piece = b->sent_piece < b->borrowed_count && b->borrowed[b->sent_piece].at == b->sent;
-        size_t there = in_piece ? b->borrowed[b->sent_piece].data.len - b->sent_in_piece
-                                : (b->sent_piece < b->borrowed_count ? b->borrowed[b->sent_piece].at : b->out.len) -
-                                      b->sent;
+        size_t there =
+            in_piece
+                ? b->borrowed[b->sent_piece].data.len - b->sent_in_piece
+                : (b->sent_piece < b->borrowed_count ? b->borrowed[b->sent_piece].at : b->out.len) - b->sent;
         size_t n = bytes < there ? bytes : there;
         bytes -= n;
         if (!in_piece) {

@@ -1,4 +1,4 @@
-/* A batch: commands for one node as one piece of RESP, and where the FLOW stands once they are done.
+/* A batch: commands for one node as one piece of RESP, a part of a round (round.h).
  *
  *   [room for MULTI][command][command] … [HSET mark][EXEC]
  *
@@ -13,16 +13,12 @@
 
 enum { BATCH_MAX_BORROWED = 64 };
 
-/* Where the FLOW stands after a batch: what the cursor's restart record and the mark say. */
-struct checkpoint {
-    struct buf record; /* decoder_save */
-    uint64_t offset;   /* stream offset the decoder begins at after it */
-    uint64_t seq;
-    uint64_t next_lsn;
-};
+struct round;
 
 struct batch {
     struct batch *next;
+    struct round *round; /* it is a part of; NULL in tests */
+    uint16_t slot;       /* in a cluster, of a batch with once: all its keys lie there */
     struct buf out;
     struct {
         size_t at; /* position in out that it stands before */
@@ -30,21 +26,17 @@ struct batch {
     } borrowed[BATCH_MAX_BORROWED];
     size_t borrowed_count;
     size_t borrowed_bytes;
-    uint32_t commands;    /* answers expected, without those to MULTI and EXEC */
-    uint32_t current_db;  /* the connection's database after it; UINT32_MAX: not known */
-    bool once;            /* needs MULTI and a mark */
-    bool marked;
-    bool conflicts;       /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */
+    uint32_t commands;      /* answers expected, without those to MULTI and EXEC */
+    uint32_t current_db;    /* the connection's database after it; UINT32_MAX: not known */
+    bool once;              /* needs MULTI and a mark */
+    bool conflicts;         /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */
     struct buf conflict_at; /* uint32_t command numbers, ascending */
-    struct checkpoint end;
-    uint64_t entries, keys; /* carried */
     /* The link's. */
     size_t sent;       /* of out, from begin */
     size_t sent_piece; /* borrowed pieces sent whole */
     size_t sent_in_piece;
     uint32_t answered;
     bool exec_seen;
-    uint64_t sent_at_us;
 };
 
 struct batch *batch_new(void);
@@ -73,10 +65,14 @@ size_t batch_begin(const struct batch *b);
 bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key);
 bool batch_is_conflict_command(const struct batch *b, uint32_t i);
 
-/* The output writes into one batch at a time (a router of several links holds several). */
+/* The output writes into one batch at a time. */
 struct output *output_new(void);
 void output_free(struct output *o);
 void output_target(struct output *o, struct batch *b);
+/* The output writes into a round: into its one batch, or, in a cluster, into the batch that `route` says,
+ * NULL for a command that the target has already. */
+typedef struct batch *output_route(void *arg, struct round *r, struct slice key, unsigned flags);
+void output_round(struct output *o, struct round *r, output_route *route, void *arg);
 /* For unit tests of translators: every command is appended to *resp as plain RESP, SELECT when the
  * database changes. once, when not NULL, is set by the first OUTPUT_ONCE command. */
 struct output *output_for_tests(struct buf *resp, bool *once);

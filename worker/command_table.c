@@ -76,7 +76,8 @@ const struct command command_table[] = {
     {"MSET", IDEMPOTENT, -3, CUT(1, 2), .first_key = 1, .last_key = -2, .key_step = 2,
      .filter = FILTER_REWRITE, .rewrite = rewrite_mset,
      .note = "in parts, one a shard; MSETNX comes as this too"},
-    {"MSETNX", ONCE, -3, .first_key = 1, .last_key = -2, .key_step = 2, .note = "journaled as MSET"},
+    {"MSETNX", ONCE, -3, .first_key = 1, .last_key = -2, .key_step = 2, .rewrite = rewrite_msetnx,
+     .note = "journaled as MSET"},
     {"APPEND", ONCE, 3, KEY,
      .note = "memcache's append to a missing key is journaled by the master, though it did nothing: not "
              "recognisable"},

@@ -254,6 +254,8 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
     }
     if (!c)
         return report_unknown(t, e);
+    if (t->db != 0 && output_by_slot(t->out))
+        return c->class == COMMAND_DROP || rewrite_report(t, DIVERGENCE_DATABASE, c, command_first_key(c, e));
     if (c->class == COMMAND_GLOBAL)
         return error_fatal(error, 0, "%s of the journal was not held at the barrier of all FLOWs", c->name);
     if (c->class == COMMAND_DROP && !c->rewrite)

@@ -34,8 +34,8 @@ static void write_group(struct translator *t, const struct placing *p, const cha
             n += want(t, &elements[i]);
         if (!n)
             continue;
-        output_begin(t->out, t->db, p->write_key, 2 + n * (class == ELEMENT_HASH || class == ELEMENT_ZSET ? 2 : 1),
-                     flags);
+        output_begin(t->out, t->db, p->write_key,
+                     2 + n * (class == ELEMENT_HASH || class == ELEMENT_ZSET ? 2 : 1), flags);
         output_text(t->out, name);
         output_arg(t->out, p->write_key);
         for (size_t i = from; i < end; i++) {
@@ -81,7 +81,8 @@ static void write_field_ends(struct translator *t, const struct placing *p, cons
     }
 }
 
-static void write_hash(struct translator *t, const struct placing *p, const struct element *elements, size_t count)
+static void write_hash(struct translator *t, const struct placing *p, const struct element *elements,
+                       size_t count)
 {
     size_t expiring = count_expiring(elements, count);
     bool able = t->target->hash_field_ttl;
@@ -134,7 +135,8 @@ bool elements_write(struct translator *t, const struct placing *p, enum element_
         return true;
     case ELEMENT_SET: {
         size_t expiring = count_expiring(elements, count);
-        write_group(t, p, "SADD", OUTPUT_IDEMPOTENT, class, elements, count, expiring ? wanted_alive : wanted_all);
+        write_group(t, p, "SADD", OUTPUT_IDEMPOTENT, class, elements, count,
+                    expiring ? wanted_alive : wanted_all);
         if (expiring)
             t->report(t->report_arg, DIVERGENCE_SET_TTL, "SADDEX", p->key, expiring);
         return true;
@@ -172,7 +174,8 @@ static void tail_head(void *arg, const struct stream_tail *tail)
     struct translator *t = w->t;
     if (tail->length == 0) {
         /* The stream must exist, with nothing in it. */
-        struct stream_id id = tail->last_id.ms || tail->last_id.seq ? tail->last_id : (struct stream_id){0, 1};
+        struct stream_id id =
+            tail->last_id.ms || tail->last_id.seq ? tail->last_id : (struct stream_id){0, 1};
         output_begin(t->out, t->db, w->p->write_key, 7, OUTPUT_ONCE);
         output_text(t->out, "XADD");
         output_arg(t->out, w->p->write_key);
@@ -213,7 +216,8 @@ static void tail_group(void *arg, struct slice name, struct stream_id last_id, u
     output_end(t->out);
 }
 
-static void tail_consumer(void *arg, struct slice group, struct slice name, int64_t seen_ms, int64_t active_ms)
+static void tail_consumer(void *arg, struct slice group, struct slice name, int64_t seen_ms,
+                          int64_t active_ms)
 {
     (void)seen_ms, (void)active_ms;
     struct tail_writing *w = arg;

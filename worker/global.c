@@ -14,8 +14,8 @@
 #include "worker/divergence.h"
 #include "worker/worker.h"
 
-/* KEYS[1] the marks' hash; ARGV: its database, the value of its field "flushed" (empty: no marks), then the databases
- * to flush ("all": every one). */
+/* KEYS[1] the marks' hash; ARGV: its database, the value of its field "flushed" (empty: no marks), then the
+ * databases to flush ("all": every one). */
 static const char flush_script[] =
     "redis.call('SELECT',ARGV[1]) local m=redis.call('HGETALL',KEYS[1]) "
     "for i=3,#ARGV do if ARGV[i]=='all' then redis.call('FLUSHALL') "
@@ -23,18 +23,43 @@ static const char flush_script[] =
     "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
     "if ARGV[2]~='' then redis.call('HSET',KEYS[1],'" MARK_FLUSHED_FIELD "',ARGV[2]) end return #m";
 
+static bool writes_anything(const struct worker *w)
+{
+    uint32_t db;
+    return strcasecmp(w->global_command, "FLUSHDB") != 0 ||
+           (settings_db_target(&w->settings, w->global_db, &db) &&
+            (db == 0 || !router_is_cluster(w->router)));
+}
+
+/* Slots that are beyond it show that it was run; one that is not shows that its node went back to before it.
+ */
+static bool lost_by_some(const struct worker *w, const struct entry *e)
+{
+    bool noted = w->flushed_txid && e->txid <= w->flushed_txid;
+    return e->seq > w->all_seq && e->seq <= w->skip_seq && !noted && w->settings.marks &&
+           !w->settings.include && !w->settings.exclude && writes_anything(w);
+}
+
 bool global_begin(struct worker *w, const struct entry *e, struct error *error)
 {
     if (e->in_snapshot)
-        return error_set(error, ERROR_REDIRECT,
-                         "%.*s came during full sync, where it cannot be ordered against the snapshot: the full "
-                         "sync starts anew",
-                         (int)e->argv[0].len, (const char *)e->argv[0].data);
+        return error_set(
+            error, ERROR_REDIRECT,
+            "%.*s came during full sync, where it cannot be ordered against the snapshot: the full "
+            "sync starts anew",
+            (int)e->argv[0].len, (const char *)e->argv[0].data);
     w->global_txid = e->txid;
     w->global_seq = e->seq;
     w->global_again = e->seq <= w->seen_seq;
     w->global_db = e->db;
-    snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len, (const char *)e->argv[0].data);
+    snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len,
+             (const char *)e->argv[0].data);
+    if (router_is_cluster(w->router) && lost_by_some(w, e))
+        return error_set(
+            error, ERROR_REDIRECT,
+            "a node of the cluster has lost a %s that was run on it: what came after cannot be put in order "
+            "any more; a full sync is needed",
+            w->global_command);
     if (e->seq <= w->skip_seq || e->lsn < w->skip_lsn || (w->flushed_txid && e->txid <= w->flushed_txid)) {
         /* Our predecessor ran it and died before it could say so, or another FLOW did. */
         global_acknowledged(w);
@@ -53,7 +78,7 @@ static void tell(struct worker *w, enum message_type type)
 
 void global_advance(struct worker *w)
 {
-    if (!batch_empty(w->open) || (w->link && !link_idle(w->link)))
+    if (!round_empty(router_open(w->router)) || !router_idle(w->router))
         return;
     /* Should the session end here, the next one goes on from the mark. */
     if (seal_marks_on(w) && w->sealed_marked_seq + 1 < decoder_seq(w->decoder)) {
@@ -109,7 +134,25 @@ static void write_flush(struct worker *w)
     for (size_t i = 0; i < n; i++)
         output_arg(o, args[i]);
     output_end(o);
-    w->open->current_db = UINT32_MAX;
+    router_open(w->router)->plain[0]->current_db = UINT32_MAX;
+}
+
+/* On every master, each with the marks it carries. */
+static void write_flush_everywhere(struct worker *w, bool note)
+{
+    char flushed[48];
+    snprintf(flushed, sizeof flushed, "%llu %llu", (unsigned long long)w->session,
+             (unsigned long long)w->global_txid);
+    router_flush_nodes(w->router, flush_script, note && seal_marks_on(w) ? flushed : "");
+}
+
+/* Keys that a resharding moved meanwhile from a node that was not flushed yet to one that was are still
+ * there: nobody writes now, so a second time finds them. */
+void global_cleared(struct worker *w)
+{
+    w->global = GLOBAL_RUNNING;
+    write_flush_everywhere(w, true);
+    pump_schedule(w);
 }
 
 void global_run(struct worker *w, uint64_t txid)
@@ -118,23 +161,24 @@ void global_run(struct worker *w, uint64_t txid)
         return;
     if (w->settings.include || w->settings.exclude)
         worker_report(w, DIVERGENCE_FILTER, w->global_command, slice_str("(every key)"), 1);
-    else if (w->link)
+    else if (router_is_cluster(w->router) && writes_anything(w))
+        write_flush_everywhere(w, false);
+    else if (!router_is_null(w->router) && !router_is_cluster(w->router))
         write_flush(w);
-    if (batch_empty(w->open)) {
+    if (round_empty(router_open(w->router))) {
         global_acknowledged(w);
         return;
     }
-    w->global = GLOBAL_RUNNING;
+    w->global = router_is_cluster(w->router) ? GLOBAL_CLEARING : GLOBAL_RUNNING;
     pump(w);
 }
 
 /* Is there anything to be done for it on the target, and a note of it? */
 static bool is_carried_out(const struct worker *w)
 {
-    uint32_t db;
     if (!seal_marks_on(w) || w->settings.include || w->settings.exclude)
         return false;
-    return strcasecmp(w->global_command, "FLUSHDB") != 0 || settings_db_target(&w->settings, w->global_db, &db);
+    return writes_anything(w);
 }
 
 /* Another FLOW ran it, but perhaps the target went back since: it is asked by connecting to it anew. */
@@ -143,7 +187,8 @@ static bool target_has_it(struct worker *w)
     struct error error;
     if (w->doubted_txid == w->global_txid) {
         error_set(&error, ERROR_REDIRECT,
-                  "the target has lost a %s that was run on it: what came after cannot be put in order any more; a full sync "
+                  "the target has lost a %s that was run on it: what came after cannot be put in order any "
+                  "more; a full sync "
                   "is needed",
                   w->global_command);
         worker_fail(w, &error);
@@ -151,7 +196,7 @@ static bool target_has_it(struct worker *w)
     }
     w->doubted_txid = w->global_txid;
     error_set(&error, ERROR_RETRY, "it is asked whether it has the %s that was run", w->global_command);
-    link_reset(w->link, &error);
+    router_reset(w->router, &error);
     return false;
 }
 

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-#include "common/clock.h"
+#include "common/topology.h"
 #include "worker/link_greeting.h"
 #include "worker/replies.h"
 
@@ -28,12 +28,9 @@ struct link {
     struct replies *replies;
     struct event *readable, *writable, *retry;
     uint32_t backoff_ms;
-    uint64_t lost_since_ms, last_warning_ms;
-    char last_warning[40]; /* how it began: another trouble is told at once */
-    bool fatal;
+    bool dead; /* in a cluster, when lost */
 
     struct batch *first, *last, *sending;
-    uint32_t batches;
     size_t window_bytes;
     /* Trouble found while a callback of the reader runs: acted on when it has returned. */
     struct error trouble;
@@ -44,23 +41,41 @@ struct link {
     char queue_text[200];
 };
 
-static uint64_t now_us(void)
+static struct batch *last_of(struct batch *b)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    while (b && b->next)
+        b = b->next;
+    return b;
 }
 
-static void drop_batches(struct link *l)
+/* All from *at on. */
+static void drop_batches(struct link *l, struct batch **at)
 {
-    while (l->first) {
-        struct batch *b = l->first;
-        l->first = b->next;
+    while (*at) {
+        struct batch *b = *at;
+        *at = b->next;
+        l->window_bytes -= batch_bytes(b);
+        if (l->callbacks.dropped)
+            l->callbacks.dropped(l->callbacks.arg, b);
         batch_free(b);
     }
-    l->last = l->sending = NULL;
-    l->batches = 0;
-    l->window_bytes = 0;
+    l->sending = NULL;
+    l->last = last_of(l->first);
+}
+
+static void drop_unsent(struct link *l)
+{
+    struct batch **at = &l->first, *begun = NULL;
+    if (!l->sending)
+        return;
+    while (*at != l->sending)
+        at = &(*at)->next;
+    if ((*at)->sent != batch_begin(*at)) {
+        begun = *at;
+        at = &begun->next;
+    }
+    drop_batches(l, at);
+    l->sending = begun;
 }
 
 static void close_connection(struct link *l)
@@ -88,32 +103,15 @@ static void retry_later(struct link *l)
     l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
 }
 
-static void tell_lost(struct link *l, const struct error *error)
-{
-    uint64_t now = clock_monotonic_ms();
-    if (!l->lost_since_ms)
-        l->lost_since_ms = now;
-    bool other = strncmp(l->last_warning, error->text, sizeof l->last_warning - 1) != 0;
-    if (other || now - l->last_warning_ms >= 10000 || error->class == ERROR_FATAL) {
-        log_warning("target: %s; %s", error->text,
-                    error->class == ERROR_FATAL ? "giving up" : "everything is kept, trying again");
-        l->last_warning_ms = now;
-        snprintf(l->last_warning, sizeof l->last_warning, "%.*s", (int)sizeof l->last_warning - 1, error->text);
-    }
-}
-
 static void lose(struct link *l, const struct error *why)
 {
     struct error error = *why;
-    uint32_t limit = l->config.settings->target_retry_ms;
-    tell_lost(l, &error);
-    if (error.class != ERROR_FATAL && limit && clock_monotonic_ms() - l->lost_since_ms >= limit)
-        error_fatal(&error, 69, "the target did not come back within --target-retry; the last answer was: %.300s",
-                    why->text);
+    const struct link_config *c = &l->config;
+    trouble_note(c->trouble, c->who ? c->who : "target", c->settings->target_retry_ms, &error);
     close_connection(l);
-    drop_batches(l);
-    l->fatal = error.class == ERROR_FATAL;
-    if (!l->fatal)
+    drop_batches(l, &l->first);
+    l->dead = c->in_cluster;
+    if (error.class != ERROR_FATAL && !l->dead)
         retry_later(l);
     l->callbacks.lost(l->callbacks.arg, &error);
 }
@@ -126,9 +124,16 @@ void link_reset(struct link *l, const struct error *why)
 
 /* ---- sending ---- */
 
+/* What must not run twice waits for the answers to all in front of it, and what comes after waits for its
+ * own. */
+static bool may_go(const struct link *l, const struct batch *b)
+{
+    return b->once == l->first->once;
+}
+
 static void update_writable(struct link *l)
 {
-    if (l->sending)
+    if (l->sending && may_go(l, l->sending))
         event_add(l->writable, NULL);
     else
         event_del(l->writable);
@@ -137,16 +142,17 @@ static void update_writable(struct link *l)
 static bool send_some(struct link *l)
 {
     size_t sent = 0;
-    while (l->sending && sent < SEND_BYTES_PER_EVENT) {
+    while (l->sending && may_go(l, l->sending) && sent < SEND_BYTES_PER_EVENT) {
         struct iovec parts[PARTS_MAX];
         int n = 0;
-        for (struct batch *b = l->sending; b && n < PARTS_MAX; b = b->next)
+        for (struct batch *b = l->sending; b && may_go(l, b) && n < PARTS_MAX; b = b->next)
             n += batch_parts(b, parts + n, PARTS_MAX - n);
         ssize_t got = l->transport->send(l->transport, parts, n);
         if (got == TRANSPORT_AGAIN)
             return true;
         if (got < 0)
-            return error_set(&l->trouble, ERROR_RETRY, "connection lost while sending: %s", l->transport->error);
+            return error_set(&l->trouble, ERROR_RETRY, "connection lost while sending: %s",
+                             l->transport->error);
         sent += (size_t)got;
         while (got > 0) {
             struct batch *b = l->sending;
@@ -185,9 +191,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 static bool trouble(struct link *l, enum refusal refusal, struct slice text)
 {
     if (refusal == REFUSAL_FATAL)
-        return error_fatal(&l->trouble, 77, "the target refuses our commands: %.*s: check its ACL and the password",
+        return error_fatal(&l->trouble, 77,
+                           "the target refuses our commands: %.*s: check its ACL and the password",
                            (int)text.len, (const char *)text.data);
-    return error_set(&l->trouble, ERROR_RETRY, "the target answers %.*s", (int)text.len, (const char *)text.data);
+    return error_set(&l->trouble, ERROR_RETRY, "the target answers %.*s", (int)text.len,
+                     (const char *)text.data);
 }
 
 static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind, struct slice text)
@@ -205,28 +213,39 @@ static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind 
     }
 }
 
-/* Only a batch that was taken shows that the trouble is over: a full target still lets us in. */
-static void trouble_is_over(struct link *l)
-{
-    log_info("target: takes writes again after %llu ms",
-             (unsigned long long)(clock_monotonic_ms() - l->lost_since_ms));
-    l->lost_since_ms = l->last_warning_ms = 0;
-    l->last_warning[0] = '\0';
-    l->backoff_ms = BACKOFF_FIRST_MS;
-}
-
 static void acknowledged(struct link *l)
 {
-    if (l->lost_since_ms)
-        trouble_is_over(l);
+    /* Only a batch that was taken shows that trouble is over: a full target still lets us in. */
+    if (trouble_over(l->config.trouble))
+        l->backoff_ms = BACKOFF_FIRST_MS;
     struct batch *b = l->first;
     l->first = b->next;
     if (!l->first)
         l->last = NULL;
-    l->batches--;
     l->window_bytes -= batch_bytes(b);
     b->next = NULL;
+    if (l->sending && l->sending == l->first)
+        event_add(l->writable, NULL);
     l->callbacks.acknowledged(l->callbacks.arg, b);
+}
+
+/* In a cluster: the slot is served elsewhere, or not now. What was not sent yet is not sent any more: it
+ * might be taken, though what stands before it was not. */
+static void moved(struct link *l, const struct batch *b, struct slice text)
+{
+    uint64_t number;
+    int slot = b->once ? b->slot : -1;
+    char line[200];
+    const uint8_t *blank = memchr(text.data, ' ', text.len);
+    struct slice rest =
+        blank ? slice_of(blank + 1, text.len - (size_t)(blank + 1 - text.data)) : slice_of("", 0);
+    blank = rest.len ? memchr(rest.data, ' ', rest.len) : NULL;
+    if (slot < 0 && blank && slice_to_u64(slice_of(rest.data, (size_t)(blank - rest.data)), &number) &&
+        number < CLUSTER_SLOTS)
+        slot = (int)number; /* MOVED and ASK tell it */
+    snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
+    l->callbacks.moved(l->callbacks.arg, b, slot, line);
+    drop_unsent(l);
 }
 
 /* The target would not queue a command: taken out, told, and the rest sent again. Nothing of the
@@ -241,12 +260,20 @@ static bool send_without(struct link *l, struct batch *b)
         return error_set(&l->trouble, ERROR_FATAL, "a batch that the target refused cannot be read back");
     l->window_bytes += batch_bytes(b);
     batch_rewind(b);
-    l->sending = b;
+    if (b->next) { /* in a cluster: behind those of other slots, whose answers come first now */
+        l->first = b->next;
+        l->last->next = b;
+        l->last = b;
+        b->next = NULL;
+    }
+    if (!l->sending)
+        l->sending = b;
     event_add(l->writable, NULL);
     return true;
 }
 
-static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements, struct slice text)
+static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements,
+                       struct slice text)
 {
     uint32_t i = b->answered++;
     if (i == 0)
@@ -264,11 +291,17 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
         if (l->queue_refused && l->queue_refusal == REFUSAL_COMMAND)
             return send_without(l, b);
         struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
+        if (l->config.in_cluster && refusal_class(why) == REFUSAL_MOVED) {
+            l->queue_refused = false;
+            moved(l, b, why);
+            acknowledged(l);
+            return true;
+        }
         return trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
     }
     if (kind != REPLY_OTHER || elements != b->commands)
-        return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands", elements,
-                         b->commands);
+        return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
+                         elements, b->commands);
     acknowledged(l);
     return true;
 }
@@ -284,9 +317,12 @@ static bool on_reply(void *arg, enum reply_kind kind, size_t elements, struct sl
         return once_reply(l, b, kind, elements, text);
     if (kind != REPLY_OTHER) {
         enum refusal refusal = kind == REPLY_ERROR ? refusal_class(text) : REFUSAL_COMMAND;
-        if (refusal == REFUSAL_WAIT || refusal == REFUSAL_FATAL)
+        if (refusal == REFUSAL_MOVED && l->config.in_cluster)
+            moved(l, b, text);
+        else if (refusal == REFUSAL_MOVED || refusal == REFUSAL_WAIT || refusal == REFUSAL_FATAL)
             return trouble(l, refusal, text);
-        answer(l, b, b->answered, kind, text);
+        else
+            answer(l, b, b->answered, kind, text);
     }
     if (++b->answered == b->commands)
         acknowledged(l);
@@ -329,7 +365,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- connecting ---- */
 
-static void greeted(void *arg, struct transport *t, const struct mark *mark, const struct capabilities *target)
+static void greeted(void *arg, struct transport *t, const struct mark *mark,
+                    const struct capabilities *target)
 {
     struct link *l = arg;
     struct reply_handler handler = {l, on_reply, on_element};
@@ -349,12 +386,31 @@ static void not_greeted(void *arg, const struct error *error)
     lose(l, error);
 }
 
+static void met_cluster(void *arg)
+{
+    struct link *l = arg;
+    l->greeting = NULL;
+    l->callbacks.is_cluster(l->callbacks.arg);
+}
+
+static size_t node_slots(void *arg, const uint16_t **list)
+{
+    struct link *l = arg;
+    return l->callbacks.slots(l->callbacks.arg, list);
+}
+
+static void slot_mark(void *arg, uint16_t slot, const struct slot_mark *mark)
+{
+    struct link *l = arg;
+    l->callbacks.slot_mark(l->callbacks.arg, slot, mark);
+}
+
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct link *l = arg;
     struct error error;
-    struct greeting_callbacks on = {l, greeted, not_greeted};
+    struct greeting_callbacks on = {l, greeted, not_greeted, met_cluster, node_slots, slot_mark};
     l->greeting = greeting_begin(l->base, &l->config, &on, &error);
     if (!l->greeting)
         lose(l, &error);
@@ -379,7 +435,7 @@ void link_free(struct link *l)
     if (!l)
         return;
     close_connection(l);
-    drop_batches(l);
+    drop_batches(l, &l->first);
     event_free(l->retry);
     free(l);
 }
@@ -387,6 +443,11 @@ void link_free(struct link *l)
 bool link_is_ready(const struct link *l)
 {
     return l->transport != NULL;
+}
+
+bool link_is_dead(const struct link *l)
+{
+    return l->dead;
 }
 
 bool link_idle(const struct link *l)
@@ -400,7 +461,8 @@ bool link_can_send(const struct link *l, bool once)
         return false;
     if (!l->first)
         return true;
-    return !once && !l->first->once && l->window_bytes < l->config.settings->window_bytes && !link_borrowing(l);
+    return !once && !l->last->once && l->window_bytes < l->config.settings->window_bytes &&
+           !link_borrowing(l);
 }
 
 bool link_borrowing(const struct link *l)
@@ -415,7 +477,6 @@ bool link_borrowing(const struct link *l)
 void link_send(struct link *l, struct batch *b)
 {
     b->next = NULL;
-    b->sent_at_us = now_us();
     if (l->last)
         l->last->next = b;
     else
@@ -423,7 +484,7 @@ void link_send(struct link *l, struct batch *b)
     l->last = b;
     if (!l->sending)
         l->sending = b;
-    l->batches++;
     l->window_bytes += batch_bytes(b);
-    event_add(l->writable, NULL);
+    if (may_go(l, b))
+        event_add(l->writable, NULL);
 }

@@ -1,12 +1,16 @@
 /* One connection to one target node: sends batches, matches replies in order, notices trouble.
  *
  * Connecting: AUTH, our name, an end to earlier connections of this FLOW (what they had sent and was not
- * read yet must not be carried out behind our back), the mark, what the target can do. Then batches: plain ones
- * pipelined up to the window, one that must not run twice (once) alone, so that a refusal in between
- * can never leave a later batch applied without an earlier one.
+ * read yet must not be carried out behind our back), the mark, what the target can do. Then batches: plain
+ * ones pipelined up to the window, one that must not run twice (once) alone, so that a refusal in between can
+ * never leave a later batch applied without an earlier one.
  *
  * After any doubt (connection lost, LOADING, OOM …) everything unanswered is given up: `lost` is called,
- * the link connects again by itself, with backoff, and `ready` tells the mark to go on from. */
+ * the link connects again by itself, with backoff, and `ready` tells the mark to go on from.
+ *
+ * In a cluster each master has one. There a link that was lost stays so: its owner makes another, perhaps to
+ * another node. MOVED, ASK, TRYAGAIN and CLUSTERDOWN are told by `moved`: the commands around are carried
+ * out. */
 #ifndef DF2REDIS_LINK_H
 #define DF2REDIS_LINK_H
 
@@ -15,6 +19,7 @@
 #include "common/capabilities.h"
 #include "common/settings.h"
 #include "worker/batch.h"
+#include "worker/trouble.h"
 
 /* In the marks' hash beside flow-N: "<session> <txid>" of the last global command that was run. */
 #define MARK_RUN_FIELD "run" /* of the same hash, the supervisor's: the session that fills the target */
@@ -28,13 +33,22 @@ struct mark {
     uint64_t flushed_session, flushed_txid; /* the last global command that was run; 0: none */
 };
 
+/* What a cluster carries of this FLOW in one slot: its own mark, and the node's when it lies in this slot. */
+struct slot_mark {
+    struct mark own;
+    struct mark node;
+    char run_id[41], replid[41]; /* of the node that the second was written to */
+    uint64_t fingerprint;        /* of the slots that it served */
+};
+
 struct link;
 
 struct link_callbacks {
     void *arg;
     /* Connected; the mark and the capabilities are fresh. */
     void (*ready)(void *arg, const struct mark *mark, const struct capabilities *target);
-    /* Everything in the batch was carried out (refusals were told before). The batch is the callee's again. */
+    /* Everything in the batch was carried out (refusals were told before). The batch is the callee's again.
+     */
     void (*acknowledged)(void *arg, struct batch *b);
     /* Command number i of b was answered an error that waiting does not heal. */
     void (*refused)(void *arg, const struct batch *b, uint32_t i, const char *text);
@@ -45,12 +59,29 @@ struct link_callbacks {
     void (*lost)(void *arg, const struct error *error);
     /* The window has room again, or a borrowing batch went out whole. */
     void (*writable)(void *arg);
+    /* The target is a Redis Cluster, and this link was not made for one: it is of no more use. */
+    void (*is_cluster)(void *arg);
+    /* In a cluster. Part of b was not carried out: that of `slot`, or, when it is negative, perhaps all of
+     * it. */
+    void (*moved)(void *arg, const struct batch *b, int slot, const char *text);
+    /* b will never be acknowledged; the link frees it. Told of each before `lost`, and after `moved` of those
+     * that were not sent yet. May be NULL. */
+    void (*dropped)(void *arg, const struct batch *b);
+    /* Asked while greeting a node of a cluster: the number of slots whose marks are to be read there … */
+    size_t (*slots)(void *arg, const uint16_t **list);
+    /* … and told for each: what stands there, or, with NULL, that it lies elsewhere by now. */
+    void (*slot_mark)(void *arg, uint16_t slot, const struct slot_mark *mark);
 };
 
-/* mark_key: "df2redis:<name>", mark_field: "flow-N"; client_name: without blanks, of this FLOW alone. */
+/* mark_key: "df2redis:<name>", mark_field: "flow-N", node_field: "node-N"; client_name: without blanks, of
+ * this FLOW alone. */
 struct link_config {
     const struct settings *settings;
-    const char *mark_key, *mark_field, *client_name;
+    const char *mark_key, *mark_field, *node_field, *client_name;
+    const struct uri *uri; /* of the node; NULL: the settings' target */
+    const char *who;       /* for messages; NULL: "target" */
+    struct trouble *trouble;
+    bool in_cluster;
 };
 
 struct link *link_new(struct event_base *base, const struct link_config *config,
@@ -62,6 +93,8 @@ bool link_is_ready(const struct link *l);
 bool link_can_send(const struct link *l, bool once);
 /* Takes the sealed batch. Only when link_can_send. */
 void link_send(struct link *l, struct batch *b);
+/* It was lost, and is one of a cluster. */
+bool link_is_dead(const struct link *l);
 /* Nothing unanswered. */
 bool link_idle(const struct link *l);
 /* A batch with borrowed arguments is not out whole yet: the bytes must stay where they are. */

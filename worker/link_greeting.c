@@ -2,15 +2,18 @@
  *
  *   → CLIENT SETNAME <name>, CLIENT LIST
  *   → CLIENT KILL ID … for every other connection of that name
- *   → the capability probe, HMGET <mark key> <field> flushed
+ *   → the capability probe, HMGET <mark key> <field> flushed (in a cluster: one for each slot)
  *
  * A connection that died on our side may have left commands in the server's receive buffer. They would
  * be carried out after we have read the mark, and then once more by us. So the server is told to drop
- * those connections first; names, not remembered ids, tell which they are (ids start anew with the server). */
+ * those connections first; names, not remembered ids, tell which they are (ids start anew with the server).
+ */
 #include "worker/link_greeting.h"
 
 #include <stdlib.h>
 
+#include "common/topology.h"
+#include "worker/mark_text.h"
 #include "worker/replies.h"
 
 enum { ANSWER_TIMEOUT_MS = 30000 };
@@ -23,6 +26,8 @@ struct greeting {
     struct mark mark;
     int capability;
     unsigned kills;
+    const uint16_t *slots; /* in a cluster: whose marks are asked */
+    size_t slot_count, slots_told;
 };
 
 void greeting_free(struct greeting *g)
@@ -41,68 +46,10 @@ static void fail(struct greeting *g, const struct error *error)
     callbacks.failed(callbacks.arg, &copy);
 }
 
-static bool next_word(struct slice *text, struct slice *word)
+static void finish(struct greeting *g)
 {
-    const uint8_t *blank = memchr(text->data, ' ', text->len);
-    size_t n = blank ? (size_t)(blank - text->data) : text->len;
-    *word = slice_of(text->data, n);
-    n += blank ? 1 : 0;
-    *text = slice_of(text->data + n, text->len - n);
-    return word->len > 0;
-}
-
-bool mark_parse(struct slice text, struct mark *out)
-{
-    struct slice id, session, seq, lsn;
-    struct mark m = {.present = true};
-    if (!next_word(&text, &id) || id.len != sizeof m.master_id - 1 || !next_word(&text, &session) ||
-        !slice_to_u64(session, &m.session) || !next_word(&text, &seq) || !slice_to_u64(seq, &m.seq) ||
-        !next_word(&text, &lsn) || !slice_to_u64(lsn, &m.lsn) || text.len)
-        return false;
-    memcpy(m.master_id, id.data, id.len);
-    *out = m;
-    return true;
-}
-
-static void flushed_parse(struct slice text, struct mark *out)
-{
-    struct slice session, txid;
-    uint64_t s, t;
-    if (next_word(&text, &session) && slice_to_u64(session, &s) && next_word(&text, &txid) && slice_to_u64(txid, &t)) {
-        out->flushed_session = s;
-        out->flushed_txid = t;
-    }
-}
-
-static struct slice element_text(const redisReply *reply, size_t i)
-{
-    bool there = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-                 reply->element[i]->type == REDIS_REPLY_STRING;
-    return there ? slice_of(reply->element[i]->str, (size_t)reply->element[i]->len) : slice_of("", 0);
-}
-
-static void on_mark(struct client *c, const redisReply *reply, void *arg)
-{
-    struct greeting *g = arg;
     struct error error;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        bool wait = refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT;
-        error_set(&error, wait ? ERROR_RETRY : ERROR_FATAL,
-                  "reading the mark %s from the target was answered: %.200s", g->config->mark_key, reply->str);
-        fail(g, &error);
-        return;
-    }
-    struct slice text = element_text(reply, 0);
-    if (text.len && !mark_parse(text, &g->mark)) {
-        error_set(&error, ERROR_FATAL,
-                  "the target's hash %s holds something that is no mark of df2redis: remove the key, or choose "
-                  "another --name",
-                  g->config->mark_key);
-        fail(g, &error);
-        return;
-    }
-    flushed_parse(element_text(reply, 1), &g->mark);
-    struct transport *t = client_take_transport(c);
+    struct transport *t = client_take_transport(g->client);
     if (!t) {
         error_set(&error, ERROR_RETRY, "the target sent more than it was asked for");
         fail(g, &error);
@@ -115,6 +62,76 @@ static void on_mark(struct client *c, const redisReply *reply, void *arg)
     callbacks.done(callbacks.arg, t, &mark, &target);
 }
 
+static void on_mark(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    struct error error;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        bool wait = refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT;
+        error_set(&error, wait ? ERROR_RETRY : ERROR_FATAL,
+                  "reading the mark %s from the target was answered: %.200s", g->config->mark_key,
+                  reply->str);
+        fail(g, &error);
+        return;
+    }
+    if (!mark_read(reply, &g->mark)) {
+        error_set(
+            &error, ERROR_FATAL,
+            "the target's hash %s holds something that is no mark of df2redis: remove the key, or choose "
+            "another --name",
+            g->config->mark_key);
+        fail(g, &error);
+        return;
+    }
+    finish(g);
+}
+
+static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    struct slot_mark mark;
+    struct error error;
+    uint16_t slot = g->slots[g->slots_told++];
+    bool elsewhere = reply->type == REDIS_REPLY_ERROR &&
+                     refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_MOVED;
+    if (elsewhere) {
+        g->callbacks.slot_mark(g->callbacks.arg, slot, NULL);
+    } else if (slot_mark_read(reply, &mark)) {
+        g->callbacks.slot_mark(g->callbacks.arg, slot, &mark);
+    } else {
+        char key[160];
+        slot_mark_key(key, sizeof key, g->config->settings->name, slot);
+        bool wait = reply->type == REDIS_REPLY_ERROR &&
+                    refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT;
+        error_set(&error, wait ? ERROR_RETRY : ERROR_FATAL,
+                  "reading the mark %s from the target was answered: %.200s", key,
+                  reply->type == REDIS_REPLY_ERROR ? reply->str : "something that is no mark of df2redis");
+        fail(g, &error);
+        return;
+    }
+    if (g->slots_told == g->slot_count)
+        finish(g);
+}
+
+static void ask_marks(struct greeting *g)
+{
+    const struct link_config *config = g->config;
+    if (!config->in_cluster) {
+        client_words(g->client, ANSWER_TIMEOUT_MS, on_mark, g, "HMGET", config->mark_key, config->mark_field,
+                     MARK_FLUSHED_FIELD, NULL);
+        return;
+    }
+    g->slot_count = g->callbacks.slots(g->callbacks.arg, &g->slots);
+    if (!g->slot_count) {
+        finish(g);
+        return;
+    }
+    for (size_t i = 0; i < g->slot_count; i++)
+        slot_mark_ask(g->client, config, g->slots[i], on_slot_mark, g);
+}
+
 static void on_capability(struct client *c, const redisReply *reply, void *arg)
 {
     struct greeting *g = arg;
@@ -125,6 +142,7 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
     }
     if (g->capability < CAPABILITIES_COMMANDS)
         return;
+    (void)c;
     if (g->target.replica) {
         /* It was a master when the run began: a failover, which will end. */
         error_set(&error, ERROR_RETRY, "it is a replica now, of %s", g->target.master_text);
@@ -135,8 +153,13 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
         fail(g, &error);
         return;
     }
-    client_words(c, ANSWER_TIMEOUT_MS, on_mark, g, "HMGET", g->config->mark_key, g->config->mark_field,
-                 MARK_FLUSHED_FIELD, NULL);
+    if (g->target.cluster && !g->config->in_cluster) {
+        struct greeting_callbacks callbacks = g->callbacks;
+        greeting_free(g);
+        callbacks.is_cluster(callbacks.arg);
+        return;
+    }
+    ask_marks(g);
 }
 
 static void ask_capabilities(struct greeting *g)
@@ -161,7 +184,7 @@ static bool line_value(struct slice line, const char *name, struct slice *value)
 {
     size_t n = strlen(name);
     struct slice word;
-    while (next_word(&line, &word))
+    while (mark_next_word(&line, &word))
         if (word.len >= n && memcmp(word.data, name, n) == 0) {
             *value = slice_of(word.data + n, word.len - n);
             return true;
@@ -185,7 +208,8 @@ static void on_list(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct greeting *g = arg;
     if (reply->type == REDIS_REPLY_ERROR) {
-        log_debug("the target refused CLIENT LIST (%s): an earlier connection cannot be ended first", reply->str);
+        log_debug("the target refused CLIENT LIST (%s): an earlier connection cannot be ended first",
+                  reply->str);
         ask_capabilities(g);
         return;
     }
@@ -204,7 +228,8 @@ static void on_list(struct client *c, const redisReply *reply, void *arg)
             if (pass == 1) {
                 kill_line(g, line, own);
             } else if (line_value(line, "id=", &id) && line_value(line, "name=", &name) &&
-                       slice_eq(name, slice_str(g->config->client_name)) && slice_to_u64(id, &n) && n >= newest) {
+                       slice_eq(name, slice_str(g->config->client_name)) && slice_to_u64(id, &n) &&
+                       n >= newest) {
                 newest = n;
                 own = id;
             }
@@ -235,7 +260,8 @@ struct greeting *greeting_begin(struct event_base *base, const struct link_confi
     g->config = config;
     g->callbacks = *callbacks;
     struct client_callbacks on = {g, on_ready, on_failed};
-    g->client = client_connect(base, &config->settings->target, config->settings, "target", &on, error);
+    g->client = client_connect(base, config->uri ? config->uri : &config->settings->target, config->settings,
+                               config->who ? config->who : "target", &on, error);
     if (!g->client) {
         free(g);
         return NULL;

@@ -14,13 +14,15 @@ struct greeting_callbacks {
     void (*done)(void *arg, struct transport *t, const struct mark *mark, const struct capabilities *target);
     /* Over too, without a connection. */
     void (*failed)(void *arg, const struct error *error);
+    /* Over too: a cluster's node, and the link was not made for one. */
+    void (*is_cluster)(void *arg);
+    /* In a cluster: as in link_callbacks. */
+    size_t (*slots)(void *arg, const uint16_t **list);
+    void (*slot_mark)(void *arg, uint16_t slot, const struct slot_mark *mark);
 };
 
 struct greeting *greeting_begin(struct event_base *base, const struct link_config *config,
                                 const struct greeting_callbacks *callbacks, struct error *error);
 void greeting_free(struct greeting *g);
-
-/* "<master id> <session> <seq> <lsn>" */
-bool mark_parse(struct slice text, struct mark *out);
 
 #endif

@@ -67,11 +67,12 @@ int main(int argc, char **argv)
         commands_print(stdout, false);
         return EX_OK;
     }
-    if (argc > 1 || getsockopt(SUPERVISOR_FD, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_SEQPACKET)
+    if (argc > 1 || getsockopt(SUPERVISOR_FD, SOL_SOCKET, SO_TYPE, &type, &length) != 0 ||
+        type != SOCK_SEQPACKET)
         return usage();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error return of the spool's, like a full disk */
-    signal(SIGINT, SIG_IGN); /* of the terminal: the supervisor tells us when to end */
+    signal(SIGINT, SIG_IGN);  /* of the terminal: the supervisor tells us when to end */
     signal(SIGTERM, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!receive_start(&start)) {

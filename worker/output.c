@@ -6,9 +6,18 @@
 #include <stdlib.h>
 
 #include "common/resp_write.h"
+#include "worker/round.h"
+
+enum { NOWHERE_KEEP_BYTES = 64 * 1024 };
 
 struct output {
     struct batch *batch;
+    struct round *round; /* NULL: batch alone */
+    output_route *route; /* NULL: its one batch */
+    void *route_arg;
+    struct batch *nowhere; /* for what the target has already */
+    size_t begun_bytes;    /* of the batch, when the command began */
+    uint32_t begun_commands;
     size_t borrow_from;
     struct buf *test_resp; /* output_for_tests */
     bool *test_once;
@@ -32,12 +41,32 @@ void output_free(struct output *o)
 {
     if (o && o->test_resp)
         batch_free(o->batch);
+    if (o)
+        batch_free(o->nowhere);
     free(o);
 }
 
 void output_target(struct output *o, struct batch *b)
 {
     o->batch = b;
+}
+
+void output_round(struct output *o, struct round *r, output_route *route, void *arg)
+{
+    o->round = r;
+    o->batch = route ? NULL : r->plain[0];
+    o->route = route;
+    o->route_arg = arg;
+}
+
+bool output_by_slot(const struct output *o)
+{
+    return o->route != NULL;
+}
+
+size_t output_nodes(const struct output *o)
+{
+    return o->route ? o->round->nodes : 1;
 }
 
 void output_borrow_from(struct output *o, size_t bytes)
@@ -62,9 +91,15 @@ static void select_db(struct batch *b, uint32_t db)
 
 void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, unsigned flags)
 {
+    if (o->route && !(o->batch = o->route(o->route_arg, o->round, key, flags))) {
+        if (!o->nowhere)
+            o->nowhere = batch_new();
+        o->batch = o->nowhere;
+    }
     struct batch *b = o->batch;
-    (void)key; /* one link: no routing yet */
-    if (b->current_db != db)
+    o->begun_bytes = b->out.len + b->borrowed_bytes;
+    o->begun_commands = b->commands;
+    if (!o->route && b->current_db != db)
         select_db(b, db);
     if (flags & OUTPUT_ONCE)
         b->once = true;
@@ -114,6 +149,10 @@ void output_end(struct output *o)
 {
     struct batch *b = o->batch;
     b->commands++;
+    if (b == o->nowhere)
+        batch_reset(b, NOWHERE_KEEP_BYTES);
+    else if (o->round)
+        round_count(o->round, b, o->begun_commands, o->begun_bytes);
     if (o->test_resp) {
         bool once = b->once;
         uint32_t db = b->current_db;

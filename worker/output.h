@@ -15,7 +15,18 @@ enum output_flags {
     OUTPUT_CONFLICT = 2,   /* nil, 0 or BUSYKEY tells that the key was there already (--on-conflict) */
 };
 
-/* db: the target's database. key: routes; empty for commands without key (any node). argc: arguments with the name. */
+/* For a command without key (SCRIPT LOAD): for node i of output_nodes(), instead of the key's. */
+size_t output_nodes(const struct output *o);
+/* A cluster: each command has to stay in one slot, and there is one database. */
+bool output_by_slot(const struct output *o);
+enum { OUTPUT_NODE_SHIFT = 8 };
+static inline unsigned output_node(size_t i)
+{
+    return ((unsigned)i + 1) << OUTPUT_NODE_SHIFT;
+}
+
+/* db: the target's database. key: routes. flags: enum output_flags, output_node(). argc: arguments with the
+ * name. */
 void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, unsigned flags);
 void output_arg(struct output *o, struct slice arg);
 /* One argument made of several pieces. */

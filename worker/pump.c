@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "worker/commands.h"
+#include "worker/cross.h"
 #include "worker/divergence.h"
 #include "worker/worker.h"
 
@@ -11,6 +12,7 @@ enum {
     BYTES_PER_TURN = 1 << 20, /* of input; then the socket gets its turn */
     WAITING_FACTOR = 4,       /* a batch that has to wait may grow so much larger */
     RATE_TICK_MS = 10,
+    ONCE_SLOTS_MAX = 512, /* MULTI … EXEC in one round */
 };
 
 static void on_pump(evutil_socket_t fd, short what, void *arg)
@@ -51,6 +53,14 @@ static bool is_global(const struct entry *e)
     return c && command_is_global(c);
 }
 
+/* Does the target lack any of it? A cluster's slots differ: there the router sees to it. */
+static bool wanted_by_target(struct worker *w, struct entry *e)
+{
+    if (router_is_cluster(w->router))
+        return router_begin_entry(w->router, e);
+    return entry_drop_front(e, w->skip_seq) && !(e->lsn && e->lsn < w->skip_lsn);
+}
+
 /* One entry. False: failed, already told. */
 static bool take(struct worker *w, struct entry *e)
 {
@@ -87,14 +97,21 @@ static bool take(struct worker *w, struct entry *e)
         worker_fail(w, &error);
         return false;
     }
-    if (!w->link || !entry_drop_front(e, w->skip_seq) || (e->lsn && e->lsn < w->skip_lsn))
+    if (router_is_null(w->router) || !wanted_by_target(w, e))
+        return true;
+    bool across = false;
+    if (router_is_cluster(w->router) && e->kind == ENTRY_COMMAND && !cross_begin(w, e, &across, &error)) {
+        worker_fail(w, &error);
+        return false;
+    }
+    if (across)
         return true;
     w->translator.ignore_conflicts = e->first_seq <= w->seen_seq;
     if (translate(&w->translator, e, &error))
         return true;
     if (error.class == ERROR_DIVERGENCE) {
-        w->translator.report(w, DIVERGENCE_REFUSED, error.text, e->kind == ENTRY_COMMAND && e->argc > 1 ? e->argv[1] : e->key,
-                      1);
+        w->translator.report(w, DIVERGENCE_REFUSED, error.text,
+                             e->kind == ENTRY_COMMAND && e->argc > 1 ? e->argv[1] : e->key, 1);
         return true;
     }
     worker_fail(w, &error);
@@ -103,7 +120,7 @@ static bool take(struct worker *w, struct entry *e)
 
 static bool all_applied(const struct worker *w)
 {
-    return batch_empty(w->open) && (!w->link || link_idle(w->link)) && w->global == GLOBAL_NONE;
+    return round_empty(router_open(w->router)) && router_idle(w->router) && w->global == GLOBAL_NONE;
 }
 
 /* More input for a decoder that has had all of the ring. False: there is none now, or it failed. */
@@ -128,7 +145,8 @@ static bool more_input(struct worker *w, size_t had)
     }
     /* … or by this one element, which is larger than the ring. */
     seal_settle(w);
-    if (!spool_refill(w->spool, &error) && !spool_grow(w->spool, offset, decoder_wanted(w->decoder), &error)) {
+    if (!spool_refill(w->spool, &error) &&
+        !spool_grow(w->spool, offset, decoder_wanted(w->decoder), &error)) {
         worker_fail(w, &error);
         return false;
     }
@@ -154,31 +172,37 @@ static bool rate_allows(struct worker *w)
     return false;
 }
 
-/* Room in the open batch, after sending it if it is full. */
+/* Room in the open round, after sending it if it is full. */
 static bool room(struct worker *w)
 {
-    struct batch *b = w->open;
-    if (b->borrowed_count || (w->link && link_borrowing(w->link))) {
-        if (b->borrowed_count && seal_may_send(w))
+    const struct round *r = router_open(w->router);
+    if (w->marks_owed) {
+        if (!router_idle(w->router))
+            return false;
+        seal_and_send(w, true);
+    }
+    if (r->borrowed || router_borrowing(w->router)) {
+        if (r->borrowed && seal_may_send(w))
             seal_and_send(w, false);
         return false;
     }
-    size_t bytes = batch_bytes(b);
     /* What is run again and what is new are kept apart: refusals of the first kind mean nothing. */
-    if (w->seen_seq && decoder_seq(w->decoder) == w->seen_seq && !batch_empty(b)) {
+    if (w->seen_seq && decoder_seq(w->decoder) == w->seen_seq && !round_empty(r)) {
         if (!seal_may_send(w))
             return false;
         seal_and_send(w, false);
         return true;
     }
-    if (bytes < w->settings.batch_bytes && b->commands < w->settings.batch_commands)
+    if (r->bytes < w->settings.batch_bytes && r->commands < w->settings.batch_commands &&
+        r->once_count < ONCE_SLOTS_MAX)
         return true;
     if (seal_may_send(w)) {
         seal_and_send(w, false);
         return true;
     }
-    return b->once && bytes < w->settings.batch_bytes * WAITING_FACTOR &&
-           b->commands < w->settings.batch_commands * WAITING_FACTOR;
+    return r->has_once && r->once_count < ONCE_SLOTS_MAX &&
+           r->bytes < w->settings.batch_bytes * WAITING_FACTOR &&
+           r->commands < w->settings.batch_commands * WAITING_FACTOR;
 }
 
 static struct slice input(const struct worker *w)
@@ -261,13 +285,15 @@ static void pump_once(struct worker *w)
         cursor_set(&m->decoded_seq, decoder_seq(w->decoder));
     cursor_set(&m->received_lsn, decoder_next_lsn(w->decoder));
 
-    if (!batch_empty(w->open) && seal_may_send(w) && (w->starved || w->global != GLOBAL_NONE))
-        seal_and_send(w, w->global == GLOBAL_DRAINING);
+    if (!round_empty(router_open(w->router)) && seal_may_send(w) && (w->starved || w->global != GLOBAL_NONE))
+        seal_and_send(w, w->global == GLOBAL_DRAINING || w->global == GLOBAL_RUNNING);
     if (w->global == GLOBAL_DRAINING)
         global_advance(w);
+    else if (w->global >= CROSS_DRAINING)
+        cross_advance(w);
     if (all_applied(w))
         seal_settle(w);
-    else if (!(w->link && link_borrowing(w->link)) && !w->open->borrowed_count)
+    else if (!router_borrowing(w->router) && !router_open(w->router)->borrowed)
         rewind_release(w);
     source_resume(w);
     check_ends(w);

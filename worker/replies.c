@@ -102,7 +102,8 @@ bool replies_feed(struct replies *r, const void *data, size_t len, struct error 
         at += piece;
         for (;;) {
             if (redisReaderGetReply(r->reader, &object) != REDIS_OK)
-                return error_set(error, ERROR_RETRY, "the target's answer is not RESP: %s", r->reader->errstr);
+                return error_set(error, ERROR_RETRY, "the target's answer is not RESP: %s",
+                                 r->reader->errstr);
             if (!object)
                 break;
             if (!r->handler.reply(r->handler.arg, r->kind, r->elements, slice_of(r->text, r->text_len)))
@@ -118,11 +119,12 @@ enum refusal refusal_class(struct slice error)
         const char *word;
         enum refusal class;
     } words[] = {
-        {"LOADING", REFUSAL_WAIT},     {"OOM", REFUSAL_WAIT},         {"READONLY", REFUSAL_WAIT},
-        {"MISCONF", REFUSAL_WAIT},     {"BUSY", REFUSAL_WAIT},        {"MASTERDOWN", REFUSAL_WAIT},
-        {"CLUSTERDOWN", REFUSAL_WAIT}, {"TRYAGAIN", REFUSAL_WAIT},    {"NOREPLICAS", REFUSAL_WAIT},
-        {"EXECABORT", REFUSAL_WAIT},   {"UNBLOCKED", REFUSAL_WAIT},   {"NOAUTH", REFUSAL_FATAL},
-        {"NOPERM", REFUSAL_FATAL},     {"WRONGPASS", REFUSAL_FATAL},  {"BUSYKEY", REFUSAL_BUSYKEY},
+        {"LOADING", REFUSAL_WAIT},      {"OOM", REFUSAL_WAIT},        {"READONLY", REFUSAL_WAIT},
+        {"MISCONF", REFUSAL_WAIT},      {"BUSY", REFUSAL_WAIT},       {"MASTERDOWN", REFUSAL_WAIT},
+        {"MOVED", REFUSAL_MOVED},       {"ASK", REFUSAL_MOVED},       {"TRYAGAIN", REFUSAL_MOVED},
+        {"CLUSTERDOWN", REFUSAL_MOVED}, {"NOREPLICAS", REFUSAL_WAIT}, {"EXECABORT", REFUSAL_WAIT},
+        {"UNBLOCKED", REFUSAL_WAIT},    {"NOAUTH", REFUSAL_FATAL},    {"NOPERM", REFUSAL_FATAL},
+        {"WRONGPASS", REFUSAL_FATAL},   {"BUSYKEY", REFUSAL_BUSYKEY},
     };
     const uint8_t *blank = memchr(error.data, ' ', error.len);
     struct slice word = slice_of(error.data, blank ? (size_t)(blank - error.data) : error.len);

@@ -1,5 +1,6 @@
 /* Reading the target's answers without keeping them: hiredis's reader with object functions that
- * allocate nothing. What matters of an answer is whether it is an error, and which, and whether it is nil or 0. */
+ * allocate nothing. What matters of an answer is whether it is an error, and which, and whether it is nil or
+ * 0. */
 #ifndef DF2REDIS_REPLIES_H
 #define DF2REDIS_REPLIES_H
 
@@ -24,10 +25,11 @@ bool replies_feed(struct replies *r, const void *data, size_t len, struct error 
 
 /* How an error answer is to be taken. */
 enum refusal {
-    REFUSAL_WAIT,     /* temporary: LOADING, OOM, READONLY, MISCONF, BUSY, MASTERDOWN, … and EXECABORT */
-    REFUSAL_FATAL,    /* NOAUTH, NOPERM, WRONGPASS: nothing will go better by itself */
-    REFUSAL_BUSYKEY,  /* RESTORE: the key exists */
-    REFUSAL_COMMAND,  /* this command, not the ones around it */
+    REFUSAL_WAIT,    /* temporary: LOADING, OOM, READONLY, MISCONF, BUSY, MASTERDOWN, … and EXECABORT */
+    REFUSAL_FATAL,   /* NOAUTH, NOPERM, WRONGPASS: nothing will go better by itself */
+    REFUSAL_BUSYKEY, /* RESTORE: the key exists */
+    REFUSAL_MOVED, /* MOVED, ASK, TRYAGAIN, CLUSTERDOWN: another node of the cluster, or none at the moment */
+    REFUSAL_COMMAND, /* this command, not the ones around it */
 };
 enum refusal refusal_class(struct slice error);
 

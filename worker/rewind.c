@@ -87,7 +87,8 @@ static bool find_state(struct worker *w, const struct buf *newest, uint64_t seq,
 static bool same_target(struct worker *w, struct error *error)
 {
     const char *was = history_target(w->history), *is = w->target.run_id;
-    if (w->link && !w->settings.marks && !w->unmarking && *was && *is && strcmp(was, is) != 0)
+    if (!router_is_null(w->router) && !w->settings.marks && !w->unmarking && *was && *is &&
+        strcmp(was, is) != 0)
         return error_set(error, ERROR_REDIRECT,
                          "the target was started anew or replaced by another, and without marks (--marks "
                          "off) nothing tells "
@@ -113,11 +114,13 @@ static void went_back(struct worker *w, uint64_t seq)
     source_note_waiting(w);
 }
 
-bool rewind_to_target(struct worker *w, const struct mark *mark, struct error *error)
+bool rewind_to_target(struct worker *w, const struct position *at, struct error *error)
 {
+    const struct mark *mark = &at->mark;
+    bool cluster = router_is_cluster(w->router);
     uint64_t seq = UINT64_MAX, applied = cursor_get(&w->cursor.marks->applied_seq);
     /* Without marks, and after they were removed at the end, we go on from what was acknowledged. */
-    bool known = w->link && w->settings.marks;
+    bool known = !router_is_null(w->router) && w->settings.marks;
     struct buf newest = {0};
     w->seen_seq = cursor_get(&w->cursor.marks->decoded_seq);
     w->marked_seq = w->skip_lsn = 0;
@@ -127,14 +130,23 @@ bool rewind_to_target(struct worker *w, const struct mark *mark, struct error *e
     w->flushed_txid = mark->flushed_session == w->session || continued ? mark->flushed_txid : 0;
     if (cursor_load_record(&w->cursor, &newest) && newest.len >= RECORD_HEADER)
         memcpy(&w->marked_seq, newest.data, RECORD_HEADER);
-    bool ok = same_target(w, error) && (!known || read_position(w, mark, &seq, error)) &&
-              find_state(w, &newest, seq, error);
+    bool ok = same_target(w, error);
+    if (known && cluster)
+        seq = mark->seq; /* judged already, slot by slot */
+    else if (known)
+        ok = ok && read_position(w, mark, &seq, error);
+    ok = ok && find_state(w, &newest, seq, error);
     buf_free(&newest);
     if (!ok)
         return false;
     if (known && seq < w->marked_seq && decoder_seq(w->decoder) < applied)
         went_back(w, seq);
     w->skip_seq = w->marked_seq = w->sealed_marked_seq = known ? seq : 0;
+    if (cluster && known) {
+        w->all_seq = seq;
+        w->skip_seq = at->ahead_seq;
+        w->skip_lsn = at->ahead_lsn;
+    }
     seal_restart(w);
     if (decoder_seq(w->decoder) >= w->seen_seq)
         cursor_set(&w->cursor.marks->in_contact, 1);
@@ -166,7 +178,7 @@ void rewind_keep(struct worker *w, const struct checkpoint *at)
 void rewind_release(struct worker *w)
 {
     uint64_t applied = cursor_get(&w->cursor.marks->applied_offset);
-    if (w->link && w->settings.marks) {
+    if (!router_is_null(w->router) && w->settings.marks) {
         uint64_t kept = history_newest_offset(w->history);
         if (kept < applied)
             applied = kept;

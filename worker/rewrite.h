@@ -16,7 +16,7 @@ typedef bool rewrite_function(struct translator *t, const struct command *c, con
 /* Is there a filter of keys at all? */
 static inline bool rewrite_filtered(const struct translator *t)
 {
-    return t->settings->include || t->settings->exclude;
+    return !t->all_wanted && (t->settings->include || t->settings->exclude);
 }
 static inline bool rewrite_wanted(const struct translator *t, struct slice key)
 {
@@ -57,8 +57,8 @@ bool rewrite_target_7_0(const struct capabilities *target);
 bool rewrite_target_throttle(const struct capabilities *target);
 
 /* rewrite_string.c */
-rewrite_function rewrite_set, rewrite_setex, rewrite_set_plain, rewrite_getex, rewrite_mset, rewrite_prepend,
-    rewrite_bitfield;
+rewrite_function rewrite_set, rewrite_setex, rewrite_set_plain, rewrite_getex, rewrite_mset, rewrite_msetnx,
+    rewrite_prepend, rewrite_bitfield;
 /* rewrite_keys.c */
 rewrite_function rewrite_delete, rewrite_one_delete, rewrite_delex, rewrite_expire, rewrite_restore,
     rewrite_lost, rewrite_script;

@@ -10,9 +10,17 @@ bool rewrite_delete(struct translator *t, const struct command *c, const struct 
     (void)error;
     struct slice first = {0};
     size_t wanted = 0;
-    for (size_t i = 1; i < e->argc; i++)
-        if (rewrite_wanted(t, e->argv[i]) && wanted++ == 0)
+    bool split = output_by_slot(t->out) && e->argc > 2;
+    for (size_t i = 1; i < e->argc; i++) {
+        if (!rewrite_wanted(t, e->argv[i]))
+            continue;
+        if (split)
+            rewrite_one_key(t, "DEL", e->argv[i], OUTPUT_IDEMPOTENT);
+        else if (wanted++ == 0)
             first = e->argv[i];
+    }
+    if (split)
+        return true;
     if (wanted == e->argc - 1)
         return rewrite_pass(t, e, first, OUTPUT_IDEMPOTENT);
     if (wanted == 0)
@@ -146,5 +154,8 @@ bool rewrite_script(struct translator *t, const struct command *c, const struct 
     (void)error;
     if (e->argc != 3 || !slice_is(e->argv[1], "LOAD"))
         return true;
-    return rewrite_pass(t, e, slice_of(NULL, 0), OUTPUT_IDEMPOTENT);
+    size_t nodes = output_nodes(t->out);
+    for (size_t i = 0; i < nodes; i++)
+        rewrite_pass(t, e, slice_of(NULL, 0), OUTPUT_IDEMPOTENT | output_node(i));
+    return true;
 }

@@ -9,6 +9,9 @@ static bool pop_first_of(struct translator *t, const struct command *c, const st
     static const char script[] = "for i=1,#KEYS do if redis.call('EXISTS',KEYS[i])==1 then\n"
                                  "redis.call(ARGV[1],KEYS[i],unpack(ARGV,2)) break end end";
     size_t counts = count.len ? 1 : 0;
+    if (n > 1 && output_by_slot(t->out))
+        return rewrite_report(t, DIVERGENCE_COMMAND, c,
+                              e->argv[first]); /* which is there cannot be asked at once */
     if (n > 1) {
         if (!rewrite_eval(t, c, script, e->argv[first], n, 1 + counts, OUTPUT_ONCE))
             return true;

@@ -33,6 +33,8 @@ bool rewrite_copy(struct translator *t, const struct command *c, const struct en
             return rewrite_report(t, DIVERGENCE_UNKNOWN, c, to);
         if (!settings_db_target(t->settings, (uint32_t)db, &to_db))
             return true;
+        if (to_db != 0 && output_by_slot(t->out))
+            return rewrite_report(t, DIVERGENCE_DATABASE, c, to);
     }
     if (!rewrite_wanted(t, to))
         return true;
@@ -68,6 +70,10 @@ bool rewrite_move(struct translator *t, const struct command *c, const struct en
     if (!settings_db_target(t->settings, (uint32_t)db, &to_db)) {
         rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
         return rewrite_report(t, DIVERGENCE_FILTER, c, key);
+    }
+    if (output_by_slot(t->out) && to_db != 0) {
+        rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
+        return rewrite_report(t, DIVERGENCE_DATABASE, c, key);
     }
     if (to_db == t->db)
         return true; /* the master refused it too */

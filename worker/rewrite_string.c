@@ -100,6 +100,20 @@ bool rewrite_getex(struct translator *t, const struct command *c, const struct e
     return true;
 }
 
+/* In a cluster: their slots differ. */
+static bool set_each(struct translator *t, const struct entry *e)
+{
+    for (size_t i = 1; i + 1 < e->argc; i += 2) {
+        if (!rewrite_wanted(t, e->argv[i]))
+            continue;
+        output_begin(t->out, t->db, e->argv[i], 3, OUTPUT_IDEMPOTENT);
+        output_text(t->out, "SET");
+        rewrite_args(t, e, i, i + 2);
+        output_end(t->out);
+    }
+    return true;
+}
+
 /* MSET: the pairs with wanted keys. */
 bool rewrite_mset(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
@@ -108,6 +122,8 @@ bool rewrite_mset(struct translator *t, const struct command *c, const struct en
     size_t wanted = 0, pairs = (e->argc - 1) / 2;
     if (e->argc % 2 == 0)
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, e->argv[1]);
+    if (output_by_slot(t->out) && pairs > 1)
+        return set_each(t, e);
     for (size_t i = 1; i < e->argc; i += 2)
         if (rewrite_wanted(t, e->argv[i]) && wanted++ == 0)
             first = e->argv[i];
@@ -122,6 +138,16 @@ bool rewrite_mset(struct translator *t, const struct command *c, const struct en
             rewrite_args(t, e, i, i + 2);
     output_end(t->out);
     return true;
+}
+
+/* Journaled only when it wrote. */
+bool rewrite_msetnx(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
+{
+    (void)c;
+    (void)error;
+    if (output_by_slot(t->out) && e->argc % 2)
+        return set_each(t, e);
+    return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
 }
 
 bool rewrite_prepend(struct translator *t, const struct command *c, const struct entry *e,

@@ -1,13 +1,15 @@
-/* Batches out, acknowledgements in: checkpoints, marks, the cursor.
+/* Rounds out, acknowledgements in: checkpoints, marks, the cursor.
  *
- * A sealed batch carries the checkpoint it leads to. When the target has acknowledged it, and so all
+ * A sealed round carries the checkpoint it leads to. When the target has acknowledged it, and so all
  * before it, the checkpoint becomes the cursor's restart record and the spool may let go. */
 #include <stdio.h>
 
 #include "common/clock.h"
+#include "worker/cross.h"
+#include "worker/mark_text.h"
 #include "worker/worker.h"
 
-enum { BATCH_KEEP_BYTES = 2 << 20, MARK_EVERY_MS = 1000 };
+enum { MARK_EVERY_MS = 1000 };
 
 static uint64_t now_us(void)
 {
@@ -16,45 +18,27 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-void seal_prepare(struct worker *w)
-{
-    if (!w->open) {
-        if (w->spare) {
-            w->open = w->spare;
-            w->spare = w->spare->next;
-            w->open->next = NULL;
-        } else {
-            w->open = batch_new();
-        }
-    }
-    output_target(w->output, w->open);
-    w->entries = w->keys = 0;
-}
-
 /* The decoder has a global command in hand that is not done: what can be sealed ends before it. */
 static bool before_global(const struct worker *w)
 {
-    return w->global == GLOBAL_DRAINING || w->global == GLOBAL_WAITING;
+    return w->global == GLOBAL_DRAINING || w->global == GLOBAL_WAITING || w->global == GLOBAL_CLEARING ||
+           w->global == CROSS_DRAINING || w->global == CROSS_READING || w->global == CROSS_WRITING;
 }
 
-static void put_mark(struct worker *w, struct batch *b)
+/* whole: of the FLOW; else, in a cluster, of the slots that need one. */
+static void put_marks(struct worker *w, bool whole)
 {
-    char text[128];
-    uint64_t seq = decoder_seq(w->decoder) - before_global(w);
+    char text[MARK_TEXT_BYTES];
+    /* A step of a command across slots: in the slot it goes to it is done. */
+    unsigned before = before_global(w) && w->global != CROSS_WRITING;
+    uint64_t seq = decoder_seq(w->decoder) - before;
     /* 0 during full sync: nothing can be resumed from there. */
-    uint64_t lsn = decoder_next_lsn(w->decoder) - before_global(w);
-    int n = snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
-                     (unsigned long long)seq,
-                     (unsigned long long)lsn);
-    /* Once, whatever else is in the batch: a mark among pipelined batches could be taken after one before
-     * it was refused (OOM comes and goes), and would then vouch for what was never applied. */
-    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 4, OUTPUT_ONCE);
-    output_text(w->output, "HSET");
-    output_text(w->output, w->mark_key);
-    output_text(w->output, w->mark_field);
-    output_arg(w->output, slice_of(text, (size_t)n));
-    output_end(w->output);
-    b->marked = true;
+    uint64_t lsn = decoder_next_lsn(w->decoder) - before;
+    snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
+             (unsigned long long)seq, (unsigned long long)lsn);
+    router_put_marks(w->router, text, whole);
+    if (!router_open(w->router)->marked)
+        return;
     w->sealed_marked_seq = seq;
     w->marked_at_ms = clock_monotonic_ms();
     w->marked_offset = decoder_offset(w->decoder);
@@ -70,8 +54,8 @@ static void copy_checkpoint(struct checkpoint *to, const struct checkpoint *from
     buf_put(&to->record, from->record.data, from->record.len);
 }
 
-/* Before a global command the decoder's state is already the one after it, so the checkpoint before stays; the
- * mark tells how far behind it things are done. */
+/* Before a global command the decoder's state is already the one after it, so the checkpoint before stays;
+ * the mark tells how far behind it things are done. */
 static void fill_checkpoint(struct worker *w, struct checkpoint *at)
 {
     uint8_t header[RECORD_HEADER];
@@ -93,9 +77,9 @@ static void fill_checkpoint(struct worker *w, struct checkpoint *at)
  * after the next loss of the connection. */
 bool seal_marks_on(const struct worker *w)
 {
-    bool behind = decoder_seq(w->decoder) < w->skip_seq ||
-                  (w->skip_lsn && decoder_next_lsn(w->decoder) < w->skip_lsn);
-    return w->settings.marks && w->link && !behind;
+    bool behind =
+        decoder_seq(w->decoder) < w->skip_seq || (w->skip_lsn && decoder_next_lsn(w->decoder) < w->skip_lsn);
+    return w->settings.marks && !w->settings.target.null_sink && !behind;
 }
 
 static bool mark_due(const struct worker *w)
@@ -106,28 +90,27 @@ static bool mark_due(const struct worker *w)
 
 bool seal_may_send(struct worker *w)
 {
-    return !w->link || link_can_send(w->link, w->open->once || mark_due(w));
+    return router_can_send(w->router, router_open(w->router)->has_once || mark_due(w));
 }
 
 void seal_and_send(struct worker *w, bool force_mark)
 {
-    struct batch *b = w->open;
+    struct round *r = router_open(w->router);
     /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
-    bool due = mark_due(w) && link_idle(w->link);
-    if (seal_marks_on(w) && (b->once || force_mark || due))
-        put_mark(w, b);
-    fill_checkpoint(w, &b->end);
-    b->entries = w->entries;
-    b->keys = w->keys;
-    batch_seal(b);
-    w->open = NULL;
-    seal_prepare(w);
-    cursor_set(&w->cursor.marks->sent_offset, b->end.offset);
-    cursor_set(&w->cursor.marks->sent_seq, b->end.seq);
-    if (w->link)
-        link_send(w->link, b);
-    else
-        seal_acknowledged(w, b);
+    bool due = mark_due(w) && router_idle(w->router);
+    bool cluster = router_is_cluster(w->router), whole = force_mark || due;
+    w->marks_owed = cluster && whole && seal_marks_on(w) && !router_whole_marks_fit(w->router);
+    if (seal_marks_on(w) && !w->marks_owed && (whole || (r->has_once && !cluster)))
+        put_marks(w, true);
+    else if (w->settings.marks && r->has_once && cluster)
+        put_marks(w, false); /* of slots: each is behind its own command, wherever others stand */
+    fill_checkpoint(w, &r->end);
+    r->entries = w->entries;
+    r->keys = w->keys;
+    w->entries = w->keys = 0;
+    cursor_set(&w->cursor.marks->sent_offset, r->end.offset);
+    cursor_set(&w->cursor.marks->sent_seq, r->end.seq);
+    router_send(w->router);
 }
 
 bool seal_last_mark(struct worker *w)
@@ -142,13 +125,7 @@ bool seal_last_mark(struct worker *w)
     /* A successor must not take the missing mark for lost data. */
     cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
     w->unmarking = true;
-    output_begin(w->output, w->settings.target.db, slice_str(w->mark_key), 5, OUTPUT_IDEMPOTENT);
-    output_text(w->output, "HDEL");
-    output_text(w->output, w->mark_key);
-    output_text(w->output, w->mark_field);
-    output_text(w->output, MARK_FLUSHED_FIELD);
-    output_text(w->output, MARK_RUN_FIELD);
-    output_end(w->output);
+    router_remove_marks(w->router);
     w->settings.marks = false;
     seal_and_send(w, false);
     return true;
@@ -176,46 +153,48 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
     source_note_waiting(w);
 }
 
-void seal_acknowledged(struct worker *w, struct batch *b)
+void seal_acknowledged(struct worker *w, struct round *r)
 {
     struct cursor_marks *m = w->cursor.marks;
-    uint64_t last = b->end.seq;
-    if (b->end.record.len)
-        seal_save_record(w, &b->end);
-    if (b->marked && b->end.record.len) {
-        memcpy(&w->marked_seq, b->end.record.data, sizeof w->marked_seq);
-        rewind_keep(w, &b->end);
+    uint64_t last = r->end.seq;
+    if (r->end.record.len)
+        seal_save_record(w, &r->end);
+    if (r->marked && r->end.record.len) {
+        memcpy(&w->marked_seq, r->end.record.data, sizeof w->marked_seq);
+        rewind_keep(w, &r->end);
     }
-    cursor_add(&m->entries, b->entries);
-    cursor_add(&m->keys, b->keys);
-    cursor_add(&m->commands, b->commands);
-    if (b->sent_at_us)
-        cursor_count_batch(m, now_us() - b->sent_at_us);
-    if (w->global == GLOBAL_RUNNING && last == w->global_seq)
+    cursor_add(&m->entries, r->entries);
+    cursor_add(&m->keys, r->keys);
+    cursor_add(&m->commands, r->commands);
+    if (r->sent_at_us)
+        cursor_count_batch(m, now_us() - r->sent_at_us);
+    if (w->global == CROSS_WRITING || (w->global == CROSS_LAST && last == w->global_seq))
+        cross_acknowledged(w);
+    else if (w->global == GLOBAL_CLEARING)
+        global_cleared(w);
+    else if (w->global == GLOBAL_RUNNING && last == w->global_seq)
         global_acknowledged(w);
-    batch_reset(b, BATCH_KEEP_BYTES);
-    b->next = w->spare;
-    w->spare = b;
 }
 
 void seal_settle(struct worker *w)
 {
     struct cursor_marks *m = w->cursor.marks;
+    struct checkpoint *open = &router_open(w->router)->end;
     uint64_t offset = decoder_offset(w->decoder);
     if (w->global == GLOBAL_NONE && decoder_seq(w->decoder) != cursor_get(&m->applied_seq)) {
         cursor_add(&m->entries, w->entries);
         w->entries = 0;
-        fill_checkpoint(w, &w->open->end);
-        seal_save_record(w, &w->open->end);
+        fill_checkpoint(w, open);
+        seal_save_record(w, open);
     }
     if (offset >= spool_received(w->spool))
         source_note_waiting(w);
     /* Nothing but the offset went on since the last mark: the mark vouches for that, too. */
     if (w->global == GLOBAL_NONE && seal_marks_on(w) && w->marked_seq == decoder_seq(w->decoder) &&
         offset != w->sealed.offset) {
-        fill_checkpoint(w, &w->open->end);
-        seal_save_record(w, &w->open->end);
-        rewind_keep(w, &w->open->end);
+        fill_checkpoint(w, open);
+        seal_save_record(w, open);
+        rewind_keep(w, open);
     }
     rewind_release(w);
 }
@@ -223,13 +202,14 @@ void seal_settle(struct worker *w)
 void seal_restart(struct worker *w)
 {
     struct cursor_marks *m = w->cursor.marks;
-    fill_checkpoint(w, &w->open->end);
+    router_forget_open(w->router);
+    router_begin_at(w->router, decoder_seq(w->decoder));
+    fill_checkpoint(w, &router_open(w->router)->end);
     w->marked_offset = decoder_offset(w->decoder);
     w->mark_wanted = w->settings.marks;
     w->mark_every_bytes = 0;
     w->last_mark_sent = false;
     cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
     cursor_set(&m->sent_offset, decoder_offset(w->decoder));
-    batch_reset(w->open, BATCH_KEEP_BYTES);
-    seal_prepare(w);
+    w->entries = w->keys = 0;
 }

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/crc.h"
+#include "common/topology.h"
 #include "worker/divergence.h"
 #include "worker/elements.h"
 #include "worker/rewrite.h"
@@ -105,7 +106,8 @@ static void write_string(struct translator *t, struct slice key, struct slice va
         t->report(t->report_arg, DIVERGENCE_TOO_LARGE, "string", key, 1);
         return;
     }
-    output_begin(t->out, t->db, key, 3 + (expire_ms ? 2u : 0u) + (place != PLACE_REPLACE), place_flags(place));
+    output_begin(t->out, t->db, key, 3 + (expire_ms ? 2u : 0u) + (place != PLACE_REPLACE),
+                 place_flags(place));
     output_text(t->out, "SET");
     output_arg(t->out, key);
     output_arg(t->out, value);
@@ -129,6 +131,8 @@ static void placing_begin(struct translator *t, struct placing *p, struct slice 
         return;
     buf_clear(&t->text);
     buf_printf(&t->text, "df2redis:%s:new:", t->settings->name);
+    if (output_by_slot(t->out)) /* in the key's slot */
+        buf_printf(&t->text, "{%s}:", slot_tag(key_slot(key)));
     buf_put(&t->text, key.data, key.len);
     p->write_key = buf_slice(&t->text);
 }
@@ -152,9 +156,8 @@ static bool explode(struct translator *t, const struct placing *p, struct slice 
     while (!value_reader_done(&reader)) {
         enum element_class class;
         size_t count, consumed, needed;
-        enum value_status status =
-            value_reader_next(&reader, p->type, value, EXPLODE_ELEMENTS, EXPLODE_BYTES, &t->scratch, &class,
-                              &count, &consumed, &needed, error);
+        enum value_status status = value_reader_next(&reader, p->type, value, EXPLODE_ELEMENTS, EXPLODE_BYTES,
+                                                     &t->scratch, &class, &count, &consumed, &needed, error);
         if (status == VALUE_MORE)
             error_set(error, ERROR_FATAL, "a %s ends in the middle of an element", rdb_type_name(p->type));
         if (status != VALUE_OK || (count && !elements_write(t, p, class, t->scratch.elements, count, error)))
@@ -348,11 +351,14 @@ static bool collection_part(struct translator *t, const struct entry *e, struct 
 
 static void load_script(struct translator *t, struct slice body)
 {
-    output_begin(t->out, t->settings->target.db, slice_of("", 0), 3, OUTPUT_IDEMPOTENT);
-    output_text(t->out, "SCRIPT");
-    output_text(t->out, "LOAD");
-    output_arg(t->out, body);
-    output_end(t->out);
+    size_t nodes = output_nodes(t->out);
+    for (size_t i = 0; i < nodes; i++) {
+        output_begin(t->out, t->settings->target.db, slice_of("", 0), 3, OUTPUT_IDEMPOTENT | output_node(i));
+        output_text(t->out, "SCRIPT");
+        output_text(t->out, "LOAD");
+        output_arg(t->out, body);
+        output_end(t->out);
+    }
 }
 
 bool translate_snapshot(struct translator *t, const struct entry *e, struct error *error)
@@ -371,6 +377,11 @@ bool translate_snapshot(struct translator *t, const struct entry *e, struct erro
     }
     if (!settings_db_target(t->settings, e->db, &t->db) || !settings_key_wanted(t->settings, e->key))
         return true;
+    if (t->db != 0 && output_by_slot(t->out)) {
+        if (e->kind != ENTRY_ELEMENTS && e->kind != ENTRY_END)
+            t->report(t->report_arg, DIVERGENCE_DATABASE, rdb_type_name(e->type), e->key, 1);
+        return true;
+    }
     switch (e->kind) {
     case ENTRY_STRING:
         write_string(t, e->key, e->value, deadline(t, e), snapshot_place(t));

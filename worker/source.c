@@ -40,12 +40,13 @@ static void source_close(struct worker *w)
 static void warn_fullness(struct worker *w)
 {
     static uint64_t last_ms;
-    uint64_t used = spool_overflow_bytes(w->spool), limit = w->settings.spool_limit_bytes, now = clock_monotonic_ms();
+    uint64_t used = spool_overflow_bytes(w->spool), limit = w->settings.spool_limit_bytes,
+             now = clock_monotonic_ms();
     if (limit && used > limit / 5 * 4 && now - last_ms > 10000) {
         last_ms = now;
         log_error("the spool holds %llu MiB of at most %llu: the target is too slow; at the limit the source "
-                    "would have to wait; raise --spool-limit or speed up the target",
-                    (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20));
+                  "would have to wait; raise --spool-limit or speed up the target",
+                  (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20));
     }
 }
 

@@ -97,7 +97,8 @@ void source_tls_acknowledge(struct worker *w, bool urgent)
         return;
     char text[24], line[96];
     size_t digits = format_u64(text, lsn);
-    int n = snprintf(line, sizeof line, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%zu\r\n%.*s\r\n", digits, (int)digits, text);
+    int n = snprintf(line, sizeof line, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%zu\r\n%.*s\r\n", digits,
+                     (int)digits, text);
     struct iovec part = {line, (size_t)n};
     /* A few bytes each second: a connection that does not take them whole is about to break anyway. */
     ssize_t sent = w->tls->send(w->tls, &part, 1);

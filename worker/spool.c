@@ -287,8 +287,8 @@ static void shrink_if_due(struct spool *s)
         from = end - base;
     struct error error = {0};
     if (!ring_resize(s, base, from, &error)) {
-        log_warning("the spool's ring cannot be made smaller and stays at %llu bytes: %s", (unsigned long long)h->ring_bytes,
-                    error.text);
+        log_warning("the spool's ring cannot be made smaller and stays at %llu bytes: %s",
+                    (unsigned long long)h->ring_bytes, error.text);
         s->shrink_not_before = applied + base;
     }
 }

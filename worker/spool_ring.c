@@ -20,7 +20,8 @@ static const char ring_magic[8] = SPOOL_MAGIC;
 #define HUGE_BYTES (UINT64_C(2) << 20)
 #define DATA_AT SPOOL_DATA_AT
 #define HEAD_BYTES (STATEFILE_HEADER_BYTES + SPOOL_STAGING_BYTES)
-_Static_assert(DATA_AT == HUGE_BYTES && HEAD_BYTES <= DATA_AT, "header and staging buffer stand before the data");
+_Static_assert(DATA_AT == HUGE_BYTES && HEAD_BYTES <= DATA_AT,
+               "header and staging buffer stand before the data");
 
 static const struct spool_ring no_ring = {.fd = -1};
 

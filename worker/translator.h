@@ -18,6 +18,7 @@ struct translator {
     void *report_arg;
     int64_t (*now_unix_ms)(void); /* tests put their own clock in */
     uint32_t db;                  /* the target's database of the entry at hand */
+    bool all_wanted;              /* names of keys are not what the source has: no filter */
     /* Conflict policy is off: a rewind may meet its own keys. */
     bool ignore_conflicts;
     /* Owned scratch. */
@@ -39,8 +40,9 @@ bool translate(struct translator *t, const struct entry *e, struct error *error)
 /* Parts: snapshot.c, command.c. */
 bool translate_snapshot(struct translator *t, const struct entry *e, struct error *error);
 bool translate_command(struct translator *t, const struct entry *e, struct error *error);
-/* A whole value under a key, from the snapshot or from a RESTORE in the journal: RESTORE again where the target takes the
- * layout, converted or written element by element where not. replace: an existing key gives way. */
+/* A whole value under a key, from the snapshot or from a RESTORE in the journal: RESTORE again where the
+ * target takes the layout, converted or written element by element where not. replace: an existing key gives
+ * way. */
 bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,
                      int64_t expire_ms, bool replace, struct error *error);
 /* Room for n arguments in t->args. */

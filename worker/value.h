@@ -81,9 +81,9 @@ void value_scratch_free(struct value_scratch *s);
 
 /* Reads the next group (at most max_elements, about max_bytes of input) from `input`, which begins
  * at the reader's position. *consumed: bytes it took. VALUE_OK with *count 0 and value_reader_done()
- * ends. VALUE_MORE: not one whole element is there; *wanted tells how many bytes are needed (the value's count
- * may have been consumed all the same). A packed encoding stays in the input until its last item was given.
- * The elements point into input or scratch. */
+ * ends. VALUE_MORE: not one whole element is there; *wanted tells how many bytes are needed (the value's
+ * count may have been consumed all the same). A packed encoding stays in the input until its last item was
+ * given. The elements point into input or scratch. */
 enum value_status value_reader_next(struct value_reader *r, uint8_t type, struct slice input,
                                     size_t max_elements, size_t max_bytes, struct value_scratch *scratch,
                                     enum element_class *class, size_t *count, size_t *consumed,

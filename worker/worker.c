@@ -10,6 +10,7 @@
 #include "common/client.h"
 #include "common/clock.h"
 #include "worker/confine.h"
+#include "worker/cross.h"
 #include "worker/divergence.h"
 #include "worker/received.h"
 
@@ -61,7 +62,8 @@ void worker_fail(struct worker *w, const struct error *error)
     event_base_loopbreak(w->base);
 }
 
-static void report_unless_seen(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
+static void report_unless_seen(void *arg, const char *reason, const char *command, struct slice key,
+                               uint64_t count)
 {
     struct worker *w = arg;
     if (w->decoder && decoder_seq(w->decoder) <= w->seen_seq)
@@ -83,15 +85,17 @@ void worker_report(void *arg, const char *reason, const char *command, struct sl
         cursor_set(&w->cursor.marks->decoded_seq, decoder_seq(w->decoder));
 }
 
-/* ---- the link's callbacks ---- */
+/* ---- the router's callbacks ---- */
 
-static void on_ready(void *arg, const struct mark *mark, const struct capabilities *target)
+static void on_ready(void *arg, const struct position *at, const struct capabilities *target)
 {
     struct worker *w = arg;
     struct error error;
     w->target = *target;
     w->global = GLOBAL_NONE;
-    if (!rewind_to_target(w, mark, &error)) {
+    w->marks_owed = false;
+    cross_cancel(w);
+    if (!rewind_to_target(w, at, &error)) {
         worker_fail(w, &error);
         return;
     }
@@ -99,9 +103,9 @@ static void on_ready(void *arg, const struct mark *mark, const struct capabiliti
     pump_schedule(w);
 }
 
-static void on_acknowledged(void *arg, struct batch *b)
+static void on_acknowledged(void *arg, struct round *r)
 {
-    seal_acknowledged(arg, b);
+    seal_acknowledged(arg, r);
 }
 
 static void describe(const struct batch *b, uint32_t i, char *name, size_t name_bytes, struct slice *key)
@@ -120,7 +124,7 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
     struct slice key;
     char name[64];
     describe(b, i, name, sizeof name, &key);
-    if (b->end.seq <= w->seen_seq) {
+    if (b->round->end.seq <= w->seen_seq) {
         log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);
         return;
     }
@@ -136,10 +140,11 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
     char name[64];
     describe(b, i, name, sizeof name, &key);
     if (w->settings.on_conflict == ON_CONFLICT_STOP) {
-        error_fatal(&error, EX_CANTCREAT,
-                    "the key %s exists on the target already (--on-conflict stop): remove it, or choose overwrite "
-                    "or skip",
-                    log_key(key));
+        error_fatal(
+            &error, EX_CANTCREAT,
+            "the key %s exists on the target already (--on-conflict stop): remove it, or choose overwrite "
+            "or skip",
+            log_key(key));
         worker_fail(w, &error);
         return;
     }
@@ -153,11 +158,11 @@ static void on_lost(void *arg, const struct error *error)
     w->had_trouble = true;
     cursor_set(&w->cursor.marks->in_contact, 0);
     cursor_add(&w->cursor.marks->target_waits, 1);
-    if (error->class == ERROR_FATAL)
+    if (error->class != ERROR_RETRY)
         worker_fail(w, error);
 }
 
-static void on_link_writable(void *arg)
+static void on_writable(void *arg)
 {
     pump(arg);
 }
@@ -167,9 +172,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     /* A target that only got idempotent commands lately still learns where it stands. */
-    bool due = clock_monotonic_ms() - w->marked_at_ms >= 1000 && w->sealed_marked_seq < decoder_seq(w->decoder);
-    if (w->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted) && w->global == GLOBAL_NONE &&
-        batch_empty(w->open) && link_idle(w->link))
+    bool due =
+        clock_monotonic_ms() - w->marked_at_ms >= 1000 && w->sealed_marked_seq < decoder_seq(w->decoder);
+    if (w->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted) &&
+        w->global == GLOBAL_NONE && round_empty(router_open(w->router)) && router_idle(w->router))
         seal_and_send(w, true);
     source_tls_acknowledge(w, false);
     source_note_waiting(w);
@@ -269,6 +275,7 @@ static bool identity(struct worker *w, const struct message *start, struct error
     snprintf(w->directory, sizeof w->directory, "%s/%s", w->settings.state_dir, w->settings.name);
     snprintf(w->mark_key, sizeof w->mark_key, "df2redis:%s", w->settings.name);
     snprintf(w->mark_field, sizeof w->mark_field, "flow-%u", w->flow);
+    snprintf(w->node_field, sizeof w->node_field, "node-%u", w->flow);
     snprintf(w->client_name, sizeof w->client_name, "df2redis:%s:flow-%u", w->settings.name, w->flow);
     return true;
 }
@@ -317,7 +324,6 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     return true;
 }
 
-
 /* "FLOW:SEQ", or "SEQ" for every FLOW. */
 static void read_test_hook(struct worker *w)
 {
@@ -330,38 +336,48 @@ static void read_test_hook(struct worker *w)
         slice_to_u64(slice_str(colon ? colon + 1 : text), &w->crash_at_seq);
 }
 
+/* The rounds are there from the begin, the connections when it is known where the FLOW begins. */
+static void make_router(struct worker *w)
+{
+    struct link_config config = {.settings = &w->settings,
+                                 .mark_key = w->mark_key,
+                                 .mark_field = w->mark_field,
+                                 .node_field = w->node_field,
+                                 .client_name = w->client_name};
+    struct router_callbacks on = {w,           on_ready, on_acknowledged, on_refused,
+                                  on_conflict, on_lost,  on_writable};
+    w->router = router_new(w->base, &config, w->output, &on);
+}
+
 void worker_open_target(struct worker *w)
 {
-    static const struct capabilities null_target = {.stream_type = 21};
-    struct link_config config = {&w->settings, w->mark_key, w->mark_field, w->client_name};
-    struct link_callbacks on = {w,           on_ready, on_acknowledged, on_refused,
-                                on_conflict, on_lost,  on_link_writable};
-    if (!w->settings.target.null_sink) {
-        w->link = link_new(w->base, &config, &on);
-        return;
-    }
-    struct mark none = {0};
-    on_ready(w, &none, &null_target);
+    struct router_session session = {.id = w->session,
+                                     .first_lsn = w->decoder_config.first_lsn,
+                                     .applied_seq = cursor_get(&w->cursor.marks->applied_seq)};
+    memcpy(session.master_id, w->master_id, sizeof session.master_id);
+    router_start(w->router, &session);
 }
 
 bool worker_start(struct worker *w, const struct message *start, struct error *error)
 {
     w->source = start->fd;
     w->successor = start->start.mode == START_RESUME;
-    if (!identity(w, start, error) || (w->settings.confine && !confine_worker(&w->settings, w->directory, error)) ||
+    if (!identity(w, start, error) ||
+        (w->settings.confine && !confine_worker(&w->settings, w->directory, error)) ||
         !open_files(w, start, error))
         return false;
     w->decoder_config = (struct decoder_config){
         .restore_limit_bytes = w->settings.restore_limit_bytes,
         .group_elements = GROUP_ELEMENTS,
         .group_bytes = GROUP_BYTES,
-        .first_lsn = start->start.first_lsn, /* for a successor, too: its predecessor may have saved nothing */
+        .first_lsn =
+            start->start.first_lsn, /* for a successor, too: its predecessor may have saved nothing */
     };
     memcpy(w->decoder_config.token, start->start.token, sizeof w->decoder_config.token);
     w->decoder = decoder_new(&w->decoder_config);
     w->output = output_new();
     output_borrow_from(w->output, BORROW_FROM_BYTES);
-    seal_prepare(w);
+    make_router(w);
     translator_init(&w->translator, &w->settings, &w->target, w->output);
     w->translator.report = report_unless_seen;
     w->translator.report_arg = w;
@@ -395,13 +411,8 @@ void worker_finish(struct worker *w)
     if (w->tls)
         source_tls_close(w);
     client_free(w->tls_client);
-    link_free(w->link);
-    batch_free(w->open);
-    while (w->spare) {
-        struct batch *b = w->spare;
-        w->spare = b->next;
-        batch_free(b);
-    }
+    router_free(w->router);
+    cross_free(w->cross);
     buf_free(&w->sealed.record);
     decoder_free(w->decoder);
     translator_free(&w->translator);

@@ -1,6 +1,6 @@
 /* One worker: one FLOW, from its socket to its target.
  *
- *   FLOW socket ─read─> spool ─peek─> decoder ─entries─> translator ─commands─> batch ─> link ─> target
+ *   FLOW socket ─read─> spool ─peek─> decoder ─entries─> translator ─commands─> round ─> router ─> target
  *        source.c                     pump.c                              seal.c      link.c
  *                                        acknowledged: cursor, spool_release (seal.c)
  *
@@ -16,18 +16,26 @@
 #include "worker/batch.h"
 #include "worker/decoder.h"
 #include "worker/history.h"
-#include "worker/link.h"
+#include "worker/router.h"
 #include "worker/spool.h"
 #include "worker/translator.h"
 #include "worker/waiting.h"
 
-/* A global command waits for all FLOWs. */
+/* A global command waits for all FLOWs; one whose keys lie in several slots of a cluster goes in steps
+ * (cross.h). Meanwhile nothing else is decoded. */
 enum global_state {
     GLOBAL_NONE,
     GLOBAL_DRAINING, /* what comes before it is on its way to the target */
     GLOBAL_WAITING,  /* AT_GLOBAL was said */
+    GLOBAL_CLEARING, /* we run it on a cluster, for the first time */
     GLOBAL_RUNNING,  /* we run it */
+    CROSS_DRAINING,  /* what comes before it is on its way to the target */
+    CROSS_READING,   /* its sources */
+    CROSS_WRITING,   /* its destination; then its source */
+    CROSS_LAST,      /* the last step: when it is acknowledged the command is done */
 };
+
+struct cross;
 
 struct worker {
     struct event_base *base;
@@ -39,9 +47,9 @@ struct worker {
     uint32_t flow, flow_count;
     uint64_t session;
     char master_id[41];
-    char directory[512], mark_key[128], mark_field[32], client_name[128];
+    char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128];
 
-    int source; /* the FLOW's socket, -1 when closed */
+    int source;            /* the FLOW's socket, -1 when closed */
     struct transport *tls; /* the same with TLS, which only the process that made it can use */
     struct client *tls_client;
     char sync_id[32];
@@ -59,31 +67,33 @@ struct worker {
     struct capabilities target;
     struct translator translator;
     struct output *output;
-    struct link *link; /* NULL for null: */
-    struct batch *open;
-    struct batch *spare; /* a chain of empty ones */
+    struct router *router;
 
     bool ready;          /* the link is, and the decoder stands where the target is */
     bool starved;        /* the decoder has had all there is */
     uint64_t skip_seq;   /* entries up to it are in the target already (its mark) */
+    uint64_t all_seq;    /* a cluster: no slot is behind it; skip_seq and skip_lsn are those furthest ahead */
     uint64_t skip_lsn;   /* the same of the journal before it, by the mark of an earlier session */
     uint64_t seen_seq;   /* entries up to it were translated once before: nothing is reported again */
     uint64_t marked_seq; /* of the last mark that was acknowledged */
-    uint64_t sealed_marked_seq; /* of the last mark that was put into a batch */
-    uint64_t marked_at_ms, marked_offset; /* of the last mark put into a batch */
+    uint64_t sealed_marked_seq;           /* of the last mark that was put into a round */
+    uint64_t marked_at_ms, marked_offset; /* of the last mark put into a round */
     uint64_t mark_every_bytes;            /* after a reconnect few, then more and more */
     bool had_trouble;                     /* with the target, or it is a successor */
     bool mark_wanted;                     /* to see whether the target takes writes again */
     uint64_t kept_at_ms;                  /* of the history's newest */
-    uint64_t entries, keys; /* of the open batch */
-    struct checkpoint sealed; /* of the last batch that was sealed */
-    uint64_t ping_lsn;      /* acknowledge at once when applied_lsn reaches it; 0: none */
+    uint64_t entries, keys;               /* of the open round */
+    struct checkpoint sealed;             /* of the last round that was sealed */
+    uint64_t ping_lsn;                    /* acknowledge at once when applied_lsn reaches it; 0: none */
 
     enum global_state global;
     uint64_t global_txid, global_seq;
-    bool global_again;      /* it was decoded once before */
-    uint64_t flushed_txid;  /* the newest global command of this session that the target has */
-    uint64_t doubted_txid;  /* the target was asked about it */
+    bool global_again;     /* it was decoded once before */
+    uint64_t flushed_txid; /* the newest global command of this session that the target has */
+    uint64_t doubted_txid; /* the target was asked about it */
+    struct cross *cross;
+    bool cross_written; /* the step's commands are in a round */
+    bool marks_owed;    /* a cluster: a mark of the whole FLOW is due, in a round of its own */
     uint32_t global_db;
     char global_command[32];
 
@@ -131,14 +141,13 @@ void pump(struct worker *w);
 /* seal.c */
 /* A restart record begins with the seq of the last mark before it, then the decoder's state. */
 enum { RECORD_HEADER = 8 };
-void seal_prepare(struct worker *w);  /* a fresh open batch */
-bool seal_may_send(struct worker *w); /* the open batch could go out now */
+bool seal_may_send(struct worker *w); /* the open round could go out now */
 void seal_and_send(struct worker *w, bool force_mark);
 /* At the end of a drain: a mark of the very last position for a later start, or, after a migration,
  * none at all any more. True: it is on its way. */
 bool seal_last_mark(struct worker *w);
-void seal_acknowledged(struct worker *w, struct batch *b);
-/* Nothing on its way and nothing in the open batch: where the decoder stands is applied. */
+void seal_acknowledged(struct worker *w, struct round *r);
+/* Nothing on its way and nothing in the open round: where the decoder stands is applied. */
 void seal_settle(struct worker *w);
 void seal_save_record(struct worker *w, const struct checkpoint *at);
 /* The decoder was put elsewhere: what was open is forgotten, and where it stands is the last checkpoint. */
@@ -146,9 +155,9 @@ void seal_restart(struct worker *w);
 bool seal_marks_on(const struct worker *w);
 
 /* rewind.c */
-/* Back to where the target is: its mark, and the newest decoder state at or before it. ERROR_REDIRECT: what it lacks
- * is no longer here. */
-bool rewind_to_target(struct worker *w, const struct mark *mark, struct error *error);
+/* Back to where the target is: its mark, and the newest decoder state at or before it. ERROR_REDIRECT: what
+ * it lacks is no longer here. */
+bool rewind_to_target(struct worker *w, const struct position *at, struct error *error);
 /* The target has acknowledged a mark of this position or a later one. */
 void rewind_keep(struct worker *w, const struct checkpoint *at);
 /* Lets the spool go, but for what a target might need that comes back with its last mark. */
@@ -159,6 +168,7 @@ bool global_begin(struct worker *w, const struct entry *e, struct error *error);
 void global_advance(struct worker *w); /* after everything before it is acknowledged */
 void global_run(struct worker *w, uint64_t txid);
 void global_pass(struct worker *w, uint64_t txid);
+void global_cleared(struct worker *w);
 void global_acknowledged(struct worker *w);
 
 #endif

@@ -82,8 +82,19 @@ static void run_until(struct bench *b, const unsigned *count, unsigned n)
 static void open_link(struct bench *b)
 {
     static struct link_config config;
-    config = (struct link_config){&b->settings, "df2redis:t", "flow-0", "df2redis:t:flow-0"};
-    struct link_callbacks on = {b, on_ready, on_acknowledged, on_refused, on_conflict, on_lost, on_writable};
+    static struct trouble trouble;
+    config = (struct link_config){.settings = &b->settings,
+                                  .mark_key = "df2redis:t",
+                                  .mark_field = "flow-0",
+                                  .client_name = "df2redis:t:flow-0",
+                                  .trouble = &trouble};
+    struct link_callbacks on = {.arg = b,
+                                .ready = on_ready,
+                                .acknowledged = on_acknowledged,
+                                .refused = on_refused,
+                                .conflict = on_conflict,
+                                .lost = on_lost,
+                                .writable = on_writable};
     b->link = link_new(b->base, &config, &on);
 }
 

@@ -20,8 +20,9 @@ static void decode_pings(struct decoder *d, unsigned count)
 static void no_mark_is_written_while_the_target_is_ahead(void **state)
 {
     (void)state;
-    struct worker w = {.skip_seq = 5, .link = (struct link *)&w};
-    struct decoder_config config = {.restore_limit_bytes = 1024, .group_elements = 8, .group_bytes = 1024, .first_lsn = 1};
+    struct worker w = {.skip_seq = 5};
+    struct decoder_config config = {
+        .restore_limit_bytes = 1024, .group_elements = 8, .group_bytes = 1024, .first_lsn = 1};
     memset(config.token, '0', sizeof config.token - 1);
     w.settings.marks = true;
     w.decoder = decoder_new(&config);
@@ -45,8 +46,9 @@ static void no_mark_is_written_where_none_is_wanted(void **state)
     struct decoder_config config = {.first_lsn = 1};
     memset(config.token, '0', sizeof config.token - 1);
     w.decoder = decoder_new(&config);
-    assert_false(seal_marks_on(&w)); /* null: has no link */
-    w.link = (struct link *)&w;
+    w.settings.target.null_sink = true;
+    assert_false(seal_marks_on(&w));
+    w.settings.target.null_sink = false;
     assert_true(seal_marks_on(&w));
     w.settings.marks = false;
     assert_false(seal_marks_on(&w));

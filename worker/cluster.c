@@ -1,0 +1,543 @@
+/* The nodes of a cluster: found, greeted, lost, found again. */
+#include "worker/cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/crc.h"
+#include "common/log.h"
+#include "worker/mark_text.h"
+
+enum {
+    BACKOFF_FIRST_MS = 10,
+    BACKOFF_MAX_MS = 500,
+    CALM_MS = 1000,
+    LOOK_EVERY_MS = 2000,
+    ASK_TIMEOUT_MS = 5000
+};
+
+/* ---- trouble ---- */
+
+static void later(struct cluster *c, uint32_t ms)
+{
+    struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+    evtimer_add(c->timer, &tv);
+}
+
+/* Nothing more is sent; the topology is asked for, at once when the last trouble was long ago. */
+static void trouble(struct cluster *c, struct error *error)
+{
+    struct router *r = c->router;
+    uint64_t now = clock_monotonic_ms();
+    bool was_ready = c->ready;
+    c->ready = c->asked = false;
+    if (error->class == ERROR_FATAL) {
+        r->callbacks.lost(r->callbacks.arg, error);
+        return;
+    }
+    if (was_ready || !evtimer_pending(c->timer, NULL)) {
+        bool calm = now - c->trouble_ms >= CALM_MS;
+        c->backoff_ms = calm || !c->backoff_ms ? BACKOFF_FIRST_MS : c->backoff_ms;
+        later(c, calm ? 0 : c->backoff_ms);
+        c->backoff_ms = c->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : c->backoff_ms * 2;
+        c->trouble_ms = now;
+    }
+    if (was_ready)
+        r->callbacks.lost(r->callbacks.arg, error);
+}
+
+void cluster_trouble(struct cluster *c, struct error *error)
+{
+    trouble_note(&c->router->trouble, "target", c->router->config.settings->target_retry_ms, error);
+    trouble(c, error);
+}
+
+void cluster_look_again(struct cluster *c)
+{
+    c->asked = false;
+    later(c, BACKOFF_FIRST_MS);
+}
+
+static void doubt(struct cluster *c, uint16_t slot, uint64_t after)
+{
+    uint64_t *d = &c->positions.doubt[slot];
+    *d = after < *d ? after : *d;
+}
+
+static void doubt_batch(struct cluster *c, size_t node, const struct batch *b)
+{
+    b->round->in_trouble = true;
+    if (b->once) {
+        doubt(c, b->slot, b->round->after_seq);
+        return;
+    }
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        if (c->topology.owner[s] == node)
+            doubt(c, s, b->round->after_seq);
+}
+
+/* ---- the links' callbacks ---- */
+
+static void on_link_ready(void *arg, const struct mark *mark, const struct capabilities *target)
+{
+    struct node *n = arg;
+    (void)mark;
+    n->target = *target;
+    n->ready = n->fresh = true;
+    cluster_proceed(n->cluster);
+}
+
+static void on_link_acknowledged(void *arg, struct batch *b)
+{
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
+    router_batch_done(c->router, b);
+    if (!c->ready)
+        cluster_proceed(c);
+}
+
+static void on_link_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
+{
+    struct router *r = ((struct node *)arg)->cluster->router;
+    r->callbacks.refused(r->callbacks.arg, b, i, text);
+}
+
+static void on_link_conflict(void *arg, const struct batch *b, uint32_t i)
+{
+    struct router *r = ((struct node *)arg)->cluster->router;
+    r->callbacks.conflict(r->callbacks.arg, b, i);
+}
+
+static void on_link_dropped(void *arg, const struct batch *b)
+{
+    struct node *n = arg;
+    doubt_batch(n->cluster, n->index, b);
+    if (b->once && b->sent > batch_begin(b))
+        cluster_set_unread(n->cluster, b->slot, true); /* its mark tells whether it was carried out */
+}
+
+static void on_link_moved(void *arg, const struct batch *b, int slot, const char *text)
+{
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
+    struct error error;
+    b->round->in_trouble = true;
+    if (slot < 0)
+        doubt_batch(c, n->index, b);
+    else
+        doubt(c, (uint16_t)slot, b->round->after_seq);
+    error_set(&error, ERROR_RETRY, "%s answers %s", n->who, text);
+    if (c->ready)
+        log_info("%s: the cluster is asked for its slots again", error.text);
+    trouble(c, &error);
+}
+
+static void on_link_lost(void *arg, const struct error *error)
+{
+    struct node *n = arg;
+    struct error copy = *error;
+    n->ready = false;
+    trouble(n->cluster, &copy);
+}
+
+static void on_link_writable(void *arg)
+{
+    struct cluster *c = ((struct node *)arg)->cluster;
+    if (c->ready)
+        c->router->callbacks.writable(c->router->callbacks.arg);
+}
+
+static size_t on_link_slots(void *arg, const uint16_t **list)
+{
+    struct node *n = arg;
+    *list = n->slots;
+    return n->slot_count;
+}
+
+/* ---- links ---- */
+
+static void on_link_slot_mark(void *arg, uint16_t slot, const struct slot_mark *mark)
+{
+    struct node *n = arg;
+    cluster_set_unread(n->cluster, slot, !mark);
+    if (mark)
+        cluster_take_mark(n->cluster, n, slot, mark);
+}
+
+static void free_node(struct node *n)
+{
+    if (!n)
+        return;
+    link_free(n->link);
+    client_free(n->reader);
+    uri_free(&n->uri);
+    free(n->slots);
+    free(n->candidates);
+    free(n);
+}
+
+static void list_slots(struct cluster *c, struct node *n)
+{
+    n->slots = x_realloc(n->slots, (c->topology.nodes[n->index].slots + 1) * sizeof *n->slots);
+    n->slot_count = 0;
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        if (c->topology.owner[s] == n->index)
+            n->slots[n->slot_count++] = s;
+}
+
+static void open_link(struct node *n)
+{
+    struct link_callbacks on = {.arg = n,
+                                .ready = on_link_ready,
+                                .acknowledged = on_link_acknowledged,
+                                .refused = on_link_refused,
+                                .conflict = on_link_conflict,
+                                .lost = on_link_lost,
+                                .writable = on_link_writable,
+                                .moved = on_link_moved,
+                                .dropped = on_link_dropped,
+                                .slots = on_link_slots,
+                                .slot_mark = on_link_slot_mark};
+    link_free(n->link);
+    n->ready = false;
+    n->candidate_count = 0;
+    n->flushed_session = n->flushed_txid = 0;
+    list_slots(n->cluster, n);
+    n->link = link_new(n->cluster->router->base, &n->config, &on);
+}
+
+static struct node *new_node(struct cluster *c, size_t index)
+{
+    struct node *n = x_calloc(1, sizeof *n);
+    const struct topology_node *t = &c->topology.nodes[index];
+    n->cluster = c;
+    n->index = index;
+    n->config = c->router->config;
+    topology_uri(&c->topology, index, &n->config.settings->target, &n->uri);
+    snprintf(n->who, sizeof n->who, "target %s:%u", t->host, (unsigned)t->port);
+    n->config.uri = &n->uri;
+    n->config.who = n->who;
+    n->config.in_cluster = true;
+    return n;
+}
+
+static bool same_address(const struct topology_node *a, const struct topology_node *b)
+{
+    return strcmp(a->id, b->id) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+/* The node's old self, taken out of the old array. */
+static struct node *take_old(struct cluster *c, const struct topology *was, const struct topology_node *t)
+{
+    for (size_t i = 0; i < was->count; i++)
+        if (c->nodes[i] && same_address(&was->nodes[i], t)) {
+            struct node *n = c->nodes[i];
+            c->nodes[i] = NULL;
+            return n;
+        }
+    return NULL;
+}
+
+/* Links of nodes that serve nothing any more go: what they had not answered is in doubt. That must be told by
+ * the old table of slots. */
+static void drop_old_links(struct cluster *c, const struct topology *fresh)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        bool stays = false;
+        for (size_t j = 0; j < fresh->count && !stays; j++)
+            stays = same_address(&c->topology.nodes[i], &fresh->nodes[j]);
+        if (stays && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
+            continue;
+        link_free(c->nodes[i]->link);
+        c->nodes[i]->link = NULL;
+        c->nodes[i]->ready = false;
+    }
+}
+
+static void adopt_topology(struct cluster *c, struct topology *fresh)
+{
+    struct topology was = c->topology;
+    drop_old_links(c, fresh);
+    struct node **nodes = x_calloc(fresh->count, sizeof *nodes);
+    c->topology = *fresh;
+    for (size_t i = 0; i < fresh->count; i++) {
+        struct node *n = take_old(c, &was, &fresh->nodes[i]);
+        nodes[i] = n ? n : new_node(c, i);
+        nodes[i]->index = i;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        free_node(c->nodes[i]);
+    free(c->nodes);
+    c->nodes = nodes;
+    c->count = fresh->count;
+    topology_free(&was);
+    for (size_t i = 0; i < c->count; i++)
+        if (!c->nodes[i]->link)
+            open_link(c->nodes[i]);
+}
+
+/* ---- the topology ---- */
+
+static void stop_asking(struct cluster *c)
+{
+    client_free(c->asking);
+    c->asking = NULL;
+}
+
+static void on_slots(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct topology fresh = {0};
+    struct error error;
+    bool ok = topology_parse(&fresh, reply, &c->router->config.settings->target, &error) &&
+              topology_complete(&fresh, &error);
+    stop_asking(c);
+    if (!ok) {
+        topology_free(&fresh);
+        if (c->ready)
+            later(c, LOOK_EVERY_MS);
+        else
+            cluster_trouble(c, &error);
+        return;
+    }
+    if (c->ready) {
+        bool same = topology_same(&c->topology, &fresh);
+        topology_free(&fresh);
+        error_set(&error, ERROR_RETRY, "the cluster's slots have moved");
+        if (same)
+            later(c, LOOK_EVERY_MS);
+        else
+            trouble(c, &error);
+        return;
+    }
+    c->asked = true;
+    adopt_topology(c, &fresh);
+    cluster_proceed(c);
+}
+
+static void on_asking_ready(struct client *client, void *arg)
+{
+    client_words(client, ASK_TIMEOUT_MS, on_slots, arg, "CLUSTER", "SLOTS", NULL);
+}
+
+static void on_asking_failed(struct client *client, const struct error *error, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct error copy = *error;
+    stop_asking(c);
+    if (c->ready)
+        later(c, BACKOFF_MAX_MS); /* another node */
+    else
+        cluster_trouble(c, &copy);
+}
+
+/* In turn: the nodes we know, and the address that was given. */
+static const struct uri *whom_to_ask(struct cluster *c)
+{
+    size_t i = c->turn++ % (c->count + 1);
+    return i < c->count ? &c->nodes[i]->uri : &c->router->config.settings->target;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct cluster *c = arg;
+    struct error error;
+    struct client_callbacks on = {c, on_asking_ready, on_asking_failed};
+    if (c->asking)
+        return;
+    c->asking =
+        client_connect(c->router->base, whom_to_ask(c), c->router->config.settings, "target", &on, &error);
+    if (!c->asking)
+        cluster_trouble(c, &error);
+}
+
+/* ---- the judgement ---- */
+
+static struct identity *known_identity(struct cluster *c, const char *id)
+{
+    for (size_t i = 0; i < c->known_count; i++)
+        if (strcmp(c->known[i].id, id) == 0)
+            return &c->known[i];
+    return NULL;
+}
+
+static bool is_same(const struct capabilities *now, const char *run_id, const char *replid)
+{
+    return *now->run_id && strcmp(now->run_id, run_id) == 0 && strcmp(now->replid, replid) == 0;
+}
+
+static struct position_mark later_of(struct position_mark a, struct position_mark b)
+{
+    struct position_mark m = {.in_session = a.in_session || b.in_session,
+                              .seq = a.seq > b.seq ? a.seq : b.seq,
+                              .lsn = a.lsn > b.lsn ? a.lsn : b.lsn};
+    return m;
+}
+
+static struct position_node judge_node(struct cluster *c, const struct node *n)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    const struct identity *known = known_identity(c, t->id);
+    struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
+    bool met = known != NULL;
+    for (size_t i = 0; i < n->candidate_count; i++) {
+        const struct node_candidate *k = &n->candidates[i];
+        bool same = is_same(&n->target, k->run_id, k->replid);
+        if (!same && k->fingerprint != t->fingerprint)
+            continue;
+        met = true;
+        p.trusted |= same && !known;
+        p.mark = later_of(p.mark, cluster_position(c, &k->mark));
+    }
+    p.trusted |= !met && c->known_count && !n->target.promoted;
+    return p;
+}
+
+static void remember(struct cluster *c, const struct node *n)
+{
+    const char *id = c->topology.nodes[n->index].id;
+    struct identity *k = known_identity(c, id);
+    if (!k) {
+        c->known = x_realloc(c->known, (c->known_count + 1) * sizeof *c->known);
+        k = &c->known[c->known_count++];
+        snprintf(k->id, sizeof k->id, "%s", id);
+    }
+    snprintf(k->run_id, sizeof k->run_id, "%s", n->target.run_id);
+    snprintf(k->replid, sizeof k->replid, "%s", n->target.replid);
+}
+
+static void summarise(struct cluster *c, struct position *at, struct capabilities *all)
+{
+    *at = (struct position){.mark.present = true, .mark.session = c->router->session.id};
+    memcpy(at->mark.master_id, c->router->session.master_id, sizeof at->mark.master_id);
+    at->mark.seq = c->positions.least_seq;
+    at->mark.lsn = c->positions.least_lsn;
+    at->ahead_seq = c->positions.most_seq;
+    at->ahead_lsn = c->positions.most_lsn;
+    *all = c->nodes[0]->target;
+    at->mark.flushed_txid = UINT64_MAX;
+    uint64_t run_ids = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct node *n = c->nodes[i];
+        run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
+        if (i)
+            capabilities_merge(all, &n->target);
+        if (n->flushed_txid < at->mark.flushed_txid) {
+            at->mark.flushed_txid = n->flushed_txid;
+            at->mark.flushed_session = n->flushed_session;
+        }
+    }
+    snprintf(all->run_id, sizeof all->run_id, "cluster %016llx", (unsigned long long)run_ids);
+}
+
+static void judge(struct cluster *c)
+{
+    struct router *r = c->router;
+    struct error error;
+    struct position at;
+    struct capabilities all;
+    struct position_node *nodes = x_calloc(c->count, sizeof *nodes);
+    for (size_t i = 0; i < c->count; i++)
+        nodes[i] = judge_node(c, c->nodes[i]);
+    positions_settle(&c->positions, r->sealed_seq);
+    bool ok = positions_judge(&c->positions, &c->topology, nodes, r->session.first_lsn, &error);
+    free(nodes);
+    if (!ok) {
+        r->callbacks.lost(r->callbacks.arg, &error);
+        return;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        remember(c, c->nodes[i]);
+    router_forget_sent(r);
+    c->ready = true;
+    later(c, LOOK_EVERY_MS);
+    summarise(c, &at, &all);
+    router_forget_open(r);
+    r->callbacks.ready(r->callbacks.arg, &at, &all);
+}
+
+/* As far as it goes now. */
+void cluster_proceed(struct cluster *c)
+{
+    if (c->ready || !c->asked || c->reading)
+        return;
+    for (size_t i = 0; i < c->count; i++)
+        if (!c->nodes[i]->ready || !link_idle(c->nodes[i]->link))
+            return;
+    if (c->unread_count)
+        cluster_read_unread(c);
+    else
+        judge(c);
+}
+
+/* ---- for the router ---- */
+
+struct cluster *cluster_new(struct router *r)
+{
+    struct cluster *c = x_calloc(1, sizeof *c);
+    c->router = r;
+    c->timer = evtimer_new(r->base, on_timer, c);
+    positions_init(&c->positions, r->session.applied_seq, r->session.first_lsn);
+    return c;
+}
+
+void cluster_start(struct cluster *c)
+{
+    c->router->sealed_seq = c->router->session.applied_seq;
+    c->turn = 0;
+    later(c, 0);
+}
+
+void cluster_free(struct cluster *c)
+{
+    if (!c)
+        return;
+    stop_asking(c);
+    cluster_stop_reading(c);
+    for (size_t i = 0; i < c->count; i++)
+        free_node(c->nodes[i]);
+    free(c->nodes);
+    free(c->known);
+    topology_free(&c->topology);
+    event_free(c->timer);
+    free(c);
+}
+
+size_t cluster_nodes(const struct cluster *c)
+{
+    return c->count;
+}
+
+bool cluster_can_send(const struct cluster *c, bool once)
+{
+    (void)once; /* each link holds such batches back until it may send them */
+    for (size_t i = 0; i < c->count; i++)
+        if (!link_can_send(c->nodes[i]->link, false))
+            return false;
+    return c->ready;
+}
+
+bool cluster_borrowing(const struct cluster *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i]->link && link_borrowing(c->nodes[i]->link))
+            return true;
+    return false;
+}
+
+void cluster_send(struct cluster *c, struct batch *b, size_t node)
+{
+    link_send(c->nodes[node]->link, b);
+}
+
+void cluster_reset(struct cluster *c, const struct error *why)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i]->link)
+            link_reset(c->nodes[i]->link, why);
+}

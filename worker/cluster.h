@@ -1,0 +1,101 @@
+/* A Redis Cluster as the target: one link to each master. Shared by cluster.c (nodes, trouble) and
+ * cluster_write.c (routing, marks); the rest of the worker knows it as the router only.
+ *
+ *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
+ *     ^                                                                            │
+ *     └── a link lost, MOVED, ASK, another topology: nothing more is sent, answers are awaited ──┘
+ *
+ * In trouble nothing is guessed: what is unanswered is in doubt slot by slot, and positions.c tells from
+ * marks and memory where each slot stands. Then the decoder begins again at the one furthest behind, and what
+ * a slot has already is left out. */
+#ifndef DF2REDIS_CLUSTER_H
+#define DF2REDIS_CLUSTER_H
+
+#include "common/client.h"
+#include "worker/positions.h"
+#include "worker/router_internal.h"
+
+/* Which process a node is, with which history: the same pair has lost nothing. */
+struct identity {
+    char id[41], run_id[41], replid[41];
+};
+
+/* What was found in node-N of some slot of a node. */
+struct node_candidate {
+    struct mark mark;
+    char run_id[41], replid[41];
+    uint64_t fingerprint;
+};
+
+/* A question of router_ask(). */
+struct ask {
+    struct node *node;
+    router_answer *answer;
+    void *arg;
+    uint64_t serial;
+};
+
+struct node {
+    struct cluster *cluster;
+    struct client *reader; /* for questions */
+    struct ask asks[2];    /* no more at once */
+    unsigned asked;
+    size_t index; /* in the topology */
+    struct uri uri;
+    char who[320];
+    struct link_config config;
+    struct link *link;
+    bool ready;
+    bool fresh; /* greeted since the last judgement */
+    struct capabilities target;
+    uint16_t *slots; /* whose marks are read while greeting */
+    size_t slot_count;
+    struct node_candidate *candidates;
+    size_t candidate_count;
+    uint64_t flushed_session, flushed_txid;
+};
+
+struct cluster {
+    struct router *router;
+    struct topology topology;
+    struct node **nodes; /* as in the topology */
+    size_t count;
+    struct identity *known; /* of nodes we were connected to */
+    size_t known_count;
+    struct positions positions;
+    bool ready;
+    bool asked; /* the topology, since the trouble began */
+    struct client *asking;
+    unsigned turn; /* whom to ask next */
+    struct event *timer;
+    uint32_t backoff_ms;
+    uint64_t trouble_ms; /* when it was last */
+    /* Marks that were elsewhere when asked for (cluster_marks.c). */
+    uint8_t unread[CLUSTER_SLOTS];
+    size_t unread_count;
+    struct client *reading;
+    uint16_t reading_slots[256];
+    size_t reading_count, reading_at;
+    struct uri ask; /* where the last of them lies that is on its way to another node; host NULL: none */
+    uint16_t ask_slot;
+    bool stale; /* the topology, by what was read */
+    /* The open round. */
+    struct batch *once_of[CLUSTER_SLOTS];
+    struct batch *into;            /* the next command goes there, whatever its key */
+    uint64_t seq, lsn;             /* of the entry that is written */
+    uint8_t marked[CLUSTER_SLOTS]; /* slots with marks of this FLOW */
+};
+
+/* cluster.c */
+void cluster_trouble(struct cluster *c, struct error *error); /* told, and waited out */
+void cluster_proceed(struct cluster *c);
+void cluster_look_again(struct cluster *c); /* asks for the topology, soon */
+
+/* cluster_marks.c */
+struct position_mark cluster_position(const struct cluster *c, const struct mark *mark);
+void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const struct slot_mark *mark);
+void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread);
+void cluster_read_unread(struct cluster *c);
+void cluster_stop_reading(struct cluster *c);
+
+#endif

@@ -1,0 +1,198 @@
+/* What the marks of slots and nodes say, and finding those that were not where they were asked for. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/cluster.h"
+#include "worker/mark_text.h"
+
+struct position_mark cluster_position(const struct cluster *c, const struct mark *mark)
+{
+    const struct router_session *s = &c->router->session;
+    struct position_mark p = {0};
+    if (mark->present && mark->session == s->id) {
+        p.in_session = true;
+        p.seq = mark->seq;
+    } else if (s->first_lsn && mark->present && strcmp(mark->master_id, s->master_id) == 0) {
+        p.lsn = mark->lsn;
+    }
+    return p;
+}
+
+static void add_candidate(struct node *n, const struct slot_mark *mark)
+{
+    n->candidates = x_realloc(n->candidates, (n->candidate_count + 1) * sizeof *n->candidates);
+    struct node_candidate *k = &n->candidates[n->candidate_count++];
+    *k = (struct node_candidate){.mark = mark->node, .fingerprint = mark->fingerprint};
+    memcpy(k->run_id, mark->run_id, sizeof k->run_id);
+    memcpy(k->replid, mark->replid, sizeof k->replid);
+}
+
+void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const struct slot_mark *mark)
+{
+    c->positions.mark[slot] = cluster_position(c, &mark->own);
+    c->marked[slot] = mark->own.present;
+    if (mark->node.present)
+        add_candidate(n, mark);
+    if (mark->own.flushed_session > n->flushed_session)
+        n->flushed_txid = 0;
+    if (mark->own.flushed_session < n->flushed_session)
+        return;
+    n->flushed_session = mark->own.flushed_session;
+    if (mark->own.flushed_txid > n->flushed_txid)
+        n->flushed_txid = mark->own.flushed_txid;
+}
+
+void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread)
+{
+    c->unread_count += unread;
+    c->unread_count -= c->unread[slot];
+    c->unread[slot] = unread;
+}
+
+/* ---- reading what was elsewhere ---- */
+
+void cluster_stop_reading(struct cluster *c)
+{
+    client_free(c->reading);
+    c->reading = NULL;
+}
+
+/* "ASK 3999 127.0.0.1:6381": the slot is on its way there, and the key with it, or it never was. */
+static bool read_ask(const redisReply *reply, uint16_t slot, struct cluster *c)
+{
+    char host[256];
+    const char *at =
+        reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0 ? reply->str + 4 : NULL;
+    const char *blank = at ? strchr(at, ' ') : NULL, *colon = blank ? strrchr(blank, ':') : NULL;
+    uint64_t port;
+    if (!colon || !slice_to_u64(slice_str(colon + 1), &port) || port > UINT16_MAX)
+        return false;
+    uri_copy(&c->ask, &c->router->config.settings->target);
+    snprintf(host, sizeof host, "%.*s", (int)(colon - blank - 1), blank + 1);
+    if (*host) {
+        free(c->ask.host);
+        c->ask.host = x_strdup(host);
+    }
+    c->ask.port = (uint16_t)port;
+    c->ask.unix_socket = false;
+    c->ask_slot = slot;
+    return true;
+}
+
+static void read_over(struct cluster *c)
+{
+    cluster_stop_reading(c);
+    if (c->stale)
+        cluster_look_again(c);
+    else
+        cluster_proceed(c);
+}
+
+static void on_read(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct slot_mark mark;
+    uint16_t slot = c->reading_slots[c->reading_at++];
+    if (slot_mark_read(reply, &mark)) {
+        cluster_set_unread(c, slot, false);
+        cluster_take_mark(c, c->nodes[c->topology.owner[slot]], slot, &mark);
+    } else if (!read_ask(reply, slot, c)) {
+        c->stale = true;
+    }
+    if (c->reading_at == c->reading_count)
+        read_over(c);
+}
+
+static void on_ready(struct client *client, void *arg)
+{
+    struct cluster *c = arg;
+    for (size_t i = 0; i < c->reading_count; i++)
+        slot_mark_ask(client, &c->router->config, c->reading_slots[i], on_read, c);
+}
+
+static void on_ready_to_ask(struct client *client, void *arg)
+{
+    client_words(client, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
+    on_ready(client, arg);
+}
+
+static void on_failed(struct client *client, const struct error *error, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct error copy = *error;
+    cluster_stop_reading(c);
+    cluster_trouble(c, &copy);
+}
+
+/* From the node that serves the first of them, as many as it serves; one that it has given away, from there.
+ */
+void cluster_read_unread(struct cluster *c)
+{
+    struct error error;
+    struct client_callbacks on = {c, on_ready, on_failed};
+    struct uri uri = {0};
+    size_t node = SIZE_MAX, most = sizeof c->reading_slots / sizeof *c->reading_slots;
+    c->reading_count = c->reading_at = 0;
+    c->stale = false;
+    if (c->ask.host && c->unread[c->ask_slot]) {
+        c->reading_slots[c->reading_count++] = c->ask_slot;
+        on.ready = on_ready_to_ask;
+        uri = c->ask;
+        c->ask = (struct uri){0};
+    }
+    for (uint16_t s = 0; s < CLUSTER_SLOTS && !uri.host && c->reading_count < most; s++) {
+        if (!c->unread[s] || (node != SIZE_MAX && c->topology.owner[s] != node))
+            continue;
+        node = c->topology.owner[s];
+        c->reading_slots[c->reading_count++] = s;
+    }
+    if (!uri.host)
+        uri_copy(&uri, &c->nodes[node]->uri);
+    c->reading = client_connect(c->router->base, &uri, c->router->config.settings, "target", &on, &error);
+    uri_free(&uri);
+    if (!c->reading)
+        cluster_trouble(c, &error);
+}
+
+/* ---- questions ---- */
+
+static void on_answer(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct ask *a = arg;
+    a->answer(a->arg, a->serial, reply);
+}
+
+static void on_reader_ready(struct client *client, void *arg)
+{
+    (void)client, (void)arg;
+}
+
+static void on_reader_failed(struct client *client, const struct error *error, void *arg)
+{
+    struct node *n = arg;
+    struct error copy = *error;
+    n->reader = NULL;
+    client_free(client);
+    cluster_reset(n->cluster, &copy);
+}
+
+void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
+                 size_t argc, const struct slice *argv)
+{
+    struct node *n = c->nodes[c->topology.owner[slot]];
+    struct client_callbacks on = {n, on_reader_ready, on_reader_failed};
+    struct error error;
+    if (!n->reader)
+        n->reader =
+            client_connect(c->router->base, &n->uri, c->router->config.settings, "target", &on, &error);
+    if (!n->reader) {
+        cluster_reset(c, &error);
+        return;
+    }
+    struct ask *a = &n->asks[n->asked++ % 2];
+    *a = (struct ask){n, answer, arg, serial};
+    client_command(n->reader, MARK_ANSWER_TIMEOUT_MS, on_answer, a, argc, argv);
+}

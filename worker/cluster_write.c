@@ -1,0 +1,155 @@
+/* Commands to the nodes that serve their slots, and the marks that belong to them. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/cluster.h"
+#include "worker/mark_text.h"
+
+static struct batch *plain_batch(struct cluster *c, struct round *q, size_t node)
+{
+    if (!q->plain[node])
+        q->plain[node] = router_take_batch(c->router);
+    return q->plain[node];
+}
+
+/* From here on until the round's end all commands of the slot go into it: in MULTI, with the slot's mark. */
+static struct batch *once_batch(struct cluster *c, struct round *q, uint16_t slot)
+{
+    struct batch *b = c->once_of[slot];
+    if (b)
+        return b;
+    b = router_take_batch(c->router);
+    b->once = true;
+    b->slot = slot;
+    *(q->once ? &q->last_once->next : &q->once) = b;
+    q->last_once = b;
+    q->once_count++;
+    return c->once_of[slot] = b;
+}
+
+bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint64_t lsn)
+{
+    return seq <= c->positions.seq[slot] || (lsn && lsn < c->positions.lsn[slot]);
+}
+
+struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsigned flags)
+{
+    struct cluster *c = arg;
+    if (c->into)
+        return c->into;
+    if (flags >> OUTPUT_NODE_SHIFT)
+        return plain_batch(c, q, (flags >> OUTPUT_NODE_SHIFT) - 1);
+    uint16_t slot = key_slot(key);
+    if (cluster_slot_has(c, slot, c->seq, c->lsn))
+        return NULL;
+    if (c->once_of[slot])
+        return c->once_of[slot];
+    return flags & OUTPUT_ONCE ? once_batch(c, q, slot) : plain_batch(c, q, c->topology.owner[slot]);
+}
+
+bool cluster_begin_entry(struct cluster *c, struct entry *e)
+{
+    c->seq = e->seq;
+    c->lsn = e->in_snapshot ? 0 : e->lsn;
+    if (e->kind == ENTRY_COMMAND || !e->key.data)
+        return true;
+    return entry_drop_front(e, c->positions.seq[key_slot(e->key)]);
+}
+
+void cluster_sent(struct cluster *c)
+{
+    memset(c->once_of, 0, sizeof c->once_of);
+}
+
+size_t cluster_node_of(const struct cluster *c, const struct batch *once)
+{
+    return c->topology.owner[once->slot];
+}
+
+/* HSET of the slot's hash into b; node_text: NULL or that of node-N. */
+static void put_mark(struct cluster *c, struct batch *b, const char *text, const char *node_text)
+{
+    const struct link_config *config = &c->router->config;
+    struct output *o = c->router->output;
+    char key[160];
+    slot_mark_key(key, sizeof key, config->settings->name, b->slot);
+    c->into = b;
+    output_begin(o, 0, slice_str(key), node_text ? 6 : 4, OUTPUT_ONCE);
+    output_text(o, "HSET");
+    output_text(o, key);
+    output_text(o, config->mark_field);
+    output_text(o, text);
+    if (node_text) {
+        output_text(o, config->node_field);
+        output_text(o, node_text);
+    }
+    output_end(o);
+    c->into = NULL;
+    c->marked[b->slot] = 1;
+}
+
+bool cluster_whole_marks_fit(const struct cluster *c)
+{
+    for (const struct batch *b = c->router->open->once; b; b = b->next)
+        if (c->topology.nodes[c->topology.owner[b->slot]].first_slot != b->slot)
+            return false;
+    return true;
+}
+
+void cluster_put_marks(struct cluster *c, const char *text, bool whole)
+{
+    struct round *q = c->router->open;
+    char node_text[NODE_MARK_TEXT_BYTES];
+    for (size_t i = 0; whole && i < c->count; i++)
+        once_batch(c, q, c->topology.nodes[i].first_slot);
+    for (struct batch *b = q->once; b; b = b->next) {
+        const struct topology_node *t = &c->topology.nodes[c->topology.owner[b->slot]];
+        const struct node *node = c->nodes[c->topology.owner[b->slot]];
+        bool of_node = whole && t->first_slot == b->slot;
+        snprintf(node_text, sizeof node_text, "%s %llx %s %s", text, (unsigned long long)t->fingerprint,
+                 node->target.run_id, node->target.replid);
+        put_mark(c, b, text, of_node ? node_text : NULL);
+    }
+}
+
+void cluster_remove_marks(struct cluster *c)
+{
+    const struct link_config *config = &c->router->config;
+    struct output *o = c->router->output;
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        char key[160];
+        if (!c->marked[s])
+            continue;
+        slot_mark_key(key, sizeof key, config->settings->name, s);
+        c->into = plain_batch(c, c->router->open, c->topology.owner[s]);
+        output_begin(o, 0, slice_str(key), 5, OUTPUT_IDEMPOTENT);
+        output_text(o, "HDEL");
+        output_text(o, key);
+        output_text(o, config->mark_field);
+        output_text(o, config->node_field);
+        output_text(o, MARK_FLUSHED_FIELD);
+        output_end(o);
+    }
+    c->into = NULL;
+}
+
+void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed)
+{
+    struct output *o = c->router->output;
+    for (size_t i = 0; i < c->count; i++) {
+        char key[160];
+        uint16_t slot = c->topology.nodes[i].first_slot;
+        slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);
+        c->into = once_batch(c, c->router->open, slot);
+        output_begin(o, 0, slice_str(key), 7, OUTPUT_ONCE);
+        output_text(o, "EVAL");
+        output_text(o, script);
+        output_text(o, "1");
+        output_text(o, key);
+        output_text(o, "0");
+        output_text(o, flushed);
+        output_text(o, "all");
+        output_end(o);
+    }
+    c->into = NULL;
+}

@@ -1,0 +1,63 @@
+/* The judgement over a cluster's slots. */
+#include "worker/positions.h"
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void positions_init(struct positions *p, uint64_t applied_seq, uint64_t first_lsn)
+{
+    memset(p, 0, sizeof *p);
+    p->known = applied_seq > 0 || first_lsn == 0;
+    for (size_t s = 0; s < CLUSTER_SLOTS; s++) {
+        p->seq[s] = applied_seq;
+        p->doubt[s] = UINT64_MAX;
+    }
+}
+
+void positions_settle(struct positions *p, uint64_t sent_seq)
+{
+    for (size_t s = 0; s < CLUSTER_SLOTS; s++) {
+        uint64_t done = p->doubt[s] < sent_seq ? p->doubt[s] : sent_seq;
+        p->seq[s] = larger(p->seq[s], done);
+        p->doubt[s] = UINT64_MAX;
+    }
+}
+
+/* One slot. False: nothing tells of it. */
+static bool judge_slot(struct positions *p, uint16_t s, const struct position_node *node, uint64_t first_lsn)
+{
+    const struct position_mark *mark = &p->mark[s];
+    uint64_t seq = node->trusted ? p->seq[s] : 0;
+    uint64_t lsn = node->trusted ? p->lsn[s] : 0;
+    bool known = (node->trusted && p->known) || mark->in_session || node->mark.in_session;
+    if (mark->in_session)
+        seq = larger(seq, mark->seq);
+    if (node->mark.in_session)
+        seq = larger(seq, node->mark.seq);
+    p->seq[s] = seq;
+    p->lsn[s] = larger(lsn, larger(mark->lsn, node->mark.lsn));
+    return !first_lsn || known || p->lsn[s] >= first_lsn;
+}
+
+bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
+                     uint64_t first_lsn, struct error *error)
+{
+    p->least_seq = p->least_lsn = UINT64_MAX;
+    p->most_seq = p->most_lsn = 0;
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        if (!judge_slot(p, s, &nodes[t->owner[s]], first_lsn))
+            return error_set(
+                error, ERROR_REDIRECT,
+                "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "
+                "%llu on: what is between is lost; a full sync is needed",
+                (unsigned)s, (unsigned long long)p->lsn[s], (unsigned long long)first_lsn);
+        p->least_seq = p->seq[s] < p->least_seq ? p->seq[s] : p->least_seq;
+        p->least_lsn = p->lsn[s] < p->least_lsn ? p->lsn[s] : p->least_lsn;
+        p->most_seq = larger(p->most_seq, p->seq[s]);
+        p->most_lsn = larger(p->most_lsn, p->lsn[s]);
+    }
+    p->known = true;
+    return true;
+}

@@ -1,0 +1,50 @@
+/* Where a cluster stands, slot by slot, told from what is remembered and what its nodes carry.
+ *
+ * Four things tell how far a slot is:
+ *   memory    what its node acknowledged to this process, or to the one before it (the cursor)
+ *   its mark  written in the same MULTI as each command that must not run twice
+ *   the mark of its node: all that this FLOW sent there before it is done
+ *   the marks of an earlier session of the same master, by LSN
+ *
+ * Memory counts only while the node is the process that it was, with the history that it had: run id and
+ * replication id are the same. A replica that was promoted, or a node that was started anew, may have lost
+ * what was acknowledged; then the marks alone tell. A node that is new here, and was never a promoted
+ * replica, has its slots from nodes that we know, by MIGRATE, with their data. */
+#ifndef DF2REDIS_POSITIONS_H
+#define DF2REDIS_POSITIONS_H
+
+#include "common/error.h"
+#include "common/topology.h"
+
+/* What the marks of a slot or of a node say. */
+struct position_mark {
+    bool in_session;
+    uint64_t seq; /* in_session */
+    uint64_t lsn; /* of an earlier session of this master; 0: none */
+};
+
+struct position_node {
+    bool trusted; /* memory counts */
+    struct position_mark mark;
+};
+
+struct positions {
+    /* Memory: done up to seq, of a journal that was resumed before lsn. */
+    uint64_t seq[CLUSTER_SLOTS], lsn[CLUSTER_SLOTS];
+    bool known; /* seq counts even where it is 0: the session is ours from its begin */
+    /* Work of which no answer came: memory ends before it. UINT64_MAX: none. */
+    uint64_t doubt[CLUSTER_SLOTS];
+    struct position_mark mark[CLUSTER_SLOTS];
+    /* The result's extremes. */
+    uint64_t least_seq, most_seq, least_lsn, most_lsn;
+};
+
+void positions_init(struct positions *p, uint64_t applied_seq, uint64_t first_lsn);
+/* Everything that was sent and is not in doubt is done: up to seq. Doubts are over. */
+void positions_settle(struct positions *p, uint64_t sent_seq);
+/* Memory becomes what is known now. first_lsn: of the session, 0 when it began with a snapshot. False
+ * (ERROR_REDIRECT): some slot lacks what came before the session. */
+bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
+                     uint64_t first_lsn, struct error *error);
+
+#endif

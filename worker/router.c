@@ -1,0 +1,366 @@
+/* Rounds: sent, acknowledged in order, forgotten in doubt. One link, or a cluster's. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "worker/mark_text.h"
+#include "worker/router_internal.h"
+
+enum { BATCH_KEEP_BYTES = 2 << 20, ONCE_KEEP_BYTES = 16 << 10 };
+
+/* ---- pools ---- */
+
+struct batch *router_take_batch(struct router *r)
+{
+    struct batch *b = r->spare_batches;
+    if (!b)
+        return batch_new();
+    r->spare_batches = b->next;
+    b->next = NULL;
+    return b;
+}
+
+/* A cluster's round may have hundreds for single slots, which are small. */
+void router_give_batch(struct router *r, struct batch *b)
+{
+    batch_reset(b, r->cluster && b->once ? ONCE_KEEP_BYTES : BATCH_KEEP_BYTES);
+    b->next = r->spare_batches;
+    r->spare_batches = b;
+}
+
+static void give_round(struct router *r, struct round *q)
+{
+    for (uint32_t i = 0; i < q->nodes; i++)
+        if (q->plain[i])
+            router_give_batch(r, q->plain[i]);
+    while (q->once) {
+        struct batch *b = q->once;
+        q->once = b->next;
+        router_give_batch(r, b);
+    }
+    round_reset(q, 0);
+    q->next = r->spare_rounds;
+    r->spare_rounds = q;
+}
+
+static void open_round(struct router *r)
+{
+    struct round *q = r->spare_rounds;
+    if (q)
+        r->spare_rounds = q->next;
+    else
+        q = round_new();
+    round_reset(q, (uint32_t)router_nodes(r));
+    if (!r->cluster)
+        q->plain[0] = router_take_batch(r);
+    r->open = q;
+    output_round(r->output, q, r->cluster ? cluster_route : NULL, r->cluster);
+}
+
+struct round *router_open(struct router *r)
+{
+    return r->open;
+}
+
+void router_forget_open(struct router *r)
+{
+    if (r->cluster)
+        cluster_sent(r->cluster);
+    give_round(r, r->open);
+    open_round(r);
+}
+
+/* ---- sending ---- */
+
+static void complete(struct router *r)
+{
+    while (r->first && !r->first->pending && !r->first->in_trouble) {
+        struct round *q = r->first;
+        r->first = q->next;
+        if (!r->first)
+            r->last = NULL;
+        r->callbacks.acknowledged(r->callbacks.arg, q);
+        give_round(r, q);
+    }
+}
+
+void router_batch_done(struct router *r, struct batch *b)
+{
+    b->round->pending--;
+    router_give_batch(r, b);
+    complete(r);
+}
+
+void router_forget_sent(struct router *r)
+{
+    while (r->first) {
+        struct round *q = r->first;
+        r->first = q->next;
+        give_round(r, q);
+    }
+    r->last = NULL;
+}
+
+static void send_batch(struct router *r, struct round *q, struct batch *b, size_t node)
+{
+    b->round = q;
+    b->next = NULL;
+    batch_seal(b);
+    q->pending++;
+    if (r->cluster)
+        cluster_send(r->cluster, b, node);
+    else
+        link_send(r->link, b);
+}
+
+void router_send(struct router *r)
+{
+    struct round *q = r->open;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    q->sent_at_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    q->after_seq = r->sealed_seq;
+    r->sealed_seq = q->end.seq;
+    q->next = NULL;
+    *(r->first ? &r->last->next : &r->first) = q;
+    r->last = q;
+    for (uint32_t i = 0; i < q->nodes; i++) {
+        struct batch *b = q->plain[i];
+        if (!b || batch_empty(b))
+            continue;
+        q->plain[i] = NULL;
+        send_batch(r, q, b, i);
+    }
+    while (q->once) {
+        struct batch *b = q->once;
+        q->once = b->next;
+        send_batch(r, q, b, cluster_node_of(r->cluster, b));
+    }
+    if (r->cluster)
+        cluster_sent(r->cluster);
+    open_round(r);
+    complete(r);
+}
+
+bool router_can_send(const struct router *r, bool once)
+{
+    if (r->null)
+        return true;
+    return r->cluster ? cluster_can_send(r->cluster, once) : link_can_send(r->link, once);
+}
+
+bool router_idle(const struct router *r)
+{
+    return !r->first;
+}
+
+bool router_borrowing(const struct router *r)
+{
+    if (r->null)
+        return false;
+    return r->cluster ? cluster_borrowing(r->cluster) : link_borrowing(r->link);
+}
+
+void router_begin_at(struct router *r, uint64_t seq)
+{
+    r->sealed_seq = seq;
+}
+
+void router_reset(struct router *r, const struct error *why)
+{
+    if (r->cluster)
+        cluster_reset(r->cluster, why);
+    else if (r->link)
+        link_reset(r->link, why);
+}
+
+/* ---- the standalone link's callbacks ---- */
+
+static void on_ready(void *arg, const struct mark *mark, const struct capabilities *target)
+{
+    struct router *r = arg;
+    struct position at = {*mark, mark->seq, mark->lsn};
+    r->callbacks.ready(r->callbacks.arg, &at, target);
+}
+
+static void on_acknowledged(void *arg, struct batch *b)
+{
+    router_batch_done(arg, b);
+}
+
+static void on_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
+{
+    struct router *r = arg;
+    r->callbacks.refused(r->callbacks.arg, b, i, text);
+}
+
+static void on_conflict(void *arg, const struct batch *b, uint32_t i)
+{
+    struct router *r = arg;
+    r->callbacks.conflict(r->callbacks.arg, b, i);
+}
+
+static void on_lost(void *arg, const struct error *error)
+{
+    struct router *r = arg;
+    router_forget_sent(r);
+    r->callbacks.lost(r->callbacks.arg, error);
+}
+
+static void on_writable(void *arg)
+{
+    struct router *r = arg;
+    r->callbacks.writable(r->callbacks.arg);
+}
+
+/* What the one address leads to is a node of many. */
+static void on_cluster(void *arg)
+{
+    struct router *r = arg;
+    link_free(r->link);
+    r->link = NULL;
+    give_round(r, r->open);
+    r->cluster = cluster_new(r);
+    open_round(r);
+    cluster_start(r->cluster);
+}
+
+/* ---- life ---- */
+
+struct router *router_new(struct event_base *base, const struct link_config *config, struct output *output,
+                          const struct router_callbacks *callbacks)
+{
+    struct router *r = x_calloc(1, sizeof *r);
+    r->base = base;
+    r->config = *config;
+    r->output = output;
+    r->callbacks = *callbacks;
+    r->null = config->settings->target.null_sink;
+    r->config.trouble = &r->trouble;
+    open_round(r);
+    return r;
+}
+
+void router_start(struct router *r, const struct router_session *session)
+{
+    static const struct capabilities null_target = {.stream_type = 21};
+    struct link_callbacks on = {.arg = r,
+                                .ready = on_ready,
+                                .acknowledged = on_acknowledged,
+                                .refused = on_refused,
+                                .conflict = on_conflict,
+                                .lost = on_lost,
+                                .writable = on_writable,
+                                .is_cluster = on_cluster};
+    r->session = *session;
+    if (!r->null) {
+        r->link = link_new(r->base, &r->config, &on);
+        return;
+    }
+    struct position none = {0};
+    r->callbacks.ready(r->callbacks.arg, &none, &null_target);
+}
+
+void router_free(struct router *r)
+{
+    if (!r)
+        return;
+    link_free(r->link);
+    cluster_free(r->cluster);
+    router_forget_sent(r);
+    round_free(r->open);
+    while (r->spare_rounds) {
+        struct round *q = r->spare_rounds;
+        r->spare_rounds = q->next;
+        round_free(q);
+    }
+    while (r->spare_batches) {
+        struct batch *b = r->spare_batches;
+        r->spare_batches = b->next;
+        batch_free(b);
+    }
+    free(r);
+}
+
+bool router_is_null(const struct router *r)
+{
+    return r->null;
+}
+
+bool router_is_cluster(const struct router *r)
+{
+    return r->cluster != NULL;
+}
+
+size_t router_nodes(const struct router *r)
+{
+    return r->cluster ? cluster_nodes(r->cluster) : 1;
+}
+
+/* ---- entries and marks ---- */
+
+bool router_begin_entry(struct router *r, struct entry *e)
+{
+    return !r->cluster || cluster_begin_entry(r->cluster, e);
+}
+
+/* Once, whatever else is in the batch: a mark among pipelined batches could be taken after one before it was
+ * refused (OOM comes and goes), and would then vouch for what was never applied. */
+static void put_mark(struct router *r, const char *text)
+{
+    const struct link_config *c = &r->config;
+    output_begin(r->output, c->settings->target.db, slice_str(c->mark_key), 4, OUTPUT_ONCE);
+    output_text(r->output, "HSET");
+    output_text(r->output, c->mark_key);
+    output_text(r->output, c->mark_field);
+    output_text(r->output, text);
+    output_end(r->output);
+}
+
+void router_put_marks(struct router *r, const char *text, bool whole)
+{
+    if (r->cluster)
+        cluster_put_marks(r->cluster, text, whole);
+    else
+        put_mark(r, text);
+    r->open->marked = whole || !r->cluster;
+}
+
+void router_remove_marks(struct router *r)
+{
+    const struct link_config *c = &r->config;
+    if (r->cluster) {
+        cluster_remove_marks(r->cluster);
+        return;
+    }
+    output_begin(r->output, c->settings->target.db, slice_str(c->mark_key), 5, OUTPUT_IDEMPOTENT);
+    output_text(r->output, "HDEL");
+    output_text(r->output, c->mark_key);
+    output_text(r->output, c->mark_field);
+    output_text(r->output, MARK_FLUSHED_FIELD);
+    output_text(r->output, MARK_RUN_FIELD);
+    output_end(r->output);
+}
+
+void router_flush_nodes(struct router *r, const char *script, const char *flushed)
+{
+    if (r->cluster)
+        cluster_flush_nodes(r->cluster, script, flushed);
+}
+
+bool router_slot_has(const struct router *r, uint16_t slot, uint64_t seq, uint64_t lsn)
+{
+    return r->cluster && cluster_slot_has(r->cluster, slot, seq, lsn);
+}
+
+bool router_whole_marks_fit(const struct router *r)
+{
+    return !r->cluster || cluster_whole_marks_fit(r->cluster);
+}
+
+void router_ask(struct router *r, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
+                size_t argc, const struct slice *argv)
+{
+    if (r->cluster)
+        cluster_ask(r->cluster, slot, answer, arg, serial, argc, argv);
+}

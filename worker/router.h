@@ -1,0 +1,94 @@
+/* The target as the rest of the worker sees it: rounds go in, acknowledgements come out, in order; behind it
+ * stands one link, or, when the target turns out to be a Redis Cluster, one for each master (cluster.c).
+ *
+ *             ┌ link ─> 10.0.0.1:7000
+ *   round ─>  ├ link ─> 10.0.0.2:7000      key → slot → node
+ *             └ link ─> 10.0.0.3:7000
+ *
+ * When anything is in doubt, `lost` is called, all rounds that are not acknowledged are forgotten, and after
+ * a while `ready` tells where the target stands: the decoder begins again there. */
+#ifndef DF2REDIS_ROUTER_H
+#define DF2REDIS_ROUTER_H
+
+#include "worker/entry.h"
+#include "worker/link.h"
+#include "worker/round.h"
+
+/* What this session is, against which marks are read. */
+struct router_session {
+    uint64_t id;
+    char master_id[41];
+    uint64_t first_lsn;   /* it began with the journal there; 0: with a snapshot */
+    uint64_t applied_seq; /* acknowledged by all nodes before this process began */
+};
+
+/* Where the target stands. In a cluster slots differ: `mark` is that of the one that is furthest behind. */
+struct position {
+    struct mark mark;
+    uint64_t ahead_seq, ahead_lsn; /* of the slot that is furthest ahead */
+};
+
+struct router;
+
+struct router_callbacks {
+    void *arg;
+    void (*ready)(void *arg, const struct position *at, const struct capabilities *target);
+    /* Everything in it was carried out (refusals were told before). The router's again afterwards. */
+    void (*acknowledged)(void *arg, struct round *r);
+    void (*refused)(void *arg, const struct batch *b, uint32_t i, const char *text);
+    void (*conflict)(void *arg, const struct batch *b, uint32_t i);
+    /* ERROR_RETRY: it connects again; ERROR_REDIRECT: only a full sync helps; ERROR_FATAL: it does not. */
+    void (*lost)(void *arg, const struct error *error);
+    void (*writable)(void *arg);
+};
+
+struct router *router_new(struct event_base *base, const struct link_config *config, struct output *output,
+                          const struct router_callbacks *callbacks);
+void router_free(struct router *r);
+/* Begins to connect; for null: there is nothing to connect to, and it is ready at once. */
+void router_start(struct router *r, const struct router_session *session);
+
+/* The round that is being filled; the output writes into it. */
+struct round *router_open(struct router *r);
+/* Could it go out now? once: with marks of the whole FLOW, or what must not run twice. */
+bool router_can_send(const struct router *r, bool once);
+/* Its checkpoint is filled in. Another one is open afterwards. */
+void router_send(struct router *r);
+/* Empties the open round. */
+void router_forget_open(struct router *r);
+/* Nothing is unanswered. */
+bool router_idle(const struct router *r);
+/* Borrowed arguments are not out whole yet: the bytes must stay where they are. */
+bool router_borrowing(const struct router *r);
+/* The decoder was put there: the next round follows it. */
+void router_begin_at(struct router *r, uint64_t seq);
+/* All connections are given up and made anew. */
+void router_reset(struct router *r, const struct error *why);
+
+bool router_is_null(const struct router *r);
+bool router_is_cluster(const struct router *r);
+size_t router_nodes(const struct router *r);
+
+/* The entry whose commands are written next: what its slot has already is left out. False: nothing of it is
+ * needed. */
+bool router_begin_entry(struct router *r, struct entry *e);
+/* In a cluster: has the slot what the session's entry seq, or the journal's entry lsn (0: neither) did? */
+bool router_slot_has(const struct router *r, uint16_t slot, uint64_t seq, uint64_t lsn);
+/* In a cluster: a command that reads, on the node that serves the slot. When there is no answer everything is
+ * lost, as with any other trouble. */
+typedef void router_answer(void *arg, uint64_t serial, const redisReply *reply);
+void router_ask(struct router *r, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
+                size_t argc, const struct slice *argv);
+/* Marks into the open round: in a cluster for every slot with commands that must not run twice, and, when
+ * `whole`, for every node. text: as flow-N holds it. */
+void router_put_marks(struct router *r, const char *text, bool whole);
+/* Marks of the whole FLOW vouch for all before them, so in a cluster they do not go out beside commands that
+ * must not run twice (but for those in the very slots that hold the nodes' marks). */
+bool router_whole_marks_fit(const struct router *r);
+/* Removes this FLOW's marks from the target, by commands in the open round. */
+void router_remove_marks(struct router *r);
+/* In a cluster: the script of a flush (global.c) for every master, over its marks. flushed: to be noted;
+ * empty: nothing. */
+void router_flush_nodes(struct router *r, const char *script, const char *flushed);
+
+#endif

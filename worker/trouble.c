@@ -1,0 +1,47 @@
+/* How trouble with the target is told. */
+#include "worker/trouble.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+enum { WARN_EVERY_MS = 10000 };
+
+static void warn(struct trouble *t, const char *who, const struct error *error)
+{
+    uint64_t now = clock_monotonic_ms();
+    bool other = strncmp(t->warned, error->text, sizeof t->warned - 1) != 0;
+    if (!other && now - t->warned_ms < WARN_EVERY_MS && error->class != ERROR_FATAL)
+        return;
+    log_warning("%s: %s; %s", who, error->text,
+                error->class == ERROR_FATAL ? "giving up" : "everything is kept, trying again");
+    t->warned_ms = now;
+    snprintf(t->warned, sizeof t->warned, "%.*s", (int)sizeof t->warned - 1, error->text);
+}
+
+void trouble_note(struct trouble *t, const char *who, uint32_t limit_ms, struct error *error)
+{
+    uint64_t now = clock_monotonic_ms();
+    if (!t->since_ms)
+        t->since_ms = now;
+    warn(t, who, error);
+    if (error->class != ERROR_FATAL && limit_ms && now - t->since_ms >= limit_ms) {
+        struct error last = *error;
+        error_fatal(error, EX_UNAVAILABLE,
+                    "the target did not come back within --target-retry; the last answer was: %.300s",
+                    last.text);
+    }
+}
+
+bool trouble_over(struct trouble *t)
+{
+    if (!t->since_ms)
+        return false;
+    log_info("target: takes writes again after %llu ms",
+             (unsigned long long)(clock_monotonic_ms() - t->since_ms));
+    *t = (struct trouble){0};
+    return true;
+}

@@ -91,7 +91,50 @@ static bool move_keys(struct hands *h, uint16_t slot, size_t from, size_t to)
     }
 }
 
-/* The new owner is told first: in between, both send clients to it. */
+/* Everybody hears who serves it now: left to gossip, slots that move again soon are remembered differently by
+ * different members for good. A replica takes no SETSLOT; it hears from its master. */
+static bool tell_all(struct hands *h, uint16_t slot, size_t from, size_t to)
+{
+    const char *id = h->c->members[to].id;
+    /* The new owner first: in between, both send clients to it. */
+    if (!say(h, to, "CLUSTER SETSLOT %u NODE %s", slot, id) ||
+        !say(h, from, "CLUSTER SETSLOT %u NODE %s", slot, id))
+        return false;
+    for (size_t i = 0; i < h->c->count; i++) {
+        if (!h->to[i] || i == from || i == to)
+            continue;
+        char words[80];
+        snprintf(words, sizeof words, "CLUSTER SETSLOT %u NODE %s", slot, id);
+        freeReplyObject(server_command(h->to[i], words));
+    }
+    return true;
+}
+
+static uint64_t epoch_of(redisContext *c)
+{
+    redisReply *r = server_command(c, "CLUSTER INFO");
+    static const char field[] = "cluster_current_epoch:";
+    const char *at = r->str ? strstr(r->str, field) : NULL;
+    uint64_t epoch = at ? strtoull(at + sizeof field - 1, NULL, 10) : 0;
+    freeReplyObject(r);
+    return epoch;
+}
+
+static bool epochs_agree(void *arg)
+{
+    struct hands *h = arg;
+    uint64_t first = 0;
+    for (size_t i = 0; i < h->c->count; i++) {
+        uint64_t epoch = h->to[i] ? epoch_of(h->to[i]) : first;
+        if (first && epoch != first)
+            return false;
+        first = epoch;
+    }
+    return true;
+}
+
+/* Two masters that take slots in the same moment would take the same epoch, and whose word counts would be
+ * chance: the next slot waits until all know of this one. */
 static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
 {
     const struct cluster_member *members = h->c->members;
@@ -101,12 +144,10 @@ static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
         fprintf(stderr, "slot %u cannot be moved: its master or the new one does not run\n", slot);
         return false;
     }
-    bool ok = say(h, to, "CLUSTER SETSLOT %u IMPORTING %s", slot, members[from].id) &&
-              say(h, from, "CLUSTER SETSLOT %u MIGRATING %s", slot, members[to].id) &&
-              move_keys(h, slot, from, to) &&
-              say(h, to, "CLUSTER SETSLOT %u NODE %s", slot, members[to].id) &&
-              say(h, from, "CLUSTER SETSLOT %u NODE %s", slot, members[to].id);
-    return ok;
+    return say(h, to, "CLUSTER SETSLOT %u IMPORTING %s", slot, members[from].id) &&
+           say(h, from, "CLUSTER SETSLOT %u MIGRATING %s", slot, members[to].id) &&
+           move_keys(h, slot, from, to) && tell_all(h, slot, from, to) &&
+           wait_until(epochs_agree, h, CLUSTER_DEADLINE_MS);
 }
 
 bool cluster_move_slot(struct cluster *c, uint16_t slot, size_t to)

@@ -263,6 +263,55 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
     return true;
 }
 
+/* A Valkey's version says nothing about a Redis: the last Redis that it began from. */
+static uint32_t redis_version(const struct capabilities *c)
+{
+    return c->kind == SERVER_VALKEY ? (uint32_t)VERSION_7_2 : c->version;
+}
+
+/* An older one decides; what is neither Redis nor Valkey is told. */
+static void merge_version(struct capabilities *into, const struct capabilities *other)
+{
+    bool same = into->kind == other->kind;
+    uint32_t mine = same ? into->version : redis_version(into);
+    uint32_t theirs = same ? other->version : redis_version(other);
+    bool refused = other->kind == SERVER_OTHER && into->kind != SERVER_OTHER;
+    if (refused || (into->kind != SERVER_OTHER && theirs < mine))
+        memcpy(into->version_text, other->version_text, sizeof into->version_text);
+    into->version = mine < theirs ? mine : theirs;
+    if (into->kind == SERVER_OTHER || other->kind == SERVER_OTHER)
+        into->kind = SERVER_OTHER;
+    else if (!same)
+        into->kind = SERVER_REDIS;
+}
+
+void capabilities_merge(struct capabilities *into, const struct capabilities *other)
+{
+    static const size_t flags[] = {
+        offsetof(struct capabilities, restore_listpacks),
+        offsetof(struct capabilities, restore_set_listpack),
+        offsetof(struct capabilities, xgroup_entriesread),
+        offsetof(struct capabilities, xsetid_entries),
+        offsetof(struct capabilities, xadd_minid),
+        offsetof(struct capabilities, scripts),
+    };
+    merge_version(into, other);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        *flag_at(into, flags[i]) &= *(const bool *)((const uint8_t *)other + flags[i]);
+    for (size_t i = 0; i < ASKED_COUNT; i++)
+        *flag_at(into, asked[i].offset) &= *(const bool *)((const uint8_t *)other + asked[i].offset);
+    into->masters = (into->masters ? into->masters : 1) + (other->masters ? other->masters : 1);
+    memset(into->run_id, 0, sizeof into->run_id);
+    into->cluster |= other->cluster;
+    into->replica |= other->replica;
+    into->databases = into->databases < other->databases ? into->databases : other->databases;
+    into->stream_type = into->stream_type < other->stream_type ? into->stream_type : other->stream_type;
+    if (other->max_bulk_bytes < into->max_bulk_bytes)
+        into->max_bulk_bytes = other->max_bulk_bytes;
+    if (__builtin_add_overflow(into->keys, other->keys, &into->keys))
+        into->keys = UINT64_MAX;
+}
+
 bool capabilities_check(const struct capabilities *c, struct error *error)
 {
     if (c->version_text[0] == '\0')
@@ -283,11 +332,7 @@ bool capabilities_check(const struct capabilities *c, struct error *error)
         return error_fatal(error, EX_CONFIG,
                            "the target is %s %s, which is too old: Redis 6.2 or newer is needed",
                            c->kind == SERVER_VALKEY ? "Valkey" : "Redis", c->version_text);
-    if (c->cluster)
-        return error_fatal(error, EX_CONFIG,
-                           "the target is a Redis Cluster: not supported by this version; give a standalone "
-                           "server");
-    if (c->replica)
+    if (c->replica && !c->cluster)
         return error_fatal(error, EX_CONFIG,
                            "the target is a replica and takes no writes: give its master, %s, or make it one "
                            "with REPLICAOF NO ONE",

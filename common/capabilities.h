@@ -15,6 +15,7 @@ struct capabilities {
     char version_text[48]; /* "7.0.15"; SERVER_OTHER: with its name, "Dragonfly v1.40.1" */
     char run_id[41];       /* of this start of the server; empty when it does not tell */
     bool cluster;
+    uint32_t masters;        /* merged into this; 0: one server's own */
     bool replica;            /* role is not master: read-only */
     char master_text[80];    /* a replica's master: host:port */
     uint32_t databases;      /* as far as it tells; 16 otherwise */
@@ -42,7 +43,10 @@ size_t capabilities_command(int i, struct slice *argv, size_t max_args); /* retu
 bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, struct error *error);
 /* Keys in all databases, from the text of INFO keyspace. */
 uint64_t info_keys(struct slice info);
-/* After the last reply: is this a target that can be written to at all? ERROR_FATAL with what to do. */
+/* Of several masters of a cluster: what all of them can do; their keys are added. */
+void capabilities_merge(struct capabilities *into, const struct capabilities *other);
+/* After the last reply: is this a target that can be written to at all? ERROR_FATAL with what to do. A node
+ * of a cluster may be a replica: who writes to it knows its masters. */
 bool capabilities_check(const struct capabilities *c, struct error *error);
 /* Does the target know this command (module ones by family)? */
 bool capabilities_knows(const struct capabilities *c, struct slice command);

@@ -56,6 +56,7 @@ struct run {
     struct error cause; /* why the link was lost, or the run failed */
 
     struct target_job *target_job;
+    struct topology target_nodes; /* of a cluster: its masters, as last found */
     struct capabilities target;
     bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
     bool flush_first;    /* before the first full sync */

@@ -106,7 +106,7 @@ void run_forget_events(struct run *run);
 
 /* previous.c */
 /* True: goes on with what an earlier run left, an event was posted. False: a first start. */
-bool run_continue_previous(struct run *run, const struct target_marks *marks, uint64_t target_keys);
+bool run_continue_previous(struct run *run, const struct target_marks *marks);
 void run_save_record(struct run *run, enum run_copy copy);
 
 /* actions.c */

@@ -201,7 +201,7 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
         run_fatal(run, &error);
         return;
     }
-    if (run_continue_previous(run, marks, capabilities->keys)) {
+    if (run_continue_previous(run, marks)) {
         daemon_tell_ready();
         return;
     }

@@ -68,6 +68,13 @@ static uint16_t next_port(void)
     die("no free port with one for the bus");
 }
 
+/* The members' options, the one for TLS as this member has it. */
+void cluster_words(struct cluster *c, size_t member)
+{
+    if (c->tls)
+        snprintf(c->tls_text, sizeof c->tls_text, "%u", c->members[member].tls_port);
+}
+
 size_t cluster_start_member(struct cluster *c, uint16_t port)
 {
     size_t member = c->count;
@@ -75,8 +82,11 @@ size_t cluster_start_member(struct cluster *c, uint16_t port)
         die("a cluster of more than %d members", CLUSTER_MEMBERS);
     struct cluster_member *m = &c->members[member];
     bool up = false;
-    for (int attempt = 0; attempt < 5 && !up; attempt++)
+    for (int attempt = 0; attempt < 5 && !up; attempt++) {
+        m->tls_port = c->tls ? next_port() : 0;
+        cluster_words(c, member);
         up = redis_start_on(&m->server, port ? port : next_port(), c->words);
+    }
     if (!up)
         die("no member for a cluster: set DF2REDIS_TEST_REDIS");
     c->count++;
@@ -102,8 +112,23 @@ static void set_words(struct cluster *c, const struct cluster_options *o)
     size_t n = 0;
     for (; n < sizeof base / sizeof *base; n++)
         c->words[n] = base[n];
+    c->tls = o->tls;
+    if (o->tls) {
+        c->words[n++] = "--tls-port";
+        c->words[n++] = c->tls_text;
+        /* Else nobody tells others' ports for TLS. */
+        c->words[n++] = "--tls-cluster";
+        c->words[n++] = "yes";
+        c->words[n++] = "--tls-replication";
+        c->words[n++] = "yes";
+    }
     for (const char *const *e = o->extra; e && *e && n < CLUSTER_WORDS - 1; e++)
         c->words[n++] = *e;
+}
+
+uint16_t cluster_peer_port(const struct cluster *c, size_t member)
+{
+    return c->tls ? c->members[member].tls_port : c->members[member].server.port;
 }
 
 void cluster_say(struct cluster *c, size_t member, const char *words)
@@ -115,7 +140,7 @@ void cluster_say(struct cluster *c, size_t member, const char *words)
 
 void cluster_meet(struct cluster *c, size_t member, size_t with)
 {
-    char *words = format_text("CLUSTER MEET 127.0.0.1 %u", c->members[member].server.port);
+    char *words = format_text("CLUSTER MEET 127.0.0.1 %u", cluster_peer_port(c, member));
     cluster_say(c, with, words);
     free(words);
 }

@@ -18,6 +18,7 @@ struct cluster_options {
     unsigned masters, replicas; /* replicas of each master */
     uint16_t base_port;         /* 0: free ones. The bus has port + 10000 */
     uint32_t node_timeout_ms;
+    bool tls;                 /* each has another port for TLS; `extra` has the certificates */
     const char *const *extra; /* more options for each member, ends with NULL, may be NULL */
 };
 void cluster_options_init(struct cluster_options *o); /* 3 masters without replicas, 2 s */
@@ -26,12 +27,14 @@ struct cluster {
     struct cluster_member {
         struct server server;
         char id[41];
+        uint16_t tls_port; /* 0: none */
         bool removed;
     } members[CLUSTER_MEMBERS];
     size_t count;
     unsigned masters; /* at the start */
+    bool tls;
     const char *words[CLUSTER_WORDS];
-    char timeout[16];
+    char timeout[16], tls_text[8];
     const char *password; /* of all members, set by cluster_lock(); NULL: none */
 };
 

@@ -41,6 +41,7 @@ bool cluster_wait_promoted(struct cluster *c, size_t member)
 
 void cluster_revive(struct cluster *c, size_t member)
 {
+    cluster_words(c, member);
     redis_restart(&c->members[member].server, c->words);
     if (!c->password)
         return;

@@ -53,7 +53,7 @@ static bool migrate(struct hands *h, size_t from, size_t to, const redisReply *k
     const char *argv[KEYS_AT_ONCE + 10];
     size_t lengths[KEYS_AT_ONCE + 10];
     char port[8], timeout[16];
-    snprintf(port, sizeof port, "%u", h->c->members[to].server.port);
+    snprintf(port, sizeof port, "%u", cluster_peer_port(h->c, to));
     snprintf(timeout, sizeof timeout, "%d", MIGRATE_TIMEOUT_MS);
     const char *const head[] = {"MIGRATE", "127.0.0.1", port,           "",    "0",
                                 timeout,   "AUTH",      h->c->password, "KEYS"};

@@ -18,6 +18,10 @@ struct verb_help {
 
 static const char *const name_settings[] = {"name", "state-dir", NULL};
 
+static const char *const clean_settings[] = {"target",   "name",    "target-password-file", "tls-ca",
+                                             "tls-cert", "tls-key", "tls-insecure",         "connect-timeout",
+                                             NULL};
+
 static const struct verb_help verbs[] = {
     [VERB_REPLICATE] = {"df2redis replicate --source URI --target URI [OPTION ...]",
                         "Copies a live Dragonfly into a Redis or Valkey and keeps it in step until it is\n"
@@ -35,6 +39,10 @@ static const struct verb_help verbs[] = {
                    name_settings},
     [VERB_STOP] = {"df2redis stop [--name NAME] [--state-dir DIR]",
                    "Lets a run apply what it has received and end; waits for that.\n", name_settings},
+    [VERB_CLEAN] = {"df2redis clean --target URI [--name NAME] [OPTION ...]",
+                    "Removes from a target what an ended run of that name has left there: its position\n"
+                    "(marks). Without them the run cannot be taken up again. Refused while it goes on.\n",
+                    clean_settings},
     [VERB_VERSION] = {"df2redis version", "Prints the version.\n", NULL},
     [VERB_HELP] = {"df2redis help [VERB]", "Prints help.\n", NULL},
 };
@@ -115,6 +123,7 @@ static void print_overview(FILE *out)
           "  df2redis status [--json|--watch]   how a run is doing\n"
           "  df2redis wait --in-step            wait until a run is in step\n"
           "  df2redis stop                      let a run apply what it has and end\n"
+          "  df2redis clean -t URI              remove the marks of an ended run\n"
           "  df2redis help VERB                 all options of one; version: the version\n\n",
           out);
     print_setting(&config_option, out);

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/version.h"
+#include "supervisor/clean.h"
 #include "supervisor/daemon.h"
 #include "supervisor/options.h"
 #include "supervisor/service.h"
@@ -61,6 +62,8 @@ static int perform(struct options *o)
         return wait_command(&o->settings, o->timeout_ms);
     case VERB_STOP:
         return stop_command(&o->settings);
+    case VERB_CLEAN:
+        return clean_command(&o->settings);
     case VERB_VERSION:
         printf("df2redis %s\n", DF2REDIS_VERSION);
         return EX_OK;

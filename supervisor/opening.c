@@ -212,9 +212,38 @@ static void ready_target(struct run *run, enum target_task task)
     struct target_callbacks callbacks = {
         .arg = run, .done = task == TARGET_EMPTY ? on_flushed : on_claimed, .failed = on_flush_failed};
     target_free(run->target_job);
-    run->target_job = target_start(run->base, run->settings, task, run->session_id, &callbacks, &error);
+    run->target_job = target_start(run->base, run->settings, task, run->session_id,
+                                   &run->target_nodes, &callbacks, &error);
     if (!run->target_job)
         run_link_lost(run, &error);
+}
+
+/* A cluster has database 0 alone. False: the run has failed. */
+static bool databases_fit(struct run *run)
+{
+    size_t count;
+    const uint32_t *databases = source_databases(run->source, &count);
+    struct buf names = {0}, example = {0};
+    for (size_t i = 0; run->target.cluster && i < count; i++) {
+        uint32_t to;
+        if (!settings_db_target(run->settings, databases[i], &to) || to == 0)
+            continue;
+        buf_printf(&names, "%s%u", names.len ? ", " : "", databases[i]);
+        if (!example.len)
+            buf_printf(&example, "%u", databases[i]);
+    }
+    if (!names.len)
+        return true;
+    struct error error = {0};
+    error_fatal(&error, EX_CONFIG,
+                "source %s has keys in database %.*s, and the target is a cluster, which has database 0 alone: "
+                "say --db 0 to leave them out, or --db %.*s:0 to copy that one alone into database 0",
+                run->source_name, (int)(names.len < 120 ? names.len : 120), (const char *)names.data,
+                (int)example.len, (const char *)example.data);
+    buf_free(&names);
+    buf_free(&example);
+    run_fatal(run, &error);
+    return false;
 }
 
 /* Every FLOW is FULL: keys of an earlier session, deleted since on the source, would stay for ever. */
@@ -222,6 +251,8 @@ void run_prepare_target(struct run *run)
 {
     struct error error = {0};
     bool again = run->target_written;
+    if (!databases_fit(run))
+        return;
     log_info("full sync: %s", run->sync_reason);
     if (run->settings->target.null_sink) {
         run_post(run, EVENT_TARGET_READY);

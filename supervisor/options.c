@@ -6,7 +6,7 @@
 #include <sysexits.h>
 
 static const char *const verb_names[] = {"",     "replicate", "migrate", "status",
-                                         "wait", "stop",      "version", "help"};
+                                         "wait", "stop",      "clean",   "version", "help"};
 
 struct short_option {
     char letter;
@@ -74,7 +74,7 @@ static bool take_word(struct options *o, const char *word, struct error *error)
     if (verb == VERB_NONE)
         return error_fatal(
             error, EX_USAGE,
-            "\"%.80s\" is not known: say replicate, migrate, status, wait, stop, version or help", word);
+            "\"%.80s\" is not known: say replicate, migrate, status, wait, stop, clean, version or help", word);
     if (o->verb != VERB_NONE)
         return error_fatal(error, EX_USAGE, "say one of %s and %s, not both", verb_name(o->verb), word);
     o->verb = verb;
@@ -161,7 +161,7 @@ static bool check_fit(const struct options *o, struct error *error)
     bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
     if (o->verb == VERB_NONE)
         return error_fatal(error, EX_USAGE,
-                           "say what to do: replicate, migrate, status, wait, stop, version or help; see "
+                           "say what to do: replicate, migrate, status, wait, stop, clean, version or help; see "
                            "df2redis --help");
     if (help)
         return true;
@@ -216,7 +216,8 @@ static bool check(struct options *o, struct error *error)
         return false;
     if (o->verb == VERB_HELP || o->verb == VERB_VERSION)
         return true;
-    if (!build(o, runs, error))
+    bool connects = runs || o->verb == VERB_CLEAN;
+    if (!build(o, connects, error))
         return false;
     const char *in_file = o->config.path ? ", on the command line or in the file" : "";
     if (runs && !o->settings.source_text)
@@ -227,7 +228,11 @@ static bool check(struct options *o, struct error *error)
         return error_fatal(error, EX_USAGE,
                            "%s needs --target redis://host:port, the Redis or Valkey to copy to%s",
                            verb_name(o->verb), in_file);
-    if (!runs)
+    if (o->verb == VERB_CLEAN && (!o->settings.target_text || o->settings.target.null_sink))
+        return error_fatal(error, EX_USAGE,
+                           "clean needs --target redis://host:port, the Redis or Valkey to remove marks from%s",
+                           in_file);
+    if (!connects)
         keep_name(&o->settings);
     o->settings.migrate = o->verb == VERB_MIGRATE;
     settings_copy(&o->given, &o->settings);

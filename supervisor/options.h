@@ -15,6 +15,7 @@ enum verb {
     VERB_STATUS,
     VERB_WAIT,
     VERB_STOP,
+    VERB_CLEAN,
     VERB_VERSION,
     VERB_HELP
 };

@@ -17,12 +17,14 @@ static void add_words(struct buf *out, const char *name, char *const *words)
         buf_printf(out, " %s %zu:%s", name, strlen(*words), *words);
 }
 
-/* What decides which keys are copied where to: with anything else the copy would be another one. */
-char *previous_scope(const struct settings *settings)
+/* What decides which keys are copied where to: with anything else the copy would be another one. Any node
+ * leads to the same cluster; the marks tell which cluster it is. */
+static char *previous_scope(const struct settings *settings, bool cluster)
 {
     struct buf scope = {0};
-    char name[256];
-    uri_display(&settings->target, name, sizeof name);
+    char name[256] = "cluster";
+    if (!cluster)
+        uri_display(&settings->target, name, sizeof name);
     buf_printf(&scope, "%s db %u", name, settings->target.db);
     add_words(&scope, "include", settings->include);
     add_words(&scope, "exclude", settings->exclude);
@@ -43,7 +45,7 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.master_id, sizeof record.master_id, "%s", run->greeting.master_id);
     snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
-    record.scope = previous_scope(run->settings);
+    record.scope = previous_scope(run->settings, run->target.cluster);
     record.first_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.first_lsns);
     record.tokens = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.tokens);
     for (uint32_t i = 0; i < run->flow_count; i++) {
@@ -116,10 +118,10 @@ static bool all_marks(const struct run_record *record, const struct target_marks
 }
 
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
-                                 const struct target_marks *marks, uint64_t target_keys,
+                                 const struct target_marks *marks, const struct capabilities *target,
                                  const char *directory, uint64_t *lsns, char *why, size_t why_bytes)
 {
-    char *scope = previous_scope(settings);
+    char *scope = previous_scope(settings, target->cluster);
     bool same_scope = strcmp(scope, record->scope) == 0;
     free(scope);
     const char *text;
@@ -128,7 +130,7 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
         text = "without marks in the target (--no-marks) nothing tells what the run before had done";
     else if (!same_scope)
         text = "the run before had another target, other databases, --include or --exclude";
-    else if (target_keys == 0)
+    else if (target->keys == 0)
         text = "the target is empty";
     else if (!is_ours(record, marks))
         text = "the target has no mark of the run before";
@@ -200,7 +202,7 @@ static bool follow(struct run *run, const struct run_record *record, enum previo
     return true;
 }
 
-bool run_continue_previous(struct run *run, const struct target_marks *marks, uint64_t target_keys)
+bool run_continue_previous(struct run *run, const struct target_marks *marks)
 {
     static const char *const ways[] = {"a first start", "going on from its spools",
                                        "going on from the target's marks", "a full sync follows"};
@@ -211,8 +213,8 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks, ui
     if (state_dir_load_run(&run->dir, &record)) {
         uint64_t *lsns = x_calloc(record.flow_count, sizeof *lsns);
         char why[200];
-        way =
-            previous_judge(run->settings, &record, marks, target_keys, run->dir.path, lsns, why, sizeof why);
+        way = previous_judge(run->settings, &record, marks, &run->target, run->dir.path, lsns, why,
+                             sizeof why);
         snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
         log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session,
                  why, ways[way]);

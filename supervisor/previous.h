@@ -21,7 +21,7 @@ enum previous_way {
 /* *why: in words. lsns (PREVIOUS_MARKS): of each FLOW. Pure but for the cursors, which are read in
  * `directory`. */
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
-                                 const struct target_marks *marks, uint64_t target_keys,
+                                 const struct target_marks *marks, const struct capabilities *target,
                                  const char *directory, uint64_t *lsns, char *why, size_t why_bytes);
 
 #endif

@@ -56,6 +56,7 @@ struct run {
     struct error cause; /* why the link was lost, or the run failed */
 
     struct target_job *target_job;
+    struct topology target_nodes; /* of a cluster: its masters, as last found */
     struct capabilities target;
     bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
     bool flush_first;    /* before the first full sync */
@@ -105,7 +106,7 @@ void run_forget_events(struct run *run);
 
 /* previous.c */
 /* True: goes on with what an earlier run left, an event was posted. False: a first start. */
-bool run_continue_previous(struct run *run, const struct target_marks *marks, uint64_t target_keys);
+bool run_continue_previous(struct run *run, const struct target_marks *marks);
 void run_save_record(struct run *run, enum run_copy copy);
 
 /* actions.c */

@@ -22,6 +22,8 @@ struct source {
     char client_id[41];
     struct greeting greeting;
     uint64_t keys;
+    uint32_t *databases;
+    size_t database_count;
     bool over; /* failed was called */
     bool ping_waits;
     uint64_t pinged_ms;
@@ -153,19 +155,45 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
     fail(arg, error);
 }
 
-/* Only for the progress bars: an ACL that forbids it costs nothing else. */
+size_t info_databases(struct slice info, uint32_t **list)
+{
+    size_t count = 0;
+    *list = NULL;
+    while (info.len > 0) {
+        const uint8_t *end = memchr(info.data, '\n', info.len), *colon;
+        struct slice line = slice_of(info.data, end ? (size_t)(end - info.data) : info.len);
+        uint64_t db;
+        info = slice_of(line.data + line.len + (end ? 1 : 0), info.len - line.len - (end ? 1 : 0));
+        if (line.len < 3 || memcmp(line.data, "db", 2) != 0 || !(colon = memchr(line.data, ':', line.len)) ||
+            !slice_to_u64(slice_of(line.data + 2, (size_t)(colon - line.data) - 2), &db) || db > UINT32_MAX ||
+            info_keys(line) == 0)
+            continue;
+        *list = x_realloc(*list, (count + 1) * sizeof **list);
+        (*list)[count++] = (uint32_t)db;
+    }
+    return count;
+}
+
+/* For the progress bars, and for targets that do not have all databases: an ACL that forbids it costs nothing
+ * else. */
 static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct source *s = arg;
-    if (reply->type == REDIS_REPLY_STRING)
-        s->keys = info_keys(slice_of(reply->str, (size_t)reply->len));
+    if (s->over)
+        return;
+    if (reply->type == REDIS_REPLY_STRING) {
+        struct slice text = slice_of(reply->str, (size_t)reply->len);
+        s->keys = info_keys(text);
+        free(s->databases);
+        s->database_count = info_databases(text, &s->databases);
+    }
+    s->callbacks.greeted(&s->greeting, s->callbacks.arg);
 }
 
 static void greeted(struct source *s)
 {
-    client_words(s->client, 0, on_keyspace, s, "INFO", "KEYSPACE", NULL);
-    s->callbacks.greeted(&s->greeting, s->callbacks.arg);
+    client_words(s->client, s->settings->connect_timeout_ms, on_keyspace, s, "INFO", "KEYSPACE", NULL);
 }
 
 static void on_version(struct client *c, const redisReply *reply, void *arg)
@@ -328,10 +356,17 @@ void source_free(struct source *s)
     if (!s)
         return;
     client_free(s->client);
+    free(s->databases);
     free(s);
 }
 
 uint64_t source_keys(const struct source *s)
 {
     return s ? s->keys : 0;
+}
+
+const uint32_t *source_databases(const struct source *s, size_t *count)
+{
+    *count = s ? s->database_count : 0;
+    return s ? s->databases : NULL;
 }

@@ -191,9 +191,17 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
     run->target = *capabilities;
     const struct target_marks *marks = target_marks_found(run->target_job);
     static const char *const kinds[] = {"Redis", "Valkey", "server"};
-    log_info("target %s: %s %s, %llu keys", run->target_name, kinds[capabilities->kind],
+    char cluster[48] = "";
+    if (capabilities->cluster)
+        snprintf(cluster, sizeof cluster, "a cluster of %zu master%s, ", target_nodes(run->target_job),
+                 target_nodes(run->target_job) == 1 ? "" : "s");
+    log_info("target %s: %s%s %s, %llu keys", run->target_name, cluster, kinds[capabilities->kind],
              capabilities->version_text, (unsigned long long)capabilities->keys);
-    if (run_continue_previous(run, marks, capabilities->keys)) {
+    if (!target_takes_databases(capabilities, run->settings, &error)) {
+        run_fatal(run, &error);
+        return;
+    }
+    if (run_continue_previous(run, marks)) {
         daemon_tell_ready();
         return;
     }
@@ -226,7 +234,7 @@ static bool probe_target(struct run *run, struct error *error)
         return true;
     }
     struct target_callbacks callbacks = {.arg = run, .done = on_target_done, .failed = on_target_failed};
-    run->target_job = target_start(run->base, run->settings, TARGET_ASK, 0, &callbacks, error);
+    run->target_job = target_start(run->base, run->settings, TARGET_ASK, 0, &run->target_nodes, &callbacks, error);
     return run->target_job != NULL;
 }
 
@@ -279,6 +287,7 @@ static void tear_down(struct run *run)
     run_close_source(run);
     run_free_flows(run);
     target_free(run->target_job);
+    topology_free(&run->target_nodes);
     operation_stop(run->operation);
     control_close(run->control);
     run_watch_stop(run);

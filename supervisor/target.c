@@ -1,202 +1,235 @@
-/* Probing and flushing of the target: one connection that is closed again afterwards. */
+/* A job at the target: one connection; in a cluster one to each master; the task; the end.
+ *
+ *   ask the URI ──standalone──────────────────────────────────> task ──> done
+ *        └──a cluster──> CLUSTER SLOTS ──> probe every master ──^
+ *   (a failure that may pass, of TARGET_ASK in a cluster: again from the beginning) */
 #include "supervisor/target.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "common/client.h"
+#include "common/clock.h"
 #include "common/log.h"
-#include "worker/link.h"
+#include "supervisor/target_internal.h"
 
-struct target_job {
-    const struct settings *settings;
-    struct target_callbacks callbacks;
-    struct client *client;
-    struct capabilities capabilities;
-    char name[256];
-    enum target_task task;
-    uint64_t session;
-    struct target_marks marks;
-    int answered; /* of the probe's commands */
-    bool over;
-};
+enum { PATIENCE_MS = 60000, AGAIN_MS = 500 };
 
-static void fail(struct target_job *job, const struct error *error)
+static void begin(struct target_job *job);
+
+/* ---- the end, and another attempt ---- */
+
+static void close_nodes(struct target_job *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        target_node_close(&job->nodes[i]);
+    free(job->nodes);
+    job->nodes = NULL;
+    job->count = 0;
+}
+
+bool target_is_cluster(const struct target_job *job)
+{
+    return job->topology.count > 0;
+}
+
+static size_t seeds(const struct target_job *job)
+{
+    return 1 + (job->known ? job->known->count : 0);
+}
+
+/* Another node may know better, or the same one a little later. */
+static bool may_try_again(const struct target_job *job, const struct error *error)
+{
+    if (error->class != ERROR_RETRY)
+        return false;
+    if (!target_is_cluster(job) && job->seed + 1 < seeds(job))
+        return true;
+    return job->task == TARGET_ASK && clock_monotonic_ms() < job->deadline_ms;
+}
+
+void target_fail(struct target_job *job, const struct error *error)
 {
     if (job->over)
         return;
+    struct timeval pause = {0, AGAIN_MS * 1000};
+    if (may_try_again(job, error) && event_add(job->again, &pause) == 0) {
+        if (!job->warned)
+            log_warning("%s; trying again", error->text);
+        job->warned = true;
+        /* What else is under way says nothing any more. */
+        job->over = true;
+        return;
+    }
     job->over = true;
     job->callbacks.failed(error, job->callbacks.arg);
 }
 
-static void done(struct target_job *job)
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct target_job *job = arg;
+    close_nodes(job);
+    job->over = false;
+    job->seed = target_is_cluster(job) ? 0 : (job->seed + 1) % seeds(job);
+    topology_free(&job->topology);
+    begin(job);
+}
+
+static void remember(struct target_job *job)
+{
+    if (!job->known || !target_is_cluster(job))
+        return;
+    topology_free(job->known);
+    *job->known = job->topology;
+    job->known->nodes = x_calloc(job->topology.count, sizeof *job->known->nodes);
+    memcpy(job->known->nodes, job->topology.nodes, job->topology.count * sizeof *job->known->nodes);
+}
+
+void target_done(struct target_job *job)
 {
     job->over = true;
     job->callbacks.done(&job->capabilities, job->callbacks.arg);
 }
 
-static bool has_marks(const struct target_job *job)
+bool target_answered(struct target_job *job)
 {
-    return job->settings->marks && !job->settings->target.null_sink;
+    return --job->pending == 0 && !job->over;
 }
 
-static void on_claimed(struct client *c, const redisReply *reply, void *arg)
-{
-    (void)c;
-    struct target_job *job = arg;
-    struct error error = {0};
-    if (job->over)
-        return;
-    if (reply->type != REDIS_REPLY_ERROR) {
-        done(job);
-        return;
-    }
-    error_set(&error, ERROR_RETRY, "target %s does not take HSET: %.200s", job->name, reply->str);
-    fail(job, &error);
-}
+/* ---- who is there ---- */
 
-static void claim(struct target_job *job)
-{
-    char key[160], session[24];
-    if (!has_marks(job)) {
-        done(job);
-        return;
-    }
-    snprintf(key, sizeof key, "df2redis:%s", job->settings->name);
-    snprintf(session, sizeof session, "%llu", (unsigned long long)job->session);
-    client_words(job->client, job->settings->connect_timeout_ms, on_claimed, job, "HSET", key, MARK_RUN_FIELD, session, NULL);
-}
-
-static bool next_word(struct slice *text, struct slice *word)
-{
-    const uint8_t *blank = memchr(text->data, ' ', text->len);
-    size_t n = blank ? (size_t)(blank - text->data) : text->len;
-    *word = slice_of(text->data, n);
-    n += blank ? 1 : 0;
-    *text = slice_of(text->data + n, text->len - n);
-    return word->len > 0;
-}
-
-/* flow-N: "<master id> <session> <seq> <lsn>", as workers write it. */
-static bool read_mark(struct slice field, struct slice text, struct target_mark *out)
-{
-    static const char prefix[] = "flow-";
-    struct slice id, session, seq, lsn;
-    uint64_t flow;
-    if (field.len < sizeof prefix || memcmp(field.data, prefix, sizeof prefix - 1) != 0 ||
-        !slice_to_u64(slice_of(field.data + sizeof prefix - 1, field.len - (sizeof prefix - 1)), &flow) ||
-        flow > UINT32_MAX || !next_word(&text, &id) || id.len != sizeof out->master_id - 1 ||
-        !next_word(&text, &session) || !slice_to_u64(session, &out->session) || !next_word(&text, &seq) ||
-        !next_word(&text, &lsn) || !slice_to_u64(lsn, &out->lsn))
-        return false;
-    out->flow = (uint32_t)flow;
-    memcpy(out->master_id, id.data, id.len);
-    out->master_id[id.len] = '\0';
-    return true;
-}
-
-static void on_marks(struct client *c, const redisReply *reply, void *arg)
-{
-    (void)c;
-    struct target_job *job = arg;
-    if (job->over)
-        return;
-    /* Of another type, or not ours to read: then there are none. */
-    size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements / 2 : 0;
-    job->marks.list = x_calloc(count ? count : 1, sizeof *job->marks.list);
-    for (size_t i = 0; i < count; i++) {
-        const redisReply *name = reply->element[2 * i], *value = reply->element[2 * i + 1];
-        if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
-            continue;
-        struct slice field = slice_of(name->str, (size_t)name->len), text = slice_of(value->str, (size_t)value->len);
-        if (slice_eq(field, slice_str(MARK_RUN_FIELD)))
-            slice_to_u64(text, &job->marks.run_session);
-        else if (read_mark(field, text, &job->marks.list[job->marks.count]))
-            job->marks.count++;
-    }
-    done(job);
-}
-
-static void on_flushed(struct client *c, const redisReply *reply, void *arg)
-{
-    (void)c;
-    struct target_job *job = arg;
-    struct error error = {0};
-    if (job->over)
-        return;
-    if (reply->type == REDIS_REPLY_STATUS) {
-        claim(job);
-        return;
-    }
-    error_fatal(&error, EX_NOPERM,
-                "target %s does not take FLUSHALL: %.200s; flush it yourself or give this user the right to",
-                job->name, reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
-    fail(job, &error);
-}
-
-static void probed(struct target_job *job)
+static void take(struct target_job *job)
 {
     struct error error = {0};
-    char key[160];
     if (!capabilities_check(&job->capabilities, &error)) {
-        fail(job, &error);
-    } else if (job->task == TARGET_EMPTY) {
-        client_words(job->client, 0, on_flushed, job, "FLUSHALL", NULL);
-    } else if (job->task == TARGET_CLAIM) {
-        claim(job);
-    } else if (has_marks(job)) {
-        snprintf(key, sizeof key, "df2redis:%s", job->settings->name);
-        client_words(job->client, job->settings->connect_timeout_ms, on_marks, job, "HGETALL", key, NULL);
-    } else {
-        done(job);
+        target_fail(job, &error);
+        return;
+    }
+    remember(job);
+    target_perform(job);
+}
+
+/* A master of a moment ago may be a replica by now. */
+static bool is_master(const struct target_node *n, struct error *error)
+{
+    if (!n->capabilities.replica)
+        return true;
+    return error_set(error, ERROR_RETRY, "target %s is a replica of %s by now", n->name,
+                     n->capabilities.master_text);
+}
+
+static void join_masters(struct target_job *job)
+{
+    struct error error = {0};
+    for (size_t i = 0; i < job->count; i++) {
+        struct target_node *n = &job->nodes[i];
+        if (!is_master(n, &error)) {
+            target_fail(job, &error);
+            return;
+        }
+        if (i == 0)
+            job->capabilities = n->capabilities;
+        else
+            capabilities_merge(&job->capabilities, &n->capabilities);
+    }
+    take(job);
+}
+
+static void connect_to_masters(struct target_job *job)
+{
+    struct error error = {0};
+    close_nodes(job);
+    job->nodes = x_calloc(job->topology.count, sizeof *job->nodes);
+    job->pending = job->topology.count;
+    for (size_t i = 0; i < job->topology.count; i++) {
+        struct uri uri = {0};
+        topology_uri(&job->topology, i, &job->settings->target, &uri);
+        bool ok = target_node_open(&job->nodes[i], job, &uri, &error);
+        job->count++;
+        uri_free(&uri);
+        if (!ok) {
+            target_fail(job, &error);
+            return;
+        }
     }
 }
 
-static void on_probe(struct client *c, const redisReply *reply, void *arg)
+static void on_slots(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct target_job *job = arg;
     struct error error = {0};
+    struct uri asked = {0};
     if (job->over)
         return;
-    if (!capabilities_reply(&job->capabilities, job->answered, reply, &error)) {
-        fail(job, &error);
-        return;
-    }
-    if (++job->answered == CAPABILITIES_COMMANDS)
-        probed(job);
+    if (job->seed)
+        topology_uri(job->known, job->seed - 1, &job->settings->target, &asked);
+    else
+        uri_copy(&asked, &job->settings->target);
+    bool ok =
+        topology_parse(&job->topology, reply, &asked, &error) && topology_complete(&job->topology, &error);
+    uri_free(&asked);
+    if (ok)
+        connect_to_masters(job);
+    else
+        target_fail(job, &error);
 }
 
-static void on_ready(struct client *c, void *arg)
+void target_probed(struct target_node *n)
 {
-    struct target_job *job = arg;
-    struct slice argv[CAPABILITIES_MAX_ARGS];
-    for (int i = 0; i < CAPABILITIES_COMMANDS; i++) {
-        size_t argc = capabilities_command(i, argv, CAPABILITIES_MAX_ARGS);
-        client_command(c, job->settings->connect_timeout_ms, on_probe, job, argc, argv);
+    struct target_job *job = n->job;
+    if (target_is_cluster(job)) {
+        if (target_answered(job))
+            join_masters(job);
+    } else if (n->capabilities.cluster && n->capabilities.kind != SERVER_OTHER) {
+        /* Nothing is known of its slots yet, but that a failure may pass. */
+        job->deadline_ms = job->deadline_ms ? job->deadline_ms : clock_monotonic_ms() + PATIENCE_MS;
+        client_words(n->client, job->settings->connect_timeout_ms, on_slots, job, "CLUSTER", "SLOTS", NULL);
+    } else {
+        job->capabilities = n->capabilities;
+        take(job);
     }
 }
 
-static void on_failed(struct client *c, const struct error *error, void *arg)
+/* ---- the beginning ---- */
+
+static bool connect_to_seed(struct target_job *job, struct error *error)
 {
-    (void)c;
-    fail(arg, error);
+    struct uri uri = {0};
+    if (job->seed)
+        topology_uri(job->known, job->seed - 1, &job->settings->target, &uri);
+    else
+        uri_copy(&uri, &job->settings->target);
+    job->nodes = x_calloc(1, sizeof *job->nodes);
+    bool ok = target_node_open(job->nodes, job, &uri, error);
+    job->count = 1;
+    uri_free(&uri);
+    return ok;
 }
 
-struct target_job *target_start(struct event_base *base, const struct settings *settings, enum target_task task,
-                                uint64_t session, const struct target_callbacks *callbacks, struct error *error)
+static void begin(struct target_job *job)
+{
+    struct error error = {0};
+    if (!connect_to_seed(job, &error))
+        target_fail(job, &error);
+}
+
+struct target_job *target_start(struct event_base *base, const struct settings *settings,
+                                enum target_task task, uint64_t session, struct topology *known,
+                                const struct target_callbacks *callbacks, struct error *error)
 {
     struct target_job *job = x_calloc(1, sizeof *job);
-    job->settings = settings;
-    job->callbacks = *callbacks;
-    job->task = task;
-    job->session = session;
+    *job = (struct target_job){.base = base,
+                               .settings = settings,
+                               .callbacks = *callbacks,
+                               .task = task,
+                               .session = session,
+                               .known = known};
     uri_display(&settings->target, job->name, sizeof job->name);
-    struct client_callbacks client_callbacks = {.arg = job, .ready = on_ready, .failed = on_failed};
-    job->client = client_connect(base, &settings->target, settings, "target", &client_callbacks, error);
-    if (!job->client) {
-        free(job);
+    job->again = evtimer_new(base, on_again, job);
+    if (!job->again || !connect_to_seed(job, error)) {
+        target_free(job);
         return NULL;
     }
     return job;
@@ -206,8 +239,11 @@ void target_free(struct target_job *job)
 {
     if (!job)
         return;
-    client_free(job->client);
-    free(job->marks.list);
+    close_nodes(job);
+    if (job->again)
+        event_free(job->again);
+    target_marks_free(&job->marks);
+    topology_free(&job->topology);
     free(job);
 }
 
@@ -215,6 +251,18 @@ const struct target_marks *target_marks_found(const struct target_job *job)
 {
     return &job->marks;
 }
+
+struct target_cleaned target_cleaned(const struct target_job *job)
+{
+    return job->cleaned;
+}
+
+size_t target_nodes(const struct target_job *job)
+{
+    return job->count;
+}
+
+/* ---- the judgement ---- */
 
 enum target_policy target_policy(const struct capabilities *capabilities, const struct settings *settings,
                                  struct error *error)
@@ -234,4 +282,16 @@ enum target_policy target_policy(const struct capabilities *capabilities, const 
         "leaves the others",
         name, (unsigned long long)capabilities->keys);
     return TARGET_REFUSED;
+}
+
+bool target_takes_databases(const struct capabilities *capabilities, const struct settings *settings,
+                            struct error *error)
+{
+    for (size_t i = 0; capabilities->cluster && i < settings->db_map_count; i++)
+        if (settings->db_maps[i].to)
+            return error_fatal(error, EX_CONFIG,
+                               "--db %u:%u: the target is a cluster, which has database 0 alone: say "
+                               "--db %u:0, or leave the database out",
+                               settings->db_maps[i].from, settings->db_maps[i].to, settings->db_maps[i].from);
+    return true;
 }

@@ -1,4 +1,13 @@
-/* The target before the data: what is it, does it hold keys, may it be written to; and flushing it. */
+/* The target before the data: what is it, does it hold keys, may it be written to; flushing it, and removing
+ * what df2redis has left in it.
+ *
+ *   target.c          a job from its first connection to its end
+ *   target_node.c     one connection: what is it
+ *   target_task.c     what a job does on every node once they are known
+ *   target_clean.c    the task of `df2redis clean`
+ *   target_marks.c    marks, read and made one of several
+ *
+ * A cluster is found by itself: any node tells who its masters are, and the job goes on with all of them. */
 #ifndef DF2REDIS_SUPERVISOR_TARGET_H
 #define DF2REDIS_SUPERVISOR_TARGET_H
 
@@ -6,6 +15,8 @@
 
 #include "common/capabilities.h"
 #include "common/settings.h"
+#include "common/topology.h"
+#include "supervisor/target_marks.h"
 
 enum target_policy {
     TARGET_USE,     /* empty, or on_conflict says what to do with its keys */
@@ -13,22 +24,11 @@ enum target_policy {
     TARGET_REFUSED, /* holds keys */
 };
 
-/* What df2redis has left in it: hash df2redis:NAME. */
-struct target_mark {
-    uint32_t flow;
-    uint64_t session, lsn; /* 0: of the snapshot */
-    char master_id[41];
-};
-struct target_marks {
-    uint64_t run_session; /* field run; 0: none */
-    struct target_mark *list;
-    size_t count;
-};
-
 enum target_task {
     TARGET_ASK,
     TARGET_CLAIM, /* write down which session fills it from now on */
-    TARGET_EMPTY, /* and flush it before */
+    TARGET_EMPTY, /* and flush it before: every master */
+    TARGET_CLEAN, /* remove the marks, and keys of ours that an ended run has left half-built */
 };
 
 struct target_callbacks {
@@ -40,15 +40,31 @@ struct target_callbacks {
 struct target_job;
 
 /* Connects, asks, and to empty it: FLUSHALL, unless it turns out to be a Dragonfly (which may be the source
- * under another name: capabilities_check). Callbacks are never called from within this function. */
-struct target_job *target_start(struct event_base *base, const struct settings *settings, enum target_task task,
-                                uint64_t session, const struct target_callbacks *callbacks, struct error *error);
+ * under another name: capabilities_check). Callbacks are never called from within this function.
+ *
+ * known (may be NULL): a cluster's masters as the last job found them; asked when the target's URI does not
+ * answer, and replaced by what this job finds. TARGET_ASK waits a minute at most for a cluster that has slots
+ * without a master or masters that do not answer: it may be in the middle of a failover. */
+struct target_job *target_start(struct event_base *base, const struct settings *settings,
+                                enum target_task task, uint64_t session, struct topology *known,
+                                const struct target_callbacks *callbacks, struct error *error);
 void target_free(struct target_job *job);
-/* After done: what TARGET_ASK found. */
+/* After done: what TARGET_ASK found. In a cluster: what holds for all of its masters. */
 const struct target_marks *target_marks_found(const struct target_job *job);
+/* After done: what TARGET_CLEAN removed. */
+struct target_cleaned {
+    uint64_t marks, leftovers; /* keys */
+};
+struct target_cleaned target_cleaned(const struct target_job *job);
+/* Masters that the job works on. */
+size_t target_nodes(const struct target_job *job);
 
 /* What to do with it at the start of a run. For TARGET_REFUSED *error tells the ways out. */
 enum target_policy target_policy(const struct capabilities *capabilities, const struct settings *settings,
                                  struct error *error);
+
+/* A cluster has database 0 alone. Does --db send one elsewhere? ERROR_FATAL. */
+bool target_takes_databases(const struct capabilities *capabilities, const struct settings *settings,
+                            struct error *error);
 
 #endif

@@ -1,5 +1,4 @@
-/* Which targets are written to, and how: keys that are there already, filters, databases, passwords,
- * clusters. */
+/* Which targets are written to, and how: keys that are there already, filters, databases, passwords. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -287,15 +286,6 @@ static void replica_as_the_target_is_refused(void **state)
     assert_refused(EX_CONFIG, "replica");
 }
 
-static void cluster_as_the_target_is_refused(void **state)
-{
-    (void)state;
-    begin();
-    redis_restart(&run.target, (const char *const[]){"--cluster-enabled", "yes", NULL});
-    run_replicate(&run, NULL);
-    assert_refused(EX_CONFIG, "is a Redis Cluster");
-}
-
 static void target_that_is_down_at_the_start_is_named(void **state)
 {
     (void)state;
@@ -327,7 +317,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(wrong_target_password_is_refused_and_not_shown, teardown),
         cmocka_unit_test_teardown(target_password_is_used, teardown),
         cmocka_unit_test_teardown(replica_as_the_target_is_refused, teardown),
-        cmocka_unit_test_teardown(cluster_as_the_target_is_refused, teardown),
         cmocka_unit_test_teardown(target_that_is_down_at_the_start_is_named, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,14 +8,29 @@
 
 enum { MAX_FLOWS = 8 };
 
+static void prepare(struct crash *c, uint32_t flows, const struct journal_snapshot *what, bool one_database,
+                    struct scripted_options *options)
+{
+    *c = (struct crash){0};
+    journal_script_init(&c->script, flows, 7);
+    c->script.one_database = one_database;
+    scripted_options_init(options);
+    scripted_options_add(options, journal_script_session(&c->script, what));
+}
+
 void crash_begin(struct crash *c, uint32_t flows, const struct journal_snapshot *what)
 {
     struct scripted_options options;
-    *c = (struct crash){0};
-    journal_script_init(&c->script, flows, 7);
-    scripted_options_init(&options);
-    scripted_options_add(&options, journal_script_session(&c->script, what));
+    prepare(c, flows, what, false, &options);
     run_begin(&c->run, &options);
+}
+
+void crash_begin_in(struct crash *c, struct cluster *cluster, uint32_t flows,
+                    const struct journal_snapshot *what)
+{
+    struct scripted_options options;
+    prepare(c, flows, what, true, &options);
+    run_begin_in(&c->run, cluster, &options);
 }
 
 void crash_end(struct crash *c)
@@ -37,7 +52,7 @@ static bool equals_expected(struct crash *c)
     redisFree(connection);
     journal_script_expect(&c->script, c->expected.port);
     state_open(&expected, c->expected.port, NULL);
-    state_open(&actual, c->run.target.port, NULL);
+    state_open(&actual, c->run.target.port, c->run.password);
     bool equal = state_compare_servers(&expected, &actual, &rules, &report);
     if (!equal)
         fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)report.keys,

@@ -66,7 +66,7 @@ static void any_command(struct journal_script *s, uint32_t f)
 {
     uint64_t r = random_next(&s->random), n = s->made;
     unsigned k = (unsigned)(r >> 8) % KEYS;
-    uint32_t db = f % 3 == 2 ? 3 : 0;
+    uint32_t db = f % 3 == 2 && !s->one_database ? 3 : 0;
     switch (r % 20) {
     case 0:
         command(s, db, "INCR c:%u:%u", f, k);

@@ -11,6 +11,7 @@
 
 struct journal_script {
     uint32_t flows;
+    bool one_database; /* every third FLOW's keys are in database 3 otherwise */
     struct random random;
     uint64_t made;       /* commands so far, of all FLOWs */
     uint64_t txid;       /* of the last flush */

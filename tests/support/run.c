@@ -15,6 +15,22 @@ void run_begin(struct run *r, const struct scripted_options *options)
     df2redis_init(&r->program);
 }
 
+void run_begin_in(struct run *r, struct cluster *c, const struct scripted_options *options)
+{
+    *r = (struct run){0};
+    run_follow(r, c);
+    snprintf(r->target.uri, sizeof r->target.uri, "%s", cluster_any(c)->uri);
+    if (options)
+        r->source = scripted_start(options);
+    df2redis_init(&r->program);
+}
+
+void run_follow(struct run *r, struct cluster *c)
+{
+    r->target.port = cluster_any(c)->port;
+    r->password = c->password;
+}
+
 void run_end(struct run *r)
 {
     if (getenv("DF2REDIS_TEST_VERBOSE") && r->program.dir) {
@@ -133,7 +149,7 @@ bool run_equals_recording(struct run *r, const char *dir, struct state_rules *ru
     struct state_server server;
     struct state_report report;
     char *path = format_text("%s/state.jsonl.zst", dir);
-    state_open(&server, r->target.port, NULL);
+    state_open(&server, r->target.port, r->password);
     bool equal = state_compare_file(path, &server, rules, &report);
     state_close(&server);
     free(path);
@@ -145,7 +161,7 @@ bool run_equals_dragonfly(struct run *r, struct state_rules *rules, uint64_t *ke
     struct state_server expected, actual;
     struct state_report report;
     state_open(&expected, r->dragonfly.port, NULL);
-    state_open(&actual, r->target.port, NULL);
+    state_open(&actual, r->target.port, r->password);
     bool equal = state_compare_servers(&expected, &actual, rules, &report);
     state_close(&expected);
     state_close(&actual);

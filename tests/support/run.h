@@ -4,6 +4,7 @@
 #ifndef DF2REDIS_TESTS_RUN_H
 #define DF2REDIS_TESTS_RUN_H
 
+#include "tests/support/cluster.h"
 #include "tests/support/df2redis.h"
 #include "tests/support/scripted_dragonfly.h"
 #include "tests/support/servers.h"
@@ -12,7 +13,8 @@
 enum { RUN_DEADLINE_MS = 60000 };
 
 struct run {
-    struct server target;
+    struct server target;    /* of a cluster: no process, but where the comparison asks */
+    const char *password;    /* of the target, for the comparison; NULL: none */
     struct server dragonfly; /* a real source, for the tests that have one */
     struct scripted *source;
     struct df2redis program;
@@ -20,6 +22,10 @@ struct run {
 
 /* Starts the target, the source and makes the program's directory. options NULL: no scripted source. */
 void run_begin(struct run *r, const struct scripted_options *options);
+/* The same with a cluster, which is and stays the caller's, as the target. */
+void run_begin_in(struct run *r, struct cluster *c, const struct scripted_options *options);
+/* The comparison asks a member that runs now, and says the password that the members want. */
+void run_follow(struct run *r, struct cluster *c);
 void run_end(struct run *r);
 
 /* With further arguments, NULL-terminated, may be NULL. */

@@ -288,7 +288,9 @@ static void on_info(struct scripted *m, struct connection *c)
                            ? "# Server\r\nredis_version:7.0.15\r\n# Replication\r\nrole:master\r\n"
                            : "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.40.1\r\n"
                              "# Replication\r\nrole:master\r\n";
-    reply(c, "$%zu\r\n%s", strlen(text), text);
+    const char *keyspace = m->options.keyspace ? m->options.keyspace : "";
+    reply(c, "$%zu\r\n%s# Keyspace\r\n%s", strlen(text) + strlen("# Keyspace\r\n") + strlen(keyspace), text,
+          keyspace);
 }
 
 /* On a FLOW, nothing but ACKs: no reply, and never more than was sent, never less than before. */

@@ -64,6 +64,7 @@ struct scripted_options {
     size_t piece;
     bool random_split;
     uint64_t seed;
+    const char *keyspace; /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: nothing */
     bool trust_acks; /* do not check ACKs against the journal: for benchmarks */
     FILE *log;       /* every event as it happens; NULL */
     /* Session i gets sessions[i], all later ones the last. Owned by the master from scripted_start on. */

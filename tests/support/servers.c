@@ -80,10 +80,15 @@ static void begin(struct server *s, const char *what)
     *s = (struct server){.dir = temp_dir_make(what)};
 }
 
+static void set_port(struct server *s, uint16_t port)
+{
+    s->port = port;
+    snprintf(s->uri, sizeof s->uri, "redis://127.0.0.1:%u", s->port);
+}
+
 static void take_port(struct server *s)
 {
-    s->port = free_port();
-    snprintf(s->uri, sizeof s->uri, "redis://127.0.0.1:%u", s->port);
+    set_port(s, free_port());
 }
 
 void redis_start(struct server *s, const char *const *extra)
@@ -96,6 +101,16 @@ void redis_start(struct server *s, const char *const *extra)
             return;
     }
     die("no redis-server: set DF2REDIS_TEST_REDIS");
+}
+
+bool redis_start_on(struct server *s, uint16_t port, const char *const *extra)
+{
+    begin(s, "redis");
+    set_port(s, port);
+    if (redis_try(s, extra))
+        return true;
+    server_stop(s);
+    return false;
 }
 
 void redis_restart(struct server *s, const char *const *extra)

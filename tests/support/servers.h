@@ -19,6 +19,8 @@ struct server {
 /* Empty, on a free port of 127.0.0.1, persisting nothing, answering PING. extra: more options, ends with
  * NULL, may be NULL. Ends the test program when it cannot be started. */
 void redis_start(struct server *s, const char *const *extra);
+/* On this port, with a directory of its own. False: it did not come up there (somebody else has the port). */
+bool redis_start_on(struct server *s, uint16_t port, const char *const *extra);
 /* The same again on the same port, without data: a target that lost everything. */
 void redis_restart(struct server *s, const char *const *extra);
 

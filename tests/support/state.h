@@ -42,15 +42,19 @@ bool state_value_same_but_rounding(const struct state_value *expected, const str
 
 enum state_kind { STATE_REDIS, STATE_VALKEY, STATE_DRAGONFLY };
 
+struct topology;
 struct state_server {
-    redisContext *c;
+    redisContext *c;      /* a cluster: of the node that was opened */
+    redisContext **nodes; /* a cluster: to each master, in the order of its topology; NULL otherwise */
+    struct topology *topology;
     enum state_kind kind;
     unsigned version; /* 70015 = 7.0.15 */
     bool expiretime, json, field_ttls;
     uint32_t db;
 };
 
-/* password may be NULL. Ends the test program when there is no connection. */
+/* password may be NULL. Ends the test program when there is no connection. A node of a cluster stands for
+ * the whole of it, as its slots are served at this moment; it has database 0 alone, the others are empty. */
 void state_open(struct state_server *s, uint16_t port, const char *password);
 void state_close(struct state_server *s);
 void state_select(struct state_server *s, uint32_t db);

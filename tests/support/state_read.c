@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "tests/support/servers.h"
+#include "tests/support/state_server.h"
 #include "tests/support/state_stream.h"
 #include "tests/support/testing.h"
 
@@ -225,8 +225,8 @@ static void read_field_ttls(struct state_server *s, struct slice key, struct sta
     free(lengths);
 }
 
-void state_read(struct state_server *s, const struct state_read_options *options, const struct slice *keys,
-                size_t count, struct state_value *values)
+void state_read_node(struct state_server *s, const struct state_read_options *options,
+                     const struct slice *keys, size_t count, struct state_value *values)
 {
     long long *sizes = x_calloc(count, sizeof *sizes);
     read_types(s, keys, count, values);
@@ -236,106 +236,4 @@ void state_read(struct state_server *s, const struct state_read_options *options
         if (is_type(&values[i], "hash") && values[i].count && values[i].count <= FIELD_TTL_LIMIT)
             read_field_ttls(s, keys[i], &values[i]);
     free(sizes);
-}
-
-static int by_name(const void *a, const void *b, void *bytes)
-{
-    const struct state_item *x = a, *y = b;
-    const uint8_t *base = bytes;
-    int c = memcmp(base + x->at, base + y->at, x->len < y->len ? x->len : y->len);
-    return c ? c : (x->len > y->len) - (x->len < y->len);
-}
-
-/* A cursor may come by the same key twice. */
-static size_t drop_twins(struct state_item *names, size_t count, const struct buf *bytes)
-{
-    if (count)
-        qsort_r(names, count, sizeof *names, by_name, bytes->data);
-    size_t kept = count > 0;
-    for (size_t i = 1; i < count; i++)
-        if (by_name(&names[kept - 1], &names[i], bytes->data) != 0)
-            names[kept++] = names[i];
-    return kept;
-}
-
-size_t state_scan(struct state_server *s, struct buf *bytes, struct state_item **names)
-{
-    size_t count = 0, capacity = 0;
-    char cursor[32] = "0";
-    *names = NULL;
-    do {
-        struct slice words[] = {slice_str("SCAN"), slice_str(cursor), slice_str("COUNT"), slice_str("10000")};
-        send_words(s, 4, words);
-        redisReply *r = answer(s);
-        if (r->type != REDIS_REPLY_ARRAY || r->elements != 2)
-            die("SCAN on port %d: %s", s->c->tcp.port, r->str ? r->str : "not a cursor");
-        snprintf(cursor, sizeof cursor, "%s", r->element[0]->str);
-        const redisReply *keys = r->element[1];
-        for (size_t i = 0; i < keys->elements; i++) {
-            if (count == capacity) {
-                capacity = capacity ? capacity * 2 : 1024;
-                *names = x_realloc(*names, capacity * sizeof **names);
-            }
-            struct slice key = text_of(keys->element[i]);
-            (*names)[count++] = (struct state_item){.at = bytes->len, .len = key.len};
-            buf_put(bytes, key.data, key.len);
-        }
-        freeReplyObject(r);
-    } while (strcmp(cursor, "0") != 0);
-    return drop_twins(*names, count, bytes);
-}
-
-static unsigned parse_version(const char *text)
-{
-    unsigned major = 0, minor = 0, patch = 0;
-    sscanf(text, "%u.%u.%u", &major, &minor, &patch);
-    return major * 10000 + minor * 100 + patch;
-}
-
-static bool knows(struct state_server *s, const char *command)
-{
-    redisReply *r = redisCommand(s->c, "COMMAND INFO %s", command);
-    bool known = r && r->type == REDIS_REPLY_ARRAY && r->elements == 1 &&
-                 r->element[0]->type == REDIS_REPLY_ARRAY && r->element[0]->elements > 0;
-    if (r)
-        freeReplyObject(r);
-    return known;
-}
-
-void state_open(struct state_server *s, uint16_t port, const char *password)
-{
-    *s = (struct state_server){.c = server_connect(port)};
-    if (password) {
-        redisReply *r = redisCommand(s->c, "AUTH %s", password);
-        if (!r || r->type == REDIS_REPLY_ERROR)
-            die("AUTH on port %u: %s", port, r ? r->str : s->c->errstr);
-        freeReplyObject(r);
-    }
-    char *dragonfly = server_info(s->c, "server", "dragonfly_version");
-    char *valkey = server_info(s->c, "server", "valkey_version");
-    char *redis = server_info(s->c, "server", "redis_version");
-    s->kind = dragonfly ? STATE_DRAGONFLY : valkey ? STATE_VALKEY : STATE_REDIS;
-    s->version = parse_version(valkey ? valkey : redis ? redis : "0");
-    s->expiretime = s->kind != STATE_REDIS || s->version >= 70000;
-    s->json = s->kind == STATE_DRAGONFLY || knows(s, "JSON.GET");
-    s->field_ttls = s->kind == STATE_DRAGONFLY || knows(s, "HPEXPIRETIME");
-    free(dragonfly);
-    free(valkey);
-    free(redis);
-}
-
-void state_close(struct state_server *s)
-{
-    if (s->c)
-        redisFree(s->c);
-    *s = (struct state_server){0};
-}
-
-void state_select(struct state_server *s, uint32_t db)
-{
-    redisReply *r = redisCommand(s->c, "SELECT %u", db);
-    if (!r || r->type == REDIS_REPLY_ERROR)
-        die("SELECT %u on port %d: %s", db, s->c->tcp.port, r ? r->str : s->c->errstr);
-    freeReplyObject(r);
-    s->db = db;
 }

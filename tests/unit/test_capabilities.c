@@ -110,13 +110,53 @@ static void a_dragonfly_is_no_target(void **state)
     refused(&c, EX_CONFIG, "the target is a Dragonfly (Dragonfly df-v1.40.1)");
 }
 
-static void a_cluster_is_refused(void **state)
+static void a_cluster_is_told_and_its_replicas_lead_to_their_masters(void **state)
 {
     (void)state;
     struct capabilities c = of("redis-7.0-cluster");
     assert_true(c.cluster);
-    refused(&c, EX_CONFIG,
-            "the target is a Redis Cluster: not supported by this version; give a standalone server");
+    if (!capabilities_check(&c, &error))
+        fail_msg("%s", error.text);
+    c.replica = true;
+    assert_true(capabilities_check(&c, &error));
+}
+
+static void masters_together_can_do_what_each_of_them_can(void **state)
+{
+    (void)state;
+    struct capabilities old = of("redis-7.0"), newer = of("redis-7.4"), c = newer;
+    old.max_bulk_bytes = 1 << 20;
+    capabilities_merge(&c, &old);
+    assert_int_equal(c.version, old.version);
+    assert_string_equal(c.version_text, old.version_text);
+    assert_int_equal(c.stream_type, 19);
+    assert_int_equal(c.max_bulk_bytes, 1 << 20);
+    assert_true(c.restore_listpacks && c.copy && c.scripts);
+    assert_false(c.restore_set_listpack || c.hash_field_ttl);
+    assert_int_equal(c.keys, old.keys + newer.keys);
+    assert_int_equal(c.masters, 2);
+    assert_string_equal(c.run_id, "");
+    /* The other way round it is the same. */
+    struct capabilities other = old;
+    capabilities_merge(&other, &newer);
+    assert_memory_equal(&c, &other, sizeof c);
+    newer.scripts = false;
+    capabilities_merge(&c, &newer);
+    assert_false(c.scripts);
+    assert_int_equal(c.masters, 3);
+}
+
+static void a_valkey_among_redises_counts_as_the_redis_it_came_from(void **state)
+{
+    (void)state;
+    struct capabilities valkey = of("valkey-9.1"), c = of("redis-7.4");
+    capabilities_merge(&c, &valkey);
+    assert_int_equal(c.kind, SERVER_REDIS);
+    assert_int_equal(c.version / 100, 702);
+    assert_true(c.hash_field_ttl);
+    struct capabilities dragonfly = of("dragonfly-1.40");
+    capabilities_merge(&c, &dragonfly);
+    refused(&c, EX_CONFIG, "the target is a Dragonfly (Dragonfly df-v1.40.1)");
 }
 
 static void a_replica_is_refused_and_its_master_named(void **state)
@@ -345,7 +385,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(versions_decide_which_layouts_restore_takes),
         TEST(a_dragonfly_is_no_target),
-        TEST(a_cluster_is_refused),
+        TEST(a_cluster_is_told_and_its_replicas_lead_to_their_masters),
+        TEST(masters_together_can_do_what_each_of_them_can),
+        TEST(a_valkey_among_redises_counts_as_the_redis_it_came_from),
         TEST(a_replica_is_refused_and_its_master_named),
         TEST(a_sentinel_is_refused),
         TEST(what_an_acl_hides_is_taken_from_the_version),

@@ -161,6 +161,38 @@ static void target_with_keys_needs_a_decision(void **state)
     settings_free(&s);
 }
 
+static void databases_with_keys_are_read_from_info(void **state)
+{
+    (void)state;
+    uint32_t *list;
+    size_t n = info_databases(slice_str("# Keyspace\r\ndb0:keys=0,expires=0\r\ndb3:keys=12,expires=1\r\n"
+                                        "dbx:keys=1\r\ndb15:keys=1,expires=0"),
+                              &list);
+    assert_int_equal(n, 2);
+    assert_int_equal(list[0], 3);
+    assert_int_equal(list[1], 15);
+    free(list);
+    assert_int_equal(info_databases(slice_str("# Keyspace\r\n"), &list), 0);
+    assert_null(list);
+}
+
+static void a_cluster_takes_database_0_alone(void **state)
+{
+    (void)state;
+    struct settings s;
+    struct capabilities c = {.cluster = true};
+    settings_init(&s);
+    assert_true(target_takes_databases(&c, &s, &error));
+    assert_true(settings_set(&s, "db", "3:0", NULL));
+    assert_true(target_takes_databases(&c, &s, &error));
+    assert_true(settings_set(&s, "db", "4", NULL));
+    assert_false(target_takes_databases(&c, &s, &error));
+    assert_says(EX_CONFIG, "--db 4:4: the target is a cluster");
+    c.cluster = false;
+    assert_true(target_takes_databases(&c, &s, &error));
+    settings_free(&s);
+}
+
 static void pauses_grow_from_a_tenth_to_thirty_seconds(void **state)
 {
     (void)state;
@@ -185,6 +217,8 @@ int main(void)
         cmocka_unit_test(partial_that_was_not_asked_for_is_refused),
         cmocka_unit_test(refused_flow_is_worth_another_session_but_a_missing_right_is_not),
         cmocka_unit_test(target_with_keys_needs_a_decision),
+        cmocka_unit_test(databases_with_keys_are_read_from_info),
+        cmocka_unit_test(a_cluster_takes_database_0_alone),
         cmocka_unit_test(pauses_grow_from_a_tenth_to_thirty_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,19 @@ static void status_and_stop_need_no_uris(void **state)
     assert_int_equal(o.verb, VERB_STOP);
 }
 
+static void clean_needs_a_target_and_no_source(void **state)
+{
+    (void)state;
+    assert_true(parse("clean -t redis://:pw@g:7000 -n x"));
+    assert_int_equal(o.verb, VERB_CLEAN);
+    assert_string_equal(o.settings.name, "x");
+    assert_string_equal(o.settings.target.password, "pw");
+    options_free(&o);
+    assert_usage_error("clean -n x", "clean needs --target");
+    options_free(&o);
+    assert_usage_error("clean -t null:", "clean needs --target");
+}
+
 static void help_is_found_in_all_its_forms(void **state)
 {
     (void)state;
@@ -123,7 +136,7 @@ static void help_is_found_in_all_its_forms(void **state)
 static void errors_name_what_was_wrong_and_what_is_possible(void **state)
 {
     (void)state;
-    assert_usage_error("", "replicate, migrate, status, wait, stop");
+    assert_usage_error("", "replicate, migrate, status, wait, stop, clean");
     options_free(&o);
     assert_usage_error("frobnicate", "\"frobnicate\"");
     options_free(&o);
@@ -215,6 +228,7 @@ int main(void)
         TEST(flags_need_no_value_but_may_have_one),
         TEST(every_setting_is_an_option),
         TEST(status_and_stop_need_no_uris),
+        TEST(clean_needs_a_target_and_no_source),
         TEST(help_is_found_in_all_its_forms),
         TEST(errors_name_what_was_wrong_and_what_is_possible),
         TEST(passwords_are_blanked_in_the_arguments_but_kept),

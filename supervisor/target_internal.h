@@ -1,0 +1,58 @@
+/* What the files of a target's job share. */
+#ifndef DF2REDIS_SUPERVISOR_TARGET_INTERNAL_H
+#define DF2REDIS_SUPERVISOR_TARGET_INTERNAL_H
+
+#include "common/client.h"
+#include "supervisor/target.h"
+
+enum { TARGET_KEY_BYTES = 160 };
+
+/* One connection. */
+struct target_node {
+    struct target_job *job;
+    struct client *client;
+    struct capabilities capabilities;
+    char name[256];
+    int answered; /* of the probe's commands */
+    struct target_marks marks;
+    uint32_t database, databases; /* that is looked through, of so many (TARGET_CLEAN) */
+};
+
+struct target_job {
+    struct event_base *base;
+    const struct settings *settings;
+    struct target_callbacks callbacks;
+    enum target_task task;
+    uint64_t session;
+    char name[256];
+    struct topology topology; /* count 0: not a cluster, as far as it is known */
+    struct topology *known;
+    struct target_node *nodes; /* of a cluster in the order of its topology; before that, who is asked */
+    size_t count;
+    size_t pending;       /* answers of this step that are still to come */
+    size_t seed;          /* who was asked last: 0 the URI, then `known` */
+    struct event *again;  /* after a failure that may pass */
+    uint64_t deadline_ms; /* for that; 0: nothing says that this is a cluster */
+    bool warned, over;
+    struct capabilities capabilities;
+    struct target_marks marks;
+    struct target_cleaned cleaned;
+};
+
+/* target.c */
+void target_fail(struct target_job *job, const struct error *error);
+void target_done(struct target_job *job);
+bool target_is_cluster(const struct target_job *job);
+/* One of the step's answers has come: true when it was the last, and the job still goes on. */
+bool target_answered(struct target_job *job);
+/* target_node.c: connects and probes; then target_probed(). */
+bool target_node_open(struct target_node *n, struct target_job *job, const struct uri *uri,
+                      struct error *error);
+void target_node_close(struct target_node *n);
+void target_probed(struct target_node *n);
+/* target_task.c: every node is known. */
+void target_perform(struct target_job *job);
+/* target_clean.c */
+void target_clean(struct target_job *job);
+
+#endif

@@ -1,0 +1,125 @@
+/* Marks: read, and made one of several. */
+#include "supervisor/target_marks.h"
+
+#include <stdlib.h>
+
+#include "worker/link.h"
+
+static bool next_word(struct slice *text, struct slice *word)
+{
+    const uint8_t *blank = memchr(text->data, ' ', text->len);
+    size_t n = blank ? (size_t)(blank - text->data) : text->len;
+    *word = slice_of(text->data, n);
+    n += blank ? 1 : 0;
+    *text = slice_of(text->data + n, text->len - n);
+    return word->len > 0;
+}
+
+static bool flow_of(struct slice field, const char *prefix, uint32_t *out)
+{
+    size_t len = strlen(prefix);
+    uint64_t flow;
+    if (field.len <= len || memcmp(field.data, prefix, len) != 0 ||
+        !slice_to_u64(slice_of(field.data + len, field.len - len), &flow) || flow > UINT32_MAX)
+        return false;
+    *out = (uint32_t)flow;
+    return true;
+}
+
+/* "<master id> <session> <seq> <lsn>"; *text is what follows. */
+static bool read_mark(struct slice *text, struct target_mark *out)
+{
+    struct slice id, session, seq, lsn;
+    if (!next_word(text, &id) || id.len != sizeof out->master_id - 1 || !next_word(text, &session) ||
+        !slice_to_u64(session, &out->session) || !next_word(text, &seq) || !next_word(text, &lsn) ||
+        !slice_to_u64(lsn, &out->lsn))
+        return false;
+    memcpy(out->master_id, id.data, id.len);
+    out->master_id[id.len] = '\0';
+    return true;
+}
+
+static bool is_fingerprint(struct slice word, uint64_t wanted)
+{
+    char text[17];
+    int len = snprintf(text, sizeof text, "%llx", (unsigned long long)wanted);
+    /* However many zeros lead it. */
+    while (word.len > (size_t)len && word.data[0] == '0')
+        word = slice_of(word.data + 1, word.len - 1);
+    return slice_eq(word, slice_of(text, (size_t)len));
+}
+
+/* fingerprint NULL: flow-N and run; otherwise node-N. */
+static void read_fields(struct target_marks *m, const redisReply *reply, const uint64_t *fingerprint)
+{
+    /* Of another type, or not ours to read: then there are none. */
+    size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements / 2 : 0;
+    target_marks_free(m);
+    m->list = x_calloc(count ? count : 1, sizeof *m->list);
+    for (size_t i = 0; i < count; i++) {
+        const redisReply *name = reply->element[2 * i], *value = reply->element[2 * i + 1];
+        if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
+            continue;
+        struct slice field = slice_of(name->str, name->len), text = slice_of(value->str, value->len), word;
+        struct target_mark *mark = &m->list[m->count];
+        if (!fingerprint && slice_eq(field, slice_str(MARK_RUN_FIELD)))
+            slice_to_u64(text, &m->run_session);
+        else if (flow_of(field, fingerprint ? "node-" : "flow-", &mark->flow) && read_mark(&text, mark) &&
+                 (!fingerprint || (next_word(&text, &word) && is_fingerprint(word, *fingerprint))))
+            m->count++;
+    }
+}
+
+void target_marks_read(struct target_marks *m, const redisReply *reply)
+{
+    read_fields(m, reply, NULL);
+}
+
+void target_marks_read_node(struct target_marks *m, const redisReply *reply, uint64_t fingerprint)
+{
+    read_fields(m, reply, &fingerprint);
+}
+
+static const struct target_mark *find(const struct target_marks *m, uint32_t flow)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (m->list[i].flow == flow)
+            return &m->list[i];
+    return NULL;
+}
+
+/* A node that got nothing in the last session has its mark of the one before: the earliest session tells that
+ * something may be missing there. */
+static bool join(struct target_mark *mark, const struct target_marks *node)
+{
+    const struct target_mark *other = find(node, mark->flow);
+    if (!other || strcmp(other->master_id, mark->master_id) != 0)
+        return false;
+    if (other->lsn < mark->lsn)
+        mark->lsn = other->lsn;
+    if (other->session < mark->session)
+        mark->session = other->session;
+    return true;
+}
+
+void target_marks_common(struct target_marks *out, const struct target_marks *nodes, size_t count)
+{
+    size_t most = count ? nodes[0].count : 0;
+    free(out->list);
+    out->list = x_calloc(most ? most : 1, sizeof *out->list);
+    out->count = 0;
+    for (size_t i = 0; i < most; i++) {
+        struct target_mark mark = nodes[0].list[i];
+        bool everywhere = true;
+        for (size_t n = 1; everywhere && n < count; n++)
+            everywhere = join(&mark, &nodes[n]);
+        if (everywhere)
+            out->list[out->count++] = mark;
+    }
+}
+
+void target_marks_free(struct target_marks *m)
+{
+    free(m->list);
+    *m = (struct target_marks){0};
+}

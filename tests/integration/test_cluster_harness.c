@@ -1,0 +1,147 @@
+/* The clusters that the tests use: they lose no key themselves, whatever is done to them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/support/cluster.h"
+#include "tests/support/state.h"
+#include "tests/support/testing.h"
+
+enum { KEYS = 3000 };
+
+static struct cluster cluster;
+static struct server twin; /* holds the same keys */
+
+static int tear_down(void **state)
+{
+    (void)state;
+    cluster_stop(&cluster);
+    server_stop(&twin);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    redis_start(&twin, NULL);
+    return 0;
+}
+
+/* To the twin, and to the node that serves the key. */
+static void put(redisContext *const *nodes, redisContext *to_twin, const struct topology *t, unsigned n)
+{
+    char key[32], words[80];
+    snprintf(key, sizeof key, n % 3 ? "key:%u" : "{tag:%u}:x", n);
+    snprintf(words, sizeof words, n % 2 ? "SET %s v%u" : "RPUSH %s a b %u", key, n);
+    server_ok(nodes[t->owner[key_slot(slice_str(key))]], words);
+    server_ok(to_twin, words);
+}
+
+static void fill(void)
+{
+    struct topology t = {0};
+    redisContext *nodes[CLUSTER_MEMBERS] = {0}, *to_twin = server_connect(twin.port);
+    assert_true(cluster_topology(&cluster, &t));
+    for (size_t i = 0; i < t.count; i++)
+        nodes[i] = server_connect(t.nodes[i].port);
+    for (unsigned n = 0; n < KEYS; n++)
+        put(nodes, to_twin, &t, n);
+    for (size_t i = 0; i < t.count; i++) {
+        server_ok(nodes[i], "WAIT 1 5000");
+        redisFree(nodes[i]);
+    }
+    redisFree(to_twin);
+    topology_free(&t);
+}
+
+static bool is_equal(void)
+{
+    struct state_server expected, actual;
+    struct state_rules rules = {0};
+    struct state_report report;
+    state_open(&expected, twin.port, NULL);
+    state_open(&actual, cluster_any(&cluster)->port, cluster.password);
+    bool equal = state_compare_servers(&expected, &actual, &rules, &report) && report.keys == KEYS;
+    if (!equal)
+        fputs((const char *)report.text.data, stderr);
+    state_report_free(&report);
+    state_close(&expected);
+    state_close(&actual);
+    return equal;
+}
+
+static bool has_moved(void *mover)
+{
+    return cluster_mover_progress(mover) >= 100;
+}
+
+static void slots_move_with_their_keys(void **state)
+{
+    (void)state;
+    cluster_start(&cluster, 3, 0);
+    fill();
+    assert_true(is_equal());
+    assert_true(cluster_move_slots(&cluster, 0, 2, 200));
+    assert_int_equal(cluster_owner(&cluster, 0), 2);
+    struct cluster_mover *mover = cluster_mover_start(&cluster, 11, NULL, 0);
+    assert_true(wait_until(has_moved, mover, CLUSTER_DEADLINE_MS));
+    assert_true(cluster_mover_stop(mover) >= 100);
+    assert_true(cluster_wait_ok(&cluster));
+    assert_true(is_equal());
+    if (cluster_cli_available())
+        assert_true(cluster_reshard(&cluster, 1, 0, 50));
+    assert_true(is_equal());
+}
+
+static void keys_survive_a_master_and_members_come_and_go(void **state)
+{
+    (void)state;
+    cluster_start(&cluster, 3, 1);
+    fill();
+    cluster_kill(&cluster, 1);
+    assert_true(cluster_wait_promoted(&cluster, 1));
+    assert_int_equal(cluster_owner(&cluster, CLUSTER_SLOTS / 2), 4);
+    assert_true(is_equal());
+    cluster_revive(&cluster, 1);
+    assert_true(cluster_wait_ok(&cluster));
+    assert_true(is_equal());
+    size_t added = cluster_add(&cluster, CLUSTER_MEMBERS);
+    assert_true(cluster_move_slots(&cluster, 0, added, 300));
+    assert_int_equal(cluster_owner(&cluster, 0), added);
+    assert_true(cluster_remove(&cluster, added));
+    assert_int_not_equal(cluster_owner(&cluster, 0), added);
+    assert_true(is_equal());
+}
+
+/* A difference is found wherever it lies, and the password is asked for. */
+static void a_key_too_few_and_one_too_many_are_found(void **state)
+{
+    (void)state;
+    cluster_start(&cluster, 6, 0);
+    fill();
+    cluster_lock(&cluster, "sesame");
+    assert_true(is_equal());
+    size_t owner = cluster_owner(&cluster, key_slot(slice_str("key:1")));
+    redisContext *c = cluster_connect(&cluster, owner);
+    server_ok(c, "SET {key:1}:more 1");
+    assert_false(is_equal());
+    server_ok(c, "DEL {key:1}:more");
+    assert_true(is_equal());
+    server_ok(c, "DEL key:1");
+    assert_false(is_equal());
+    redisFree(c);
+    assert_int_equal(cluster_keys(&cluster), KEYS - 1);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(slots_move_with_their_keys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keys_survive_a_master_and_members_come_and_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_key_too_few_and_one_too_many_are_found, set_up, tear_down),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

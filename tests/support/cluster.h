@@ -1,0 +1,97 @@
+/* Real Redis Clusters of DF2REDIS_TEST_REDIS: made, changed while others use them, and broken.
+ *
+ *   cluster.c         start, stop, waiting until all agree
+ *   cluster_change.c  members that die, come back, are added, are removed
+ *   cluster_slots.c   slots that move from master to master
+ *
+ * Members 0 … masters-1 begin as masters, each with an equal share of the slots in this order; those after
+ * them as replicas: masters+i of master i, and so on. What a function cannot do is told on stderr. */
+#ifndef DF2REDIS_TESTS_CLUSTER_H
+#define DF2REDIS_TESTS_CLUSTER_H
+
+#include "common/topology.h"
+#include "tests/support/servers.h"
+
+enum { CLUSTER_MEMBERS = 24, CLUSTER_WORDS = 40, CLUSTER_DEADLINE_MS = 60000 };
+
+struct cluster_options {
+    unsigned masters, replicas; /* replicas of each master */
+    uint16_t base_port;         /* 0: free ones. The bus has port + 10000 */
+    uint32_t node_timeout_ms;
+    bool tls;                 /* each has another port for TLS; `extra` has the certificates */
+    const char *const *extra; /* more options for each member, ends with NULL, may be NULL */
+};
+void cluster_options_init(struct cluster_options *o); /* 3 masters without replicas, 2 s */
+
+struct cluster {
+    struct cluster_member {
+        struct server server;
+        char id[41];
+        uint16_t tls_port; /* 0: none */
+        bool removed;
+    } members[CLUSTER_MEMBERS];
+    size_t count;
+    unsigned masters; /* at the start */
+    bool tls;
+    const char *words[CLUSTER_WORDS];
+    char timeout[16], tls_text[8];
+    const char *password; /* of all members, set by cluster_lock(); NULL: none */
+};
+
+/* Ends the test program when there is no such cluster within a minute. */
+void cluster_start_with(struct cluster *c, const struct cluster_options *o);
+void cluster_start(struct cluster *c, unsigned masters, unsigned replicas);
+/* May be called at any time, more than once. */
+void cluster_stop(struct cluster *c);
+
+bool cluster_runs(struct cluster *c, size_t member);
+/* The first member that runs. */
+struct server *cluster_any(struct cluster *c);
+/* A connection that said the password; ends the test program when there is none. */
+redisContext *cluster_connect(struct cluster *c, size_t member);
+/* The topology as any running member tells it; false: none does. Freed by the caller. */
+bool cluster_topology(struct cluster *c, struct topology *t);
+/* Which member serves the slot; CLUSTER_MEMBERS: none. */
+size_t cluster_owner(struct cluster *c, uint16_t slot);
+/* Every running member says that all slots are served, by the same masters, and replicas are in step. */
+bool cluster_wait_ok(struct cluster *c);
+/* The same command on every running master; no error allowed. */
+void cluster_each(struct cluster *c, const char *words);
+/* From now on every member wants this password, also from its peers. */
+void cluster_lock(struct cluster *c, const char *password);
+/* Keys of all masters, without those of df2redis. */
+uint64_t cluster_keys(struct cluster *c);
+
+/* ---- members ---- */
+
+/* SIGKILL; its data is gone. */
+void cluster_kill(struct cluster *c, size_t member);
+/* Waits until its slots are served by others. */
+bool cluster_wait_promoted(struct cluster *c, size_t member);
+/* Starts a killed member again at its place, empty: as what the others make of it. Does not wait. */
+void cluster_revive(struct cluster *c, size_t member);
+/* A new master without slots, or (of < CLUSTER_MEMBERS) a replica; waits until all know it. */
+size_t cluster_add(struct cluster *c, size_t of);
+/* Moves what it serves to the other masters in turn, makes all forget it, stops it. */
+bool cluster_remove(struct cluster *c, size_t member);
+
+/* ---- slots ---- */
+
+/* With all its keys, while others write: SETSLOT, MIGRATE, SETSLOT. */
+bool cluster_move_slot(struct cluster *c, uint16_t slot, size_t to);
+/* The first `slots` that `from` serves. */
+bool cluster_move_slots(struct cluster *c, size_t from, size_t to, unsigned slots);
+/* The same by `redis-cli --cluster reshard`. */
+bool cluster_cli_available(void);
+bool cluster_reshard(struct cluster *c, size_t from, size_t to, unsigned slots);
+
+/* A thread that goes on moving slots back and forth between the masters that there are now. slots: those it
+ * chooses from, count of them; NULL: any. No member may be added, killed or removed meanwhile. */
+struct cluster_mover;
+struct cluster_mover *cluster_mover_start(struct cluster *c, uint64_t seed, const uint16_t *slots,
+                                          size_t count);
+uint64_t cluster_mover_progress(struct cluster_mover *m);
+/* How many it moved; 0: it could not go on. */
+uint64_t cluster_mover_stop(struct cluster_mover *m);
+
+#endif

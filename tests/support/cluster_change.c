@@ -1,0 +1,133 @@
+/* Members that die, come back, are added and removed. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/support/cluster_internal.h"
+#include "tests/support/testing.h"
+
+void cluster_kill(struct cluster *c, size_t member)
+{
+    struct process *p = &c->members[member].server.process;
+    process_signal(p, SIGKILL);
+    if (process_wait(p, 10000) < 0)
+        die("member %zu of the cluster cannot be killed", member);
+}
+
+struct succession {
+    struct cluster *c;
+    const char *id;
+};
+
+static bool serves_nothing(void *arg)
+{
+    struct succession *s = arg;
+    struct topology t = {0};
+    bool nothing = cluster_topology(s->c, &t) && t.served == CLUSTER_SLOTS;
+    for (size_t i = 0; nothing && i < t.count; i++)
+        nothing = strcmp(t.nodes[i].id, s->id) != 0;
+    topology_free(&t);
+    return nothing;
+}
+
+bool cluster_wait_promoted(struct cluster *c, size_t member)
+{
+    struct succession s = {c, c->members[member].id};
+    if (wait_until(serves_nothing, &s, CLUSTER_DEADLINE_MS))
+        return cluster_wait_ok(c);
+    fprintf(stderr, "nobody takes over what member %zu served\n", member);
+    return false;
+}
+
+void cluster_revive(struct cluster *c, size_t member)
+{
+    cluster_words(c, member);
+    redis_restart(&c->members[member].server, c->words);
+    if (!c->password)
+        return;
+    redisContext *connection = server_connect(c->members[member].server.port);
+    char *words[2] = {format_text("CONFIG SET masterauth %s", c->password),
+                      format_text("CONFIG SET requirepass %s", c->password)};
+    for (int i = 0; i < 2; i++) {
+        server_ok(connection, words[i]);
+        free(words[i]);
+    }
+    redisFree(connection);
+}
+
+static size_t any_running(struct cluster *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (cluster_runs(c, i))
+            return i;
+    die("no member of the cluster runs");
+}
+
+size_t cluster_add(struct cluster *c, size_t of)
+{
+    size_t with = any_running(c), member = cluster_start_member(c, 0);
+    cluster_meet(c, member, with);
+    if (of < CLUSTER_MEMBERS)
+        cluster_make_replica(c, member, of);
+    if (!cluster_wait_ok(c))
+        die("the new member of the cluster is not taken");
+    return member;
+}
+
+static bool empty_out(struct cluster *c, size_t member)
+{
+    struct topology t = {0};
+    uint16_t slots[CLUSTER_SLOTS];
+    size_t n = 0, others[CLUSTER_MEMBERS], other_count = 0;
+    if (!cluster_topology(c, &t))
+        return false;
+    for (size_t node = 0; node < t.count; node++)
+        for (size_t i = 0; i < c->count; i++)
+            if (i != member && cluster_runs(c, i) && strcmp(c->members[i].id, t.nodes[node].id) == 0)
+                others[other_count++] = i;
+    for (unsigned s = 0; s < CLUSTER_SLOTS; s++)
+        if (t.owner[s] != TOPOLOGY_NOBODY && strcmp(t.nodes[t.owner[s]].id, c->members[member].id) == 0)
+            slots[n++] = (uint16_t)s;
+    topology_free(&t);
+    bool ok = other_count > 0;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = cluster_move_slot(c, slots[i], others[i % other_count]);
+    return ok;
+}
+
+struct forgetting {
+    struct cluster *c;
+    size_t who;
+    const char *id;
+};
+
+/* A node that still counts the other as its master refuses; one that never knew it has nothing to forget. */
+static bool forgets(void *arg)
+{
+    struct forgetting *f = arg;
+    char *words = format_text("CLUSTER FORGET %s", f->id);
+    redisContext *connection = cluster_connect(f->c, f->who);
+    redisReply *r = server_command(connection, words);
+    bool ok = r->type == REDIS_REPLY_STATUS || strstr(r->str, "Unknown node");
+    freeReplyObject(r);
+    redisFree(connection);
+    free(words);
+    return ok;
+}
+
+/* With all that it serves gone first; stopped before it is forgotten, since its gossip would bring it back.
+ */
+bool cluster_remove(struct cluster *c, size_t member)
+{
+    if (!empty_out(c, member) || !cluster_wait_ok(c))
+        return false;
+    cluster_kill(c, member);
+    for (size_t i = 0; i < c->count; i++) {
+        struct forgetting f = {c, i, c->members[member].id};
+        if (cluster_runs(c, i) && !wait_until(forgets, &f, CLUSTER_DEADLINE_MS))
+            return false;
+    }
+    server_stop(&c->members[member].server);
+    c->members[member].removed = true;
+    return cluster_wait_ok(c);
+}

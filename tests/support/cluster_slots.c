@@ -1,0 +1,281 @@
+/* Slots that move with their keys, one by one, as the cluster's specification says. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/support/cluster_internal.h"
+#include "tests/support/testing.h"
+
+enum { KEYS_AT_ONCE = 50, MIGRATE_TIMEOUT_MS = 5000 };
+
+/* What moves a slot: a connection to every running member. */
+struct hands {
+    struct cluster *c;
+    redisContext *to[CLUSTER_MEMBERS];
+};
+
+static void hands_open(struct hands *h, struct cluster *c)
+{
+    *h = (struct hands){.c = c};
+    for (size_t i = 0; i < c->count; i++)
+        if (cluster_runs(c, i))
+            h->to[i] = cluster_connect(c, i);
+}
+
+static void hands_close(struct hands *h)
+{
+    for (size_t i = 0; i < CLUSTER_MEMBERS; i++)
+        if (h->to[i])
+            redisFree(h->to[i]);
+}
+
+static bool say(struct hands *h, size_t member, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static bool say(struct hands *h, size_t member, const char *format, ...)
+{
+    char words[160];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    redisReply *r = server_command(h->to[member], words);
+    bool ok = r->type != REDIS_REPLY_ERROR;
+    if (!ok)
+        fprintf(stderr, "member %zu: %s: %s\n", member, words, r->str);
+    freeReplyObject(r);
+    return ok;
+}
+
+/* MIGRATE host port "" 0 timeout [AUTH password] KEYS … */
+static bool migrate(struct hands *h, size_t from, size_t to, const redisReply *keys)
+{
+    const char *argv[KEYS_AT_ONCE + 10];
+    size_t lengths[KEYS_AT_ONCE + 10];
+    char port[8], timeout[16];
+    snprintf(port, sizeof port, "%u", cluster_peer_port(h->c, to));
+    snprintf(timeout, sizeof timeout, "%d", MIGRATE_TIMEOUT_MS);
+    const char *const head[] = {"MIGRATE", "127.0.0.1", port,           "",    "0",
+                                timeout,   "AUTH",      h->c->password, "KEYS"};
+    int argc = 0;
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++) {
+        if ((i == 6 || i == 7) && !h->c->password)
+            continue;
+        argv[argc] = head[i];
+        lengths[argc++] = strlen(head[i]);
+    }
+    for (size_t i = 0; i < keys->elements && i < KEYS_AT_ONCE; i++) {
+        argv[argc] = keys->element[i]->str;
+        lengths[argc++] = keys->element[i]->len;
+    }
+    redisReply *r = redisCommandArgv(h->to[from], argc, argv, lengths);
+    bool ok = r && r->type == REDIS_REPLY_STATUS; /* NOKEY: somebody has deleted them meanwhile */
+    if (!ok)
+        fprintf(stderr, "MIGRATE from member %zu to %zu: %s\n", from, to, r ? r->str : h->to[from]->errstr);
+    if (r)
+        freeReplyObject(r);
+    return ok;
+}
+
+static bool move_keys(struct hands *h, uint16_t slot, size_t from, size_t to)
+{
+    for (;;) {
+        char words[64];
+        snprintf(words, sizeof words, "CLUSTER GETKEYSINSLOT %u %d", slot, KEYS_AT_ONCE);
+        redisReply *keys = server_command(h->to[from], words);
+        bool over = keys->type != REDIS_REPLY_ARRAY || keys->elements == 0;
+        bool ok = keys->type == REDIS_REPLY_ARRAY && (over || migrate(h, from, to, keys));
+        freeReplyObject(keys);
+        if (!ok || over)
+            return ok;
+    }
+}
+
+/* Everybody hears who serves it now: left to gossip, slots that move again soon are remembered differently by
+ * different members for good. A replica takes no SETSLOT; it hears from its master. */
+static bool tell_all(struct hands *h, uint16_t slot, size_t from, size_t to)
+{
+    const char *id = h->c->members[to].id;
+    /* The new owner first: in between, both send clients to it. */
+    if (!say(h, to, "CLUSTER SETSLOT %u NODE %s", slot, id) ||
+        !say(h, from, "CLUSTER SETSLOT %u NODE %s", slot, id))
+        return false;
+    for (size_t i = 0; i < h->c->count; i++) {
+        if (!h->to[i] || i == from || i == to)
+            continue;
+        char words[80];
+        snprintf(words, sizeof words, "CLUSTER SETSLOT %u NODE %s", slot, id);
+        freeReplyObject(server_command(h->to[i], words));
+    }
+    return true;
+}
+
+static uint64_t epoch_of(redisContext *c)
+{
+    redisReply *r = server_command(c, "CLUSTER INFO");
+    static const char field[] = "cluster_current_epoch:";
+    const char *at = r->str ? strstr(r->str, field) : NULL;
+    uint64_t epoch = at ? strtoull(at + sizeof field - 1, NULL, 10) : 0;
+    freeReplyObject(r);
+    return epoch;
+}
+
+static bool epochs_agree(void *arg)
+{
+    struct hands *h = arg;
+    uint64_t first = 0;
+    for (size_t i = 0; i < h->c->count; i++) {
+        uint64_t epoch = h->to[i] ? epoch_of(h->to[i]) : first;
+        if (first && epoch != first)
+            return false;
+        first = epoch;
+    }
+    return true;
+}
+
+/* Two masters that take slots in the same moment would take the same epoch, and whose word counts would be
+ * chance: the next slot waits until all know of this one. */
+static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
+{
+    const struct cluster_member *members = h->c->members;
+    if (from == to)
+        return true;
+    if (from == CLUSTER_MEMBERS || !h->to[from] || !h->to[to]) {
+        fprintf(stderr, "slot %u cannot be moved: its master or the new one does not run\n", slot);
+        return false;
+    }
+    return say(h, to, "CLUSTER SETSLOT %u IMPORTING %s", slot, members[from].id) &&
+           say(h, from, "CLUSTER SETSLOT %u MIGRATING %s", slot, members[to].id) &&
+           move_keys(h, slot, from, to) && tell_all(h, slot, from, to) &&
+           wait_until(epochs_agree, h, CLUSTER_DEADLINE_MS);
+}
+
+bool cluster_move_slot(struct cluster *c, uint16_t slot, size_t to)
+{
+    struct hands h;
+    hands_open(&h, c);
+    bool ok = move(&h, slot, cluster_owner(c, slot), to);
+    hands_close(&h);
+    return ok;
+}
+
+bool cluster_move_slots(struct cluster *c, size_t from, size_t to, unsigned slots)
+{
+    struct topology t = {0};
+    struct hands h;
+    bool ok = cluster_topology(c, &t);
+    hands_open(&h, c);
+    for (unsigned s = 0; ok && slots && s < CLUSTER_SLOTS; s++) {
+        if (t.owner[s] == TOPOLOGY_NOBODY || strcmp(t.nodes[t.owner[s]].id, c->members[from].id) != 0)
+            continue;
+        ok = move(&h, (uint16_t)s, from, to);
+        slots--;
+    }
+    hands_close(&h);
+    topology_free(&t);
+    return ok && slots == 0 && cluster_wait_ok(c);
+}
+
+/* ---- redis-cli ---- */
+
+bool cluster_cli_available(void)
+{
+    const char *const argv[] = {"redis-cli", "--version", NULL};
+    return process_run(argv, 10000, NULL) == 0;
+}
+
+bool cluster_reshard(struct cluster *c, size_t from, size_t to, unsigned slots)
+{
+    char *node = format_text("127.0.0.1:%u", c->members[to].server.port), *count = format_text("%u", slots);
+    char *said = NULL;
+    const char *argv[] = {"redis-cli",       "--cluster",
+                          "reshard",         node,
+                          "--cluster-from",  c->members[from].id,
+                          "--cluster-to",    c->members[to].id,
+                          "--cluster-slots", count,
+                          "--cluster-yes",   c->password ? "-a" : NULL,
+                          c->password,       NULL};
+    int status = process_run(argv, 4 * CLUSTER_DEADLINE_MS, &said);
+    if (status != 0)
+        fprintf(stderr, "redis-cli --cluster reshard ended with %d:\n%s\n", status, said);
+    free(node);
+    free(count);
+    free(said);
+    return status == 0 && cluster_wait_ok(c);
+}
+
+/* ---- without end ---- */
+
+struct cluster_mover {
+    struct hands hands;
+    struct random random;
+    uint16_t *slots;
+    size_t count, masters[CLUSTER_MEMBERS], master_count;
+    pthread_t thread;
+    uint16_t owner[CLUSTER_SLOTS]; /* member */
+    atomic_bool stop, broken;
+    atomic_uint_least64_t moved;
+};
+
+static void *move_on(void *arg)
+{
+    struct cluster_mover *m = arg;
+    while (!atomic_load(&m->stop)) {
+        uint64_t at = random_below(&m->random, m->slots ? m->count : CLUSTER_SLOTS);
+        uint16_t slot = m->slots ? m->slots[at] : (uint16_t)at;
+        size_t to = m->masters[random_below(&m->random, m->master_count)];
+        if (to == m->owner[slot])
+            continue;
+        if (!move(&m->hands, slot, m->owner[slot], to)) {
+            atomic_store(&m->broken, true);
+            break;
+        }
+        m->owner[slot] = (uint16_t)to;
+        atomic_fetch_add(&m->moved, 1);
+    }
+    return NULL;
+}
+
+struct cluster_mover *cluster_mover_start(struct cluster *c, uint64_t seed, const uint16_t *slots,
+                                          size_t count)
+{
+    struct cluster_mover *m = x_calloc(1, sizeof *m);
+    struct topology t = {0};
+    m->random.state = seed;
+    if (slots) {
+        m->slots = x_calloc(count, sizeof *slots);
+        memcpy(m->slots, slots, count * sizeof *slots);
+        m->count = count;
+    }
+    if (!cluster_topology(c, &t) || t.served != CLUSTER_SLOTS)
+        die("slots that nobody serves cannot be moved");
+    for (size_t node = 0; node < t.count; node++)
+        for (size_t i = 0; i < c->count; i++)
+            if (!c->members[i].removed && strcmp(c->members[i].id, t.nodes[node].id) == 0)
+                m->masters[m->master_count++] = i;
+    if (m->master_count != t.count || t.count < 2)
+        die("slots cannot be moved between fewer than two masters");
+    for (unsigned s = 0; s < CLUSTER_SLOTS; s++)
+        m->owner[s] = (uint16_t)m->masters[t.owner[s]];
+    topology_free(&t);
+    hands_open(&m->hands, c);
+    if (pthread_create(&m->thread, NULL, move_on, m) != 0)
+        die("no thread");
+    return m;
+}
+
+uint64_t cluster_mover_progress(struct cluster_mover *m)
+{
+    return atomic_load(&m->moved);
+}
+
+uint64_t cluster_mover_stop(struct cluster_mover *m)
+{
+    atomic_store(&m->stop, true);
+    pthread_join(m->thread, NULL);
+    uint64_t moved = atomic_load(&m->broken) ? 0 : atomic_load(&m->moved);
+    hands_close(&m->hands);
+    free(m->slots);
+    free(m);
+    return moved;
+}

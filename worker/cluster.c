@@ -457,6 +457,8 @@ static void judge(struct cluster *c)
     c->ready = true;
     later(c, LOOK_EVERY_MS);
     summarise(c, &at, &all);
+    log_debug("cluster of %zu masters: its slots stand between entries %llu and %llu", c->count,
+              (unsigned long long)c->positions.least_seq, (unsigned long long)c->positions.most_seq);
     router_forget_open(r);
     r->callbacks.ready(r->callbacks.arg, &at, &all);
 }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "common/clock.h"
 #include "common/topology.h"
 #include "worker/cross_plan.h"
 #include "worker/divergence.h"
@@ -155,8 +154,8 @@ static void on_expiry(void *arg, uint64_t serial, const redisReply *reply)
         return;
     }
     struct reading *r = &c->readings[c->reading++];
-    if (reply->integer >= 0)
-        r->expire_ms = clock_unix_ms() + reply->integer;
+    if (reply->integer > 0)
+        r->expire_ms = reply->integer;
     read_next(w);
 }
 
@@ -195,8 +194,8 @@ static void read_next(struct worker *w)
     size_t argc = cross_plan_question(&c->plan, &c->entry, c->reading, argv);
     router_ask(w->router, slot, on_value, w, c->serial, argc, argv);
     if (c->plan.dumps) {
-        argv[0] = slice_str("PTTL");
-        router_ask(w->router, slot, on_expiry, w, c->serial, 2, argv);
+        argc = cross_plan_expiry_question(w->translator.target, argv[1], argv);
+        router_ask(w->router, slot, on_expiry, w, c->serial, argc, argv);
     }
 }
 

@@ -119,3 +119,22 @@ size_t cross_plan_question(const struct cross_plan *plan, const struct entry *e,
     argv[2] = plan->member ? e->argv[plan->member] : slice_str(plan->index);
     return 3;
 }
+
+size_t cross_plan_expiry_question(const struct capabilities *target, struct slice key, struct slice *argv)
+{
+    /* Redis 6.2 tells only how long, and that is exact when the clock did not go on meanwhile. */
+    static const char script[] =
+        "local function now() local t=redis.call('TIME') return t[1]*1000+math.floor(t[2]/1000) end\n"
+        "for i=1,100 do local a=now() local p=redis.call('PTTL',KEYS[1]) if p<0 or now()==a or i==100 then\n"
+        "return p<0 and p or a+p end end";
+    if (rewrite_target_7_0(target)) {
+        argv[0] = slice_str("PEXPIRETIME");
+        argv[1] = key;
+        return 2;
+    }
+    argv[0] = slice_str("EVAL");
+    argv[1] = slice_str(script);
+    argv[2] = slice_str("1");
+    argv[3] = key;
+    return 4;
+}

@@ -24,5 +24,7 @@ void cross_plan_free(struct cross_plan *plan);
 /* What is asked about source i: arguments into argv (at most 4); returns how many. */
 size_t cross_plan_question(const struct cross_plan *plan, const struct entry *e, size_t i,
                            struct slice *argv);
+/* When the key ends: answered Unix ms, or something negative. */
+size_t cross_plan_expiry_question(const struct capabilities *target, struct slice key, struct slice *argv);
 
 #endif

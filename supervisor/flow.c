@@ -65,6 +65,7 @@ bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error
     f->hello = f->drained = f->enter_sent = false;
     f->restart_due_ms = f->kill_due_ms = 0;
     f->started_ms = clock_monotonic_ms();
+    f->oom_at_start = oom_count_now();
     f->failure[0] = '\0';
     f->failure_class = ERROR_NONE;
     f->worker.on_message = run_on_message;

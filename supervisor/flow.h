@@ -8,6 +8,7 @@
 #include "supervisor/ack.h"
 #include "supervisor/backoff.h"
 #include "supervisor/flow_open.h"
+#include "supervisor/oom.h"
 #include "supervisor/worker_process.h"
 
 struct run;
@@ -39,7 +40,8 @@ struct flow {
     uint64_t session;
 
     /* Its deaths. */
-    uint32_t restarts, deaths_here;
+    uint32_t restarts, deaths_here, short_lives; /* in a row */
+    struct oom_count oom_at_start;
     uint64_t death_seq, started_ms, restart_due_ms; /* 0: none due */
     struct backoff backoff;
     char failure[480]; /* what it said last */

@@ -202,20 +202,15 @@ static bool ended_in_order(struct flow *f)
            cursor_get(&m->sent_seq) == cursor_get(&m->applied_seq);
 }
 
-/* A worker with a TLS connection takes it along. */
-static void died_with_tls(struct flow *f, const struct error *why)
+/* A worker with a TLS connection takes it along. From the journal the next session goes on with the rest, once a
+ * successor has applied what the spool holds; a snapshot cannot be gone on with. */
+static void died_with_tls(struct flow *f, int status, const char *how, const struct error *why)
 {
-    struct run *run = f->run;
-    struct error error = *why;
-    f->gone = true;
-    if (run->session.state == SESSION_DRAINING) {
-        error.class = ERROR_FATAL;
-        error.exit_code = EX_TEMPFAIL;
-        run_fatal(run, &error);
-    } else {
-        run_link_lost(run, &error);
-        run_check_drained(run);
-    }
+    enum session_state state = f->run->session.state;
+    if (state == SESSION_STABLE || state == SESSION_SETTLING || state == SESSION_DRAINING)
+        schedule_restart(f, status, how);
+    if (state != SESSION_SETTLING && state != SESSION_DRAINING)
+        run_link_lost(f->run, why);
 }
 
 static void died(struct flow *f, int status)
@@ -241,7 +236,7 @@ static void died(struct flow *f, int status)
     if (f->drained && applying_rest)
         run_check_drained(run);
     else if (run->settings->source.tls && !f->drained)
-        died_with_tls(f, &error);
+        died_with_tls(f, status, how, &error);
     else if (!applying_rest && flow_link_closed(f))
         run_link_lost(run, &error);
     else

@@ -33,7 +33,6 @@ struct flow {
     bool hello, stable, enter_sent;
     bool inherited; /* its spool and cursor are an earlier run's */
     bool drained; /* said so, or ended after the source did with everything applied */
-    bool gone;    /* with a TLS connection: no successor can have it */
     bool failed;  /* given up */
     struct cursor cursor;
     bool cursor_open;

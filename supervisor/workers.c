@@ -73,7 +73,7 @@ void run_check_drained(struct run *run)
         return;
     for (uint32_t i = 0; i < run->flow_count; i++) {
         const struct flow *f = &run->flows[i];
-        if (!f->failed && !f->gone && !run_flow_settled(f))
+        if (!f->failed && !run_flow_settled(f))
             return;
     }
     run_post(run, in_state(run, SESSION_DRAINING) ? EVENT_DRAINED : EVENT_SETTLED);

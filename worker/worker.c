@@ -381,7 +381,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     read_test_hook(w);
     pump_schedule(w);
     source_start(w);
-    if (!w->settings.source.tls)
+    if (!w->settings.source.tls || w->successor)
         worker_open_target(w);
     return true;
 }

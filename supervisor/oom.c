@@ -55,7 +55,8 @@ static struct oom_count count_of_control_group(char *scratch)
     struct slice text = read_text("/proc/self/cgroup", scratch, TEXT_BYTES), line, group;
     while (next_line(&text, &line))
         if (after_prefix(line, "0::", &group) && group.len < sizeof path / 2)
-            snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/memory.events", (int)group.len, (const char *)group.data);
+            snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/memory.events", (int)group.len,
+                     (const char *)group.data);
     return *path ? oom_count_in(read_text(path, scratch, TEXT_BYTES)) : (struct oom_count){0};
 }
 

@@ -10,8 +10,8 @@ struct oom_count {
     uint64_t kills;
 };
 
-/* Processes that the kernel has killed for want of memory so far: of the machine, or where /proc does not show
- * that, of the control group. */
+/* Processes that the kernel has killed for want of memory so far: of the machine, or where /proc does not
+ * show that, of the control group. */
 struct oom_count oom_count_now(void);
 /* True too when it cannot be known. */
 bool oom_since(struct oom_count before, struct oom_count now);

@@ -1,5 +1,5 @@
-/* The link to the source breaks while the target is in trouble, too: what was received is kept until the target
- * takes it, and the rest of the journal is asked for then. */
+/* The link to the source breaks while the target is in trouble, too: what was received is kept until the
+ * target takes it, and the rest of the journal is asked for then. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

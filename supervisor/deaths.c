@@ -86,7 +86,7 @@ static void give_up(struct flow *f, const char *how)
     log_error("FLOW %u failed: its worker %s %u times in a row at %s%s%s", f->number, how, f->deaths_here,
               place, f->failure[0] ? ": " : "", f->failure);
     save_bytes(f, place);
-    divergences_add(&run->divergences, f->number, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
+    divergences_add(&run->divergences, &(struct divergence_source){.flow = f->number}, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
     /* Before the barrier its snapshot would never be known to be complete. */
     bool before_stable = run->session.state != SESSION_STABLE && run->session.state != SESSION_DRAINING;
     if (before_stable || f->socket < 0 || run_failed_flows(run) > allowed) {

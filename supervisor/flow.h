@@ -4,6 +4,7 @@
 #define DF2REDIS_SUPERVISOR_FLOW_H
 
 #include "common/cursor.h"
+#include "common/message.h"
 #include "common/settings.h"
 #include "supervisor/ack.h"
 #include "supervisor/backoff.h"
@@ -37,6 +38,8 @@ struct flow {
     struct cursor cursor;
     bool cursor_open;
     uint64_t session;
+
+    struct report_position told[REPORT_STREAMS]; /* its reports so far: a successor goes on behind them */
 
     /* Its deaths. */
     uint32_t restarts, deaths_here, short_lives; /* in a row */

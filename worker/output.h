@@ -15,6 +15,8 @@ enum output_flags {
     OUTPUT_CONFLICT = 2,   /* nil, 0 or BUSYKEY tells that the key was there already (--on-conflict) */
 };
 
+/* What follows carries out this entry. */
+void output_entry(struct output *o, uint64_t seq);
 /* db: the target's database. key: routes; empty for commands without key (any node). argc: arguments with the name. */
 void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, unsigned flags);
 void output_arg(struct output *o, struct slice arg);

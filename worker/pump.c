@@ -89,6 +89,7 @@ static bool take(struct worker *w, struct entry *e)
     }
     if (!w->link || !entry_drop_front(e, w->skip_seq) || (e->lsn && e->lsn < w->skip_lsn))
         return true;
+    output_entry(w->output, e->seq);
     w->translator.ignore_conflicts = e->first_seq <= w->seen_seq;
     if (translate(&w->translator, e, &error))
         return true;

@@ -17,6 +17,7 @@
 #include "worker/decoder.h"
 #include "worker/history.h"
 #include "worker/link.h"
+#include "worker/reports.h"
 #include "worker/spool.h"
 #include "worker/translator.h"
 #include "worker/waiting.h"
@@ -67,7 +68,8 @@ struct worker {
     bool starved;        /* the decoder has had all there is */
     uint64_t skip_seq;   /* entries up to it are in the target already (its mark) */
     uint64_t skip_lsn;   /* the same of the journal before it, by the mark of an earlier session */
-    uint64_t seen_seq;   /* entries up to it were translated once before: nothing is reported again */
+    uint64_t seen_seq;   /* entries up to it were translated once before */
+    struct reports reports;
     uint64_t marked_seq; /* of the last mark that was acknowledged */
     uint64_t sealed_marked_seq; /* of the last mark that was put into a batch */
     uint64_t marked_at_ms, marked_offset; /* of the last mark put into a batch */

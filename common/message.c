@@ -88,6 +88,10 @@ static void put_start(const struct message *m, struct buf *out)
     wire_put_u64(out, m->start.session);
     wire_put_u64(out, m->start.first_lsn);
     wire_put_u64(out, m->start.received_base);
+    for (int i = 0; i < REPORT_STREAMS; i++) {
+        wire_put_u64(out, m->start.told[i].seq);
+        wire_put_u32(out, m->start.told[i].number);
+    }
     PUT_TEXT(m->start.token);
     PUT_TEXT(m->start.master_id);
     PUT_TEXT(m->start.sync_id);
@@ -102,6 +106,10 @@ static void get_start(struct wire_reader *r, struct message *m)
     m->start.session = wire_get_u64(r);
     m->start.first_lsn = wire_get_u64(r);
     m->start.received_base = wire_get_u64(r);
+    for (int i = 0; i < REPORT_STREAMS; i++) {
+        m->start.told[i].seq = wire_get_u64(r);
+        m->start.told[i].number = wire_get_u32(r);
+    }
     GET_TEXT(m->start.token);
     GET_TEXT(m->start.master_id);
     GET_TEXT(m->start.sync_id);
@@ -134,6 +142,9 @@ static bool put_fields(const struct message *m, struct buf *out)
         PUT_TEXT(m->divergence.command);
         PUT_TEXT(m->divergence.key);
         wire_put_u64(out, m->divergence.count);
+        wire_put_u32(out, m->divergence.stream);
+        wire_put_u64(out, m->divergence.position.seq);
+        wire_put_u32(out, m->divergence.position.number);
         return true;
     case MESSAGE_FAILED:
         wire_put_u32(out, m->failed.class);
@@ -184,6 +195,10 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         GET_TEXT(m->divergence.command);
         GET_TEXT(m->divergence.key);
         m->divergence.count = wire_get_u64(r);
+        m->divergence.stream = wire_get_u32(r);
+        m->divergence.position.seq = wire_get_u64(r);
+        m->divergence.position.number = wire_get_u32(r);
+        r->failed |= m->divergence.stream >= REPORT_STREAMS;
         return true;
     case MESSAGE_FAILED:
         m->failed.class = wire_get_u32(r);

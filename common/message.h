@@ -19,7 +19,7 @@
 #include "common/error.h"
 #include "common/mem.h"
 
-#define MESSAGE_VERSION 1
+#define MESSAGE_VERSION 2
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -50,6 +50,13 @@ enum start_mode {
     START_RESUME,   /* a successor: spool and cursor of this session are there, the socket goes on */
 };
 
+/* Of one entry of a FLOW there may be several reports. */
+enum report_stream { REPORT_TRANSLATED, REPORT_NOT_QUEUED, REPORT_ANSWERED, REPORT_STREAMS };
+struct report_position {
+    uint64_t seq;
+    uint32_t number; /* from 1 */
+};
+
 struct message {
     enum message_type type;
     int fd; /* -1, or a descriptor that came or goes along; the receiver owns it */
@@ -71,6 +78,8 @@ struct message {
             char command[64]; /* or the type's name */
             char key[400];    /* as log_key shows it */
             uint64_t count;
+            uint32_t stream; /* enum report_stream */
+            struct report_position position;
         } divergence;
         struct {
             uint32_t class;     /* enum error_class */
@@ -84,6 +93,7 @@ struct message {
             uint64_t session;
             uint64_t first_lsn;     /* PARTIAL */
             uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */
+            struct report_position told[REPORT_STREAMS]; /* the last reports of its predecessors */
             char token[41];         /* the EOF token */
             char master_id[41];
             char sync_id[32];

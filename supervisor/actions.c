@@ -61,7 +61,7 @@ static void announce_stable(struct run *run)
 static void drain(struct run *run)
 {
     run->drain_progress = 0;
-    run->drain_progress_ms = clock_monotonic_ms();
+    run->drain_progress_ms = run->drain_contact_ms = run->drain_warned_ms = clock_monotonic_ms();
     for (uint32_t i = 0; i < run->flow_count; i++)
         if (run->flows[i].hello && !run->flows[i].failed)
             worker_process_send_plain(&run->flows[i].worker, MESSAGE_DRAIN);

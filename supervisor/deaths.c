@@ -18,6 +18,8 @@ enum {
     WELL_AFTER_MS = 10000,
     AT_ONCE = 2, /* deaths at one place after which the next worker need not wait */
     PAUSE_LIMIT_MS = 2000, /* meanwhile nobody reads the FLOW, and its writers on the source would freeze */
+    SHORT_LIFE_MS = 50,
+    SHORT_LIVES = 20, /* in a row, after which somebody who kills that fast has to wait, too */
 };
 
 static void describe_status(int status, char *out, size_t out_bytes)
@@ -84,7 +86,7 @@ static void give_up(struct flow *f, const char *how)
     log_error("FLOW %u failed: its worker %s %u times in a row at %s%s%s", f->number, how, f->deaths_here,
               place, f->failure[0] ? ": " : "", f->failure);
     save_bytes(f, place);
-    divergences_add(&run->divergences, f->number, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
+    divergences_add(&run->divergences, &(struct divergence_source){.flow = f->number}, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
     /* Before the barrier its snapshot would never be known to be complete. */
     bool before_stable = run->session.state != SESSION_STABLE && run->session.state != SESSION_DRAINING;
     if (before_stable || f->socket < 0 || run_failed_flows(run) > allowed) {
@@ -133,36 +135,32 @@ static bool same_place(struct flow *f, uint64_t seq)
     return f->restarts && seq == f->death_seq && clock_monotonic_ms() - f->started_ms < WELL_AFTER_MS;
 }
 
-/* It idled or waited for the target: whatever killed it, it was not what it read. */
-static bool blameless(const struct flow *f, const struct cursor_marks *marks)
+/* It idled or waited for the target, or had not read yet: whatever ended it, it was not what it read. */
+static bool blameless(const struct flow *f, const struct cursor_marks *marks, bool killed)
 {
-    return f->hello && marks && f->failure_class == ERROR_NONE && !cursor_get(&marks->busy);
+    if (!f->hello)
+        return killed;
+    return marks && f->failure_class == ERROR_NONE && !cursor_get(&marks->busy);
 }
 
-/* At once the first times at a place, or after somebody's kill -9 between two turns of its work; else with
- * backoff. */
-static void schedule_restart(struct flow *f, int status, const char *how)
+/* By a hand, not by the kernel for want of memory, which an entry may well bring about; nor by us, when it
+ * had failed and did not end. */
+static bool killed_by_somebody(const struct flow *f, bool killed)
 {
-    uint32_t random = 0, limit = f->run->settings->restart_limit;
-    const struct cursor_marks *marks = flow_marks(f);
-    uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
-    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    /* Before HELLO it has read nothing. */
-    bool again = same_place(f, seq), blamed = !blameless(f, marks) && !(killed && !f->hello);
-    f->deaths_here = (again ? f->deaths_here : 0) + blamed;
-    f->death_seq = seq;
-    if (blamed && f->deaths_here >= limit) {
-        give_up(f, how);
-        return;
-    }
-    bool from_outside = killed && !blamed && f->hello;
-    if (!again || from_outside || (blamed && f->deaths_here <= AT_ONCE)) {
-        backoff_reset(&f->backoff);
-        log_warning("FLOW %u: its worker %s%s%s; restarted at once from entry %llu", f->number, how,
-                    f->failure[0] ? ": " : "", f->failure, (unsigned long long)seq);
-        restart_worker(f);
-        return;
-    }
+    return killed && f->failure_class == ERROR_NONE && !oom_since(f->oom_at_start, oom_count_now());
+}
+
+static void restart_at_once(struct flow *f, const char *how, uint64_t seq)
+{
+    backoff_reset(&f->backoff);
+    log_warning("FLOW %u: its worker %s%s%s; restarted at once from entry %llu", f->number, how,
+                f->failure[0] ? ": " : "", f->failure, (unsigned long long)seq);
+    restart_worker(f);
+}
+
+static void restart_later(struct flow *f, const char *how, uint64_t seq, bool blamed)
+{
+    uint32_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (uint32_t)clock_monotonic_ms();
     uint32_t pause_ms = backoff_next_ms(&f->backoff, random);
@@ -171,9 +169,28 @@ static void schedule_restart(struct flow *f, int status, const char *how)
     f->restart_due_ms = clock_monotonic_ms() + pause_ms;
     char count[48] = "";
     if (blamed)
-        snprintf(count, sizeof count, " (%u of %u)", f->deaths_here, limit);
+        snprintf(count, sizeof count, " (%u of %u)", f->deaths_here, f->run->settings->restart_limit);
     log_warning("FLOW %u: its worker %s again at entry %llu%s%s%s; restarted in %.1f s", f->number, how,
                 (unsigned long long)seq, count, f->failure[0] ? ": " : "", f->failure, pause_ms / 1000.0);
+}
+
+/* At once the first times at a place, and always after somebody's kill -9; else with backoff. */
+static void schedule_restart(struct flow *f, int status, const char *how)
+{
+    const struct cursor_marks *marks = flow_marks(f);
+    uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, somebody = killed_by_somebody(f, killed);
+    bool again = same_place(f, seq), blamed = !somebody && !blameless(f, marks, killed);
+    bool short_lived = clock_monotonic_ms() - f->started_ms < SHORT_LIFE_MS;
+    f->short_lives = short_lived ? f->short_lives + 1 : 0;
+    f->deaths_here = (again ? f->deaths_here : 0) + blamed;
+    f->death_seq = seq;
+    if (blamed && f->deaths_here >= f->run->settings->restart_limit)
+        give_up(f, how);
+    else if (!again || (blamed && f->deaths_here <= AT_ONCE) || (somebody && f->short_lives < SHORT_LIVES))
+        restart_at_once(f, how, seq);
+    else
+        restart_later(f, how, seq, blamed);
 }
 
 /* After the source's end a worker applies what it has, says so, and ends. */
@@ -185,20 +202,15 @@ static bool ended_in_order(struct flow *f)
            cursor_get(&m->sent_seq) == cursor_get(&m->applied_seq);
 }
 
-/* A worker with a TLS connection takes it along. */
-static void died_with_tls(struct flow *f, const struct error *why)
+/* A worker with a TLS connection takes it along. From the journal the next session goes on with the rest, once a
+ * successor has applied what the spool holds; a snapshot cannot be gone on with. */
+static void died_with_tls(struct flow *f, int status, const char *how, const struct error *why)
 {
-    struct run *run = f->run;
-    struct error error = *why;
-    f->gone = true;
-    if (run->session.state == SESSION_DRAINING) {
-        error.class = ERROR_FATAL;
-        error.exit_code = EX_TEMPFAIL;
-        run_fatal(run, &error);
-    } else {
-        run_link_lost(run, &error);
-        run_check_drained(run);
-    }
+    enum session_state state = f->run->session.state;
+    if (state == SESSION_STABLE || state == SESSION_SETTLING || state == SESSION_DRAINING)
+        schedule_restart(f, status, how);
+    if (state != SESSION_SETTLING && state != SESSION_DRAINING)
+        run_link_lost(f->run, why);
 }
 
 static void died(struct flow *f, int status)
@@ -224,7 +236,7 @@ static void died(struct flow *f, int status)
     if (f->drained && applying_rest)
         run_check_drained(run);
     else if (run->settings->source.tls && !f->drained)
-        died_with_tls(f, &error);
+        died_with_tls(f, status, how, &error);
     else if (!applying_rest && flow_link_closed(f))
         run_link_lost(run, &error);
     else

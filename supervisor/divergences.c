@@ -55,14 +55,19 @@ static struct divergence *find(struct divergences *d, const char *reason)
     return one;
 }
 
-static void append_log(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+/* " entry=SEQ.NUMBER.STREAM@SESSION", when a worker told it. */
+static void append_log(struct divergences *d, const struct divergence_source *source, const char *reason, const char *command,
                        const char *key, uint64_t count)
 {
     if (!d->log || d->log_bytes >= d->log_limit_bytes)
         return;
     int64_t now_ms = clock_unix_ms();
-    int n = fprintf(d->log, "%lld.%03d flow=%u %s %s %s ×%llu\n", (long long)(now_ms / 1000),
-                    (int)(now_ms % 1000), flow, reason, command, key, (unsigned long long)count);
+    char entry[96] = "";
+    if (source->position.seq)
+        snprintf(entry, sizeof entry, "entry=%llu.%u.%u@%llu ", (unsigned long long)source->position.seq,
+                 source->position.number, (unsigned)source->stream, (unsigned long long)source->session);
+    int n = fprintf(d->log, "%lld.%03d flow=%u %s%s %s %s ×%llu\n", (long long)(now_ms / 1000), (int)(now_ms % 1000),
+                    source->flow, entry, reason, command, key, (unsigned long long)count);
     if (n > 0)
         d->log_bytes += (uint64_t)n;
     if (d->log_bytes >= d->log_limit_bytes) {
@@ -90,16 +95,17 @@ static void count(struct divergences *d, uint32_t flow, struct divergence *one, 
         (struct divergence_example){flow, times, x_strdup(command), x_strdup(key)};
 }
 
-void divergences_add(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason, const char *command,
                      const char *key, uint64_t times)
 {
     struct divergence *one = find(d, reason[0] ? reason : "other");
     size_t examples = one->example_count;
-    append_log(d, flow, one->reason, command, key, times);
-    count(d, flow, one, command, key, times);
+    append_log(d, source, one->reason, command, key, times);
+    count(d, source->flow, one, command, key, times);
     /* The first few by name, in the log where an operator looks; the rest in the file. */
     if (one->example_count > examples && one->example_count <= 5)
-        log_warning("not carried over (%s): %s %s from FLOW %u%s", one->reason, command, key, flow,
+        log_warning("not carried over (%s): %s %s from FLOW %u%s", one->reason, command, key,
+                    source->flow,
                     one->example_count == 5 ? "; more of this kind only in divergences.log" : "");
 }
 
@@ -114,14 +120,30 @@ void divergences_begin(struct divergences *d)
     d->log_bytes += sizeof begin_line - 1;
 }
 
-/* "<time> flow=N REASON COMMAND KEY ×COUNT" */
-static void recall_line(struct divergences *d, char *line)
+/* Whether the word is an entry's; logs of older versions have none. */
+static bool parse_entry(const char *word, struct divergence_source *source)
+{
+    unsigned long long seq, session;
+    unsigned number, stream;
+    if (sscanf(word, "entry=%llu.%u.%u@%llu", &seq, &number, &stream, &session) != 4 || stream >= REPORT_STREAMS)
+        return false;
+    source->position = (struct report_position){seq, number};
+    source->stream = (enum report_stream)stream;
+    source->session = session;
+    return true;
+}
+
+/* "<time> flow=N [entry=…] REASON COMMAND KEY ×COUNT" */
+static void recall_line(struct divergences *d, char *line, struct divergence_source *source)
 {
     char *end = strrchr(line, '\n'), *rest = line;
     if (end)
         *end = '\0';
     strsep(&rest, " ");
-    char *flow = strsep(&rest, " "), *reason = strsep(&rest, " "), *command = strsep(&rest, " ");
+    char *flow = strsep(&rest, " "), *reason = strsep(&rest, " ");
+    if (reason && parse_entry(reason, source))
+        reason = strsep(&rest, " ");
+    char *command = strsep(&rest, " ");
     char *times = rest ? strrchr(rest, ' ') : NULL;
     uint64_t number, n;
     const size_t cross = sizeof "×" - 1;
@@ -129,10 +151,12 @@ static void recall_line(struct divergences *d, char *line)
         strncmp(times + 1, "×", cross) != 0 || !slice_to_u64(slice_str(times + 1 + cross), &n))
         return;
     *times = '\0';
-    count(d, (uint32_t)number, find(d, reason), command, rest, n);
+    source->flow = (uint32_t)number;
+    count(d, source->flow, find(d, reason), command, rest, n);
 }
 
-void divergences_recall(struct divergences *d, const char *log_path)
+void divergences_recall(struct divergences *d, const char *log_path, uint64_t session,
+                        struct report_position (*told)[REPORT_STREAMS], uint32_t flow_count)
 {
     FILE *log = fopen(log_path, "re");
     char *line = NULL;
@@ -144,8 +168,12 @@ void divergences_recall(struct divergences *d, const char *log_path)
         if (strcmp(line, begin_line) == 0)
             from = ftell(log);
     if (fseek(log, from, SEEK_SET) == 0)
-        while (getline(&line, &room, log) > 0)
-            recall_line(d, line);
+        while (getline(&line, &room, log) > 0) {
+            struct divergence_source source = {0};
+            recall_line(d, line, &source);
+            if (source.position.seq && source.session == session && source.flow < flow_count)
+                told[source.flow][source.stream] = source.position;
+        }
     free(line);
     fclose(log);
     if (d->total)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "common/error.h"
+#include "common/message.h"
 
 enum {
     DIVERGENCE_EXAMPLES = 100, /* kept per reason */
@@ -17,6 +18,14 @@ enum {
 /* The supervisor's own reasons; the workers' are in worker/divergence.h. */
 #define DIVERGENCE_RESYNC_KEPT "full_resync_without_flush" /* deletions in between cannot be known */
 #define DIVERGENCE_FLOW_FAILED "flow_failed" /* a FLOW was given up: its keys no longer change */
+
+/* Who tells it. position.seq 0: the supervisor. */
+struct divergence_source {
+    uint32_t flow;
+    uint64_t session;
+    enum report_stream stream;
+    struct report_position position;
+};
 
 struct divergence_example {
     uint32_t flow;
@@ -43,10 +52,12 @@ struct divergences {
 bool divergences_init(struct divergences *d, const char *log_path, struct error *error);
 /* What follows in the log belongs to a copy begun anew. */
 void divergences_begin(struct divergences *d);
-/* Counts again what the log at this path has since then: for a run that goes on where another was killed. */
-void divergences_recall(struct divergences *d, const char *log_path);
+/* Counts again what the log at this path has since then: for a run that goes on where another was killed. told: of
+ * each FLOW of this session the last reports; what the log does not have was not counted, and will be told again. */
+void divergences_recall(struct divergences *d, const char *log_path, uint64_t session,
+                        struct report_position (*told)[REPORT_STREAMS], uint32_t flow_count);
 void divergences_free(struct divergences *d);
-void divergences_add(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason, const char *command,
                      const char *key, uint64_t count);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -51,6 +52,7 @@ static bool send_start(struct flow *f, enum start_mode mode)
     m.start.session = f->session;
     m.start.first_lsn = f->full ? 0 : f->first_lsn;
     m.start.received_base = f->received_base_bytes;
+    memcpy(m.start.told, f->told, sizeof m.start.told);
     snprintf(m.start.token, sizeof m.start.token, "%s", f->token);
     snprintf(m.start.master_id, sizeof m.start.master_id, "%s", run->greeting.master_id);
     snprintf(m.start.sync_id, sizeof m.start.sync_id, "%s", run->greeting.sync_id);
@@ -65,6 +67,7 @@ bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error
     f->hello = f->drained = f->enter_sent = false;
     f->restart_due_ms = f->kill_due_ms = 0;
     f->started_ms = clock_monotonic_ms();
+    f->oom_at_start = oom_count_now();
     f->failure[0] = '\0';
     f->failure_class = ERROR_NONE;
     f->worker.on_message = run_on_message;

@@ -4,10 +4,12 @@
 #define DF2REDIS_SUPERVISOR_FLOW_H
 
 #include "common/cursor.h"
+#include "common/message.h"
 #include "common/settings.h"
 #include "supervisor/ack.h"
 #include "supervisor/backoff.h"
 #include "supervisor/flow_open.h"
+#include "supervisor/oom.h"
 #include "supervisor/worker_process.h"
 
 struct run;
@@ -32,14 +34,16 @@ struct flow {
     bool hello, stable, enter_sent;
     bool inherited; /* its spool and cursor are an earlier run's */
     bool drained; /* said so, or ended after the source did with everything applied */
-    bool gone;    /* with a TLS connection: no successor can have it */
     bool failed;  /* given up */
     struct cursor cursor;
     bool cursor_open;
     uint64_t session;
 
+    struct report_position told[REPORT_STREAMS]; /* its reports so far: a successor goes on behind them */
+
     /* Its deaths. */
-    uint32_t restarts, deaths_here;
+    uint32_t restarts, deaths_here, short_lives; /* in a row */
+    struct oom_count oom_at_start;
     uint64_t death_seq, started_ms, restart_due_ms; /* 0: none due */
     struct backoff backoff;
     char failure[480]; /* what it said last */

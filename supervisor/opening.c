@@ -280,7 +280,7 @@ void run_prepare_target(struct run *run)
     log_warning(
         "a full sync over the keys the target %s has: what was deleted on the source meanwhile stays there",
         run->target_name);
-    divergences_add(&run->divergences, 0, DIVERGENCE_RESYNC_KEPT, "full sync", "all keys", 1);
+    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_RESYNC_KEPT, "full sync", "all keys", 1);
     ready_target(run, TARGET_CLAIM);
 }
 

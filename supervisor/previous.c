@@ -153,7 +153,8 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
 
 /* ---- what follows ---- */
 
-static void begin_settling(struct run *run, const struct run_record *record)
+static void begin_settling(struct run *run, const struct run_record *record,
+                           struct report_position (*told)[REPORT_STREAMS])
 {
     struct error error = {0};
     run->flow_count = record->flow_count;
@@ -171,6 +172,7 @@ static void begin_settling(struct run *run, const struct run_record *record)
         f->first_lsn = record->first_lsns[i];
         f->full = f->first_lsn == 0;
         memcpy(f->token, record->tokens[i], sizeof f->token);
+        memcpy(f->told, told[i], sizeof f->told);
         f->inherited = f->stable = f->answered = true;
         f->progress_ms = clock_monotonic_ms();
         if (!flow_start_worker(f, START_RESUME, &error)) {
@@ -181,6 +183,14 @@ static void begin_settling(struct run *run, const struct run_record *record)
     run_post(run, EVENT_PREVIOUS);
 }
 
+/* The log tells it: what was counted, and what a worker need not tell again. */
+static void recall(struct run *run, const struct run_record *record, struct report_position (*told)[REPORT_STREAMS])
+{
+    char *log_path = state_dir_file(run->settings, "divergences.log");
+    divergences_recall(&run->divergences, log_path, record->session, told, record->flow_count);
+    free(log_path);
+}
+
 /* True: an event was posted. */
 static bool follow(struct run *run, const struct run_record *record, enum previous_way way, uint64_t *lsns)
 {
@@ -188,10 +198,16 @@ static bool follow(struct run *run, const struct run_record *record, enum previo
     run->target_written = true;
     run->stable_before = run->streamed = way != PREVIOUS_FULL;
     error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
-    if (way == PREVIOUS_SETTLE) {
-        begin_settling(run, record);
+    struct report_position(*told)[REPORT_STREAMS] = x_calloc(record->flow_count ? record->flow_count : 1, sizeof *told);
+    if (way == PREVIOUS_SETTLE || way == PREVIOUS_MARKS)
+        recall(run, record, told);
+    else
+        divergences_begin(&run->divergences);
+    if (way == PREVIOUS_SETTLE)
+        begin_settling(run, record, told);
+    free(told);
+    if (way == PREVIOUS_SETTLE)
         return true;
-    }
     if (way == PREVIOUS_MARKS) {
         run->resume_lsns = x_calloc(record->flow_count, sizeof *lsns);
         memcpy(run->resume_lsns, lsns, record->flow_count * sizeof *lsns);
@@ -207,7 +223,6 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks)
     static const char *const ways[] = {"a first start", "going on from its spools",
                                        "going on from the target's marks", "a full sync follows"};
     struct run_record record = {0};
-    char *log_path = state_dir_file(run->settings, "divergences.log");
     enum previous_way way = PREVIOUS_NONE;
     snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
     if (state_dir_load_run(&run->dir, &record)) {
@@ -224,10 +239,7 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks)
         free(lsns);
     }
     run_record_free(&record);
-    if (way == PREVIOUS_SETTLE || way == PREVIOUS_MARKS)
-        divergences_recall(&run->divergences, log_path);
-    else
+    if (way == PREVIOUS_NONE)
         divergences_begin(&run->divergences);
-    free(log_path);
     return way != PREVIOUS_NONE;
 }

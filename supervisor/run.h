@@ -28,7 +28,7 @@
 
 enum {
     RUN_QUEUE = 64,
-    RUN_DRAIN_LIMIT_MS = 30000, /* without progress */
+    RUN_DRAIN_LIMIT_MS = 30000, /* without progress, at the end of a run */
     RUN_STOP_LIMIT_MS = 5000,   /* for workers to end, then SIGKILL */
     RUN_FIRST_ATTEMPTS = 8,     /* at a first session, before the run fails */
 };
@@ -85,7 +85,7 @@ struct run {
     struct event *tick;
     bool tick_fast;
     uint64_t slow_ms, health_ms, activity, activity_ms, report_ms;
-    uint64_t drain_progress, drain_progress_ms;
+    uint64_t drain_progress, drain_progress_ms, drain_contact_ms, drain_warned_ms;
     bool in_step_told;
 
     struct totals past; /* of the sessions before this one */

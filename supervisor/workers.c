@@ -73,7 +73,7 @@ void run_check_drained(struct run *run)
         return;
     for (uint32_t i = 0; i < run->flow_count; i++) {
         const struct flow *f = &run->flows[i];
-        if (!f->failed && !f->gone && !run_flow_settled(f))
+        if (!f->failed && !run_flow_settled(f))
             return;
     }
     run_post(run, in_state(run, SESSION_DRAINING) ? EVENT_DRAINED : EVENT_SETTLED);
@@ -213,6 +213,15 @@ static void on_failed(struct flow *f, const struct message *m)
     }
 }
 
+static void on_divergence(struct flow *f, const struct message *m)
+{
+    struct divergence_source source = {f->number, f->session, (enum report_stream)m->divergence.stream,
+                                       m->divergence.position};
+    f->told[source.stream] = source.position;
+    divergences_add(&f->run->divergences, &source, m->divergence.reason, m->divergence.command, m->divergence.key,
+                    m->divergence.count);
+}
+
 void run_on_message(struct worker_process *w, struct message *m, void *arg)
 {
     struct flow *f = arg;
@@ -245,8 +254,7 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         on_global_done(f, m);
         break;
     case MESSAGE_DIVERGENCE:
-        divergences_add(&run->divergences, f->number, m->divergence.reason, m->divergence.command,
-                        m->divergence.key, m->divergence.count);
+        on_divergence(f, m);
         break;
     case MESSAGE_FAILED:
         on_failed(f, m);

@@ -20,17 +20,19 @@ void batch_free(struct batch *b)
         return;
     buf_free(&b->out);
     buf_free(&b->conflict_at);
+    buf_free(&b->seqs);
     free(b);
 }
 
 void batch_reset(struct batch *b, size_t keep_bytes)
 {
-    struct buf out = b->out, conflict_at = b->conflict_at;
+    struct buf out = b->out, conflict_at = b->conflict_at, seqs = b->seqs;
     if (out.cap > keep_bytes)
         buf_free(&out);
     buf_clear(&out);
     buf_clear(&conflict_at);
-    *b = (struct batch){.out = out, .conflict_at = conflict_at, .current_db = UINT32_MAX};
+    buf_clear(&seqs);
+    *b = (struct batch){.out = out, .conflict_at = conflict_at, .seqs = seqs, .current_db = UINT32_MAX};
     buf_put(&b->out, multi_text, MULTI_BYTES);
     b->sent = MULTI_BYTES;
 }
@@ -172,6 +174,14 @@ bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struc
     return true;
 }
 
+uint64_t batch_command_seq(const struct batch *b, uint32_t i)
+{
+    uint64_t seq = 0;
+    if (((size_t)i + 1) * sizeof seq <= b->seqs.len)
+        memcpy(&seq, b->seqs.data + (size_t)i * sizeof seq, sizeof seq);
+    return seq;
+}
+
 bool batch_remove(struct batch *b, uint32_t i)
 {
     struct walk w = {b, MULTI_BYTES, 0};
@@ -194,6 +204,10 @@ bool batch_remove(struct batch *b, uint32_t i)
     for (size_t p = 0; p < b->borrowed_count; p++)
         b->borrowed_bytes += b->borrowed[p].data.len;
     b->commands--;
+    size_t seq_at = (size_t)i * sizeof(uint64_t);
+    memmove(b->seqs.data + seq_at, b->seqs.data + seq_at + sizeof(uint64_t),
+            b->seqs.len - seq_at - sizeof(uint64_t));
+    b->seqs.len -= sizeof(uint64_t);
     for (size_t at = 0; at < b->conflict_at.len; at += sizeof(uint32_t)) {
         uint32_t n;
         memcpy(&n, b->conflict_at.data + at, sizeof n);

@@ -31,6 +31,7 @@ struct batch {
     bool once;              /* needs MULTI and a mark */
     bool conflicts;         /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */
     struct buf conflict_at; /* uint32_t command numbers, ascending */
+    struct buf seqs;        /* uint64_t of each command: its entry */
     /* The link's. */
     size_t sent;       /* of out, from begin */
     size_t sent_piece; /* borrowed pieces sent whole */
@@ -63,6 +64,8 @@ bool batch_sent(const struct batch *b);
 size_t batch_begin(const struct batch *b);
 /* Name and first argument of command number i (0…): for messages. False when it cannot be found. */
 bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key);
+/* The entry that command number i carries out. */
+uint64_t batch_command_seq(const struct batch *b, uint32_t i);
 bool batch_is_conflict_command(const struct batch *b, uint32_t i);
 
 /* The output writes into one batch at a time. */

@@ -204,6 +204,7 @@ static void read_next(struct worker *w)
 static void begin_writing(struct worker *w, struct cross *c)
 {
     router_begin_entry(w->router, &c->entry);
+    output_entry(w->output, c->entry.seq);
     settings_db_target(&w->settings, c->entry.db, &w->translator.db);
 }
 

@@ -18,6 +18,7 @@ struct output {
     struct batch *nowhere; /* for what the target has already */
     size_t begun_bytes;    /* of the batch, when the command began */
     uint32_t begun_commands;
+    uint64_t seq;
     size_t borrow_from;
     struct buf *test_resp; /* output_for_tests */
     bool *test_once;
@@ -79,13 +80,25 @@ size_t output_borrowing(const struct output *o)
     return o->borrow_from;
 }
 
-static void select_db(struct batch *b, uint32_t db)
+void output_entry(struct output *o, uint64_t seq)
 {
+    o->seq = seq;
+}
+
+static void count_command(struct output *o)
+{
+    buf_put(&o->batch->seqs, &o->seq, sizeof o->seq);
+    o->batch->commands++;
+}
+
+static void select_db(struct output *o, uint32_t db)
+{
+    struct batch *b = o->batch;
     char text[24];
     resp_put_array(&b->out, 2);
     resp_put_text(&b->out, "SELECT");
     resp_put_bulk(&b->out, slice_of(text, format_u64(text, db)));
-    b->commands++;
+    count_command(o);
     b->current_db = db;
 }
 
@@ -100,7 +113,7 @@ void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, 
     o->begun_bytes = b->out.len + b->borrowed_bytes;
     o->begun_commands = b->commands;
     if (!o->route && b->current_db != db)
-        select_db(b, db);
+        select_db(o, db);
     if (flags & OUTPUT_ONCE)
         b->once = true;
     if (flags & OUTPUT_CONFLICT) {
@@ -148,7 +161,7 @@ void output_arg_parts(struct output *o, const struct slice *parts, size_t count)
 void output_end(struct output *o)
 {
     struct batch *b = o->batch;
-    b->commands++;
+    count_command(o);
     if (b == o->nowhere)
         batch_reset(b, NOWHERE_KEEP_BYTES);
     else if (o->round)

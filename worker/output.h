@@ -25,6 +25,8 @@ static inline unsigned output_node(size_t i)
     return ((unsigned)i + 1) << OUTPUT_NODE_SHIFT;
 }
 
+/* What follows carries out this entry. */
+void output_entry(struct output *o, uint64_t seq);
 /* db: the target's database. key: routes. flags: enum output_flags, output_node(). argc: arguments with the
  * name. */
 void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, unsigned flags);

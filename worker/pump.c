@@ -106,6 +106,7 @@ static bool take(struct worker *w, struct entry *e)
     }
     if (across)
         return true;
+    output_entry(w->output, e->seq);
     w->translator.ignore_conflicts = e->first_seq <= w->seen_seq;
     if (translate(&w->translator, e, &error))
         return true;

@@ -123,6 +123,9 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     bool known = !router_is_null(w->router) && w->settings.marks;
     struct buf newest = {0};
     w->seen_seq = cursor_get(&w->cursor.marks->decoded_seq);
+    if (applied > w->answered_seq)
+        w->answered_seq = applied;
+    reports_rewound(&w->reports);
     w->marked_seq = w->skip_lsn = 0;
     /* A session that began with the journal goes on with the earlier one's. */
     bool continued =
@@ -139,6 +142,11 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     buf_free(&newest);
     if (!ok)
         return false;
+    if (known && seq > applied && seq != UINT64_MAX)
+        log_info("the target has carried out entries %llu to %llu, but its answers were lost with the "
+                 "connection: a "
+                 "command among them that it refused is not counted",
+                 (unsigned long long)applied + 1, (unsigned long long)seq);
     if (known && seq < w->marked_seq && decoder_seq(w->decoder) < applied)
         went_back(w, seq);
     w->skip_seq = w->marked_seq = w->sealed_marked_seq = known ? seq : 0;

@@ -62,27 +62,31 @@ void worker_fail(struct worker *w, const struct error *error)
     event_base_loopbreak(w->base);
 }
 
-static void report_unless_seen(void *arg, const char *reason, const char *command, struct slice key,
-                               uint64_t count)
+/* False: it was told before. */
+static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_t seq, const char *reason,
+                            const char *command, struct slice key, uint64_t count)
 {
-    struct worker *w = arg;
-    if (w->decoder && decoder_seq(w->decoder) <= w->seen_seq)
-        return;
-    worker_report(w, reason, command, key, count);
+    struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
+    /* The nodes of a cluster do not answer in the order of entries. */
+    bool in_order = stream == REPORT_TRANSLATED || !router_is_cluster(w->router);
+    if (!reports_next(&w->reports, stream, seq) && in_order)
+        return false;
+    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
+    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
+    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
+    m.divergence.count = count;
+    m.divergence.stream = stream;
+    m.divergence.position = w->reports.told[stream];
+    cursor_add(&w->cursor.marks->divergences, count);
+    worker_tell(w, &m);
+    return true;
 }
 
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
 {
     struct worker *w = arg;
-    struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
-    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
-    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
-    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
-    m.divergence.count = count;
-    cursor_add(&w->cursor.marks->divergences, count);
-    worker_tell(w, &m);
-    if (w->decoder)
-        cursor_set(&w->cursor.marks->decoded_seq, decoder_seq(w->decoder));
+    tell_divergence(w, REPORT_TRANSLATED, w->decoder ? decoder_seq(w->decoder) : 0, reason, command, key,
+                    count);
 }
 
 /* ---- the router's callbacks ---- */
@@ -124,12 +128,16 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
     struct slice key;
     char name[64];
     describe(b, i, name, sizeof name, &key);
-    if (b->round->end.seq <= w->seen_seq) {
+    if (batch_command_seq(b, i) <= w->answered_seq) {
+        /* It met a later state of its key, which the commands behind it make once more. */
         log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);
         return;
     }
-    log_warning("the target refused %s %s: %s", name, log_key(key), text);
-    worker_report(w, DIVERGENCE_REFUSED, name, key, 1);
+    /* What is not queued is told once EXEC has been answered: the MULTI is sent again without it. */
+    bool not_queued = b->once && b->answered == b->commands + 2;
+    enum report_stream stream = not_queued ? REPORT_NOT_QUEUED : REPORT_ANSWERED;
+    if (tell_divergence(w, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1))
+        log_warning("the target refused %s %s: %s", name, log_key(key), text);
 }
 
 static void on_conflict(void *arg, const struct batch *b, uint32_t i)
@@ -148,7 +156,7 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         worker_fail(w, &error);
         return;
     }
-    worker_report(w, DIVERGENCE_CONFLICT, name, key, 1);
+    tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1);
 }
 
 static void on_lost(void *arg, const struct error *error)
@@ -271,6 +279,7 @@ static bool identity(struct worker *w, const struct message *start, struct error
     memcpy(w->master_id, start->start.master_id, sizeof w->master_id);
     memcpy(w->sync_id, start->start.sync_id, sizeof w->sync_id);
     w->tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
+    memcpy(w->reports.told, start->start.told, sizeof w->reports.told);
     log_set_flow((int)w->flow);
     snprintf(w->directory, sizeof w->directory, "%s/%s", w->settings.state_dir, w->settings.name);
     snprintf(w->mark_key, sizeof w->mark_key, "df2redis:%s", w->settings.name);
@@ -379,7 +388,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     make_router(w);
     translator_init(&w->translator, &w->settings, &w->target, w->output);
-    w->translator.report = report_unless_seen;
+    w->translator.report = worker_report;
     w->translator.report_arg = w;
     w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
 
@@ -397,7 +406,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     read_test_hook(w);
     pump_schedule(w);
     source_start(w);
-    if (!w->settings.source.tls)
+    if (!w->settings.source.tls || w->successor)
         worker_open_target(w);
     return true;
 }

@@ -16,6 +16,7 @@
 #include "worker/batch.h"
 #include "worker/decoder.h"
 #include "worker/history.h"
+#include "worker/reports.h"
 #include "worker/router.h"
 #include "worker/spool.h"
 #include "worker/translator.h"
@@ -69,13 +70,15 @@ struct worker {
     struct output *output;
     struct router *router;
 
-    bool ready;          /* the link is, and the decoder stands where the target is */
-    bool starved;        /* the decoder has had all there is */
-    uint64_t skip_seq;   /* entries up to it are in the target already (its mark) */
-    uint64_t all_seq;    /* a cluster: no slot is behind it; skip_seq and skip_lsn are those furthest ahead */
-    uint64_t skip_lsn;   /* the same of the journal before it, by the mark of an earlier session */
-    uint64_t seen_seq;   /* entries up to it were translated once before: nothing is reported again */
-    uint64_t marked_seq; /* of the last mark that was acknowledged */
+    bool ready;        /* the link is, and the decoder stands where the target is */
+    bool starved;      /* the decoder has had all there is */
+    uint64_t skip_seq; /* entries up to it are in the target already (its mark) */
+    uint64_t all_seq;  /* a cluster: no slot is behind it; skip_seq and skip_lsn are those furthest ahead */
+    uint64_t skip_lsn; /* the same of the journal before it, by the mark of an earlier session */
+    uint64_t answered_seq; /* entries up to it were acknowledged once before */
+    uint64_t seen_seq;     /* entries up to it were translated once before */
+    struct reports reports;
+    uint64_t marked_seq;                  /* of the last mark that was acknowledged */
     uint64_t sealed_marked_seq;           /* of the last mark that was put into a round */
     uint64_t marked_at_ms, marked_offset; /* of the last mark put into a round */
     uint64_t mark_every_bytes;            /* after a reconnect few, then more and more */

@@ -244,6 +244,28 @@ static void worker_that_waits_for_the_target_may_be_killed_as_often_as_one_likes
     assert_comes_out_equal();
 }
 
+/* Nor is it when somebody kills it in the midst of its work, however often: no entry brings that about. */
+static void busy_worker_may_be_killed_as_often_as_one_likes(void **state)
+{
+    (void)state;
+    static const struct journal_snapshot what = {.strings = 30, .journal = 50};
+    crash_begin(&crash, FLOWS, &what);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    /* A target without memory lets everybody in, and takes nothing: all die at one place. */
+    redisContext *target = server_connect(crash.run.target.port);
+    server_ok(target, "CONFIG SET maxmemory 1");
+    journal_script_append(&crash.script, crash.run.source, 5000);
+    for (unsigned i = 0; i < 12; i++)
+        assert_true(kill_busy_worker(&crash.kills, &crash.run.program, 1));
+    server_ok(target, "CONFIG SET maxmemory 0");
+    redisFree(target);
+    assert_no_flow_failed();
+    assert_false(df2redis_said(&crash.run.program, "restarted in"));
+    assert_comes_out_equal();
+    kills_print(&crash.kills, "in the midst of decoding");
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -257,6 +279,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(workers_killed_every_200_ms_among_flushes_lose_nothing, teardown),
         cmocka_unit_test_teardown(all_workers_killed_at_once_are_succeeded, teardown),
         cmocka_unit_test_teardown(idle_worker_may_be_killed_as_often_as_one_likes, teardown),
+        cmocka_unit_test_teardown(busy_worker_may_be_killed_as_often_as_one_likes, teardown),
         cmocka_unit_test_teardown(worker_that_waits_for_the_target_may_be_killed_as_often_as_one_likes,
                                   teardown),
     };

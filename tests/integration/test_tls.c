@@ -1,17 +1,22 @@
 /* TLS on both sides: the workers open their FLOWs themselves, acknowledge themselves, and the death of one
- * ends the session, which begins anew. */
+ * ends the session; the next goes on with the rest of the journal. */
 #include "tests/unit/tls_testing.h"
 
+#include <signal.h>
 #include <sysexits.h>
 
+#include "tests/support/crash.h"
 #include "tests/support/recorded_losses.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 #include "tests/support/tls_proxy.h"
 
+enum { FLOWS = 3 };
+
 static const char recording_dir[] = "tests/recordings/lz4-4flows";
 
 static struct run run;
+static struct crash crash;
 static struct tls_proxy *source, *target;
 static struct certificate certificate;
 static char *dir;
@@ -87,6 +92,125 @@ static void worker_that_dies_ends_the_session_and_it_begins_anew(void **state)
     assert_string_equal(scripted_violation(run.source), "");
 }
 
+/* ---- deaths while writes that must not run twice come ---- */
+
+static const struct journal_snapshot some = {.strings = 100, .collections = 1, .elements = 200, .commands = 50,
+                                             .journal = 300};
+
+static int setup_crash(void **state)
+{
+    (void)state;
+    dir = temp_dir_make("tls");
+    certificate = make_certificate(dir, "both", "DNS:localhost,IP:127.0.0.1", 2);
+    crash_begin(&crash, FLOWS, &some);
+    source = tls_proxy_start(scripted_port(crash.run.source), certificate.cert_file, certificate.key_file);
+    return 0;
+}
+
+static int teardown_crash(void **state)
+{
+    (void)state;
+    df2redis_end(&crash.run.program);
+    tls_proxy_stop(source);
+    crash_end(&crash);
+    remove_certificate(&certificate);
+    temp_dir_remove(dir);
+    return 0;
+}
+
+static void start_crash(void)
+{
+    const char *const extra[] = {"--tls-ca", certificate.cert_file, NULL};
+    df2redis_start(&crash.run.program, "replicate", tls_proxy_uri(source), crash.run.target.uri, extra);
+}
+
+static void kill_flow(uint32_t flow)
+{
+    pid_t pid = worker_pid(&crash.run.program, flow);
+    assert_true(pid > 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+}
+
+static void assert_comes_out_equal(size_t full_syncs)
+{
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(crash_full_syncs(&crash), full_syncs);
+    assert_string_equal(scripted_violation(crash.run.source), "");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void killed_workers_cost_no_full_sync(void **state)
+{
+    (void)state;
+    start_crash();
+    assert_true(run_wait_in_step(&crash.run));
+    for (unsigned round = 1; round <= 8; round++) {
+        journal_script_append(&crash.script, crash.run.source, 400);
+        kill_flow(round % FLOWS);
+        if (round % 4 == 0)
+            kill_flow((round + 1) % FLOWS);
+        journal_script_append(&crash.script, crash.run.source, 100);
+        assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", round + 1));
+        assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
+    }
+    assert_true(crash_last_sync(&crash, "partial", "still has the journal"));
+    assert_comes_out_equal(1);
+}
+
+/* What the dead worker had received is applied by a successor that has no connection, even when that is killed. */
+static void spool_of_a_killed_worker_is_applied_first(void **state)
+{
+    (void)state;
+    start_crash();
+    assert_true(run_wait_in_step(&crash.run));
+    process_signal(&crash.run.target.process, SIGSTOP);
+    journal_script_append(&crash.script, crash.run.source, 3000);
+    for (uint32_t f = 0; f < FLOWS; f++)
+        for (int i = 0; i < 2000 && (!scripted_all_sent(crash.run.source) ||
+                                     worker_received(&crash.run.program, f) < scripted_sent(crash.run.source, f));
+             i++)
+            poll(NULL, 0, 5);
+    uint64_t end = scripted_end_lsn(crash.run.source, 1);
+    for (int i = 0; i < 4; i++)
+        assert_true(kill_worker(&crash.kills, &crash.run.program, 1));
+    assert_true(df2redis_wait_said(&crash.run.program, "applying what was received", RUN_DEADLINE_MS));
+    process_signal(&crash.run.target.process, SIGCONT);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    char *asked = format_text("DFLY FLOW 00000000000000000000000000000000d0a60f17 SYNC2 1 %llu",
+                              (unsigned long long)end);
+    assert_int_equal(scripted_count(crash.run.source, NULL, asked), 1);
+    free(asked);
+    assert_comes_out_equal(1);
+}
+
+static void killed_run_goes_on_without_a_full_sync(void **state)
+{
+    (void)state;
+    start_crash();
+    assert_true(run_wait_in_step(&crash.run));
+    for (size_t round = 1; round <= 4; round++) {
+        journal_script_append(&crash.script, crash.run.source, 500);
+        assert_true(crash_kill(&crash, round % 2));
+        start_crash();
+        assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", round + 1));
+        assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
+        assert_true(crash_last_sync(&crash, "partial", "still has the journal"));
+    }
+    assert_comes_out_equal(1);
+}
+
+static void worker_killed_in_the_full_sync_begins_it_anew(void **state)
+{
+    (void)state;
+    scripted_hold(crash.run.source, 1, 2000);
+    start_crash();
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 1));
+    kill_flow(1);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 2));
+    scripted_hold(crash.run.source, 1, NEVER);
+    assert_comes_out_equal(2);
+}
+
 static void certificate_that_is_not_trusted_is_refused(void **state)
 {
     (void)state;
@@ -99,12 +223,19 @@ static void certificate_that_is_not_trusted_is_refused(void **state)
 }
 
 #define TLS_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CRASH_TEST(f) cmocka_unit_test_setup_teardown(f, setup_crash, teardown_crash)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         TLS_TEST(recording_over_tls_ends_in_the_recorded_state),
         TLS_TEST(worker_that_dies_ends_the_session_and_it_begins_anew),
+        CRASH_TEST(killed_workers_cost_no_full_sync),
+        CRASH_TEST(spool_of_a_killed_worker_is_applied_first),
+        CRASH_TEST(killed_run_goes_on_without_a_full_sync),
+        CRASH_TEST(worker_killed_in_the_full_sync_begins_it_anew),
         TLS_TEST(certificate_that_is_not_trusted_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,16 +87,8 @@ size_t crash_full_syncs(struct crash *c)
 /* A zombie that nobody has reaped yet is gone, too. */
 static bool is_gone(void *arg)
 {
-    const pid_t *pid = arg;
-    struct buf stat = {0};
-    char *path = format_text("/proc/%ld/stat", (long)*pid);
-    bool there = file_read(path, &stat);
-    free(path);
-    buf_put_u8(&stat, 0);
-    const char *end = there ? strrchr((const char *)stat.data, ')') : NULL;
-    bool gone = !end || (end[1] && end[2] == 'Z');
-    buf_free(&stat);
-    return gone;
+    char state = process_state(*(const pid_t *)arg);
+    return state == 0 || state == 'Z';
 }
 
 /* No worker may outlive its supervisor, however that ended. */

@@ -4,9 +4,11 @@
 
 #include "tests/support/run.h"
 
+enum { KILLS_KEPT = 4096 };
+
 struct kills {
     uint64_t count;
-    double worst_ms, sum_ms; /* from the kill until the successor has spool, cursor and socket */
+    double took_ms[KILLS_KEPT]; /* from the kill until the successor has spool, cursor and socket */
 };
 
 /* The worker of this FLOW, as its cursor names it; 0 when there is none. */
@@ -15,6 +17,8 @@ pid_t worker_pid(const struct df2redis *d, uint32_t flow);
 uint64_t worker_received(const struct df2redis *d, uint32_t flow);
 /* Kills it, and waits until another one has taken over. False when that does not happen in time. */
 bool kill_worker(struct kills *k, const struct df2redis *d, uint32_t flow);
+/* The same, but only when it has just been stopped in the midst of decoding. */
+bool kill_busy_worker(struct kills *k, const struct df2redis *d, uint32_t flow);
 /* Waits until another one than this has taken over. */
 bool worker_replaced(const struct df2redis *d, uint32_t flow, pid_t old);
 void kills_print(const struct kills *k, const char *what);

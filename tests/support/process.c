@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +100,19 @@ char *process_output(const struct process *p)
 bool process_said(const struct process *p, const char *text)
 {
     return p->output_path && file_contains(p->output_path, text);
+}
+
+char process_state(pid_t pid)
+{
+    struct buf stat = {0};
+    char *path = format_text("/proc/%ld/stat", (long)pid);
+    bool there = file_read(path, &stat);
+    free(path);
+    buf_put_u8(&stat, 0);
+    const char *end = there ? strrchr((const char *)stat.data, ')') : NULL;
+    char state = end && end[1] ? end[2] : 0;
+    buf_free(&stat);
+    return state;
 }
 
 int process_run(const char *const argv[], uint32_t deadline_ms, char **output)

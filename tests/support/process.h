@@ -24,6 +24,8 @@ void process_stop(struct process *p);
 /* What it has written so far, NUL-terminated; the caller frees it. */
 char *process_output(const struct process *p);
 bool process_said(const struct process *p, const char *text);
+/* As in /proc/PID/stat: 'R', 'S', 'T', 'Z' …; 0: there is none. */
+char process_state(pid_t pid);
 /* Runs to its end; the status as above. *output (may be NULL): what it wrote; the caller frees it. */
 int process_run(const char *const argv[], uint32_t deadline_ms, char **output);
 

@@ -18,7 +18,7 @@ struct client {
     pthread_t thread;
     struct random random;
     redisContext *connection;
-    uint32_t db;
+    uint32_t db, key; /* named last */
     uint64_t stream_ms;
     struct buf bytes; /* of the words at hand */
     size_t ends[MAX_WORDS];
@@ -81,8 +81,14 @@ static void put_key(struct client *c, char kind)
     static const char any[] = "scFlhkeEzxgbp";
     if (kind == 'a')
         kind = any[random_below(&c->random, sizeof any - 1)];
-    buf_printf(&c->bytes, "%c:%llu", kind,
-               (unsigned long long)random_below(&c->random, c->load->options.keys));
+    uint32_t keys = c->load->options.keys;
+    if (kind == 'L') { /* another list than the one named before */
+        kind = 'l';
+        c->key = (c->key + 1 + (uint32_t)random_below(&c->random, keys - 1)) % keys;
+    } else {
+        c->key = (uint32_t)random_below(&c->random, keys);
+    }
+    buf_printf(&c->bytes, "%c:%u", kind, c->key);
 }
 
 static void put_number(struct client *c, char kind)
@@ -135,7 +141,7 @@ static void put_number(struct client *c, char kind)
 
 static void put_placeholder(struct client *c, char kind)
 {
-    if (strchr("scFlhkeEzZxgbBpjYa", kind))
+    if (strchr("scFlLhkeEzZxgbBpjYa", kind))
         put_key(c, kind);
     else if (kind == 'o')
         buf_printf(&c->bytes, ":%llu", (unsigned long long)random_below(&c->random, 4));

@@ -3,7 +3,8 @@
  * LOSSY are those that its journal loses (PROTOCOL §6), and others found with this workload between two
  * Dragonflies: Z*STORE arrives as ZADD with scores of 6 digits (so %Z has whole numbers only); BITOP and
  * PFMERGE arrive as SET, which drops a TTL that the destination keeps on the master (so BITOP's %B never has
- * one); a MOVE during a full sync loses the key's value; and now and then a PFMERGE does not arrive at all.
+ * one); a list's only element moved to the same list arrives as a pop and a push, between which the list and its
+ * TTL are gone (so %L is another list than the one before); a MOVE during a full sync loses the key's value; and now and then a PFMERGE does not arrive at all.
  */
 #include "tests/support/workload_commands.h"
 
@@ -54,12 +55,12 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_PLAIN, 1, "LINSERT %l BEFORE %n %v"},
     {WORKLOAD_PLAIN, 1, "LREM %l 1 %n"},
     {WORKLOAD_PLAIN, 1, "LTRIM %l 0 200"},
-    {WORKLOAD_PLAIN, 1, "LMOVE %l %l LEFT RIGHT"},
-    {WORKLOAD_PLAIN, 1, "RPOPLPUSH %l %l"},
+    {WORKLOAD_PLAIN, 1, "LMOVE %l %L LEFT RIGHT"},
+    {WORKLOAD_PLAIN, 1, "RPOPLPUSH %l %L"},
     {WORKLOAD_PLAIN, 1, "BLPOP %l %l 0.01"},
     {WORKLOAD_PLAIN, 1, "BRPOP %l 0.01"},
-    {WORKLOAD_PLAIN, 1, "BLMOVE %l %l RIGHT LEFT 0.01"},
-    {WORKLOAD_PLAIN, 1, "BRPOPLPUSH %l %l 0.01"},
+    {WORKLOAD_PLAIN, 1, "BLMOVE %l %L RIGHT LEFT 0.01"},
+    {WORKLOAD_PLAIN, 1, "BRPOPLPUSH %l %L 0.01"},
     {WORKLOAD_PLAIN, 1, "LMPOP 1 %l LEFT"},
     /* Sets */
     {WORKLOAD_PLAIN, 3, "SADD %e %m %m %m"},
@@ -164,6 +165,7 @@ const struct workload_command workload_commands[] = {
     {WORKLOAD_LOSSY, 1, "PFMERGE %p %p %p"},
     {WORKLOAD_LOSSY, 1, "BITOP AND %b %b %b"},
     {WORKLOAD_LOSSY, 1, "ZUNIONSTORE %z 2 %z %z WEIGHTS 0.5 0.25"},
+    {WORKLOAD_LOSSY, 1, "RPOPLPUSH %l %l"},
     {WORKLOAD_LOSSY, 1, "LMPOP 2 %l %l LEFT COUNT 3"},
     {WORKLOAD_LOSSY, 1, "SORT %l ALPHA STORE %l"},
     {WORKLOAD_LOSSY, 1, "GEORADIUS %g 15 37 5000 km STORE %g"},

@@ -128,8 +128,10 @@ static void removed_command_leaves_the_others_whole(void **state)
         struct output *o = output_new();
         output_target(o, b);
         output_borrow_from(o, 200);
+        output_entry(o, 41);
         put(o, 3, OUTPUT_ONCE, "APPEND", slice_str("first"), slice_of(large, 250));
         put(o, 3, OUTPUT_ONCE | OUTPUT_CONFLICT, "APPEND", slice_str("second"), slice_of(large, 300));
+        output_entry(o, 43);
         put(o, 3, OUTPUT_ONCE, "APPEND", slice_str("third"), slice_str("small"));
         batch_seal(b);
         assert_true(batch_is_conflict_command(b, 2));
@@ -143,6 +145,7 @@ static void removed_command_leaves_the_others_whole(void **state)
             assert_true(batch_describe(b, n, &name, &key));
             assert_true(slice_eq(key, slice_str(keys[i])));
             assert_int_equal(batch_is_conflict_command(b, n), i == 1);
+            assert_int_equal(batch_command_seq(b, n), i == 2 ? 43 : 41);
             n++;
         }
         struct buf sent = {0};

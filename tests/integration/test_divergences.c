@@ -1,0 +1,238 @@
+/* Divergences are counted exactly, whoever dies while they are reported: none twice, none lost. Only the
+ * refusals of a batch that the target carried out while its answers were lost cannot be known; how many
+ * entries that were is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "tests/support/crash.h"
+#include "tests/support/stream_writer.h"
+#include "tests/support/testing.h"
+
+enum { FLOWS = 3, EACH = 8, PACE_MS = 4 };
+
+static struct crash crash;
+static uint64_t rounds;
+
+static int teardown(void **state)
+{
+    (void)state;
+    crash_end(&crash);
+    return 0;
+}
+
+static void begin(void)
+{
+    static const struct journal_snapshot small = {.strings = 60, .journal = 20};
+    struct buf bytes = {0};
+    rounds = 0;
+    crash_begin(&crash, FLOWS, &small);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    for (uint32_t f = 0; f < FLOWS; f++) {
+        buf_clear(&bytes);
+        char *set = format_text("SET string:%u x", f);
+        write_journal(&bytes, 0, 0, set);
+        free(set);
+        scripted_append(crash.run.source, f, buf_slice(&bytes));
+    }
+    buf_free(&bytes);
+}
+
+/* On every FLOW EACH commands that lose something in translation, EACH that the target refuses, and now and
+ * then one that must not run twice, so that both kinds of batches come. */
+static void write_round(void)
+{
+    struct buf bytes = {0};
+    rounds++;
+    for (uint32_t f = 0; f < FLOWS; f++) {
+        buf_clear(&bytes);
+        for (int i = 0; i < EACH; i++) {
+            char *lossy = format_text("SADDEX set:%u 100 member:%d", f, i);
+            char *refused = format_text("HSET string:%u field value", f);
+            write_journal(&bytes, 0, 0, lossy);
+            write_journal(&bytes, 0, 0, refused);
+            free(lossy);
+            free(refused);
+        }
+        if (rounds % 5 == 0) {
+            char *once = format_text("INCR counter:%u", f);
+            write_journal(&bytes, 0, 0, once);
+            free(once);
+        }
+        scripted_append(crash.run.source, f, buf_slice(&bytes));
+    }
+    buf_free(&bytes);
+}
+
+static void write_for(uint32_t ms)
+{
+    uint64_t end_ms = clock_monotonic_ms() + ms;
+    do {
+        write_round();
+        poll(NULL, 0, PACE_MS); /* the rate of the load */
+    } while (clock_monotonic_ms() < end_ms);
+}
+
+/* Entries whose answers were lost, by the program's own word in all its logs. */
+static uint64_t unanswered(void)
+{
+    uint64_t sum = 0;
+    for (unsigned start = 0; start < crash.run.program.starts; start++) {
+        struct buf text = {0};
+        char *path = format_text("%s/output-%u", crash.run.program.dir, start);
+        assert_true(file_read(path, &text));
+        free(path);
+        buf_put_u8(&text, 0);
+        const char *at = (const char *)text.data;
+        unsigned long long from, to;
+        for (; (at = strstr(at, "carried out entries ")); at++)
+            if (sscanf(at, "carried out entries %llu to %llu", &from, &to) == 2)
+                sum += to - from + 1;
+        buf_free(&text);
+    }
+    return sum;
+}
+
+/* Once the run is over, as it may be read then; its total, of the last run and of those that it went on from,
+ * is in its last line. */
+static uint64_t counted(const char *reason)
+{
+    struct buf text = {0};
+    uint64_t n = 0;
+    char *path = format_text("%s/default/divergences.log", crash.run.program.dir),
+         *word = format_text(" %s ", reason);
+    assert_true(file_read(path, &text));
+    buf_put_u8(&text, 0);
+    for (const char *at = (const char *)text.data; (at = strstr(at, word)); at++)
+        n++;
+    buf_free(&text);
+    free(word);
+    free(path);
+    return n;
+}
+
+static void assert_counters_ran_once(void)
+{
+    redisContext *c = server_connect(crash.run.target.port);
+    for (uint32_t f = 0; f < FLOWS; f++) {
+        char *get = format_text("GET counter:%u", f);
+        redisReply *r = server_command(c, get);
+        assert_non_null(r->str);
+        assert_int_equal(strtoull(r->str, NULL, 10), rounds / 5);
+        freeReplyObject(r);
+        free(get);
+    }
+    redisFree(c);
+}
+
+static void assert_counted_exactly(void)
+{
+    uint64_t expected = rounds * FLOWS * EACH;
+    assert_true(run_wait_in_step(&crash.run));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+    assert_int_equal(run_terminate(&crash.run), EX_DATAERR);
+    uint64_t lossy = counted("set_member_ttl_lost"), refused = counted("refused_by_target"),
+             unknown = unanswered();
+    print_message("%llu of each kind; counted %llu and %llu, %llu entries without an answer\n",
+                  (unsigned long long)expected, (unsigned long long)lossy, (unsigned long long)refused,
+                  (unsigned long long)unknown);
+    assert_int_equal(lossy, expected);
+    assert_true(refused <= expected);
+    assert_true(refused + unknown >= expected);
+    char *total = format_text("%llu divergences", (unsigned long long)(lossy + refused));
+    assert_true(df2redis_said(&crash.run.program, total));
+    free(total);
+    assert_counters_ran_once();
+}
+
+static bool all_received(void *arg)
+{
+    (void)arg;
+    bool all = scripted_all_sent(crash.run.source);
+    for (uint32_t f = 0; all && f < FLOWS; f++)
+        all = worker_received(&crash.run.program, f) >= scripted_sent(crash.run.source, f);
+    return all;
+}
+
+/* With much on its way that has no answer yet. */
+static void killed_workers_count_each_once(void **state)
+{
+    (void)state;
+    begin();
+    for (unsigned turn = 0; turn < 30; turn++) {
+        write_for(20);
+        process_signal(&crash.run.target.process, SIGSTOP);
+        write_for(10);
+        assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
+        assert_true(kill_worker(&crash.kills, &crash.run.program, turn % FLOWS));
+        process_signal(&crash.run.target.process, SIGCONT);
+    }
+    assert_counted_exactly();
+}
+
+/* In the midst of decoding, and so of telling. */
+static void busily_killed_workers_count_each_once(void **state)
+{
+    (void)state;
+    begin();
+    for (unsigned turn = 0; turn < 12; turn++) {
+        scripted_hold(crash.run.source, turn % FLOWS, scripted_sent(crash.run.source, turn % FLOWS));
+        for (int i = 0; i < 150; i++)
+            write_round();
+        scripted_hold(crash.run.source, turn % FLOWS, NEVER);
+        assert_true(kill_busy_worker(&crash.kills, &crash.run.program, turn % FLOWS));
+    }
+    assert_counted_exactly();
+}
+
+static void killed_runs_count_each_once(void **state)
+{
+    (void)state;
+    begin();
+    write_for(50);
+    for (unsigned turn = 0; turn < 10; turn++) {
+        assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
+        write_for(20 + 3 * turn);
+        process_signal(&crash.run.target.process, SIGSTOP);
+        write_for(10);
+        assert_true(crash_kill(&crash, turn % 2));
+        process_signal(&crash.run.target.process, SIGCONT);
+        run_replicate(&crash.run, NULL);
+    }
+    assert_counted_exactly();
+}
+
+/* Not only deaths: what was on its way when the connection broke is answered later, and counted then. */
+static void lost_connections_count_each_once(void **state)
+{
+    (void)state;
+    begin();
+    redisContext *c = server_connect(crash.run.target.port);
+    for (unsigned turn = 0; turn < 60; turn++) {
+        write_for(25);
+        freeReplyObject(server_command(c, "CLIENT KILL TYPE normal SKIPME yes"));
+    }
+    redisFree(c);
+    assert_counted_exactly();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(killed_workers_count_each_once, teardown),
+        cmocka_unit_test_teardown(busily_killed_workers_count_each_once, teardown),
+        cmocka_unit_test_teardown(killed_runs_count_each_once, teardown),
+        cmocka_unit_test_teardown(lost_connections_count_each_once, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,4 +1,5 @@
 /* The FLOW's socket: read into the spool as soon as there is something, whatever the target does. */
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -40,12 +41,13 @@ static void source_close(struct worker *w)
 static void warn_fullness(struct worker *w)
 {
     static uint64_t last_ms;
-    uint64_t used = spool_overflow_bytes(w->spool), limit = w->settings.spool_limit_bytes, now = clock_monotonic_ms();
+    uint64_t used = spool_overflow_bytes(w->spool), limit = w->settings.spool_limit_bytes,
+             now = clock_monotonic_ms();
     if (limit && used > limit / 5 * 4 && now - last_ms > 10000) {
         last_ms = now;
         log_error("the spool holds %llu MiB of at most %llu: the target is too slow; at the limit the source "
-                    "would have to wait; raise --spool-limit or speed up the target",
-                    (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20));
+                  "would have to wait; raise --spool-limit or speed up the target",
+                  (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20));
     }
 }
 
@@ -59,6 +61,8 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
         switch (w->tls ? source_tls_read(w, &got, &error) : spool_read_fd(w->spool, fd, &got, &error)) {
         case SPOOL_READ_SOME:
             note_received(w, got);
+            if (w->read_bytes) /* decoded before more comes */
+                pump(w);
             continue;
         case SPOOL_READ_AGAIN:
             break;
@@ -88,8 +92,16 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
     pump(w);
 }
 
+static void read_test_hook(struct worker *w)
+{
+    const char *text = getenv("DF2REDIS_TEST_READ_BYTES");
+    if (text && slice_to_u64(slice_str(text), &w->read_bytes) && w->read_bytes)
+        spool_set_read(w->spool, w->read_bytes);
+}
+
 void source_start(struct worker *w)
 {
+    read_test_hook(w);
     if (w->settings.source.tls && !w->tls && !w->successor) {
         source_tls_open(w);
         return;

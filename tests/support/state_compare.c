@@ -273,6 +273,11 @@ static void compare_database(struct comparison *c, struct state_server *expected
     buf_free(&bytes);
 }
 
+static bool keeps_entries_added(const struct state_server *s)
+{
+    return s->kind != STATE_REDIS || s->version >= 70000;
+}
+
 bool state_compare_servers(struct state_server *expected, struct state_server *actual,
                            struct state_rules *rules, struct state_report *report)
 {
@@ -281,6 +286,7 @@ bool state_compare_servers(struct state_server *expected, struct state_server *a
     /* Fields' times to live are compared where both sides have them. */
     bool field_ttls = rules->read.field_ttls;
     rules->read.field_ttls &= expected->field_ttls && actual->field_ttls;
+    rules->read.no_entries_added = !keeps_entries_added(expected) || !keeps_entries_added(actual);
     for (uint32_t db = 0; db < databases; db++)
         compare_database(c, expected, db);
     rules->read.field_ttls = field_ttls;

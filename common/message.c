@@ -88,6 +88,7 @@ static void put_start(const struct message *m, struct buf *out)
     wire_put_u64(out, m->start.session);
     wire_put_u64(out, m->start.first_lsn);
     wire_put_u64(out, m->start.received_base);
+    wire_put_u32(out, m->start.source_release);
     PUT_TEXT(m->start.token);
     PUT_TEXT(m->start.master_id);
     PUT_TEXT(m->start.sync_id);
@@ -102,6 +103,7 @@ static void get_start(struct wire_reader *r, struct message *m)
     m->start.session = wire_get_u64(r);
     m->start.first_lsn = wire_get_u64(r);
     m->start.received_base = wire_get_u64(r);
+    m->start.source_release = wire_get_u32(r);
     GET_TEXT(m->start.token);
     GET_TEXT(m->start.master_id);
     GET_TEXT(m->start.sync_id);

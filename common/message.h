@@ -19,7 +19,7 @@
 #include "common/error.h"
 #include "common/mem.h"
 
-#define MESSAGE_VERSION 1
+#define MESSAGE_VERSION 2
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -82,9 +82,10 @@ struct message {
             uint32_t flow, flow_count;
             uint32_t mode; /* enum start_mode */
             uint64_t session;
-            uint64_t first_lsn;     /* PARTIAL */
-            uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */
-            char token[41];         /* the EOF token */
+            uint64_t first_lsn;      /* PARTIAL */
+            uint64_t received_base;  /* bytes the supervisor read from the socket for the handshake */
+            uint32_t source_release; /* 14001: Dragonfly 1.40.1; 0: not known */
+            char token[41];          /* the EOF token */
             char master_id[41];
             char sync_id[32];
             struct buf settings; /* settings_encode; owned by the message */

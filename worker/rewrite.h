@@ -57,8 +57,9 @@ bool rewrite_target_7_0(const struct capabilities *target);
 bool rewrite_target_throttle(const struct capabilities *target);
 
 /* rewrite_string.c */
-rewrite_function rewrite_set, rewrite_setex, rewrite_set_plain, rewrite_getex, rewrite_mset, rewrite_prepend,
-    rewrite_bitfield;
+rewrite_function rewrite_set, rewrite_setex, rewrite_set_plain, rewrite_getex, rewrite_mset, rewrite_prepend;
+/* rewrite_bits.c */
+rewrite_function rewrite_bitfield;
 /* rewrite_keys.c */
 rewrite_function rewrite_delete, rewrite_one_delete, rewrite_delex, rewrite_expire, rewrite_restore,
     rewrite_lost, rewrite_script;

@@ -18,6 +18,7 @@ struct translator {
     void *report_arg;
     int64_t (*now_unix_ms)(void); /* tests put their own clock in */
     uint32_t db;                  /* the target's database of the entry at hand */
+    uint32_t source_release;      /* 14001: Dragonfly 1.40.1; 0: not known, taken for the newest that is */
     /* Conflict policy is off: a rewind may meet its own keys. */
     bool ignore_conflicts;
     /* Owned scratch. */

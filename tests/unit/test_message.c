@@ -56,6 +56,7 @@ static struct message example(enum message_type type)
         m.start.session = 99;
         m.start.first_lsn = 12345;
         m.start.received_base = 60;
+        m.start.source_release = 14001;
         memset(m.start.token, 'f', 40);
         memset(m.start.master_id, 'e', 40);
         snprintf(m.start.sync_id, sizeof m.start.sync_id, "SYNC7");
@@ -123,6 +124,7 @@ static void the_fields_of_start_are_where_they_were_put(void **state)
     assert_int_equal(m.start.session, 99);
     assert_int_equal(m.start.first_lsn, 12345);
     assert_int_equal(m.start.received_base, 60);
+    assert_int_equal(m.start.source_release, 14001);
     assert_int_equal(strlen(m.start.token), 40);
     assert_int_equal(strlen(m.start.master_id), 40);
     assert_string_equal(m.start.sync_id, "SYNC7");

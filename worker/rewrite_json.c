@@ -7,12 +7,9 @@ static bool is_root(struct slice path)
     return slice_is(path, "$") || slice_is(path, ".");
 }
 
-/* A whole document takes a string's place, and its time to live; RedisJSON refuses that. */
-static const char over_string[] =
-    "local k,x=KEYS[1],-1\n"
-    "if redis.call('TYPE',k).ok=='string' then x=redis.call('PTTL',k) redis.call('DEL',k) end\n"
-    "redis.call('JSON.SET',k,ARGV[1],ARGV[2])\n"
-    "if x>0 then redis.call('PEXPIRE',k,x) end";
+/* A whole document takes the place of a string as well, which RedisJSON refuses, and of the time to live. */
+static const char whole_document[] = "redis.call('DEL',KEYS[1])\n"
+                                     "redis.call('JSON.SET',KEYS[1],ARGV[1],ARGV[2])";
 
 /* A document for the key of arguments from..from+2. What the target cannot hold is not there at all: no older
  * value of the key either. */
@@ -25,13 +22,15 @@ static void set_document(struct translator *t, const struct command *c, const st
             rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
         return;
     }
-    bool whole = is_root(e->argv[from + 1]) && t->target->scripts;
-    if (whole && rewrite_eval(t, c, over_string, key, 1, 2, OUTPUT_IDEMPOTENT)) {
+    bool whole = is_root(e->argv[from + 1]);
+    if (whole && t->target->scripts && rewrite_eval(t, c, whole_document, key, 1, 2, OUTPUT_IDEMPOTENT)) {
         rewrite_args(t, e, from, from + 3);
         output_end(t->out);
         return;
     }
-    output_begin(t->out, t->db, key, 4, is_root(e->argv[from + 1]) ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE);
+    if (whole)
+        rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
+    output_begin(t->out, t->db, key, 4, whole ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE);
     output_text(t->out, "JSON.SET");
     rewrite_args(t, e, from, from + 3);
     output_end(t->out);

@@ -14,7 +14,9 @@ void source_note_waiting(struct worker *w)
     cursor_set(&m->received_offset, received);
     cursor_set(&m->spool_overflow_bytes, spool_overflow_bytes(w->spool));
     cursor_set(&m->spool_bytes, received > applied ? received - applied : 0);
-    cursor_set(&m->waiting_since_ms, waiting_since(&w->waiting, applied, received));
+    uint64_t since_ms = waiting_since(&w->waiting, applied, received);
+    cursor_set(&m->waiting_since_ms, since_ms);
+    w->translator.lag_ms = since_ms ? clock_monotonic_ms() - since_ms : 0;
 }
 
 static void note_received(struct worker *w, size_t got)

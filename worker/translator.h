@@ -18,6 +18,7 @@ struct translator {
     void *report_arg;
     int64_t (*now_unix_ms)(void); /* tests put their own clock in */
     uint32_t db;                  /* the target's database of the entry at hand */
+    uint64_t lag_ms;              /* how old the entry at hand may be since it came from the source */
     uint32_t source_release;      /* 14001: Dragonfly 1.40.1; 0: not known, taken for the newest that is */
     /* Conflict policy is off: a rewind may meet its own keys. */
     bool ignore_conflicts;
@@ -40,8 +41,9 @@ bool translate(struct translator *t, const struct entry *e, struct error *error)
 /* Parts: snapshot.c, command.c. */
 bool translate_snapshot(struct translator *t, const struct entry *e, struct error *error);
 bool translate_command(struct translator *t, const struct entry *e, struct error *error);
-/* A whole value under a key, from the snapshot or from a RESTORE in the journal: RESTORE again where the target takes the
- * layout, converted or written element by element where not. replace: an existing key gives way. */
+/* A whole value under a key, from the snapshot or from a RESTORE in the journal: RESTORE again where the
+ * target takes the layout, converted or written element by element where not. replace: an existing key gives
+ * way. */
 bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,
                      int64_t expire_ms, bool replace, struct error *error);
 /* Room for n arguments in t->args. */

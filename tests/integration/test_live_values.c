@@ -189,6 +189,32 @@ static void what_dragonfly_does_in_its_own_way_comes_out_so(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* However short the time to live was, a key that was kept in time is kept. */
+static void keys_that_are_kept_in_time_stay(void **state)
+{
+    (void)state;
+    enum { KEYS = 300 };
+    begin(2, NULL);
+    run_replicate(&run, NULL);
+    assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+    redisContext *c = server_connect(run.dragonfly.port);
+    for (int i = 0; i < KEYS; i++) {
+        redisAppendCommand(c, "SET k%d v PX 3", i);
+        redisAppendCommand(c, i % 2 ? "PERSIST k%d" : "PEXPIRE k%d 90000000", i);
+    }
+    long long kept = 0;
+    for (int i = 0; i < 2 * KEYS; i++) {
+        redisReply *r = NULL;
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        kept += r->type == REDIS_REPLY_INTEGER ? r->integer : 0;
+        freeReplyObject(r);
+    }
+    redisFree(c);
+    assert_true(kept > KEYS / 2);
+    assert_equal_now((uint64_t)kept);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -196,6 +222,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(json_comes_out_equal, teardown),
         cmocka_unit_test_teardown(what_json_replaced_is_gone_without_the_module, teardown),
+        cmocka_unit_test_teardown(keys_that_are_kept_in_time_stay, teardown),
         cmocka_unit_test_teardown(what_dragonfly_does_in_its_own_way_comes_out_so, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,11 @@
 
 #include "tests/support/testing.h"
 
-enum { BATCH = 500, SHOWN = 20 };
+enum {
+    BATCH = 500,
+    SHOWN = 20,
+    PUT_OFF_MS = 2000, /* df2redis puts deadlines that are near off a little, until the source says DEL */
+};
 
 /* Which keys the actual server should hold. */
 struct expected_key {
@@ -79,10 +83,12 @@ static void compare_one(struct comparison *c, uint32_t db, struct slice key,
 {
     bool missing = strcmp(actual->type, "none") == 0;
     c->report->keys++;
-    if (strcmp(expected->type, "none") == 0 ||
-        (missing && expected->expire_ms && expected->expire_ms <= clock_unix_ms())) {
+    bool gone = strcmp(expected->type, "none") == 0, soon = false;
+    if (gone && !missing)
+        soon = actual->expire_ms && actual->expire_ms < clock_unix_ms() + PUT_OFF_MS;
+    if (gone || (missing && expected->expire_ms && expected->expire_ms <= clock_unix_ms())) {
         c->report->expired++;
-        if (!missing)
+        if (!missing && !soon)
             differs(c, db, key, "is there, but has expired where it came from", false);
         return;
     }
@@ -146,6 +152,15 @@ static bool is_expected(const struct comparison *c, uint32_t db, struct slice ke
     return false;
 }
 
+static bool goes_soon(struct state_server *s, struct slice key)
+{
+    redisReply *r = redisCommand(s->c, "PTTL %b", key.data, key.len);
+    bool soon = r && r->type == REDIS_REPLY_INTEGER &&
+                (r->integer == -2 || (r->integer >= 0 && r->integer < PUT_OFF_MS));
+    freeReplyObject(r);
+    return soon;
+}
+
 /* Keys that nobody expected. */
 static void look_for_extras(struct comparison *c)
 {
@@ -159,7 +174,7 @@ static void look_for_extras(struct comparison *c)
         size_t n = state_scan(c->actual, &bytes, &names);
         for (size_t i = 0; i < n; i++) {
             struct slice key = slice_of(bytes.data + names[i].at, names[i].len);
-            if (!is_bookkeeping(key) && !is_expected(c, db, key))
+            if (!is_bookkeeping(key) && !is_expected(c, db, key) && !goes_soon(c->actual, key))
                 differs(c, db, key, "is there, but was not expected", false);
         }
         free(names);

@@ -151,7 +151,7 @@ static void what_json_replaced_is_gone_without_the_module(void **state)
 static void what_dragonfly_does_in_its_own_way_comes_out_so(void **state)
 {
     (void)state;
-    static const char *const before[] = {"ZADD long 5 a 7 " LONG,
+    static const char *const before[] = {("ZADD long 5 a 7 " LONG),
                                          "ZADD short 5 a 7 b",
                                          "BITFIELD bits SET u8 0 3 SET u8 8 3 SET u8 16 3",
                                          "XGROUP CREATE x g 0 MKSTREAM",
@@ -161,10 +161,10 @@ static void what_dragonfly_does_in_its_own_way_comes_out_so(void **state)
                                          "XREADGROUP GROUP g reader COUNT 3 STREAMS x >"};
     static const char *const journal[] = {
         "ZADD long GT 1 a",
-        "ZADD long LT CH 100 " LONG,
+        ("ZADD long LT CH 100 " LONG),
         "ZADD short GT 1 a 9 b",
         "ZADD short LT INCR 3 a",
-        "ZADD short GT 1 a 1 " LONG " 1 b",
+        ("ZADD short GT 1 a 1 " LONG " 1 b"),
         "BITFIELD bits OVERFLOW SAT INCRBY u8 0 -4 INCRBY u8 8 -2 OVERFLOW WRAP INCRBY u8 16 -4",
         "BITFIELD bits OVERFLOW SAT INCRBY u63 #1 -1 INCRBY i8 #30 -200",
         "XDEL x 1-0 3-0",

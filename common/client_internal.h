@@ -1,4 +1,5 @@
-/* The client's inside, shared by client.c and client_greeting.c. */
+/* The client's inside, shared by client.c (life, events, connecting), client_exchange.c and
+ * client_greeting.c. */
 #ifndef DF2REDIS_CLIENT_INTERNAL_H
 #define DF2REDIS_CLIENT_INTERNAL_H
 
@@ -40,6 +41,14 @@ void client_queue(struct client *c, uint32_t timeout_ms, client_reply on_reply, 
                   const struct slice *argv);
 /* Ends the client and tells its owner, once. */
 void client_fail(struct client *c, const struct error *error);
+
+/* client_exchange.c: what the socket has is read and its replies handed out; what is to be sent is sent. */
+void client_read(struct client *c);
+void client_write(struct client *c);
+/* The greeting is over: time-outs of what was queued meanwhile begin, the owner is told. */
+void client_become_ready(struct client *c);
+/* client_fail with ERROR_RETRY. */
+void client_fail_lost(struct client *c, const char *how);
 
 /* Queues AUTH and SELECT as the URI wants them. */
 void client_greet(struct client *c, const struct uri *uri);

@@ -44,7 +44,8 @@ struct cursor_marks {
     _Atomic uint64_t errors, divergences, target_waits;
     _Atomic uint64_t batches, batch_micros; /* acknowledged batches, and the sum of their round trips */
     _Atomic uint64_t batch_buckets[CURSOR_BATCH_BUCKETS];
-    _Atomic uint64_t in_contact; /* 1: the target is connected and has what was decoded before the contact broke */
+    _Atomic uint64_t
+        in_contact;        /* 1: the target is connected and has what was decoded before the contact broke */
     _Atomic uint64_t busy; /* 1 while entries are decoded and translated: did what it read kill it? */
 };
 

@@ -6,8 +6,8 @@
 
 enum error_class {
     ERROR_NONE = 0,
-    ERROR_RETRY,      /* temporary: the same again later may succeed (link lost, LOADING, OOM on the target) */
-    ERROR_REDIRECT,   /* another node has to be asked (MOVED, ASK) */
+    ERROR_RETRY,    /* temporary: the same again later may succeed (link lost, LOADING, OOM on the target) */
+    ERROR_REDIRECT, /* another node has to be asked (MOVED, ASK) */
     ERROR_DIVERGENCE, /* one key or command cannot be carried over; counted and named, the run goes on */
     ERROR_FATAL,      /* nothing but an operator helps */
 };

@@ -92,6 +92,7 @@ static void put_start(const struct message *m, struct buf *out)
         wire_put_u64(out, m->start.told[i].seq);
         wire_put_u32(out, m->start.told[i].number);
     }
+    wire_put_u32(out, m->start.source_release);
     PUT_TEXT(m->start.token);
     PUT_TEXT(m->start.master_id);
     PUT_TEXT(m->start.sync_id);
@@ -110,6 +111,7 @@ static void get_start(struct wire_reader *r, struct message *m)
         m->start.told[i].seq = wire_get_u64(r);
         m->start.told[i].number = wire_get_u32(r);
     }
+    m->start.source_release = wire_get_u32(r);
     GET_TEXT(m->start.token);
     GET_TEXT(m->start.master_id);
     GET_TEXT(m->start.sync_id);

@@ -53,6 +53,7 @@ static bool send_start(struct flow *f, enum start_mode mode)
     m.start.first_lsn = f->full ? 0 : f->first_lsn;
     m.start.received_base = f->received_base_bytes;
     memcpy(m.start.told, f->told, sizeof m.start.told);
+    m.start.source_release = run->greeting.release;
     snprintf(m.start.token, sizeof m.start.token, "%s", f->token);
     snprintf(m.start.master_id, sizeof m.start.master_id, "%s", run->greeting.master_id);
     snprintf(m.start.sync_id, sizeof m.start.sync_id, "%s", run->greeting.sync_id);

@@ -30,7 +30,7 @@ static void put_out(struct slice bytes)
 void progress_format(const struct progress_line *line, size_t columns, char *out, size_t out_bytes)
 {
     char bar[BAR_WIDTH + 1];
-    size_t filled = line->share < 0 ? 0 : (size_t)(line->share * BAR_WIDTH + 0.5);
+    size_t filled = line->share < 0 ? 0 : (size_t)(line->share * (double)BAR_WIDTH + 0.5);
     for (size_t i = 0; i < BAR_WIDTH; i++)
         bar[i] = i < (filled > BAR_WIDTH ? BAR_WIDTH : filled) ? '#' : '.';
     bar[BAR_WIDTH] = '\0';

@@ -134,6 +134,24 @@ bool greeting_parse(const redisReply *reply, const char *source_name, struct gre
     return true;
 }
 
+uint32_t greeting_release(struct slice info)
+{
+    static const char name[] = "dragonfly_version:df-v";
+    const char *at = memmem(info.data, info.len, name, sizeof name - 1);
+    uint32_t part[3] = {0};
+    size_t i = at ? (size_t)(at - (const char *)info.data) + sizeof name - 1 : info.len;
+    for (size_t n = 0; n < 3 && i < info.len; i++) {
+        char c = (char)info.data[i];
+        if (c == '.')
+            n++;
+        else if (c >= '0' && c <= '9' && part[n] < 100)
+            part[n] = part[n] * 10 + (uint32_t)(c - '0');
+        else
+            break;
+    }
+    return part[1] < 100 && part[2] < 100 ? part[0] * 10000 + part[1] * 100 + part[2] : 0;
+}
+
 static void fail(struct source *s, const struct error *error)
 {
     if (s->over)
@@ -196,6 +214,23 @@ static void greeted(struct source *s)
     client_words(s->client, s->settings->connect_timeout_ms, on_keyspace, s, "INFO", "KEYSPACE", NULL);
 }
 
+/* What a release is known to do in another way than Redis is done so on the target: not worth a failure. */
+static void on_release(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source *s = arg;
+    if (s->over)
+        return;
+    if (reply->type == REDIS_REPLY_STRING)
+        s->greeting.release = greeting_release(slice_of(reply->str, (size_t)reply->len));
+    greeted(s);
+}
+
+static void ask_release(struct source *s)
+{
+    client_words(s->client, s->settings->connect_timeout_ms, on_release, s, "INFO", "SERVER", NULL);
+}
+
 static void on_version(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -204,7 +239,7 @@ static void on_version(struct client *c, const redisReply *reply, void *arg)
     if (s->over)
         return;
     if (is_status(reply, "OK")) {
-        greeted(s);
+        ask_release(s);
         return;
     }
     source_refusal(reply, "REPLCONF CLIENT-VERSION", s->name, &error);
@@ -221,7 +256,7 @@ static void on_client_id(struct client *c, const redisReply *reply, void *arg)
                     reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
     if (s->greeting.version == 0) {
         /* Before 1.4 there is no CLIENT-VERSION. */
-        greeted(s);
+        ask_release(s);
         return;
     }
     char version[16];

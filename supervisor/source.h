@@ -24,7 +24,11 @@ struct greeting {
     char lineage[41]; /* "" before v1.40 */
     uint32_t flow_count;
     uint32_t version; /* 0 before Dragonfly 1.4 */
+    uint32_t release; /* 14001: Dragonfly 1.40.1; 0 when it does not tell */
 };
+
+/* The release in the text of INFO SERVER. */
+uint32_t greeting_release(struct slice info);
 
 struct source;
 

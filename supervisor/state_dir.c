@@ -253,10 +253,11 @@ static bool number_of(const cJSON *item, uint64_t *out)
 static bool read_record(const cJSON *json, struct run_record *out)
 {
     const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope");
-    const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns"), *tokens = cJSON_GetObjectItem(json, "tokens");
+    const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns"),
+                *tokens = cJSON_GetObjectItem(json, "tokens");
     char copy[16];
     if (!number_of(cJSON_GetObjectItem(json, "session"), &out->session) || !cJSON_IsNumber(count) ||
-        count->valuedouble < 1 || count->valuedouble > RECORD_MAX_FLOWS ||
+        count->valuedouble < 1 || count->valuedouble > (double)RECORD_MAX_FLOWS ||
         !text_of(json, "master_id", out->master_id, sizeof out->master_id) ||
         !text_of(json, "sync_id", out->sync_id, sizeof out->sync_id) ||
         !text_of(json, "lineage", out->lineage, sizeof out->lineage) ||

@@ -95,7 +95,9 @@ const struct command command_table[] = {
     /* Bits, HyperLogLog */
     {"SETBIT", IDEMPOTENT, 4, KEY},
     {"BITFIELD", ONCE, -2, KEY, .rewrite = rewrite_bitfield,
-     .note = "idempotent with SET alone, dropped with GET alone"},
+     .note =
+         "idempotent with SET alone, dropped with GET alone; an unsigned field that OVERFLOW SAT keeps from "
+         "falling below zero: script"},
     {"BITOP", ONCE, -4, .first_key = 2, .last_key = -1, .key_step = 1, .filter = FILTER_STORE,
      .note = "journaled as SET of the result, or DEL; the master forgets that the destination keeps its time "
              "to live"},
@@ -143,8 +145,10 @@ const struct command command_table[] = {
     {"SUNIONSTORE", ONCE, -3, STORE_KEYS, .note = "journaled as DEL and SADD"},
     /* Sorted sets */
     {"ZADD", IDEMPOTENT, -4, CUT(2, 2), KEY, .rewrite = rewrite_zadd,
-     .note = "once with NX, XX, GT, LT, INCR. Z*STORE come as DEL and ZADD, scores cut to 6 digits by the "
-             "master"},
+     .note =
+         "once with NX, XX, GT, LT, INCR; GT, LT: script, as Dragonfly up to v1.40.1 does not heed them in "
+         "large sets. Z*STORE come as DEL and ZADD, scores cut to 6 digits by the "
+         "master"},
     {"ZINCRBY", ONCE, 4, KEY},
     {"ZREM", ONCE, -3, CUT(2, 1), KEY},
     {"ZREMRANGEBYRANK", ONCE, 4, KEY},
@@ -196,7 +200,7 @@ const struct command command_table[] = {
      .note = "ENTRIESADDED, MAXDELETEDID need Redis 7.0; older: left out"},
     {"XACK", IDEMPOTENT, -4, CUT(3, 1), KEY},
     {"XCLAIM", ONCE, -6, KEY, .rewrite = rewrite_xclaim,
-     .note = "idle times are judged by the target's clock; before Redis 7.0 deleted entries stay pending. "
+     .note = "idle times are judged by the target's clock; script before Redis 7.0. "
              "XREADGROUP comes as this and XGROUP SETID"},
     {"XAUTOCLAIM", ONCE, -6, KEY, SINCE_6_2, .rewrite = rewrite_xclaim, .note = "as XCLAIM"},
     {"XGROUP", ONCE, -3, KEY_2, .rewrite = rewrite_xgroup,

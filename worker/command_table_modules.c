@@ -42,10 +42,12 @@ static bool able_search(const struct capabilities *target)
 }
 
 const struct command command_table_modules[] = {
-    {"JSON.SET", IDEMPOTENT, -4, KEY, JSON_MODULE, .rewrite = rewrite_json_set,
-     .note = "once with NX, XX or a path inside the document"},
+    {"JSON.SET", IDEMPOTENT, -4, KEY, .needs = "RedisJSON", .rewrite = rewrite_json_set,
+     .note = "once with NX, XX or a path inside the document; script, as it may take a string's place and "
+             "ends the time to live"},
     {"JSON.MSET", IDEMPOTENT, -4, .head = 1, .repeat = 3, .first_key = 1, .last_key = -3, .key_step = 3,
-     .filter = FILTER_REWRITE, JSON_MODULE, .rewrite = rewrite_json_mset, .note = "JSON.SET for each key"},
+     .filter = FILTER_REWRITE, .needs = "RedisJSON", .rewrite = rewrite_json_mset,
+     .note = "JSON.SET for each key"},
     {"JSON.DEL", IDEMPOTENT, -2, KEY, JSON_MODULE, .rewrite = rewrite_json_del,
      .note = "whole documents: DEL; once with a path"},
     {"JSON.FORGET", IDEMPOTENT, -2, KEY, JSON_MODULE, .rewrite = rewrite_json_del, .note = "as JSON.DEL"},

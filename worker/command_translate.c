@@ -61,7 +61,11 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
 int64_t rewrite_deadline(const struct translator *t, int64_t at_ms)
 {
     int64_t now = t->now_unix_ms();
-    return at_ms > now || at_ms < now - REWRITE_LAG_MAX_MS ? at_ms : now + REWRITE_GRACE_MS;
+    int64_t lag = t->lag_ms < REWRITE_GRACE_MS / 2 ? (int64_t)t->lag_ms : REWRITE_GRACE_MS / 2;
+    int64_t near = now + REWRITE_NEAR_MS + 2 * lag;
+    if (at_ms > now)
+        return at_ms > near ? at_ms : near;
+    return at_ms < now - REWRITE_LAG_MAX_MS ? at_ms : now + REWRITE_GRACE_MS;
 }
 
 bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms)

@@ -6,7 +6,8 @@
 #include "worker/commands.h"
 #include "worker/divergence.h"
 
-enum { REWRITE_GRACE_MS = 10 * 60 * 1000, REWRITE_LAG_MAX_MS = 24 * 3600 * 1000 }; /* rewrite_deadline() */
+/* rewrite_deadline() */
+enum { REWRITE_GRACE_MS = 10 * 60 * 1000, REWRITE_LAG_MAX_MS = 24 * 3600 * 1000, REWRITE_NEAR_MS = 100 };
 
 typedef bool rewrite_function(struct translator *t, const struct command *c, const struct entry *e,
                               struct error *error);
@@ -41,7 +42,8 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
  * Until that DEL or a new deadline comes by in the stream, the key must live: with a target that lags, a
  * sliding deadline would else kill a key whose prolongation is only a few entries behind. So a deadline that
  * has passed by our clock becomes one REWRITE_GRACE_MS from now; unless no lag can explain it (GETEX key EXAT
- * 1 is journaled as PEXPIREAT key 1000). */
+ * 1 is journaled as PEXPIREAT key 1000). One that will pass before what was said until then at the source is
+ * applied here is put off as well: to REWRITE_NEAR_MS and twice the lag from now. */
 int64_t rewrite_deadline(const struct translator *t, int64_t at_ms);
 
 /* EX, PX, EXAT, PXAT and their value: Unix ms, relative ones from now. False when it is none of them or no
@@ -58,7 +60,9 @@ bool rewrite_target_throttle(const struct capabilities *target);
 
 /* rewrite_string.c */
 rewrite_function rewrite_set, rewrite_setex, rewrite_set_plain, rewrite_getex, rewrite_mset, rewrite_msetnx,
-    rewrite_prepend, rewrite_bitfield;
+    rewrite_prepend;
+/* rewrite_bits.c */
+rewrite_function rewrite_bitfield;
 /* rewrite_keys.c */
 rewrite_function rewrite_delete, rewrite_one_delete, rewrite_delex, rewrite_expire, rewrite_restore,
     rewrite_lost, rewrite_script;

@@ -7,13 +7,46 @@ static bool is_root(struct slice path)
     return slice_is(path, "$") || slice_is(path, ".");
 }
 
+/* A whole document takes the place of a string as well, which RedisJSON refuses, and of the time to live. */
+static const char whole_document[] = "redis.call('DEL',KEYS[1])\n"
+                                     "redis.call('JSON.SET',KEYS[1],ARGV[1],ARGV[2])";
+
+/* A document for the key of arguments from..from+2. What the target cannot hold is not there at all: no older
+ * value of the key either. */
+static void set_document(struct translator *t, const struct command *c, const struct entry *e, size_t from)
+{
+    struct slice key = e->argv[from];
+    if (!t->target->json) {
+        rewrite_report(t, DIVERGENCE_COMMAND, c, key);
+        if (is_root(e->argv[from + 1]))
+            rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
+        return;
+    }
+    bool whole = is_root(e->argv[from + 1]);
+    if (whole && t->target->scripts && rewrite_eval(t, c, whole_document, key, 1, 2, OUTPUT_IDEMPOTENT)) {
+        rewrite_args(t, e, from, from + 3);
+        output_end(t->out);
+        return;
+    }
+    if (whole)
+        rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
+    output_begin(t->out, t->db, key, 4, whole ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE);
+    output_text(t->out, "JSON.SET");
+    rewrite_args(t, e, from, from + 3);
+    output_end(t->out);
+}
+
 bool rewrite_json_set(struct translator *t, const struct command *c, const struct entry *e,
                       struct error *error)
 {
-    (void)c;
     (void)error;
-    bool whole = e->argc == 4 && is_root(e->argv[2]);
-    return rewrite_pass(t, e, e->argv[1], whole ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE);
+    if (e->argc == 4)
+        set_document(t, c, e, 1);
+    else if (!t->target->json)
+        rewrite_report(t, DIVERGENCE_COMMAND, c, e->argv[1]); /* NX, XX: not known whether it did anything */
+    else
+        rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+    return true;
 }
 
 /* JSON.MSET key path value …: JSON.SET for each, as its keys may lie in several slots, and old modules do not
@@ -24,14 +57,9 @@ bool rewrite_json_mset(struct translator *t, const struct command *c, const stru
     (void)error;
     if (e->argc % 3 != 1)
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, e->argv[1]);
-    for (size_t i = 1; i < e->argc; i += 3) {
-        if (!rewrite_wanted(t, e->argv[i]))
-            continue;
-        output_begin(t->out, t->db, e->argv[i], 4, is_root(e->argv[i + 1]) ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE);
-        output_text(t->out, "JSON.SET");
-        rewrite_args(t, e, i, i + 3);
-        output_end(t->out);
-    }
+    for (size_t i = 1; i < e->argc; i += 3)
+        if (rewrite_wanted(t, e->argv[i]))
+            set_document(t, c, e, i);
     return true;
 }
 

@@ -60,20 +60,52 @@ bool rewrite_xtrim(struct translator *t, const struct command *c, const struct e
     return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
 }
 
+/* Pending entries whose message was deleted are dropped by whoever claims them, but not before Redis 7.0. The
+ * message ids end where the options begin; one without a dash is the first of its millisecond. */
+static const char old_xclaim[] =
+    "for i=4,#ARGV do\n"
+    "local d=ARGV[i]\n"
+    "if not string.find(d,'^%d') then break end\n"
+    "if not string.find(d,'-',1,true) then d=d..'-0' end\n"
+    "if #redis.call('XRANGE',KEYS[1],d,d)==0 then redis.call('XACK',KEYS[1],ARGV[1],d) end\n"
+    "end\n"
+    "redis.call('XCLAIM',KEYS[1],unpack(ARGV))";
+
+/* key group consumer idle start [COUNT n] [JUSTID] */
+static const char old_xautoclaim[] =
+    "local g,c,m,n,j=ARGV[1],ARGV[2],ARGV[3],100,{}\n"
+    "for i=5,#ARGV do\n"
+    "local w=string.upper(ARGV[i])\n"
+    "if w=='COUNT' then n=tonumber(ARGV[i+1]) elseif w=='JUSTID' then j={w} end\n"
+    "end\n"
+    "for _,p in ipairs(redis.call('XPENDING',KEYS[1],g,ARGV[4],'+',n*10)) do\n"
+    "if n==0 then break end\n"
+    "if #redis.call('XRANGE',KEYS[1],p[1],p[1])==0 then redis.call('XACK',KEYS[1],g,p[1]) n=n-1\n"
+    "elseif p[3]>=tonumber(m) then\n"
+    "redis.call('XCLAIM',KEYS[1],g,c,m,p[1],unpack(j)) n=n-1\n"
+    "end end";
+
 /* XCLAIM and XAUTOCLAIM key group consumer …: Dragonfly creates the consumer even when there is nothing to
- * claim. With LASTID it is what XREADGROUP is journaled as, and always claims. */
+ * claim. With FORCE and LASTID it is what XREADGROUP is journaled as, and always claims. */
 bool rewrite_xclaim(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
-    (void)c;
     (void)error;
-    if (rewrite_target_6_2(t->target) && !find_option(e, 6, "LASTID")) {
+    bool read = find_option(e, 6, "LASTID") && find_option(e, 6, "FORCE");
+    if (rewrite_target_6_2(t->target) && !read) {
         output_begin(t->out, t->db, e->argv[1], 5, OUTPUT_ONCE);
         output_text(t->out, "XGROUP");
         output_text(t->out, "CREATECONSUMER");
         rewrite_args(t, e, 1, 4);
         output_end(t->out);
     }
-    return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+    if (read || rewrite_target_7_0(t->target))
+        return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+    const char *script = slice_is(e->argv[0], "XCLAIM") ? old_xclaim : old_xautoclaim;
+    if (!rewrite_eval(t, c, script, e->argv[1], 1, e->argc - 2, OUTPUT_ONCE))
+        return true;
+    rewrite_args(t, e, 1, e->argc);
+    output_end(t->out);
+    return true;
 }
 
 /* XGROUP CREATE key group id [MKSTREAM] [ENTRIESREAD n] | SETID key group id [ENTRIESREAD n] | CREATECONSUMER

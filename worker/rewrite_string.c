@@ -164,28 +164,3 @@ bool rewrite_prepend(struct translator *t, const struct command *c, const struct
     output_end(t->out);
     return true;
 }
-
-/* BITFIELD key [GET type offset | SET type offset value | INCRBY type offset n | OVERFLOW how] … */
-bool rewrite_bitfield(struct translator *t, const struct command *c, const struct entry *e,
-                      struct error *error)
-{
-    (void)c;
-    (void)error;
-    bool reads_only = true;
-    unsigned flags = OUTPUT_IDEMPOTENT;
-    for (size_t i = 2; i < e->argc;) {
-        if (slice_is(e->argv[i], "GET")) {
-            i += 3;
-            continue;
-        }
-        if (slice_is(e->argv[i], "OVERFLOW")) {
-            i += 2;
-            continue;
-        }
-        reads_only = false;
-        if (!slice_is(e->argv[i], "SET"))
-            flags = OUTPUT_ONCE;
-        i += 4;
-    }
-    return reads_only || rewrite_pass(t, e, e->argv[1], flags);
-}

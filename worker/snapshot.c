@@ -183,12 +183,20 @@ static bool write_native(struct translator *t, struct slice key, uint8_t type, s
     return ok;
 }
 
+/* What the target cannot hold is not there: nothing older under its name either. */
+static void leave_out(struct translator *t, struct slice key, uint8_t type, enum place place)
+{
+    t->report(t->report_arg, DIVERGENCE_TYPE, rdb_type_name(type), key, 1);
+    if (place == PLACE_REPLACE)
+        write_1(t, "DEL", key, OUTPUT_IDEMPOTENT);
+}
+
 static void write_json(struct translator *t, struct slice key, struct slice text, int64_t expire_ms,
                        enum place place)
 {
     struct placing p;
     if (!t->target->json) {
-        t->report(t->report_arg, DIVERGENCE_TYPE, rdb_type_name(RDB_JSON), key, 1);
+        leave_out(t, key, RDB_JSON, place);
         return;
     }
     placing_begin(t, &p, key, RDB_JSON, expire_ms, place);
@@ -270,7 +278,7 @@ static bool place_value(struct translator *t, struct slice key, uint8_t type, st
                         int64_t expire_ms, enum place place, struct error *error)
 {
     if (rdb_type_unsupported(type)) {
-        t->report(t->report_arg, DIVERGENCE_TYPE, rdb_type_name(type), key, 1);
+        leave_out(t, key, type, place);
         return true;
     }
     if (type == RDB_JSON) {
@@ -389,7 +397,7 @@ bool translate_snapshot(struct translator *t, const struct entry *e, struct erro
     case ENTRY_VALUE:
         return place_value(t, e->key, e->type, e->value, deadline(t, e), snapshot_place(t), error);
     case ENTRY_UNSUPPORTED:
-        t->report(t->report_arg, DIVERGENCE_TYPE, rdb_type_name(e->type), e->key, 1);
+        leave_out(t, e->key, e->type, snapshot_place(t));
         return true;
     default:
         return collection_part(t, e, error);

@@ -1,4 +1,5 @@
 /* The FLOW's socket: read into the spool as soon as there is something, whatever the target does. */
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -13,7 +14,9 @@ void source_note_waiting(struct worker *w)
     cursor_set(&m->received_offset, received);
     cursor_set(&m->spool_overflow_bytes, spool_overflow_bytes(w->spool));
     cursor_set(&m->spool_bytes, received > applied ? received - applied : 0);
-    cursor_set(&m->waiting_since_ms, waiting_since(&w->waiting, applied, received));
+    uint64_t since_ms = waiting_since(&w->waiting, applied, received);
+    cursor_set(&m->waiting_since_ms, since_ms);
+    w->translator.lag_ms = since_ms ? clock_monotonic_ms() - since_ms : 0;
 }
 
 static void note_received(struct worker *w, size_t got)
@@ -60,6 +63,8 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
         switch (w->tls ? source_tls_read(w, &got, &error) : spool_read_fd(w->spool, fd, &got, &error)) {
         case SPOOL_READ_SOME:
             note_received(w, got);
+            if (w->read_bytes) /* decoded before more comes */
+                pump(w);
             continue;
         case SPOOL_READ_AGAIN:
             break;
@@ -89,8 +94,16 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
     pump(w);
 }
 
+static void read_test_hook(struct worker *w)
+{
+    const char *text = getenv("DF2REDIS_TEST_READ_BYTES");
+    if (text && slice_to_u64(slice_str(text), &w->read_bytes) && w->read_bytes)
+        spool_set_read(w->spool, w->read_bytes);
+}
+
 void source_start(struct worker *w)
 {
+    read_test_hook(w);
     if (w->settings.source.tls && !w->tls && !w->successor) {
         source_tls_open(w);
         return;

@@ -57,6 +57,7 @@ struct spool *spool_open(const struct spool_config *config, bool resume, struct 
     s->flow = config->flow;
     s->ring_max_bytes = config->ring_max_bytes;
     s->limit_bytes = config->limit_bytes;
+    s->read_bytes = SPOOL_READ_BYTES;
     s->ring.fd = s->writing.fd = s->reading.fd = -1;
     if (found == RING_FOUND) {
         s->ring = found_ring;
@@ -85,6 +86,11 @@ void spool_close(struct spool *s)
 void spool_set_limit(struct spool *s, uint64_t limit_bytes)
 {
     s->limit_bytes = limit_bytes;
+}
+
+void spool_set_read(struct spool *s, uint64_t bytes)
+{
+    s->read_bytes = bytes;
 }
 
 void spool_remove(const char *directory, uint32_t flow)
@@ -153,7 +159,7 @@ enum spool_read spool_read_fd(struct spool *s, int fd, size_t *got, struct error
         return status;
     ssize_t n;
     do
-        n = read(fd, at, (size_t)room);
+        n = read(fd, at, (size_t)least(room, s->read_bytes));
     while (n < 0 && errno == EINTR);
     int errnum = errno;
     *got = n > 0 ? (size_t)n : 0;

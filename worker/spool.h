@@ -34,6 +34,8 @@ struct spool *spool_open(const struct spool_config *config, bool resume, struct 
 void spool_close(struct spool *s);
 /* Another limit_bytes from now on; what is over it stays. */
 void spool_set_limit(struct spool *s, uint64_t limit_bytes);
+/* spool_read_fd takes no more at a time from now on: for tests. */
+void spool_set_read(struct spool *s, uint64_t bytes);
 /* Deletes the FLOW's files. */
 void spool_remove(const char *directory, uint32_t flow);
 

@@ -61,6 +61,7 @@ struct spool {
     char *directory;
     uint32_t flow;
     uint64_t ring_max_bytes, limit_bytes;
+    uint64_t read_bytes; /* of one spool_read_fd */
     struct spool_ring ring;
     struct spool_segment writing, reading;
     uint64_t segments_from, segments_to; /* files with these numbers may exist: [from, to) */

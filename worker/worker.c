@@ -388,6 +388,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     make_router(w);
     translator_init(&w->translator, &w->settings, &w->target, w->output);
+    w->translator.source_release = start->start.source_release;
     w->translator.report = worker_report;
     w->translator.report_arg = w;
     w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();

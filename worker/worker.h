@@ -109,6 +109,7 @@ struct worker {
 
     struct waiting waiting;
     uint64_t crash_at_seq; /* for tests: DF2REDIS_TEST_CRASH_AT_SEQ */
+    uint64_t read_bytes;   /* for tests: DF2REDIS_TEST_READ_BYTES; 0: as many as there are */
     bool failed;
     int exit_code;
 };

@@ -312,5 +312,7 @@ int main(int argc, char **argv)
     decoding();
     if (!only || strstr("live", only))
         limits_kept &= bench_live(rounds);
+    if (!only || strstr("memory", only))
+        limits_kept &= bench_memory(percent);
     return limits_kept ? 0 : 1;
 }

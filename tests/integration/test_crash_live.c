@@ -55,25 +55,6 @@ static void write_some(uint64_t commands, uint64_t rate)
     load = NULL;
 }
 
-static bool everything_applied(void *arg)
-{
-    (void)arg;
-    redisContext *c = server_connect(run.dragonfly.port);
-    redisReply *offsets = server_command(c, "DFLY REPLICAOFFSET");
-    cJSON *status = df2redis_status(&run.program);
-    const cJSON *flows = cJSON_GetObjectItem(status, "flows");
-    bool all = cJSON_GetArraySize(flows) == (int)offsets->elements &&
-               cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step"));
-    for (size_t i = 0; all && i < offsets->elements; i++) {
-        const cJSON *flow = cJSON_GetArrayItem(flows, (int)i);
-        all = cJSON_GetObjectItem(flow, "lsn_applied")->valuedouble >= (double)offsets->element[i]->integer;
-    }
-    cJSON_Delete(status);
-    freeReplyObject(offsets);
-    redisFree(c);
-    return all || !process_running(&run.program.process);
-}
-
 static void assert_comes_out_equal(void)
 {
     struct state_rules rules = {.read = {.stream_details = true}, .field_ttl_tolerance_ms = 3000};
@@ -81,7 +62,7 @@ static void assert_comes_out_equal(void)
     if (load)
         workload_stop(load);
     load = NULL;
-    bool applied = wait_until(everything_applied, NULL, RUN_DEADLINE_MS);
+    bool applied = run_wait_applied(&run);
     bool equal = applied && run_equals_dragonfly(&run, &rules, &keys);
     if (!equal)
         df2redis_print(&run.program);

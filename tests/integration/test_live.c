@@ -43,25 +43,6 @@ static void write_until(uint64_t commands)
     assert_true(wait_until(enough_written, &wanted, RUN_DEADLINE_MS));
 }
 
-/* The journal's end at the source, as it is now, has been applied. */
-static bool everything_applied(void *arg)
-{
-    (void)arg;
-    redisContext *c = server_connect(run.dragonfly.port);
-    redisReply *offsets = server_command(c, "DFLY REPLICAOFFSET");
-    cJSON *status = df2redis_status(&run.program);
-    const cJSON *flows = cJSON_GetObjectItem(status, "flows");
-    bool all = cJSON_GetArraySize(flows) == (int)offsets->elements;
-    for (size_t i = 0; all && i < offsets->elements; i++) {
-        const cJSON *flow = cJSON_GetArrayItem(flows, (int)i);
-        all = cJSON_GetObjectItem(flow, "lsn_applied")->valuedouble >= (double)offsets->element[i]->integer;
-    }
-    cJSON_Delete(status);
-    freeReplyObject(offsets);
-    redisFree(c);
-    return all || !process_running(&run.program.process);
-}
-
 static void target_ends_as_the_source(void **state)
 {
     const struct shape *shape = *state;
@@ -92,7 +73,7 @@ static void target_ends_as_the_source(void **state)
     uint64_t written = workload_stop(load);
     load = NULL;
     assert_true(written > AFTER_SYNC / 2);
-    assert_true(wait_until(everything_applied, NULL, RUN_DEADLINE_MS));
+    assert_true(run_wait_applied(&run));
     struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true},
                                 .field_ttl_tolerance_ms = 3000};
     uint64_t keys = 0;

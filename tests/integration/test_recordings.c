@@ -6,16 +6,20 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include <sysexits.h>
+#include <unistd.h>
 
+#include "tests/support/kills.h"
 #include "tests/support/recorded_losses.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
+#include "tests/support/usage.h"
 
 enum cut { UNCUT, CUT_SNAPSHOT, CUT_JOURNAL };
 
 struct play {
     const char *recording;
-    size_t piece; /* bytes a send; 0: as many as fit */
+    size_t piece;    /* bytes a send; 0: as many as fit */
+    bool one_by_one; /* the worker takes a byte at a time, whatever was sent */
     bool random_split;
     enum cut cut;
 };
@@ -26,6 +30,7 @@ static int teardown(void **state)
 {
     (void)state;
     run_end(&run);
+    unsetenv("DF2REDIS_TEST_READ_BYTES");
     return 0;
 }
 
@@ -42,6 +47,17 @@ static void assert_equals_recording(const char *dir)
     recording_free(&recording);
     assert_true(equal);
     assert_true(keys > 20);
+}
+
+/* As many reads as bytes, where the kernel counts them. */
+static void assert_taken_one_by_one(size_t flows)
+{
+    for (uint32_t flow = 0; flow < flows; flow++) {
+        uint64_t received = worker_received(&run.program, flow);
+        assert_true(received > 1000);
+        if (usage_reads(getpid()))
+            assert_true(usage_reads(worker_pid(&run.program, flow)) >= received);
+    }
 }
 
 /* Waits until everything is acknowledged, compares, ends the run as an operator would. */
@@ -91,12 +107,19 @@ static void recording_ends_in_the_recorded_state(void **state)
     if (p->cut == CUT_SNAPSHOT)
         add_cut_in_snapshot(&options, p->recording);
     const struct scripted_flow *f = &options.sessions[0].flows[0];
+    size_t flows = options.sessions[0].flow_count;
     uint64_t middle = f->journal_at + (f->bytes.len - f->journal_at) / 2, first_lsn = f->first_lsn;
     run_begin(&run, &options);
     scripted_hold(run.source, 0, p->cut == CUT_JOURNAL ? middle : NEVER);
+    if (p->one_by_one)
+        setenv("DF2REDIS_TEST_READ_BYTES", "1", 1);
     run_replicate(&run, NULL);
     if (p->cut == CUT_JOURNAL)
         cut_in_journal(first_lsn);
+    if (p->one_by_one) {
+        assert_true(run_wait_in_step(&run));
+        assert_taken_one_by_one(flows);
+    }
     finish(p->recording);
     assert_int_equal(scripted_count(run.source, "control", "DFLY SYNC"), p->cut == CUT_SNAPSHOT ? 2 : 1);
 }
@@ -153,8 +176,15 @@ int main(int argc, char **argv)
         PLAY("lzf_recording_ends_in_the_recorded_state", "lzf-3flows", .piece = 0),
         PLAY("plain_recording_ends_in_the_recorded_state", "plain-1flow", .piece = 0),
         PLAY("older_master_recording_ends_in_the_recorded_state", "v1.30-2flows", .piece = 0),
-        PLAY("flush_recording_byte_by_byte_ends_the_same", "flush-2flows", .piece = 1),
-        PLAY("resume_recording_byte_by_byte_ends_the_same", "resume-2flows/full", .piece = 1),
+        PLAY("flush_recording_sent_byte_by_byte_ends_the_same", "flush-2flows", .piece = 1),
+        PLAY("resume_recording_sent_byte_by_byte_ends_the_same", "resume-2flows/full", .piece = 1),
+        PLAY("flush_recording_taken_byte_by_byte_ends_the_same", "flush-2flows", .one_by_one = true),
+        PLAY("resume_recording_taken_byte_by_byte_ends_the_same", "resume-2flows/full", .one_by_one = true),
+        PLAY("lz4_recording_taken_byte_by_byte_ends_the_same", "lz4-4flows", .one_by_one = true),
+        PLAY("zstd_recording_taken_byte_by_byte_ends_the_same", "zstd-2flows", .one_by_one = true),
+        PLAY("lzf_recording_taken_byte_by_byte_ends_the_same", "lzf-3flows", .one_by_one = true),
+        PLAY("plain_recording_taken_byte_by_byte_ends_the_same", "plain-1flow", .one_by_one = true),
+        PLAY("older_master_recording_taken_byte_by_byte_ends_the_same", "v1.30-2flows", .one_by_one = true),
         PLAY("lz4_recording_in_random_pieces_ends_the_same", "lz4-4flows", IN_RANDOM_PIECES),
         PLAY("zstd_recording_in_random_pieces_ends_the_same", "zstd-2flows", IN_RANDOM_PIECES),
         PLAY("lzf_recording_in_random_pieces_ends_the_same", "lzf-3flows", IN_RANDOM_PIECES),

@@ -39,8 +39,10 @@ static inline bool local_redis_start(struct local_redis *r)
         int null = open("/dev/null", O_RDWR);
         dup2(null, STDOUT_FILENO);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", r->socket, "--save", "",
-               "--dir", r->directory, (char *)NULL);
+        const char *named = getenv("DF2REDIS_TEST_REDIS"),
+                   *program = named && *named ? named : "redis-server";
+        execlp(program, program, "--port", "0", "--unixsocket", r->socket, "--save", "", "--dir",
+               r->directory, (char *)NULL);
         _exit(127);
     }
     uint64_t deadline = clock_monotonic_ms() + LOCAL_REDIS_START_MS;

@@ -116,6 +116,33 @@ bool run_wait_source(struct run *r, const char *who, const char *text, size_t co
     return a.came;
 }
 
+static bool applied_or_over(void *arg)
+{
+    struct waiting *w = arg;
+    redisContext *c = server_connect(w->run->dragonfly.port);
+    redisReply *offsets = server_command(c, "DFLY REPLICAOFFSET");
+    cJSON *status = df2redis_status(&w->run->program);
+    const cJSON *flows = cJSON_GetObjectItem(status, "flows");
+    w->done = cJSON_GetArraySize(flows) == (int)offsets->elements &&
+              cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step"));
+    for (size_t i = 0; w->done && i < offsets->elements; i++) {
+        const cJSON *flow = cJSON_GetArrayItem(flows, (int)i);
+        w->done =
+            cJSON_GetObjectItem(flow, "lsn_applied")->valuedouble >= (double)offsets->element[i]->integer;
+    }
+    cJSON_Delete(status);
+    freeReplyObject(offsets);
+    redisFree(c);
+    return w->done || !process_running(&w->run->program.process);
+}
+
+bool run_wait_applied(struct run *r)
+{
+    struct waiting w = {.run = r};
+    wait_until(applied_or_over, &w, RUN_DEADLINE_MS);
+    return w.done;
+}
+
 uint64_t run_target_keys(const struct run *r)
 {
     redisContext *c = server_connect(r->target.port);

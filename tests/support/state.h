@@ -60,7 +60,8 @@ void state_close(struct state_server *s);
 void state_select(struct state_server *s, uint32_t db);
 
 struct state_read_options {
-    bool stream_details; /* entries added, consumers without pending entries */
+    bool stream_details;   /* entries added, consumers without pending entries */
+    bool no_entries_added; /* set by the comparison: one of the servers does not keep them */
     bool field_ttls;
 };
 /* Reads so many keys of the selected database into values (cleared first). */

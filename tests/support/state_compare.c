@@ -5,7 +5,11 @@
 
 #include "tests/support/testing.h"
 
-enum { BATCH = 500, SHOWN = 20 };
+enum {
+    BATCH = 500,
+    SHOWN = 20,
+    PUT_OFF_MS = 2000, /* df2redis puts deadlines that are near off a little, until the source says DEL */
+};
 
 /* Which keys the actual server should hold. */
 struct expected_key {
@@ -79,10 +83,12 @@ static void compare_one(struct comparison *c, uint32_t db, struct slice key,
 {
     bool missing = strcmp(actual->type, "none") == 0;
     c->report->keys++;
-    if (strcmp(expected->type, "none") == 0 ||
-        (missing && expected->expire_ms && expected->expire_ms <= clock_unix_ms())) {
+    bool gone = strcmp(expected->type, "none") == 0, soon = false;
+    if (gone && !missing)
+        soon = actual->expire_ms && actual->expire_ms < clock_unix_ms() + PUT_OFF_MS;
+    if (gone || (missing && expected->expire_ms && expected->expire_ms <= clock_unix_ms())) {
         c->report->expired++;
-        if (!missing)
+        if (!missing && !soon)
             differs(c, db, key, "is there, but has expired where it came from", false);
         return;
     }
@@ -146,6 +152,15 @@ static bool is_expected(const struct comparison *c, uint32_t db, struct slice ke
     return false;
 }
 
+static bool goes_soon(struct state_server *s, struct slice key)
+{
+    redisReply *r = redisCommand(s->c, "PTTL %b", key.data, key.len);
+    bool soon = r && r->type == REDIS_REPLY_INTEGER &&
+                (r->integer == -2 || (r->integer >= 0 && r->integer < PUT_OFF_MS));
+    freeReplyObject(r);
+    return soon;
+}
+
 /* Keys that nobody expected. */
 static void look_for_extras(struct comparison *c)
 {
@@ -159,7 +174,7 @@ static void look_for_extras(struct comparison *c)
         size_t n = state_scan(c->actual, &bytes, &names);
         for (size_t i = 0; i < n; i++) {
             struct slice key = slice_of(bytes.data + names[i].at, names[i].len);
-            if (!is_bookkeeping(key) && !is_expected(c, db, key))
+            if (!is_bookkeeping(key) && !is_expected(c, db, key) && !goes_soon(c->actual, key))
                 differs(c, db, key, "is there, but was not expected", false);
         }
         free(names);
@@ -273,6 +288,11 @@ static void compare_database(struct comparison *c, struct state_server *expected
     buf_free(&bytes);
 }
 
+static bool keeps_entries_added(const struct state_server *s)
+{
+    return s->kind != STATE_REDIS || s->version >= 70000;
+}
+
 bool state_compare_servers(struct state_server *expected, struct state_server *actual,
                            struct state_rules *rules, struct state_report *report)
 {
@@ -281,6 +301,7 @@ bool state_compare_servers(struct state_server *expected, struct state_server *a
     /* Fields' times to live are compared where both sides have them. */
     bool field_ttls = rules->read.field_ttls;
     rules->read.field_ttls &= expected->field_ttls && actual->field_ttls;
+    rules->read.no_entries_added = !keeps_entries_added(expected) || !keeps_entries_added(actual);
     for (uint32_t db = 0; db < databases; db++)
         compare_database(c, expected, db);
     rules->read.field_ttls = field_ttls;

@@ -117,7 +117,9 @@ static void read_types(struct state_server *s, const struct slice *keys, size_t 
     for (size_t i = 0; i < count; i++) {
         state_value_clear(&values[i]);
         redisReply *type = answer(s), *expiry = answer(s);
-        snprintf(values[i].type, sizeof values[i].type, "%s", type->str ? type->str : "?");
+        bool gone =
+            expiry->type == REDIS_REPLY_INTEGER && expiry->integer == -2; /* since the first question */
+        snprintf(values[i].type, sizeof values[i].type, "%s", gone ? "none" : type->str ? type->str : "?");
         if (expiry->type == REDIS_REPLY_INTEGER && expiry->integer > 0)
             values[i].expire_ms = expiry->integer + (s->expiretime ? 0 : clock_unix_ms());
         freeReplyObject(type);
@@ -152,7 +154,7 @@ static void read_sizes(struct state_server *s, const struct state_read_options *
         else if (is_type(&values[i], "string") && r->type == REDIS_REPLY_STRING)
             state_item_string(&values[i], text_of(r));
         else if (is_type(&values[i], "stream") && r->type == REDIS_REPLY_ARRAY)
-            state_stream_items(&values[i], r, options->stream_details);
+            state_stream_items(&values[i], r, options);
         else if (is_type(&values[i], "ReJSON-RL") && r->type == REDIS_REPLY_STRING)
             state_item_json(&values[i], text_of(r));
         else

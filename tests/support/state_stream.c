@@ -10,6 +10,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct slice text_of(const redisReply *r, char number[24])
 {
@@ -76,11 +77,12 @@ static void add_consumers(struct state_value *v, const redisReply *consumers)
             NULL);
 }
 
-void state_stream_items(struct state_value *v, const redisReply *info, bool details)
+void state_stream_items(struct state_value *v, const redisReply *info,
+                        const struct state_read_options *options)
 {
     add_entries(v, field(info, "entries"));
     add(v, "last id", field(info, "last-generated-id"), NULL, NULL);
-    if (details && field(info, "entries-added"))
+    if (options->stream_details && !options->no_entries_added && field(info, "entries-added"))
         add(v, "added", field(info, "entries-added"), field(info, "max-deleted-entry-id"), NULL);
     const redisReply *groups = field(info, "groups");
     for (size_t g = 0; groups && g < groups->elements; g++) {
@@ -91,15 +93,39 @@ void state_stream_items(struct state_value *v, const redisReply *info, bool deta
             const redisReply *p = pending->element[i];
             add(v, "pending", p->element[0], p->element[1], p->element[3]);
         }
-        if (details)
+        if (options->stream_details)
             add_consumers(v, field(group, "consumers"));
     }
+}
+
+static int by_member(const void *a, const void *b)
+{
+    const cJSON *const *x = a, *const *y = b;
+    return strcmp((*x)->string, (*y)->string);
+}
+
+/* JSON says nothing of the order of an object's members, and servers keep their own. */
+static void sort_members(cJSON *json)
+{
+    size_t n = (size_t)cJSON_GetArraySize(json);
+    cJSON **members = x_calloc(n + 1, sizeof *members);
+    for (size_t i = 0; i < n; i++) {
+        members[i] = cJSON_DetachItemFromArray(json, 0);
+        sort_members(members[i]);
+    }
+    if (cJSON_IsObject(json))
+        qsort(members, n, sizeof *members, by_member);
+    for (size_t i = 0; i < n; i++)
+        cJSON_AddItemToArray(json, members[i]);
+    free(members);
 }
 
 void state_item_json(struct state_value *v, struct slice text)
 {
     char *copy = x_strndup((const char *)text.data, text.len);
     cJSON *json = cJSON_Parse(copy);
+    if (json)
+        sort_members(json);
     char *canonical = json ? cJSON_PrintUnformatted(json) : NULL;
     struct slice part = canonical ? slice_str(canonical) : text;
     state_item_add(v, 1, &part);

@@ -43,7 +43,7 @@ void state_item_score(struct state_value *v, struct slice member, double score)
     if (isinf(score))
         snprintf(text, sizeof text, "%s", score > 0 ? "inf" : "-inf");
     else
-        snprintf(text, sizeof text, "%.17g", score);
+        snprintf(text, sizeof text, "%.17g", score == 0 ? 0 : score); /* -0 is 0 */
     struct slice parts[2] = {member, slice_str(text)};
     state_item_add(v, 2, parts);
 }

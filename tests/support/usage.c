@@ -54,6 +54,15 @@ static uint64_t anon_bytes(pid_t pid)
     return kib * 1024;
 }
 
+uint64_t usage_reads(pid_t pid)
+{
+    char *text = proc_text(pid, "io");
+    const char *at = strstr(text, "syscr:");
+    uint64_t reads = at ? strtoull(at + 6, NULL, 10) : 0;
+    free(text);
+    return reads;
+}
+
 void usage_sample(struct usage *u)
 {
     find_children(u);

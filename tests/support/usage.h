@@ -23,5 +23,7 @@ struct usage {
 void usage_sample(struct usage *u);
 double usage_cpu_s(const struct usage *u);             /* of all */
 uint64_t usage_peak_anon_bytes(const struct usage *u); /* of the largest */
+/* read(2) and its like, so far; 0 when the kernel does not tell. */
+uint64_t usage_reads(pid_t pid);
 
 #endif

@@ -15,8 +15,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         return EAI_NONAME;
     looked_up++;
     for (unsigned i = 0; i < 2; i++) {
-        addresses[i] =
-            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(service, NULL, 10))};
+        addresses[i] = (struct sockaddr_in){.sin_family = AF_INET,
+                                            .sin_port = htons((uint16_t)strtoul(service, NULL, 10))};
         inet_pton(AF_INET, i == 1 && strcmp(name, "two") == 0 ? "127.0.0.1" : "127.0.0.2",
                   &addresses[i].sin_addr);
         list[i] = (struct addrinfo){.ai_family = AF_INET,

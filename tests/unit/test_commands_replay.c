@@ -2,17 +2,12 @@
  * ends as when carried once. Random runs on a real redis-server; the pool holds commands of every class,
  * those that must be carried once are left out of a run by their row. Giving HDEL, APPEND or LPUSH the class
  * idempotent makes this fail. */
-#include "tests/support/local_redis.h"
-#include "tests/support/translate_case.h"
+#include "tests/support/journal_case.h"
 
 enum { TRIALS = 2000, RUN_MAX = 12, SETUP_MAX = 10 };
 
-struct fixture {
-    struct translate_case translation;
-    struct local_redis redis;
-    uint64_t random;
-    const char *type; /* this run keeps to; NULL: none */
-};
+static uint64_t random_state = 2026;
+static const char *kept_type; /* this run keeps to; NULL: none */
 
 /* # a number, K a key, M a member, T a time. Most runs keep to one type: a key that is overwritten forgets
  * all mistakes. */
@@ -99,52 +94,29 @@ static const char state_script[] =
     "out[#out+1]=k..' '..t..' '..redis.call('PEXPIRETIME',k)..' '..table.concat(v,' ')\n"
     "end return table.concat(out,' | ')";
 
-static int setup(void **state)
+static unsigned below(unsigned n)
 {
-    struct fixture *f = x_calloc(1, sizeof *f);
-    case_open(&f->translation, case_redis_6(true));
-    f->random = 2026;
-    if (local_redis_start(&f->redis))
-        *state = f;
-    else
-        free(f);
-    return 0;
+    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (unsigned)(random_state >> 33) % n;
 }
 
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    if (f) {
-        case_close(&f->translation);
-        local_redis_stop(&f->redis);
-    }
-    free(f);
-    return 0;
-}
-
-static unsigned below(struct fixture *f, unsigned n)
-{
-    f->random = f->random * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return (unsigned)(f->random >> 33) % n;
-}
-
-static void make_line(struct fixture *f, char *out, size_t bytes)
+static void make_line(char *out, size_t bytes)
 {
     size_t n = 0, i;
     do
-        i = below(f, sizeof pool / sizeof *pool);
-    while (f->type && strcmp(pool[i].type, f->type) != 0 && strcmp(pool[i].type, "any") != 0);
+        i = below(sizeof pool / sizeof *pool);
+    while (kept_type && strcmp(pool[i].type, kept_type) != 0 && strcmp(pool[i].type, "any") != 0);
     const char *p = pool[i].line;
     for (; *p && n + 16 < bytes; p++) {
         bool alone = p[1] == ' ' || p[1] == '\0' || p[1] == '-';
         if (*p == '#')
-            n += (size_t)snprintf(out + n, bytes - n, "%u", below(f, 30));
+            n += (size_t)snprintf(out + n, bytes - n, "%u", below(30));
         else if (*p == 'K' && alone && n && out[n - 1] == ' ')
-            n += (size_t)snprintf(out + n, bytes - n, "k%d", below(f, 4) == 0);
+            n += (size_t)snprintf(out + n, bytes - n, "k%d", below(4) == 0);
         else if (*p == 'M' && alone)
-            n += (size_t)snprintf(out + n, bytes - n, "m%u", below(f, 2));
+            n += (size_t)snprintf(out + n, bytes - n, "m%u", below(2));
         else if (*p == 'T' && alone && n && out[n - 1] == ' ')
-            n += (size_t)snprintf(out + n, bytes - n, "40000000000%02u", below(f, 100));
+            n += (size_t)snprintf(out + n, bytes - n, "40000000000%02u", below(100));
         else
             out[n++] = *p;
     }
@@ -190,25 +162,23 @@ static void replay(struct fixture *f, char lines[][96], size_t from, size_t to)
 static void a_run_repeated_from_its_beginning_ends_the_same(void **state)
 {
     static char setup_lines[SETUP_MAX][96], lines[RUN_MAX][96];
-    struct fixture *f = *state;
-    if (!f)
-        skip(); /* no redis-server here */
+    struct fixture *f = need(state);
     for (int trial = 0; trial < TRIALS; trial++) {
         static const char *const types[] = {"string", "hash", "set", "zset", "list", "stream", NULL};
-        size_t before = 0, n = 0, made, length = 1 + below(f, RUN_MAX);
-        f->type = types[below(f, sizeof types / sizeof *types)];
+        size_t before = 0, n = 0, made, length = 1 + below(RUN_MAX);
+        kept_type = types[below(sizeof types / sizeof *types)];
         run_line(f, "FLUSHALL");
-        for (made = below(f, SETUP_MAX); made; made--) {
-            make_line(f, setup_lines[before], sizeof setup_lines[0]);
+        for (made = below(SETUP_MAX); made; made--) {
+            make_line(setup_lines[before], sizeof setup_lines[0]);
             before += run_line(f, setup_lines[before]);
         }
         for (made = 60; made && n < length; made--) {
-            make_line(f, lines[n], sizeof lines[0]);
+            make_line(lines[n], sizeof lines[0]);
             if (is_idempotent(f, lines[n]) && run_line(f, lines[n]))
                 n++;
         }
         char *once = show_state(f);
-        size_t prefix = n ? below(f, (unsigned)n + 1) : 0;
+        size_t prefix = n ? below((unsigned)n + 1) : 0;
         run_line(f, "FLUSHALL");
         replay(f, setup_lines, 0, before);
         replay(f, lines, 0, prefix);
@@ -231,5 +201,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_repeated_from_its_beginning_ends_the_same),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, journal_setup, journal_teardown);
 }

@@ -60,6 +60,7 @@ static struct message example(enum message_type type)
         m.start.received_base = 60;
         m.start.told[REPORT_TRANSLATED] = (struct report_position){501, 1};
         m.start.told[REPORT_ANSWERED] = (struct report_position){402, 3};
+        m.start.source_release = 14001;
         memset(m.start.token, 'f', 40);
         memset(m.start.master_id, 'e', 40);
         snprintf(m.start.sync_id, sizeof m.start.sync_id, "SYNC7");
@@ -131,6 +132,7 @@ static void the_fields_of_start_are_where_they_were_put(void **state)
     assert_int_equal(m.start.told[REPORT_NOT_QUEUED].seq, 0);
     assert_int_equal(m.start.told[REPORT_ANSWERED].seq, 402);
     assert_int_equal(m.start.told[REPORT_ANSWERED].number, 3);
+    assert_int_equal(m.start.source_release, 14001);
     assert_int_equal(strlen(m.start.token), 40);
     assert_int_equal(strlen(m.start.master_id), 40);
     assert_string_equal(m.start.sync_id, "SYNC7");

@@ -69,7 +69,7 @@ static void commands_of_many_keys_are_split(void **state)
     case_expect(c, "DEL u1 a u2 b", "DEL a b", false);
     case_expect(c, "UNLINK a u2", "UNLINK a", false);
     case_expect(c, "MSET u1 1 a 2 u2 3 b 4", "MSET a 2 b 4", false);
-    case_expect(c, "JSON.MSET a $ 1 u $ 2 b $ 3", "JSON.SET a $ 1 | JSON.SET b $ 3", false);
+    case_expect(c, "JSON.MSET a $ 1 u $ 2 b $ 3", "EVAL <script> 1 a $ 1 | EVAL <script> 1 b $ 3", false);
     case_expect_reports(c, "");
 }
 

@@ -53,10 +53,10 @@ static void relative_times_become_absolute(void **state)
 {
     struct translate_case *c = *state;
     case_expect(c, "SET k v EX 5", "SET k v PXAT 1700000005000", false);
-    case_expect(c, "SET k v PX 5", "SET k v PXAT 1700000000005", false);
+    case_expect(c, "SET k v PX 500", "SET k v PXAT 1700000000500", false);
     case_expect(c, "SET k v EXAT 1800000000", "SET k v PXAT 1800000000000", false);
     case_expect(c, "GETEX k PXAT 1800000000000", "PEXPIREAT k 1800000000000", false);
-    case_expect(c, "PEXPIRE k 7 NX", "PEXPIREAT k 1700000000007 NX", true);
+    case_expect(c, "PEXPIRE k 700 NX", "PEXPIREAT k 1700000000700 NX", true);
     case_expect_reports(c, "");
 }
 
@@ -83,10 +83,24 @@ static void a_deadline_that_is_over_is_put_off_until_the_stream_decides(void **s
     struct translate_case *c = *state;
     case_expect(c, "PEXPIREAT k 1699999999999", "PEXPIREAT k 1700000600000", false);
     case_expect(c, "PEXPIREAT k 1700000000000", "PEXPIREAT k 1700000600000", false);
-    case_expect(c, "PEXPIREAT k 1700000000001", "PEXPIREAT k 1700000000001", false);
     case_expect(c, "SET k v PXAT 1699999999000", "SET k v PXAT 1700000600000", false);
     case_expect(c, "PEXPIREAT k 1000", "PEXPIREAT k 1000", false); /* no lag: meant so */
     case_expect_reports(c, "");
+}
+
+/* SET k v PX 5, PERSIST k: the key must live when PERSIST comes, however late both are. */
+static void a_deadline_that_is_near_is_put_off_by_the_lag(void **state)
+{
+    struct translate_case *c = *state;
+    case_expect(c, "PEXPIREAT k 1700000000001", "PEXPIREAT k 1700000000100", false);
+    case_expect(c, "SET k v PX 5", "SET k v PXAT 1700000000100", false);
+    case_expect(c, "PEXPIREAT k 1700000000101", "PEXPIREAT k 1700000000101", false);
+    c->translator.lag_ms = 2000;
+    case_expect(c, "PEXPIREAT k 1700000000101", "PEXPIREAT k 1700000004100", false);
+    case_expect(c, "PEXPIREAT k 1700000004101", "PEXPIREAT k 1700000004101", false);
+    case_expect(c, "PEXPIREAT k 1000", "PEXPIREAT k 1000", false);
+    c->translator.lag_ms = UINT64_MAX;
+    case_expect(c, "PEXPIREAT k 1700000000101", "PEXPIREAT k 1700000600100", false);
 }
 
 static void targets_before_6_2_get_the_time_in_a_second_command(void **state)
@@ -155,6 +169,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(times_that_overflow_are_reported, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_deadline_that_is_over_is_put_off_until_the_stream_decides,
                                         open_modern, close_case),
+        cmocka_unit_test_setup_teardown(a_deadline_that_is_near_is_put_off_by_the_lag, open_modern,
+                                        close_case),
         cmocka_unit_test_setup_teardown(targets_before_6_2_get_the_time_in_a_second_command, open_redis_6_0,
                                         close_case),
         cmocka_unit_test_setup_teardown(bitfields_that_only_read_are_dropped, open_modern, close_case),

@@ -63,6 +63,26 @@ static void greetings_of_all_versions_are_read(void **state)
     assert_int_equal(g.version, 0);
 }
 
+static void the_release_is_read_where_it_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *info;
+        uint32_t release;
+    } cases[] = {
+        {"# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.40.1\r\nos:x\r\n", 14001},
+        {"dragonfly_version:df-v1.41.0-rc1\r\n", 14100},
+        {"dragonfly_version:df-v2.0", 20000},
+        {"dragonfly_version:df-v1.30.3", 13003},
+        {"dragonfly_version:df-dev\r\n", 0},
+        {"dragonfly_version:df-v1.999.1\r\n", 0},
+        {"redis_version:7.0.15\r\n", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(greeting_release(slice_str(cases[i].info)), cases[i].release);
+}
+
 static void what_is_no_dragonfly_is_told_apart(void **state)
 {
     (void)state;
@@ -211,6 +231,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greetings_of_all_versions_are_read),
+        cmocka_unit_test(the_release_is_read_where_it_is_told),
         cmocka_unit_test(what_is_no_dragonfly_is_told_apart),
         cmocka_unit_test(malformed_greetings_are_refused),
         cmocka_unit_test(flow_answers_are_read),

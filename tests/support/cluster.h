@@ -75,6 +75,14 @@ size_t cluster_add(struct cluster *c, size_t of);
 /* Moves what it serves to the other masters in turn, makes all forget it, stops it. */
 bool cluster_remove(struct cluster *c, size_t member);
 
+/* Any of these functions in a thread of its own, while this one goes on. Between begin and end the cluster is
+ * the thread's. A member that it started would die with the thread. */
+struct cluster_work;
+struct cluster_work *cluster_work_begin(bool (*work)(void *arg), void *arg);
+bool cluster_work_done(struct cluster_work *w);
+/* Waits; what `work` returned. */
+bool cluster_work_end(struct cluster_work *w);
+
 /* ---- slots ---- */
 
 /* With all its keys, while others write: SETSLOT, MIGRATE, SETSLOT. */

@@ -1,5 +1,7 @@
 /* Members that die, come back, are added and removed. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -130,4 +132,45 @@ bool cluster_remove(struct cluster *c, size_t member)
     server_stop(&c->members[member].server);
     c->members[member].removed = true;
     return cluster_wait_ok(c);
+}
+
+/* ---- beside the test ---- */
+
+struct cluster_work {
+    bool (*work)(void *arg);
+    void *arg;
+    pthread_t thread;
+    bool result;
+    atomic_bool done;
+};
+
+static void *do_work(void *arg)
+{
+    struct cluster_work *w = arg;
+    w->result = w->work(w->arg);
+    atomic_store(&w->done, true);
+    return NULL;
+}
+
+struct cluster_work *cluster_work_begin(bool (*work)(void *arg), void *arg)
+{
+    struct cluster_work *w = x_calloc(1, sizeof *w);
+    w->work = work;
+    w->arg = arg;
+    if (pthread_create(&w->thread, NULL, do_work, w) != 0)
+        die("no thread");
+    return w;
+}
+
+bool cluster_work_done(struct cluster_work *w)
+{
+    return atomic_load(&w->done);
+}
+
+bool cluster_work_end(struct cluster_work *w)
+{
+    pthread_join(w->thread, NULL);
+    bool result = w->result;
+    free(w);
+    return result;
 }

@@ -14,18 +14,18 @@
 
 enum { FLOWS = 3, KILL_EVERY_MS = 200 };
 
-static struct cluster cluster;
+static struct redis_cluster cluster;
 static struct crash crash;
-static struct cluster_mover *mover;
+static struct redis_cluster_mover *mover;
 
 static int teardown(void **state)
 {
     (void)state;
     if (mover)
-        cluster_mover_stop(mover);
+        redis_cluster_mover_stop(mover);
     mover = NULL;
     crash_end(&crash);
-    cluster_stop(&cluster);
+    redis_cluster_stop(&cluster);
     return 0;
 }
 
@@ -34,7 +34,7 @@ static const struct journal_snapshot small = {
 
 static void begin_in_step(unsigned masters, unsigned replicas)
 {
-    cluster_start(&cluster, masters, replicas);
+    redis_cluster_start(&cluster, masters, replicas);
     crash_begin_in(&crash, &cluster, FLOWS, &small);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
@@ -67,7 +67,7 @@ static void storm(unsigned masters, bool flushes, bool moves)
 {
     begin_in_step(masters, 0);
     if (moves)
-        mover = cluster_mover_start(&cluster, 9, NULL, 0);
+        mover = redis_cluster_mover_start(&cluster, 9, NULL, 0);
     uint64_t end_ms = clock_monotonic_ms() + storm_seconds() * 1000;
     for (uint64_t turn = 0; clock_monotonic_ms() < end_ms; turn++) {
         uint64_t due_ms = clock_monotonic_ms() + KILL_EVERY_MS;
@@ -79,7 +79,7 @@ static void storm(unsigned masters, bool flushes, bool moves)
         }
     }
     if (moves)
-        assert_true(cluster_mover_stop(mover) > 0);
+        assert_true(redis_cluster_mover_stop(mover) > 0);
     mover = NULL;
     load(100);
     assert_equal_after(1);
@@ -119,7 +119,7 @@ static void workers_killed_in_full_sync_are_succeeded(void **state)
                                                   .commands = 200,
                                                   .chunk_bytes = 4000,
                                                   .journal = 500};
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     crash_begin_in(&crash, &cluster, FLOWS, &large);
     for (uint32_t f = 0; f < FLOWS; f++)
         scripted_hold(crash.run.source, f, 0);
@@ -182,10 +182,10 @@ static void replica_takes_over_under_load(unsigned masters)
     begin_in_step(masters, 1);
     for (int i = 0; i < 40; i++)
         load(60);
-    cluster_kill(&cluster, 1);
+    redis_cluster_kill(&cluster, 1);
     for (int i = 0; i < 40; i++)
         load(60);
-    assert_true(cluster_wait_promoted(&cluster, 1));
+    assert_true(redis_cluster_wait_promoted(&cluster, 1));
     for (int i = 0; i < 20; i++)
         load(60);
     assert_equal_after(1);
@@ -209,12 +209,12 @@ static void masters_may_die_one_after_the_other_and_come_back(void **state)
     begin_in_step(3, 1);
     for (size_t round = 0; round < 3; round++) {
         load(500);
-        size_t member = cluster_owner(&cluster, (uint16_t)(round * CLUSTER_SLOTS / 3));
-        cluster_kill(&cluster, member);
+        size_t member = redis_cluster_owner(&cluster, (uint16_t)(round * CLUSTER_SLOTS / 3));
+        redis_cluster_kill(&cluster, member);
         load(500);
-        assert_true(cluster_wait_promoted(&cluster, member));
-        cluster_revive(&cluster, member);
-        assert_true(cluster_wait_ok(&cluster));
+        assert_true(redis_cluster_wait_promoted(&cluster, member));
+        redis_cluster_revive(&cluster, member);
+        assert_true(redis_cluster_wait_ok(&cluster));
     }
     load(500);
     assert_equal_after(1);
@@ -225,12 +225,12 @@ static void workers_and_masters_may_die_together(void **state)
     (void)state;
     begin_in_step(3, 1);
     load(1000);
-    cluster_kill(&cluster, 2);
+    redis_cluster_kill(&cluster, 2);
     for (uint32_t f = 0; f < FLOWS; f++) {
         assert_true(kill_worker(&crash.kills, &crash.run.program, f));
         load(100);
     }
-    assert_true(cluster_wait_promoted(&cluster, 2));
+    assert_true(redis_cluster_wait_promoted(&cluster, 2));
     assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
     load(300);
     assert_equal_after(1);
@@ -246,9 +246,9 @@ static void what_a_lagging_replica_lacks_comes_from_the_spool(void **state)
     process_signal(&cluster.members[3].server.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 2000);
     assert_true(run_wait_in_step(&crash.run));
-    cluster_kill(&cluster, 0);
+    redis_cluster_kill(&cluster, 0);
     process_signal(&cluster.members[3].server.process, SIGCONT);
-    assert_true(cluster_wait_promoted(&cluster, 0));
+    assert_true(redis_cluster_wait_promoted(&cluster, 0));
     load(300);
     assert_equal_after(1);
 }
@@ -258,9 +258,9 @@ static void a_master_that_comes_back_empty_is_noticed(void **state)
 {
     (void)state;
     begin_in_step(3, 0);
-    cluster_kill(&cluster, 1);
-    cluster_revive(&cluster, 1);
-    assert_true(cluster_wait_ok(&cluster));
+    redis_cluster_kill(&cluster, 1);
+    redis_cluster_revive(&cluster, 1);
+    assert_true(redis_cluster_wait_ok(&cluster));
     load(300);
     assert_true(wait_until(has_said, (void *)(uintptr_t) "has lost writes that it had acknowledged",
                            RUN_DEADLINE_MS));
@@ -279,7 +279,7 @@ static void a_cluster_that_is_away_is_waited_for(void **state)
         assert_true(kill_worker(&crash.kills, &crash.run.program, f));
     for (size_t i = 0; i < 3; i++)
         process_signal(&cluster.members[i].server.process, SIGCONT);
-    assert_true(cluster_wait_ok(&cluster));
+    assert_true(redis_cluster_wait_ok(&cluster));
     assert_equal_after(1);
 }
 

@@ -13,18 +13,18 @@
 
 enum { FLOWS = 3, ROUNDS = 40, LOAD_EACH = 60, LOAD_PAUSE_MS = 15 };
 
-static struct cluster cluster;
+static struct redis_cluster cluster;
 static struct crash crash;
-static struct cluster_mover *mover;
+static struct redis_cluster_mover *mover;
 
 static int teardown(void **state)
 {
     (void)state;
     if (mover)
-        cluster_mover_stop(mover);
+        redis_cluster_mover_stop(mover);
     mover = NULL;
     crash_end(&crash);
-    cluster_stop(&cluster);
+    redis_cluster_stop(&cluster);
     return 0;
 }
 
@@ -33,7 +33,7 @@ static const struct journal_snapshot small = {
 
 static void begin_in_step(unsigned masters, unsigned replicas)
 {
-    cluster_start(&cluster, masters, replicas);
+    redis_cluster_start(&cluster, masters, replicas);
     crash_begin_in(&crash, &cluster, FLOWS, &small);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
@@ -165,7 +165,7 @@ static size_t loaded_slots(uint16_t *slots)
     struct topology t = {0};
     bool has[CLUSTER_SLOTS] = {false};
     size_t n = 0;
-    assert_true(cluster_topology(&cluster, &t));
+    assert_true(redis_cluster_topology(&cluster, &t));
     for (size_t i = 0; i < t.count; i++) {
         redisContext *c = server_connect(t.nodes[i].port);
         redisReply *keys = server_command(c, "KEYS *");
@@ -185,19 +185,19 @@ static void slots_moved_under_load(unsigned masters, bool flushes)
 {
     uint16_t slots[CLUSTER_SLOTS];
     begin_in_step(masters, 0);
-    mover = cluster_mover_start(&cluster, 5, slots, loaded_slots(slots));
+    mover = redis_cluster_mover_start(&cluster, 5, slots, loaded_slots(slots));
     uint64_t end_ms = clock_monotonic_ms() + load_seconds() * 1000;
-    while (clock_monotonic_ms() < end_ms || cluster_mover_progress(mover) < 50) {
+    while (clock_monotonic_ms() < end_ms || redis_cluster_mover_progress(mover) < 50) {
         load();
         if (flushes && random_below(&crash.script.random, 40) == 0)
             journal_script_flush(&crash.script, crash.run.source);
         assert_true(clock_monotonic_ms() < end_ms + RUN_DEADLINE_MS);
     }
-    uint64_t moved = cluster_mover_stop(mover);
+    uint64_t moved = redis_cluster_mover_stop(mover);
     mover = NULL;
     print_message("%llu slots moved\n", (unsigned long long)moved);
     assert_true(moved > 0);
-    assert_true(cluster_wait_ok(&cluster));
+    assert_true(redis_cluster_wait_ok(&cluster));
     assert_comes_out_equal();
 }
 
@@ -231,16 +231,16 @@ static void slots_may_move_in_full_sync(void **state)
         snprintf(key, sizeof key, "string:%u", i);
         slots[i] = key_slot(slice_str(key));
     }
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     crash_begin_in(&crash, &cluster, FLOWS, &large);
-    mover = cluster_mover_start(&cluster, 6, slots, 200);
+    mover = redis_cluster_mover_start(&cluster, 6, slots, 200);
     run_replicate(&crash.run, (const char *const[]){"--restore-limit", "8k", NULL});
     assert_true(run_wait_in_step(&crash.run));
-    uint64_t moved = cluster_mover_stop(mover);
+    uint64_t moved = redis_cluster_mover_stop(mover);
     mover = NULL;
     print_message("%llu slots moved\n", (unsigned long long)moved);
     assert_true(moved > 0);
-    assert_true(cluster_wait_ok(&cluster));
+    assert_true(redis_cluster_wait_ok(&cluster));
     assert_comes_out_equal();
 }
 
@@ -255,7 +255,7 @@ static bool resharded(void *arg)
 static void redis_cli_may_reshard(void **state)
 {
     (void)state;
-    if (!cluster_cli_available()) {
+    if (!redis_cluster_cli_available()) {
         print_message("no redis-cli: skipped\n");
         skip();
     }
@@ -280,25 +280,26 @@ static void redis_cli_may_reshard(void **state)
     temp_dir_remove(dir);
     assert_true(ended);
     assert_int_equal(status, 0);
-    assert_true(cluster_wait_ok(&cluster));
-    assert_int_equal(cluster_owner(&cluster, 0), 1);
+    assert_true(redis_cluster_wait_ok(&cluster));
+    assert_int_equal(redis_cluster_owner(&cluster, 0), 1);
     assert_comes_out_equal();
 }
 
 /* ---- nodes that come and go ---- */
 
 /* The load goes on in this thread while another one works on the cluster. */
-static void load_until(struct cluster_work *work)
+static void load_until(struct redis_cluster_work *work)
 {
-    while (!cluster_work_done(work))
+    while (!redis_cluster_work_done(work))
         load();
-    assert_true(cluster_work_end(work));
+    assert_true(redis_cluster_work_end(work));
 }
 
 static bool take_in(void *arg)
 {
     const size_t *added = arg;
-    return cluster_move_slots(&cluster, 0, *added, 400) && cluster_move_slots(&cluster, 1, *added, 400);
+    return redis_cluster_move_slots(&cluster, 0, *added, 400) &&
+           redis_cluster_move_slots(&cluster, 1, *added, 400);
 }
 
 static void a_node_may_be_added(void **state)
@@ -306,13 +307,13 @@ static void a_node_may_be_added(void **state)
     (void)state;
     begin_in_step(3, 0);
     journal_script_append(&crash.script, crash.run.source, 3000);
-    size_t added = cluster_add(&cluster, CLUSTER_MEMBERS);
-    load_until(cluster_work_begin(take_in, &added));
-    assert_int_equal(cluster_owner(&cluster, 0), added);
+    size_t added = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
+    load_until(redis_cluster_work_begin(take_in, &added));
+    assert_int_equal(redis_cluster_owner(&cluster, 0), added);
     for (int i = 0; i < 20; i++)
         load();
     assert_comes_out_equal();
-    redisContext *c = cluster_connect(&cluster, added);
+    redisContext *c = redis_cluster_connect(&cluster, added);
     assert_true(server_keys(c) > 0);
     redisFree(c);
 }
@@ -320,19 +321,19 @@ static void a_node_may_be_added(void **state)
 static bool let_go(void *arg)
 {
     (void)arg;
-    return cluster_remove(&cluster, 3);
+    return redis_cluster_remove(&cluster, 3);
 }
 
 static void a_node_may_be_removed(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 0);
-    size_t added = cluster_add(&cluster, CLUSTER_MEMBERS);
-    assert_true(cluster_move_slots(&cluster, 0, added, 300));
+    redis_cluster_start(&cluster, 3, 0);
+    size_t added = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
+    assert_true(redis_cluster_move_slots(&cluster, 0, added, 300));
     crash_begin_in(&crash, &cluster, FLOWS, &small);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
-    load_until(cluster_work_begin(let_go, NULL));
+    load_until(redis_cluster_work_begin(let_go, NULL));
     for (int i = 0; i < 20; i++)
         load();
     assert_comes_out_equal();

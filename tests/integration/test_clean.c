@@ -12,14 +12,14 @@
 enum { MARKED_SLOTS = 400 };
 
 static struct server target;
-static struct cluster cluster;
+static struct redis_cluster cluster;
 static char *said;
 
 static int tear_down(void **state)
 {
     (void)state;
     server_stop(&target);
-    cluster_stop(&cluster);
+    redis_cluster_stop(&cluster);
     target = (struct server){0};
     free(said);
     said = NULL;
@@ -105,7 +105,7 @@ static void mark_cluster(void)
 {
     struct topology t = {0};
     redisContext *nodes[CLUSTER_MEMBERS];
-    assert_true(cluster_topology(&cluster, &t));
+    assert_true(redis_cluster_topology(&cluster, &t));
     for (size_t i = 0; i < t.count; i++)
         nodes[i] = server_connect(t.nodes[i].port);
     for (unsigned n = 0; n < MARKED_SLOTS; n++) {
@@ -134,7 +134,7 @@ static uint64_t own_keys(void)
 {
     uint64_t keys = 0;
     for (size_t i = 0; i < cluster.masters; i++) {
-        redisContext *c = cluster_connect(&cluster, i);
+        redisContext *c = redis_cluster_connect(&cluster, i);
         redisReply *r = server_command(c, "KEYS df2redis:*");
         keys += r->elements;
         freeReplyObject(r);
@@ -146,9 +146,9 @@ static uint64_t own_keys(void)
 static void a_cluster_loses_the_marks_of_every_slot(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     mark_cluster();
-    redisContext *worker = cluster_connect(&cluster, 2);
+    redisContext *worker = redis_cluster_connect(&cluster, 2);
     server_ok(worker, "CLIENT SETNAME df2redis:orders:flow-1");
     assert_int_equal(clean(cluster.members[0].server.uri, "orders"), EX_TEMPFAIL);
     assert_int_equal(own_keys(), MARKED_SLOTS + 5);
@@ -156,7 +156,7 @@ static void a_cluster_loses_the_marks_of_every_slot(void **state)
     assert_int_equal(clean(cluster.members[1].server.uri, "orders"), EX_OK);
     assert_said("(3 masters): 401 keys with marks of run \"orders\" removed, and 3 half-built values");
     assert_int_equal(own_keys(), 1);
-    assert_int_equal(cluster_keys(&cluster), MARKED_SLOTS);
+    assert_int_equal(redis_cluster_keys(&cluster), MARKED_SLOTS);
 }
 
 static void a_target_that_is_not_there_is_told(void **state)

@@ -9,14 +9,14 @@
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 
-static struct cluster cluster;
+static struct redis_cluster cluster;
 static struct run run;
 
 static int teardown(void **state)
 {
     (void)state;
     run_end(&run);
-    cluster_stop(&cluster);
+    redis_cluster_stop(&cluster);
     return 0;
 }
 
@@ -68,7 +68,7 @@ static void recording_ends_in_the_recorded_state(void **state)
     char databases[16];
     snprintf(databases, sizeof databases, "%u:0", p->db);
     const char *const extra[] = {"--db", databases, NULL};
-    cluster_start(&cluster, p->masters, 0);
+    redis_cluster_start(&cluster, p->masters, 0);
     scripted_options_recording(&options, p->recording);
     options.piece = p->piece;
     options.random_split = p->piece > 0;
@@ -110,13 +110,13 @@ static void begin_generated(uint64_t strings, const char *keyspace)
 static void databases_that_a_cluster_lacks_are_named(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     begin_generated(100, "db0:keys=90,expires=0,avg_ttl=0\r\ndb3:keys=9,expires=0,avg_ttl=0\r\n"
                          "db12:keys=1,expires=0,avg_ttl=0\r\n");
     run_replicate(&run, NULL);
     assert_ends(EX_CONFIG, "has keys in database 3, 12, and the target is a cluster");
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 0);
-    assert_int_equal(cluster_keys(&cluster), 0);
+    assert_int_equal(redis_cluster_keys(&cluster), 0);
     run_replicate(&run, (const char *const[]){"--db", "0,3:4", NULL});
     assert_ends(EX_CONFIG, "--db 3:4: the target is a cluster");
     run_replicate(&run, (const char *const[]){"--db", "0", NULL});
@@ -128,15 +128,15 @@ static void databases_that_a_cluster_lacks_are_named(void **state)
 static void a_replica_leads_to_the_masters(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 1);
+    redis_cluster_start(&cluster, 3, 1);
     begin_generated(2000, NULL);
     snprintf(run.target.uri, sizeof run.target.uri, "%s", cluster.members[4].server.uri);
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
     assert_true(df2redis_said(&run.program, "a cluster of 3 masters"));
-    assert_int_equal(cluster_keys(&cluster), 3000);
+    assert_int_equal(redis_cluster_keys(&cluster), 3000);
     for (size_t i = 0; i < 3; i++) {
-        redisContext *c = cluster_connect(&cluster, i);
+        redisContext *c = redis_cluster_connect(&cluster, i);
         assert_true(server_keys(c) > 500);
         redisFree(c);
     }
@@ -146,9 +146,9 @@ static void a_replica_leads_to_the_masters(void **state)
 static void slots_without_a_master_are_waited_for(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 0);
-    cluster_each(&cluster, "CONFIG SET cluster-require-full-coverage no");
-    redisContext *c = cluster_connect(&cluster, 0);
+    redis_cluster_start(&cluster, 3, 0);
+    redis_cluster_each(&cluster, "CONFIG SET cluster-require-full-coverage no");
+    redisContext *c = redis_cluster_connect(&cluster, 0);
     server_ok(c, "CLUSTER DELSLOTS 5 6");
     begin_generated(200, NULL);
     run_replicate(&run, NULL);
@@ -165,7 +165,8 @@ static void slots_without_a_master_are_waited_for(void **state)
 static void put(const char *key, const char *value)
 {
     char words[120];
-    redisContext *c = cluster_connect(&cluster, cluster_owner(&cluster, key_slot(slice_str(key))));
+    redisContext *c =
+        redis_cluster_connect(&cluster, redis_cluster_owner(&cluster, key_slot(slice_str(key))));
     snprintf(words, sizeof words, "SET %s %s", key, value);
     server_ok(c, words);
     redisFree(c);
@@ -174,7 +175,8 @@ static void put(const char *key, const char *value)
 /* "" when there is none. */
 static char *get(const char *key)
 {
-    redisContext *c = cluster_connect(&cluster, cluster_owner(&cluster, key_slot(slice_str(key))));
+    redisContext *c =
+        redis_cluster_connect(&cluster, redis_cluster_owner(&cluster, key_slot(slice_str(key))));
     redisReply *r = redisCommand(c, "GET %s", key);
     char *value = x_strdup(r && r->type == REDIS_REPLY_STRING ? r->str : "");
     freeReplyObject(r);
@@ -192,7 +194,7 @@ static void assert_value(const char *key, const char *value)
 /* A key on every master, one of which the source has, too. */
 static void begin_with_keys(void)
 {
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     put("string:7", "mine");
     for (int i = 0; i < 30; i++) {
         char key[16];
@@ -208,7 +210,7 @@ static void keys_on_any_master_are_refused_without_a_decision(void **state)
     begin_with_keys();
     run_replicate(&run, NULL);
     assert_ends(EX_CANTCREAT, "holds 31 keys");
-    assert_int_equal(cluster_keys(&cluster), 31);
+    assert_int_equal(redis_cluster_keys(&cluster), 31);
 }
 
 static void flush_target_empties_every_master(void **state)
@@ -217,7 +219,7 @@ static void flush_target_empties_every_master(void **state)
     begin_with_keys();
     run_replicate(&run, (const char *const[]){"--flush-target", NULL});
     assert_true(run_wait_in_step(&run));
-    assert_int_equal(cluster_keys(&cluster), 750);
+    assert_int_equal(redis_cluster_keys(&cluster), 750);
     for (int i = 0; i < 30; i++) {
         char key[16];
         snprintf(key, sizeof key, "old:%d", i);
@@ -248,7 +250,7 @@ static void overwritten_keys_give_way_and_others_stay(void **state)
     assert_string_not_equal(value, "mine");
     free(value);
     assert_value("old:3", "mine");
-    assert_int_equal(cluster_keys(&cluster), 780);
+    assert_int_equal(redis_cluster_keys(&cluster), 780);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -266,8 +268,8 @@ static void a_conflict_stops_the_run_when_it_should(void **state)
 static void password_is_said_to_every_node(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 0);
-    cluster_lock(&cluster, "sesame-31");
+    redis_cluster_start(&cluster, 3, 0);
+    redis_cluster_lock(&cluster, "sesame-31");
     begin_generated(1000, NULL);
     run_replicate(&run, NULL);
     assert_ends(EX_NOPERM, "wants a password");
@@ -275,7 +277,7 @@ static void password_is_said_to_every_node(void **state)
     run_replicate(&run, NULL);
     unsetenv("DF2REDIS_TARGET_PASSWORD");
     assert_true(run_wait_in_step(&run));
-    assert_int_equal(cluster_keys(&cluster), 1500);
+    assert_int_equal(redis_cluster_keys(&cluster), 1500);
     assert_false(df2redis_said(&run.program, "sesame-31"));
     assert_int_equal(run_terminate(&run), EX_OK);
 }
@@ -286,13 +288,13 @@ static void tls_leads_to_every_node(void **state)
     (void)state;
     char *dir = temp_dir_make("tls");
     struct certificate certificate = make_certificate(dir, "both", "DNS:localhost,IP:127.0.0.1", 2);
-    struct cluster_options options;
-    cluster_options_init(&options);
+    struct redis_cluster_options options;
+    redis_cluster_options_init(&options);
     options.extra = (const char *const[]){"--tls-cert-file",    certificate.cert_file, "--tls-key-file",
                                           certificate.key_file, "--tls-auth-clients",  "no",
                                           "--tls-ca-cert-file", certificate.cert_file, NULL};
     options.tls = true;
-    cluster_start_with(&cluster, &options);
+    redis_cluster_start_with(&cluster, &options);
     begin_generated(1000, NULL);
     snprintf(run.target.uri, sizeof run.target.uri, "rediss://127.0.0.1:%u", cluster.members[1].tls_port);
     run_replicate(&run, (const char *const[]){"--tls-ca", certificate.cert_file, NULL});
@@ -300,7 +302,7 @@ static void tls_leads_to_every_node(void **state)
     if (!in_step)
         df2redis_print(&run.program);
     assert_true(in_step);
-    assert_int_equal(cluster_keys(&cluster), 1500);
+    assert_int_equal(redis_cluster_keys(&cluster), 1500);
     assert_int_equal(run_terminate(&run), EX_OK);
     remove_certificate(&certificate);
     temp_dir_remove(dir);
@@ -312,7 +314,7 @@ static uint64_t marks(void)
 {
     uint64_t keys = 0;
     for (size_t i = 0; i < cluster.masters; i++) {
-        redisContext *c = cluster_connect(&cluster, i);
+        redisContext *c = redis_cluster_connect(&cluster, i);
         redisReply *r = server_command(c, "KEYS df2redis:*");
         keys += r->elements;
         freeReplyObject(r);
@@ -326,7 +328,7 @@ static void clean_leaves_nothing_of_ours(void **state)
     (void)state;
     const char *argv[] = {df2redis_binary(), "clean", "-t", NULL, NULL};
     char *said = NULL;
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     begin_generated(1000, NULL);
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
@@ -338,19 +340,19 @@ static void clean_leaves_nothing_of_ours(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
     assert_int_equal(process_run(argv, RUN_DEADLINE_MS, NULL), EX_OK);
     assert_int_equal(marks(), 0);
-    assert_int_equal(cluster_keys(&cluster), 1500);
+    assert_int_equal(redis_cluster_keys(&cluster), 1500);
 }
 
 static void migration_leaves_nothing_of_ours(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     begin_generated(1000, NULL);
     int status = run_migrate(&run, NULL);
     if (status != EX_OK)
         df2redis_print(&run.program);
     assert_int_equal(status, EX_OK);
-    assert_true(cluster_keys(&cluster) >= 1000);
+    assert_true(redis_cluster_keys(&cluster) >= 1000);
     assert_int_equal(marks(), 0);
 }
 

@@ -10,13 +10,13 @@
 
 enum { KEYS = 3000 };
 
-static struct cluster cluster;
+static struct redis_cluster cluster;
 static struct server twin; /* holds the same keys */
 
 static int tear_down(void **state)
 {
     (void)state;
-    cluster_stop(&cluster);
+    redis_cluster_stop(&cluster);
     server_stop(&twin);
     return 0;
 }
@@ -42,7 +42,7 @@ static void fill(void)
 {
     struct topology t = {0};
     redisContext *nodes[CLUSTER_MEMBERS] = {0}, *to_twin = server_connect(twin.port);
-    assert_true(cluster_topology(&cluster, &t));
+    assert_true(redis_cluster_topology(&cluster, &t));
     for (size_t i = 0; i < t.count; i++)
         nodes[i] = server_connect(t.nodes[i].port);
     for (unsigned n = 0; n < KEYS; n++)
@@ -61,7 +61,7 @@ static bool is_equal(void)
     struct state_rules rules = {0};
     struct state_report report;
     state_open(&expected, twin.port, NULL);
-    state_open(&actual, cluster_any(&cluster)->port, cluster.password);
+    state_open(&actual, redis_cluster_any(&cluster)->port, cluster.password);
     bool equal = state_compare_servers(&expected, &actual, &rules, &report) && report.keys == KEYS;
     if (!equal)
         fputs((const char *)report.text.data, stderr);
@@ -73,44 +73,44 @@ static bool is_equal(void)
 
 static bool has_moved(void *mover)
 {
-    return cluster_mover_progress(mover) >= 100;
+    return redis_cluster_mover_progress(mover) >= 100;
 }
 
 static void slots_move_with_their_keys(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 0);
+    redis_cluster_start(&cluster, 3, 0);
     fill();
     assert_true(is_equal());
-    assert_true(cluster_move_slots(&cluster, 0, 2, 200));
-    assert_int_equal(cluster_owner(&cluster, 0), 2);
-    struct cluster_mover *mover = cluster_mover_start(&cluster, 11, NULL, 0);
+    assert_true(redis_cluster_move_slots(&cluster, 0, 2, 200));
+    assert_int_equal(redis_cluster_owner(&cluster, 0), 2);
+    struct redis_cluster_mover *mover = redis_cluster_mover_start(&cluster, 11, NULL, 0);
     assert_true(wait_until(has_moved, mover, CLUSTER_DEADLINE_MS));
-    assert_true(cluster_mover_stop(mover) >= 100);
-    assert_true(cluster_wait_ok(&cluster));
+    assert_true(redis_cluster_mover_stop(mover) >= 100);
+    assert_true(redis_cluster_wait_ok(&cluster));
     assert_true(is_equal());
-    if (cluster_cli_available())
-        assert_true(cluster_reshard(&cluster, 1, 0, 50));
+    if (redis_cluster_cli_available())
+        assert_true(redis_cluster_reshard(&cluster, 1, 0, 50));
     assert_true(is_equal());
 }
 
 static void keys_survive_a_master_and_members_come_and_go(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 3, 1);
+    redis_cluster_start(&cluster, 3, 1);
     fill();
-    cluster_kill(&cluster, 1);
-    assert_true(cluster_wait_promoted(&cluster, 1));
-    assert_int_equal(cluster_owner(&cluster, CLUSTER_SLOTS / 2), 4);
+    redis_cluster_kill(&cluster, 1);
+    assert_true(redis_cluster_wait_promoted(&cluster, 1));
+    assert_int_equal(redis_cluster_owner(&cluster, CLUSTER_SLOTS / 2), 4);
     assert_true(is_equal());
-    cluster_revive(&cluster, 1);
-    assert_true(cluster_wait_ok(&cluster));
+    redis_cluster_revive(&cluster, 1);
+    assert_true(redis_cluster_wait_ok(&cluster));
     assert_true(is_equal());
-    size_t added = cluster_add(&cluster, CLUSTER_MEMBERS);
-    assert_true(cluster_move_slots(&cluster, 0, added, 300));
-    assert_int_equal(cluster_owner(&cluster, 0), added);
-    assert_true(cluster_remove(&cluster, added));
-    assert_int_not_equal(cluster_owner(&cluster, 0), added);
+    size_t added = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
+    assert_true(redis_cluster_move_slots(&cluster, 0, added, 300));
+    assert_int_equal(redis_cluster_owner(&cluster, 0), added);
+    assert_true(redis_cluster_remove(&cluster, added));
+    assert_int_not_equal(redis_cluster_owner(&cluster, 0), added);
     assert_true(is_equal());
 }
 
@@ -118,12 +118,12 @@ static void keys_survive_a_master_and_members_come_and_go(void **state)
 static void a_key_too_few_and_one_too_many_are_found(void **state)
 {
     (void)state;
-    cluster_start(&cluster, 6, 0);
+    redis_cluster_start(&cluster, 6, 0);
     fill();
-    cluster_lock(&cluster, "sesame");
+    redis_cluster_lock(&cluster, "sesame");
     assert_true(is_equal());
-    size_t owner = cluster_owner(&cluster, key_slot(slice_str("key:1")));
-    redisContext *c = cluster_connect(&cluster, owner);
+    size_t owner = redis_cluster_owner(&cluster, key_slot(slice_str("key:1")));
+    redisContext *c = redis_cluster_connect(&cluster, owner);
     server_ok(c, "SET {key:1}:more 1");
     assert_false(is_equal());
     server_ok(c, "DEL {key:1}:more");
@@ -131,7 +131,7 @@ static void a_key_too_few_and_one_too_many_are_found(void **state)
     server_ok(c, "DEL key:1");
     assert_false(is_equal());
     redisFree(c);
-    assert_int_equal(cluster_keys(&cluster), KEYS - 1);
+    assert_int_equal(redis_cluster_keys(&cluster), KEYS - 1);
 }
 
 int main(int argc, char **argv)

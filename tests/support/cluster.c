@@ -10,26 +10,26 @@
 
 enum { BUS_OFFSET = 10000, FIRST_PORT = 12000, PORTS = 10000, PORT_TRIES = 400 };
 
-void cluster_options_init(struct cluster_options *o)
+void redis_cluster_options_init(struct redis_cluster_options *o)
 {
-    *o = (struct cluster_options){.masters = 3, .node_timeout_ms = 2000};
+    *o = (struct redis_cluster_options){.masters = 3, .node_timeout_ms = 2000};
 }
 
-bool cluster_runs(struct cluster *c, size_t member)
+bool redis_cluster_runs(struct redis_cluster *c, size_t member)
 {
-    struct cluster_member *m = &c->members[member];
+    struct redis_cluster_member *m = &c->members[member];
     return member < c->count && !m->removed && process_running(&m->server.process);
 }
 
-struct server *cluster_any(struct cluster *c)
+struct server *redis_cluster_any(struct redis_cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (cluster_runs(c, i))
+        if (redis_cluster_runs(c, i))
             return &c->members[i].server;
     die("no member of the cluster runs");
 }
 
-redisContext *cluster_connect(struct cluster *c, size_t member)
+redisContext *redis_cluster_connect(struct redis_cluster *c, size_t member)
 {
     redisContext *connection = server_connect(c->members[member].server.port);
     if (c->password) {
@@ -69,22 +69,22 @@ static uint16_t next_port(void)
 }
 
 /* The members' options, the one for TLS as this member has it. */
-void cluster_words(struct cluster *c, size_t member)
+void redis_cluster_words(struct redis_cluster *c, size_t member)
 {
     if (c->tls)
         snprintf(c->tls_text, sizeof c->tls_text, "%u", c->members[member].tls_port);
 }
 
-size_t cluster_start_member(struct cluster *c, uint16_t port)
+size_t redis_cluster_start_member(struct redis_cluster *c, uint16_t port)
 {
     size_t member = c->count;
     if (member == CLUSTER_MEMBERS)
         die("a cluster of more than %d members", CLUSTER_MEMBERS);
-    struct cluster_member *m = &c->members[member];
+    struct redis_cluster_member *m = &c->members[member];
     bool up = false;
     for (int attempt = 0; attempt < 5 && !up; attempt++) {
         m->tls_port = c->tls ? next_port() : 0;
-        cluster_words(c, member);
+        redis_cluster_words(c, member);
         up = redis_start_on(&m->server, port ? port : next_port(), c->words);
     }
     if (!up)
@@ -100,7 +100,7 @@ size_t cluster_start_member(struct cluster *c, uint16_t port)
     return member;
 }
 
-static void set_words(struct cluster *c, const struct cluster_options *o)
+static void set_words(struct redis_cluster *c, const struct redis_cluster_options *o)
 {
     snprintf(c->timeout, sizeof c->timeout, "%u", o->node_timeout_ms);
     const char *const base[] = {"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
@@ -126,34 +126,34 @@ static void set_words(struct cluster *c, const struct cluster_options *o)
         c->words[n++] = *e;
 }
 
-uint16_t cluster_peer_port(const struct cluster *c, size_t member)
+uint16_t redis_cluster_peer_port(const struct redis_cluster *c, size_t member)
 {
     return c->tls ? c->members[member].tls_port : c->members[member].server.port;
 }
 
-void cluster_say(struct cluster *c, size_t member, const char *words)
+void redis_cluster_say(struct redis_cluster *c, size_t member, const char *words)
 {
-    redisContext *connection = cluster_connect(c, member);
+    redisContext *connection = redis_cluster_connect(c, member);
     server_ok(connection, words);
     redisFree(connection);
 }
 
-void cluster_meet(struct cluster *c, size_t member, size_t with)
+void redis_cluster_meet(struct redis_cluster *c, size_t member, size_t with)
 {
-    char *words = format_text("CLUSTER MEET 127.0.0.1 %u", cluster_peer_port(c, member));
-    cluster_say(c, with, words);
+    char *words = format_text("CLUSTER MEET 127.0.0.1 %u", redis_cluster_peer_port(c, member));
+    redis_cluster_say(c, with, words);
     free(words);
 }
 
 /* Different from the start, so that nobody has to argue about who is right. */
-static void give_epoch(struct cluster *c, size_t member)
+static void give_epoch(struct redis_cluster *c, size_t member)
 {
     char *words = format_text("CLUSTER SET-CONFIG-EPOCH %zu", member + 1);
-    cluster_say(c, member, words);
+    redis_cluster_say(c, member, words);
     free(words);
 }
 
-static void give_slots(struct cluster *c, size_t member)
+static void give_slots(struct redis_cluster *c, size_t member)
 {
     struct buf words = {0};
     unsigned first = (unsigned)(CLUSTER_SLOTS * member / c->masters);
@@ -173,7 +173,7 @@ static void give_slots(struct cluster *c, size_t member)
 }
 
 struct replication {
-    struct cluster *c;
+    struct redis_cluster *c;
     size_t replica, master;
 };
 
@@ -182,7 +182,7 @@ static bool replicates(void *arg)
 {
     struct replication *r = arg;
     char *words = format_text("CLUSTER REPLICATE %s", r->c->members[r->master].id);
-    redisContext *connection = cluster_connect(r->c, r->replica);
+    redisContext *connection = redis_cluster_connect(r->c, r->replica);
     redisReply *reply = server_command(connection, words);
     bool ok = reply->type == REDIS_REPLY_STATUS;
     freeReplyObject(reply);
@@ -191,56 +191,56 @@ static bool replicates(void *arg)
     return ok;
 }
 
-void cluster_make_replica(struct cluster *c, size_t replica, size_t master)
+void redis_cluster_make_replica(struct redis_cluster *c, size_t replica, size_t master)
 {
     struct replication r = {c, replica, master};
     if (!wait_until(replicates, &r, CLUSTER_DEADLINE_MS))
         die("member %zu of the cluster does not become a replica", replica);
 }
 
-void cluster_start_with(struct cluster *c, const struct cluster_options *o)
+void redis_cluster_start_with(struct redis_cluster *c, const struct redis_cluster_options *o)
 {
-    *c = (struct cluster){.masters = o->masters};
+    *c = (struct redis_cluster){.masters = o->masters};
     set_words(c, o);
     size_t total = (size_t)o->masters * (1 + o->replicas);
     for (size_t i = 0; i < total; i++)
-        cluster_start_member(c, o->base_port ? (uint16_t)(o->base_port + i) : 0);
+        redis_cluster_start_member(c, o->base_port ? (uint16_t)(o->base_port + i) : 0);
     for (size_t i = 0; i < total; i++)
         give_epoch(c, i);
     for (size_t i = 0; i < o->masters; i++)
         give_slots(c, i);
     for (size_t i = 1; i < total; i++)
-        cluster_meet(c, i, 0);
+        redis_cluster_meet(c, i, 0);
     for (size_t i = o->masters; i < total; i++)
-        cluster_make_replica(c, i, i % o->masters);
-    if (!cluster_wait_ok(c))
+        redis_cluster_make_replica(c, i, i % o->masters);
+    if (!redis_cluster_wait_ok(c))
         die("the cluster does not come up");
 }
 
-void cluster_start(struct cluster *c, unsigned masters, unsigned replicas)
+void redis_cluster_start(struct redis_cluster *c, unsigned masters, unsigned replicas)
 {
-    struct cluster_options o;
-    cluster_options_init(&o);
+    struct redis_cluster_options o;
+    redis_cluster_options_init(&o);
     o.masters = masters;
     o.replicas = replicas;
-    cluster_start_with(c, &o);
+    redis_cluster_start_with(c, &o);
 }
 
-void cluster_stop(struct cluster *c)
+void redis_cluster_stop(struct redis_cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
         if (!c->members[i].removed)
             server_stop(&c->members[i].server);
-    *c = (struct cluster){0};
+    *c = (struct redis_cluster){0};
 }
 
 /* ---- what they say ---- */
 
-static bool slots_of(struct cluster *c, size_t member, struct topology *t)
+static bool slots_of(struct redis_cluster *c, size_t member, struct topology *t)
 {
     struct uri uri = {.host = (char *)(uintptr_t) "127.0.0.1", .port = c->members[member].server.port};
     struct error error = {0};
-    redisContext *connection = cluster_connect(c, member);
+    redisContext *connection = redis_cluster_connect(c, member);
     redisReply *r = server_command(connection, "CLUSTER SLOTS");
     bool ok = topology_parse(t, r, &uri, &error);
     freeReplyObject(r);
@@ -248,19 +248,19 @@ static bool slots_of(struct cluster *c, size_t member, struct topology *t)
     return ok;
 }
 
-bool cluster_topology(struct cluster *c, struct topology *t)
+bool redis_cluster_topology(struct redis_cluster *c, struct topology *t)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (cluster_runs(c, i) && slots_of(c, i, t))
+        if (redis_cluster_runs(c, i) && slots_of(c, i, t))
             return true;
     return false;
 }
 
-size_t cluster_owner(struct cluster *c, uint16_t slot)
+size_t redis_cluster_owner(struct redis_cluster *c, uint16_t slot)
 {
     struct topology t = {0};
     size_t found = CLUSTER_MEMBERS;
-    if (cluster_topology(c, &t) && t.owner[slot] != TOPOLOGY_NOBODY)
+    if (redis_cluster_topology(c, &t) && t.owner[slot] != TOPOLOGY_NOBODY)
         for (size_t i = 0; i < c->count; i++)
             if (strcmp(c->members[i].id, t.nodes[t.owner[slot]].id) == 0)
                 found = i;
@@ -277,9 +277,9 @@ static bool says(redisContext *connection, const char *words, const char *text)
 }
 
 /* Knows as many others as there are (a killed one is still known), all by name, and every slot is served. */
-static bool is_settled(struct cluster *c, size_t member, size_t known)
+static bool is_settled(struct redis_cluster *c, size_t member, size_t known)
 {
-    redisContext *connection = cluster_connect(c, member);
+    redisContext *connection = redis_cluster_connect(c, member);
     char *nodes = format_text("cluster_known_nodes:%zu\r", known);
     bool ok = says(connection, "CLUSTER INFO", "cluster_state:ok") &&
               says(connection, "CLUSTER INFO", "cluster_slots_ok:16384") &&
@@ -293,14 +293,14 @@ static bool is_settled(struct cluster *c, size_t member, size_t known)
 
 static bool all_agree(void *arg)
 {
-    struct cluster *c = arg;
+    struct redis_cluster *c = arg;
     struct topology first = {0}, other = {0};
     size_t known = 0;
     bool ok = true, any = false;
     for (size_t i = 0; i < c->count; i++)
         known += !c->members[i].removed;
     for (size_t i = 0; ok && i < c->count; i++) {
-        if (!cluster_runs(c, i))
+        if (!redis_cluster_runs(c, i))
             continue;
         ok = is_settled(c, i, known) && slots_of(c, i, any ? &other : &first) &&
              (!any || topology_same(&first, &other));
@@ -311,12 +311,12 @@ static bool all_agree(void *arg)
     return ok && any;
 }
 
-static void print_members(struct cluster *c)
+static void print_members(struct redis_cluster *c)
 {
     for (size_t i = 0; i < c->count; i++) {
-        if (!cluster_runs(c, i))
+        if (!redis_cluster_runs(c, i))
             continue;
-        redisContext *connection = cluster_connect(c, i);
+        redisContext *connection = redis_cluster_connect(c, i);
         redisReply *r = server_command(connection, "CLUSTER NODES");
         fprintf(stderr, "member %zu, port %u:\n%s", i, c->members[i].server.port, r->str ? r->str : "?\n");
         freeReplyObject(r);
@@ -324,7 +324,7 @@ static void print_members(struct cluster *c)
     }
 }
 
-bool cluster_wait_ok(struct cluster *c)
+bool redis_cluster_wait_ok(struct redis_cluster *c)
 {
     if (wait_until(all_agree, c, CLUSTER_DEADLINE_MS))
         return true;
@@ -336,11 +336,11 @@ bool cluster_wait_ok(struct cluster *c)
 /* ---- all masters ---- */
 
 /* Running members that serve slots. */
-static size_t masters_of(struct cluster *c, size_t *out)
+static size_t masters_of(struct redis_cluster *c, size_t *out)
 {
     struct topology t = {0};
     size_t n = 0;
-    if (!cluster_topology(c, &t))
+    if (!redis_cluster_topology(c, &t))
         die("no member tells the cluster's slots");
     for (size_t i = 0; i < c->count; i++)
         for (size_t node = 0; node < t.count; node++)
@@ -350,31 +350,31 @@ static size_t masters_of(struct cluster *c, size_t *out)
     return n;
 }
 
-void cluster_each(struct cluster *c, const char *words)
+void redis_cluster_each(struct redis_cluster *c, const char *words)
 {
     size_t masters[CLUSTER_MEMBERS], n = masters_of(c, masters);
     for (size_t i = 0; i < n; i++)
-        cluster_say(c, masters[i], words);
+        redis_cluster_say(c, masters[i], words);
 }
 
-void cluster_lock(struct cluster *c, const char *password)
+void redis_cluster_lock(struct redis_cluster *c, const char *password)
 {
     for (int step = 0; step < 2; step++)
         for (size_t i = 0; i < c->count; i++) {
             char *words = format_text("CONFIG SET %s %s", step ? "requirepass" : "masterauth", password);
-            if (cluster_runs(c, i))
-                cluster_say(c, i, words);
+            if (redis_cluster_runs(c, i))
+                redis_cluster_say(c, i, words);
             free(words);
         }
     c->password = password;
 }
 
-uint64_t cluster_keys(struct cluster *c)
+uint64_t redis_cluster_keys(struct redis_cluster *c)
 {
     size_t masters[CLUSTER_MEMBERS], n = masters_of(c, masters);
     uint64_t keys = 0;
     for (size_t i = 0; i < n; i++) {
-        redisContext *connection = cluster_connect(c, masters[i]);
+        redisContext *connection = redis_cluster_connect(c, masters[i]);
         redisReply *own = server_command(connection, "KEYS df2redis:*");
         keys += server_keys(connection) - own->elements;
         freeReplyObject(own);

@@ -14,17 +14,17 @@
 
 enum { CLUSTER_MEMBERS = 24, CLUSTER_WORDS = 40, CLUSTER_DEADLINE_MS = 60000 };
 
-struct cluster_options {
+struct redis_cluster_options {
     unsigned masters, replicas; /* replicas of each master */
     uint16_t base_port;         /* 0: free ones. The bus has port + 10000 */
     uint32_t node_timeout_ms;
     bool tls;                 /* each has another port for TLS; `extra` has the certificates */
     const char *const *extra; /* more options for each member, ends with NULL, may be NULL */
 };
-void cluster_options_init(struct cluster_options *o); /* 3 masters without replicas, 2 s */
+void redis_cluster_options_init(struct redis_cluster_options *o); /* 3 masters without replicas, 2 s */
 
-struct cluster {
-    struct cluster_member {
+struct redis_cluster {
+    struct redis_cluster_member {
         struct server server;
         char id[41];
         uint16_t tls_port; /* 0: none */
@@ -35,63 +35,71 @@ struct cluster {
     bool tls;
     const char *words[CLUSTER_WORDS];
     char timeout[16], tls_text[8];
-    const char *password; /* of all members, set by cluster_lock(); NULL: none */
+    const char *password; /* of all members, set by redis_cluster_lock(); NULL: none */
 };
 
 /* Ends the test program when there is no such cluster within a minute. */
-void cluster_start_with(struct cluster *c, const struct cluster_options *o);
-void cluster_start(struct cluster *c, unsigned masters, unsigned replicas);
+void redis_cluster_start_with(struct redis_cluster *c, const struct redis_cluster_options *o);
+void redis_cluster_start(struct redis_cluster *c, unsigned masters, unsigned replicas);
 /* May be called at any time, more than once. */
-void cluster_stop(struct cluster *c);
+void redis_cluster_stop(struct redis_cluster *c);
 
-bool cluster_runs(struct cluster *c, size_t member);
+bool redis_cluster_runs(struct redis_cluster *c, size_t member);
 /* The first member that runs. */
-struct server *cluster_any(struct cluster *c);
+struct server *redis_cluster_any(struct redis_cluster *c);
 /* A connection that said the password; ends the test program when there is none. */
-redisContext *cluster_connect(struct cluster *c, size_t member);
+redisContext *redis_cluster_connect(struct redis_cluster *c, size_t member);
 /* The topology as any running member tells it; false: none does. Freed by the caller. */
-bool cluster_topology(struct cluster *c, struct topology *t);
+bool redis_cluster_topology(struct redis_cluster *c, struct topology *t);
 /* Which member serves the slot; CLUSTER_MEMBERS: none. */
-size_t cluster_owner(struct cluster *c, uint16_t slot);
+size_t redis_cluster_owner(struct redis_cluster *c, uint16_t slot);
 /* Every running member says that all slots are served, by the same masters, and replicas are in step. */
-bool cluster_wait_ok(struct cluster *c);
+bool redis_cluster_wait_ok(struct redis_cluster *c);
 /* The same command on every running master; no error allowed. */
-void cluster_each(struct cluster *c, const char *words);
+void redis_cluster_each(struct redis_cluster *c, const char *words);
 /* From now on every member wants this password, also from its peers. */
-void cluster_lock(struct cluster *c, const char *password);
+void redis_cluster_lock(struct redis_cluster *c, const char *password);
 /* Keys of all masters, without those of df2redis. */
-uint64_t cluster_keys(struct cluster *c);
+uint64_t redis_cluster_keys(struct redis_cluster *c);
 
 /* ---- members ---- */
 
 /* SIGKILL; its data is gone. */
-void cluster_kill(struct cluster *c, size_t member);
+void redis_cluster_kill(struct redis_cluster *c, size_t member);
 /* Waits until its slots are served by others. */
-bool cluster_wait_promoted(struct cluster *c, size_t member);
+bool redis_cluster_wait_promoted(struct redis_cluster *c, size_t member);
 /* Starts a killed member again at its place, empty: as what the others make of it. Does not wait. */
-void cluster_revive(struct cluster *c, size_t member);
+void redis_cluster_revive(struct redis_cluster *c, size_t member);
 /* A new master without slots, or (of < CLUSTER_MEMBERS) a replica; waits until all know it. */
-size_t cluster_add(struct cluster *c, size_t of);
+size_t redis_cluster_add(struct redis_cluster *c, size_t of);
 /* Moves what it serves to the other masters in turn, makes all forget it, stops it. */
-bool cluster_remove(struct cluster *c, size_t member);
+bool redis_cluster_remove(struct redis_cluster *c, size_t member);
+
+/* Any of these functions in a thread of its own, while this one goes on. Between begin and end the cluster is
+ * the thread's. A member that it started would die with the thread. */
+struct redis_cluster_work;
+struct redis_cluster_work *redis_cluster_work_begin(bool (*work)(void *arg), void *arg);
+bool redis_cluster_work_done(struct redis_cluster_work *w);
+/* Waits; what `work` returned. */
+bool redis_cluster_work_end(struct redis_cluster_work *w);
 
 /* ---- slots ---- */
 
 /* With all its keys, while others write: SETSLOT, MIGRATE, SETSLOT. */
-bool cluster_move_slot(struct cluster *c, uint16_t slot, size_t to);
+bool redis_cluster_move_slot(struct redis_cluster *c, uint16_t slot, size_t to);
 /* The first `slots` that `from` serves. */
-bool cluster_move_slots(struct cluster *c, size_t from, size_t to, unsigned slots);
+bool redis_cluster_move_slots(struct redis_cluster *c, size_t from, size_t to, unsigned slots);
 /* The same by `redis-cli --cluster reshard`. */
-bool cluster_cli_available(void);
-bool cluster_reshard(struct cluster *c, size_t from, size_t to, unsigned slots);
+bool redis_cluster_cli_available(void);
+bool redis_cluster_reshard(struct redis_cluster *c, size_t from, size_t to, unsigned slots);
 
 /* A thread that goes on moving slots back and forth between the masters that there are now. slots: those it
  * chooses from, count of them; NULL: any. No member may be added, killed or removed meanwhile. */
-struct cluster_mover;
-struct cluster_mover *cluster_mover_start(struct cluster *c, uint64_t seed, const uint16_t *slots,
-                                          size_t count);
-uint64_t cluster_mover_progress(struct cluster_mover *m);
+struct redis_cluster_mover;
+struct redis_cluster_mover *redis_cluster_mover_start(struct redis_cluster *c, uint64_t seed,
+                                                      const uint16_t *slots, size_t count);
+uint64_t redis_cluster_mover_progress(struct redis_cluster_mover *m);
 /* How many it moved; 0: it could not go on. */
-uint64_t cluster_mover_stop(struct cluster_mover *m);
+uint64_t redis_cluster_mover_stop(struct redis_cluster_mover *m);
 
 #endif

@@ -1,12 +1,14 @@
 /* Members that die, come back, are added and removed. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/support/cluster_internal.h"
 #include "tests/support/testing.h"
 
-void cluster_kill(struct cluster *c, size_t member)
+void redis_cluster_kill(struct redis_cluster *c, size_t member)
 {
     struct process *p = &c->members[member].server.process;
     process_signal(p, SIGKILL);
@@ -15,7 +17,7 @@ void cluster_kill(struct cluster *c, size_t member)
 }
 
 struct succession {
-    struct cluster *c;
+    struct redis_cluster *c;
     const char *id;
 };
 
@@ -23,25 +25,25 @@ static bool serves_nothing(void *arg)
 {
     struct succession *s = arg;
     struct topology t = {0};
-    bool nothing = cluster_topology(s->c, &t) && t.served == CLUSTER_SLOTS;
+    bool nothing = redis_cluster_topology(s->c, &t) && t.served == CLUSTER_SLOTS;
     for (size_t i = 0; nothing && i < t.count; i++)
         nothing = strcmp(t.nodes[i].id, s->id) != 0;
     topology_free(&t);
     return nothing;
 }
 
-bool cluster_wait_promoted(struct cluster *c, size_t member)
+bool redis_cluster_wait_promoted(struct redis_cluster *c, size_t member)
 {
     struct succession s = {c, c->members[member].id};
     if (wait_until(serves_nothing, &s, CLUSTER_DEADLINE_MS))
-        return cluster_wait_ok(c);
+        return redis_cluster_wait_ok(c);
     fprintf(stderr, "nobody takes over what member %zu served\n", member);
     return false;
 }
 
-void cluster_revive(struct cluster *c, size_t member)
+void redis_cluster_revive(struct redis_cluster *c, size_t member)
 {
-    cluster_words(c, member);
+    redis_cluster_words(c, member);
     redis_restart(&c->members[member].server, c->words);
     if (!c->password)
         return;
@@ -55,35 +57,35 @@ void cluster_revive(struct cluster *c, size_t member)
     redisFree(connection);
 }
 
-static size_t any_running(struct cluster *c)
+static size_t any_running(struct redis_cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (cluster_runs(c, i))
+        if (redis_cluster_runs(c, i))
             return i;
     die("no member of the cluster runs");
 }
 
-size_t cluster_add(struct cluster *c, size_t of)
+size_t redis_cluster_add(struct redis_cluster *c, size_t of)
 {
-    size_t with = any_running(c), member = cluster_start_member(c, 0);
-    cluster_meet(c, member, with);
+    size_t with = any_running(c), member = redis_cluster_start_member(c, 0);
+    redis_cluster_meet(c, member, with);
     if (of < CLUSTER_MEMBERS)
-        cluster_make_replica(c, member, of);
-    if (!cluster_wait_ok(c))
+        redis_cluster_make_replica(c, member, of);
+    if (!redis_cluster_wait_ok(c))
         die("the new member of the cluster is not taken");
     return member;
 }
 
-static bool empty_out(struct cluster *c, size_t member)
+static bool empty_out(struct redis_cluster *c, size_t member)
 {
     struct topology t = {0};
     uint16_t slots[CLUSTER_SLOTS];
     size_t n = 0, others[CLUSTER_MEMBERS], other_count = 0;
-    if (!cluster_topology(c, &t))
+    if (!redis_cluster_topology(c, &t))
         return false;
     for (size_t node = 0; node < t.count; node++)
         for (size_t i = 0; i < c->count; i++)
-            if (i != member && cluster_runs(c, i) && strcmp(c->members[i].id, t.nodes[node].id) == 0)
+            if (i != member && redis_cluster_runs(c, i) && strcmp(c->members[i].id, t.nodes[node].id) == 0)
                 others[other_count++] = i;
     for (unsigned s = 0; s < CLUSTER_SLOTS; s++)
         if (t.owner[s] != TOPOLOGY_NOBODY && strcmp(t.nodes[t.owner[s]].id, c->members[member].id) == 0)
@@ -91,12 +93,12 @@ static bool empty_out(struct cluster *c, size_t member)
     topology_free(&t);
     bool ok = other_count > 0;
     for (size_t i = 0; ok && i < n; i++)
-        ok = cluster_move_slot(c, slots[i], others[i % other_count]);
+        ok = redis_cluster_move_slot(c, slots[i], others[i % other_count]);
     return ok;
 }
 
 struct forgetting {
-    struct cluster *c;
+    struct redis_cluster *c;
     size_t who;
     const char *id;
 };
@@ -106,7 +108,7 @@ static bool forgets(void *arg)
 {
     struct forgetting *f = arg;
     char *words = format_text("CLUSTER FORGET %s", f->id);
-    redisContext *connection = cluster_connect(f->c, f->who);
+    redisContext *connection = redis_cluster_connect(f->c, f->who);
     redisReply *r = server_command(connection, words);
     bool ok = r->type == REDIS_REPLY_STATUS || strstr(r->str, "Unknown node");
     freeReplyObject(r);
@@ -117,17 +119,58 @@ static bool forgets(void *arg)
 
 /* With all that it serves gone first; stopped before it is forgotten, since its gossip would bring it back.
  */
-bool cluster_remove(struct cluster *c, size_t member)
+bool redis_cluster_remove(struct redis_cluster *c, size_t member)
 {
-    if (!empty_out(c, member) || !cluster_wait_ok(c))
+    if (!empty_out(c, member) || !redis_cluster_wait_ok(c))
         return false;
-    cluster_kill(c, member);
+    redis_cluster_kill(c, member);
     for (size_t i = 0; i < c->count; i++) {
         struct forgetting f = {c, i, c->members[member].id};
-        if (cluster_runs(c, i) && !wait_until(forgets, &f, CLUSTER_DEADLINE_MS))
+        if (redis_cluster_runs(c, i) && !wait_until(forgets, &f, CLUSTER_DEADLINE_MS))
             return false;
     }
     server_stop(&c->members[member].server);
     c->members[member].removed = true;
-    return cluster_wait_ok(c);
+    return redis_cluster_wait_ok(c);
+}
+
+/* ---- beside the test ---- */
+
+struct redis_cluster_work {
+    bool (*work)(void *arg);
+    void *arg;
+    pthread_t thread;
+    bool result;
+    atomic_bool done;
+};
+
+static void *do_work(void *arg)
+{
+    struct redis_cluster_work *w = arg;
+    w->result = w->work(w->arg);
+    atomic_store(&w->done, true);
+    return NULL;
+}
+
+struct redis_cluster_work *redis_cluster_work_begin(bool (*work)(void *arg), void *arg)
+{
+    struct redis_cluster_work *w = x_calloc(1, sizeof *w);
+    w->work = work;
+    w->arg = arg;
+    if (pthread_create(&w->thread, NULL, do_work, w) != 0)
+        die("no thread");
+    return w;
+}
+
+bool redis_cluster_work_done(struct redis_cluster_work *w)
+{
+    return atomic_load(&w->done);
+}
+
+bool redis_cluster_work_end(struct redis_cluster_work *w)
+{
+    pthread_join(w->thread, NULL);
+    bool result = w->result;
+    free(w);
+    return result;
 }

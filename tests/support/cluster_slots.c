@@ -11,16 +11,16 @@ enum { KEYS_AT_ONCE = 50, MIGRATE_TIMEOUT_MS = 5000 };
 
 /* What moves a slot: a connection to every running member. */
 struct hands {
-    struct cluster *c;
+    struct redis_cluster *c;
     redisContext *to[CLUSTER_MEMBERS];
 };
 
-static void hands_open(struct hands *h, struct cluster *c)
+static void hands_open(struct hands *h, struct redis_cluster *c)
 {
     *h = (struct hands){.c = c};
     for (size_t i = 0; i < c->count; i++)
-        if (cluster_runs(c, i))
-            h->to[i] = cluster_connect(c, i);
+        if (redis_cluster_runs(c, i))
+            h->to[i] = redis_cluster_connect(c, i);
 }
 
 static void hands_close(struct hands *h)
@@ -53,7 +53,7 @@ static bool migrate(struct hands *h, size_t from, size_t to, const redisReply *k
     const char *argv[KEYS_AT_ONCE + 10];
     size_t lengths[KEYS_AT_ONCE + 10];
     char port[8], timeout[16];
-    snprintf(port, sizeof port, "%u", cluster_peer_port(h->c, to));
+    snprintf(port, sizeof port, "%u", redis_cluster_peer_port(h->c, to));
     snprintf(timeout, sizeof timeout, "%d", MIGRATE_TIMEOUT_MS);
     const char *const head[] = {"MIGRATE", "127.0.0.1", port,           "",    "0",
                                 timeout,   "AUTH",      h->c->password, "KEYS"};
@@ -137,7 +137,7 @@ static bool epochs_agree(void *arg)
  * chance: the next slot waits until all know of this one. */
 static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
 {
-    const struct cluster_member *members = h->c->members;
+    const struct redis_cluster_member *members = h->c->members;
     if (from == to)
         return true;
     if (from == CLUSTER_MEMBERS || !h->to[from] || !h->to[to]) {
@@ -150,20 +150,20 @@ static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
            wait_until(epochs_agree, h, CLUSTER_DEADLINE_MS);
 }
 
-bool cluster_move_slot(struct cluster *c, uint16_t slot, size_t to)
+bool redis_cluster_move_slot(struct redis_cluster *c, uint16_t slot, size_t to)
 {
     struct hands h;
     hands_open(&h, c);
-    bool ok = move(&h, slot, cluster_owner(c, slot), to);
+    bool ok = move(&h, slot, redis_cluster_owner(c, slot), to);
     hands_close(&h);
     return ok;
 }
 
-bool cluster_move_slots(struct cluster *c, size_t from, size_t to, unsigned slots)
+bool redis_cluster_move_slots(struct redis_cluster *c, size_t from, size_t to, unsigned slots)
 {
     struct topology t = {0};
     struct hands h;
-    bool ok = cluster_topology(c, &t);
+    bool ok = redis_cluster_topology(c, &t);
     hands_open(&h, c);
     for (unsigned s = 0; ok && slots && s < CLUSTER_SLOTS; s++) {
         if (t.owner[s] == TOPOLOGY_NOBODY || strcmp(t.nodes[t.owner[s]].id, c->members[from].id) != 0)
@@ -173,18 +173,18 @@ bool cluster_move_slots(struct cluster *c, size_t from, size_t to, unsigned slot
     }
     hands_close(&h);
     topology_free(&t);
-    return ok && slots == 0 && cluster_wait_ok(c);
+    return ok && slots == 0 && redis_cluster_wait_ok(c);
 }
 
 /* ---- redis-cli ---- */
 
-bool cluster_cli_available(void)
+bool redis_cluster_cli_available(void)
 {
     const char *const argv[] = {"redis-cli", "--version", NULL};
     return process_run(argv, 10000, NULL) == 0;
 }
 
-bool cluster_reshard(struct cluster *c, size_t from, size_t to, unsigned slots)
+bool redis_cluster_reshard(struct redis_cluster *c, size_t from, size_t to, unsigned slots)
 {
     char *node = format_text("127.0.0.1:%u", c->members[to].server.port), *count = format_text("%u", slots);
     char *said = NULL;
@@ -201,12 +201,12 @@ bool cluster_reshard(struct cluster *c, size_t from, size_t to, unsigned slots)
     free(node);
     free(count);
     free(said);
-    return status == 0 && cluster_wait_ok(c);
+    return status == 0 && redis_cluster_wait_ok(c);
 }
 
 /* ---- without end ---- */
 
-struct cluster_mover {
+struct redis_cluster_mover {
     struct hands hands;
     struct random random;
     uint16_t *slots;
@@ -219,7 +219,7 @@ struct cluster_mover {
 
 static void *move_on(void *arg)
 {
-    struct cluster_mover *m = arg;
+    struct redis_cluster_mover *m = arg;
     while (!atomic_load(&m->stop)) {
         uint64_t at = random_below(&m->random, m->slots ? m->count : CLUSTER_SLOTS);
         uint16_t slot = m->slots ? m->slots[at] : (uint16_t)at;
@@ -236,10 +236,10 @@ static void *move_on(void *arg)
     return NULL;
 }
 
-struct cluster_mover *cluster_mover_start(struct cluster *c, uint64_t seed, const uint16_t *slots,
-                                          size_t count)
+struct redis_cluster_mover *redis_cluster_mover_start(struct redis_cluster *c, uint64_t seed,
+                                                      const uint16_t *slots, size_t count)
 {
-    struct cluster_mover *m = x_calloc(1, sizeof *m);
+    struct redis_cluster_mover *m = x_calloc(1, sizeof *m);
     struct topology t = {0};
     m->random.state = seed;
     if (slots) {
@@ -247,7 +247,7 @@ struct cluster_mover *cluster_mover_start(struct cluster *c, uint64_t seed, cons
         memcpy(m->slots, slots, count * sizeof *slots);
         m->count = count;
     }
-    if (!cluster_topology(c, &t) || t.served != CLUSTER_SLOTS)
+    if (!redis_cluster_topology(c, &t) || t.served != CLUSTER_SLOTS)
         die("slots that nobody serves cannot be moved");
     for (size_t node = 0; node < t.count; node++)
         for (size_t i = 0; i < c->count; i++)
@@ -264,12 +264,12 @@ struct cluster_mover *cluster_mover_start(struct cluster *c, uint64_t seed, cons
     return m;
 }
 
-uint64_t cluster_mover_progress(struct cluster_mover *m)
+uint64_t redis_cluster_mover_progress(struct redis_cluster_mover *m)
 {
     return atomic_load(&m->moved);
 }
 
-uint64_t cluster_mover_stop(struct cluster_mover *m)
+uint64_t redis_cluster_mover_stop(struct redis_cluster_mover *m)
 {
     atomic_store(&m->stop, true);
     pthread_join(m->thread, NULL);

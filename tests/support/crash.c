@@ -25,7 +25,7 @@ void crash_begin(struct crash *c, uint32_t flows, const struct journal_snapshot 
     run_begin(&c->run, &options);
 }
 
-void crash_begin_in(struct crash *c, struct cluster *cluster, uint32_t flows,
+void crash_begin_in(struct crash *c, struct redis_cluster *cluster, uint32_t flows,
                     const struct journal_snapshot *what)
 {
     struct scripted_options options;

@@ -17,7 +17,7 @@ struct crash {
 /* Starts all but the program. */
 void crash_begin(struct crash *c, uint32_t flows, const struct journal_snapshot *what);
 /* With a cluster as the target, which is the caller's; everything is in database 0. */
-void crash_begin_in(struct crash *c, struct cluster *cluster, uint32_t flows,
+void crash_begin_in(struct crash *c, struct redis_cluster *cluster, uint32_t flows,
                     const struct journal_snapshot *what);
 void crash_end(struct crash *c);
 /* Acknowledged to the end, in step, equal key by key, nothing reported, nobody said a forbidden word. */

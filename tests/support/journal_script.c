@@ -149,6 +149,17 @@ void journal_script_append(struct journal_script *s, struct scripted *m, uint32_
     buf_free(&bytes);
 }
 
+void journal_script_line(struct journal_script *s, struct scripted *m, uint32_t flow, const char *words)
+{
+    struct buf bytes = {0};
+    s->writer = NULL;
+    s->bytes = &bytes;
+    command(s, 0, "%s", words);
+    s->bytes = NULL;
+    scripted_append(m, flow, buf_slice(&bytes));
+    buf_free(&bytes);
+}
+
 void journal_script_flush(struct journal_script *s, struct scripted *m)
 {
     struct buf bytes = {0};

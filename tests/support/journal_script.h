@@ -41,6 +41,8 @@ struct scripted_session journal_script_session(struct journal_script *s, const s
 void journal_script_commands(struct journal_script *s, uint32_t flow, uint32_t count, struct buf *bytes);
 /* The same for every FLOW, at once given to the running master. */
 void journal_script_append(struct journal_script *s, struct scripted *m, uint32_t commands_each);
+/* One command of words for one FLOW, in database 0. */
+void journal_script_line(struct journal_script *s, struct scripted *m, uint32_t flow, const char *words);
 /* FLUSHALL at this place of every FLOW. */
 void journal_script_flush(struct journal_script *s, struct scripted *m);
 

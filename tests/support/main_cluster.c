@@ -9,7 +9,7 @@
 
 #include "tests/support/cluster.h"
 
-static bool parse(struct cluster_options *o, int argc, char **argv)
+static bool parse(struct redis_cluster_options *o, int argc, char **argv)
 {
     int i = 1;
     for (; i + 1 < argc; i += 2) {
@@ -30,16 +30,16 @@ static bool parse(struct cluster_options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct cluster c;
-    struct cluster_options o;
+    static struct redis_cluster c;
+    struct redis_cluster_options o;
     sigset_t ends;
     int signal;
-    cluster_options_init(&o);
+    redis_cluster_options_init(&o);
     if (!parse(&o, argc, argv)) {
         fputs("cluster [--masters N] [--replicas R] [--port P] [redis-server's options ...]\n", stderr);
         return EX_USAGE;
     }
-    cluster_start_with(&c, &o);
+    redis_cluster_start_with(&c, &o);
     for (size_t i = 0; i < c.count; i++)
         printf("%s %s %s\n", c.members[i].server.uri, i < o.masters ? "master" : "replica", c.members[i].id);
     fflush(stdout);
@@ -49,6 +49,6 @@ int main(int argc, char **argv)
     sigaddset(&ends, SIGINT);
     sigprocmask(SIG_BLOCK, &ends, NULL);
     sigwait(&ends, &signal);
-    cluster_stop(&c);
+    redis_cluster_stop(&c);
     return EX_OK;
 }

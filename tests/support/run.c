@@ -15,19 +15,19 @@ void run_begin(struct run *r, const struct scripted_options *options)
     df2redis_init(&r->program);
 }
 
-void run_begin_in(struct run *r, struct cluster *c, const struct scripted_options *options)
+void run_begin_in(struct run *r, struct redis_cluster *c, const struct scripted_options *options)
 {
     *r = (struct run){0};
     run_follow(r, c);
-    snprintf(r->target.uri, sizeof r->target.uri, "%s", cluster_any(c)->uri);
+    snprintf(r->target.uri, sizeof r->target.uri, "%s", redis_cluster_any(c)->uri);
     if (options)
         r->source = scripted_start(options);
     df2redis_init(&r->program);
 }
 
-void run_follow(struct run *r, struct cluster *c)
+void run_follow(struct run *r, struct redis_cluster *c)
 {
-    r->target.port = cluster_any(c)->port;
+    r->target.port = redis_cluster_any(c)->port;
     r->password = c->password;
 }
 

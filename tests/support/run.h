@@ -23,9 +23,9 @@ struct run {
 /* Starts the target, the source and makes the program's directory. options NULL: no scripted source. */
 void run_begin(struct run *r, const struct scripted_options *options);
 /* The same with a cluster, which is and stays the caller's, as the target. */
-void run_begin_in(struct run *r, struct cluster *c, const struct scripted_options *options);
+void run_begin_in(struct run *r, struct redis_cluster *c, const struct scripted_options *options);
 /* The comparison asks a member that runs now, and says the password that the members want. */
-void run_follow(struct run *r, struct cluster *c);
+void run_follow(struct run *r, struct redis_cluster *c);
 void run_end(struct run *r);
 
 /* With further arguments, NULL-terminated, may be NULL. */

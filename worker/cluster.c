@@ -48,7 +48,7 @@ static void trouble(struct cluster *c, struct error *error)
         r->callbacks.lost(r->callbacks.arg, error);
 }
 
-void cluster_trouble(struct cluster *c, struct error *error)
+void cluster_wait(struct cluster *c, struct error *error)
 {
     trouble_note(&c->router->trouble, "target", c->router->config.settings->target_retry_ms, error);
     trouble(c, error);
@@ -300,7 +300,7 @@ static void on_slots(struct client *client, const redisReply *reply, void *arg)
         if (c->ready)
             later(c, LOOK_EVERY_MS);
         else
-            cluster_trouble(c, &error);
+            cluster_wait(c, &error);
         return;
     }
     if (c->ready) {
@@ -332,7 +332,7 @@ static void on_asking_failed(struct client *client, const struct error *error, v
     if (c->ready)
         later(c, BACKOFF_MAX_MS); /* another node */
     else
-        cluster_trouble(c, &copy);
+        cluster_wait(c, &copy);
 }
 
 /* In turn: the nodes we know, and the address that was given. */
@@ -353,7 +353,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     c->asking =
         client_connect(c->router->base, whom_to_ask(c), c->router->config.settings, "target", &on, &error);
     if (!c->asking)
-        cluster_trouble(c, &error);
+        cluster_wait(c, &error);
 }
 
 /* ---- the judgement ---- */

@@ -87,7 +87,6 @@ struct cluster {
 };
 
 /* cluster.c */
-void cluster_trouble(struct cluster *c, struct error *error); /* told, and waited out */
 void cluster_proceed(struct cluster *c);
 void cluster_look_again(struct cluster *c); /* asks for the topology, soon */
 

@@ -123,7 +123,7 @@ static void on_failed(struct client *client, const struct error *error, void *ar
     struct cluster *c = arg;
     struct error copy = *error;
     cluster_stop_reading(c);
-    cluster_trouble(c, &copy);
+    cluster_wait(c, &copy);
 }
 
 /* From the node that serves the first of them, as many as it serves; one that it has given away, from there.
@@ -153,7 +153,7 @@ void cluster_read_unread(struct cluster *c)
     c->reading = client_connect(c->router->base, &uri, c->router->config.settings, "target", &on, &error);
     uri_free(&uri);
     if (!c->reading)
-        cluster_trouble(c, &error);
+        cluster_wait(c, &error);
 }
 
 /* ---- questions ---- */

@@ -134,7 +134,7 @@ static void read_failed(struct worker *w, const struct redisReply *reply)
     struct error error;
     error_set(&error, ERROR_RETRY, "reading a key that goes to another slot was answered: %.200s",
               reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
-    router_reset(w->router, &error);
+    router_wait(w->router, &error);
 }
 
 /* Is it the answer to what is asked now? */
@@ -300,8 +300,10 @@ static void write_step(struct worker *w)
     w->cross_written = true;
     if (!ok)
         worker_fail(w, &error);
-    else if (round_empty(router_open(w->router)))
+    else if (round_empty(router_open(w->router))) {
         finish(w); /* there was nothing to be moved */
+        seal_held_done(w);
+    }
 }
 
 void cross_advance(struct worker *w)

@@ -207,6 +207,7 @@ void global_pass(struct worker *w, uint64_t txid)
     if (w->global_again && is_carried_out(w) && !target_has_it(w))
         return;
     w->global = GLOBAL_NONE;
+    seal_held_done(w);
     pump_schedule(w);
 }
 

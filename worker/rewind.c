@@ -142,7 +142,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     buf_free(&newest);
     if (!ok)
         return false;
-    if (known && seq > applied && seq != UINT64_MAX)
+    if (known && !cluster && seq > applied && seq != UINT64_MAX)
         log_info("the target has carried out entries %llu to %llu, but its answers were lost with the "
                  "connection: a "
                  "command among them that it refused is not counted",

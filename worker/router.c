@@ -174,6 +174,12 @@ void router_reset(struct router *r, const struct error *why)
         link_reset(r->link, why);
 }
 
+void router_wait(struct router *r, struct error *why)
+{
+    if (r->cluster)
+        cluster_wait(r->cluster, why);
+}
+
 /* ---- the standalone link's callbacks ---- */
 
 static void on_ready(void *arg, const struct mark *mark, const struct capabilities *target)

@@ -65,6 +65,9 @@ void router_begin_at(struct router *r, uint64_t seq);
 /* All connections are given up and made anew. */
 void router_reset(struct router *r, const struct error *why);
 
+/* In a cluster: not now; its slots are asked for again. */
+void router_wait(struct router *r, struct error *why);
+
 bool router_is_null(const struct router *r);
 bool router_is_cluster(const struct router *r);
 size_t router_nodes(const struct router *r);

@@ -44,6 +44,7 @@ void cluster_send(struct cluster *c, struct batch *b, size_t node);
 size_t cluster_node_of(const struct cluster *c, const struct batch *once);
 void cluster_sent(struct cluster *c);
 void cluster_reset(struct cluster *c, const struct error *why);
+void cluster_wait(struct cluster *c, struct error *why);
 size_t cluster_nodes(const struct cluster *c);
 bool cluster_begin_entry(struct cluster *c, struct entry *e);
 bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint64_t lsn);

@@ -200,6 +200,12 @@ void seal_settle(struct worker *w)
     rewind_release(w);
 }
 
+void seal_held_done(struct worker *w)
+{
+    router_begin_at(w->router, decoder_seq(w->decoder));
+    seal_settle(w);
+}
+
 void seal_restart(struct worker *w)
 {
     struct cursor_marks *m = w->cursor.marks;

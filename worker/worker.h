@@ -153,6 +153,8 @@ bool seal_last_mark(struct worker *w);
 void seal_acknowledged(struct worker *w, struct round *r);
 /* Nothing on its way and nothing in the open round: where the decoder stands is applied. */
 void seal_settle(struct worker *w);
+/* A held command is done without a round of its own: what comes after is not mixed up with it. */
+void seal_held_done(struct worker *w);
 void seal_save_record(struct worker *w, const struct checkpoint *at);
 /* The decoder was put elsewhere: what was open is forgotten, and where it stands is the last checkpoint. */
 void seal_restart(struct worker *w);

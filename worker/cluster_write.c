@@ -136,6 +136,12 @@ void cluster_remove_marks(struct cluster *c)
         output_text(o, MARK_FLUSHED_FIELD);
         output_end(o);
     }
+    c->into = plain_batch(c, c->router->open, c->topology.owner[key_slot(slice_str(config->mark_key))]);
+    output_begin(o, 0, slice_str(config->mark_key), 3, OUTPUT_IDEMPOTENT);
+    output_text(o, "HDEL");
+    output_text(o, config->mark_key);
+    output_text(o, MARK_RUN_FIELD);
+    output_end(o);
     c->into = NULL;
 }
 

@@ -143,6 +143,12 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
     if (g->capability < CAPABILITIES_COMMANDS)
         return;
     (void)c;
+    if (g->target.cluster && !g->config->in_cluster) {
+        struct greeting_callbacks callbacks = g->callbacks;
+        greeting_free(g);
+        callbacks.is_cluster(callbacks.arg);
+        return;
+    }
     if (g->target.replica) {
         /* It was a master when the run began: a failover, which will end. */
         error_set(&error, ERROR_RETRY, "it is a replica now, of %s", g->target.master_text);
@@ -151,12 +157,6 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
     }
     if (!capabilities_check(&g->target, &error)) {
         fail(g, &error);
-        return;
-    }
-    if (g->target.cluster && !g->config->in_cluster) {
-        struct greeting_callbacks callbacks = g->callbacks;
-        greeting_free(g);
-        callbacks.is_cluster(callbacks.arg);
         return;
     }
     ask_marks(g);

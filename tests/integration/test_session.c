@@ -210,6 +210,55 @@ static void full_answer_to_an_lsn_starts_a_full_sync(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 2);
 }
 
+/* A phase command that is refused is not said again in that session, nor the other one instead of it. */
+static void refused_sync_starts_over(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    small_options(&options);
+    options.sessions[0].refuse_sync = true;
+    scripted_options_add(&options, small_session());
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
+    assert_in_step_with_small_session();
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC SYNC1"), 1);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE SYNC1"), 0);
+}
+
+static void refused_startstable_starts_over(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    small_options(&options);
+    options.sessions[0].refuse_startstable = true;
+    scripted_options_add(&options, small_session());
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
+    assert_in_step_with_small_session();
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC SYNC1"), 1);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE SYNC1"), 1);
+}
+
+static void refused_startstable_after_partial_asks_for_a_full_sync(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    small_options(&options);
+    scripted_options_add(&options, small_session());
+    options.sessions[1].refuse_startstable = true;
+    scripted_options_add(&options, small_session());
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    wait_and_cut();
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC3", 1));
+    assert_in_step_with_small_session();
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC SYNC2"), 0);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE SYNC2"), 1);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC SYNC3"), 1);
+}
+
 static void session_that_breaks_is_started_again(enum scripted_reply reply, uint64_t close_at)
 {
     struct scripted_options options;
@@ -363,6 +412,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(lost_control_connection_resumes_without_full_sync, teardown),
         cmocka_unit_test_teardown(mix_of_full_and_partial_is_never_gone_on_with, teardown),
         cmocka_unit_test_teardown(full_answer_to_an_lsn_starts_a_full_sync, teardown),
+        cmocka_unit_test_teardown(refused_sync_starts_over, teardown),
+        cmocka_unit_test_teardown(refused_startstable_starts_over, teardown),
+        cmocka_unit_test_teardown(refused_startstable_after_partial_asks_for_a_full_sync, teardown),
         cmocka_unit_test_teardown(flow_refused_as_invalid_state_is_tried_again, teardown),
         cmocka_unit_test_teardown(flow_closed_instead_of_an_answer_is_tried_again, teardown),
         cmocka_unit_test_teardown(flow_closed_in_the_snapshot_is_tried_again, teardown),

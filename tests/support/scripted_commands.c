@@ -204,7 +204,7 @@ static void on_sync(struct scripted *m, struct connection *c, struct sync *s)
 {
     size_t partial;
     bool all = all_connected(s, &partial);
-    if (s->state == SYNC_CANCELLED)
+    if (s->state == SYNC_CANCELLED || s->script->refuse_sync)
         reply(c, "-ERR invalid state");
     else if (c != s->control)
         scripted_violate(m, c, "DFLY SYNC on another connection than the session's control connection");
@@ -224,7 +224,7 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
 {
     size_t partial;
     bool all = all_connected(s, &partial);
-    if (s->state == SYNC_CANCELLED || m->options.refuse_startstable) {
+    if (s->state == SYNC_CANCELLED || s->script->refuse_startstable) {
         reply(c, "-ERR invalid state");
         return;
     }

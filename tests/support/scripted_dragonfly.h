@@ -39,7 +39,8 @@ struct scripted_flow {
 /* What one sync session (REPLCONF capa dragonfly) gets. */
 struct scripted_session {
     size_t flow_count;
-    struct scripted_flow *flows; /* owned */
+    struct scripted_flow *flows;          /* owned */
+    bool refuse_sync, refuse_startstable; /* the phase command is answered with an error */
 };
 struct scripted_session scripted_session_new(size_t flow_count);
 struct scripted_session scripted_session_of(const struct recording *r);
@@ -56,7 +57,6 @@ struct scripted_options {
     uint16_t port;               /* 0: a free one */
     const char *user, *password; /* what AUTH must say; NULL: none is asked for */
     bool refuse_client_id;
-    bool refuse_startstable; /* answers an error to it, as masters before partial sync did without SYNC */
     char master_id[41];
     int version; /* in the greeting; 0: absent */
     bool lineage;
@@ -121,7 +121,8 @@ void scripted_cut_all(struct scripted *m);
 /* The same with RST instead of FIN. */
 void scripted_reset_flow(struct scripted *m, size_t flow);
 void scripted_reset_control(struct scripted *m);
-/* All connections are forgotten without a word to the other side, as by a machine that lost power. False: not permitted. */
+/* All connections are forgotten without a word to the other side, as by a machine that lost power. False: not
+ * permitted. */
 bool scripted_vanish(struct scripted *m);
 /* Connections stay, and new ones are made, but nobody reads or answers. */
 void scripted_deaf(struct scripted *m, bool deaf);

@@ -5,7 +5,7 @@
 
 struct scripted_session scripted_session_new(size_t flow_count)
 {
-    struct scripted_session s = {flow_count, x_calloc(flow_count, sizeof *s.flows)};
+    struct scripted_session s = {.flow_count = flow_count, .flows = x_calloc(flow_count, sizeof *s.flows)};
     for (size_t i = 0; i < flow_count; i++) {
         s.flows[i].close_at = NEVER;
         snprintf(s.flows[i].token, sizeof s.flows[i].token, "%040zx", 0xe0f70ce4u + i);

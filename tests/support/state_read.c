@@ -120,7 +120,8 @@ static void read_types(struct state_server *s, const struct slice *keys, size_t 
         bool gone =
             expiry->type == REDIS_REPLY_INTEGER && expiry->integer == -2; /* since the first question */
         snprintf(values[i].type, sizeof values[i].type, "%s", gone ? "none" : type->str ? type->str : "?");
-        if (expiry->type == REDIS_REPLY_INTEGER && expiry->integer > 0)
+        if (expiry->type == REDIS_REPLY_INTEGER &&
+            expiry->integer >= 0) /* PTTL: less than a millisecond is left */
             values[i].expire_ms = expiry->integer + (s->expiretime ? 0 : clock_unix_ms());
         freeReplyObject(type);
         freeReplyObject(expiry);

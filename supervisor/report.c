@@ -131,6 +131,7 @@ cJSON *run_status(struct run *run)
     cJSON *flows = cJSON_AddArrayToObject(json, "flows");
     for (uint32_t i = 0; i < run->flow_count; i++)
         cJSON_AddItemToArray(flows, flow_status(&run->flows[i], now_ms));
+    cJSON_AddItemToObject(json, "throughput_bytes", throughput_list(&run->throughput));
     add_divergences(json, &run->divergences);
     cJSON_AddBoolToObject(json, "degraded", run_failed_flows(run) > 0);
     cJSON_AddBoolToObject(json, "in_step", run_in_step(run));

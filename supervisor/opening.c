@@ -222,6 +222,8 @@ void run_prepare_target(struct run *run)
 {
     struct error error = {0};
     bool again = run->target_written;
+    if (!*run->sync_reason)
+        snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
     log_info("full sync: %s", run->sync_reason);
     if (run->settings->target.null_sink) {
         run_post(run, EVENT_TARGET_READY);

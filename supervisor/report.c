@@ -73,6 +73,7 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     add_histogram(json, m);
     put(json, "batch_us", batches ? cursor_get(&m->batch_micros) / batches : 0);
     put(json, "target_waits", cursor_get(&m->target_waits));
+    cJSON_AddBoolToObject(json, "in_contact", cursor_get(&m->in_contact) != 0);
     put(json, "errors", cursor_get(&m->errors));
     return json;
 }

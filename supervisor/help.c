@@ -112,7 +112,7 @@ static void print_overview(FILE *out)
           "  df2redis wait --in-step            wait until a run is in step\n"
           "  df2redis stop                      let a run apply what it has and end\n"
           "  df2redis help VERB                 all options of one; version: the version\n\n"
-          "  -s, --source URI        redis://[user[:password]@]host[:port]; rediss: with TLS\n"
+          "  -s, --source URI        redis://[user[:password]@]host[:port]; rediss: TLS\n"
           "  -t, --target URI        the same; also unix:///path\n"
           "  -n, --name NAME         of the run, and of /etc/df2redis/NAME.conf (default)\n"
           "  -c, --config FILE       settings from there instead\n"

@@ -221,7 +221,7 @@ static void put_marks(FILE *out, const char *row)
 
 static void put_types(FILE *out)
 {
-    fputs(".Bl -column -compact \"quicklist of listpacks\" type 6.2 7.0 7.2 7.4 8.0 v8.1 v9.1 mod\n"
+    fputs(".Bl -column -compact \"xxquicklist of listpacks\" type 6.2 7.0 7.2 7.4 8.0 v8.1 v9.1 mod\n"
           ".It Sy value Ta Sy type",
           out);
     put_columns(out);
@@ -234,7 +234,7 @@ static void put_types(FILE *out)
         for (size_t k = 0; k < TARGETS; k++)
             row[k] = type_cell(i, k);
         if (strcmp(name, before) != 0 && *samples[i].layout)
-            fprintf(out, ".It Em %s\n", name);
+            fprintf(out, ".It Em %s Ta Ta Ta Ta Ta Ta Ta Ta Ta\n", name);
         if (*samples[i].layout)
             fprintf(out, ".It \\ \\ %s Ta %u", samples[i].layout, samples[i].type);
         else
@@ -261,7 +261,7 @@ static void put_wrapped(FILE *out, const char *text)
         }
         put_text(out, word);
         column += len;
-        if (word[len - 1] == ';') {
+        if (word[len - 1] == ';' || word[len - 1] == '.') {
             fputc('\n', out);
             column = 0;
         }

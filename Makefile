@@ -133,6 +133,10 @@ demo: deps
 deps:
 	@packaging/dependencies
 
+# The page that is printed from the tables; test_commands_manual tells when it is out of date.
+manual: $(B)/tests/unit/test_commands_manual
+	$< write
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -145,6 +149,7 @@ help:
 	@echo '  make soak MINUTES=n SEED=s                random faults under load, then a comparison'
 	@echo '  make install, uninstall, deb, rpm, dist   packages: see packaging/'
 	@echo '  make check-packages                       the built packages in a clean chroot'
+	@echo '  make manual                               man/df2redis-commands.7, from the tables'
 	@echo '  make clean, format'
 
 # ---- install, uninstall, dist, deb, rpm, check-packages ----
@@ -152,5 +157,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all test-programs integration-programs unit integration sanitized fuzzers fuzz check bench soak demo deps format clean help
+.PHONY: all manual test-programs integration-programs unit integration sanitized fuzzers fuzz check bench soak demo deps format clean help
 .SECONDARY:

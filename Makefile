@@ -120,6 +120,10 @@ bench: deps
 	$(MAKE) all $(B)/tests/run-bench
 	$(B)/tests/run-bench
 
+bench-cluster: deps
+	$(MAKE) all $(B)/tests/run-bench
+	$(B)/tests/run-bench cluster
+
 MINUTES ?= 10
 SEED ?=
 soak: deps
@@ -146,6 +150,7 @@ clean:
 help:
 	@sed -n '2,10s/^# \{0,1\}//p' Makefile
 	@echo '  make unit, integration, sanitized, fuzz   the parts of check'
+	@echo '  make bench-cluster                        ratios against raw pipes into a cluster of three masters'
 	@echo '  make soak MINUTES=n SEED=s                random faults under load, then a comparison'
 	@echo '  make install, uninstall, deb, rpm, dist   packages: see packaging/'
 	@echo '  make check-packages                       the built packages in a clean chroot'
@@ -157,5 +162,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all manual test-programs integration-programs unit integration sanitized fuzzers fuzz check bench soak demo deps format clean help
+.PHONY: all manual test-programs integration-programs unit integration sanitized fuzzers fuzz check bench bench-cluster soak demo deps format clean help
 .SECONDARY:

@@ -307,6 +307,8 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
         *flag_at(into, asked[i].offset) &= *(const bool *)((const uint8_t *)other + asked[i].offset);
     into->masters = (into->masters ? into->masters : 1) + (other->masters ? other->masters : 1);
     memset(into->run_id, 0, sizeof into->run_id);
+    memset(into->replid, 0, sizeof into->replid);
+    into->promoted |= other->promoted;
     into->cluster |= other->cluster;
     into->replica |= other->replica;
     into->databases = into->databases < other->databases ? into->databases : other->databases;

@@ -32,6 +32,12 @@ bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint
     return seq <= c->positions.seq[slot] || (lsn && lsn < c->positions.lsn[slot]);
 }
 
+void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq)
+{
+    if (c->positions.seq[slot] < seq)
+        c->positions.seq[slot] = seq;
+}
+
 struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsigned flags)
 {
     struct cluster *c = arg;

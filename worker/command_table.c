@@ -124,7 +124,7 @@ const struct command command_table[] = {
      .note = "journaled as LPOP; never blocks"},
     {"BRPOP", ONCE, -3, .first_key = 1, .last_key = -2, .key_step = 1, .rewrite = rewrite_blocking_pop,
      .note = "journaled as RPOP; never blocks"},
-    {"LMPOP", ONCE, -4, .key_count = 1, .rewrite = rewrite_multi_pop, .note = "journaled as LPOP or RPOP"},
+    {"LMPOP", ONCE, -4, .key_count = 1, .rewrite = rewrite_multi_pop, .note = "journaled as LPOP or RPOP; raw, with keys in several slots of a cluster: reported"},
     {"BLMPOP", ONCE, -5, .key_count = 2, .rewrite = rewrite_multi_pop,
      .note = "journaled as LPOP or RPOP; never blocks"},
     {"SADD", IDEMPOTENT, -3, .heading = "Sets", CUT(2, 1), KEY, .note = "S*STORE come as DEL and SADD"},

@@ -226,7 +226,8 @@ static void write_moved(struct worker *w, struct cross *c)
     struct output *o = w->output;
     struct slice to = c->argv[c->plan.destination];
     if (!c->readings[0].present) {
-        worker_report(w, DIVERGENCE_REFUSED, c->plan.name, c->argv[c->plan.sources[0]], 1);
+        if (c->plan.dumps) /* of the others it is no error */
+            worker_report(w, DIVERGENCE_REFUSED, c->plan.name, c->argv[c->plan.sources[0]], 1);
         return;
     }
     if (c->plan.dumps) {
@@ -328,6 +329,8 @@ void cross_acknowledged(struct worker *w)
         finish(w);
         return;
     }
+    /* Its round ends before the command, so that the round's end does not tell. */
+    router_slot_did(w->router, slot_of(w->cross, w->cross->plan.destination), w->cross->entry.seq);
     w->global = CROSS_LAST;
     w->cross_written = false;
     pump_schedule(w);

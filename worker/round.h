@@ -30,7 +30,8 @@ struct round {
     bool has_once;
     bool marked;        /* it holds a mark of the whole FLOW */
     bool in_trouble;    /* a part of it was given up */
-    uint64_t after_seq; /* of the round before it */
+    uint64_t done_seq;  /* entries up to it are done with the round; its end may stand before that (seal.c) */
+    uint64_t after_seq; /* done_seq of the round before it */
     struct checkpoint end;
     uint64_t entries, keys; /* carried */
     uint64_t sent_at_us;

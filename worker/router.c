@@ -120,7 +120,7 @@ void router_send(struct router *r)
     clock_gettime(CLOCK_MONOTONIC, &t);
     q->sent_at_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
     q->after_seq = r->sealed_seq;
-    r->sealed_seq = q->end.seq;
+    r->sealed_seq = q->done_seq;
     q->next = NULL;
     *(r->first ? &r->last->next : &r->first) = q;
     r->last = q;
@@ -351,6 +351,12 @@ void router_flush_nodes(struct router *r, const char *script, const char *flushe
 bool router_slot_has(const struct router *r, uint16_t slot, uint64_t seq, uint64_t lsn)
 {
     return r->cluster && cluster_slot_has(r->cluster, slot, seq, lsn);
+}
+
+void router_slot_did(struct router *r, uint16_t slot, uint64_t seq)
+{
+    if (r->cluster)
+        cluster_slot_did(r->cluster, slot, seq);
 }
 
 bool router_whole_marks_fit(const struct router *r)

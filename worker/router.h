@@ -74,6 +74,8 @@ size_t router_nodes(const struct router *r);
 bool router_begin_entry(struct router *r, struct entry *e);
 /* In a cluster: has the slot what the session's entry seq, or the journal's entry lsn (0: neither) did? */
 bool router_slot_has(const struct router *r, uint16_t slot, uint64_t seq, uint64_t lsn);
+/* Entry seq is done there, whatever round it was in. */
+void router_slot_did(struct router *r, uint16_t slot, uint64_t seq);
 /* In a cluster: a command that reads, on the node that serves the slot. When there is no answer everything is
  * lost, as with any other trouble. */
 typedef void router_answer(void *arg, uint64_t serial, const redisReply *reply);

@@ -105,6 +105,7 @@ void seal_and_send(struct worker *w, bool force_mark)
     else if (w->settings.marks && r->has_once && cluster)
         put_marks(w, false); /* of slots: each is behind its own command, wherever others stand */
     fill_checkpoint(w, &r->end);
+    r->done_seq = decoder_seq(w->decoder) - before_global(w);
     r->entries = w->entries;
     r->keys = w->keys;
     w->entries = w->keys = 0;

@@ -314,5 +314,7 @@ int main(int argc, char **argv)
         limits_kept &= bench_live(rounds);
     if (!only || strstr("memory", only))
         limits_kept &= bench_memory(percent);
+    if (!only || strstr("cluster", only))
+        limits_kept &= bench_cluster(rounds, percent, flows);
     return limits_kept ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-/* The rows of the benchmark that need a real Dragonfly: live.c, beside a Dragonfly replica of the same
- * master; memory.c. */
+/* The rows of the benchmark that have a file of their own. live.c, beside a Dragonfly replica of the same
+ * master, and memory.c need a real Dragonfly; cluster.c does not. */
 #ifndef DF2REDIS_TESTS_BENCH_LIVE_H
 #define DF2REDIS_TESTS_BENCH_LIVE_H
 
@@ -9,5 +9,7 @@
 bool bench_live(unsigned rounds);
 /* A worker's peak memory with ten thousand keys and with ten million (times percent / 100). */
 bool bench_memory(unsigned percent);
+/* False when a limit is not kept. Takes two minutes. */
+bool bench_cluster(unsigned rounds, unsigned percent, unsigned flows);
 
 #endif

@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/support/servers.h"
 #include "tests/support/testing.h"
 
-enum { WRITE_BYTES = 1 << 20 };
+enum { WRITE_BYTES = 1 << 20, REPLY_BYTES = 1 << 18 };
 
 static void put_word(struct buf *out, struct slice word)
 {
@@ -90,6 +91,36 @@ void raw_pipe_journal(struct raw_pipe *p, const struct generate_options *g)
     buf_free(&value);
 }
 
+/* "*3\r\n" or "$5\r\n" at *at: the number; *at is behind it. */
+static size_t take_number(const struct buf *b, size_t *at)
+{
+    char *end;
+    size_t n = strtoull((const char *)b->data + *at + 1, &end, 10);
+    *at = (size_t)((const uint8_t *)end - b->data) + 2;
+    return n;
+}
+
+void raw_pipe_share(struct raw_pipe *share, const struct raw_pipe *all,
+                    bool (*wanted)(void *arg, struct slice key), void *arg)
+{
+    const struct buf *b = &all->commands;
+    *share = (struct raw_pipe){0};
+    for (size_t at = 0; at < b->len;) {
+        size_t begin = at, words = take_number(b, &at);
+        struct slice key = {0};
+        for (size_t i = 0; i < words; i++) {
+            size_t len = take_number(b, &at);
+            if (i == 1)
+                key = slice_of(b->data + at, len);
+            at += len + 2;
+        }
+        if (!wanted(arg, key))
+            continue;
+        buf_put(&share->commands, b->data + begin, at - begin);
+        share->count++;
+    }
+}
+
 void raw_pipe_free(struct raw_pipe *p)
 {
     buf_free(&p->commands);
@@ -116,7 +147,7 @@ static uint64_t count_replies(const char *bytes, size_t len, bool *at_begin)
 double raw_pipe_run(const struct raw_pipe *p, uint16_t port)
 {
     redisContext *c = server_connect(port);
-    static char replies[1 << 18];
+    char *replies = x_malloc(REPLY_BYTES);
     struct timespec begin, end;
     size_t sent = 0;
     uint64_t answered = 0;
@@ -132,7 +163,7 @@ double raw_pipe_run(const struct raw_pipe *p, uint16_t port)
                 send(c->fd, p->commands.data + sent, rest < WRITE_BYTES ? rest : WRITE_BYTES, MSG_NOSIGNAL);
             sent += n > 0 ? (size_t)n : 0;
         }
-        ssize_t n = fd.revents & (POLLIN | POLLHUP | POLLERR) ? recv(c->fd, replies, sizeof replies, 0) : -1;
+        ssize_t n = fd.revents & (POLLIN | POLLHUP | POLLERR) ? recv(c->fd, replies, REPLY_BYTES, 0) : -1;
         if (n > 0)
             answered += count_replies(replies, (size_t)n, &at_begin);
         else if (n == 0)
@@ -140,5 +171,6 @@ double raw_pipe_run(const struct raw_pipe *p, uint16_t port)
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     redisFree(c);
+    free(replies);
     return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
 }

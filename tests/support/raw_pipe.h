@@ -13,8 +13,12 @@ struct raw_pipe {
 /* SET, HSET, ZADD, RPUSH, SADD of what generate_session makes, or SETs of its journal. */
 void raw_pipe_snapshot(struct raw_pipe *p, const struct generate_options *g);
 void raw_pipe_journal(struct raw_pipe *p, const struct generate_options *g);
+/* Those of `all` whose key is wanted. */
+void raw_pipe_share(struct raw_pipe *share, const struct raw_pipe *all,
+                    bool (*wanted)(void *arg, struct slice key), void *arg);
 void raw_pipe_free(struct raw_pipe *p);
-/* Seconds from the first byte sent to the last reply read; error replies end the program. */
+/* May run in several threads. Seconds from the first byte sent to the last reply read; error replies end the
+ * program. */
 double raw_pipe_run(const struct raw_pipe *p, uint16_t port);
 
 #endif

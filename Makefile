@@ -20,7 +20,8 @@ HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 ifneq ($(SANITIZE),)
 HARDEN = -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 endif
-PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+# Not -I: what their headers are warned of is not ours.
+PKG_CFLAGS = $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -llzf -lm
 V ?= 0
 QUIET = $(if $(filter 0,$(V)),@echo '  $(1)  $@';)

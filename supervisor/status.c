@@ -42,10 +42,11 @@ static bool connect_run(const struct settings *settings, int *out, struct error 
     *out = try_connect(directory, &failure, error);
     long pid = *out < 0 ? state_dir_active_pid(settings) : 0;
     if (*out < 0 && failure == EACCES)
-        error_fatal(error, EX_NOPERM,
-                    "%s/control.sock: this user may not ask the run %s: be the user that runs df2redis, or of its "
-                    "group",
-                    directory, settings->name);
+        error_fatal(
+            error, EX_NOPERM,
+            "%s/control.sock: this user may not ask the run %s: be the user that runs df2redis, or of its "
+            "group",
+            directory, settings->name);
     else if (*out < 0 && pid)
         error_fatal(error, EX_UNAVAILABLE, "the run %s (pid %ld) does not answer on %s/control.sock: %s",
                     settings->name, pid, directory, strerror(failure));

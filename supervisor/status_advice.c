@@ -29,7 +29,8 @@ static bool print_flows(const cJSON *status, bool failed, FILE *out)
     {
         contact = cJSON_GetObjectItem(flow, "in_contact");
         bool gone = strcmp(text_of(flow, "phase"), "failed") == 0;
-        if (failed ? gone : !gone && strcmp(text_of(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
+        if (failed ? gone
+                   : !gone && strcmp(text_of(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
             if (out)
                 fprintf(out, " %.0f", cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
             any = true;
@@ -45,10 +46,14 @@ static void print_stable(const cJSON *status, FILE *out)
         print_flows(status, false, out);
         fputs(": heal it. The source is read on into the spool meanwhile; the log tells why\n", out);
     } else if (is_true(status, "in_step")) {
-        fprintf(out, "leave it running; or, to move: stop the writers, df2redis stop -n %s, point the clients to %s\n",
-                text_of(status, "name"), text_of(status, "target"));
+        fprintf(
+            out,
+            "leave it running; or, to move: stop the writers, df2redis stop -n %s, point the clients to %s\n",
+            text_of(status, "name"), text_of(status, "target"));
     } else {
-        fprintf(out, "wait: df2redis wait --in-step -n %s. If the lag grows, the target is too slow, or held by max-rate\n",
+        fprintf(out,
+                "wait: df2redis wait --in-step -n %s. If the lag grows, the target is too slow, or held by "
+                "max-rate\n",
                 text_of(status, "name"));
     }
 }
@@ -58,7 +63,8 @@ static void print_step(const cJSON *status, FILE *out)
     if (is_true(status, "degraded")) {
         fputs("FLOW", out);
         print_flows(status, true, out);
-        fprintf(out, " was given up, its keys go stale: see the log, df2redis stop -n %s, then a new full copy\n",
+        fprintf(out,
+                " was given up, its keys go stale: see the log, df2redis stop -n %s, then a new full copy\n",
                 text_of(status, "name"));
     } else if (cJSON_GetObjectItem(status, "retry_in_ms")) {
         fputs("nothing; it tries again by itself. If the reason above stays the same, remove that\n", out);
@@ -80,5 +86,7 @@ void status_print_advice(const cJSON *status, FILE *out)
     fputs("next     ", out);
     print_step(status, out);
     if (cJSON_GetArraySize(cJSON_GetObjectItem(status, "divergences")))
-        fputs("         read divergences.log in the run's state directory; the words: df2redis(1), DIVERGENCES\n", out);
+        fputs("         read divergences.log in the run's state directory; the words: df2redis(1), "
+              "DIVERGENCES\n",
+              out);
 }

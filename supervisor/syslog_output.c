@@ -31,7 +31,8 @@ static bool send_datagram(int priority, struct slice text)
     struct tm tm;
     size_t len = text.len < TEXT_MAX_BYTES ? text.len : TEXT_MAX_BYTES;
     strftime(when, sizeof when, "%h %e %T", localtime_r(&now, &tm));
-    int n = snprintf(head, sizeof head, "<%d>%s df2redis[%ld]: ", LOG_DAEMON | priority, when, (long)getpid());
+    int n =
+        snprintf(head, sizeof head, "<%d>%s df2redis[%ld]: ", LOG_DAEMON | priority, when, (long)getpid());
     struct iovec parts[] = {{head, (size_t)n}, {(void *)(uintptr_t)text.data, len}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     return sendmsg(log_fd, &message, MSG_NOSIGNAL) >= 0;

@@ -15,7 +15,8 @@ void throughput_note(struct throughput *t, uint64_t now_ms, uint64_t applied_byt
         if (t->count < THROUGHPUT_SECONDS)
             t->count++;
     }
-    /* A timer that comes a little late each time must not make two minutes longer; one that stood still leaves a gap. */
+    /* A timer that comes a little late each time must not make two minutes longer; one that stood still
+     * leaves a gap. */
     bool late = !t->noted_ms || now_ms - t->due_ms >= SECOND_MS;
     t->due_ms = (late ? now_ms : t->due_ms) + SECOND_MS;
     t->noted_ms = now_ms;

@@ -1,4 +1,5 @@
-/* The page at / of --metrics, in a real browser: what it shows of a live run, and that it asks nobody else. */
+/* The page at / of --metrics, in a real browser: what it shows of a live run, and that it asks nobody else.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,7 +90,8 @@ static void page_follows_a_run_from_its_full_sync_to_its_end(void **state)
     /* The others' bars are full, that of FLOW 0 is not, and both are drawn as long as they say. */
     sees("document.getElementById('flows').rows[1].cells[2].textContent === '100 %'");
     sees("parseInt(document.getElementById('flows').rows[0].cells[2].textContent) < 100");
-    sees("(b => b.firstChild.offsetWidth < b.offsetWidth)(document.getElementById('flows').rows[0].querySelector('.bar'))");
+    sees("(b => b.firstChild.offsetWidth < "
+         "b.offsetWidth)(document.getElementById('flows').rows[0].querySelector('.bar'))");
     sees("(b => b.firstChild.offsetWidth === b.offsetWidth && b.offsetWidth > 0)"
          "(document.getElementById('flows').rows[1].querySelector('.bar'))");
     scripted_hold(run.source, 0, NEVER);

@@ -1,5 +1,5 @@
-/* Logging to syslog, of a whole run: what arrives at /dev/log. That one is ours: the test has a /dev of its own, in a
- * mount namespace, with a socket in it. Needs root. */
+/* Logging to syslog, of a whole run: what arrives at /dev/log. That one is ours: the test has a /dev of its
+ * own, in a mount namespace, with a socket in it. Needs root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +47,8 @@ static bool bind_device(const char *directory, const char *name)
 static bool make_own_dev(void)
 {
     char *directory = temp_dir_make("dev");
-    bool ok = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+    bool ok = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+              mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
               mount("tmpfs", directory, "tmpfs", 0, "mode=755") == 0 && bind_device(directory, "null") &&
               bind_device(directory, "zero") && bind_device(directory, "random") &&
               bind_device(directory, "urandom") && mount(directory, "/dev", NULL, MS_MOVE, NULL) == 0;
@@ -161,9 +162,11 @@ static void start_daemon(void)
     const struct passwd *self = getpwuid(geteuid());
     assert_non_null(self);
     char *pid_file = format_text("%s/pid", run.program.dir);
-    const char *const words[] = {"replicate",     "-s", scripted_uri(run.source), "-t",     run.target.uri, "-d",
-                                 "--pidfile",     pid_file, "--user",             self->pw_name,
-                                 "--log-level",   "debug", NULL};
+    const char *const words[] = {"replicate",   "-s",           scripted_uri(run.source),
+                                 "-t",          run.target.uri, "-d",
+                                 "--pidfile",   pid_file,       "--user",
+                                 self->pw_name, "--log-level",  "debug",
+                                 NULL};
     setenv("DF2REDIS_SOURCE_PASSWORD", PASSWORD, 1);
     int code = say(words);
     unsetenv("DF2REDIS_SOURCE_PASSWORD");

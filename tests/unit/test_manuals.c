@@ -1,4 +1,5 @@
-/* The manuals: mandoc has nothing to say about them, not even about style, and every page that they name is there. */
+/* The manuals: mandoc has nothing to say about them, not even about style, and every page that they name is
+ * there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +8,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* Of pages that are not installed it knows nothing: ours are looked for here, the system's are not all everywhere. */
+/* Of pages that are not installed it knows nothing: ours are looked for here, the system's are not all
+ * everywhere. */
 static const char lint[] = "mandoc -T lint man/*.[1-8] 2>/dev/null | grep -v 'referenced manual not found: '";
 static const char references[] =
     "sed -n 's/^\\.Xr \\(df2redis[a-z.-]*\\) \\([1-8]\\).*/man\\/\\1.\\2/p' man/*.[1-8] | sort -u |\n"

@@ -178,7 +178,8 @@ static void promtool_has_no_complaint_about_the_dashboard(void **state)
             buf_put_u8(&query, '\0');
             replace(&query, "$__rate_interval", "1m");
             replace(&query, "$instance", ".+");
-            fprintf(out, "      - record: dashboard:query:%u\n        expr: '%s'\n", n++, (const char *)query.data);
+            fprintf(out, "      - record: dashboard:query:%u\n        expr: '%s'\n", n++,
+                    (const char *)query.data);
             buf_free(&query);
         }
     }

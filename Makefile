@@ -20,7 +20,8 @@ HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 ifneq ($(SANITIZE),)
 HARDEN = -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 endif
-PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+# Not -I: what their headers are warned of is not ours.
+PKG_CFLAGS = $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -llzf -lm
 V ?= 0
 QUIET = $(if $(filter 0,$(V)),@echo '  $(1)  $@';)
@@ -137,6 +138,10 @@ demo: deps
 deps:
 	@packaging/dependencies
 
+# The page that is printed from the tables; test_commands_manual tells when it is out of date.
+manual: $(B)/tests/unit/test_commands_manual
+	$< write
+
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
@@ -150,6 +155,7 @@ help:
 	@echo '  make soak MINUTES=n SEED=s                random faults under load, then a comparison'
 	@echo '  make install, uninstall, deb, rpm, dist   packages: see packaging/'
 	@echo '  make check-packages                       the built packages in a clean chroot'
+	@echo '  make manual                               man/df2redis-commands.7, from the tables'
 	@echo '  make clean, format'
 
 # ---- install, uninstall, dist, deb, rpm, check-packages ----
@@ -157,5 +163,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all test-programs integration-programs unit integration sanitized fuzzers fuzz check bench bench-cluster soak demo deps format clean help
+.PHONY: all manual test-programs integration-programs unit integration sanitized fuzzers fuzz check bench bench-cluster soak demo deps format clean help
 .SECONDARY:

@@ -2,7 +2,10 @@
 #include "common/log.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,6 +91,18 @@ static void put_time(struct buf *line)
     buf_printf(line, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
+/* The one FLOW that a text of the supervisor's is about; -1: none, or a list of them ("FLOW 1 2"). */
+static int flow_of(const char *text)
+{
+    const char *at = strstr(text, "FLOW ");
+    if (!at || (at != text && at[-1] != ' ') || at[5] < '0' || at[5] > '9')
+        return -1;
+    char *end;
+    long flow = strtol(at + 5, &end, 10);
+    bool list = *end == ' ' && end[1] >= '0' && end[1] <= '9';
+    return list || flow > INT32_MAX || strstr(end, "FLOW ") ? -1 : (int)flow;
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
     if (!log_enabled(level))
@@ -103,8 +118,9 @@ void log_write(enum log_level level, const char *format, ...)
         buf_printf(&line, "{\"time\":\"");
         put_time(&line);
         buf_printf(&line, "\",\"level\":\"%s\",\"pid\":%d", level_names[level], (int)getpid());
-        if (current_flow >= 0)
-            buf_printf(&line, ",\"flow\":%d", current_flow);
+        int flow = current_flow >= 0 ? current_flow : flow_of(text);
+        if (flow >= 0)
+            buf_printf(&line, ",\"flow\":%d", flow);
         buf_printf(&line, ",\"message\":\"");
         put_json_text(&line, text);
         buf_printf(&line, "\"}\n");

@@ -16,7 +16,7 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 void log_setup(enum log_level level, enum log_format format);
 bool log_level_parse(const char *name, enum log_level *out);
 bool log_format_parse(const char *name, enum log_format *out);
-/* Stands on every later line of this process; -1 for none. */
+/* Stands on every later line of this process; -1 for none. Without, a JSON line gets it from a text about "FLOW N". */
 void log_set_flow(int flow);
 bool log_enabled(enum log_level level);
 /* Called before and after each line: the progress display uses it to clear and redraw itself. */

@@ -6,11 +6,6 @@
 
 enum { COLUMNS = 79, TEXT_COLUMN = 26 };
 
-/* On the first screen; all others with `help replicate`. */
-static const char *const common_settings[] = {
-    "source",  "target", "name",     "state-dir", "on-conflict", "flush-target", "include",
-    "exclude", "db",     "max-rate", "log-level", "daemon",      "metrics",      NULL};
-
 struct verb_help {
     const char *usage, *text;
     const char *const *settings; /* NULL: all */
@@ -115,6 +110,7 @@ static void print_settings(const char *const *names, FILE *out)
             print_setting(h, out);
 }
 
+/* Fits a terminal of 80 columns and 24 lines, with the prompt after it. */
 static void print_overview(FILE *out)
 {
     fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, in step\n\n", DF2REDIS_VERSION);
@@ -124,12 +120,19 @@ static void print_overview(FILE *out)
           "  df2redis wait --in-step            wait until a run is in step\n"
           "  df2redis stop                      let a run apply what it has and end\n"
           "  df2redis clean -t URI              remove the marks of an ended run\n"
-          "  df2redis help VERB                 all options of one; version: the version\n\n",
-          out);
-    print_setting(&config_option, out);
-    print_settings(common_settings, out);
-    fputs("\nPasswords: better than in the URI in DF2REDIS_SOURCE_PASSWORD and\n"
-          "DF2REDIS_TARGET_PASSWORD, or in a file (--source-password-file).\n",
+          "  df2redis help VERB                 all options of one; version: the version\n\n"
+          "  -s, --source URI        redis://[user[:password]@]host[:port]; rediss: TLS\n"
+          "  -t, --target URI        the same; also unix:///path; of a cluster any node\n"
+          "  -n, --name NAME         of the run, and of /etc/df2redis/NAME.conf (default)\n"
+          "  -c, --config FILE       settings from there instead\n"
+          "  -d, --daemon            into the background once the start has worked\n"
+          "      --on-conflict WHAT  the target's keys: overwrite, skip or stop\n"
+          "      --flush-target      empty the target first\n"
+          "      --include GLOB, --exclude GLOB, --db A[:B],...   copy only these\n"
+          "      --max-rate BYTES    apply at most so much per second, e.g. 20m\n"
+          "      --metrics [ADDR:]PORT   a page to watch, /metrics, /healthz, /readyz\n\n"
+          "Passwords: in DF2REDIS_SOURCE_PASSWORD, DF2REDIS_TARGET_PASSWORD, or in files\n"
+          "(--source-password-file). All else: man df2redis\n",
           out);
 }
 

@@ -8,6 +8,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "supervisor/syslog_output.h"
+
 static char *file_path;
 static bool to_syslog;
 
@@ -49,7 +51,7 @@ static void say_to_syslog(struct slice lines)
         size_t used = line.len + (end != NULL);
         int priority = log_output_priority(line, &text);
         if (text.len)
-            syslog(priority, "%.*s", (int)text.len, (const char *)text.data);
+            syslog_output_line(priority, text);
         lines = slice_of(lines.data + used, lines.len - used);
     }
 }
@@ -79,7 +81,7 @@ bool log_output_open(const struct settings *settings, struct error *error)
         file_path = x_strdup(settings->log_file);
     to_syslog = settings->syslog;
     if (to_syslog) {
-        openlog("df2redis", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+        syslog_output_open();
         log_set_sink(say_to_syslog);
     }
     return !file_path || open_file(error);
@@ -89,7 +91,7 @@ void log_output_close(void)
 {
     if (to_syslog) {
         log_set_sink(NULL);
-        closelog();
+        syslog_output_close();
     }
     to_syslog = false;
     free(file_path);

@@ -251,6 +251,8 @@ void run_prepare_target(struct run *run)
 {
     struct error error = {0};
     bool again = run->target_written;
+    if (!*run->sync_reason)
+        snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
     if (!databases_fit(run))
         return;
     log_info("full sync: %s", run->sync_reason);

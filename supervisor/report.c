@@ -73,6 +73,7 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     add_histogram(json, m);
     put(json, "batch_us", batches ? cursor_get(&m->batch_micros) / batches : 0);
     put(json, "target_waits", cursor_get(&m->target_waits));
+    cJSON_AddBoolToObject(json, "in_contact", cursor_get(&m->in_contact) != 0);
     put(json, "errors", cursor_get(&m->errors));
     return json;
 }
@@ -131,6 +132,7 @@ cJSON *run_status(struct run *run)
     cJSON *flows = cJSON_AddArrayToObject(json, "flows");
     for (uint32_t i = 0; i < run->flow_count; i++)
         cJSON_AddItemToArray(flows, flow_status(&run->flows[i], now_ms));
+    cJSON_AddItemToObject(json, "throughput_bytes", throughput_list(&run->throughput));
     add_divergences(json, &run->divergences);
     cJSON_AddBoolToObject(json, "degraded", run_failed_flows(run) > 0);
     cJSON_AddBoolToObject(json, "in_step", run_in_step(run));

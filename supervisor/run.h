@@ -24,6 +24,7 @@
 #include "supervisor/source.h"
 #include "supervisor/state_dir.h"
 #include "supervisor/target.h"
+#include "supervisor/throughput.h"
 #include "supervisor/totals.h"
 
 enum {
@@ -89,6 +90,7 @@ struct run {
     bool in_step_told;
 
     struct totals past; /* of the sessions before this one */
+    struct throughput throughput;
     int64_t started_unix_ms;
     uint64_t started_ms, state_ms, session_ms;
     bool stop_requested, signalled, ending;

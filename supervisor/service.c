@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/statefile.h"
 #include "supervisor/log_output.h"
 
 static char *pid_path;
@@ -105,6 +106,17 @@ static void limit(void)
         log_warning("no_new_privs cannot be set: %s", strerror(errno));
 }
 
+/* The workers' files tell by it whether the kernel that had them in memory is this one. */
+static void check_boot_id(void)
+{
+    char id[STATEFILE_BOOT_BYTES];
+    statefile_boot_id(id);
+    if (!*id)
+        log_warning("/proc/sys/kernel/random/boot_id cannot be read: files that were torn by a power failure will not be "
+                    "recognised; let it be seen (with systemd no ProcSubset=pid), or remove the run's flow-* files after "
+                    "a reboot");
+}
+
 bool service_begin(const struct settings *settings, struct error *error)
 {
     bool ok;
@@ -119,6 +131,7 @@ bool service_begin(const struct settings *settings, struct error *error)
     if (settings->daemon && geteuid() == 0)
         log_warning("this daemon keeps the rights of root: make a user %s, or name one with --user",
                     SERVICE_USER);
+    check_boot_id();
     limit();
     return true;
 }

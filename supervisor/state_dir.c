@@ -1,4 +1,5 @@
-/* The directory of a run: made with mode 0700, locked so that the kernel frees it however the run ends
+/* The directory of a run: made with mode 0750, so that the group comes to the socket; the files are the owner's alone.
+ * Locked so that the kernel frees it however the run ends
  * (an open file description lock: unlike flock(2)'s it can be asked about without being taken).
  *
  *   STATE/NAME/lock             "PID\n", locked
@@ -131,7 +132,7 @@ bool state_dir_open(struct state_dir *dir, const struct settings *settings, stru
         return false;
     dir->path = state_dir_file(settings, NULL);
     struct stat st;
-    if (make_directory(dir->path, 0700, error)) {
+    if (make_directory(dir->path, 0750, error)) {
         if (stat(dir->path, &st) != 0 || !S_ISDIR(st.st_mode))
             error_fatal(error, EX_CANTCREAT, "%s is not a directory; choose another --state-dir or --name",
                         dir->path);

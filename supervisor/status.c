@@ -15,28 +15,41 @@
 
 enum { ANSWER_WAIT_S = 10, ANSWER_MAX_BYTES = 64 << 20 };
 
-static bool connect_run(const struct settings *settings, int *out, struct error *error)
+/* Who may not see the lock may still ask: a dead run's socket refuses by itself. */
+static int try_connect(const char *directory, int *failure, struct error *error)
 {
     struct sockaddr_un address;
-    int directory_fd = -1, failure = ENOENT;
+    int directory_fd, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *failure = fd < 0 ? errno : 0;
+    if (fd < 0)
+        return -1;
+    errno = 0;
+    bool connected = control_address(directory, &address, &directory_fd, error) &&
+                     connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    *failure = errno;
+    if (directory_fd >= 0)
+        close(directory_fd);
+    if (connected)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static bool connect_run(const struct settings *settings, int *out, struct error *error)
+{
     char *directory = state_dir_file(settings, NULL);
-    long pid = state_dir_active_pid(settings);
-    *out = -1;
-    if (pid && control_address(directory, &address, &directory_fd, error)) {
-        *out = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (*out < 0 || connect(*out, (struct sockaddr *)&address, sizeof address) != 0) {
-            failure = errno;
-            if (*out >= 0)
-                close(*out);
-            *out = -1;
-        }
-        if (directory_fd >= 0)
-            close(directory_fd);
-    }
-    if (*out < 0 && pid)
-        error_fatal(error, failure == EACCES ? EX_NOPERM : EX_UNAVAILABLE,
-                    "the run %s (pid %ld) does not answer on %s/control.sock: %s", settings->name, pid,
-                    directory, strerror(failure));
+    int failure;
+    *out = try_connect(directory, &failure, error);
+    long pid = *out < 0 ? state_dir_active_pid(settings) : 0;
+    if (*out < 0 && failure == EACCES)
+        error_fatal(
+            error, EX_NOPERM,
+            "%s/control.sock: this user may not ask the run %s: be the user that runs df2redis, or of its "
+            "group",
+            directory, settings->name);
+    else if (*out < 0 && pid)
+        error_fatal(error, EX_UNAVAILABLE, "the run %s (pid %ld) does not answer on %s/control.sock: %s",
+                    settings->name, pid, directory, strerror(failure));
     else if (*out < 0)
         error_fatal(error, EX_UNAVAILABLE,
                     "no run named %s is active in %s; see --name and --state-dir for another", settings->name,

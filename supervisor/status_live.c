@@ -70,7 +70,7 @@ static void print_sums(const cJSON *flows, FILE *out)
 static void print_all(const cJSON *status, size_t rows, size_t columns, FILE *out)
 {
     const cJSON *flow, *flows = cJSON_GetObjectItem(status, "flows");
-    size_t shown = 0, most = rows > 10 ? rows - 8 : 2;
+    size_t shown = 0, most = rows > 12 ? rows - 10 : 2;
     status_print_head(status, out);
     fputc('\n', out);
     cJSON_ArrayForEach(flow, flows)
@@ -82,6 +82,7 @@ static void print_all(const cJSON *status, size_t rows, size_t columns, FILE *ou
         fprintf(out, "and %zu FLOWs more\n", shown - most);
     print_sums(flows, out);
     status_print_divergences(status, out);
+    status_print_advice(status, out);
 }
 
 void status_print_live(const cJSON *status, size_t rows, size_t columns, FILE *out)

@@ -35,12 +35,12 @@ static void print_flow(const cJSON *flow, FILE *out)
 {
     char rate[40];
     snprintf(rate, sizeof rate, "%s/s", totals_bytes(number_of(flow, "rate_bytes")));
-    fprintf(out, "%4llu %8llu %-13s %11s %11s %12s %11s %7llu %10s %8llu\n",
+    fprintf(out, "%4llu %7llu %-13s %10s %10s %12s %9llu %10s %7.1f %10s %8llu\n",
             (unsigned long long)number_of(flow, "id"), (unsigned long long)number_of(flow, "pid"),
             text_of(flow, "phase"), totals_bytes(number_of(flow, "received_bytes")),
-            totals_bytes(number_of(flow, "applied_bytes")), rate, totals_bytes(number_of(flow, "lag_bytes")),
-            (unsigned long long)number_of(flow, "lag_ms"), totals_bytes(number_of(flow, "spool_bytes")),
-            (unsigned long long)number_of(flow, "restarts"));
+            totals_bytes(number_of(flow, "applied_bytes")), rate, (unsigned long long)number_of(flow, "lag_entries"),
+            totals_bytes(number_of(flow, "lag_bytes")), (double)number_of(flow, "lag_ms") / 1000.0,
+            totals_bytes(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
 }
 
 void status_print_divergences(const cJSON *status, FILE *out)
@@ -90,8 +90,8 @@ void status_print(const cJSON *status, FILE *out)
     const cJSON *flow, *flows = cJSON_GetObjectItem(status, "flows");
     status_print_head(status, out);
     if (cJSON_GetArraySize(flows))
-        fprintf(out, "\n%4s %8s %-13s %11s %11s %12s %11s %7s %10s %8s\n", "FLOW", "PID", "PHASE", "RECEIVED",
-                "APPLIED", "RATE", "LAG", "LAG-MS", "SPOOL", "RESTARTS");
+        fprintf(out, "\n%4s %7s %-13s %10s %10s %12s %9s %10s %7s %10s %8s\n", "FLOW", "PID", "PHASE", "RECEIVED",
+                "APPLIED", "RATE", "LAG: NO.", "BYTES", "SECONDS", "SPOOL", "RESTARTS");
     cJSON_ArrayForEach(flow, flows)
     {
         print_flow(flow, out);
@@ -99,4 +99,5 @@ void status_print(const cJSON *status, FILE *out)
     if (cJSON_GetArraySize(flows))
         fputc('\n', out);
     status_print_divergences(status, out);
+    status_print_advice(status, out);
 }

@@ -150,6 +150,7 @@ static void watch_health(struct run *run, uint64_t now_ms)
 
 static void measure_rates(struct run *run, uint64_t now_ms)
 {
+    struct totals t;
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
         const struct cursor_marks *m = flow_marks(f);
@@ -161,6 +162,8 @@ static void measure_rates(struct run *run, uint64_t now_ms)
         f->rate_offset = applied;
         f->rate_ms = now_ms;
     }
+    totals_of(run, now_ms, &t);
+    throughput_note(&run->throughput, now_ms, run->past.applied_bytes + t.applied_bytes);
 }
 
 bool run_in_step(struct run *run)
@@ -355,6 +358,7 @@ bool run_watch_start(struct run *run)
     if (!run->tick)
         return false;
     set_interval(run, false);
+    throughput_note(&run->throughput, clock_monotonic_ms(), 0);
     return true;
 }
 

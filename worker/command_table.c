@@ -29,9 +29,8 @@
 #define IDEMPOTENT COMMAND_IDEMPOTENT
 
 const struct command command_table[] = {
-    /* Keys */
-    {"DEL", IDEMPOTENT, -2, CUT(1, 1), KEYS, .filter = FILTER_REWRITE, .rewrite = rewrite_delete,
-     .note = "expired keys come as DEL too"},
+    {"DEL", IDEMPOTENT, -2, .heading = "Keys", CUT(1, 1), KEYS, .filter = FILTER_REWRITE,
+     .rewrite = rewrite_delete, .note = "expired keys come as DEL too"},
     {"UNLINK", IDEMPOTENT, -2, CUT(1, 1), KEYS, .filter = FILTER_REWRITE, .rewrite = rewrite_delete,
      .note = "journaled as DEL"},
     {"DELEX", ONCE, -2, KEY, .rewrite = rewrite_delex,
@@ -62,8 +61,7 @@ const struct command command_table[] = {
     {"SCRIPT", COMMAND_DROP, -2, .rewrite = rewrite_script, .note = "LOAD is passed on"},
     {"PING", COMMAND_DROP, -1, .note = "stands for a JSON.MSET that wrote nothing"},
     {"DFLYCLUSTER", COMMAND_UNSUPPORTED, -1, .note = "slots flushed in a Dragonfly cluster"},
-    /* Strings */
-    {"SET", IDEMPOTENT, -3, KEY, .rewrite = rewrite_set,
+    {"SET", IDEMPOTENT, -3, .heading = "Strings", KEY, .rewrite = rewrite_set,
      .note = "STICK and memcache flags are left out; relative times become PXAT; NX, XX have been decided"},
     {"SETEX", IDEMPOTENT, 4, KEY, .rewrite = rewrite_setex, .note = "SET PXAT; journaled so"},
     {"PSETEX", IDEMPOTENT, 4, KEY, .rewrite = rewrite_setex, .note = "SET PXAT; journaled so"},
@@ -92,8 +90,7 @@ const struct command command_table[] = {
     {"INCRBYFLOAT", ONCE, 3, KEY, .needs = "scripts", .rewrite = rewrite_incrbyfloat,
      .note = "script: doubles in their shortest form, as Dragonfly prints them"},
     {"CL.THROTTLE", ONCE, -5, KEY, .needs = "redis-cell", .able = rewrite_target_throttle},
-    /* Bits, HyperLogLog */
-    {"SETBIT", IDEMPOTENT, 4, KEY},
+    {"SETBIT", IDEMPOTENT, 4, .heading = "Bits, HyperLogLog", KEY},
     {"BITFIELD", ONCE, -2, KEY, .rewrite = rewrite_bitfield,
      .note =
          "idempotent with SET alone, dropped with GET alone; an unsigned field that OVERFLOW SAT keeps from "
@@ -104,8 +101,7 @@ const struct command command_table[] = {
     {"PFADD", IDEMPOTENT, -2, CUT(2, 1), KEY,
      .note = "same count; the encoding inside the string may differ (sparse, dense)"},
     {"PFMERGE", ONCE, -2, STORE_KEYS, .note = "journaled as SET of the result"},
-    /* Lists */
-    {"LPUSH", ONCE, -3, CUT(2, 1), KEY},
+    {"LPUSH", ONCE, -3, .heading = "Lists", CUT(2, 1), KEY},
     {"RPUSH", ONCE, -3, CUT(2, 1), KEY},
     {"LPUSHX", ONCE, -3, CUT(2, 1), KEY},
     {"RPUSHX", ONCE, -3, CUT(2, 1), KEY},
@@ -131,8 +127,7 @@ const struct command command_table[] = {
     {"LMPOP", ONCE, -4, .key_count = 1, .rewrite = rewrite_multi_pop, .note = "journaled as LPOP or RPOP; raw, with keys in several slots of a cluster: reported"},
     {"BLMPOP", ONCE, -5, .key_count = 2, .rewrite = rewrite_multi_pop,
      .note = "journaled as LPOP or RPOP; never blocks"},
-    /* Sets */
-    {"SADD", IDEMPOTENT, -3, CUT(2, 1), KEY, .note = "S*STORE come as DEL and SADD"},
+    {"SADD", IDEMPOTENT, -3, .heading = "Sets", CUT(2, 1), KEY, .note = "S*STORE come as DEL and SADD"},
     {"SREM", ONCE, -3, CUT(2, 1), KEY, .note = "SPOP comes as this or DEL"},
     {"SADDEX", IDEMPOTENT, -4, KEY, .rewrite = rewrite_saddex,
      .note = "SADD; the time to live of members is lost: reported"},
@@ -143,8 +138,7 @@ const struct command command_table[] = {
     {"SDIFFSTORE", ONCE, -3, STORE_KEYS, .note = "journaled as DEL and SADD"},
     {"SINTERSTORE", ONCE, -3, STORE_KEYS, .note = "journaled as DEL and SADD"},
     {"SUNIONSTORE", ONCE, -3, STORE_KEYS, .note = "journaled as DEL and SADD"},
-    /* Sorted sets */
-    {"ZADD", IDEMPOTENT, -4, CUT(2, 2), KEY, .rewrite = rewrite_zadd,
+    {"ZADD", IDEMPOTENT, -4, .heading = "Sorted sets, places", CUT(2, 2), KEY, .rewrite = rewrite_zadd,
      .note =
          "once with NX, XX, GT, LT, INCR; GT, LT: script, as Dragonfly up to v1.40.1 does not heed them in "
          "large sets. Z*STORE come as DEL and ZADD, scores cut to 6 digits by the "
@@ -174,8 +168,7 @@ const struct command command_table[] = {
      .note = "only with STORE, STOREDIST; across shards the master loses them: reported"},
     {"GEORADIUSBYMEMBER", ONCE, -5, KEY, .filter = FILTER_REWRITE, .rewrite = rewrite_georadius,
      .note = "as GEORADIUS"},
-    /* Hashes */
-    {"HSET", IDEMPOTENT, -4, CUT(2, 2), KEY},
+    {"HSET", IDEMPOTENT, -4, .heading = "Hashes", CUT(2, 2), KEY},
     {"HMSET", IDEMPOTENT, -4, CUT(2, 2), KEY},
     {"HSETNX", ONCE, 4, KEY, .note = "journaled also when it wrote nothing"},
     {"HDEL", ONCE, -3, CUT(2, 1), KEY},
@@ -190,8 +183,7 @@ const struct command command_table[] = {
     {"HEXPIRE", IDEMPOTENT, -6, KEY, .needs = "Redis 7.4", .rewrite = rewrite_hexpire, .note = "HPEXPIREAT"},
     {"HGETEX", IDEMPOTENT, -5, KEY, .needs = "Redis 7.4", .rewrite = rewrite_hgetex,
      .note = "HPEXPIREAT or HPERSIST"},
-    /* Streams */
-    {"XADD", IDEMPOTENT, -5, KEY, .rewrite = rewrite_xadd,
+    {"XADD", IDEMPOTENT, -5, .heading = "Streams", KEY, .rewrite = rewrite_xadd,
      .note = "the id is filled in; trims as MINID (Redis 6.2; older: not trimmed, reported)"},
     {"XDEL", IDEMPOTENT, -3, CUT(2, 1), KEY},
     {"XTRIM", ONCE, -4, KEY, .rewrite = rewrite_xtrim,

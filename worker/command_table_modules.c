@@ -42,7 +42,7 @@ static bool able_search(const struct capabilities *target)
 }
 
 const struct command command_table_modules[] = {
-    {"JSON.SET", IDEMPOTENT, -4, KEY, .needs = "RedisJSON", .rewrite = rewrite_json_set,
+    {"JSON.SET", IDEMPOTENT, -4, .heading = "JSON", KEY, .needs = "RedisJSON", .rewrite = rewrite_json_set,
      .note = "once with NX, XX or a path inside the document; script, as it may take a string's place and "
              "ends the time to live"},
     {"JSON.MSET", IDEMPOTENT, -4, .head = 1, .repeat = 3, .first_key = 1, .last_key = -3, .key_step = 3,
@@ -61,12 +61,12 @@ const struct command command_table_modules[] = {
     {"JSON.ARRTRIM", ONCE, 5, KEY, JSON_MODULE},
     {"JSON.ARRINSERT", ONCE, -5, KEY, JSON_MODULE},
     {"JSON.ARRAPPEND", ONCE, -4, KEY, JSON_MODULE},
-    {"BF.RESERVE", ONCE, -4, KEY, BLOOM},
+    {"BF.RESERVE", ONCE, -4, .heading = "Bloom filters", KEY, BLOOM},
     {"BF.ADD", IDEMPOTENT, 3, KEY, BLOOM,
      .note = "filters of the snapshot itself cannot be carried over: reported there"},
     {"BF.MADD", IDEMPOTENT, -3, .head = 2, .repeat = 1, KEY, BLOOM, .note = "as BF.ADD"},
     {"BF.LOADCHUNK", COMMAND_UNSUPPORTED, 4, KEY, .note = "Dragonfly's own layout: reported"},
-    {"CF.RESERVE", ONCE, -3, KEY, CUCKOO},
+    {"CF.RESERVE", ONCE, -3, .heading = "Cuckoo filters", KEY, CUCKOO},
     {"CF.ADD", ONCE, 3, KEY, CUCKOO},
     {"CF.ADDNX", ONCE, 3, KEY, CUCKOO},
     {"CF.INSERT", ONCE, -4, KEY, CUCKOO},
@@ -74,14 +74,15 @@ const struct command command_table_modules[] = {
     {"CF.DEL", ONCE, 3, KEY, CUCKOO},
     {"CF.COMPACT", ONCE, 2, KEY, CUCKOO},
     {"CF.LOADCHUNK", COMMAND_UNSUPPORTED, 4, KEY, .note = "Dragonfly's own layout: reported"},
-    {"CMS.INITBYDIM", ONCE, 4, KEY, CMS},
+    {"CMS.INITBYDIM", ONCE, 4, .heading = "Count-min sketches", KEY, CMS},
     {"CMS.INITBYPROB", ONCE, 4, KEY, CMS},
     {"CMS.INCRBY", ONCE, -4, KEY, CMS},
     {"CMS.MERGE", ONCE, -4, KEY, .key_count = 2, .filter = FILTER_STORE, CMS},
-    {"TOPK.RESERVE", ONCE, -3, KEY, TOPK},
+    {"TOPK.RESERVE", ONCE, -3, .heading = "Top-k", KEY, TOPK},
     {"TOPK.ADD", ONCE, -3, KEY, TOPK},
     {"TOPK.INCRBY", ONCE, -4, KEY, TOPK},
-    {"FT.CREATE", IDEMPOTENT, -2, SEARCH, .note = "FT._CREATEIFNX, as every FLOW has it"},
+    {"FT.CREATE", IDEMPOTENT, -2, .heading = "Search indexes", SEARCH,
+     .note = "FT._CREATEIFNX, as every FLOW has it"},
     {"FT.ALTER", IDEMPOTENT, -3, SEARCH, .note = "FT._ALTERIFNX, as every FLOW has it"},
     {"FT.DROPINDEX", ONCE, -2, SEARCH,
      .note = "FT._DROPINDEXIFX, as every FLOW has it; with DD reported: each FLOW deletes its documents at "

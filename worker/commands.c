@@ -1,4 +1,4 @@
-/* Looking up rows of the table of commands, finding keys in command lines, printing the support matrix. */
+/* Looking up rows of the table of commands, finding keys in command lines, printing them. */
 #include "worker/commands.h"
 
 enum { HASH_SLOTS = 512, NAME_MAX_BYTES = 31 };
@@ -125,38 +125,15 @@ const char *command_class_name(enum command_class class)
     return "reported";
 }
 
-/* A cell of an mdoc table: quoted, or else a word of it could be taken for a macro. */
-static void print_cell(FILE *out, const char *text)
+static void print_table(FILE *out, const struct command *table)
 {
-    fputs(" Ta \"", out);
-    for (; text && *text; text++)
-        if (*text == '"')
-            fputs("\\(dq", out);
-        else if (*text == '\\')
-            fputs("\\e", out);
-        else
-            fputc(*text, out);
-    fputc('"', out);
+    for (const struct command *c = table; c->name; c++)
+        fprintf(out, "%-18s %-10s %-12s %s\n", c->name, command_class_name(c->class), c->needs ? c->needs : "-",
+                c->note ? c->note : "passed on as it is");
 }
 
-static void print_table(FILE *out, bool mdoc, const struct command *table)
+void commands_print(FILE *out)
 {
-    for (const struct command *c = table; c->name; c++) {
-        if (!mdoc) {
-            fprintf(out, "%-18s %-10s %-12s %s\n", c->name, command_class_name(c->class),
-                    c->needs ? c->needs : "-", c->note ? c->note : "passed on as it is");
-            continue;
-        }
-        fprintf(out, ".It Ic %s", c->name);
-        print_cell(out, command_class_name(c->class));
-        print_cell(out, c->needs ? c->needs : "-");
-        print_cell(out, c->note ? c->note : "passed on as it is");
-        fputc('\n', out);
-    }
-}
-
-void commands_print(FILE *out, bool mdoc)
-{
-    print_table(out, mdoc, command_table);
-    print_table(out, mdoc, command_table_modules);
+    print_table(out, command_table);
+    print_table(out, command_table_modules);
 }

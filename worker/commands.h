@@ -1,5 +1,5 @@
 /* The table of commands: what a journaled command is and what becomes of it. One row per command; the
- * support matrix of the manual is printed from it. */
+ * support matrix of the manual, df2redis-commands(7), is printed from it (tests/unit/test_commands_manual.c). */
 #ifndef DF2REDIS_COMMANDS_H
 #define DF2REDIS_COMMANDS_H
 
@@ -41,6 +41,7 @@ struct command {
     bool (*rewrite)(struct translator *t, const struct command *c, const struct entry *e,
                     struct error *error); /* NULL: passed on as it is */
     const char *note;                     /* for the matrix: what is done, what is lost */
+    const char *heading; /* for the matrix: a group begins with this row */
 };
 
 /* By name, in any case; NULL when not in the table. Fast: an open hash. */
@@ -54,8 +55,8 @@ struct slice command_first_key(const struct command *c, const struct entry *e);
 /* Does the command line have as many arguments as the command takes? */
 bool command_arity_fits(const struct command *c, size_t argc);
 const char *command_class_name(enum command_class class);
-/* The matrix as mdoc table rows or as text. */
-void commands_print(FILE *out, bool mdoc);
+/* The rows as text, one a line. */
+void commands_print(FILE *out);
 
 /* The rows, in two tables (command_table.c, command_table_modules.c); each ends with a row without name. */
 extern const struct command command_table[], command_table_modules[];

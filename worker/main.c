@@ -64,7 +64,7 @@ int main(int argc, char **argv)
         return EX_OK;
     }
     if (argc == 2 && strcmp(argv[1], "--commands") == 0) {
-        commands_print(stdout, false);
+        commands_print(stdout);
         return EX_OK;
     }
     if (argc > 1 || getsockopt(SUPERVISOR_FD, SOL_SOCKET, SO_TYPE, &type, &length) != 0 ||

@@ -1,6 +1,8 @@
 /* The control socket, both ends of it. */
 #include "tests/unit/supervisor_testing.h"
 
+#include <fcntl.h>
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -159,6 +161,41 @@ static void socket_is_for_owner_and_group(void **state)
     assert_int_equal(st.st_mode & 0777, 0660);
 }
 
+enum { RUN_GROUP = 54321, OTHER_GROUP = 54322, SOMEBODY = 54323 };
+
+/* The exit code of `status` for a user of these groups. */
+static int status_as(gid_t group, gid_t further)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        if (dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0 || setgroups(1, &further) != 0 || setgid(group) != 0 || setuid(SOMEBODY) != 0)
+            _exit(99);
+        _exit(status_command(&s, false));
+    }
+    while (waitpid(pid, &status, WNOHANG) == 0)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void group_may_ask_and_others_are_told_that_they_may_not(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("skip: needs root, to become others\n");
+        skip();
+    }
+    char path[160];
+    snprintf(path, sizeof path, "%s/control.sock", dir.path);
+    assert_int_equal(chmod(testing_dir, 0755), 0);
+    assert_int_equal(chown(dir.path, 0, RUN_GROUP), 0);
+    assert_int_equal(chown(path, 0, RUN_GROUP), 0);
+    assert_int_equal(status_as(RUN_GROUP, OTHER_GROUP), EX_OK);
+    assert_int_equal(status_as(OTHER_GROUP, RUN_GROUP), EX_OK);
+    assert_int_equal(status_as(OTHER_GROUP, OTHER_GROUP), EX_NOPERM);
+}
+
 static void socket_of_a_dead_run_is_replaced(void **state)
 {
     (void)state;
@@ -266,6 +303,7 @@ int main(void)
         TEST(unknown_request_is_told_what_is_known),
         TEST(endless_request_is_cut_off),
         TEST(socket_is_for_owner_and_group),
+        TEST(group_may_ask_and_others_are_told_that_they_may_not),
         TEST(socket_of_a_dead_run_is_replaced),
         TEST(path_longer_than_a_socket_address_works),
         TEST(status_command_ends_with_the_runs_state),

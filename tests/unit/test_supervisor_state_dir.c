@@ -32,14 +32,20 @@ static void assert_says(const char *what)
         fail_msg("\"%s\" does not say \"%s\"", error.text, what);
 }
 
-static void directory_is_for_its_owner_alone(void **state)
+static void directory_is_for_owner_and_group_and_its_files_for_the_owner(void **state)
 {
     (void)state;
     struct state_dir dir;
     struct stat st;
+    mode_t before = umask(022);
     assert_true(state_dir_open(&dir, &s, &error));
+    umask(before);
     assert_int_equal(stat(dir.path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(st.st_mode & 0777, 0750);
+    char *lock = state_dir_file(&s, "lock");
+    assert_int_equal(stat(lock, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    free(lock);
     state_dir_close(&dir);
 }
 
@@ -190,7 +196,7 @@ static void run_record_is_replaced_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(directory_is_for_its_owner_alone),
+        TEST(directory_is_for_owner_and_group_and_its_files_for_the_owner),
         TEST(second_run_of_a_name_is_told_of_the_first),
         TEST(asking_who_is_active_does_not_get_in_the_way_of_a_start),
         TEST(two_names_run_side_by_side),

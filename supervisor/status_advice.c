@@ -1,0 +1,92 @@
+/* What to do next, read from a status document: one line, two when there are divergences. */
+#include <stdbool.h>
+#include <string.h>
+
+#include "supervisor/status.h"
+
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+static bool is_true(const cJSON *json, const char *name)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItem(json, name));
+}
+
+static bool is_phase(const cJSON *status, const char *phase)
+{
+    return strcmp(text_of(status, "phase"), phase) == 0;
+}
+
+/* FLOWs that are given up, or whose target is away: " 1 4"; false: none. */
+static bool print_flows(const cJSON *status, bool failed, FILE *out)
+{
+    const cJSON *flow, *contact;
+    bool any = false;
+    cJSON_ArrayForEach(flow, cJSON_GetObjectItem(status, "flows"))
+    {
+        contact = cJSON_GetObjectItem(flow, "in_contact");
+        bool gone = strcmp(text_of(flow, "phase"), "failed") == 0;
+        if (failed ? gone
+                   : !gone && strcmp(text_of(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
+            if (out)
+                fprintf(out, " %.0f", cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void print_stable(const cJSON *status, FILE *out)
+{
+    if (print_flows(status, false, NULL)) {
+        fputs("the target does not answer FLOW", out);
+        print_flows(status, false, out);
+        fputs(": heal it. The source is read on into the spool meanwhile; the log tells why\n", out);
+    } else if (is_true(status, "in_step")) {
+        fprintf(
+            out,
+            "leave it running; or, to move: stop the writers, df2redis stop -n %s, point the clients to %s\n",
+            text_of(status, "name"), text_of(status, "target"));
+    } else {
+        fprintf(out,
+                "wait: df2redis wait --in-step -n %s. If the lag grows, the target is too slow, or held by "
+                "max-rate\n",
+                text_of(status, "name"));
+    }
+}
+
+static void print_step(const cJSON *status, FILE *out)
+{
+    if (is_true(status, "degraded")) {
+        fputs("FLOW", out);
+        print_flows(status, true, out);
+        fprintf(out,
+                " was given up, its keys go stale: see the log, df2redis stop -n %s, then a new full copy\n",
+                text_of(status, "name"));
+    } else if (cJSON_GetObjectItem(status, "retry_in_ms")) {
+        fputs("nothing; it tries again by itself. If the reason above stays the same, remove that\n", out);
+    } else if (is_phase(status, "stable")) {
+        print_stable(status, out);
+    } else if (is_phase(status, "draining")) {
+        fputs("wait: what was received is applied, then it ends\n", out);
+    } else if (is_phase(status, "failed") || is_phase(status, "stopped")) {
+        fputs("it ends; its log and its exit code tell how\n", out);
+    } else if (strcmp(text_of(status, "mode"), "migrate") == 0) {
+        fputs("wait: it ends by itself when the copy is complete\n", out);
+    } else {
+        fprintf(out, "wait: df2redis wait --in-step -n %s\n", text_of(status, "name"));
+    }
+}
+
+void status_print_advice(const cJSON *status, FILE *out)
+{
+    fputs("next     ", out);
+    print_step(status, out);
+    if (cJSON_GetArraySize(cJSON_GetObjectItem(status, "divergences")))
+        fputs("         read divergences.log in the run's state directory; the words: df2redis(1), "
+              "DIVERGENCES\n",
+              out);
+}

@@ -125,7 +125,7 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
     const char *text;
     enum previous_way way = PREVIOUS_NONE;
     if (!settings->marks)
-        text = "without marks in the target (--no-marks) nothing tells what the run before had done";
+        text = "without marks in the target (--marks off) nothing tells what the run before had done";
     else if (!same_scope)
         text = "the run before had another target, other databases, --include or --exclude";
     else if (target_keys == 0)

@@ -94,7 +94,7 @@ struct message {
             uint64_t first_lsn;     /* PARTIAL */
             uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */
             struct report_position told[REPORT_STREAMS]; /* the last reports of its predecessors */
-            char token[41];         /* the EOF token */
+            char token[41];                              /* the EOF token */
             char master_id[41];
             char sync_id[32];
             struct buf settings; /* settings_encode; owned by the message */

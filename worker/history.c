@@ -107,7 +107,8 @@ static bool is_usable(const struct history *h, uint64_t session)
            header(h)->session == session && memcmp(header(h)->boot_id, boot_id, sizeof boot_id) == 0;
 }
 
-/* Only what is there whole has that size. To allocate it once more would make a successor wait for a busy disk. */
+/* Only what is there whole has that size. To allocate it once more would make a successor wait for a busy
+ * disk. */
 static bool is_whole(int fd)
 {
     struct stat st;

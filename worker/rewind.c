@@ -134,7 +134,8 @@ bool rewind_to_target(struct worker *w, const struct mark *mark, struct error *e
     if (!ok)
         return false;
     if (known && seq > applied && seq != UINT64_MAX)
-        log_info("the target has carried out entries %llu to %llu, but its answers were lost with the connection: a "
+        log_info("the target has carried out entries %llu to %llu, but its answers were lost with the "
+                 "connection: a "
                  "command among them that it refused is not counted",
                  (unsigned long long)applied + 1, (unsigned long long)seq);
     if (known && seq < w->marked_seq && decoder_seq(w->decoder) < applied)

@@ -94,8 +94,8 @@ static void worker_that_dies_ends_the_session_and_it_begins_anew(void **state)
 
 /* ---- deaths while writes that must not run twice come ---- */
 
-static const struct journal_snapshot some = {.strings = 100, .collections = 1, .elements = 200, .commands = 50,
-                                             .journal = 300};
+static const struct journal_snapshot some = {
+    .strings = 100, .collections = 1, .elements = 200, .commands = 50, .journal = 300};
 
 static int setup_crash(void **state)
 {
@@ -166,7 +166,8 @@ static bool all_received(void *arg)
     return all;
 }
 
-/* What the dead worker had received is applied by a successor that has no connection, even when that is killed. */
+/* What the dead worker had received is applied by a successor that has no connection, even when that is
+ * killed. */
 static void spool_of_a_killed_worker_is_applied_first(void **state)
 {
     (void)state;

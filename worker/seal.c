@@ -112,6 +112,7 @@ bool seal_may_send(struct worker *w)
 void seal_and_send(struct worker *w, bool force_mark)
 {
     struct batch *b = w->open;
+    worker_wait_until_told(w);
     /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
     bool due = mark_due(w) && link_idle(w->link);
     if (seal_marks_on(w) && (b->once || force_mark || due))
@@ -158,6 +159,7 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
 {
     struct cursor_marks *m = w->cursor.marks;
     struct error error;
+    worker_wait_until_told(w);
     if (!cursor_save_record(&w->cursor, buf_slice(&at->record), &error)) {
         worker_fail(w, &error);
         return;

@@ -16,7 +16,7 @@
 
 enum {
     WELL_AFTER_MS = 10000,
-    AT_ONCE = 2, /* deaths at one place after which the next worker need not wait */
+    AT_ONCE = 2,           /* deaths at one place after which the next worker need not wait */
     PAUSE_LIMIT_MS = 2000, /* meanwhile nobody reads the FLOW, and its writers on the source would freeze */
     SHORT_LIFE_MS = 50,
     SHORT_LIVES = 20, /* in a row, after which somebody who kills that fast has to wait, too */
@@ -68,7 +68,8 @@ static void save_bytes(struct flow *f, const char *place)
     const struct cursor_marks *marks = flow_marks(f);
     char *path = marks ? poison_save(f->run->dir.path, f->number, marks, &error) : NULL;
     if (path)
-        log_error("FLOW %u: the bytes from %s on, which its worker died on, are kept in %s", f->number, place, path);
+        log_error("FLOW %u: the bytes from %s on, which its worker died on, are kept in %s", f->number, place,
+                  path);
     else
         log_error("FLOW %u: the bytes that its worker died on cannot be kept: %s", f->number,
                   marks ? error.text : "it has read none");
@@ -86,7 +87,8 @@ static void give_up(struct flow *f, const char *how)
     log_error("FLOW %u failed: its worker %s %u times in a row at %s%s%s", f->number, how, f->deaths_here,
               place, f->failure[0] ? ": " : "", f->failure);
     save_bytes(f, place);
-    divergences_add(&run->divergences, &(struct divergence_source){.flow = f->number}, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
+    divergences_add(&run->divergences, &(struct divergence_source){.flow = f->number}, DIVERGENCE_FLOW_FAILED,
+                    "all further commands", place, 1);
     /* Before the barrier its snapshot would never be known to be complete. */
     bool before_stable = run->session.state != SESSION_STABLE && run->session.state != SESSION_DRAINING;
     if (before_stable || f->socket < 0 || run_failed_flows(run) > allowed) {
@@ -179,7 +181,8 @@ static void schedule_restart(struct flow *f, int status, const char *how)
 {
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
-    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, somebody = killed_by_somebody(f, killed);
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+         somebody = killed_by_somebody(f, killed);
     bool again = same_place(f, seq), blamed = !somebody && !blameless(f, marks, killed);
     bool short_lived = clock_monotonic_ms() - f->started_ms < SHORT_LIFE_MS;
     f->short_lives = short_lived ? f->short_lives + 1 : 0;
@@ -202,8 +205,8 @@ static bool ended_in_order(struct flow *f)
            cursor_get(&m->sent_seq) == cursor_get(&m->applied_seq);
 }
 
-/* A worker with a TLS connection takes it along. From the journal the next session goes on with the rest, once a
- * successor has applied what the spool holds; a snapshot cannot be gone on with. */
+/* A worker with a TLS connection takes it along. From the journal the next session goes on with the rest,
+ * once a successor has applied what the spool holds; a snapshot cannot be gone on with. */
 static void died_with_tls(struct flow *f, int status, const char *how, const struct error *why)
 {
     enum session_state state = f->run->session.state;

@@ -56,8 +56,8 @@ static struct divergence *find(struct divergences *d, const char *reason)
 }
 
 /* " entry=SEQ.NUMBER.STREAM@SESSION", when a worker told it. */
-static void append_log(struct divergences *d, const struct divergence_source *source, const char *reason, const char *command,
-                       const char *key, uint64_t count)
+static void append_log(struct divergences *d, const struct divergence_source *source, const char *reason,
+                       const char *command, const char *key, uint64_t count)
 {
     if (!d->log || d->log_bytes >= d->log_limit_bytes)
         return;
@@ -66,8 +66,9 @@ static void append_log(struct divergences *d, const struct divergence_source *so
     if (source->position.seq)
         snprintf(entry, sizeof entry, "entry=%llu.%u.%u@%llu ", (unsigned long long)source->position.seq,
                  source->position.number, (unsigned)source->stream, (unsigned long long)source->session);
-    int n = fprintf(d->log, "%lld.%03d flow=%u %s%s %s %s ×%llu\n", (long long)(now_ms / 1000), (int)(now_ms % 1000),
-                    source->flow, entry, reason, command, key, (unsigned long long)count);
+    int n =
+        fprintf(d->log, "%lld.%03d flow=%u %s%s %s %s ×%llu\n", (long long)(now_ms / 1000),
+                (int)(now_ms % 1000), source->flow, entry, reason, command, key, (unsigned long long)count);
     if (n > 0)
         d->log_bytes += (uint64_t)n;
     if (d->log_bytes >= d->log_limit_bytes) {
@@ -83,8 +84,8 @@ static void append_log(struct divergences *d, const struct divergence_source *so
     }
 }
 
-static void count(struct divergences *d, uint32_t flow, struct divergence *one, const char *command, const char *key,
-                  uint64_t times)
+static void count(struct divergences *d, uint32_t flow, struct divergence *one, const char *command,
+                  const char *key, uint64_t times)
 {
     one->count += times;
     d->total += times;
@@ -95,8 +96,8 @@ static void count(struct divergences *d, uint32_t flow, struct divergence *one, 
         (struct divergence_example){flow, times, x_strdup(command), x_strdup(key)};
 }
 
-void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason, const char *command,
-                     const char *key, uint64_t times)
+void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason,
+                     const char *command, const char *key, uint64_t times)
 {
     struct divergence *one = find(d, reason[0] ? reason : "other");
     size_t examples = one->example_count;
@@ -104,8 +105,7 @@ void divergences_add(struct divergences *d, const struct divergence_source *sour
     count(d, source->flow, one, command, key, times);
     /* The first few by name, in the log where an operator looks; the rest in the file. */
     if (one->example_count > examples && one->example_count <= 5)
-        log_warning("not carried over (%s): %s %s from FLOW %u%s", one->reason, command, key,
-                    source->flow,
+        log_warning("not carried over (%s): %s %s from FLOW %u%s", one->reason, command, key, source->flow,
                     one->example_count == 5 ? "; more of this kind only in divergences.log" : "");
 }
 
@@ -125,7 +125,8 @@ static bool parse_entry(const char *word, struct divergence_source *source)
 {
     unsigned long long seq, session;
     unsigned number, stream;
-    if (sscanf(word, "entry=%llu.%u.%u@%llu", &seq, &number, &stream, &session) != 4 || stream >= REPORT_STREAMS)
+    if (sscanf(word, "entry=%llu.%u.%u@%llu", &seq, &number, &stream, &session) != 4 ||
+        stream >= REPORT_STREAMS)
         return false;
     source->position = (struct report_position){seq, number};
     source->stream = (enum report_stream)stream;

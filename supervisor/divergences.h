@@ -52,12 +52,13 @@ struct divergences {
 bool divergences_init(struct divergences *d, const char *log_path, struct error *error);
 /* What follows in the log belongs to a copy begun anew. */
 void divergences_begin(struct divergences *d);
-/* Counts again what the log at this path has since then: for a run that goes on where another was killed. told: of
- * each FLOW of this session the last reports; what the log does not have was not counted, and will be told again. */
+/* Counts again what the log at this path has since then: for a run that goes on where another was killed.
+ * told: of each FLOW of this session the last reports; what the log does not have was not counted, and will
+ * be told again. */
 void divergences_recall(struct divergences *d, const char *log_path, uint64_t session,
                         struct report_position (*told)[REPORT_STREAMS], uint32_t flow_count);
 void divergences_free(struct divergences *d);
-void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason, const char *command,
-                     const char *key, uint64_t count);
+void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason,
+                     const char *command, const char *key, uint64_t count);
 
 #endif

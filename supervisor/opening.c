@@ -87,7 +87,8 @@ void run_check_flows_answered(struct run *run)
                      "the source's journal no longer goes back to where the target is");
         run_post(run, EVENT_FLOWS_FULL);
     } else if (s->partial == run->flow_count) {
-        snprintf(run->sync_reason, sizeof run->sync_reason, "the source still has the journal that the target lacks");
+        snprintf(run->sync_reason, sizeof run->sync_reason,
+                 "the source still has the journal that the target lacks");
         run_post(run, EVENT_FLOWS_PARTIAL);
     } else {
         error_set(&error, ERROR_RETRY,
@@ -282,7 +283,8 @@ void run_prepare_target(struct run *run)
     log_warning(
         "a full sync over the keys the target %s has: what was deleted on the source meanwhile stays there",
         run->target_name);
-    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_RESYNC_KEPT, "full sync", "all keys", 1);
+    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_RESYNC_KEPT, "full sync",
+                    "all keys", 1);
     ready_target(run, TARGET_CLAIM);
 }
 

@@ -127,7 +127,7 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
     const char *text;
     enum previous_way way = PREVIOUS_NONE;
     if (!settings->marks)
-        text = "without marks in the target (--no-marks) nothing tells what the run before had done";
+        text = "without marks in the target (--marks off) nothing tells what the run before had done";
     else if (!same_scope)
         text = "the run before had another target, other databases, --include or --exclude";
     else if (target->keys == 0)
@@ -184,7 +184,8 @@ static void begin_settling(struct run *run, const struct run_record *record,
 }
 
 /* The log tells it: what was counted, and what a worker need not tell again. */
-static void recall(struct run *run, const struct run_record *record, struct report_position (*told)[REPORT_STREAMS])
+static void recall(struct run *run, const struct run_record *record,
+                   struct report_position (*told)[REPORT_STREAMS])
 {
     char *log_path = state_dir_file(run->settings, "divergences.log");
     divergences_recall(&run->divergences, log_path, record->session, told, record->flow_count);
@@ -198,7 +199,8 @@ static bool follow(struct run *run, const struct run_record *record, enum previo
     run->target_written = true;
     run->stable_before = run->streamed = way != PREVIOUS_FULL;
     error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
-    struct report_position(*told)[REPORT_STREAMS] = x_calloc(record->flow_count ? record->flow_count : 1, sizeof *told);
+    struct report_position(*told)[REPORT_STREAMS] =
+        x_calloc(record->flow_count ? record->flow_count : 1, sizeof *told);
     if (way == PREVIOUS_SETTLE || way == PREVIOUS_MARKS)
         recall(run, record, told);
     else

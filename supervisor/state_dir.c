@@ -12,9 +12,11 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -78,7 +80,29 @@ static long read_pid(int fd)
     return slice_to_u64(slice_of(text, len), &pid) ? (long)pid : 0;
 }
 
+enum { LOCK_PAUSE_MS = 10, LOCK_WAIT_MS = 5000 };
+
 static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+/* A supervisor that was killed between fork and exec of a worker leaves the lock to that child, which ends as soon as
+ * it runs: only a supervisor that lives is one to give way to. */
+static bool lock_unless_held(int fd)
+{
+    struct timespec pause = {0, LOCK_PAUSE_MS * 1000000L};
+    for (int waited_ms = 0;; waited_ms += LOCK_PAUSE_MS) {
+        struct flock lock = whole_file;
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+            return true;
+        int failure = errno;
+        long pid = read_pid(fd);
+        bool left = (failure == EAGAIN || failure == EACCES) && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+        if (!left || waited_ms >= LOCK_WAIT_MS) {
+            errno = failure;
+            return false;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
 
 static bool take_lock(struct state_dir *dir, const char *name, struct error *error)
 {
@@ -95,8 +119,7 @@ static bool take_lock(struct state_dir *dir, const char *name, struct error *err
         free(path);
         return false;
     }
-    struct flock lock = whole_file;
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+    if (!lock_unless_held(fd)) {
         int failure = errno;
         long pid = read_pid(fd);
         close(fd);

@@ -142,9 +142,10 @@ static void watch_health(struct run *run, uint64_t now_ms)
     }
     for (uint32_t i = 0; i < run->flow_count; i++)
         if (health_stands_still(received_ms, run->flow_count, i, now_ms, limit_ms))
-            log_warning("FLOW %u: nothing has come from the source for %llu s, while other FLOWs are active: look at "
-                        "this shard, and at the network to it",
-                        i, (unsigned long long)((now_ms - received_ms[i]) / 1000));
+            log_warning(
+                "FLOW %u: nothing has come from the source for %llu s, while other FLOWs are active: look at "
+                "this shard, and at the network to it",
+                i, (unsigned long long)((now_ms - received_ms[i]) / 1000));
     free(received_ms);
 }
 
@@ -174,7 +175,8 @@ bool run_in_step(struct run *run)
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
         const struct cursor_marks *m = flow_marks(f);
-        if (!m || f->failed || !f->hello || cursor_get(&m->phase) != CURSOR_STABLE || !cursor_get(&m->in_contact))
+        if (!m || f->failed || !f->hello || cursor_get(&m->phase) != CURSOR_STABLE ||
+            !cursor_get(&m->in_contact))
             return false;
         uint64_t since_ms = cursor_get(&m->waiting_since_ms);
         if (since_ms && now_ms > since_ms && now_ms - since_ms > IN_STEP_MS)
@@ -242,14 +244,18 @@ static void watch_settling(struct run *run, uint64_t now_ms)
     bool away = target_is_away(run);
     if (away)
         run->drain_contact_ms = now_ms;
-    uint64_t since_ms = run->drain_contact_ms > run->drain_progress_ms ? run->drain_contact_ms : run->drain_progress_ms;
+    uint64_t since_ms =
+        run->drain_contact_ms > run->drain_progress_ms ? run->drain_contact_ms : run->drain_progress_ms;
     if (!away && now_ms - since_ms >= settings->barrier_timeout_ms) {
-        log_warning("the target has taken nothing for %llu s: what was received is given up (--barrier-timeout)",
-                    (unsigned long long)stood_ms / 1000);
+        log_warning(
+            "the target has taken nothing for %llu s: what was received is given up (--barrier-timeout)",
+            (unsigned long long)stood_ms / 1000);
         run_post(run, EVENT_SETTLED);
-    } else if (stood_ms >= settings->stuck_warning_ms && now_ms - run->drain_warned_ms >= settings->stuck_warning_ms) {
+    } else if (stood_ms >= settings->stuck_warning_ms &&
+               now_ms - run->drain_warned_ms >= settings->stuck_warning_ms) {
         run->drain_warned_ms = now_ms;
-        log_warning("no progress for %llu s with what was received before the link to the source broke: the target %s; "
+        log_warning("no progress for %llu s with what was received before the link to the source broke: the "
+                    "target %s; "
                     "the source is asked for the rest after it",
                     (unsigned long long)stood_ms / 1000, away ? "is away or refuses" : "takes nothing");
     }

@@ -218,8 +218,8 @@ static void on_divergence(struct flow *f, const struct message *m)
     struct divergence_source source = {f->number, f->session, (enum report_stream)m->divergence.stream,
                                        m->divergence.position};
     f->told[source.stream] = source.position;
-    divergences_add(&f->run->divergences, &source, m->divergence.reason, m->divergence.command, m->divergence.key,
-                    m->divergence.count);
+    divergences_add(&f->run->divergences, &source, m->divergence.reason, m->divergence.command,
+                    m->divergence.key, m->divergence.count);
 }
 
 void run_on_message(struct worker_process *w, struct message *m, void *arg)

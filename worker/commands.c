@@ -128,8 +128,8 @@ const char *command_class_name(enum command_class class)
 static void print_table(FILE *out, const struct command *table)
 {
     for (const struct command *c = table; c->name; c++)
-        fprintf(out, "%-18s %-10s %-12s %s\n", c->name, command_class_name(c->class), c->needs ? c->needs : "-",
-                c->note ? c->note : "passed on as it is");
+        fprintf(out, "%-18s %-10s %-12s %s\n", c->name, command_class_name(c->class),
+                c->needs ? c->needs : "-", c->note ? c->note : "passed on as it is");
 }
 
 void commands_print(FILE *out)

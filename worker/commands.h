@@ -1,5 +1,6 @@
 /* The table of commands: what a journaled command is and what becomes of it. One row per command; the
- * support matrix of the manual, df2redis-commands(7), is printed from it (tests/unit/test_commands_manual.c). */
+ * support matrix of the manual, df2redis-commands(7), is printed from it (tests/unit/test_commands_manual.c).
+ */
 #ifndef DF2REDIS_COMMANDS_H
 #define DF2REDIS_COMMANDS_H
 
@@ -41,7 +42,7 @@ struct command {
     bool (*rewrite)(struct translator *t, const struct command *c, const struct entry *e,
                     struct error *error); /* NULL: passed on as it is */
     const char *note;                     /* for the matrix: what is done, what is lost */
-    const char *heading; /* for the matrix: a group begins with this row */
+    const char *heading;                  /* for the matrix: a group begins with this row */
 };
 
 /* By name, in any case; NULL when not in the table. Fast: an open hash. */

@@ -107,13 +107,21 @@ static bool is_usable(const struct history *h, uint64_t session)
            header(h)->session == session && memcmp(header(h)->boot_id, boot_id, sizeof boot_id) == 0;
 }
 
+/* Only what is there whole has that size. To allocate it once more would make a successor wait for a busy
+ * disk. */
+static bool is_whole(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_size >= (off_t)FILE_BYTES;
+}
+
 static uint8_t *map_file(const char *directory, const char *path, struct error *error)
 {
     void *file = MAP_FAILED;
     int fd = statefile_open(directory, path, O_RDWR | O_CREAT, error);
     if (fd < 0)
         return NULL;
-    if (statefile_allocate(fd, 0, FILE_BYTES, directory, path, error)) {
+    if (is_whole(fd) || statefile_allocate(fd, 0, FILE_BYTES, directory, path, error)) {
         file = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (file == MAP_FAILED)
             statefile_error(error, directory, path, "map it", errno);

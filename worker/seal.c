@@ -96,6 +96,7 @@ bool seal_may_send(struct worker *w)
 void seal_and_send(struct worker *w, bool force_mark)
 {
     struct round *r = router_open(w->router);
+    worker_wait_until_told(w);
     /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
     bool due = mark_due(w) && router_idle(w->router);
     bool cluster = router_is_cluster(w->router), whole = force_mark || due;
@@ -136,6 +137,7 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
 {
     struct cursor_marks *m = w->cursor.marks;
     struct error error;
+    worker_wait_until_told(w);
     if (!cursor_save_record(&w->cursor, buf_slice(&at->record), &error)) {
         worker_fail(w, &error);
         return;

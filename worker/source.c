@@ -5,7 +5,7 @@
 #include "common/clock.h"
 #include "worker/worker.h"
 
-enum { READS_PER_TURN = 4 };
+enum { READS_PER_TURN = 4, SAY_FULL_EVERY_MS = 10000 };
 
 void source_note_waiting(struct worker *w)
 {
@@ -53,6 +53,17 @@ static void warn_fullness(struct worker *w)
     }
 }
 
+/* A disk that is full gives way a little and is full again, many times a second. */
+static bool may_say_full(void)
+{
+    static uint64_t last_ms;
+    uint64_t now = clock_monotonic_ms();
+    if (last_ms && now - last_ms < SAY_FULL_EVERY_MS)
+        return false;
+    last_ms = now;
+    return true;
+}
+
 static void on_source(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -72,7 +83,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
             source_close(w);
             break;
         case SPOOL_READ_LIMIT:
-            if (!w->source_paused)
+            if (!w->source_paused && may_say_full())
                 log_error("the spool is full (%s): the source has to wait until the target takes more",
                           error.class ? error.text : "--spool-limit is reached");
             w->source_paused = true;

@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -79,7 +81,19 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     m.divergence.position = w->reports.told[stream];
     cursor_add(&w->cursor.marks->divergences, count);
     worker_tell(w, &m);
+    w->reports_unread = true;
     return true;
+}
+
+void worker_wait_until_told(struct worker *w)
+{
+    int unread = 1;
+    while (w->reports_unread && ioctl(w->supervisor, SIOCOUTQ, &unread) == 0 && unread > 0) {
+        struct pollfd gone = {w->supervisor, 0, 0};
+        if (poll(&gone, 1, 1) > 0)
+            return;
+    }
+    w->reports_unread = false;
 }
 
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)

@@ -78,6 +78,7 @@ struct worker {
     uint64_t answered_seq; /* entries up to it were acknowledged once before */
     uint64_t seen_seq;     /* entries up to it were translated once before */
     struct reports reports;
+    bool reports_unread;                  /* perhaps */
     uint64_t marked_seq;                  /* of the last mark that was acknowledged */
     uint64_t sealed_marked_seq;           /* of the last mark that was put into a round */
     uint64_t marked_at_ms, marked_offset; /* of the last mark put into a round */
@@ -123,6 +124,9 @@ void worker_open_target(struct worker *w);
 void worker_fail(struct worker *w, const struct error *error);
 void worker_tell(struct worker *w, const struct message *m);
 void worker_tell_simple(struct worker *w, enum message_type type);
+/* Until the supervisor has read all reports: what it has not would be lost with it, once the target or the
+ * cursor is beyond what they are about. */
+void worker_wait_until_told(struct worker *w);
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
 
 /* source.c */

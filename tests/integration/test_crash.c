@@ -255,8 +255,8 @@ static void busy_worker_may_be_killed_as_often_as_one_likes(void **state)
     /* A target without memory lets everybody in, and takes nothing: all die at one place. */
     redisContext *target = server_connect(crash.run.target.port);
     server_ok(target, "CONFIG SET maxmemory 1");
-    journal_script_append(&crash.script, crash.run.source, 5000);
-    for (unsigned i = 0; i < 12; i++)
+    journal_script_append(&crash.script, crash.run.source, 20000);
+    for (unsigned i = 0; i < 8; i++)
         assert_true(kill_busy_worker(&crash.kills, &crash.run.program, 1));
     server_ok(target, "CONFIG SET maxmemory 0");
     redisFree(target);

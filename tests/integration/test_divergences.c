@@ -210,6 +210,26 @@ static void killed_runs_count_each_once(void **state)
     assert_counted_exactly();
 }
 
+static void divergences_of_the_killed_run_count_on(void **state)
+{
+    (void)state;
+    struct buf bytes = {0};
+    begin();
+    write_journal(&bytes, 0, 0, "SADDEX sx 100 member");
+    scripted_append(crash.run.source, 1, buf_slice(&bytes));
+    buf_free(&bytes);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(df2redis_status_number(&crash.run.program, "divergences.set_member_ttl_lost") == 1);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_true(crash_kill(&crash, round));
+        run_replicate(&crash.run, NULL);
+        assert_true(run_wait_in_step(&crash.run));
+        assert_true(df2redis_status_number(&crash.run.program, "divergences.set_member_ttl_lost") == 1);
+    }
+    assert_int_equal(crash_full_syncs(&crash), 1);
+    assert_int_equal(run_terminate(&crash.run), EX_DATAERR);
+}
+
 /* Not only deaths: what was on its way when the connection broke is answered later, and counted then. */
 static void lost_connections_count_each_once(void **state)
 {
@@ -232,6 +252,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(killed_workers_count_each_once, teardown),
         cmocka_unit_test_teardown(busily_killed_workers_count_each_once, teardown),
         cmocka_unit_test_teardown(killed_runs_count_each_once, teardown),
+        cmocka_unit_test_teardown(divergences_of_the_killed_run_count_on, teardown),
         cmocka_unit_test_teardown(lost_connections_count_each_once, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,6 +95,27 @@ static void target_that_takes_nothing_is_given_up(void **state)
     assert_ends_equal(2);
 }
 
+/* Half a minute of waiting: only where DF2REDIS_TEST_LONG is set. */
+static void run_stopped_while_the_target_is_away_keeps_the_rest(void **state)
+{
+    (void)state;
+    const char *wanted = getenv("DF2REDIS_TEST_LONG");
+    if (!wanted || !*wanted || *wanted == '0')
+        skip();
+    begin_with_appendonly();
+    process_signal(&crash.run.target.process, SIGKILL);
+    journal_script_append(&crash.script, crash.run.source, 3000);
+    assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
+    process_signal(&crash.run.program.process, SIGTERM);
+    assert_int_equal(process_wait(&crash.run.program.process, 2 * RUN_DEADLINE_MS), EX_TEMPFAIL);
+    assert_true(df2redis_said(&crash.run.program, "received but not applied"));
+    redis_restart(&crash.run.target, appendonly);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(crash_last_sync(&crash, "partial", "still has the journal"));
+    assert_ends_equal(1);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -102,6 +123,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(target_that_is_away_is_waited_for, teardown),
         cmocka_unit_test_teardown(target_that_refuses_is_waited_for, teardown),
+        cmocka_unit_test_teardown(run_stopped_while_the_target_is_away_keeps_the_rest, teardown),
         cmocka_unit_test_teardown(target_that_takes_nothing_is_given_up, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,8 +94,8 @@ static void worker_that_dies_ends_the_session_and_it_begins_anew(void **state)
 
 /* ---- deaths while writes that must not run twice come ---- */
 
-static const struct journal_snapshot some = {.strings = 100, .collections = 1, .elements = 200, .commands = 50,
-                                             .journal = 300};
+static const struct journal_snapshot some = {
+    .strings = 100, .collections = 1, .elements = 200, .commands = 50, .journal = 300};
 
 static int setup_crash(void **state)
 {
@@ -157,7 +157,17 @@ static void killed_workers_cost_no_full_sync(void **state)
     assert_comes_out_equal(1);
 }
 
-/* What the dead worker had received is applied by a successor that has no connection, even when that is killed. */
+static bool all_received(void *arg)
+{
+    (void)arg;
+    bool all = scripted_all_sent(crash.run.source);
+    for (uint32_t f = 0; all && f < FLOWS; f++)
+        all = worker_received(&crash.run.program, f) >= scripted_sent(crash.run.source, f);
+    return all;
+}
+
+/* What the dead worker had received is applied by a successor that has no connection, even when that is
+ * killed. */
 static void spool_of_a_killed_worker_is_applied_first(void **state)
 {
     (void)state;
@@ -165,11 +175,7 @@ static void spool_of_a_killed_worker_is_applied_first(void **state)
     assert_true(run_wait_in_step(&crash.run));
     process_signal(&crash.run.target.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 3000);
-    for (uint32_t f = 0; f < FLOWS; f++)
-        for (int i = 0; i < 2000 && (!scripted_all_sent(crash.run.source) ||
-                                     worker_received(&crash.run.program, f) < scripted_sent(crash.run.source, f));
-             i++)
-            poll(NULL, 0, 5);
+    assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
     uint64_t end = scripted_end_lsn(crash.run.source, 1);
     for (int i = 0; i < 4; i++)
         assert_true(kill_worker(&crash.kills, &crash.run.program, 1));
@@ -180,6 +186,23 @@ static void spool_of_a_killed_worker_is_applied_first(void **state)
                               (unsigned long long)end);
     assert_int_equal(scripted_count(crash.run.source, NULL, asked), 1);
     free(asked);
+    assert_comes_out_equal(1);
+}
+
+static void worker_killed_while_draining_is_succeeded(void **state)
+{
+    (void)state;
+    start_crash();
+    assert_true(run_wait_in_step(&crash.run));
+    process_signal(&crash.run.target.process, SIGSTOP);
+    journal_script_append(&crash.script, crash.run.source, 1000);
+    assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
+    process_signal(&crash.run.program.process, SIGTERM);
+    assert_true(df2redis_wait_said(&crash.run.program, "draining", RUN_DEADLINE_MS));
+    assert_true(kill_worker(&crash.kills, &crash.run.program, 1));
+    process_signal(&crash.run.target.process, SIGCONT);
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_OK);
+    start_crash();
     assert_comes_out_equal(1);
 }
 
@@ -234,6 +257,7 @@ int main(int argc, char **argv)
         TLS_TEST(worker_that_dies_ends_the_session_and_it_begins_anew),
         CRASH_TEST(killed_workers_cost_no_full_sync),
         CRASH_TEST(spool_of_a_killed_worker_is_applied_first),
+        CRASH_TEST(worker_killed_while_draining_is_succeeded),
         CRASH_TEST(killed_run_goes_on_without_a_full_sync),
         CRASH_TEST(worker_killed_in_the_full_sync_begins_it_anew),
         TLS_TEST(certificate_that_is_not_trusted_is_refused),

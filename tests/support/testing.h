@@ -14,8 +14,8 @@ bool wait_until(condition holds, void *arg, uint32_t deadline_ms);
 /* Ends the process with a text: for what a test cannot go on without (no binary, no port). */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* A fresh directory below $TMPDIR; removed with all that is in it (not where DF2REDIS_TEST_KEEP is set, which is
- * for looking into a failure), and the path freed. */
+/* A fresh directory below $TMPDIR; removed with all that is in it (not where DF2REDIS_TEST_KEEP is set, which
+ * is for looking into a failure), and the path freed. */
 char *temp_dir_make(const char *what);
 void temp_dir_remove(char *path);
 

@@ -3,8 +3,9 @@
  * LOSSY are those that its journal loses (PROTOCOL §6), and others found with this workload between two
  * Dragonflies: Z*STORE arrives as ZADD with scores of 6 digits (so %Z has whole numbers only); BITOP and
  * PFMERGE arrive as SET, which drops a TTL that the destination keeps on the master (so BITOP's %B never has
- * one); a list's only element moved to the same list arrives as a pop and a push, between which the list and its
- * TTL are gone (so %L is another list than the one before); a MOVE during a full sync loses the key's value; and now and then a PFMERGE does not arrive at all.
+ * one); a list's only element moved to the same list arrives as a pop and a push, between which the list and
+ * its TTL are gone (so %L is another list than the one before); a MOVE during a full sync loses the key's
+ * value; and now and then a PFMERGE does not arrive at all.
  */
 #include "tests/support/workload_commands.h"
 

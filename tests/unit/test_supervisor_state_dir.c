@@ -1,6 +1,7 @@
 /* STATE/NAME: made, locked, and clear words when that is not possible. */
 #include "tests/unit/supervisor_testing.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -120,6 +121,28 @@ static void lock_ends_with_a_killed_process(void **state)
     close(told[1]);
 }
 
+/* Killed between fork and exec of a worker: the child has the lock for as long as it has not run. */
+static void child_of_a_killed_process_is_waited_for(void **state)
+{
+    (void)state;
+    struct state_dir dir;
+    int status;
+    pid_t first = fork();
+    if (first == 0) {
+        if (!state_dir_open(&dir, &s, &error))
+            _exit(1);
+        if (fork() == 0)
+            poll(NULL, 0, 300); /* what the child of a killed one takes until it runs */
+        _exit(0);
+    }
+    assert_int_equal(waitpid(first, &status, 0), first);
+    assert_int_equal(status, 0);
+    assert_int_equal(state_dir_active_pid(&s), first);
+    assert_true(state_dir_open(&dir, &s, &error));
+    assert_int_equal(state_dir_active_pid(&s), getpid());
+    state_dir_close(&dir);
+}
+
 static void missing_parent_is_named(void **state)
 {
     (void)state;
@@ -201,6 +224,7 @@ int main(void)
         TEST(asking_who_is_active_does_not_get_in_the_way_of_a_start),
         TEST(two_names_run_side_by_side),
         TEST(lock_ends_with_a_killed_process),
+        TEST(child_of_a_killed_process_is_waited_for),
         TEST(missing_parent_is_named),
         TEST(default_place_in_the_home_directory_is_made),
         TEST(file_in_its_place_is_named),

@@ -16,13 +16,13 @@
 
 #define POLY UINT64_C(0x95ac9329ac4bc9b5) /* 0xad93d23594c935a9, reflected */
 
-enum { SLICES = 16, FOLD_MIN_BYTES = 64 };
+enum { SLICES = 16, SLICES_16 = 4, FOLD_MIN_BYTES = 64 };
 
 static struct {
     bool ready, fold;
     uint64_t slice[SLICES][256];
     uint64_t fold512[2], fold128[2];
-    uint16_t crc16[256];
+    uint16_t crc16[SLICES_16][256];
 } tables;
 
 static uint64_t times_x(uint64_t v)
@@ -48,12 +48,17 @@ static void prepare(void)
             w = w << 1 ^ (w & 0x8000 ? 0x1021u : 0);
         }
         tables.slice[0][i] = v;
-        tables.crc16[i] = (uint16_t)w;
+        tables.crc16[0][i] = (uint16_t)w;
     }
     for (unsigned s = 1; s < SLICES; s++)
         for (unsigned i = 0; i < 256; i++) {
             uint64_t v = tables.slice[s - 1][i];
             tables.slice[s][i] = tables.slice[0][v & 0xff] ^ v >> 8;
+        }
+    for (unsigned s = 1; s < SLICES_16; s++)
+        for (unsigned i = 0; i < 256; i++) {
+            uint16_t v = tables.crc16[s - 1][i];
+            tables.crc16[s][i] = (uint16_t)(tables.crc16[0][v >> 8] ^ v << 8);
         }
     for (unsigned i = 0; i < 2; i++) {
         tables.fold512[i] = power_of_x(512 + 64 - 64 * i - 1);
@@ -144,7 +149,10 @@ uint16_t crc16(const void *data, size_t len)
         prepare();
     const uint8_t *p = data;
     unsigned crc = 0;
+    for (; len >= SLICES_16; len -= SLICES_16, p += SLICES_16)
+        crc = tables.crc16[3][(crc >> 8) ^ p[0]] ^ tables.crc16[2][(crc & 0xff) ^ p[1]] ^
+              tables.crc16[1][p[2]] ^ tables.crc16[0][p[3]];
     while (len--)
-        crc = (crc << 8 & 0xffff) ^ tables.crc16[(crc >> 8 ^ *p++) & 0xff];
+        crc = (crc << 8 & 0xffff) ^ tables.crc16[0][(crc >> 8 ^ *p++) & 0xff];
     return (uint16_t)crc;
 }

@@ -24,6 +24,17 @@ static void fill(uint8_t *p, size_t len)
         p[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
 }
 
+static uint16_t bit_by_bit_16(const uint8_t *p, size_t len)
+{
+    unsigned crc = 0;
+    while (len--) {
+        crc ^= (unsigned)*p++ << 8;
+        for (int bit = 0; bit < 8; bit++)
+            crc = (crc << 1 ^ (crc & 0x8000 ? 0x1021u : 0)) & 0xffff;
+    }
+    return (uint16_t)crc;
+}
+
 static void known_values_hold(void **state)
 {
     (void)state;
@@ -39,8 +50,10 @@ static void every_length_and_alignment_matches_the_definition(void **state)
     uint8_t bytes[1100];
     fill(bytes, sizeof bytes);
     for (size_t len = 0; len <= 1060; len++)
-        for (size_t at = 0; at < 3; at++)
+        for (size_t at = 0; at < 3; at++) {
             assert_true(crc64(0, bytes + at, len) == bit_by_bit(0, bytes + at, len));
+            assert_int_equal(crc16(bytes + at, len), bit_by_bit_16(bytes + at, len));
+        }
 }
 
 static void pieces_give_the_same_as_the_whole(void **state)

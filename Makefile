@@ -111,10 +111,13 @@ fuzz: fuzzers
 	tests/fuzz/run $(B) $(FUZZ_SECONDS) $(FUZZERS)
 
 check: deps
-	$(MAKE) all test-programs
-	tests/run $(UNIT) $(INTEGRATION)
+	$(MAKE) all test-programs fuzzers
+	@# The fuzzers take what the tests leave of the processors.
+	@nice -n 19 $(MAKE) fuzz >$(B)/fuzz.log 2>&1 & fuzz=$$!; \
+	tests/run $(UNIT) $(INTEGRATION); tests=$$?; \
+	wait $$fuzz; fuzz=$$?; tail -n 20 $(B)/fuzz.log; \
+	[ $$tests -eq 0 ] && [ $$fuzz -eq 0 ]
 	$(MAKE) sanitized
-	$(MAKE) fuzz
 	@echo 'All tests passed.'
 
 bench: deps

@@ -24,8 +24,8 @@ void status_print(const cJSON *status, FILE *out);
 int status_exit_code(const cJSON *status);
 void status_print_head(const cJSON *status, FILE *out);
 void status_print_divergences(const cJSON *status, FILE *out);
-/* What to do next. */
-void status_print_advice(const cJSON *status, FILE *out);
+/* What to do next, in lines of at most so many columns. */
+void status_print_advice(const cJSON *status, size_t columns, FILE *out);
 /* The view of --watch: at most so many lines and columns. */
 void status_print_live(const cJSON *status, size_t rows, size_t columns, FILE *out);
 

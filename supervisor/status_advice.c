@@ -1,5 +1,6 @@
-/* What to do next, read from a status document: one line, two when there are divergences. */
+/* What to do next, read from a status document: and where to look when there are divergences. */
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "supervisor/status.h"
@@ -81,12 +82,40 @@ static void print_step(const cJSON *status, FILE *out)
     }
 }
 
-void status_print_advice(const cJSON *status, FILE *out)
+/* Words, with a margin of nine; a line of columns at most. */
+static void print_wrapped(const char *text, size_t columns, FILE *out)
 {
+    enum { MARGIN = 9 };
+    size_t column = MARGIN;
+    while (*text) {
+        size_t len = strcspn(text, " \n");
+        if (column > MARGIN && column + 1 + len > columns) {
+            fprintf(out, "\n%*s", MARGIN, "");
+            column = MARGIN;
+        }
+        column += (size_t)fprintf(out, column > MARGIN ? " %.*s" : "%.*s", (int)len, text);
+        text += len;
+        text += strspn(text, " \n");
+    }
+    fputc('\n', out);
+}
+
+void status_print_advice(const cJSON *status, size_t columns, FILE *out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *step = open_memstream(&text, &bytes);
+    if (!step)
+        return;
+    print_step(status, step);
+    fclose(step);
     fputs("next     ", out);
-    print_step(status, out);
-    if (cJSON_GetArraySize(cJSON_GetObjectItem(status, "divergences")))
-        fputs("         read divergences.log in the run's state directory; the words: df2redis(1), "
-              "DIVERGENCES\n",
-              out);
+    print_wrapped(text, columns, out);
+    free(text);
+    if (cJSON_GetArraySize(cJSON_GetObjectItem(status, "divergences"))) {
+        fprintf(out, "%9s", "");
+        print_wrapped(
+            "read divergences.log in the run's state directory; the words: df2redis(1), DIVERGENCES", columns,
+            out);
+    }
 }

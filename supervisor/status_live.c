@@ -82,7 +82,7 @@ static void print_all(const cJSON *status, size_t rows, size_t columns, FILE *ou
         fprintf(out, "and %zu FLOWs more\n", shown - most);
     print_sums(flows, out);
     status_print_divergences(status, out);
-    status_print_advice(status, out);
+    status_print_advice(status, columns, out);
 }
 
 void status_print_live(const cJSON *status, size_t rows, size_t columns, FILE *out)

@@ -5,6 +5,8 @@
 #include "supervisor/status.h"
 #include "supervisor/totals.h"
 
+enum { ADVICE_COLUMNS = 118 }; /* as wide as the table */
+
 static const char *text_of(const cJSON *json, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItem(json, name);
@@ -99,5 +101,5 @@ void status_print(const cJSON *status, FILE *out)
     if (cJSON_GetArraySize(flows))
         fputc('\n', out);
     status_print_divergences(status, out);
-    status_print_advice(status, out);
+    status_print_advice(status, ADVICE_COLUMNS, out);
 }

@@ -44,6 +44,8 @@ static void assert_equal_after(size_t full_syncs)
 {
     run_follow(&crash.run, &cluster);
     assert_true(crash_came_out_equal(&crash));
+    if (crash_full_syncs(&crash) != full_syncs)
+        crash_last_sync(&crash, "?", "what was expected"); /* tells what it was */
     assert_int_equal(crash_full_syncs(&crash), full_syncs);
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }

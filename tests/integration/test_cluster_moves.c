@@ -44,6 +44,8 @@ static void assert_comes_out_equal(void)
 {
     run_follow(&crash.run, &cluster);
     assert_true(crash_came_out_equal(&crash));
+    if (crash_full_syncs(&crash) != 1)
+        crash_last_sync(&crash, "?", "what was expected"); /* tells what it was */
     assert_int_equal(crash_full_syncs(&crash), 1);
     for (uint32_t f = 0; f < FLOWS; f++) {
         char path[32];

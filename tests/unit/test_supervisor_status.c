@@ -127,12 +127,32 @@ static void every_state_has_its_advice(void **state)
     free(text);
 }
 
+static void advice_is_wrapped_between_words(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    cJSON *status = cJSON_Parse(RUN("stable", FLOW("stable", "true"), "\"in_step\":true,"));
+    FILE *out = open_memstream(&text, &bytes);
+    status_print_advice(status, 40, out);
+    fclose(out);
+    cJSON_Delete(status);
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        assert_true(strcspn(line, "\n") <= 40);
+        assert_memory_equal(line, line == text ? "next     " : "         ", 9);
+        assert_true(line[9] != ' ');
+    }
+    assert_has(text, "point the clients to\n         redis://t\n");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_tells_what_an_operator_asks),
         cmocka_unit_test(waiting_run_says_for_what),
         cmocka_unit_test(every_state_has_its_advice),
+        cmocka_unit_test(advice_is_wrapped_between_words),
         cmocka_unit_test(exit_code_tells_whether_it_is_in_step),
         cmocka_unit_test(sizes_have_the_unit_that_keeps_them_short),
         cmocka_unit_test(progress_line_shows_the_share_and_fits),

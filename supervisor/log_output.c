@@ -81,7 +81,7 @@ bool log_output_open(const struct settings *settings, struct error *error)
         file_path = x_strdup(settings->log_file);
     to_syslog = settings->syslog;
     if (to_syslog) {
-        syslog_output_open();
+        syslog_output_open("/dev/log");
         log_set_sink(say_to_syslog);
     }
     return !file_path || open_file(error);
@@ -101,6 +101,12 @@ void log_output_close(void)
 bool log_output_reopen(struct error *error)
 {
     return !file_path || open_file(error);
+}
+
+void log_output_turn(void)
+{
+    if (to_syslog)
+        syslog_output_flush();
 }
 
 bool log_output_relays(void)

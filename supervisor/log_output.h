@@ -9,6 +9,8 @@ bool log_output_open(const struct settings *settings, struct error *error);
 void log_output_close(void);
 /* After log rotation. Goes on with the old file when that fails. */
 bool log_output_reopen(struct error *error);
+/* A few times a second: what syslog had no room for. */
+void log_output_turn(void);
 /* Must the workers' lines pass through this process? It alone has the file that is reopened, and syslog. */
 bool log_output_relays(void);
 /* Whole lines of a worker. */

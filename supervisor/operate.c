@@ -195,6 +195,7 @@ void operation_turn(struct operation *o, uint64_t now_ms)
 {
     char text[NOTIFY_TEXT_BYTES];
     struct run *run = o->run;
+    log_output_turn();
     if (o->notify.fd < 0)
         return;
     if (run->ending || run->stop_requested)

@@ -227,9 +227,8 @@ static void syslog_that_hangs_does_not_hold_up_the_run(void **state)
     listen_as_syslogd();
     start_daemon();
     assert_int_equal(say(in_step), EX_OK);
-    take_packets(); /* as many as found room */
+    hears("in step: the target has what the source has"); /* it had to wait, and nothing else */
     assert_int_equal(say(stop), EX_OK);
-    hears("lines are missing here: syslog did not take them");
 }
 
 /* Its socket is another one then. */

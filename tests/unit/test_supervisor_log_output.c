@@ -2,11 +2,14 @@
 #include "tests/unit/supervisor_testing.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 
 #include "common/log.h"
 #include "supervisor/log_output.h"
+#include "supervisor/syslog_output.h"
 
 static struct settings s;
 static struct error error;
@@ -98,6 +101,38 @@ static void syslog_gets_the_level_and_the_text_without_a_second_time(void **stat
     assert_line("x error", LOG_INFO, "x error");
 }
 
+/* A log daemon that has its socket and does not read from it. */
+static void lines_that_syslog_does_not_take_are_kept_and_beyond_that_counted(void **state)
+{
+    (void)state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    enum { LINE = 4000, LINES = 300, KEPT = 256 * 1024 / LINE };
+    char packet[2 * LINE], long_line[LINE];
+    int reader = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), got = 0;
+    unsigned long long missing = 0;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/log", testing_dir);
+    assert_int_equal(bind(reader, (struct sockaddr *)&address, sizeof address), 0);
+    memset(long_line, 'x', sizeof long_line);
+    syslog_output_open(address.sun_path);
+    for (int i = 0; i < LINES; i++)
+        syslog_output_line(LOG_INFO, slice_of(long_line, sizeof long_line));
+    for (ssize_t n; (n = recv(reader, packet, sizeof packet - 1, 0)) > 0; syslog_output_flush(), got++)
+        assert_memory_equal(packet, "<30>", 4);
+    assert_true(got > KEPT && got < LINES);
+    syslog_output_line(LOG_INFO, slice_str("after it"));
+    ssize_t n = recv(reader, packet, sizeof packet - 1, 0);
+    assert_true(n > 0);
+    packet[n] = '\0';
+    const char *text = strstr(packet, "]: ");
+    assert_non_null(text);
+    assert_int_equal(sscanf(text, "]: %llu lines are missing here", &missing), 1);
+    assert_int_equal(got + (int)missing, LINES);
+    assert_true(recv(reader, packet, sizeof packet, 0) > 0);
+    syslog_output_close();
+    close(reader);
+    unlink(address.sun_path);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -106,6 +141,7 @@ int main(void)
         TEST(lines_go_to_the_file_and_to_the_new_one_after_a_rotation),
         TEST(failed_reopening_keeps_the_old_file),
         TEST(file_that_cannot_be_opened_is_told),
+        TEST(lines_that_syslog_does_not_take_are_kept_and_beyond_that_counted),
         TEST(syslog_gets_the_level_and_the_text_without_a_second_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

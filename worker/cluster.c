@@ -1,4 +1,4 @@
-/* The nodes of a cluster: found, greeted, lost, found again. */
+/* A cluster from trouble to ready: whom it consists of, and where each slot stands. */
 #include "worker/cluster.h"
 
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void later(struct cluster *c, uint32_t ms)
 }
 
 /* Nothing more is sent; the topology is asked for, at once when the last trouble was long ago. */
-static void trouble(struct cluster *c, struct error *error)
+void cluster_trouble(struct cluster *c, struct error *error)
 {
     struct router *r = c->router;
     uint64_t now = clock_monotonic_ms();
@@ -51,231 +51,13 @@ static void trouble(struct cluster *c, struct error *error)
 void cluster_wait(struct cluster *c, struct error *error)
 {
     trouble_note(&c->router->trouble, "target", c->router->config.settings->target_retry_ms, error);
-    trouble(c, error);
+    cluster_trouble(c, error);
 }
 
 void cluster_look_again(struct cluster *c)
 {
     c->asked = false;
     later(c, BACKOFF_FIRST_MS);
-}
-
-static void doubt(struct cluster *c, uint16_t slot, uint64_t after)
-{
-    uint64_t *d = &c->positions.doubt[slot];
-    *d = after < *d ? after : *d;
-}
-
-static void doubt_batch(struct cluster *c, size_t node, const struct batch *b)
-{
-    b->round->in_trouble = true;
-    if (b->once) {
-        doubt(c, b->slot, b->round->after_seq);
-        return;
-    }
-    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-        if (c->topology.owner[s] == node)
-            doubt(c, s, b->round->after_seq);
-}
-
-/* ---- the links' callbacks ---- */
-
-static void on_link_ready(void *arg, const struct mark *mark, const struct capabilities *target)
-{
-    struct node *n = arg;
-    (void)mark;
-    n->target = *target;
-    n->ready = n->fresh = true;
-    cluster_proceed(n->cluster);
-}
-
-static void on_link_acknowledged(void *arg, struct batch *b)
-{
-    struct node *n = arg;
-    struct cluster *c = n->cluster;
-    router_batch_done(c->router, b);
-    if (!c->ready)
-        cluster_proceed(c);
-}
-
-static void on_link_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
-{
-    struct router *r = ((struct node *)arg)->cluster->router;
-    r->callbacks.refused(r->callbacks.arg, b, i, text);
-}
-
-static void on_link_conflict(void *arg, const struct batch *b, uint32_t i)
-{
-    struct router *r = ((struct node *)arg)->cluster->router;
-    r->callbacks.conflict(r->callbacks.arg, b, i);
-}
-
-static void on_link_dropped(void *arg, const struct batch *b)
-{
-    struct node *n = arg;
-    doubt_batch(n->cluster, n->index, b);
-    if (b->once && b->sent > batch_begin(b))
-        cluster_set_unread(n->cluster, b->slot, true); /* its mark tells whether it was carried out */
-}
-
-static void on_link_moved(void *arg, const struct batch *b, int slot, const char *text)
-{
-    struct node *n = arg;
-    struct cluster *c = n->cluster;
-    struct error error;
-    b->round->in_trouble = true;
-    if (slot < 0)
-        doubt_batch(c, n->index, b);
-    else
-        doubt(c, (uint16_t)slot, b->round->after_seq);
-    error_set(&error, ERROR_RETRY, "%s answers %s", n->who, text);
-    if (c->ready)
-        log_info("%s: the cluster is asked for its slots again", error.text);
-    trouble(c, &error);
-}
-
-static void on_link_lost(void *arg, const struct error *error)
-{
-    struct node *n = arg;
-    struct error copy = *error;
-    n->ready = false;
-    trouble(n->cluster, &copy);
-}
-
-static void on_link_writable(void *arg)
-{
-    struct cluster *c = ((struct node *)arg)->cluster;
-    if (c->ready)
-        c->router->callbacks.writable(c->router->callbacks.arg);
-}
-
-static size_t on_link_slots(void *arg, const uint16_t **list)
-{
-    struct node *n = arg;
-    *list = n->slots;
-    return n->slot_count;
-}
-
-/* ---- links ---- */
-
-static void on_link_slot_mark(void *arg, uint16_t slot, const struct slot_mark *mark)
-{
-    struct node *n = arg;
-    cluster_set_unread(n->cluster, slot, !mark);
-    if (mark)
-        cluster_take_mark(n->cluster, n, slot, mark);
-}
-
-static void free_node(struct node *n)
-{
-    if (!n)
-        return;
-    link_free(n->link);
-    client_free(n->reader);
-    uri_free(&n->uri);
-    free(n->slots);
-    free(n->candidates);
-    free(n);
-}
-
-static void list_slots(struct cluster *c, struct node *n)
-{
-    n->slots = x_realloc(n->slots, (c->topology.nodes[n->index].slots + 1) * sizeof *n->slots);
-    n->slot_count = 0;
-    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-        if (c->topology.owner[s] == n->index)
-            n->slots[n->slot_count++] = s;
-}
-
-static void open_link(struct node *n)
-{
-    struct link_callbacks on = {.arg = n,
-                                .ready = on_link_ready,
-                                .acknowledged = on_link_acknowledged,
-                                .refused = on_link_refused,
-                                .conflict = on_link_conflict,
-                                .lost = on_link_lost,
-                                .writable = on_link_writable,
-                                .moved = on_link_moved,
-                                .dropped = on_link_dropped,
-                                .slots = on_link_slots,
-                                .slot_mark = on_link_slot_mark};
-    link_free(n->link);
-    n->ready = false;
-    n->candidate_count = 0;
-    n->flushed_session = n->flushed_txid = 0;
-    list_slots(n->cluster, n);
-    n->link = link_new(n->cluster->router->base, &n->config, &on);
-}
-
-static struct node *new_node(struct cluster *c, size_t index)
-{
-    struct node *n = x_calloc(1, sizeof *n);
-    const struct topology_node *t = &c->topology.nodes[index];
-    n->cluster = c;
-    n->index = index;
-    n->config = c->router->config;
-    topology_uri(&c->topology, index, &n->config.settings->target, &n->uri);
-    snprintf(n->who, sizeof n->who, "target %s:%u", t->host, (unsigned)t->port);
-    n->config.uri = &n->uri;
-    n->config.who = n->who;
-    n->config.in_cluster = true;
-    return n;
-}
-
-static bool same_address(const struct topology_node *a, const struct topology_node *b)
-{
-    return strcmp(a->id, b->id) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port;
-}
-
-/* The node's old self, taken out of the old array. */
-static struct node *take_old(struct cluster *c, const struct topology *was, const struct topology_node *t)
-{
-    for (size_t i = 0; i < was->count; i++)
-        if (c->nodes[i] && same_address(&was->nodes[i], t)) {
-            struct node *n = c->nodes[i];
-            c->nodes[i] = NULL;
-            return n;
-        }
-    return NULL;
-}
-
-/* Links of nodes that serve nothing any more go: what they had not answered is in doubt. That must be told by
- * the old table of slots. */
-static void drop_old_links(struct cluster *c, const struct topology *fresh)
-{
-    for (size_t i = 0; i < c->count; i++) {
-        bool stays = false;
-        for (size_t j = 0; j < fresh->count && !stays; j++)
-            stays = same_address(&c->topology.nodes[i], &fresh->nodes[j]);
-        if (stays && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
-            continue;
-        link_free(c->nodes[i]->link);
-        c->nodes[i]->link = NULL;
-        c->nodes[i]->ready = false;
-    }
-}
-
-static void adopt_topology(struct cluster *c, struct topology *fresh)
-{
-    struct topology was = c->topology;
-    drop_old_links(c, fresh);
-    struct node **nodes = x_calloc(fresh->count, sizeof *nodes);
-    c->topology = *fresh;
-    for (size_t i = 0; i < fresh->count; i++) {
-        struct node *n = take_old(c, &was, &fresh->nodes[i]);
-        nodes[i] = n ? n : new_node(c, i);
-        nodes[i]->index = i;
-    }
-    for (size_t i = 0; i < c->count; i++)
-        free_node(c->nodes[i]);
-    free(c->nodes);
-    c->nodes = nodes;
-    c->count = fresh->count;
-    topology_free(&was);
-    for (size_t i = 0; i < c->count; i++)
-        if (!c->nodes[i]->link)
-            open_link(c->nodes[i]);
 }
 
 /* ---- the topology ---- */
@@ -310,11 +92,11 @@ static void on_slots(struct client *client, const redisReply *reply, void *arg)
         if (same)
             later(c, LOOK_EVERY_MS);
         else
-            trouble(c, &error);
+            cluster_trouble(c, &error);
         return;
     }
     c->asked = true;
-    adopt_topology(c, &fresh);
+    cluster_adopt(c, &fresh);
     cluster_proceed(c);
 }
 
@@ -502,7 +284,7 @@ void cluster_free(struct cluster *c)
     stop_asking(c);
     cluster_stop_reading(c);
     for (size_t i = 0; i < c->count; i++)
-        free_node(c->nodes[i]);
+        cluster_free_node(c->nodes[i]);
     free(c->nodes);
     free(c->known);
     topology_free(&c->topology);

@@ -1,5 +1,6 @@
-/* A Redis Cluster as the target: one link to each master. Shared by cluster.c (nodes, trouble) and
- * cluster_write.c (routing, marks); the rest of the worker knows it as the router only.
+/* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble, judgement),
+ * cluster_nodes.c (links), cluster_marks.c and cluster_write.c (routing); the rest of the worker knows it as
+ * the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -70,6 +71,9 @@ struct cluster {
     struct event *timer;
     uint32_t backoff_ms;
     uint64_t trouble_ms; /* when it was last */
+    /* Answers like MOVED and ASK. */
+    int moving_slot;
+    uint64_t moving_since_ms, moved, moved_told_ms;
     /* Marks that were elsewhere when asked for (cluster_marks.c). */
     uint8_t unread[CLUSTER_SLOTS];
     size_t unread_count;
@@ -87,8 +91,14 @@ struct cluster {
 };
 
 /* cluster.c */
+void cluster_trouble(struct cluster *c,
+                     struct error *error); /* nothing more is sent, the topology is asked for */
 void cluster_proceed(struct cluster *c);
 void cluster_look_again(struct cluster *c); /* asks for the topology, soon */
+
+/* cluster_nodes.c */
+void cluster_adopt(struct cluster *c, struct topology *fresh); /* takes it over */
+void cluster_free_node(struct node *n);
 
 /* cluster_marks.c */
 struct position_mark cluster_position(const struct cluster *c, const struct mark *mark);

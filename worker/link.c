@@ -7,76 +7,15 @@
 
 #include <stdlib.h>
 
-#include "common/topology.h"
 #include "worker/link_greeting.h"
-#include "worker/replies.h"
+#include "worker/link_internal.h"
 
 enum {
-    BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 5000,
     PARTS_MAX = 32,
     RECEIVE_BYTES = 64 * 1024,
     SEND_BYTES_PER_EVENT = 4 << 20, /* then other events get their turn */
 };
-
-struct link {
-    struct event_base *base;
-    struct link_config config;
-    struct link_callbacks callbacks;
-    struct greeting *greeting;
-    struct transport *transport; /* when ready */
-    struct replies *replies;
-    struct event *readable, *writable, *retry;
-    uint32_t backoff_ms;
-    bool dead; /* in a cluster, when lost */
-
-    struct batch *first, *last, *sending;
-    size_t window_bytes;
-    /* Trouble found while a callback of the reader runs: acted on when it has returned. */
-    struct error trouble;
-    /* A once batch's refusal to queue. */
-    bool queue_refused;
-    uint32_t queue_refused_at;
-    enum refusal queue_refusal;
-    char queue_text[200];
-};
-
-static struct batch *last_of(struct batch *b)
-{
-    while (b && b->next)
-        b = b->next;
-    return b;
-}
-
-/* All from *at on. */
-static void drop_batches(struct link *l, struct batch **at)
-{
-    while (*at) {
-        struct batch *b = *at;
-        *at = b->next;
-        l->window_bytes -= batch_bytes(b);
-        if (l->callbacks.dropped)
-            l->callbacks.dropped(l->callbacks.arg, b);
-        batch_free(b);
-    }
-    l->sending = NULL;
-    l->last = last_of(l->first);
-}
-
-static void drop_unsent(struct link *l)
-{
-    struct batch **at = &l->first, *begun = NULL;
-    if (!l->sending)
-        return;
-    while (*at != l->sending)
-        at = &(*at)->next;
-    if ((*at)->sent != batch_begin(*at)) {
-        begun = *at;
-        at = &begun->next;
-    }
-    drop_batches(l, at);
-    l->sending = begun;
-}
 
 static void close_connection(struct link *l)
 {
@@ -109,7 +48,7 @@ static void lose(struct link *l, const struct error *why)
     const struct link_config *c = &l->config;
     trouble_note(c->trouble, c->who ? c->who : "target", c->settings->target_retry_ms, &error);
     close_connection(l);
-    drop_batches(l, &l->first);
+    link_drop_batches(l, &l->first);
     l->dead = c->in_cluster;
     if (error.class != ERROR_FATAL && !l->dead)
         retry_later(l);
@@ -186,155 +125,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
         l->callbacks.writable(l->callbacks.arg);
 }
 
-/* ---- replies ---- */
-
-static bool trouble(struct link *l, enum refusal refusal, struct slice text)
-{
-    if (refusal == REFUSAL_FATAL)
-        return error_fatal(&l->trouble, 77,
-                           "the target refuses our commands: %.*s: check its ACL and the password",
-                           (int)text.len, (const char *)text.data);
-    return error_set(&l->trouble, ERROR_RETRY, "the target answers %.*s", (int)text.len,
-                     (const char *)text.data);
-}
-
-static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind, struct slice text)
-{
-    if (kind == REPLY_ERROR) {
-        if (refusal_class(text) == REFUSAL_BUSYKEY && batch_is_conflict_command(b, i)) {
-            l->callbacks.conflict(l->callbacks.arg, b, i);
-            return;
-        }
-        char line[200];
-        snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
-        l->callbacks.refused(l->callbacks.arg, b, i, line);
-    } else if (b->conflicts && batch_is_conflict_command(b, i)) {
-        l->callbacks.conflict(l->callbacks.arg, b, i);
-    }
-}
-
-static void acknowledged(struct link *l)
-{
-    /* Only a batch that was taken shows that trouble is over: a full target still lets us in. */
-    if (trouble_over(l->config.trouble))
-        l->backoff_ms = BACKOFF_FIRST_MS;
-    struct batch *b = l->first;
-    l->first = b->next;
-    if (!l->first)
-        l->last = NULL;
-    l->window_bytes -= batch_bytes(b);
-    b->next = NULL;
-    if (l->sending && l->sending == l->first)
-        event_add(l->writable, NULL);
-    l->callbacks.acknowledged(l->callbacks.arg, b);
-}
-
-/* In a cluster: the slot is served elsewhere, or not now. What was not sent yet is not sent any more: it
- * might be taken, though what stands before it was not. */
-static void moved(struct link *l, const struct batch *b, struct slice text)
-{
-    uint64_t number;
-    int slot = b->once ? b->slot : -1;
-    char line[200];
-    const uint8_t *blank = memchr(text.data, ' ', text.len);
-    struct slice rest =
-        blank ? slice_of(blank + 1, text.len - (size_t)(blank + 1 - text.data)) : slice_of("", 0);
-    blank = rest.len ? memchr(rest.data, ' ', rest.len) : NULL;
-    if (slot < 0 && blank && slice_to_u64(slice_of(rest.data, (size_t)(blank - rest.data)), &number) &&
-        number < CLUSTER_SLOTS)
-        slot = (int)number; /* MOVED and ASK tell it */
-    snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
-    l->callbacks.moved(l->callbacks.arg, b, slot, line);
-    drop_unsent(l);
-}
-
-/* The target would not queue a command: taken out, told, and the rest sent again. Nothing of the
- * MULTI was carried out, and a once batch is alone, so this cannot disturb the order. */
-static bool send_without(struct link *l, struct batch *b)
-{
-    uint32_t i = l->queue_refused_at;
-    l->callbacks.refused(l->callbacks.arg, b, i, l->queue_text);
-    l->queue_refused = false;
-    l->window_bytes -= batch_bytes(b);
-    if (!batch_remove(b, i))
-        return error_set(&l->trouble, ERROR_FATAL, "a batch that the target refused cannot be read back");
-    l->window_bytes += batch_bytes(b);
-    batch_rewind(b);
-    if (b->next) { /* in a cluster: behind those of other slots, whose answers come first now */
-        l->first = b->next;
-        l->last->next = b;
-        l->last = b;
-        b->next = NULL;
-    }
-    if (!l->sending)
-        l->sending = b;
-    event_add(l->writable, NULL);
-    return true;
-}
-
-static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements,
-                       struct slice text)
-{
-    uint32_t i = b->answered++;
-    if (i == 0)
-        return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
-    if (i <= b->commands) {
-        if (kind == REPLY_ERROR && !l->queue_refused) {
-            l->queue_refused = true;
-            l->queue_refused_at = i - 1;
-            l->queue_refusal = refusal_class(text);
-            snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
-        }
-        return true;
-    }
-    if (kind == REPLY_ERROR) {
-        if (l->queue_refused && l->queue_refusal == REFUSAL_COMMAND)
-            return send_without(l, b);
-        struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
-        if (l->config.in_cluster && refusal_class(why) == REFUSAL_MOVED) {
-            l->queue_refused = false;
-            moved(l, b, why);
-            acknowledged(l);
-            return true;
-        }
-        return trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
-    }
-    if (kind != REPLY_OTHER || elements != b->commands)
-        return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
-                         elements, b->commands);
-    acknowledged(l);
-    return true;
-}
-
-static bool on_reply(void *arg, enum reply_kind kind, size_t elements, struct slice text)
-{
-    struct link *l = arg;
-    struct batch *b = l->first;
-    if (!b)
-        return error_set(&l->trouble, ERROR_RETRY, "an answer came that belongs to no command: %.*s",
-                         (int)text.len, (const char *)text.data);
-    if (b->once)
-        return once_reply(l, b, kind, elements, text);
-    if (kind != REPLY_OTHER) {
-        enum refusal refusal = kind == REPLY_ERROR ? refusal_class(text) : REFUSAL_COMMAND;
-        if (refusal == REFUSAL_MOVED && l->config.in_cluster)
-            moved(l, b, text);
-        else if (refusal == REFUSAL_MOVED || refusal == REFUSAL_WAIT || refusal == REFUSAL_FATAL)
-            return trouble(l, refusal, text);
-        else
-            answer(l, b, b->answered, kind, text);
-    }
-    if (++b->answered == b->commands)
-        acknowledged(l);
-    return true;
-}
-
-static void on_element(void *arg, size_t i, enum reply_kind kind, struct slice text)
-{
-    struct link *l = arg;
-    if (kind != REPLY_OTHER && l->first && l->first->once && l->first->answered == l->first->commands + 1)
-        answer(l, l->first, (uint32_t)i, kind, text);
-}
+/* ---- receiving ---- */
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -369,7 +160,7 @@ static void greeted(void *arg, struct transport *t, const struct mark *mark,
                     const struct capabilities *target)
 {
     struct link *l = arg;
-    struct reply_handler handler = {l, on_reply, on_element};
+    struct reply_handler handler = {l, link_on_reply, link_on_element};
     l->greeting = NULL;
     l->transport = t;
     l->replies = replies_new(&handler);
@@ -423,7 +214,7 @@ struct link *link_new(struct event_base *base, const struct link_config *config,
     l->base = base;
     l->config = *config;
     l->callbacks = *callbacks;
-    l->backoff_ms = BACKOFF_FIRST_MS;
+    l->backoff_ms = LINK_BACKOFF_FIRST_MS;
     l->retry = evtimer_new(base, on_retry, l);
     struct timeval now = {0, 0};
     evtimer_add(l->retry, &now);
@@ -435,7 +226,7 @@ void link_free(struct link *l)
     if (!l)
         return;
     close_connection(l);
-    drop_batches(l, &l->first);
+    link_drop_batches(l, &l->first);
     event_free(l->retry);
     free(l);
 }

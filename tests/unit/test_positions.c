@@ -1,0 +1,152 @@
+/* Where the slots of a cluster stand: memory where it can be trusted, marks where it cannot. */
+#include "worker/positions.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+enum { A, B, NODES, BORDER = 8000 };
+
+/* Slots below BORDER lie on A. */
+struct fixture {
+    struct positions p;
+    struct topology t;
+    struct position_node nodes[NODES];
+    struct error error;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        f->t.owner[s] = s < BORDER ? A : B;
+    f->nodes[A].trusted = f->nodes[B].trusted = true;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    free(*state);
+    return 0;
+}
+
+static bool judge(struct fixture *f, uint64_t first_lsn)
+{
+    return positions_judge(&f->p, &f->t, f->nodes, first_lsn, &f->error);
+}
+
+static void a_new_session_begins_at_its_begin(void **state)
+{
+    struct fixture *f = *state;
+    f->nodes[A].trusted = f->nodes[B].trusted = false;
+    positions_init(&f->p, 0, 0);
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.least_seq, 0);
+    assert_int_equal(f->p.most_seq, 0);
+}
+
+static void what_was_answered_is_done_and_what_was_not_is_in_doubt(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 0);
+    f->p.doubt[7] = 40;
+    positions_settle(&f->p, 100);
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 40);
+    assert_int_equal(f->p.seq[8], 100);
+    assert_int_equal(f->p.least_seq, 40);
+    assert_int_equal(f->p.most_seq, 100);
+    /* Run again from 40: the slot catches up, the others never go back. */
+    positions_settle(&f->p, 60);
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 60);
+    assert_int_equal(f->p.seq[8], 100);
+}
+
+static void the_mark_of_a_slot_in_doubt_tells_that_it_was_carried_out(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 0);
+    f->p.doubt[7] = f->p.doubt[9] = 40;
+    f->p.mark[7] = (struct position_mark){.in_session = true, .seq = 100};
+    positions_settle(&f->p, 100);
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 100);
+    assert_int_equal(f->p.seq[9], 40);
+}
+
+static void a_node_that_may_have_lost_something_is_where_its_marks_say(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 0);
+    positions_settle(&f->p, 100);
+    f->nodes[B] = (struct position_node){.mark = {.in_session = true, .seq = 70}};
+    f->p.mark[BORDER + 1] = (struct position_mark){.in_session = true, .seq = 95};
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[BORDER - 1], 100);
+    assert_int_equal(f->p.seq[BORDER], 70);
+    assert_int_equal(f->p.seq[BORDER + 1], 95);
+    assert_int_equal(f->p.least_seq, 70);
+}
+
+static void a_node_without_a_mark_has_nothing(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 50, 0);
+    positions_settle(&f->p, 100);
+    f->nodes[A] = (struct position_node){0};
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.least_seq, 0);
+    assert_int_equal(f->p.seq[BORDER], 100);
+}
+
+static void a_successor_takes_over_what_was_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 50, 0);
+    f->p.mark[3] = (struct position_mark){.in_session = true, .seq = 60};
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.least_seq, 50);
+    assert_int_equal(f->p.seq[3], 60);
+}
+
+static void a_session_of_the_journal_needs_what_came_before_it(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 1000);
+    f->nodes[A] = f->nodes[B] = (struct position_node){.mark = {.lsn = 1000}};
+    f->p.mark[5].lsn = 1010;
+    assert_true(judge(f, 1000));
+    assert_int_equal(f->p.lsn[5], 1010);
+    assert_int_equal(f->p.least_lsn, 1000);
+    assert_int_equal(f->p.most_lsn, 1010);
+
+    positions_init(&f->p, 0, 1000);
+    f->nodes[B].mark.lsn = 999;
+    assert_false(judge(f, 1000));
+    assert_int_equal(f->error.class, ERROR_REDIRECT);
+    /* Any mark of the session itself was written after that. */
+    positions_init(&f->p, 0, 1000);
+    f->nodes[B].mark = (struct position_mark){.in_session = true};
+    assert_true(judge(f, 1000));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_new_session_begins_at_its_begin, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_answered_is_done_and_what_was_not_is_in_doubt, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_mark_of_a_slot_in_doubt_tells_that_it_was_carried_out, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_node_that_may_have_lost_something_is_where_its_marks_say, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_node_without_a_mark_has_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_successor_takes_over_what_was_acknowledged, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_session_of_the_journal_needs_what_came_before_it, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

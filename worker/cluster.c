@@ -300,7 +300,7 @@ size_t cluster_nodes(const struct cluster *c)
 bool cluster_can_send(const struct cluster *c, bool once)
 {
     (void)once; /* each link holds such batches back until it may send them */
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; c->ready && i < c->count; i++)
         if (!link_can_send(c->nodes[i]->link, false))
             return false;
     return c->ready;

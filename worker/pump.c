@@ -176,12 +176,12 @@ static bool rate_allows(struct worker *w)
 /* Room in the open round, after sending it if it is full. */
 static bool room(struct worker *w)
 {
-    const struct round *r = router_open(w->router);
     if (w->marks_owed) {
         if (!router_idle(w->router))
             return false;
         seal_and_send(w, true);
     }
+    const struct round *r = router_open(w->router);
     if (r->borrowed || router_borrowing(w->router)) {
         if (r->borrowed && seal_may_send(w))
             seal_and_send(w, false);

@@ -33,7 +33,8 @@ static void put_marks(struct worker *w, bool whole)
     unsigned before = before_global(w) && w->global != CROSS_WRITING;
     uint64_t seq = decoder_seq(w->decoder) - before;
     /* 0 during full sync: nothing can be resumed from there. */
-    uint64_t lsn = decoder_next_lsn(w->decoder) - before;
+    uint64_t lsn = decoder_next_lsn(w->decoder);
+    lsn -= lsn ? before : 0;
     snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
              (unsigned long long)seq, (unsigned long long)lsn);
     router_put_marks(w->router, text, whole);

@@ -97,11 +97,12 @@ static bool tell_all(struct hands *h, uint16_t slot, size_t from, size_t to)
 {
     const char *id = h->c->members[to].id;
     /* The new owner first: in between, both send clients to it. */
-    if (!say(h, to, "CLUSTER SETSLOT %u NODE %s", slot, id) ||
-        !say(h, from, "CLUSTER SETSLOT %u NODE %s", slot, id))
+    if (!say(h, to, "CLUSTER SETSLOT %u NODE %s", slot, id))
         return false;
-    for (size_t i = 0; i < h->c->count; i++) {
-        if (!h->to[i] || i == from || i == to)
+    /* One that gave its last slot away has become a replica of the new owner (6.2): it takes no SETSLOT. */
+    for (size_t n = 0; n < h->c->count; n++) {
+        size_t i = (from + n) % h->c->count;
+        if (!h->to[i] || i == to)
             continue;
         char words[80];
         snprintf(words, sizeof words, "CLUSTER SETSLOT %u NODE %s", slot, id);

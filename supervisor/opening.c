@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/databases.h"
 #include "supervisor/run.h"
 
 static void on_connected(void *arg)
@@ -219,34 +220,6 @@ static void ready_target(struct run *run, enum target_task task)
         run_link_lost(run, &error);
 }
 
-/* A cluster has database 0 alone. False: the run has failed. */
-static bool databases_fit(struct run *run)
-{
-    size_t count;
-    const uint32_t *databases = source_databases(run->source, &count);
-    struct buf names = {0}, example = {0};
-    for (size_t i = 0; run->target.cluster && i < count; i++) {
-        uint32_t to;
-        if (!settings_db_target(run->settings, databases[i], &to) || to == 0)
-            continue;
-        buf_printf(&names, "%s%u", names.len ? ", " : "", databases[i]);
-        if (!example.len)
-            buf_printf(&example, "%u", databases[i]);
-    }
-    if (!names.len)
-        return true;
-    struct error error = {0};
-    error_fatal(&error, EX_CONFIG,
-                "source %s has keys in database %.*s, and the target is a cluster, which has database 0 alone: "
-                "say --db 0 to leave them out, or --db %.*s:0 to copy that one alone into database 0",
-                run->source_name, (int)(names.len < 120 ? names.len : 120), (const char *)names.data,
-                (int)example.len, (const char *)example.data);
-    buf_free(&names);
-    buf_free(&example);
-    run_fatal(run, &error);
-    return false;
-}
-
 /* Every FLOW is FULL: keys of an earlier session, deleted since on the source, would stay for ever. */
 void run_prepare_target(struct run *run)
 {
@@ -254,8 +227,12 @@ void run_prepare_target(struct run *run)
     bool again = run->target_written;
     if (!*run->sync_reason)
         snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
-    if (!databases_fit(run))
+    size_t count;
+    const uint32_t *databases = source_databases(run->source, &count);
+    if (run->target.cluster && !databases_fit(run->settings, databases, count, run->source_name, &error)) {
+        run_fatal(run, &error);
         return;
+    }
     log_info("full sync: %s", run->sync_reason);
     if (run->settings->target.null_sink) {
         run_post(run, EVENT_TARGET_READY);

@@ -13,6 +13,7 @@
 #include "common/capabilities.h"
 #include "common/client.h"
 #include "common/log.h"
+#include "supervisor/databases.h"
 
 struct source {
     const struct settings *settings;
@@ -171,25 +172,6 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
     fail(arg, error);
-}
-
-size_t info_databases(struct slice info, uint32_t **list)
-{
-    size_t count = 0;
-    *list = NULL;
-    while (info.len > 0) {
-        const uint8_t *end = memchr(info.data, '\n', info.len), *colon;
-        struct slice line = slice_of(info.data, end ? (size_t)(end - info.data) : info.len);
-        uint64_t db;
-        info = slice_of(line.data + line.len + (end ? 1 : 0), info.len - line.len - (end ? 1 : 0));
-        if (line.len < 3 || memcmp(line.data, "db", 2) != 0 || !(colon = memchr(line.data, ':', line.len)) ||
-            !slice_to_u64(slice_of(line.data + 2, (size_t)(colon - line.data) - 2), &db) || db > UINT32_MAX ||
-            info_keys(line) == 0)
-            continue;
-        *list = x_realloc(*list, (count + 1) * sizeof **list);
-        (*list)[count++] = (uint32_t)db;
-    }
-    return count;
 }
 
 /* For the progress bars, and for targets that do not have all databases: an ACL that forbids it costs nothing

@@ -57,8 +57,6 @@ void source_free(struct source *s);
 uint64_t source_keys(const struct source *s);
 /* The databases that held keys then: *list has the count; NULL when it did not say. */
 const uint32_t *source_databases(const struct source *s, size_t *count);
-/* From the text of INFO keyspace, "db3:keys=10,…" lines: those with keys. *list is the caller's to free. */
-size_t info_databases(struct slice info, uint32_t **list);
 
 /* Decoding of the answer, for tests too. ERROR_FATAL: not a Dragonfly, or one we do not understand. */
 bool greeting_parse(const redisReply *reply, const char *source_name, struct greeting *out,

@@ -2,6 +2,7 @@
 #include "tests/unit/supervisor_testing.h"
 
 #include "supervisor/backoff.h"
+#include "supervisor/databases.h"
 #include "supervisor/flow_open.h"
 #include "supervisor/source.h"
 #include "supervisor/target.h"
@@ -196,6 +197,21 @@ static void databases_with_keys_are_read_from_info(void **state)
     assert_null(list);
 }
 
+static void databases_without_a_place_are_named(void **state)
+{
+    (void)state;
+    static const uint32_t databases[] = {0, 3, 15};
+    struct settings s;
+    settings_init(&s);
+    assert_true(databases_fit(&s, databases, 1, "redis://h:1", &error));
+    assert_false(databases_fit(&s, databases, 3, "redis://h:1", &error));
+    assert_says(EX_CONFIG, "redis://h:1 has keys in database 3, 15, and");
+    assert_says(EX_CONFIG, "--db 3:0");
+    assert_true(settings_set(&s, "db", "15:0", NULL));
+    assert_true(databases_fit(&s, databases, 3, "redis://h:1", &error));
+    settings_free(&s);
+}
+
 static void a_cluster_takes_database_0_alone(void **state)
 {
     (void)state;
@@ -239,6 +255,7 @@ int main(void)
         cmocka_unit_test(refused_flow_is_worth_another_session_but_a_missing_right_is_not),
         cmocka_unit_test(target_with_keys_needs_a_decision),
         cmocka_unit_test(databases_with_keys_are_read_from_info),
+        cmocka_unit_test(databases_without_a_place_are_named),
         cmocka_unit_test(a_cluster_takes_database_0_alone),
         cmocka_unit_test(pauses_grow_from_a_tenth_to_thirty_seconds),
     };

@@ -1,0 +1,48 @@
+/* What INFO keyspace tells of the databases, and the refusal of those that a cluster does not have. */
+#include "supervisor/databases.h"
+
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/capabilities.h"
+
+size_t info_databases(struct slice info, uint32_t **list)
+{
+    size_t count = 0;
+    *list = NULL;
+    while (info.len > 0) {
+        const uint8_t *end = memchr(info.data, '\n', info.len), *colon;
+        struct slice line = slice_of(info.data, end ? (size_t)(end - info.data) : info.len);
+        uint64_t db;
+        info = slice_of(line.data + line.len + (end ? 1 : 0), info.len - line.len - (end ? 1 : 0));
+        if (line.len < 3 || memcmp(line.data, "db", 2) != 0 || !(colon = memchr(line.data, ':', line.len)) ||
+            !slice_to_u64(slice_of(line.data + 2, (size_t)(colon - line.data) - 2), &db) || db > UINT32_MAX ||
+            info_keys(line) == 0)
+            continue;
+        *list = x_realloc(*list, (count + 1) * sizeof **list);
+        (*list)[count++] = (uint32_t)db;
+    }
+    return count;
+}
+
+bool databases_fit(const struct settings *settings, const uint32_t *databases, size_t count,
+                   const char *source_name, struct error *error)
+{
+    struct buf names = {0};
+    uint32_t first = 0, to;
+    for (size_t i = 0; i < count; i++) {
+        if (!settings_db_target(settings, databases[i], &to) || to == 0)
+            continue;
+        first = names.len ? first : databases[i];
+        buf_printf(&names, "%s%u", names.len ? ", " : "", databases[i]);
+    }
+    bool fit = names.len == 0;
+    if (!fit)
+        error_fatal(
+            error, EX_CONFIG,
+            "source %s has keys in database %.*s, and the target is a cluster, which has database 0 "
+            "alone: say --db 0 to leave them out, or --db %u:0 to copy that one alone into database 0",
+            source_name, (int)(names.len < 120 ? names.len : 120), (const char *)names.data, first);
+    buf_free(&names);
+    return fit;
+}

@@ -81,18 +81,34 @@ void client_fail(struct client *c, const struct error *error)
         c->callbacks.failed(c, &e, c->callbacks.arg);
 }
 
-static void set_timer(struct client *c)
+/* Of what waits for an answer: each command was the newest once, and the timer was set by it then; only when
+ * it has fired are all looked at. There may be thousands. */
+static uint64_t nearest_deadline(const struct client *c)
 {
-    uint64_t nearest = c->state < CLIENT_READY ? c->connect_deadline_ms : 0;
-    if (c->state == CLIENT_CONNECTING && c->address_deadline_ms && c->address_deadline_ms < nearest)
-        nearest = c->address_deadline_ms;
-    for (const struct pending *p = c->first; p; p = p->next)
+    uint64_t nearest = 0;
+    for (const struct pending *p = c->first; p && !(nearest && c->timer_ms); p = p->next)
         if (p->deadline_ms && (!nearest || p->deadline_ms < nearest))
             nearest = p->deadline_ms;
+    if (c->first && c->newest_deadline_ms && c->newest_deadline_ms < nearest)
+        nearest = c->newest_deadline_ms;
+    return nearest;
+}
+
+static void set_timer(struct client *c)
+{
+    uint64_t nearest = nearest_deadline(c);
+    if (c->state < CLIENT_READY)
+        nearest = c->connect_deadline_ms;
+    if (c->state == CLIENT_CONNECTING && c->address_deadline_ms && c->address_deadline_ms < nearest)
+        nearest = c->address_deadline_ms;
     if (!nearest) {
         event_del(c->timer);
+        c->timer_ms = 0;
         return;
     }
+    if (c->state == CLIENT_READY && c->timer_ms && c->timer_ms <= nearest)
+        return;
+    c->timer_ms = nearest;
     uint64_t now = clock_monotonic_ms(), wait = nearest > now ? nearest - now : 0;
     struct timeval t = {.tv_sec = (time_t)(wait / 1000), .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
     event_add(c->timer, &t);
@@ -208,6 +224,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     static const char *const doing[] = {"connecting", "the TLS handshake", "AUTH"};
     struct client *c = arg;
+    c->timer_ms = 0;
     uint64_t now = clock_monotonic_ms();
     struct error e = {0};
     (void)fd;

@@ -21,6 +21,7 @@ void client_queue(struct client *c, uint32_t timeout_ms, client_reply on_reply, 
     *p = (struct pending){.on_reply = on_reply, .arg = arg, .timeout_ms = timeout_ms};
     if (timeout_ms && c->state == CLIENT_READY)
         p->deadline_ms = clock_monotonic_ms() + timeout_ms;
+    c->newest_deadline_ms = p->deadline_ms;
     *c->last = p;
     c->last = &p->next;
     resp_command(&c->out, argc, argv);
@@ -33,6 +34,7 @@ void client_become_ready(struct client *c)
     for (struct pending *p = c->first; p; p = p->next)
         if (p->timeout_ms)
             p->deadline_ms = now + p->timeout_ms;
+    c->timer_ms = 0; /* looks at them all */
     if (c->callbacks.ready)
         c->callbacks.ready(c, c->callbacks.arg);
 }

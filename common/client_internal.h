@@ -26,6 +26,8 @@ struct client {
     bool freed;                                      /* by its owner; ends with the last leave() */
     bool read_waits_for_write, write_waits_for_read; /* TLS */
     uint32_t connect_timeout_ms;
+    uint64_t newest_deadline_ms; /* of the command that was queued last */
+    uint64_t timer_ms;           /* when the timer fires; 0: it is not set */
     uint64_t connect_deadline_ms;
     uint64_t address_deadline_ms; /* then the name's next address is tried; 0: it was the last */
     uint64_t received;            /* bytes */

@@ -85,6 +85,8 @@ struct cluster {
     bool stale; /* the topology, by what was read */
     /* The open round. */
     struct batch *once_of[CLUSTER_SLOTS];
+    uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
+    size_t once_used;
     struct batch *into;            /* the next command goes there, whatever its key */
     uint64_t seq, lsn;             /* of the entry that is written */
     uint8_t marked[CLUSTER_SLOTS]; /* slots with marks of this FLOW */

@@ -24,7 +24,14 @@ static struct batch *once_batch(struct cluster *c, struct round *q, uint16_t slo
     *(q->once ? &q->last_once->next : &q->once) = b;
     q->last_once = b;
     q->once_count++;
+    c->once_slots[c->once_used++] = slot;
     return c->once_of[slot] = b;
+}
+
+/* Nearly always: what no slot has yet. */
+static bool is_new(const struct cluster *c, uint64_t seq, uint64_t lsn)
+{
+    return seq > c->positions.most_seq && (!lsn || lsn >= c->positions.most_lsn);
 }
 
 bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint64_t lsn)
@@ -36,6 +43,8 @@ void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq)
 {
     if (c->positions.seq[slot] < seq)
         c->positions.seq[slot] = seq;
+    if (c->positions.most_seq < seq)
+        c->positions.most_seq = seq;
 }
 
 struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsigned flags)
@@ -46,9 +55,9 @@ struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsign
     if (flags >> OUTPUT_NODE_SHIFT)
         return plain_batch(c, q, (flags >> OUTPUT_NODE_SHIFT) - 1);
     uint16_t slot = key_slot(key);
-    if (cluster_slot_has(c, slot, c->seq, c->lsn))
+    if (!is_new(c, c->seq, c->lsn) && cluster_slot_has(c, slot, c->seq, c->lsn))
         return NULL;
-    if (c->once_of[slot])
+    if (q->once && c->once_of[slot])
         return c->once_of[slot];
     return flags & OUTPUT_ONCE ? once_batch(c, q, slot) : plain_batch(c, q, c->topology.owner[slot]);
 }
@@ -57,14 +66,15 @@ bool cluster_begin_entry(struct cluster *c, struct entry *e)
 {
     c->seq = e->seq;
     c->lsn = e->in_snapshot ? 0 : e->lsn;
-    if (e->kind == ENTRY_COMMAND || !e->key.data)
+    if (e->kind == ENTRY_COMMAND || !e->key.data || is_new(c, e->first_seq, 0))
         return true;
     return entry_drop_front(e, c->positions.seq[key_slot(e->key)]);
 }
 
 void cluster_sent(struct cluster *c)
 {
-    memset(c->once_of, 0, sizeof c->once_of);
+    while (c->once_used)
+        c->once_of[c->once_slots[--c->once_used]] = NULL;
 }
 
 size_t cluster_node_of(const struct cluster *c, const struct batch *once)

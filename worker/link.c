@@ -258,6 +258,8 @@ bool link_can_send(const struct link *l, bool once)
 
 bool link_borrowing(const struct link *l)
 {
+    if (!l->borrowing)
+        return false;
     /* A once batch may have to be sent again without one of its commands: it borrows until answered. */
     for (const struct batch *b = l->first && l->first->once ? l->first : l->sending; b; b = b->next)
         if (b->borrowed_count)
@@ -276,6 +278,7 @@ void link_send(struct link *l, struct batch *b)
     if (!l->sending)
         l->sending = b;
     l->window_bytes += batch_bytes(b);
+    l->borrowing += b->borrowed_count > 0;
     if (may_go(l, b))
         event_add(l->writable, NULL);
 }

@@ -17,6 +17,7 @@ void link_drop_batches(struct link *l, struct batch **at)
         struct batch *b = *at;
         *at = b->next;
         l->window_bytes -= batch_bytes(b);
+        l->borrowing -= b->borrowed_count > 0;
         if (l->callbacks.dropped)
             l->callbacks.dropped(l->callbacks.arg, b);
         batch_free(b);
@@ -75,6 +76,7 @@ static void acknowledged(struct link *l)
     if (!l->first)
         l->last = NULL;
     l->window_bytes -= batch_bytes(b);
+    l->borrowing -= b->borrowed_count > 0;
     b->next = NULL;
     if (l->sending && l->sending == l->first)
         event_add(l->writable, NULL);
@@ -108,9 +110,11 @@ static bool send_without(struct link *l, struct batch *b)
     l->callbacks.refused(l->callbacks.arg, b, i, l->queue_text);
     l->queue_refused = false;
     l->window_bytes -= batch_bytes(b);
+    l->borrowing -= b->borrowed_count > 0;
     if (!batch_remove(b, i))
         return error_set(&l->trouble, ERROR_FATAL, "a batch that the target refused cannot be read back");
     l->window_bytes += batch_bytes(b);
+    l->borrowing += b->borrowed_count > 0;
     batch_rewind(b);
     if (b->next) { /* in a cluster: behind those of other slots, whose answers come first now */
         l->first = b->next;

@@ -22,6 +22,7 @@ struct link {
 
     struct batch *first, *last, *sending;
     size_t window_bytes;
+    size_t borrowing; /* batches with borrowed arguments */
     /* Trouble found while a callback of the reader runs: acted on when it has returned. */
     struct error trouble;
     /* A once batch's refusal to queue. */

@@ -194,16 +194,17 @@ static bool room(struct worker *w)
         seal_and_send(w, false);
         return true;
     }
-    if (r->bytes < w->settings.batch_bytes && r->commands < w->settings.batch_commands &&
-        r->once_count < ONCE_SLOTS_MAX)
+    /* So much for each node. */
+    size_t most_bytes = w->settings.batch_bytes * r->nodes,
+           most_commands = (size_t)w->settings.batch_commands * r->nodes;
+    if (r->bytes < most_bytes && r->commands < most_commands && r->once_count < ONCE_SLOTS_MAX)
         return true;
     if (seal_may_send(w)) {
         seal_and_send(w, false);
         return true;
     }
-    return r->has_once && r->once_count < ONCE_SLOTS_MAX &&
-           r->bytes < w->settings.batch_bytes * WAITING_FACTOR &&
-           r->commands < w->settings.batch_commands * WAITING_FACTOR;
+    return r->has_once && r->once_count < ONCE_SLOTS_MAX && r->bytes < most_bytes * WAITING_FACTOR &&
+           r->commands < most_commands * WAITING_FACTOR;
 }
 
 static struct slice input(const struct worker *w)

@@ -12,12 +12,18 @@ static double seconds_since(uint64_t then_ms)
     return (double)(clock_monotonic_ms() - then_ms) / 1000.0;
 }
 
+/* The target moves on from them. */
+static void forget_resume_lsns(struct run *run)
+{
+    free(run->resume_lsns);
+    run->resume_lsns = NULL;
+}
+
 static void send_phase(struct run *run, enum phase_command command)
 {
     struct error error = {0};
-    /* From here on the target moves on from them. */
-    free(run->resume_lsns);
-    run->resume_lsns = NULL;
+    if (command == PHASE_SYNC)
+        forget_resume_lsns(run);
     if (source_send_phase(run->source, &run->session, command))
         return;
     error_fatal(&error, EX_SOFTWARE,
@@ -50,6 +56,7 @@ static void announce_stable(struct run *run)
     log_info("stable: every FLOW follows the journal, %.1f s after the session's start",
              seconds_since(run->session_ms));
     run->stable_before = true;
+    forget_resume_lsns(run);
     run_save_record(run, run_failed_flows(run) ? RUN_COPY_DEGRADED : RUN_COPY_COMPLETE);
     run->in_step_told = false;
     backoff_reset(&run->backoff);

@@ -99,9 +99,10 @@ void run_restart(struct run *run, bool with_lsns)
         free(run->resume_lsns);
         run->resume_lsns = NULL;
         snprintf(run->sync_reason, sizeof run->sync_reason, "%.230s", run->cause.text);
-    } else if (run->flow_count && run->flows[0].stable) {
+    } else if (run->flow_count && run->flows[0].stable && !run->resume_lsns) {
         remember_lsns(run);
-    } /* else: of an attempt that did not get so far; the LSNs it had are still good */
+    } /* else: of an attempt that did not become stable; the LSNs it had are still good, as the target's marks tell what
+         came since */
     log_warning("the session with the source is over: %s; next attempt in %.1f s", run->cause.text,
                 (double)pause_ms / 1000.0);
     totals_of(run, clock_monotonic_ms(), &session);

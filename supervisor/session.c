@@ -1,13 +1,18 @@
-/* The session's state table, and the guard of the phase commands.
+/* clang-format off
  *
- *   starting → connecting → handshake → flows ─all FULL──→ preparing → workers → SYNC → full-sync → barrier
- * ─┐ ↑                       ├─all PARTIAL─→ workers ───────────→ STARTSTABLE ─────────────────┤ waiting ←─
- * link lost ──────┴─a mix (then without LSNs)                                       ↓
- *                  └────────────────────────────────── settling ←─ link lost ─ stable ←────── entering
- * ←─────┘ └────→ draining ←──────┘ └→ stopped
+ * The session's state table, and the guard of the phase commands.
+ *
+ *   starting ─→ connecting ─→ handshake ─→ flows ─all FULL─→ preparing ─→ workers ─→ SYNC ─→ full-sync ─→ barrier
+ *                    ↑                       ├─all PARTIAL─→ workers ──────────────→ STARTSTABLE ────────────┤
+ *                 waiting ←── link lost ─────┴─a mix (then without LSNs)                                     ↓
+ *                    ↑                                                                                    entering
+ *                    └──────────── settling ←── link lost ── stable ←────────────────────────────────────────┘
+ *                                     └──────→ draining ←───────┘
+ *                                                 └→ stopped
  *
  * SYNC leaves only workers-full; STARTSTABLE only full-sync and workers-partial. A master that refuses
- * a phase command is left and asked for everything anew: what state it is in is not ours to guess. */
+ * a phase command is left and asked for everything anew: what state it is in is not ours to guess.
+ * clang-format on */
 #include "supervisor/session.h"
 
 #include <string.h>

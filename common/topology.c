@@ -126,9 +126,10 @@ static void settle(struct topology *t)
 {
     uint16_t moved[TOPOLOGY_NODES_MAX];
     struct topology_node *was = x_malloc((t->count + 1) * sizeof *was);
-    memcpy(was, t->nodes, t->count * sizeof *was);
-    if (t->count)
+    if (t->count) {
+        memcpy(was, t->nodes, t->count * sizeof *was);
         qsort(t->nodes, t->count, sizeof *t->nodes, by_id);
+    }
     for (size_t i = 0; i < t->count; i++)
         for (size_t j = 0; j < t->count; j++)
             if (strcmp(was[i].id, t->nodes[j].id) == 0)

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "tests/bench/measure.h"
 #include "tests/bench/live.h"
 #include "tests/support/raw_pipe.h"
 #include "tests/support/run.h"
@@ -35,19 +36,12 @@ static unsigned rounds = 5, percent = 100, flows = 2;
 static bool limits_kept = true;
 static const char *only;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(const struct samples *s, size_t offset)
 {
     double values[MAX_ROUNDS];
     for (size_t i = 0; i < s->count; i++)
         memcpy(&values[i], (const char *)&s->all[i] + offset, sizeof *values);
-    qsort(values, s->count, sizeof *values, by_value);
-    return s->count % 2 ? values[s->count / 2] : (values[s->count / 2 - 1] + values[s->count / 2]) / 2;
+    return median_of(values, s->count);
 }
 #define MEDIAN(samples, field) median(samples, offsetof(struct sample, field))
 
@@ -97,13 +91,6 @@ static bool is_complete(redisContext *c, const struct expected *e)
 {
     return (uint64_t)server_integer(c, "DBSIZE") >= e->keys &&
            server_integer(c, e->last_keys) == e->last_count;
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* From `since` (an event at the source) until the target is complete. */

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "tests/bench/measure.h"
 #include "tests/bench/live.h"
 #include "tests/support/raw_pipe.h"
 #include "tests/support/run.h"
@@ -28,25 +29,6 @@ struct shape {
 static struct redis_cluster cluster;
 static struct topology topology;
 static redisContext *masters[MASTERS]; /* in the topology's order */
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double middle(double *values, size_t count)
-{
-    qsort(values, count, sizeof *values, by_value);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
 
 /* ---- raw ---- */
 
@@ -191,8 +173,8 @@ static bool row(const struct shape *s, unsigned rounds)
     }
     for (size_t i = 0; i < MASTERS; i++)
         raw_pipe_free(&senders[i].pipe);
-    double raw_s = middle(f.raw_s, rounds), ours_s = middle(f.ours_s, rounds);
-    double cpu_s = middle(f.cpu_s, rounds), alone_s = middle(f.alone_cpu_s, rounds);
+    double raw_s = median_of(f.raw_s, rounds), ours_s = median_of(f.ours_s, rounds);
+    double cpu_s = median_of(f.cpu_s, rounds), alone_s = median_of(f.alone_cpu_s, rounds);
     printf("%s: %u raw pipes %.3f s, df2redis %.3f s; workers' CPU %.3f s, into one server %.3f s\n", s->what,
            MASTERS, raw_s, ours_s, cpu_s, alone_s);
     bool kept = print_ratio(s->what, "time against three raw pipes", ours_s / raw_s, TIME_LIMIT);

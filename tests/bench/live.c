@@ -1,5 +1,6 @@
 /* Beside a real Dragonfly's own replica: how late a single write is visible, and how long after a burst the
  * copy is whole. The replica and df2redis take turns as the only copy. */
+#include "tests/bench/measure.h"
 #include "tests/bench/live.h"
 
 #include <stdlib.h>
@@ -9,25 +10,6 @@
 #include "tests/support/testing.h"
 
 enum { SHARDS = 2, WRITES = 300, BURST = 500000, ROUNDS_MAX = 31, BURST_DEADLINE_MS = 120000 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double middle(double *values, size_t count)
-{
-    qsort(values, count, sizeof *values, by_value);
-    return values[count / 2];
-}
 
 struct pair {
     struct run run;
@@ -97,7 +79,7 @@ static double latency_ms(bool own)
     redisFree(source);
     redisFree(copy);
     end(&p);
-    return middle(ms, WRITES);
+    return median_of(ms, WRITES);
 }
 
 struct awaited {
@@ -147,8 +129,8 @@ bool bench_live(unsigned rounds)
             latency[own][i] = latency_ms(own);
             burst[own][i] = burst_s(own);
         }
-    double theirs_ms = middle(latency[0], rounds), ours_ms = middle(latency[1], rounds);
-    double theirs_s = middle(burst[0], rounds), ours_s = middle(burst[1], rounds);
+    double theirs_ms = median_of(latency[0], rounds), ours_ms = median_of(latency[1], rounds);
+    double theirs_s = median_of(burst[0], rounds), ours_s = median_of(burst[1], rounds);
     bool kept = ours_ms <= theirs_ms + 1 && ours_s <= theirs_s;
     printf("live, p50 until a write is visible: Dragonfly replica %.1f ms, df2redis %.1f ms (limit: 1 ms "
            "more)\n",

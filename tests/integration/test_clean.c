@@ -130,19 +130,6 @@ static void mark_cluster(void)
     topology_free(&t);
 }
 
-static uint64_t own_keys(void)
-{
-    uint64_t keys = 0;
-    for (size_t i = 0; i < cluster.masters; i++) {
-        redisContext *c = redis_cluster_connect(&cluster, i);
-        redisReply *r = server_command(c, "KEYS df2redis:*");
-        keys += r->elements;
-        freeReplyObject(r);
-        redisFree(c);
-    }
-    return keys;
-}
-
 static void a_cluster_loses_the_marks_of_every_slot(void **state)
 {
     (void)state;
@@ -151,11 +138,11 @@ static void a_cluster_loses_the_marks_of_every_slot(void **state)
     redisContext *worker = redis_cluster_connect(&cluster, 2);
     server_ok(worker, "CLIENT SETNAME df2redis:orders:flow-1");
     assert_int_equal(clean(cluster.members[0].server.uri, "orders"), EX_TEMPFAIL);
-    assert_int_equal(own_keys(), MARKED_SLOTS + 5);
+    assert_int_equal(redis_cluster_own_keys(&cluster), MARKED_SLOTS + 5);
     redisFree(worker);
     assert_int_equal(clean(cluster.members[1].server.uri, "orders"), EX_OK);
     assert_said("(3 masters): 401 keys with marks of run \"orders\" removed, and 3 half-built values");
-    assert_int_equal(own_keys(), 1);
+    assert_int_equal(redis_cluster_own_keys(&cluster), 1);
     assert_int_equal(redis_cluster_keys(&cluster), MARKED_SLOTS);
 }
 

@@ -12,7 +12,7 @@
 #include "tests/support/crash.h"
 #include "tests/support/testing.h"
 
-enum { FLOWS = 3, KILL_EVERY_MS = 200 };
+enum { FLOWS = CRASH_CLUSTER_FLOWS, KILL_EVERY_MS = 200 };
 
 static struct redis_cluster cluster;
 static struct crash crash;
@@ -21,23 +21,13 @@ static struct redis_cluster_mover *mover;
 static int teardown(void **state)
 {
     (void)state;
-    if (mover)
-        redis_cluster_mover_stop(mover);
-    mover = NULL;
-    crash_end(&crash);
-    redis_cluster_stop(&cluster);
+    crash_end_in(&crash, &cluster, &mover);
     return 0;
 }
 
-static const struct journal_snapshot small = {
-    .strings = 300, .collections = 1, .elements = 300, .commands = 30, .journal = 300};
-
 static void begin_in_step(unsigned masters, unsigned replicas)
 {
-    redis_cluster_start(&cluster, masters, replicas);
-    crash_begin_in(&crash, &cluster, FLOWS, &small);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_begin_in_step(&crash, &cluster, masters, replicas));
 }
 
 static void assert_equal_after(size_t full_syncs)

@@ -11,7 +11,7 @@
 #include "tests/support/crash.h"
 #include "tests/support/testing.h"
 
-enum { FLOWS = 3, ROUNDS = 40, LOAD_EACH = 60, LOAD_PAUSE_MS = 15 };
+enum { FLOWS = CRASH_CLUSTER_FLOWS, ROUNDS = 40, LOAD_EACH = 60, LOAD_PAUSE_MS = 15 };
 
 static struct redis_cluster cluster;
 static struct crash crash;
@@ -20,23 +20,13 @@ static struct redis_cluster_mover *mover;
 static int teardown(void **state)
 {
     (void)state;
-    if (mover)
-        redis_cluster_mover_stop(mover);
-    mover = NULL;
-    crash_end(&crash);
-    redis_cluster_stop(&cluster);
+    crash_end_in(&crash, &cluster, &mover);
     return 0;
 }
 
-static const struct journal_snapshot small = {
-    .strings = 300, .collections = 1, .elements = 300, .commands = 30, .journal = 300};
-
 static void begin_in_step(unsigned masters, unsigned replicas)
 {
-    redis_cluster_start(&cluster, masters, replicas);
-    crash_begin_in(&crash, &cluster, FLOWS, &small);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_begin_in_step(&crash, &cluster, masters, replicas));
 }
 
 /* Equal key by key, nothing counted, one full sync, no worker died. */
@@ -355,7 +345,7 @@ static void a_node_may_be_removed(void **state)
     redis_cluster_start(&cluster, 3, 0);
     size_t added = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
     assert_true(redis_cluster_move_slots(&cluster, 0, added, 300));
-    crash_begin_in(&crash, &cluster, FLOWS, &small);
+    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
     load_until(redis_cluster_work_begin(let_go, NULL));

@@ -153,15 +153,6 @@ static void assert_counted_exactly(void)
     assert_counters_ran_once();
 }
 
-static bool all_received(void *arg)
-{
-    (void)arg;
-    bool all = scripted_all_sent(crash.run.source);
-    for (uint32_t f = 0; all && f < FLOWS; f++)
-        all = worker_received(&crash.run.program, f) >= scripted_sent(crash.run.source, f);
-    return all;
-}
-
 /* With much on its way that has no answer yet. */
 static void killed_workers_count_each_once(void **state)
 {
@@ -171,7 +162,7 @@ static void killed_workers_count_each_once(void **state)
         write_for(20);
         process_signal(&crash.run.target.process, SIGSTOP);
         write_for(10);
-        assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
+        assert_true(wait_until(crash_all_received, &crash, RUN_DEADLINE_MS));
         assert_true(kill_worker(&crash.kills, &crash.run.program, turn % FLOWS));
         process_signal(&crash.run.target.process, SIGCONT);
     }

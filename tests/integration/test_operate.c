@@ -24,20 +24,6 @@ enum { STRINGS = 2000, JOURNAL = 500, WORDS = 16 };
 static struct run run;
 static char *config; /* path */
 
-static pid_t daemon_pid(void)
-{
-    struct buf text = {0};
-    char *path = format_text("%s/pid", run.program.dir);
-    pid_t pid = 0;
-    if (file_read(path, &text)) {
-        buf_put_u8(&text, '\0');
-        pid = (pid_t)strtol((const char *)text.data, NULL, 10);
-    }
-    buf_free(&text);
-    free(path);
-    return pid;
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -58,7 +44,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    pid_t pid = daemon_pid();
+    pid_t pid = run_daemon_pid(&run);
     if (pid > 1)
         kill(pid, SIGKILL);
     free(config);
@@ -118,14 +104,14 @@ static void configured_run_goes_to_the_background_and_is_waited_for_and_stopped(
         print_error("%s\n", said);
     free(said);
     assert_int_equal(code, EX_OK);
-    assert_true(daemon_pid() > 1);
+    assert_true(run_daemon_pid(&run) > 1);
     assert_int_equal(say(NULL, "wait", "--in-step", "--timeout", "60s", NULL), EX_OK);
     assert_int_equal(say(NULL, "status", NULL), EX_OK);
     assert_int_equal(say(NULL, "stop", NULL), EX_OK);
     assert_int_equal(run_target_keys(&run), STRINGS + JOURNAL);
     assert_true(file_says("log", "stable: every FLOW"));
     assert_true(file_says("log", "completed"));
-    assert_int_equal(daemon_pid(), 0);
+    assert_int_equal(run_daemon_pid(&run), 0);
 }
 
 static void daemon_that_cannot_start_tells_its_foreground(void **state)

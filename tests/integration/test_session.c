@@ -59,6 +59,12 @@ static void assert_ends_with(int status, const char *text)
     assert_int_equal(run_target_keys(&run), 0);
 }
 
+static void replicate_from(const struct scripted_options *options)
+{
+    run_begin(&run, options);
+    run_replicate(&run, NULL);
+}
+
 static void handshake_comes_in_order(void **state)
 {
     (void)state;
@@ -73,8 +79,7 @@ static void handshake_comes_in_order(void **state)
                                         "DFLY STARTSTABLE SYNC1"};
     struct scripted_options options;
     small_options(&options);
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_in_step_with_small_session();
     uint64_t before = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
@@ -96,8 +101,7 @@ static void older_masters_get_their_own_version(void **state)
     small_options(&options);
     options.version = 4;
     options.lineage = false;
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, "control", "REPLCONF CLIENT-VERSION 4"), 1);
 }
@@ -126,8 +130,7 @@ static void acks_reach_the_end_of_the_journal(void **state)
     (void)state;
     struct scripted_options options;
     small_options(&options);
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_true(run_wait_in_step(&run));
     for (size_t flow = 0; flow < 2; flow++)
         assert_int_equal(scripted_acked(run.source, flow), scripted_end_lsn(run.source, flow));
@@ -152,8 +155,7 @@ static void cut_in_stable_sync_resumes_without_full_sync(void **state)
     (void)state;
     struct scripted_options options;
     small_options(&options);
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     wait_and_cut();
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE", 2));
     assert_in_step_with_small_session();
@@ -165,8 +167,7 @@ static void lost_control_connection_resumes_without_full_sync(void **state)
     (void)state;
     struct scripted_options options;
     small_options(&options);
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_true(run_wait_in_step(&run));
     scripted_cut_control(run.source);
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE", 2));
@@ -185,8 +186,7 @@ static void mix_of_full_and_partial_is_never_gone_on_with(void **state)
     options.sessions[1].flows[0].reply = REPLY_PARTIAL;
     options.sessions[1].flows[1].reply = REPLY_FULL;
     scripted_options_add(&options, small_session());
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     wait_and_cut();
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC3", 1));
     assert_in_step_with_small_session();
@@ -202,8 +202,7 @@ static void full_answer_to_an_lsn_starts_a_full_sync(void **state)
     small_options(&options);
     scripted_options_add(&options, small_session());
     options.sessions[1].flows[0].reply = options.sessions[1].flows[1].reply = REPLY_FULL;
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     wait_and_cut();
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();
@@ -218,8 +217,7 @@ static void refused_sync_starts_over(void **state)
     small_options(&options);
     options.sessions[0].refuse_sync = true;
     scripted_options_add(&options, small_session());
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC SYNC1"), 1);
@@ -233,8 +231,7 @@ static void refused_startstable_starts_over(void **state)
     small_options(&options);
     options.sessions[0].refuse_startstable = true;
     scripted_options_add(&options, small_session());
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC SYNC1"), 1);
@@ -249,8 +246,7 @@ static void refused_startstable_after_partial_asks_for_a_full_sync(void **state)
     scripted_options_add(&options, small_session());
     options.sessions[1].refuse_startstable = true;
     scripted_options_add(&options, small_session());
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     wait_and_cut();
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC3", 1));
     assert_in_step_with_small_session();
@@ -266,8 +262,7 @@ static void session_that_breaks_is_started_again(enum scripted_reply reply, uint
     options.sessions[0].flows[1].reply = reply;
     options.sessions[0].flows[1].close_at = close_at;
     scripted_options_add(&options, small_session());
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE SYNC1"), 0);
@@ -327,8 +322,7 @@ static void refused_client_id_is_only_a_warning(void **state)
     struct scripted_options options;
     small_options(&options);
     options.refuse_client_id = true;
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_in_step_with_small_session();
     assert_true(df2redis_said(&run.program, "CLIENT-ID"));
 }
@@ -339,8 +333,7 @@ static void redis_as_the_source_is_refused(void **state)
     struct scripted_options options;
     small_options(&options);
     options.kind = SCRIPTED_REDIS;
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_ends_with(EX_PROTOCOL, "not a Dragonfly");
 }
 
@@ -350,8 +343,7 @@ static void replica_as_the_source_is_refused(void **state)
     struct scripted_options options;
     small_options(&options);
     options.kind = SCRIPTED_REPLICA;
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_ends_with(EX_UNAVAILABLE, "master");
 }
 
@@ -370,8 +362,7 @@ static void missing_password_is_named(void **state)
     struct scripted_options options;
     small_options(&options);
     options.password = "sesame-27";
-    run_begin(&run, &options);
-    run_replicate(&run, NULL);
+    replicate_from(&options);
     assert_ends_with(EX_NOPERM, "password");
 }
 

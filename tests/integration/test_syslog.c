@@ -89,24 +89,10 @@ static int setup(void **state)
     return 0;
 }
 
-static pid_t pid_of_file(void)
-{
-    struct buf text = {0};
-    char *path = format_text("%s/pid", run.program.dir);
-    pid_t pid = 0;
-    if (file_read(path, &text)) {
-        buf_put_u8(&text, '\0');
-        pid = (pid_t)strtol((const char *)text.data, NULL, 10);
-    }
-    buf_free(&text);
-    free(path);
-    return pid;
-}
-
 static int teardown(void **state)
 {
     (void)state;
-    pid_t pid = pid_of_file();
+    pid_t pid = run_daemon_pid(&run);
     if (pid > 1)
         kill(pid, SIGKILL);
     if (daemon_log >= 0)
@@ -178,7 +164,7 @@ static void start_daemon(void)
 static void every_line_has_facility_program_and_pid(void)
 {
     char tag[40];
-    snprintf(tag, sizeof tag, " df2redis[%d]: ", (int)pid_of_file());
+    snprintf(tag, sizeof tag, " df2redis[%d]: ", (int)run_daemon_pid(&run));
     for (size_t at = 0; at < heard.len;) {
         const char *line = (const char *)heard.data + at;
         const char *end = memchr(line, '\n', heard.len - at);

@@ -157,15 +157,6 @@ static void killed_workers_cost_no_full_sync(void **state)
     assert_comes_out_equal(1);
 }
 
-static bool all_received(void *arg)
-{
-    (void)arg;
-    bool all = scripted_all_sent(crash.run.source);
-    for (uint32_t f = 0; all && f < FLOWS; f++)
-        all = worker_received(&crash.run.program, f) >= scripted_sent(crash.run.source, f);
-    return all;
-}
-
 /* What the dead worker had received is applied by a successor that has no connection, even when that is
  * killed. */
 static void spool_of_a_killed_worker_is_applied_first(void **state)
@@ -175,7 +166,7 @@ static void spool_of_a_killed_worker_is_applied_first(void **state)
     assert_true(run_wait_in_step(&crash.run));
     process_signal(&crash.run.target.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 3000);
-    assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
+    assert_true(wait_until(crash_all_received, &crash, RUN_DEADLINE_MS));
     uint64_t end = scripted_end_lsn(crash.run.source, 1);
     for (int i = 0; i < 4; i++)
         assert_true(kill_worker(&crash.kills, &crash.run.program, 1));
@@ -196,7 +187,7 @@ static void worker_killed_while_draining_is_succeeded(void **state)
     assert_true(run_wait_in_step(&crash.run));
     process_signal(&crash.run.target.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 1000);
-    assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
+    assert_true(wait_until(crash_all_received, &crash, RUN_DEADLINE_MS));
     process_signal(&crash.run.program.process, SIGTERM);
     assert_true(df2redis_wait_said(&crash.run.program, "draining", RUN_DEADLINE_MS));
     assert_true(kill_worker(&crash.kills, &crash.run.program, 1));

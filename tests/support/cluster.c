@@ -369,16 +369,28 @@ void redis_cluster_lock(struct redis_cluster *c, const char *password)
     c->password = password;
 }
 
-uint64_t redis_cluster_keys(struct redis_cluster *c)
+uint64_t redis_cluster_own_keys(struct redis_cluster *c)
 {
     size_t masters[CLUSTER_MEMBERS], n = masters_of(c, masters);
     uint64_t keys = 0;
     for (size_t i = 0; i < n; i++) {
         redisContext *connection = redis_cluster_connect(c, masters[i]);
         redisReply *own = server_command(connection, "KEYS df2redis:*");
-        keys += server_keys(connection) - own->elements;
+        keys += own->elements;
         freeReplyObject(own);
         redisFree(connection);
     }
     return keys;
+}
+
+uint64_t redis_cluster_keys(struct redis_cluster *c)
+{
+    size_t masters[CLUSTER_MEMBERS], n = masters_of(c, masters);
+    uint64_t keys = 0;
+    for (size_t i = 0; i < n; i++) {
+        redisContext *connection = redis_cluster_connect(c, masters[i]);
+        keys += server_keys(connection);
+        redisFree(connection);
+    }
+    return keys - redis_cluster_own_keys(c);
 }

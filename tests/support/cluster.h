@@ -61,6 +61,8 @@ void redis_cluster_each(struct redis_cluster *c, const char *words);
 void redis_cluster_lock(struct redis_cluster *c, const char *password);
 /* Keys of all masters, without those of df2redis. */
 uint64_t redis_cluster_keys(struct redis_cluster *c);
+/* And those of df2redis alone. */
+uint64_t redis_cluster_own_keys(struct redis_cluster *c);
 
 /* ---- members ---- */
 

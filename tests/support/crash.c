@@ -126,3 +126,32 @@ bool crash_last_sync(struct crash *c, const char *kind, const char *reason)
     cJSON_Delete(status);
     return ok;
 }
+
+bool crash_all_received(void *crash)
+{
+    struct crash *c = crash;
+    bool all = scripted_all_sent(c->run.source);
+    for (uint32_t f = 0; all && f < c->script.flows; f++)
+        all = worker_received(&c->run.program, f) >= scripted_sent(c->run.source, f);
+    return all;
+}
+
+const struct journal_snapshot crash_small = {
+    .strings = 300, .collections = 1, .elements = 300, .commands = 30, .journal = 300};
+
+bool crash_begin_in_step(struct crash *c, struct redis_cluster *cluster, unsigned masters, unsigned replicas)
+{
+    redis_cluster_start(cluster, masters, replicas);
+    crash_begin_in(c, cluster, CRASH_CLUSTER_FLOWS, &crash_small);
+    run_replicate(&c->run, NULL);
+    return run_wait_in_step(&c->run);
+}
+
+void crash_end_in(struct crash *c, struct redis_cluster *cluster, struct redis_cluster_mover **mover)
+{
+    if (*mover)
+        redis_cluster_mover_stop(*mover);
+    *mover = NULL;
+    crash_end(c);
+    redis_cluster_stop(cluster);
+}

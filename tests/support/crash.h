@@ -20,6 +20,18 @@ void crash_begin(struct crash *c, uint32_t flows, const struct journal_snapshot 
 void crash_begin_in(struct crash *c, struct redis_cluster *cluster, uint32_t flows,
                     const struct journal_snapshot *what);
 void crash_end(struct crash *c);
+/* The scripted source has sent all, and the workers have it: a condition of wait_until(). */
+bool crash_all_received(void *crash);
+
+/* ---- in a cluster ---- */
+
+enum { CRASH_CLUSTER_FLOWS = 3 };
+extern const struct journal_snapshot crash_small;
+/* A cluster, a small snapshot into it, in step; ends the test when it does not come to that. */
+bool crash_begin_in_step(struct crash *c, struct redis_cluster *cluster, unsigned masters, unsigned replicas);
+/* For teardown: *mover may be NULL, and is then. */
+void crash_end_in(struct crash *c, struct redis_cluster *cluster, struct redis_cluster_mover **mover);
+
 /* Acknowledged to the end, in step, equal key by key, nothing reported, nobody said a forbidden word. */
 bool crash_came_out_equal(struct crash *c);
 /* Sessions that the source has begun with a full sync so far. */

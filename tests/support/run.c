@@ -194,3 +194,17 @@ bool run_equals_dragonfly(struct run *r, struct state_rules *rules, uint64_t *ke
     state_close(&actual);
     return tell(&report, equal, keys);
 }
+
+pid_t run_daemon_pid(const struct run *r)
+{
+    struct buf text = {0};
+    char *path = format_text("%s/pid", r->program.dir);
+    pid_t pid = 0;
+    if (file_read(path, &text)) {
+        buf_put_u8(&text, '\0');
+        pid = (pid_t)strtol((const char *)text.data, NULL, 10);
+    }
+    buf_free(&text);
+    free(path);
+    return pid;
+}

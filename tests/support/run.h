@@ -42,6 +42,8 @@ bool run_wait_applied(struct run *r);
 uint64_t run_target_keys(const struct run *r);
 /* SIGTERM, and the exit code. */
 int run_terminate(struct run *r);
+/* What stands in the file `pid` of its directory (--pidfile); 0: nothing yet. */
+pid_t run_daemon_pid(const struct run *r);
 /* Target against a recorded state; prints differences. keys (may be NULL): how many were compared. */
 bool run_equals_recording(struct run *r, const char *dir, struct state_rules *rules, uint64_t *keys);
 /* Target against the real Dragonfly. */

@@ -2,6 +2,7 @@
  * one, it answers START with HELLO and obeys. */
 #include "tests/unit/supervisor_testing.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -27,8 +28,8 @@ static bool receive(int fd, struct message *m)
         enum message_status status = message_receive(fd, m, &e);
         if (status != MESSAGE_AGAIN)
             return status == MESSAGE_OK;
-        struct timespec pause = {.tv_nsec = 1000000};
-        nanosleep(&pause, NULL);
+        struct pollfd readable = {fd, POLLIN, 0};
+        poll(&readable, 1, -1);
     }
 }
 

@@ -37,7 +37,6 @@ struct batch {
     size_t sent_piece; /* borrowed pieces sent whole */
     size_t sent_in_piece;
     uint32_t answered;
-    bool exec_seen;
 };
 
 struct batch *batch_new(void);

@@ -193,6 +193,20 @@ static void remember(struct cluster *c, const struct node *n)
     snprintf(k->replid, sizeof k->replid, "%s", n->target.replid);
 }
 
+struct flush_note {
+    uint64_t session, txid;
+};
+
+/* What it carries, or what we remember of a node that has lost nothing. */
+static struct flush_note flush_note_of(const struct cluster *c, const struct node *n)
+{
+    struct flush_note note = {n->flushed_session, n->flushed_txid};
+    uint64_t session = c->router->session.id;
+    if (n->trusted && c->flushed_txid && (note.session != session || note.txid < c->flushed_txid))
+        note = (struct flush_note){session, c->flushed_txid};
+    return note;
+}
+
 static void summarise(struct cluster *c, struct position *at, struct capabilities *all)
 {
     *at = (struct position){.mark.present = true, .mark.session = c->router->session.id};
@@ -209,9 +223,10 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
         run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
         if (i)
             capabilities_merge(all, &n->target);
-        if (n->flushed_txid < at->mark.flushed_txid) {
-            at->mark.flushed_txid = n->flushed_txid;
-            at->mark.flushed_session = n->flushed_session;
+        struct flush_note note = flush_note_of(c, n);
+        if (note.txid < at->mark.flushed_txid) {
+            at->mark.flushed_txid = note.txid;
+            at->mark.flushed_session = note.session;
         }
     }
     snprintf(all->run_id, sizeof all->run_id, "cluster %016llx", (unsigned long long)run_ids);
@@ -224,8 +239,10 @@ static void judge(struct cluster *c)
     struct position at;
     struct capabilities all;
     struct position_node *nodes = x_calloc(c->count, sizeof *nodes);
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++) {
         nodes[i] = judge_node(c, c->nodes[i]);
+        c->nodes[i]->trusted = nodes[i].trusted;
+    }
     positions_settle(&c->positions, r->sealed_seq);
     bool ok = positions_judge(&c->positions, &c->topology, nodes, r->session.first_lsn, &error);
     free(nodes);
@@ -292,14 +309,19 @@ void cluster_free(struct cluster *c)
     free(c);
 }
 
+void cluster_note_flushed(struct cluster *c, uint64_t txid)
+{
+    if (txid > c->flushed_txid)
+        c->flushed_txid = txid;
+}
+
 size_t cluster_nodes(const struct cluster *c)
 {
     return c->count;
 }
 
-bool cluster_can_send(const struct cluster *c, bool once)
+bool cluster_can_send(const struct cluster *c)
 {
-    (void)once; /* each link holds such batches back until it may send them */
     for (size_t i = 0; c->ready && i < c->count; i++)
         if (!link_can_send(c->nodes[i]->link, false))
             return false;

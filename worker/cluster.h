@@ -47,7 +47,7 @@ struct node {
     struct link_config config;
     struct link *link;
     bool ready;
-    bool fresh; /* greeted since the last judgement */
+    bool trusted; /* by the last judgement: it has lost nothing */
     struct capabilities target;
     uint16_t *slots; /* whose marks are read while greeting */
     size_t slot_count;
@@ -64,6 +64,7 @@ struct cluster {
     struct identity *known; /* of nodes we were connected to */
     size_t known_count;
     struct positions positions;
+    uint64_t flushed_txid; /* of the newest flush of this session that every node has had */
     bool ready;
     bool asked; /* the topology, since the trouble began */
     struct client *asking;

@@ -33,7 +33,7 @@ static void on_link_ready(void *arg, const struct mark *mark, const struct capab
     struct node *n = arg;
     (void)mark;
     n->target = *target;
-    n->ready = n->fresh = true;
+    n->ready = true;
     cluster_proceed(n->cluster);
 }
 

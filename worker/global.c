@@ -36,8 +36,10 @@ static bool writes_anything(const struct worker *w)
 static bool lost_by_some(const struct worker *w, const struct entry *e)
 {
     bool noted = w->flushed_txid && e->txid <= w->flushed_txid;
-    return e->seq > w->all_seq && e->seq <= w->skip_seq && !noted && w->settings.marks &&
-           !w->settings.include && !w->settings.exclude && writes_anything(w);
+    bool in_session = e->seq > w->all_seq && e->seq <= w->skip_seq;
+    bool before_it = e->lsn >= w->all_lsn && e->lsn < w->skip_lsn;
+    return (in_session || before_it) && !noted && w->settings.marks && !w->settings.include &&
+           !w->settings.exclude && writes_anything(w);
 }
 
 bool global_begin(struct worker *w, const struct entry *e, struct error *error)
@@ -206,6 +208,7 @@ void global_pass(struct worker *w, uint64_t txid)
         return;
     if (w->global_again && is_carried_out(w) && !target_has_it(w))
         return;
+    router_note_flushed(w->router, w->global_txid);
     w->global = GLOBAL_NONE;
     seal_held_done(w);
     pump_schedule(w);
@@ -213,6 +216,8 @@ void global_pass(struct worker *w, uint64_t txid)
 
 void global_acknowledged(struct worker *w)
 {
+    if (w->global == GLOBAL_RUNNING)
+        router_note_flushed(w->router, w->global_txid);
     w->global = GLOBAL_NONE;
     tell(w, MESSAGE_GLOBAL_DONE);
     pump_schedule(w);

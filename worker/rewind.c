@@ -152,6 +152,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     w->skip_seq = w->marked_seq = w->sealed_marked_seq = known ? seq : 0;
     if (cluster && known) {
         w->all_seq = seq;
+        w->all_lsn = mark->lsn;
         w->skip_seq = at->ahead_seq;
         w->skip_lsn = at->ahead_lsn;
     }

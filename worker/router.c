@@ -146,7 +146,8 @@ bool router_can_send(const struct router *r, bool once)
 {
     if (r->null)
         return true;
-    return r->cluster ? cluster_can_send(r->cluster, once) : link_can_send(r->link, once);
+    /* In a cluster each link holds back what must not run twice until it may send it. */
+    return r->cluster ? cluster_can_send(r->cluster) : link_can_send(r->link, once);
 }
 
 bool router_idle(const struct router *r)
@@ -346,6 +347,12 @@ void router_remove_marks(struct router *r)
     output_text(r->output, MARK_FLUSHED_FIELD);
     output_text(r->output, MARK_RUN_FIELD);
     output_end(r->output);
+}
+
+void router_note_flushed(struct router *r, uint64_t txid)
+{
+    if (r->cluster)
+        cluster_note_flushed(r->cluster, txid);
 }
 
 void router_flush_nodes(struct router *r, const char *script, const char *flushed)

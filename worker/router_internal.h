@@ -37,7 +37,7 @@ struct cluster *cluster_new(struct router *r);
 void cluster_free(struct cluster *c);
 void cluster_start(struct cluster *c);
 output_route cluster_route;
-bool cluster_can_send(const struct cluster *c, bool once);
+bool cluster_can_send(const struct cluster *c);
 bool cluster_borrowing(const struct cluster *c);
 void cluster_send(struct cluster *c, struct batch *b, size_t node);
 size_t cluster_node_of(const struct cluster *c, const struct batch *once);
@@ -53,6 +53,7 @@ void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *
 bool cluster_whole_marks_fit(const struct cluster *c);
 void cluster_put_marks(struct cluster *c, const char *text, bool whole);
 void cluster_remove_marks(struct cluster *c);
+void cluster_note_flushed(struct cluster *c, uint64_t txid);
 void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed);
 
 #endif

@@ -100,7 +100,9 @@ void seal_and_send(struct worker *w, bool force_mark)
     worker_wait_until_told(w);
     /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
     bool due = mark_due(w) && router_idle(w->router);
-    bool cluster = router_is_cluster(w->router), whole = force_mark || due;
+    bool cluster = router_is_cluster(w->router);
+    /* Not between the steps of a command: its source, perhaps on another node, has not had it. */
+    bool whole = (force_mark || due) && w->global != CROSS_WRITING;
     w->marks_owed = cluster && whole && seal_marks_on(w) && !router_whole_marks_fit(w->router);
     if (seal_marks_on(w) && !w->marks_owed && (whole || (r->has_once && !cluster)))
         put_marks(w, true);

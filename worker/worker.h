@@ -1,7 +1,7 @@
 /* One worker: one FLOW, from its socket to its target.
  *
  *   FLOW socket ─read─> spool ─peek─> decoder ─entries─> translator ─commands─> round ─> router ─> target
- *        source.c                     pump.c                              seal.c      link.c
+ *        source.c                     pump.c                              seal.c      router.c
  *                                        acknowledged: cursor, spool_release (seal.c)
  *
  * One thread, one event loop. Every file of this list holds the functions of one arrow; struct worker
@@ -73,8 +73,9 @@ struct worker {
     bool ready;        /* the link is, and the decoder stands where the target is */
     bool starved;      /* the decoder has had all there is */
     uint64_t skip_seq; /* entries up to it are in the target already (its mark) */
-    uint64_t all_seq;  /* a cluster: no slot is behind it; skip_seq and skip_lsn are those furthest ahead */
-    uint64_t skip_lsn; /* the same of the journal before it, by the mark of an earlier session */
+    uint64_t all_seq,
+        all_lsn;           /* a cluster: no slot is behind them; skip_seq, skip_lsn: those furthest ahead */
+    uint64_t skip_lsn;     /* the same of the journal before it, by the mark of an earlier session */
     uint64_t answered_seq; /* entries up to it were acknowledged once before */
     uint64_t seen_seq;     /* entries up to it were translated once before */
     struct reports reports;

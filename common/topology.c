@@ -1,4 +1,4 @@
-/* CLUSTER SLOTS into a table of slots; keys into slots. */
+/* CLUSTER SLOTS and CLUSTER NODES into a table of slots; keys into slots. */
 #include "common/topology.h"
 
 #include <stdio.h>
@@ -135,6 +135,12 @@ static void settle(struct topology *t)
             if (strcmp(was[i].id, t->nodes[j].id) == 0)
                 moved[i] = (uint16_t)j;
     free(was);
+    for (size_t i = 0; i < t->count; i++) {
+        struct topology_node *n = &t->nodes[i];
+        n->slots = 0;
+        n->first_slot = 0;
+        n->fingerprint = 0;
+    }
     t->served = 0;
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         if (t->owner[s] == TOPOLOGY_NOBODY)
@@ -166,6 +172,104 @@ bool topology_parse(struct topology *t, const redisReply *reply, const struct ur
     *t = fresh;
     return true;
 }
+
+/* ---- masters without slots ---- */
+
+enum { NODE_FIELDS = 8 }; /* id, address, flags, its master, ping, pong, epoch, state; then slots */
+
+/* Of a line of CLUSTER NODES; more than NODE_FIELDS: it serves slots. */
+static size_t node_fields(struct slice line, struct slice *fields)
+{
+    size_t n = 0;
+    while (line.len && n <= NODE_FIELDS) {
+        const uint8_t *blank = memchr(line.data, ' ', line.len);
+        size_t len = blank ? (size_t)(blank - line.data) : line.len;
+        /* "[77->-id]": a slot on its way. */
+        if (len && line.data[0] != '[')
+            fields[n++] = slice_of(line.data, len);
+        len += blank ? 1 : 0;
+        line = slice_of(line.data + len, line.len - len);
+    }
+    return n;
+}
+
+static bool has_flag(struct slice flags, const char *flag)
+{
+    size_t n = strlen(flag);
+    while (flags.len) {
+        const uint8_t *comma = memchr(flags.data, ',', flags.len);
+        size_t len = comma ? (size_t)(comma - flags.data) : flags.len;
+        if (len == n && memcmp(flags.data, flag, n) == 0)
+            return true;
+        len += comma ? 1 : 0;
+        flags = slice_of(flags.data + len, flags.len - len);
+    }
+    return false;
+}
+
+/* 10.0.0.7:7000@17000,name,…: an IPv6 address has more colons. */
+static bool read_address(struct slice text, const struct uri *asked, struct topology_node *out)
+{
+    const uint8_t *at = text.len ? memchr(text.data, '@', text.len) : NULL;
+    size_t len = at ? (size_t)(at - text.data) : text.len, colon = len;
+    uint64_t port;
+    while (colon && text.data[colon - 1] != ':')
+        colon--;
+    if (!colon || colon > sizeof out->host ||
+        !slice_to_u64(slice_of(text.data + colon, len - colon), &port) || port == 0 || port > UINT16_MAX)
+        return false;
+    out->port = (uint16_t)port;
+    if (colon > 1)
+        snprintf(out->host, sizeof out->host, "%.*s", (int)colon - 1, (const char *)text.data);
+    else
+        snprintf(out->host, sizeof out->host, "%s", asked->host);
+    return true;
+}
+
+static bool read_idle(struct slice line, const struct uri *asked, struct topology_node *out)
+{
+    struct slice fields[NODE_FIELDS + 1];
+    if (node_fields(line, fields) != NODE_FIELDS || fields[0].len >= sizeof out->id ||
+        !has_flag(fields[2], "master") || has_flag(fields[2], "fail") || has_flag(fields[2], "handshake") ||
+        has_flag(fields[2], "noaddr"))
+        return false;
+    memcpy(out->id, fields[0].data, fields[0].len);
+    return read_address(fields[1], asked, out);
+}
+
+bool topology_add_idle(struct topology *t, const redisReply *reply, const struct uri *asked)
+{
+    if (reply->type != REDIS_REPLY_STRING)
+        return false;
+    struct slice rest = slice_of(reply->str, (size_t)reply->len);
+    while (rest.len) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.len);
+        size_t len = end ? (size_t)(end - rest.data) : rest.len;
+        struct topology_node node = {0};
+        if (t->count < TOPOLOGY_NODES_MAX && read_idle(slice_of(rest.data, len), asked, &node))
+            find_or_add(t, &node);
+        len += end ? 1 : 0;
+        rest = slice_of(rest.data + len, rest.len - len);
+    }
+    settle(t);
+    return true;
+}
+
+void topology_give(struct topology *t, uint16_t slot, size_t node)
+{
+    t->owner[slot] = (uint16_t)node;
+    settle(t);
+}
+
+size_t topology_find(const struct topology *t, const char *id)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (strcmp(t->nodes[i].id, id) == 0)
+            return i;
+    return TOPOLOGY_NOBODY;
+}
+
+/* ---- the whole ---- */
 
 bool topology_same(const struct topology *a, const struct topology *b)
 {

@@ -4,6 +4,12 @@
  *
  *   [ [first slot, last slot, [host, port, node id, …] the master, [host, port, node id, …] a replica …] … ]
  *
+ * and CLUSTER NODES, which knows the masters without slots, too: new ones, to which the first slot may be on
+ * its way already with a part of its keys. A line for each node:
+ *
+ *   <id> <address>:<port>@<port of the bus>[,<name>…] <flags> <its master> <ping> <pong> <epoch> <state>
+ * [slots]
+ *
  * A slot is CRC-16 of the key, or of what stands between its first { and the next } when that is not
  * empty, modulo 16,384. */
 #ifndef DF2REDIS_TOPOLOGY_H
@@ -17,7 +23,7 @@
 
 enum { CLUSTER_SLOTS = 16384, TOPOLOGY_NODES_MAX = 1000, TOPOLOGY_NOBODY = 0xffff };
 
-/* A master that serves slots. */
+/* A master. One without slots (slots: 0) is known by topology_add_idle() alone. */
 struct topology_node {
     char id[41];
     char host[256];
@@ -38,6 +44,13 @@ struct topology {
  * reply (a node that is starting has none of any use). Replaces *t, which was zeroed or filled before. */
 bool topology_parse(struct topology *t, const redisReply *reply, const struct uri *asked,
                     struct error *error);
+/* Adds the masters without slots that have not failed, from the reply to CLUSTER NODES; whatever else it says
+ * is passed over. False: it is no such reply. */
+bool topology_add_idle(struct topology *t, const redisReply *reply, const struct uri *asked);
+/* From here on that node serves the slot. */
+void topology_give(struct topology *t, uint16_t slot, size_t node);
+/* Index of the node; TOPOLOGY_NOBODY. */
+size_t topology_find(const struct topology *t, const char *id);
 void topology_free(struct topology *t);
 /* The same nodes with the same slots. */
 bool topology_same(const struct topology *a, const struct topology *b);

@@ -1,7 +1,7 @@
 /* A job at the target: one connection; in a cluster one to each master; the task; the end.
  *
  *   ask the URI ──standalone──────────────────────────────────> task ──> done
- *        └──a cluster──> CLUSTER SLOTS ──> probe every master ──^
+ *        └──a cluster──> CLUSTER SLOTS, NODES ──> probe every master ──^
  *   (a failure that may pass, of TARGET_ASK in a cluster: again from the beginning) */
 #include "supervisor/target.h"
 
@@ -155,6 +155,14 @@ static void connect_to_masters(struct target_job *job)
     }
 }
 
+static void seed_uri(const struct target_job *job, struct uri *out)
+{
+    if (job->seed)
+        topology_uri(job->known, job->seed - 1, &job->settings->target, out);
+    else
+        uri_copy(out, &job->settings->target);
+}
+
 static void on_slots(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -163,17 +171,25 @@ static void on_slots(struct client *c, const redisReply *reply, void *arg)
     struct uri asked = {0};
     if (job->over)
         return;
-    if (job->seed)
-        topology_uri(job->known, job->seed - 1, &job->settings->target, &asked);
-    else
-        uri_copy(&asked, &job->settings->target);
-    bool ok =
-        topology_parse(&job->topology, reply, &asked, &error) && topology_complete(&job->topology, &error);
-    uri_free(&asked);
-    if (ok)
-        connect_to_masters(job);
-    else
+    seed_uri(job, &asked);
+    if (!topology_parse(&job->topology, reply, &asked, &error) || !topology_complete(&job->topology, &error))
         target_fail(job, &error);
+    uri_free(&asked);
+}
+
+/* A master without slots counts, too: it may hold keys of a slot that is on its way to it. Who may not ask
+ * this has to do without. */
+static void on_masters(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_job *job = arg;
+    struct uri asked = {0};
+    if (job->over)
+        return;
+    seed_uri(job, &asked);
+    topology_add_idle(&job->topology, reply, &asked);
+    uri_free(&asked);
+    connect_to_masters(job);
 }
 
 void target_probed(struct target_node *n)
@@ -186,6 +202,7 @@ void target_probed(struct target_node *n)
         /* Nothing is known of its slots yet, but that a failure may pass. */
         job->deadline_ms = job->deadline_ms ? job->deadline_ms : clock_monotonic_ms() + PATIENCE_MS;
         client_words(n->client, job->settings->connect_timeout_ms, on_slots, job, "CLUSTER", "SLOTS", NULL);
+        client_words(n->client, job->settings->connect_timeout_ms, on_masters, job, "CLUSTER", "NODES", NULL);
     } else {
         job->capabilities = n->capabilities;
         take(job);
@@ -197,10 +214,7 @@ void target_probed(struct target_node *n)
 static bool connect_to_seed(struct target_job *job, struct error *error)
 {
     struct uri uri = {0};
-    if (job->seed)
-        topology_uri(job->known, job->seed - 1, &job->settings->target, &uri);
-    else
-        uri_copy(&uri, &job->settings->target);
+    seed_uri(job, &uri);
     job->nodes = x_calloc(1, sizeof *job->nodes);
     bool ok = target_node_open(job->nodes, job, &uri, error);
     job->count = 1;

@@ -3,7 +3,8 @@
  *   CLIENT LIST on every node (is a worker still there?) → the marks' hashes → SCAN for the left-overs
  *
  * A standalone target is looked through database by database, since left-overs lie beside their keys; of a
- * cluster each node is asked for the marks of the slots that it serves. */
+ * cluster each node is asked for the marks of the slots that it serves. Those of a slot that is on its way
+ * lie perhaps where it goes already: there SCAN finds them, and ASKING reaches them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -24,6 +25,8 @@ static void on_removed(struct client *c, const redisReply *reply, void *arg)
         n->job->cleaned.marks += (uint64_t)reply->integer;
         return;
     }
+    if (target_is_cluster(n->job) && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0)
+        return; /* not here */
     error_set(&error, ERROR_RETRY, "target %s does not take DEL: %.200s", n->name,
               reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
     target_fail(n->job, &error);
@@ -48,18 +51,35 @@ static void on_unlinked(struct client *c, const redisReply *reply, void *arg)
     piece_is_done(n);
 }
 
+static void on_mark_unlinked(struct client *c, const redisReply *reply, void *arg)
+{
+    struct target_node *n = arg;
+    if (n->job->over)
+        return;
+    on_removed(c, reply, arg);
+    piece_is_done(n);
+}
+
 /* ---- left-overs ---- */
 
-static bool is_leftover(const struct target_job *job, struct slice key)
+static bool is_of_kind(const struct target_job *job, struct slice key, const char *kind)
 {
-    static const char *const kinds[] = {"new:", "tmp:"};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        char prefix[TARGET_KEY_BYTES];
-        size_t len = (size_t)snprintf(prefix, sizeof prefix, "df2redis:%s:%s", job->settings->name, kinds[i]);
-        if (key.len >= len && memcmp(key.data, prefix, len) == 0)
-            return true;
-    }
-    return false;
+    char prefix[TARGET_KEY_BYTES];
+    size_t len = (size_t)snprintf(prefix, sizeof prefix, "df2redis:%s:%s", job->settings->name, kind);
+    return key.len >= len && memcmp(key.data, prefix, len) == 0;
+}
+
+static void unlink_found(struct target_node *n, struct slice key)
+{
+    struct slice argv[2] = {slice_str("UNLINK"), key};
+    uint32_t timeout_ms = n->job->settings->connect_timeout_ms;
+    bool mark = target_is_cluster(n->job) && is_of_kind(n->job, key, "{");
+    if (!mark && !is_of_kind(n->job, key, "new:") && !is_of_kind(n->job, key, "tmp:"))
+        return;
+    if (target_is_cluster(n->job))
+        client_words(n->client, timeout_ms, NULL, NULL, "ASKING", NULL);
+    n->job->pending++;
+    client_command(n->client, timeout_ms, mark ? on_mark_unlinked : on_unlinked, n, 2, argv);
 }
 
 static void on_selected(struct client *c, const redisReply *reply, void *arg)
@@ -87,6 +107,7 @@ static void next_database(struct target_node *n)
 
 static void on_scanned(struct client *c, const redisReply *reply, void *arg)
 {
+    (void)c;
     struct target_node *n = arg;
     struct error error = {0};
     if (n->job->over)
@@ -100,11 +121,8 @@ static void on_scanned(struct client *c, const redisReply *reply, void *arg)
     }
     const redisReply *keys = reply->element[1];
     for (size_t i = 0; i < keys->elements; i++) {
-        struct slice argv[2] = {slice_str("UNLINK"), slice_of(keys->element[i]->str, keys->element[i]->len)};
-        if (keys->element[i]->type != REDIS_REPLY_STRING || !is_leftover(n->job, argv[1]))
-            continue;
-        n->job->pending++;
-        client_command(c, n->job->settings->connect_timeout_ms, on_unlinked, n, 2, argv);
+        if (keys->element[i]->type == REDIS_REPLY_STRING)
+            unlink_found(n, slice_of(keys->element[i]->str, keys->element[i]->len));
     }
     if (strcmp(reply->element[0]->str, "0") == 0)
         next_database(n);

@@ -105,9 +105,11 @@ static void marks_read(struct target_job *job)
 {
     if (target_is_cluster(job)) {
         struct target_marks *all = x_calloc(job->count, sizeof *all);
+        size_t serving = 0;
         for (size_t i = 0; i < job->count; i++)
-            all[i] = job->nodes[i].marks;
-        target_marks_common(&job->marks, all, job->count);
+            if (job->topology.nodes[i].slots)
+                all[serving++] = job->nodes[i].marks;
+        target_marks_common(&job->marks, all, serving);
         free(all);
     }
     target_done(job);
@@ -140,10 +142,13 @@ static void read_marks(struct target_job *job)
 {
     char key[TARGET_KEY_BYTES];
     uint32_t timeout_ms = job->settings->connect_timeout_ms;
-    job->pending = 1 + (target_is_cluster(job) ? job->count : 0);
+    job->pending = 1;
     run_key(job, key);
     client_words(run_node(job)->client, timeout_ms, on_marks, job, "HGETALL", key, NULL);
     for (size_t i = 0; target_is_cluster(job) && i < job->count; i++) {
+        if (!job->topology.nodes[i].slots)
+            continue;
+        job->pending++;
         slot_mark_key(key, sizeof key, job->settings->name, job->topology.nodes[i].first_slot);
         client_words(job->nodes[i].client, timeout_ms, on_node_marks, &job->nodes[i], "HGETALL", key, NULL);
     }

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-static const char multi_text[] = "*1\r\n$5\r\nMULTI\r\n";
+static const char before_text[] = "*1\r\n$6\r\nASKING\r\n*1\r\n$5\r\nMULTI\r\n";
 static const char exec_text[] = "*1\r\n$4\r\nEXEC\r\n";
-enum { MULTI_BYTES = sizeof multi_text - 1 };
+enum { BEFORE_BYTES = sizeof before_text - 1, ASKING_BYTES = sizeof "*1\r\n$6\r\nASKING\r\n" - 1 };
 
 struct batch *batch_new(void)
 {
@@ -33,13 +33,13 @@ void batch_reset(struct batch *b, size_t keep_bytes)
     buf_clear(&conflict_at);
     buf_clear(&seqs);
     *b = (struct batch){.out = out, .conflict_at = conflict_at, .seqs = seqs, .current_db = UINT32_MAX};
-    buf_put(&b->out, multi_text, MULTI_BYTES);
-    b->sent = MULTI_BYTES;
+    buf_put(&b->out, before_text, BEFORE_BYTES);
+    b->sent = BEFORE_BYTES;
 }
 
 size_t batch_begin(const struct batch *b)
 {
-    return b->once ? 0 : MULTI_BYTES;
+    return !b->once ? BEFORE_BYTES : b->asking ? 0 : ASKING_BYTES;
 }
 
 size_t batch_bytes(const struct batch *b)
@@ -60,6 +60,7 @@ void batch_rewind(struct batch *b)
     b->sent_piece = 0;
     b->sent_in_piece = 0;
     b->answered = 0;
+    b->asked = false;
 }
 
 bool batch_sent(const struct batch *b)
@@ -167,7 +168,7 @@ static bool walk_command(struct walk *w, struct slice *name, struct slice *key)
 
 bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key)
 {
-    struct walk w = {b, MULTI_BYTES, 0};
+    struct walk w = {b, BEFORE_BYTES, 0};
     for (uint32_t n = 0; n <= i; n++)
         if (!walk_command(&w, name, key))
             return false;
@@ -184,7 +185,7 @@ uint64_t batch_command_seq(const struct batch *b, uint32_t i)
 
 bool batch_remove(struct batch *b, uint32_t i)
 {
-    struct walk w = {b, MULTI_BYTES, 0};
+    struct walk w = {b, BEFORE_BYTES, 0};
     struct slice name, key;
     for (uint32_t n = 0; n < i; n++)
         if (!walk_command(&w, &name, &key))

@@ -1,9 +1,10 @@
 /* A batch: commands for one node as one piece of RESP, a part of a round (round.h).
  *
- *   [room for MULTI][command][command] … [HSET mark][EXEC]
+ *   [room for ASKING, MULTI][command][command] … [HSET mark][EXEC]
  *
- * A batch with a command that must not run twice goes out as MULTI … EXEC with its mark inside;
- * any other goes out plain. Large arguments are not copied: they are borrowed until sent. */
+ * A batch with a command that must not run twice goes out as MULTI … EXEC with its mark inside, and behind
+ * ASKING when its slot is on its way from one node of a cluster to another; any other goes out plain. Large
+ * arguments are not copied: they are borrowed until sent. */
 #ifndef DF2REDIS_BATCH_H
 #define DF2REDIS_BATCH_H
 
@@ -29,6 +30,9 @@ struct batch {
     uint32_t commands;      /* answers expected, without those to MULTI and EXEC */
     uint32_t current_db;    /* the connection's database after it; UINT32_MAX: not known */
     bool once;              /* needs MULTI and a mark */
+    bool asking;            /* once: behind ASKING */
+    bool unmarked;          /* asking: it could run twice, and carries no mark */
+    uint64_t key_hash;      /* asking: of the key that all its commands have */
     bool conflicts;         /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */
     struct buf conflict_at; /* uint32_t command numbers, ascending */
     struct buf seqs;        /* uint64_t of each command: its entry */
@@ -37,6 +41,7 @@ struct batch {
     size_t sent_piece; /* borrowed pieces sent whole */
     size_t sent_in_piece;
     uint32_t answered;
+    bool asked; /* ASKING was answered */
 };
 
 struct batch *batch_new(void);

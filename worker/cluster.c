@@ -68,36 +68,57 @@ static void stop_asking(struct cluster *c)
     c->asking = NULL;
 }
 
-static void on_slots(struct client *client, const redisReply *reply, void *arg)
+static void not_asked(struct cluster *c, struct error *error)
+{
+    stop_asking(c);
+    if (c->ready)
+        later(c, LOOK_EVERY_MS);
+    else
+        cluster_wait(c, error);
+}
+
+static void take_topology(struct cluster *c, struct topology *fresh)
+{
+    struct error error;
+    cluster_between_apply(c, fresh);
+    if (!c->ready) {
+        c->asked = true;
+        cluster_adopt(c, fresh);
+        cluster_proceed(c);
+        return;
+    }
+    bool same = topology_same(&c->topology, fresh);
+    topology_free(fresh);
+    if (same) {
+        later(c, LOOK_EVERY_MS);
+        cluster_between_check(c);
+        return;
+    }
+    error_set(&error, ERROR_RETRY, "the cluster's slots have moved");
+    cluster_trouble(c, &error);
+}
+
+/* Who may not ask this has to do without masters that serve nothing. */
+static void on_masters(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
-    struct topology fresh = {0};
-    struct error error;
-    bool ok = topology_parse(&fresh, reply, &c->router->config.settings->target, &error) &&
-              topology_complete(&fresh, &error);
+    struct topology fresh = c->fresh;
+    c->fresh = (struct topology){0};
+    topology_add_idle(&fresh, reply, &c->router->config.settings->target);
     stop_asking(c);
-    if (!ok) {
-        topology_free(&fresh);
-        if (c->ready)
-            later(c, LOOK_EVERY_MS);
-        else
-            cluster_wait(c, &error);
-        return;
-    }
-    if (c->ready) {
-        bool same = topology_same(&c->topology, &fresh);
-        topology_free(&fresh);
-        error_set(&error, ERROR_RETRY, "the cluster's slots have moved");
-        if (same)
-            later(c, LOOK_EVERY_MS);
-        else
-            cluster_trouble(c, &error);
-        return;
-    }
-    c->asked = true;
-    cluster_adopt(c, &fresh);
-    cluster_proceed(c);
+    take_topology(c, &fresh);
+}
+
+static void on_slots(struct client *client, const redisReply *reply, void *arg)
+{
+    struct cluster *c = arg;
+    struct error error;
+    if (topology_parse(&c->fresh, reply, &c->router->config.settings->target, &error) &&
+        topology_complete(&c->fresh, &error))
+        client_words(client, ASK_TIMEOUT_MS, on_masters, arg, "CLUSTER", "NODES", NULL);
+    else
+        not_asked(c, &error);
 }
 
 static void on_asking_ready(struct client *client, void *arg)
@@ -117,10 +138,12 @@ static void on_asking_failed(struct client *client, const struct error *error, v
         cluster_wait(c, &copy);
 }
 
-/* In turn: the nodes we know, and the address that was given. */
+/* In turn: the nodes we know that serve slots, and the address that was given. */
 static const struct uri *whom_to_ask(struct cluster *c)
 {
     size_t i = c->turn++ % (c->count + 1);
+    while (i < c->count && cluster_is_idle(c, i))
+        i = c->turn++ % (c->count + 1);
     return i < c->count ? &c->nodes[i]->uri : &c->router->config.settings->target;
 }
 
@@ -215,14 +238,19 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
     at->mark.lsn = c->positions.least_lsn;
     at->ahead_seq = c->positions.most_seq;
     at->ahead_lsn = c->positions.most_lsn;
-    *all = c->nodes[0]->target;
     at->mark.flushed_txid = UINT64_MAX;
     uint64_t run_ids = 0;
+    bool first = true;
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];
+        if (cluster_is_idle(c, i))
+            continue;
         run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
-        if (i)
+        if (first)
+            *all = n->target;
+        else
             capabilities_merge(all, &n->target);
+        first = false;
         struct flush_note note = flush_note_of(c, n);
         if (note.txid < at->mark.flushed_txid) {
             at->mark.flushed_txid = note.txid;
@@ -251,7 +279,8 @@ static void judge(struct cluster *c)
         return;
     }
     for (size_t i = 0; i < c->count; i++)
-        remember(c, c->nodes[i]);
+        if (c->nodes[i]->ready)
+            remember(c, c->nodes[i]);
     router_forget_sent(r);
     c->ready = true;
     later(c, LOOK_EVERY_MS);
@@ -268,8 +297,10 @@ void cluster_proceed(struct cluster *c)
     if (c->ready || !c->asked || c->reading)
         return;
     for (size_t i = 0; i < c->count; i++)
-        if (!c->nodes[i]->ready || !link_idle(c->nodes[i]->link))
+        if (!(c->nodes[i]->ready || cluster_is_idle(c, i)) || !link_idle(c->nodes[i]->link))
             return;
+    if (!cluster_between_settled(c))
+        return;
     if (c->unread_count)
         cluster_read_unread(c);
     else
@@ -304,7 +335,10 @@ void cluster_free(struct cluster *c)
         cluster_free_node(c->nodes[i]);
     free(c->nodes);
     free(c->known);
+    cluster_between_free(c);
+    uri_free(&c->ask);
     topology_free(&c->topology);
+    topology_free(&c->fresh);
     event_free(c->timer);
     free(c);
 }
@@ -323,9 +357,21 @@ size_t cluster_nodes(const struct cluster *c)
 bool cluster_can_send(const struct cluster *c)
 {
     for (size_t i = 0; c->ready && i < c->count; i++)
-        if (!link_can_send(c->nodes[i]->link, false))
+        if (!link_can_send(c->nodes[i]->link, false) && !(cluster_is_idle(c, i) && !c->nodes[i]->ready))
             return false;
     return c->ready;
+}
+
+bool cluster_reaches_all(const struct cluster *c, struct error *error)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (!c->nodes[i]->ready)
+            return error_set(
+                error, ERROR_RETRY,
+                "%s, a master without slots, cannot be reached, and may hold keys of a slot that "
+                "is on its way to it",
+                c->nodes[i]->who);
+    return true;
 }
 
 bool cluster_borrowing(const struct cluster *c)

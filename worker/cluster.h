@@ -1,6 +1,6 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble, judgement),
- * cluster_nodes.c (links), cluster_marks.c and cluster_write.c (routing); the rest of the worker knows it as
- * the router only.
+ * cluster_nodes.c (links), cluster_between.c (slots on their way), cluster_marks.c and cluster_write.c
+ * (routing); the rest of the worker knows it as the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -31,6 +31,7 @@ struct node_candidate {
 /* A question of router_ask(). */
 struct ask {
     struct node *node;
+    uint16_t slot;
     router_answer *answer;
     void *arg;
     uint64_t serial;
@@ -47,6 +48,7 @@ struct node {
     struct link_config config;
     struct link *link;
     bool ready;
+    bool gave_up; /* its link gave batches up */
     bool trusted; /* by the last judgement: it has lost nothing */
     struct capabilities target;
     uint16_t *slots; /* whose marks are read while greeting */
@@ -56,10 +58,20 @@ struct node {
     uint64_t flushed_session, flushed_txid;
 };
 
+/* A slot between two nodes (cluster_between.c). */
+struct between {
+    uint16_t slot;
+    bool served;                          /* by `to`, behind ASKING */
+    bool doubted;                         /* served: is it still on its way? */
+    uint64_t since_ms, last_ms, retry_ms; /* met first and last; not looked after before */
+    char from[41], to[41];                /* ids */
+};
+
 struct cluster {
     struct router *router;
-    struct topology topology;
-    struct node **nodes; /* as in the topology */
+    struct topology topology; /* slots that are served behind ASKING are their new node's */
+    struct topology fresh;    /* half asked for */
+    struct node **nodes;      /* as in the topology */
     size_t count;
     struct identity *known; /* of nodes we were connected to */
     size_t known_count;
@@ -83,7 +95,13 @@ struct cluster {
     size_t reading_count, reading_at;
     struct uri ask; /* where the last of them lies that is on its way to another node; host NULL: none */
     uint16_t ask_slot;
-    bool stale; /* the topology, by what was read */
+    bool reading_by_asking; /* it is read now */
+    bool stale;             /* the topology, by what was read */
+    /* Slots on their way. */
+    struct between *between;
+    size_t between_count;
+    struct between_work *between_work;
+    uint8_t by_asking[CLUSTER_SLOTS]; /* served behind ASKING */
     /* The open round. */
     struct batch *once_of[CLUSTER_SLOTS];
     uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
@@ -98,6 +116,25 @@ void cluster_trouble(struct cluster *c,
                      struct error *error); /* nothing more is sent, the topology is asked for */
 void cluster_proceed(struct cluster *c);
 void cluster_look_again(struct cluster *c); /* asks for the topology, soon */
+/* A master without slots: it is linked where it can be, for the flushes and for slots on their way to it, and
+ * missed by nobody else. */
+static inline bool cluster_is_idle(const struct cluster *c, size_t node)
+{
+    return c->topology.nodes[node].slots == 0;
+}
+
+/* cluster_between.c */
+/* A node answered ASK or TRYAGAIN for it. */
+void cluster_between_met(struct cluster *c, uint16_t slot);
+/* A node answered MOVED for it. */
+void cluster_between_doubt(struct cluster *c, uint16_t slot);
+/* In a topology that was asked for: such slots to the nodes that serve them. */
+void cluster_between_apply(struct cluster *c, struct topology *t);
+/* Is there nothing to be done about them? False: cluster_proceed() or a new topology follows. */
+bool cluster_between_settled(struct cluster *c);
+/* While ready, from time to time: are they still on their way? */
+void cluster_between_check(struct cluster *c);
+void cluster_between_free(struct cluster *c);
 
 /* cluster_nodes.c */
 void cluster_adopt(struct cluster *c, struct topology *fresh); /* takes it over */
@@ -109,5 +146,7 @@ void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const s
 void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread);
 void cluster_read_unread(struct cluster *c);
 void cluster_stop_reading(struct cluster *c);
+/* "ASK 3999 127.0.0.1:6381": *to, which is zeroed, is where it leads. */
+bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct uri *to);
 
 #endif

@@ -57,24 +57,34 @@ void cluster_stop_reading(struct cluster *c)
     c->reading = NULL;
 }
 
-/* "ASK 3999 127.0.0.1:6381": the slot is on its way there, and the key with it, or it never was. */
-static bool read_ask(const redisReply *reply, uint16_t slot, struct cluster *c)
+bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct uri *to)
 {
-    char host[256];
     const char *at =
         reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0 ? reply->str + 4 : NULL;
     const char *blank = at ? strchr(at, ' ') : NULL, *colon = blank ? strrchr(blank, ':') : NULL;
     uint64_t port;
     if (!colon || !slice_to_u64(slice_str(colon + 1), &port) || port > UINT16_MAX)
         return false;
-    uri_copy(&c->ask, &c->router->config.settings->target);
-    snprintf(host, sizeof host, "%.*s", (int)(colon - blank - 1), blank + 1);
-    if (*host) {
-        free(c->ask.host);
-        c->ask.host = x_strdup(host);
+    uri_copy(to, &c->router->config.settings->target);
+    if (colon > blank + 1) {
+        size_t len = (size_t)(colon - blank - 1);
+        free(to->host);
+        to->host = x_calloc(1, len + 1);
+        memcpy(to->host, blank + 1, len);
     }
-    c->ask.port = (uint16_t)port;
-    c->ask.unix_socket = false;
+    to->port = (uint16_t)port;
+    to->unix_socket = false;
+    return true;
+}
+
+/* The slot is on its way there, and the key with it, or it never was. */
+static bool follow_ask(struct cluster *c, const redisReply *reply, uint16_t slot)
+{
+    struct uri to = {0};
+    if (!cluster_read_ask(c, reply, &to))
+        return false;
+    uri_free(&c->ask);
+    c->ask = to;
     c->ask_slot = slot;
     return true;
 }
@@ -97,7 +107,7 @@ static void on_read(struct client *client, const redisReply *reply, void *arg)
     if (slot_mark_read(reply, &mark)) {
         cluster_set_unread(c, slot, false);
         cluster_take_mark(c, c->nodes[c->topology.owner[slot]], slot, &mark);
-    } else if (!read_ask(reply, slot, c)) {
+    } else if (!follow_ask(c, reply, slot)) {
         c->stale = true;
     }
     if (c->reading_at == c->reading_count)
@@ -107,14 +117,11 @@ static void on_read(struct client *client, const redisReply *reply, void *arg)
 static void on_ready(struct client *client, void *arg)
 {
     struct cluster *c = arg;
-    for (size_t i = 0; i < c->reading_count; i++)
+    for (size_t i = 0; i < c->reading_count; i++) {
+        if (c->reading_by_asking || c->by_asking[c->reading_slots[i]])
+            client_words(client, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
         slot_mark_ask(client, &c->router->config, c->reading_slots[i], on_read, c);
-}
-
-static void on_ready_to_ask(struct client *client, void *arg)
-{
-    client_words(client, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
-    on_ready(client, arg);
+    }
 }
 
 static void on_failed(struct client *client, const struct error *error, void *arg)
@@ -126,6 +133,26 @@ static void on_failed(struct client *client, const struct error *error, void *ar
     cluster_wait(c, &copy);
 }
 
+/* Where the slot lies that is on its way; host NULL: none is. False: not now. A connection of ours there that
+ * is older must have been ended first (link_greeting.c). */
+static bool read_where_it_goes(struct cluster *c, struct uri *uri, struct error *error)
+{
+    if (!c->ask.host || !c->unread[c->ask_slot])
+        return true;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct topology_node *t = &c->topology.nodes[i];
+        if (t->port != c->ask.port || strcmp(t->host, c->ask.host) != 0 || c->nodes[i]->ready)
+            continue;
+        return error_set(error, ERROR_RETRY, "%s, to which slot %u is on its way, is not connected yet",
+                         c->nodes[i]->who, (unsigned)c->ask_slot);
+    }
+    c->reading_slots[c->reading_count++] = c->ask_slot;
+    c->reading_by_asking = true;
+    *uri = c->ask;
+    c->ask = (struct uri){0};
+    return true;
+}
+
 /* From the node that serves the first of them, as many as it serves; one that it has given away, from there.
  */
 void cluster_read_unread(struct cluster *c)
@@ -135,12 +162,10 @@ void cluster_read_unread(struct cluster *c)
     struct uri uri = {0};
     size_t node = SIZE_MAX, most = sizeof c->reading_slots / sizeof *c->reading_slots;
     c->reading_count = c->reading_at = 0;
-    c->stale = false;
-    if (c->ask.host && c->unread[c->ask_slot]) {
-        c->reading_slots[c->reading_count++] = c->ask_slot;
-        on.ready = on_ready_to_ask;
-        uri = c->ask;
-        c->ask = (struct uri){0};
+    c->stale = c->reading_by_asking = false;
+    if (!read_where_it_goes(c, &uri, &error)) {
+        cluster_wait(c, &error);
+        return;
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS && !uri.host && c->reading_count < most; s++) {
         if (!c->unread[s] || (node != SIZE_MAX && c->topology.owner[s] != node))
@@ -162,6 +187,8 @@ static void on_answer(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct ask *a = arg;
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0)
+        cluster_between_met(a->node->cluster, a->slot);
     a->answer(a->arg, a->serial, reply);
 }
 
@@ -193,6 +220,8 @@ void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *
         return;
     }
     struct ask *a = &n->asks[n->asked++ % 2];
-    *a = (struct ask){n, answer, arg, serial};
+    *a = (struct ask){n, slot, answer, arg, serial};
+    if (c->by_asking[slot])
+        client_words(n->reader, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
     client_command(n->reader, MARK_ANSWER_TIMEOUT_MS, on_answer, a, argc, argv);
 }

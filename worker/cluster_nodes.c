@@ -61,6 +61,7 @@ static void on_link_conflict(void *arg, const struct batch *b, uint32_t i)
 static void on_link_dropped(void *arg, const struct batch *b)
 {
     struct node *n = arg;
+    n->gave_up = true;
     doubt_batch(n->cluster, n->index, b);
     if (b->once && b->sent > batch_begin(b))
         cluster_set_unread(n->cluster, b->slot, true); /* its mark tells whether it was carried out */
@@ -98,6 +99,10 @@ static void on_link_moved(void *arg, const struct batch *b, int slot, const char
         doubt_batch(c, n->index, b);
     else
         doubt(c, (uint16_t)slot, b->round->after_seq);
+    if (slot >= 0 && (strncmp(text, "ASK ", 4) == 0 || strncmp(text, "TRYAGAIN", 8) == 0))
+        cluster_between_met(c, (uint16_t)slot);
+    else if (slot >= 0)
+        cluster_between_doubt(c, (uint16_t)slot);
     tell_moved(c, n, slot, text);
     error_set(&error, ERROR_RETRY, "%s answers %s", n->who, text);
     cluster_trouble(c, &error);
@@ -108,7 +113,8 @@ static void on_link_lost(void *arg, const struct error *error)
     struct node *n = arg;
     struct error copy = *error;
     n->ready = false;
-    cluster_trouble(n->cluster, &copy);
+    if (!cluster_is_idle(n->cluster, n->index) || n->gave_up)
+        cluster_trouble(n->cluster, &copy);
 }
 
 static void on_link_writable(void *arg)
@@ -151,9 +157,12 @@ static void list_slots(struct cluster *c, struct node *n)
 {
     n->slots = x_realloc(n->slots, (c->topology.nodes[n->index].slots + 1) * sizeof *n->slots);
     n->slot_count = 0;
-    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-        if (c->topology.owner[s] == n->index)
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        if (c->topology.owner[s] == n->index && c->by_asking[s])
+            cluster_set_unread(c, s, true);
+        else if (c->topology.owner[s] == n->index)
             n->slots[n->slot_count++] = s;
+    }
 }
 
 static void open_link(struct node *n)
@@ -170,7 +179,7 @@ static void open_link(struct node *n)
                                 .slots = on_link_slots,
                                 .slot_mark = on_link_slot_mark};
     link_free(n->link);
-    n->ready = false;
+    n->ready = n->gave_up = false;
     n->candidate_count = 0;
     n->flushed_session = n->flushed_txid = 0;
     list_slots(n->cluster, n);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/crc.h"
 #include "worker/cluster.h"
 #include "worker/mark_text.h"
 
@@ -13,19 +14,43 @@ static struct batch *plain_batch(struct cluster *c, struct round *q, size_t node
 }
 
 /* From here on until the round's end all commands of the slot go into it: in MULTI, with the slot's mark. */
-static struct batch *once_batch(struct cluster *c, struct round *q, uint16_t slot)
+static struct batch *new_slot_batch(struct cluster *c, struct round *q, uint16_t slot)
 {
-    struct batch *b = c->once_of[slot];
-    if (b)
-        return b;
-    b = router_take_batch(c->router);
+    struct batch *b = router_take_batch(c->router);
     b->once = true;
     b->slot = slot;
+    b->asking = c->by_asking[slot];
+    q->alone |= b->asking;
     *(q->once ? &q->last_once->next : &q->once) = b;
     q->last_once = b;
     q->once_count++;
-    c->once_slots[c->once_used++] = slot;
+    if (!c->once_of[slot])
+        c->once_slots[c->once_used++] = slot;
     return c->once_of[slot] = b;
+}
+
+static struct batch *once_batch(struct cluster *c, struct round *q, uint16_t slot)
+{
+    struct batch *b = c->once_of[slot];
+    return b ? b : new_slot_batch(c, q, slot);
+}
+
+/* Of a slot on its way: one for each key, as long as the commands could run twice. The last alone has a mark.
+ */
+static struct batch *asking_batch(struct cluster *c, struct round *q, uint16_t slot, struct slice key,
+                                  unsigned flags)
+{
+    struct batch *b = c->once_of[slot];
+    bool once = flags & OUTPUT_ONCE;
+    uint64_t hash = crc64(0, key.data, key.len);
+    if (b && (b->key_hash == hash || once || !b->unmarked)) {
+        b->unmarked &= !once;
+        return b;
+    }
+    b = new_slot_batch(c, q, slot);
+    b->key_hash = hash;
+    b->unmarked = !once;
+    return b;
 }
 
 /* Nearly always: what no slot has yet. */
@@ -47,16 +72,24 @@ void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq)
         c->positions.most_seq = seq;
 }
 
+/* NULL: a master without slots that is not connected. */
+static struct batch *node_batch(struct cluster *c, struct round *q, size_t node)
+{
+    return c->nodes[node]->ready ? plain_batch(c, q, node) : NULL;
+}
+
 struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsigned flags)
 {
     struct cluster *c = arg;
     if (c->into)
         return c->into;
     if (flags >> OUTPUT_NODE_SHIFT)
-        return plain_batch(c, q, (flags >> OUTPUT_NODE_SHIFT) - 1);
+        return node_batch(c, q, (flags >> OUTPUT_NODE_SHIFT) - 1);
     uint16_t slot = key_slot(key);
     if (!is_new(c, c->seq, c->lsn) && cluster_slot_has(c, slot, c->seq, c->lsn))
         return NULL;
+    if (c->by_asking[slot])
+        return asking_batch(c, q, slot, key, flags);
     if (q->once && c->once_of[slot])
         return c->once_of[slot];
     return flags & OUTPUT_ONCE ? once_batch(c, q, slot) : plain_batch(c, q, c->topology.owner[slot]);
@@ -82,6 +115,10 @@ size_t cluster_node_of(const struct cluster *c, const struct batch *once)
     return c->topology.owner[once->slot];
 }
 
+/* In a slot on its way a mark that is missing must not be a second key of its MULTI: it is named to a script.
+ */
+static const char asking_mark_script[] = "return redis.call('HSET',unpack(ARGV))";
+
 /* HSET of the slot's hash into b; node_text: NULL or that of node-N. */
 static void put_mark(struct cluster *c, struct batch *b, const char *text, const char *node_text)
 {
@@ -90,8 +127,12 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
     char key[160];
     slot_mark_key(key, sizeof key, config->settings->name, b->slot);
     c->into = b;
-    output_begin(o, 0, slice_str(key), node_text ? 6 : 4, OUTPUT_ONCE);
-    output_text(o, "HSET");
+    output_begin(o, 0, slice_str(key), (node_text ? 6u : 4u) + (b->asking ? 2u : 0u), OUTPUT_ONCE);
+    output_text(o, b->asking ? "EVAL" : "HSET");
+    if (b->asking) {
+        output_text(o, asking_mark_script);
+        output_text(o, "0");
+    }
     output_text(o, key);
     output_text(o, config->mark_field);
     output_text(o, text);
@@ -117,11 +158,14 @@ void cluster_put_marks(struct cluster *c, const char *text, bool whole)
     struct round *q = c->router->open;
     char node_text[NODE_MARK_TEXT_BYTES];
     for (size_t i = 0; whole && i < c->count; i++)
-        once_batch(c, q, c->topology.nodes[i].first_slot);
+        if (!cluster_is_idle(c, i))
+            once_batch(c, q, c->topology.nodes[i].first_slot);
     for (struct batch *b = q->once; b; b = b->next) {
         const struct topology_node *t = &c->topology.nodes[c->topology.owner[b->slot]];
         const struct node *node = c->nodes[c->topology.owner[b->slot]];
         bool of_node = whole && t->first_slot == b->slot;
+        if (b != c->once_of[b->slot] || (b->unmarked && !of_node))
+            continue;
         snprintf(node_text, sizeof node_text, "%s %llx %s %s", text, (unsigned long long)t->fingerprint,
                  node->target.run_id, node->target.replid);
         put_mark(c, b, text, of_node ? node_text : NULL);
@@ -137,7 +181,8 @@ void cluster_remove_marks(struct cluster *c)
         if (!c->marked[s])
             continue;
         slot_mark_key(key, sizeof key, config->settings->name, s);
-        c->into = plain_batch(c, c->router->open, c->topology.owner[s]);
+        c->into = c->by_asking[s] ? new_slot_batch(c, c->router->open, s)
+                                  : plain_batch(c, c->router->open, c->topology.owner[s]);
         output_begin(o, 0, slice_str(key), 5, OUTPUT_IDEMPOTENT);
         output_text(o, "HDEL");
         output_text(o, key);
@@ -146,7 +191,9 @@ void cluster_remove_marks(struct cluster *c)
         output_text(o, MARK_FLUSHED_FIELD);
         output_end(o);
     }
-    c->into = plain_batch(c, c->router->open, c->topology.owner[key_slot(slice_str(config->mark_key))]);
+    uint16_t slot = key_slot(slice_str(config->mark_key));
+    c->into = c->by_asking[slot] ? new_slot_batch(c, c->router->open, slot)
+                                 : plain_batch(c, c->router->open, c->topology.owner[slot]);
     output_begin(o, 0, slice_str(config->mark_key), 3, OUTPUT_IDEMPOTENT);
     output_text(o, "HDEL");
     output_text(o, config->mark_key);
@@ -155,23 +202,39 @@ void cluster_remove_marks(struct cluster *c)
     c->into = NULL;
 }
 
-void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed)
+static void flush_idle(struct cluster *c, size_t node)
 {
     struct output *o = c->router->output;
-    for (size_t i = 0; i < c->count; i++) {
-        char key[160];
-        uint16_t slot = c->topology.nodes[i].first_slot;
-        slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);
-        c->into = once_batch(c, c->router->open, slot);
-        output_begin(o, 0, slice_str(key), 7, OUTPUT_ONCE);
-        output_text(o, "EVAL");
-        output_text(o, script);
-        output_text(o, "1");
-        output_text(o, key);
-        output_text(o, "0");
-        output_text(o, flushed);
-        output_text(o, "all");
-        output_end(o);
-    }
+    c->into = plain_batch(c, c->router->open, node);
+    output_begin(o, 0, slice_of("", 0), 1, OUTPUT_IDEMPOTENT);
+    output_text(o, "FLUSHALL");
+    output_end(o);
+}
+
+static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed)
+{
+    struct output *o = c->router->output;
+    char key[160];
+    uint16_t slot = c->topology.nodes[node].first_slot;
+    slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);
+    c->into = once_batch(c, c->router->open, slot);
+    output_begin(o, 0, slice_str(key), 7, OUTPUT_ONCE);
+    output_text(o, "EVAL");
+    output_text(o, script);
+    output_text(o, "1");
+    output_text(o, key);
+    output_text(o, "0");
+    output_text(o, flushed);
+    output_text(o, "all");
+    output_end(o);
+}
+
+void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (cluster_is_idle(c, i))
+            flush_idle(c, i);
+        else
+            flush_master(c, i, script, flushed);
     c->into = NULL;
 }

@@ -139,13 +139,19 @@ static void write_flush(struct worker *w)
     router_open(w->router)->plain[0]->current_db = UINT32_MAX;
 }
 
-/* On every master, each with the marks it carries. */
-static void write_flush_everywhere(struct worker *w, bool note)
+/* On every master, each with the marks it carries. False: not now, everything begins again. */
+static bool write_flush_everywhere(struct worker *w, bool note)
 {
     char flushed[48];
+    struct error error;
+    if (!router_reaches_all(w->router, &error)) {
+        router_wait(w->router, &error);
+        return false;
+    }
     snprintf(flushed, sizeof flushed, "%llu %llu", (unsigned long long)w->session,
              (unsigned long long)w->global_txid);
     router_flush_nodes(w->router, flush_script, note && seal_marks_on(w) ? flushed : "");
+    return true;
 }
 
 /* Keys that a resharding moved meanwhile from a node that was not flushed yet to one that was are still
@@ -153,8 +159,8 @@ static void write_flush_everywhere(struct worker *w, bool note)
 void global_cleared(struct worker *w)
 {
     w->global = GLOBAL_RUNNING;
-    write_flush_everywhere(w, true);
-    pump_schedule(w);
+    if (write_flush_everywhere(w, true))
+        pump_schedule(w);
 }
 
 void global_run(struct worker *w, uint64_t txid)
@@ -163,8 +169,8 @@ void global_run(struct worker *w, uint64_t txid)
         return;
     if (w->settings.include || w->settings.exclude)
         worker_report(w, DIVERGENCE_FILTER, w->global_command, slice_str("(every key)"), 1);
-    else if (router_is_cluster(w->router) && writes_anything(w))
-        write_flush_everywhere(w, false);
+    else if (router_is_cluster(w->router) && writes_anything(w) && !write_flush_everywhere(w, false))
+        return;
     else if (!router_is_null(w->router) && !router_is_cluster(w->router))
         write_flush(w);
     if (round_empty(router_open(w->router))) {

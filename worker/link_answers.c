@@ -1,5 +1,5 @@
 /* Answers to batches: carried out, refused, not now, or not here. A plain batch is answered command by
- * command; one that must not run twice by MULTI, QUEUED for each, and EXEC. */
+ * command; one that must not run twice by MULTI (before it ASKING), QUEUED for each, and EXEC. */
 #include "common/topology.h"
 #include "worker/link_internal.h"
 
@@ -131,6 +131,10 @@ static bool send_without(struct link *l, struct batch *b)
 static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements,
                        struct slice text)
 {
+    if (b->asking && !b->asked) {
+        b->asked = true;
+        return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
+    }
     uint32_t i = b->answered++;
     if (i == 0)
         return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);

@@ -187,8 +187,9 @@ static bool room(struct worker *w)
             seal_and_send(w, false);
         return false;
     }
-    /* What is run again and what is new are kept apart: refusals of the first kind mean nothing. */
-    if (w->seen_seq && decoder_seq(w->decoder) == w->seen_seq && !round_empty(r)) {
+    /* What is run again and what is new are kept apart: refusals of the first kind mean nothing. And some
+     * entries of a cluster go alone. */
+    if (r->alone || (w->seen_seq && decoder_seq(w->decoder) == w->seen_seq && !round_empty(r))) {
         if (!seal_may_send(w))
             return false;
         seal_and_send(w, false);

@@ -355,6 +355,11 @@ void router_note_flushed(struct router *r, uint64_t txid)
         cluster_note_flushed(r->cluster, txid);
 }
 
+bool router_reaches_all(const struct router *r, struct error *error)
+{
+    return !r->cluster || cluster_reaches_all(r->cluster, error);
+}
+
 void router_flush_nodes(struct router *r, const char *script, const char *flushed)
 {
     if (r->cluster)

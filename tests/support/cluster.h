@@ -89,6 +89,12 @@ bool redis_cluster_work_end(struct redis_cluster_work *w);
 
 /* With all its keys, while others write: SETSLOT, MIGRATE, SETSLOT. */
 bool redis_cluster_move_slot(struct redis_cluster *c, uint16_t slot, size_t to);
+/* Begins the same and leaves it so, with as many of its keys moved: a resharding that was aborted. What
+ * redis_cluster_move_slot() ends. */
+bool redis_cluster_begin_slot(struct redis_cluster *c, uint16_t slot, size_t to, unsigned keys);
+/* Neither of the two takes part in it any more; the keys stay where they are. */
+bool redis_cluster_call_off_slot(struct redis_cluster *c, uint16_t slot, size_t to);
+uint64_t redis_cluster_keys_in_slot(struct redis_cluster *c, uint16_t slot, size_t member);
 /* The first `slots` that `from` serves. */
 bool redis_cluster_move_slots(struct redis_cluster *c, size_t from, size_t to, unsigned slots);
 /* The same by `redis-cli --cluster reshard`. */

@@ -77,18 +77,22 @@ static bool migrate(struct hands *h, size_t from, size_t to, const redisReply *k
     return ok;
 }
 
-static bool move_keys(struct hands *h, uint16_t slot, size_t from, size_t to)
+/* So many at the most. */
+static bool move_keys(struct hands *h, uint16_t slot, size_t from, size_t to, uint64_t most)
 {
-    for (;;) {
+    while (most) {
         char words[64];
-        snprintf(words, sizeof words, "CLUSTER GETKEYSINSLOT %u %d", slot, KEYS_AT_ONCE);
+        unsigned n = most < KEYS_AT_ONCE ? (unsigned)most : KEYS_AT_ONCE;
+        snprintf(words, sizeof words, "CLUSTER GETKEYSINSLOT %u %u", slot, n);
         redisReply *keys = server_command(h->to[from], words);
         bool over = keys->type != REDIS_REPLY_ARRAY || keys->elements == 0;
         bool ok = keys->type == REDIS_REPLY_ARRAY && (over || migrate(h, from, to, keys));
         freeReplyObject(keys);
         if (!ok || over)
             return ok;
+        most -= n;
     }
+    return true;
 }
 
 /* Everybody hears who serves it now: left to gossip, slots that move again soon are remembered differently by
@@ -134,21 +138,24 @@ static bool epochs_agree(void *arg)
     return true;
 }
 
+static bool open_slot(struct hands *h, uint16_t slot, size_t from, size_t to)
+{
+    return say(h, to, "CLUSTER SETSLOT %u IMPORTING %s", slot, h->c->members[from].id) &&
+           say(h, from, "CLUSTER SETSLOT %u MIGRATING %s", slot, h->c->members[to].id);
+}
+
 /* Two masters that take slots in the same moment would take the same epoch, and whose word counts would be
  * chance: the next slot waits until all know of this one. */
 static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
 {
-    const struct redis_cluster_member *members = h->c->members;
     if (from == to)
         return true;
     if (from == CLUSTER_MEMBERS || !h->to[from] || !h->to[to]) {
         fprintf(stderr, "slot %u cannot be moved: its master or the new one does not run\n", slot);
         return false;
     }
-    return say(h, to, "CLUSTER SETSLOT %u IMPORTING %s", slot, members[from].id) &&
-           say(h, from, "CLUSTER SETSLOT %u MIGRATING %s", slot, members[to].id) &&
-           move_keys(h, slot, from, to) && tell_all(h, slot, from, to) &&
-           wait_until(epochs_agree, h, CLUSTER_DEADLINE_MS);
+    return open_slot(h, slot, from, to) && move_keys(h, slot, from, to, UINT64_MAX) &&
+           tell_all(h, slot, from, to) && wait_until(epochs_agree, h, CLUSTER_DEADLINE_MS);
 }
 
 bool redis_cluster_move_slot(struct redis_cluster *c, uint16_t slot, size_t to)
@@ -158,6 +165,38 @@ bool redis_cluster_move_slot(struct redis_cluster *c, uint16_t slot, size_t to)
     bool ok = move(&h, slot, redis_cluster_owner(c, slot), to);
     hands_close(&h);
     return ok;
+}
+
+bool redis_cluster_begin_slot(struct redis_cluster *c, uint16_t slot, size_t to, unsigned keys)
+{
+    struct hands h;
+    size_t from = redis_cluster_owner(c, slot);
+    hands_open(&h, c);
+    bool ok = from != to && open_slot(&h, slot, from, to) && move_keys(&h, slot, from, to, keys);
+    hands_close(&h);
+    return ok;
+}
+
+bool redis_cluster_call_off_slot(struct redis_cluster *c, uint16_t slot, size_t to)
+{
+    struct hands h;
+    hands_open(&h, c);
+    bool ok = say(&h, redis_cluster_owner(c, slot), "CLUSTER SETSLOT %u STABLE", slot) &&
+              say(&h, to, "CLUSTER SETSLOT %u STABLE", slot);
+    hands_close(&h);
+    return ok;
+}
+
+uint64_t redis_cluster_keys_in_slot(struct redis_cluster *c, uint16_t slot, size_t member)
+{
+    char words[64];
+    redisContext *connection = redis_cluster_connect(c, member);
+    snprintf(words, sizeof words, "CLUSTER COUNTKEYSINSLOT %u", slot);
+    redisReply *r = server_command(connection, words);
+    uint64_t keys = r->type == REDIS_REPLY_INTEGER ? (uint64_t)r->integer : UINT64_MAX;
+    freeReplyObject(r);
+    redisFree(connection);
+    return keys;
 }
 
 bool redis_cluster_move_slots(struct redis_cluster *c, size_t from, size_t to, unsigned slots)

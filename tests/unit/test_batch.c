@@ -78,6 +78,31 @@ static void once_batch_goes_out_in_multi(void **state)
     batch_free(b);
 }
 
+static void batch_of_a_slot_on_its_way_goes_out_behind_asking(void **state)
+{
+    (void)state;
+    struct batch *b = batch_new();
+    struct output *o = output_new();
+    struct buf sent = {0};
+    output_target(o, b);
+    b->asking = true;
+    b->current_db = 0;
+    put(o, 0, OUTPUT_ONCE, "APPEND", slice_str("k"), slice_str("v"));
+    batch_seal(b);
+    for (int turn = 0; turn < 2; turn++) {
+        buf_clear(&sent);
+        send_all(b, 5, &sent);
+        assert_text(&sent, "*1\r\n$6\r\nASKING\r\n*1\r\n$5\r\nMULTI\r\n"
+                           "*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n$1\r\nv\r\n*1\r\n$4\r\nEXEC\r\n");
+        assert_int_equal(batch_bytes(b), sent.len);
+    }
+    batch_reset(b, 0);
+    assert_false(b->asking);
+    buf_free(&sent);
+    output_free(o);
+    batch_free(b);
+}
+
 static void borrowed_arguments_are_sent_from_where_they_are(void **state)
 {
     (void)state;
@@ -203,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idempotent_batch_goes_out_plain),
         cmocka_unit_test(once_batch_goes_out_in_multi),
+        cmocka_unit_test(batch_of_a_slot_on_its_way_goes_out_behind_asking),
         cmocka_unit_test(borrowed_arguments_are_sent_from_where_they_are),
         cmocka_unit_test(removed_command_leaves_the_others_whole),
         cmocka_unit_test(reset_batch_is_as_new),

@@ -1,4 +1,5 @@
-/* Slots of keys as the Redis Cluster specification has them; tables of nodes from CLUSTER SLOTS. */
+/* Slots of keys as the Redis Cluster specification has them; tables of nodes from CLUSTER SLOTS and
+ * CLUSTER NODES. */
 #include "common/topology.h"
 
 #include <setjmp.h>
@@ -176,6 +177,88 @@ static void a_cluster_without_slots_is_read_and_not_complete(void **state)
     topology_free(&t);
 }
 
+/* ---- CLUSTER NODES ---- */
+
+#define ID_C "cccccccccccccccccccccccccccccccccccccccc"
+#define REST " - 0 1700000000000 3 connected"
+
+static size_t add_idle(struct topology *t, const char *lines)
+{
+    struct uri asked = {.host = (char *)"asked.example", .port = 7000};
+    redisReply reply = {.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)lines, .len = strlen(lines)};
+    size_t before = t->count;
+    assert_true(topology_add_idle(t, &reply, &asked));
+    return t->count - before;
+}
+
+static void masters_without_slots_are_added(void **state)
+{
+    (void)state;
+    struct topology t = {0};
+    struct error error;
+    assert_true(parse(&t, two_nodes, &error));
+    uint64_t fingerprint = t.nodes[0].fingerprint;
+    assert_int_equal(add_idle(&t, ID_A " 127.0.0.1:7001@17001 myself,master" REST " 100-8000 [100->-" ID_C
+                                       "]\n" ID_C " ::1:7003@17003,host.example master" REST "\n"),
+                     1);
+    assert_string_equal(t.nodes[2].id, ID_C);
+    assert_string_equal(t.nodes[2].host, "::1");
+    assert_int_equal(t.nodes[2].port, 7003);
+    assert_int_equal(t.nodes[2].slots, 0);
+    assert_int_equal(t.nodes[0].slots, 7901);
+    assert_true(t.nodes[0].fingerprint == fingerprint);
+    assert_true(topology_complete(&t, &error));
+    assert_int_equal(topology_find(&t, ID_C), 2);
+    assert_int_equal(topology_find(&t, "c"), TOPOLOGY_NOBODY);
+    topology_give(&t, 100, 2);
+    assert_int_equal(t.owner[100], 2);
+    assert_int_equal(t.nodes[2].first_slot, 100);
+    assert_int_equal(t.nodes[2].slots, 1);
+    assert_int_equal(t.nodes[0].first_slot, 101);
+    assert_int_equal(t.nodes[0].slots, 7900);
+    assert_false(t.nodes[0].fingerprint == fingerprint);
+    topology_free(&t);
+}
+
+static void one_that_imports_a_slot_serves_none_yet(void **state)
+{
+    (void)state;
+    struct topology t = {0};
+    struct error error;
+    assert_true(parse(&t, two_nodes, &error));
+    assert_int_equal(add_idle(&t, ID_C " :7003@17003 myself,master" REST " [100-<-" ID_A "]"), 1);
+    assert_string_equal(t.nodes[2].host, "asked.example");
+    topology_free(&t);
+}
+
+static void what_is_no_idle_master_is_passed_over(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        ID_C " 127.0.0.1:7003@17003 slave " ID_A " 0 1 3 connected\n",
+        ID_C " 127.0.0.1:7003@17003 master,fail" REST "\n",
+        ID_C " :0@0 master,noaddr" REST "\n",
+        ID_C " 127.0.0.1:7003@17003 handshake,master" REST "\n",
+        ID_C " 127.0.0.1:7003@17003 master" REST " 5\n",
+        ID_C " 127.0.0.1:0@17003 master" REST "\n",
+        ID_C " 127.0.0.1@17003 master" REST "\n",
+        ID_C ID_C " 127.0.0.1:7003@17003 master" REST "\n",
+        ID_C " 127.0.0.1:7003@17003 master - 0\n",
+        "\n\n \n",
+        "",
+    };
+    struct topology t = {0};
+    struct error error;
+    assert_true(parse(&t, two_nodes, &error));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_int_equal(add_idle(&t, others[i]), 0);
+    redisReply refused = {.type = REDIS_REPLY_ERROR};
+    struct uri asked = {0};
+    assert_false(topology_add_idle(&t, &refused, &asked));
+    assert_int_equal(t.count, 2);
+    topology_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +270,9 @@ int main(void)
         cmocka_unit_test(a_slot_that_moved_is_another_topology),
         cmocka_unit_test(what_is_no_table_of_slots_is_refused_and_changes_nothing),
         cmocka_unit_test(a_cluster_without_slots_is_read_and_not_complete),
+        cmocka_unit_test(masters_without_slots_are_added),
+        cmocka_unit_test(one_that_imports_a_slot_serves_none_yet),
+        cmocka_unit_test(what_is_no_idle_master_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,249 @@
+/* Slots that an aborted resharding leaves between two masters: what is written to them goes on, exactly once,
+ * as soon as it shows that nobody ends the move, and the end of it, whatever it is, costs nothing that was
+ * written. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <poll.h>
+#include <sysexits.h>
+
+#include "tests/support/crash.h"
+#include "tests/support/testing.h"
+
+enum { FLOWS = CRASH_CLUSTER_FLOWS, KEYS = 24, OWNER = 0, OTHER = 1 };
+
+static struct redis_cluster cluster;
+static struct crash crash;
+static struct redis_cluster_mover *mover; /* none here */
+
+static int teardown(void **state)
+{
+    (void)state;
+    crash_end_in(&crash, &cluster, &mover);
+    return 0;
+}
+
+static void assert_equal_after(size_t full_syncs)
+{
+    run_follow(&crash.run, &cluster);
+    assert_true(crash_came_out_equal(&crash));
+    if (crash_full_syncs(&crash) != full_syncs)
+        crash_last_sync(&crash, "?", "what was expected"); /* tells what it was */
+    assert_int_equal(crash_full_syncs(&crash), full_syncs);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void say(uint32_t flow, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(uint32_t flow, const char *format, ...)
+{
+    char line[200];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    journal_script_line(&crash.script, crash.run.source, flow, line);
+}
+
+/* What each turn writes to the one slot of each FLOW: old keys and new ones, alone and several at a time, of
+ * commands that must not run twice, and of such that may. */
+static void write_turn(unsigned turn)
+{
+    for (uint32_t f = 0; f < FLOWS; f++) {
+        const char *tag = slot_tag((uint16_t)(100 + f)); /* all are of the first master */
+        say(f, "APPEND {%s}grows:%u %u,", tag, turn % KEYS, turn);
+        say(f, "INCRBY {%s}counts:%u %u", tag, turn % 3, turn + 1);
+        say(f, "RPUSH {%s}list:%u a%u b c", tag, turn % 5, turn);
+        say(f, "LPOP {%s}list:%u", tag, turn % 5);
+        say(f, "SET {%s}new:%u v%u", tag, turn, turn);
+        say(f, "MSET {%s}m:%u x {%s}n:%u y {%s}grows:%u again", tag, turn, tag, turn, tag, (turn + 7) % KEYS);
+        say(f, "DEL {%s}new:%u {%s}nowhere {%s}m:%u", tag, turn / 2, tag, tag, turn / 2);
+        say(f, "HSET {%s}hash f%u v", tag, turn % 9);
+        say(f, "HINCRBYFLOAT {%s}hash sum 0.25", tag);
+        say(f, "INCR elsewhere:%u:%u", f, turn % 40);
+        say(f, "SMOVE {%s}set far:%u nothing", tag, f);
+        say(f, "SADD {%s}set x%u y%u", tag, turn, turn);
+        say(f, "SMOVE {%s}set far:%u x%u", tag, f, turn);
+        say(f, "RENAME {%s}n:%u far:renamed:%u:%u", tag, turn, f, turn);
+    }
+}
+
+static void write_turns(unsigned *turn, unsigned count)
+{
+    for (unsigned end = *turn + count; *turn < end; ++*turn)
+        write_turn(*turn);
+}
+
+/* In all of these slots. */
+static void begin_slots(size_t to, unsigned keys)
+{
+    for (uint32_t f = 0; f < FLOWS; f++)
+        assert_true(redis_cluster_begin_slot(&cluster, (uint16_t)(100 + f), to, keys));
+}
+
+static void end_slots(size_t to)
+{
+    for (uint32_t f = 0; f < FLOWS; f++)
+        assert_true(redis_cluster_move_slot(&cluster, (uint16_t)(100 + f), to));
+    assert_true(redis_cluster_wait_ok(&cluster));
+}
+
+static void assert_in_step_between(size_t to)
+{
+    assert_true(run_wait_in_step(&crash.run));
+    for (uint32_t f = 0; f < FLOWS; f++) {
+        assert_int_equal(redis_cluster_owner(&cluster, (uint16_t)(100 + f)), OWNER);
+        assert_true(redis_cluster_keys_in_slot(&cluster, (uint16_t)(100 + f), to) > 0);
+    }
+    assert_true(df2redis_said(&crash.run.program, "stays between two nodes"));
+}
+
+static void served_between_two_masters(unsigned moved_before, const char *password)
+{
+    unsigned turn = 0;
+    redis_cluster_start(&cluster, 3, 0);
+    if (password)
+        redis_cluster_lock(&cluster, password);
+    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
+    if (password)
+        setenv("DF2REDIS_TARGET_PASSWORD", password, 1);
+    run_replicate(&crash.run, NULL);
+    unsetenv("DF2REDIS_TARGET_PASSWORD");
+    write_turns(&turn, 30);
+    assert_true(run_wait_in_step(&crash.run));
+    begin_slots(OTHER, moved_before);
+    write_turns(&turn, 30);
+    assert_in_step_between(OTHER);
+    write_turns(&turn, 100);
+    assert_true(run_wait_in_step(&crash.run));
+    end_slots(OTHER);
+    write_turns(&turn, 30);
+    assert_equal_after(1);
+}
+
+static void a_slot_that_stays_between_two_masters_is_served(void **state)
+{
+    (void)state;
+    served_between_two_masters(10, NULL);
+}
+
+static void one_that_was_only_opened_is_served(void **state)
+{
+    (void)state;
+    served_between_two_masters(0, NULL);
+}
+
+static void one_between_masters_with_a_password_is_served(void **state)
+{
+    (void)state;
+    served_between_two_masters(5, "between");
+}
+
+static void one_on_its_way_to_a_new_master_is_served_and_flushed(void **state)
+{
+    (void)state;
+    unsigned turn = 0;
+    assert_true(crash_begin_in_step(&crash, &cluster, 3, 0));
+    size_t added = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
+    write_turns(&turn, 30);
+    assert_true(run_wait_in_step(&crash.run));
+    begin_slots(added, 10);
+    journal_script_flush(&crash.script,
+                         crash.run.source); /* nothing has shown yet that a slot is on its way */
+    write_turns(&turn, 30);
+    assert_in_step_between(added);
+    journal_script_flush(&crash.script, crash.run.source);
+    write_turns(&turn, 30);
+    assert_true(run_wait_in_step(&crash.run));
+    end_slots(added);
+    write_turns(&turn, 10);
+    assert_equal_after(1);
+}
+
+static void killed_workers_go_on_with_a_slot_between_two_masters(void **state)
+{
+    (void)state;
+    unsigned turn = 0;
+    assert_true(crash_begin_in_step(&crash, &cluster, 3, 0));
+    size_t added = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
+    write_turns(&turn, 20);
+    assert_true(run_wait_in_step(&crash.run));
+    begin_slots(added, 5);
+    for (unsigned kill = 0; kill < 24; kill++) {
+        write_turns(&turn, 8);
+        poll(NULL, 0, (int)(kill % 4) * 500); /* before it is served, and after */
+        assert_true(kill_worker(&crash.kills, &crash.run.program, kill % FLOWS));
+    }
+    assert_in_step_between(added);
+    assert_true(crash_kill(&crash, true));
+    write_turns(&turn, 20);
+    run_replicate(&crash.run, NULL);
+    assert_in_step_between(added);
+    end_slots(added);
+    write_turns(&turn, 10);
+    assert_equal_after(1);
+}
+
+/* The slot is its old owner's again, and what was written to the other one is out of everybody's reach. */
+static void a_move_that_is_called_off_asks_for_a_full_sync(void **state)
+{
+    (void)state;
+    unsigned turn = 0;
+    assert_true(crash_begin_in_step(&crash, &cluster, 3, 0));
+    write_turns(&turn, 20);
+    begin_slots(OTHER, 5);
+    write_turns(&turn, 30);
+    assert_in_step_between(OTHER);
+    assert_true(redis_cluster_call_off_slot(&cluster, 101, OTHER));
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 2));
+    assert_true(df2redis_said(&crash.run.program, "the cluster has given that up"));
+}
+
+/* The odd ones are on their way to a new master, which holds what has to be flushed. */
+static void a_snapshot_fills_slots_between_two_masters(void **state)
+{
+    (void)state;
+    enum { SLOTS = 30 };
+    static const struct journal_snapshot large = {
+        .strings = 6000, .collections = 4, .elements = 2000, .commands = 300, .journal = 500};
+    uint16_t slots[SLOTS];
+    size_t to[SLOTS];
+    redis_cluster_start(&cluster, 3, 0);
+    size_t added = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
+    crash_begin_in(&crash, &cluster, FLOWS, &large);
+    for (uint16_t i = 0; i < SLOTS; i++) {
+        char key[32], words[64];
+        snprintf(key, sizeof key, "string:%u", i);
+        slots[i] = key_slot(slice_str(key));
+        size_t owner = redis_cluster_owner(&cluster, slots[i]);
+        to[i] = i % 2 ? added : (owner + 1) % 3;
+        redisContext *c = redis_cluster_connect(&cluster, owner);
+        snprintf(words, sizeof words, "SET {%s}old 1", key);
+        server_ok(c, words);
+        redisFree(c);
+        assert_true(redis_cluster_begin_slot(&cluster, slots[i], to[i], 10));
+    }
+    run_replicate(&crash.run, (const char *const[]){"--restore-limit", "8k", "--flush-target", NULL});
+    assert_true(run_wait_in_step(&crash.run));
+    for (uint16_t i = 0; i < SLOTS; i++)
+        assert_true(redis_cluster_move_slot(&cluster, slots[i], to[i]));
+    assert_true(redis_cluster_wait_ok(&cluster));
+    assert_equal_after(1);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_slot_that_stays_between_two_masters_is_served, teardown),
+        cmocka_unit_test_teardown(one_that_was_only_opened_is_served, teardown),
+        cmocka_unit_test_teardown(one_between_masters_with_a_password_is_served, teardown),
+        cmocka_unit_test_teardown(one_on_its_way_to_a_new_master_is_served_and_flushed, teardown),
+        cmocka_unit_test_teardown(killed_workers_go_on_with_a_slot_between_two_masters, teardown),
+        cmocka_unit_test_teardown(a_move_that_is_called_off_asks_for_a_full_sync, teardown),
+        cmocka_unit_test_teardown(a_snapshot_fills_slots_between_two_masters, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -96,6 +96,7 @@ static void put_start(const struct message *m, struct buf *out)
     PUT_TEXT(m->start.token);
     PUT_TEXT(m->start.master_id);
     PUT_TEXT(m->start.sync_id);
+    PUT_TEXT(m->start.masters);
     wire_put_bytes(out, buf_slice(&m->start.settings));
 }
 
@@ -115,6 +116,7 @@ static void get_start(struct wire_reader *r, struct message *m)
     GET_TEXT(m->start.token);
     GET_TEXT(m->start.master_id);
     GET_TEXT(m->start.sync_id);
+    GET_TEXT(m->start.masters);
     get_buf(r, &m->start.settings);
     r->failed |= m->start.mode < START_FULL || m->start.mode > START_RESUME;
     r->failed |= m->start.flow >= m->start.flow_count;

@@ -42,6 +42,20 @@ void flow_free(struct flow *f)
     f->cursor_open = false;
 }
 
+static void put_masters(const struct topology *t, char *out, size_t out_bytes)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        int n = snprintf(out + len, out_bytes - len, "%s%s:%u", len ? " " : "", t->nodes[i].host,
+                         (unsigned)t->nodes[i].port);
+        if (n < 0 || (size_t)n >= out_bytes - len) {
+            out[len] = '\0';
+            return;
+        }
+        len += (size_t)n;
+    }
+}
+
 static bool send_start(struct flow *f, enum start_mode mode)
 {
     struct run *run = f->run;
@@ -57,6 +71,7 @@ static bool send_start(struct flow *f, enum start_mode mode)
     snprintf(m.start.token, sizeof m.start.token, "%s", f->token);
     snprintf(m.start.master_id, sizeof m.start.master_id, "%s", run->greeting.master_id);
     snprintf(m.start.sync_id, sizeof m.start.sync_id, "%s", run->greeting.sync_id);
+    put_masters(&run->target_nodes, m.start.masters, sizeof m.start.masters);
     settings_encode(run->settings, &m.start.settings);
     bool ok = worker_process_send(&f->worker, &m);
     message_free(&m);

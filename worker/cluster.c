@@ -9,6 +9,7 @@
 #include "common/crc.h"
 #include "common/log.h"
 #include "worker/mark_text.h"
+#include "worker/seeds.h"
 
 enum {
     BACKOFF_FIRST_MS = 10,
@@ -105,7 +106,7 @@ static void on_masters(struct client *client, const redisReply *reply, void *arg
     struct cluster *c = arg;
     struct topology fresh = c->fresh;
     c->fresh = (struct topology){0};
-    topology_add_idle(&fresh, reply, &c->router->config.settings->target);
+    topology_add_idle(&fresh, reply, &c->whom);
     stop_asking(c);
     take_topology(c, &fresh);
 }
@@ -114,8 +115,7 @@ static void on_slots(struct client *client, const redisReply *reply, void *arg)
 {
     struct cluster *c = arg;
     struct error error;
-    if (topology_parse(&c->fresh, reply, &c->router->config.settings->target, &error) &&
-        topology_complete(&c->fresh, &error))
+    if (topology_parse(&c->fresh, reply, &c->whom, &error) && topology_complete(&c->fresh, &error))
         client_words(client, ASK_TIMEOUT_MS, on_masters, arg, "CLUSTER", "NODES", NULL);
     else
         not_asked(c, &error);
@@ -132,19 +132,20 @@ static void on_asking_failed(struct client *client, const struct error *error, v
     struct cluster *c = arg;
     struct error copy = *error;
     stop_asking(c);
+    seeds_next(c->router->seeds);
     if (c->ready)
         later(c, BACKOFF_MAX_MS); /* another node */
     else
         cluster_wait(c, &copy);
 }
 
-/* In turn: the nodes we know that serve slots, and the address that was given. */
+/* In turn: the nodes we know that serve slots, and the address that led here. */
 static const struct uri *whom_to_ask(struct cluster *c)
 {
     size_t i = c->turn++ % (c->count + 1);
     while (i < c->count && cluster_is_idle(c, i))
         i = c->turn++ % (c->count + 1);
-    return i < c->count ? &c->nodes[i]->uri : &c->router->config.settings->target;
+    return i < c->count ? &c->nodes[i]->uri : seeds_uri(c->router->seeds);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -155,8 +156,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct client_callbacks on = {c, on_asking_ready, on_asking_failed};
     if (c->asking)
         return;
-    c->asking =
-        client_connect(c->router->base, whom_to_ask(c), c->router->config.settings, "target", &on, &error);
+    uri_copy(&c->whom, whom_to_ask(c));
+    c->asking = client_connect(c->router->base, &c->whom, c->router->config.settings, "target", &on, &error);
     if (!c->asking)
         cluster_wait(c, &error);
 }
@@ -337,6 +338,7 @@ void cluster_free(struct cluster *c)
     free(c->known);
     cluster_between_free(c);
     uri_free(&c->ask);
+    uri_free(&c->whom);
     topology_free(&c->topology);
     topology_free(&c->fresh);
     event_free(c->timer);

@@ -80,7 +80,8 @@ struct cluster {
     bool ready;
     bool asked; /* the topology, since the trouble began */
     struct client *asking;
-    unsigned turn; /* whom to ask next */
+    struct uri whom; /* it asks */
+    unsigned turn;   /* who is next */
     struct event *timer;
     uint32_t backoff_ms;
     uint64_t trouble_ms; /* when it was last */

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "worker/mark_text.h"
 #include "worker/router_internal.h"
+#include "worker/seeds.h"
 
 enum { BATCH_KEEP_BYTES = 2 << 20, ONCE_KEEP_BYTES = 16 << 10 };
 
@@ -210,6 +211,7 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
 static void on_lost(void *arg, const struct error *error)
 {
     struct router *r = arg;
+    seeds_next(r->seeds);
     router_forget_sent(r);
     r->callbacks.lost(r->callbacks.arg, error);
 }
@@ -260,7 +262,10 @@ void router_start(struct router *r, const struct router_session *session)
                                 .writable = on_writable,
                                 .is_cluster = on_cluster};
     r->session = *session;
+    r->session.masters = NULL;
     if (!r->null) {
+        r->seeds = seeds_new(&r->config.settings->target, session->masters);
+        r->config.uri = seeds_uri(r->seeds);
         r->link = link_new(r->base, &r->config, &on);
         return;
     }
@@ -274,6 +279,7 @@ void router_free(struct router *r)
         return;
     link_free(r->link);
     cluster_free(r->cluster);
+    seeds_free(r->seeds);
     router_forget_sent(r);
     round_free(r->open);
     while (r->spare_rounds) {

@@ -20,6 +20,7 @@ struct router_session {
     char master_id[41];
     uint64_t first_lsn;   /* it began with the journal there; 0: with a snapshot */
     uint64_t applied_seq; /* acknowledged by all nodes before this process began */
+    const char *masters;  /* as START tells them; for router_start() alone */
 };
 
 /* Where the target stands. In a cluster slots differ: `mark` is that of the one that is furthest behind. */

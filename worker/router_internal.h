@@ -14,6 +14,7 @@ struct router {
     struct router_callbacks callbacks;
     struct trouble trouble;
     bool null;
+    struct seeds *seeds;     /* where a cluster may answer */
     struct link *link;       /* standalone */
     struct cluster *cluster; /* or this */
     struct round *open;

@@ -300,6 +300,7 @@ static bool identity(struct worker *w, const struct message *start, struct error
     w->session = start->start.session;
     memcpy(w->master_id, start->start.master_id, sizeof w->master_id);
     memcpy(w->sync_id, start->start.sync_id, sizeof w->sync_id);
+    memcpy(w->masters, start->start.masters, sizeof w->masters);
     w->tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
     memcpy(w->reports.told, start->start.told, sizeof w->reports.told);
     log_set_flow((int)w->flow);
@@ -384,7 +385,8 @@ void worker_open_target(struct worker *w)
 {
     struct router_session session = {.id = w->session,
                                      .first_lsn = w->decoder_config.first_lsn,
-                                     .applied_seq = cursor_get(&w->cursor.marks->applied_seq)};
+                                     .applied_seq = cursor_get(&w->cursor.marks->applied_seq),
+                                     .masters = w->masters};
     memcpy(session.master_id, w->master_id, sizeof session.master_id);
     router_start(w->router, &session);
 }

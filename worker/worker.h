@@ -48,6 +48,7 @@ struct worker {
     uint32_t flow, flow_count;
     uint64_t session;
     char master_id[41];
+    char masters[1024]; /* of a cluster, to begin with */
     char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128];
 
     int source;            /* the FLOW's socket, -1 when closed */

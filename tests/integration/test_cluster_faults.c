@@ -242,6 +242,21 @@ static void workers_and_masters_may_die_together(void **state)
     assert_equal_after_failover();
 }
 
+/* The address that was given leads nowhere any more: whoever is new asks the others. */
+static void the_node_that_was_named_may_die(void **state)
+{
+    (void)state;
+    begin_in_step(3, 1);
+    load(500);
+    redis_cluster_kill(&cluster, 0);
+    assert_true(redis_cluster_wait_promoted(&cluster, 0));
+    for (uint32_t f = 0; f < FLOWS; f++) {
+        assert_true(kill_worker(&crash.kills, &crash.run.program, f));
+        load(100);
+    }
+    assert_equal_after_failover();
+}
+
 /* The replica stood still while its master acknowledged more and more: what it lacks comes from the spool. */
 static void what_a_lagging_replica_lacks_comes_from_the_spool(void **state)
 {
@@ -310,6 +325,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_master_of_6_may_die, teardown),
         cmocka_unit_test_teardown(masters_may_die_one_after_the_other_and_come_back, teardown),
         cmocka_unit_test_teardown(workers_and_masters_may_die_together, teardown),
+        cmocka_unit_test_teardown(the_node_that_was_named_may_die, teardown),
         cmocka_unit_test_teardown(what_a_lagging_replica_lacks_comes_from_the_spool, teardown),
         cmocka_unit_test_teardown(a_master_that_comes_back_empty_is_noticed, teardown),
         cmocka_unit_test_teardown(a_cluster_that_is_away_is_waited_for, teardown),

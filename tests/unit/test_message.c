@@ -64,6 +64,7 @@ static struct message example(enum message_type type)
         memset(m.start.token, 'f', 40);
         memset(m.start.master_id, 'e', 40);
         snprintf(m.start.sync_id, sizeof m.start.sync_id, "SYNC7");
+        snprintf(m.start.masters, sizeof m.start.masters, "10.0.0.1:7000 ::1:7001");
         buf_put(&m.start.settings, "set\0tings", 9);
         break;
     case MESSAGE_RECONFIGURE:
@@ -136,6 +137,7 @@ static void the_fields_of_start_are_where_they_were_put(void **state)
     assert_int_equal(strlen(m.start.token), 40);
     assert_int_equal(strlen(m.start.master_id), 40);
     assert_string_equal(m.start.sync_id, "SYNC7");
+    assert_string_equal(m.start.masters, "10.0.0.1:7000 ::1:7001");
     assert_true(slice_eq(buf_slice(&m.start.settings), slice_of("set\0tings", 9)));
     message_free(&m);
     buf_free(&bytes);

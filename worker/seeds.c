@@ -1,0 +1,68 @@
+/* Addresses in turn. */
+#include "worker/seeds.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+struct seeds {
+    struct uri given, now;
+    char *masters;
+    const char *next; /* of masters; at its end: the given one */
+};
+
+struct seeds *seeds_new(const struct uri *given, const char *masters)
+{
+    struct seeds *s = x_calloc(1, sizeof *s);
+    uri_copy(&s->given, given);
+    uri_copy(&s->now, given);
+    s->masters = x_strdup(masters ? masters : "");
+    s->next = s->masters;
+    return s;
+}
+
+void seeds_free(struct seeds *s)
+{
+    if (!s)
+        return;
+    uri_free(&s->given);
+    uri_free(&s->now);
+    free(s->masters);
+    free(s);
+}
+
+const struct uri *seeds_uri(const struct seeds *s)
+{
+    return &s->now;
+}
+
+/* "host:port"; an IPv6 address has more colons. */
+static bool take(struct uri *to, const char *word, size_t len)
+{
+    size_t colon = len;
+    uint64_t port;
+    while (colon && word[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || !slice_to_u64(slice_of(word + colon, len - colon), &port) || !port || port > UINT16_MAX)
+        return false;
+    free(to->host);
+    to->host = x_calloc(1, colon);
+    memcpy(to->host, word, colon - 1);
+    to->port = (uint16_t)port;
+    to->unix_socket = false;
+    return true;
+}
+
+void seeds_next(struct seeds *s)
+{
+    uri_copy(&s->now, &s->given);
+    while (*s->next) {
+        size_t len = strcspn(s->next, " ");
+        bool taken = take(&s->now, s->next, len);
+        s->next += len + strspn(s->next + len, " ");
+        if (taken)
+            return;
+    }
+    s->next = s->masters;
+}

@@ -299,6 +299,7 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
         offsetof(struct capabilities, xsetid_entries),
         offsetof(struct capabilities, xadd_minid),
         offsetof(struct capabilities, scripts),
+        offsetof(struct capabilities, wait),
     };
     merge_version(into, other);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

@@ -35,6 +35,7 @@ struct capabilities {
     bool zrangestore;                        /* ≥ 6.2 */
     bool json, bloom, cuckoo, cms, topk, search, throttle;
     bool scripts; /* EVAL is allowed */
+    bool wait;    /* WAIT is; asked of a cluster's nodes alone, by the link */
 };
 
 /* The probe: send command i (0 … CAPABILITIES_COMMANDS-1) for each i, then give the replies in order. Errors

@@ -108,6 +108,7 @@ static bool read_range(struct topology *t, const redisReply *r, const struct uri
     long long first = r->element[0]->integer, last = r->element[1]->integer;
     if (first < 0 || last < first || last >= CLUSTER_SLOTS)
         return false;
+    node.replicas = (uint32_t)r->elements - 3;
     size_t at = find_or_add(t, &node);
     if (at >= TOPOLOGY_NODES_MAX)
         return false;

@@ -31,6 +31,7 @@ struct topology_node {
     uint16_t first_slot;  /* the lowest it serves */
     uint32_t slots;       /* how many */
     uint64_t fingerprint; /* of which slots it serves */
+    uint32_t replicas;    /* that have not failed */
 };
 
 struct topology {
@@ -52,7 +53,7 @@ void topology_give(struct topology *t, uint16_t slot, size_t node);
 /* Index of the node; TOPOLOGY_NOBODY. */
 size_t topology_find(const struct topology *t, const char *id);
 void topology_free(struct topology *t);
-/* The same nodes with the same slots. */
+/* The same masters with the same slots. */
 bool topology_same(const struct topology *a, const struct topology *b);
 /* Does every slot have a master? ERROR_RETRY with how many do not. */
 bool topology_complete(const struct topology *t, struct error *error);

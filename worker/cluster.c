@@ -88,13 +88,14 @@ static void take_topology(struct cluster *c, struct topology *fresh)
         cluster_proceed(c);
         return;
     }
-    bool same = topology_same(&c->topology, fresh);
-    topology_free(fresh);
-    if (same) {
+    if (topology_same(&c->topology, fresh)) {
+        topology_free(&c->topology);
+        c->topology = *fresh; /* replicas come and go */
         later(c, LOOK_EVERY_MS);
         cluster_between_check(c);
         return;
     }
+    topology_free(fresh);
     error_set(&error, ERROR_RETRY, "the cluster's slots have moved");
     cluster_trouble(c, &error);
 }

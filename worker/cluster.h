@@ -1,6 +1,6 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble, judgement),
- * cluster_nodes.c (links), cluster_between.c (slots on their way), cluster_marks.c and cluster_write.c
- * (routing); the rest of the worker knows it as the router only.
+ * cluster_nodes.c (links), cluster_between.c (slots on their way), cluster_marks.c, cluster_write.c (routing)
+ * and cluster_replicas.c (WAIT); the rest of the worker knows it as the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -56,6 +56,7 @@ struct node {
     struct node_candidate *candidates;
     size_t candidate_count;
     uint64_t flushed_session, flushed_txid;
+    uint64_t waiting_since_ms, late_until_ms; /* for its replicas; not again before */
 };
 
 /* A slot between two nodes (cluster_between.c). */

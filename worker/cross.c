@@ -23,6 +23,7 @@ struct cross {
     struct slice *argv;
     struct reading *readings; /* of plan.sources */
     size_t reading;
+    bool nothing;    /* to be moved */
     uint64_t serial; /* answers to an earlier one are late */
 };
 
@@ -185,7 +186,8 @@ static void read_next(struct worker *w)
 {
     struct cross *c = w->cross;
     if (c->reading == c->plan.source_count) {
-        w->global = c->plan.moves ? CROSS_WRITING : CROSS_LAST;
+        bool apart = c->plan.moves || router_replicas(w->router, slot_of(c, c->plan.destination));
+        w->global = apart ? CROSS_WRITING : CROSS_LAST;
         pump_schedule(w);
         return;
     }
@@ -221,13 +223,41 @@ static void write_restore(struct worker *w, struct slice key, const struct readi
     output_end(o);
 }
 
+/* Where a source lies while it is beside the destination. */
+static void temporary_name(const struct worker *w, const struct cross *c, size_t i, struct buf *out)
+{
+    uint16_t slot = slot_of(c, c->plan.destination);
+    buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", w->settings.name, slot_tag(slot), i);
+}
+
+static void write_removal(struct worker *w, struct slice name)
+{
+    output_begin(w->output, 0, name, 2, OUTPUT_ONCE);
+    output_text(w->output, "DEL");
+    output_arg(w->output, name);
+    output_end(w->output);
+}
+
+/* Only a mark tells who is promoted that there was nothing: the source has gone on by then. */
+static void write_nothing(struct worker *w, struct cross *c)
+{
+    struct buf name = {0};
+    c->nothing = true;
+    if (c->plan.dumps) /* of the others it is no error */
+        worker_report(w, DIVERGENCE_REFUSED, c->plan.name, c->argv[c->plan.sources[0]], 1);
+    if (!router_replicas(w->router, slot_of(c, c->plan.destination)))
+        return;
+    temporary_name(w, c, 0, &name);
+    write_removal(w, buf_slice(&name));
+    buf_free(&name);
+}
+
 static void write_moved(struct worker *w, struct cross *c)
 {
     struct output *o = w->output;
     struct slice to = c->argv[c->plan.destination];
     if (!c->readings[0].present) {
-        if (c->plan.dumps) /* of the others it is no error */
-            worker_report(w, DIVERGENCE_REFUSED, c->plan.name, c->argv[c->plan.sources[0]], 1);
+        write_nothing(w, c);
         return;
     }
     if (c->plan.dumps) {
@@ -256,10 +286,9 @@ static void write_taken(struct worker *w, struct cross *c)
 /* The command again, with its sources where its destination is. */
 static bool write_gathered(struct worker *w, struct cross *c, struct error *error)
 {
-    uint16_t slot = slot_of(c, c->plan.destination);
     struct buf *names = x_calloc(c->plan.source_count, sizeof *names);
     for (size_t i = 0; i < c->plan.source_count; i++) {
-        buf_printf(&names[i], "df2redis:%s:tmp:{%s}:%zu", w->settings.name, slot_tag(slot), i);
+        temporary_name(w, c, i, &names[i]);
         if (c->readings[i].present) {
             c->readings[i].expire_ms = 0;
             write_restore(w, buf_slice(&names[i]), &c->readings[i]);
@@ -270,15 +299,25 @@ static bool write_gathered(struct worker *w, struct cross *c, struct error *erro
     bool ok = translate(&w->translator, &c->entry, error);
     w->translator.all_wanted = false;
     for (size_t i = 0; i < c->plan.source_count; i++) {
-        struct slice name = buf_slice(&names[i]);
-        output_begin(w->output, 0, name, 2, OUTPUT_ONCE);
-        output_text(w->output, "DEL");
-        output_arg(w->output, name);
-        output_end(w->output);
+        write_removal(w, buf_slice(&names[i]));
         buf_free(&names[i]);
     }
     free(names);
     return ok;
+}
+
+/* What the state says; nothing when it was done before. False: failed. */
+static bool write_commands(struct worker *w, struct cross *c, struct error *error)
+{
+    if (w->global == CROSS_REPLICATING)
+        router_put_wait(w->router, slot_of(c, c->plan.destination));
+    else if (c->plan.moves && w->global == CROSS_WRITING)
+        write_moved(w, c);
+    else if (c->plan.moves && !c->nothing)
+        write_taken(w, c);
+    else if (!c->plan.moves && !done(w, c, c->plan.destination))
+        return write_gathered(w, c, error);
+    return true;
 }
 
 static void write_step(struct worker *w)
@@ -289,19 +328,13 @@ static void write_step(struct worker *w)
     size_t borrowing = output_borrowing(w->output);
     output_borrow_from(w->output, 0);
     begin_writing(w, c);
-    bool ok = true;
-    if (!c->plan.moves)
-        ok = write_gathered(w, c, &error);
-    else if (w->global == CROSS_WRITING)
-        write_moved(w, c);
-    else
-        write_taken(w, c);
+    bool ok = write_commands(w, c, &error);
     output_borrow_from(w->output, borrowing);
     w->cross_written = true;
     if (!ok)
         worker_fail(w, &error);
     else if (round_empty(router_open(w->router))) {
-        finish(w); /* there was nothing to be moved */
+        finish(w);
         seal_held_done(w);
     }
 }
@@ -319,7 +352,7 @@ void cross_advance(struct worker *w)
         else
             read_next(w);
     }
-    if ((w->global == CROSS_WRITING || w->global == CROSS_LAST) && !w->cross_written) {
+    if (w->global >= CROSS_WRITING && !w->cross_written) {
         write_step(w);
         pump_schedule(w);
     }
@@ -331,9 +364,23 @@ void cross_acknowledged(struct worker *w)
         finish(w);
         return;
     }
-    /* Its round ends before the command, so that the round's end does not tell. */
-    router_slot_did(w->router, slot_of(w->cross, w->cross->plan.destination), w->cross->entry.seq);
-    w->global = CROSS_LAST;
+    uint16_t slot = slot_of(w->cross, w->cross->plan.destination);
+    if (w->global == CROSS_REPLICATING) {
+        router_waited(w->router, slot);
+        w->global = CROSS_LAST;
+    } else {
+        /* Its round ends before the command, so that the round's end does not tell. */
+        router_slot_did(w->router, slot, w->cross->entry.seq);
+        w->global = router_replicas(w->router, slot) ? CROSS_REPLICATING : CROSS_LAST;
+    }
     w->cross_written = false;
     pump_schedule(w);
+}
+
+/* The node has become a replica meanwhile. */
+void cross_not_replicated(struct worker *w, const char *text)
+{
+    struct error error;
+    error_set(&error, ERROR_RETRY, "the wait for a node's replicas was answered: %.200s", text);
+    router_wait(w->router, &error);
 }

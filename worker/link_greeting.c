@@ -115,6 +115,14 @@ static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
         finish(g);
 }
 
+/* COMMAND INFO does not tell what an ACL forbids. */
+static void on_wait(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    g->target.wait = reply->type == REDIS_REPLY_INTEGER;
+}
+
 static void ask_marks(struct greeting *g)
 {
     const struct link_config *config = g->config;
@@ -128,6 +136,7 @@ static void ask_marks(struct greeting *g)
         finish(g);
         return;
     }
+    client_words(g->client, ANSWER_TIMEOUT_MS, on_wait, g, "WAIT", "0", "0", NULL);
     for (size_t i = 0; i < g->slot_count; i++)
         slot_mark_ask(g->client, config, g->slots[i], on_slot_mark, g);
 }

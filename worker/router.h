@@ -87,6 +87,13 @@ void router_slot_did(struct router *r, uint16_t slot, uint64_t seq);
 typedef void router_answer(void *arg, uint64_t serial, const redisReply *reply);
 void router_ask(struct router *r, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
                 size_t argc, const struct slice *argv);
+/* In a cluster: how many replicas of the node that serves the slot can be waited for; 0 for a while after
+ * some were late. */
+uint32_t router_replicas(const struct router *r, uint16_t slot);
+/* Into the open round: that node waits until they have what this FLOW wrote there before, half a second at
+ * most. */
+void router_put_wait(struct router *r, uint16_t slot);
+void router_waited(struct router *r, uint16_t slot); /* it is acknowledged */
 /* Marks into the open round: in a cluster for every slot with commands that must not run twice, and, when
  * `whole`, for every node. text: as flow-N holds it. */
 void router_put_marks(struct router *r, const char *text, bool whole);

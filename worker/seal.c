@@ -22,7 +22,13 @@ static uint64_t now_us(void)
 static bool before_global(const struct worker *w)
 {
     return w->global == GLOBAL_DRAINING || w->global == GLOBAL_WAITING || w->global == GLOBAL_CLEARING ||
-           w->global == CROSS_DRAINING || w->global == CROSS_READING || w->global == CROSS_WRITING;
+           (w->global >= CROSS_DRAINING && w->global < CROSS_LAST);
+}
+
+/* Of a command across slots: its destination may have it, its source has not. */
+static bool between_steps(const struct worker *w)
+{
+    return w->global == CROSS_WRITING || w->global == CROSS_REPLICATING;
 }
 
 /* whole: of the FLOW; else, in a cluster, of the slots that need one. */
@@ -101,8 +107,8 @@ void seal_and_send(struct worker *w, bool force_mark)
     /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
     bool due = mark_due(w) && router_idle(w->router);
     bool cluster = router_is_cluster(w->router);
-    /* Not between the steps of a command: its source, perhaps on another node, has not had it. */
-    bool whole = (force_mark || due) && w->global != CROSS_WRITING;
+    /* The source of a command across slots is perhaps on another node. */
+    bool whole = (force_mark || due) && !between_steps(w);
     w->marks_owed = cluster && whole && seal_marks_on(w) && !router_whole_marks_fit(w->router);
     if (seal_marks_on(w) && !w->marks_owed && (whole || (r->has_once && !cluster)))
         put_marks(w, true);
@@ -174,7 +180,7 @@ void seal_acknowledged(struct worker *w, struct round *r)
     cursor_add(&m->commands, r->commands);
     if (r->sent_at_us)
         cursor_count_batch(m, now_us() - r->sent_at_us);
-    if (w->global == CROSS_WRITING || (w->global == CROSS_LAST && last == w->global_seq))
+    if (between_steps(w) || (w->global == CROSS_LAST && last == w->global_seq))
         cross_acknowledged(w);
     else if (w->global == GLOBAL_CLEARING)
         global_cleared(w);

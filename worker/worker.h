@@ -26,14 +26,15 @@
  * (cross.h). Meanwhile nothing else is decoded. */
 enum global_state {
     GLOBAL_NONE,
-    GLOBAL_DRAINING, /* what comes before it is on its way to the target */
-    GLOBAL_WAITING,  /* AT_GLOBAL was said */
-    GLOBAL_CLEARING, /* we run it on a cluster, for the first time */
-    GLOBAL_RUNNING,  /* we run it */
-    CROSS_DRAINING,  /* what comes before it is on its way to the target */
-    CROSS_READING,   /* its sources */
-    CROSS_WRITING,   /* its destination; then its source */
-    CROSS_LAST,      /* the last step: when it is acknowledged the command is done */
+    GLOBAL_DRAINING,   /* what comes before it is on its way to the target */
+    GLOBAL_WAITING,    /* AT_GLOBAL was said */
+    GLOBAL_CLEARING,   /* we run it on a cluster, for the first time */
+    GLOBAL_RUNNING,    /* we run it */
+    CROSS_DRAINING,    /* what comes before it is on its way to the target */
+    CROSS_READING,     /* its sources */
+    CROSS_WRITING,     /* its destination */
+    CROSS_REPLICATING, /* its destination's node waits for its replicas */
+    CROSS_LAST,        /* the last step, of the source: when it is acknowledged the command is done */
 };
 
 struct cross;

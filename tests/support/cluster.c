@@ -236,7 +236,7 @@ void redis_cluster_stop(struct redis_cluster *c)
 
 /* ---- what they say ---- */
 
-static bool slots_of(struct redis_cluster *c, size_t member, struct topology *t)
+bool redis_cluster_slots_of(struct redis_cluster *c, size_t member, struct topology *t)
 {
     struct uri uri = {.host = (char *)(uintptr_t) "127.0.0.1", .port = c->members[member].server.port};
     struct error error = {0};
@@ -251,7 +251,7 @@ static bool slots_of(struct redis_cluster *c, size_t member, struct topology *t)
 bool redis_cluster_topology(struct redis_cluster *c, struct topology *t)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (redis_cluster_runs(c, i) && slots_of(c, i, t))
+        if (redis_cluster_runs(c, i) && redis_cluster_slots_of(c, i, t))
             return true;
     return false;
 }
@@ -302,7 +302,7 @@ static bool all_agree(void *arg)
     for (size_t i = 0; ok && i < c->count; i++) {
         if (!redis_cluster_runs(c, i))
             continue;
-        ok = is_settled(c, i, known) && slots_of(c, i, any ? &other : &first) &&
+        ok = is_settled(c, i, known) && redis_cluster_slots_of(c, i, any ? &other : &first) &&
              (!any || topology_same(&first, &other));
         any = true;
     }

@@ -55,6 +55,8 @@ bool redis_cluster_topology(struct redis_cluster *c, struct topology *t);
 size_t redis_cluster_owner(struct redis_cluster *c, uint16_t slot);
 /* Every running member says that all slots are served, by the same masters, and replicas are in step. */
 bool redis_cluster_wait_ok(struct redis_cluster *c);
+/* Every running member knows so many replicas of each master: until then CLUSTER SLOTS may leave some out. */
+bool redis_cluster_wait_replicas(struct redis_cluster *c, unsigned replicas);
 /* The same command on every running master; no error allowed. */
 void redis_cluster_each(struct redis_cluster *c, const char *words);
 /* From now on every member wants this password, also from its peers. */

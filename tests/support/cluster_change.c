@@ -174,3 +174,32 @@ bool redis_cluster_work_end(struct redis_cluster_work *w)
     free(w);
     return result;
 }
+
+/* ---- replicas that all know ---- */
+
+struct listing {
+    struct redis_cluster *c;
+    unsigned replicas; /* of each master */
+};
+
+static bool all_list_them(void *arg)
+{
+    struct listing *l = arg;
+    bool ok = true;
+    for (size_t i = 0; ok && i < l->c->count; i++) {
+        struct topology t = {0};
+        if (!redis_cluster_runs(l->c, i))
+            continue;
+        ok = redis_cluster_slots_of(l->c, i, &t);
+        for (size_t n = 0; ok && n < t.count; n++)
+            ok = t.nodes[n].replicas == l->replicas;
+        topology_free(&t);
+    }
+    return ok;
+}
+
+bool redis_cluster_wait_replicas(struct redis_cluster *c, unsigned replicas)
+{
+    struct listing l = {c, replicas};
+    return wait_until(all_list_them, &l, CLUSTER_DEADLINE_MS);
+}

@@ -142,6 +142,8 @@ const struct journal_snapshot crash_small = {
 bool crash_begin_in_step(struct crash *c, struct redis_cluster *cluster, unsigned masters, unsigned replicas)
 {
     redis_cluster_start(cluster, masters, replicas);
+    if (!redis_cluster_wait_replicas(cluster, replicas))
+        return false;
     crash_begin_in(c, cluster, CRASH_CLUSTER_FLOWS, &crash_small);
     run_replicate(&c->run, NULL);
     return run_wait_in_step(&c->run);

@@ -91,6 +91,8 @@ static void ranges_become_a_table_of_masters(void **state)
     assert_int_equal(t.nodes[0].first_slot, 100);
     assert_int_equal(t.nodes[0].slots, 7901);
     assert_int_equal(t.nodes[1].first_slot, 0);
+    assert_int_equal(t.nodes[0].replicas, 0);
+    assert_int_equal(t.nodes[1].replicas, 1);
     assert_int_equal(t.owner[99], 1);
     assert_int_equal(t.owner[100], 0);
     assert_int_equal(t.owner[16383], 1);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -217,12 +218,15 @@ static void killed_while_saving_a_whole_record_is_there(void **state)
         mmap(NULL, sizeof *saved, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(saved != MAP_FAILED);
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        struct timespec life = {.tv_nsec = (long)(generated_word(round) % 4000000)};
+        struct timespec longer = {.tv_nsec = (long)(generated_word(round) % 200000)};
+        uint64_t enough = atomic_load(saved) + 1 + generated_word(round) % 24;
         int status;
         pid_t pid = fork();
         if (pid == 0)
             save_for_ever(f, saved);
-        nanosleep(&life, NULL);
+        while (atomic_load(saved) < enough && waitpid(pid, &status, WNOHANG) == 0)
+            sched_yield();
+        nanosleep(&longer, NULL); /* into the midst of the next one */
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));

@@ -138,6 +138,8 @@ static void read_server(struct capabilities *c, struct slice info)
     struct slice run_id = info_field(info, "run_id");
     snprintf(c->run_id, sizeof c->run_id, "%.*s", (int)(run_id.len < 40 ? run_id.len : 40),
              (const char *)run_id.data);
+    if (!slice_to_u64(info_field(info, "uptime_in_seconds"), &c->up_s))
+        c->up_s = 0;
 
     bool valkey = c->kind == SERVER_VALKEY;
     c->restore_listpacks = c->xgroup_entriesread = c->xsetid_entries = valkey || c->version >= VERSION_7_0;

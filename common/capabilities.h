@@ -15,6 +15,7 @@ struct capabilities {
     char version_text[48]; /* "7.0.15"; SERVER_OTHER: with its name, "Dragonfly v1.40.1" */
     char run_id[41];       /* of this start of the server; empty when it does not tell */
     char replid[41];       /* of its history: another one after a failover */
+    uint64_t up_s;         /* since its start; 0: not told */
     bool promoted;         /* it was a replica before: part of what was acknowledged may be missing */
     bool cluster;
     uint32_t masters;        /* merged into this; 0: one server's own */

@@ -227,33 +227,83 @@ static bool read_address(struct slice text, const struct uri *asked, struct topo
     return true;
 }
 
-static bool read_idle(struct slice line, const struct uri *asked, struct topology_node *out)
+/* The name behind the first comma; empty: none. */
+static struct slice name_of(struct slice address)
 {
-    struct slice fields[NODE_FIELDS + 1];
-    if (node_fields(line, fields) != NODE_FIELDS || fields[0].len >= sizeof out->id ||
-        !has_flag(fields[2], "master") || has_flag(fields[2], "fail") || has_flag(fields[2], "handshake") ||
-        has_flag(fields[2], "noaddr"))
+    const uint8_t *comma = address.len ? memchr(address.data, ',', address.len) : NULL;
+    if (!comma)
+        return slice_of("", 0);
+    struct slice name = slice_of(comma + 1, address.len - (size_t)(comma + 1 - address.data));
+    comma = name.len ? memchr(name.data, ',', name.len) : NULL;
+    return comma ? slice_of(name.data, (size_t)(comma - name.data)) : name;
+}
+
+static bool read_idle(const struct slice *fields, size_t count, const struct uri *asked, bool by_name,
+                      struct topology_node *out)
+{
+    if (count != NODE_FIELDS || fields[0].len >= sizeof out->id || !has_flag(fields[2], "master") ||
+        has_flag(fields[2], "handshake") || has_flag(fields[2], "noaddr"))
         return false;
+    *out = (struct topology_node){.failed = has_flag(fields[2], "fail")};
     memcpy(out->id, fields[0].data, fields[0].len);
-    return read_address(fields[1], asked, out);
+    struct slice name = name_of(fields[1]);
+    if (!read_address(fields[1], asked, out))
+        return false;
+    if (by_name && name.len && name.len < sizeof out->host)
+        snprintf(out->host, sizeof out->host, "%.*s", (int)name.len, (const char *)name.data);
+    return true;
+}
+
+/* Is this one that serves slots, and called by its name in CLUSTER SLOTS? */
+static bool is_named(const struct topology *t, const struct slice *fields, size_t count)
+{
+    struct slice name = count > NODE_FIELDS ? name_of(fields[1]) : slice_of("", 0);
+    for (size_t i = 0; name.len && i < t->count; i++)
+        if (slice_eq(fields[0], slice_str(t->nodes[i].id)))
+            return slice_eq(name, slice_str(t->nodes[i].host));
+    return false;
+}
+
+static bool next_line(struct slice *rest, struct slice *line)
+{
+    if (!rest->len)
+        return false;
+    const uint8_t *end = memchr(rest->data, '\n', rest->len);
+    size_t len = end ? (size_t)(end - rest->data) : rest->len;
+    *line = slice_of(rest->data, len);
+    len += end ? 1 : 0;
+    *rest = slice_of(rest->data + len, rest->len - len);
+    return true;
 }
 
 bool topology_add_idle(struct topology *t, const redisReply *reply, const struct uri *asked)
 {
+    struct slice fields[NODE_FIELDS + 1], line;
+    struct topology_node node;
+    bool by_name = false;
     if (reply->type != REDIS_REPLY_STRING)
         return false;
-    struct slice rest = slice_of(reply->str, (size_t)reply->len);
-    while (rest.len) {
-        const uint8_t *end = memchr(rest.data, '\n', rest.len);
-        size_t len = end ? (size_t)(end - rest.data) : rest.len;
-        struct topology_node node = {0};
-        if (t->count < TOPOLOGY_NODES_MAX && read_idle(slice_of(rest.data, len), asked, &node))
+    for (struct slice rest = slice_of(reply->str, (size_t)reply->len); next_line(&rest, &line);)
+        by_name |= is_named(t, fields, node_fields(line, fields));
+    for (struct slice rest = slice_of(reply->str, (size_t)reply->len); next_line(&rest, &line);)
+        if (t->count < TOPOLOGY_NODES_MAX &&
+            read_idle(fields, node_fields(line, fields), asked, by_name, &node))
             find_or_add(t, &node);
-        len += end ? 1 : 0;
-        rest = slice_of(rest.data + len, rest.len - len);
-    }
     settle(t);
     return true;
+}
+
+/* "[77->-<id>]", in its own line alone. */
+void topology_each_move(const redisReply *reply, void (*tell)(void *arg, const char *id), void *arg)
+{
+    static const char arrow[] = "->-";
+    const char *at = reply->type == REDIS_REPLY_STRING ? reply->str : "";
+    while ((at = strstr(at, arrow))) {
+        char id[41] = "";
+        at += sizeof arrow - 1;
+        snprintf(id, sizeof id, "%.*s", (int)strcspn(at, "] \n"), at);
+        tell(arg, id);
+    }
 }
 
 void topology_give(struct topology *t, uint16_t slot, size_t node)
@@ -281,6 +331,26 @@ bool topology_same(const struct topology *a, const struct topology *b)
             a->nodes[i].port != b->nodes[i].port)
             return false;
     return true;
+}
+
+static const struct topology_node *next_serving(const struct topology *t, size_t *i)
+{
+    while (*i < t->count && !t->nodes[*i].slots)
+        ++*i;
+    return *i < t->count ? &t->nodes[(*i)++] : NULL;
+}
+
+bool topology_serves_same(const struct topology *a, const struct topology *b)
+{
+    size_t i = 0, j = 0;
+    for (;;) {
+        const struct topology_node *m = next_serving(a, &i), *n = next_serving(b, &j);
+        if (!m || !n)
+            return m == n;
+        if (strcmp(m->id, n->id) != 0 || strcmp(m->host, n->host) != 0 || m->port != n->port ||
+            m->slots != n->slots || m->fingerprint != n->fingerprint)
+            return false;
+    }
 }
 
 bool topology_complete(const struct topology *t, struct error *error)

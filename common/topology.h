@@ -32,6 +32,7 @@ struct topology_node {
     uint32_t slots;       /* how many */
     uint64_t fingerprint; /* of which slots it serves */
     uint32_t replicas;    /* that have not failed */
+    bool failed;          /* of one without slots: what the others say */
 };
 
 struct topology {
@@ -45,8 +46,8 @@ struct topology {
  * reply (a node that is starting has none of any use). Replaces *t, which was zeroed or filled before. */
 bool topology_parse(struct topology *t, const redisReply *reply, const struct uri *asked,
                     struct error *error);
-/* Adds the masters without slots that have not failed, from the reply to CLUSTER NODES; whatever else it says
- * is passed over. False: it is no such reply. */
+/* Adds the masters without slots, from the reply to CLUSTER NODES; whatever else it says is passed over. They
+ * are called by name where CLUSTER SLOTS does so. False: it is no such reply. */
 bool topology_add_idle(struct topology *t, const redisReply *reply, const struct uri *asked);
 /* From here on that node serves the slot. */
 void topology_give(struct topology *t, uint16_t slot, size_t node);
@@ -55,6 +56,10 @@ size_t topology_find(const struct topology *t, const char *id);
 void topology_free(struct topology *t);
 /* The same masters with the same slots. */
 bool topology_same(const struct topology *a, const struct topology *b);
+/* The same, but for masters without slots. */
+bool topology_serves_same(const struct topology *a, const struct topology *b);
+/* Calls tell for each node to which a slot of the one that answered CLUSTER NODES is on its way. */
+void topology_each_move(const redisReply *reply, void (*tell)(void *arg, const char *id), void *arg);
 /* Does every slot have a master? ERROR_RETRY with how many do not. */
 bool topology_complete(const struct topology *t, struct error *error);
 /* The URI of one node: as the one that was given, with its host and port. */

@@ -46,6 +46,8 @@ static void put_masters(const struct topology *t, char *out, size_t out_bytes)
 {
     size_t len = 0;
     for (size_t i = 0; i < t->count; i++) {
+        if (!t->nodes[i].slots)
+            continue; /* it may have left the cluster and not know */
         int n = snprintf(out + len, out_bytes - len, "%s%s:%u", len ? " " : "", t->nodes[i].host,
                          (unsigned)t->nodes[i].port);
         if (n < 0 || (size_t)n >= out_bytes - len) {

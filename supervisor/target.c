@@ -83,7 +83,10 @@ static void remember(struct target_job *job)
     topology_free(job->known);
     *job->known = job->topology;
     job->known->nodes = x_calloc(job->topology.count, sizeof *job->known->nodes);
-    memcpy(job->known->nodes, job->topology.nodes, job->topology.count * sizeof *job->known->nodes);
+    job->known->count = 0;
+    for (size_t i = 0; i < job->topology.count; i++)
+        if (job->topology.nodes[i].slots) /* another one may have left the cluster and not know */
+            job->known->nodes[job->known->count++] = job->topology.nodes[i];
 }
 
 void target_done(struct target_job *job)
@@ -119,20 +122,29 @@ static bool is_master(const struct target_node *n, struct error *error)
                      n->capabilities.master_text);
 }
 
+/* What those without slots can do is no matter. */
 static void join_masters(struct target_job *job)
 {
     struct error error = {0};
+    uint64_t keys = 0;
+    bool first = true;
     for (size_t i = 0; i < job->count; i++) {
         struct target_node *n = &job->nodes[i];
+        if (!job->topology.nodes[i].slots) {
+            keys += n->away ? 0 : n->capabilities.keys;
+            continue;
+        }
         if (!is_master(n, &error)) {
             target_fail(job, &error);
             return;
         }
-        if (i == 0)
+        if (first)
             job->capabilities = n->capabilities;
         else
             capabilities_merge(&job->capabilities, &n->capabilities);
+        first = false;
     }
+    job->capabilities.keys += keys;
     take(job);
 }
 
@@ -148,10 +160,10 @@ static void connect_to_masters(struct target_job *job)
         bool ok = target_node_open(&job->nodes[i], job, &uri, &error);
         job->count++;
         uri_free(&uri);
-        if (!ok) {
-            target_fail(job, &error);
+        if (!ok)
+            target_node_failed(&job->nodes[i], &error);
+        if (job->over)
             return;
-        }
     }
 }
 
@@ -190,6 +202,46 @@ static void on_masters(struct client *c, const redisReply *reply, void *arg)
     topology_add_idle(&job->topology, reply, &asked);
     uri_free(&asked);
     connect_to_masters(job);
+}
+
+/* One without slots may be away, unless it is to be emptied: it holds keys of a slot that is on its way to
+ * it, or nothing of interest. */
+static bool may_be_away(const struct target_node *n, struct error *error)
+{
+    const struct target_job *job = n->job;
+    const struct topology_node *t = target_is_cluster(job) ? &job->topology.nodes[n - job->nodes] : NULL;
+    struct error was = *error;
+    if (!t || t->slots || n->answered == CAPABILITIES_COMMANDS)
+        return false;
+    if (job->task != TARGET_EMPTY)
+        return true;
+    if (t->failed) {
+        log_warning(
+            "target %s, a master without slots that has failed, is not emptied: should it come back, and a "
+            "slot be on its way to it, its keys come back, too",
+            n->name);
+        return true;
+    }
+    error_set(
+        error, was.class,
+        "%.300s (a master without slots, which is to be emptied, too: bring it back, or have it forgotten by "
+        "CLUSTER FORGET)",
+        was.text);
+    error->exit_code = was.exit_code;
+    return false;
+}
+
+void target_node_failed(struct target_node *n, const struct error *error)
+{
+    struct target_job *job = n->job;
+    struct error copy = *error;
+    if (job->over || n->away)
+        return;
+    n->away = may_be_away(n, &copy);
+    if (!n->away)
+        target_fail(job, &copy);
+    else if (target_answered(job))
+        join_masters(job);
 }
 
 void target_probed(struct target_node *n)
@@ -271,9 +323,17 @@ struct target_cleaned target_cleaned(const struct target_job *job)
     return job->cleaned;
 }
 
+size_t target_nodes_there(const struct target_job *job)
+{
+    size_t there = 0;
+    for (size_t i = 0; i < job->count; i++)
+        there += !job->nodes[i].away;
+    return there;
+}
+
 size_t target_nodes(const struct target_job *job)
 {
-    return job->count;
+    return target_nodes_there(job);
 }
 
 /* ---- the judgement ---- */

@@ -14,6 +14,7 @@ struct target_node {
     struct capabilities capabilities;
     char name[256];
     int answered; /* of the probe's commands */
+    bool away;    /* it cannot be reached, and need not be */
     struct target_marks marks;
     uint32_t database, databases; /* that is looked through, of so many (TARGET_CLEAN) */
 };
@@ -50,6 +51,9 @@ bool target_node_open(struct target_node *n, struct target_job *job, const struc
                       struct error *error);
 void target_node_close(struct target_node *n);
 void target_probed(struct target_node *n);
+void target_node_failed(struct target_node *n, const struct error *error);
+/* How many are not away. */
+size_t target_nodes_there(const struct target_job *job);
 /* target_task.c: every node is known. */
 void target_perform(struct target_job *job);
 /* target_clean.c */

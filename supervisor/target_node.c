@@ -6,10 +6,10 @@ static void on_probe(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct target_node *n = arg;
     struct error error = {0};
-    if (n->job->over)
+    if (n->job->over || n->away)
         return;
     if (!capabilities_reply(&n->capabilities, n->answered, reply, &error))
-        target_fail(n->job, &error);
+        target_node_failed(n, &error);
     else if (++n->answered == CAPABILITIES_COMMANDS)
         target_probed(n);
 }
@@ -28,7 +28,7 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
     struct target_node *n = arg;
-    target_fail(n->job, error);
+    target_node_failed(n, error);
 }
 
 bool target_node_open(struct target_node *n, struct target_job *job, const struct uri *uri,

@@ -94,9 +94,10 @@ static void on_flushed(struct client *c, const redisReply *reply, void *arg)
 
 static void flush(struct target_job *job)
 {
-    job->pending = job->count;
+    job->pending = target_nodes_there(job);
     for (size_t i = 0; i < job->count; i++)
-        client_words(job->nodes[i].client, 0, on_flushed, &job->nodes[i], "FLUSHALL", NULL);
+        if (!job->nodes[i].away)
+            client_words(job->nodes[i].client, 0, on_flushed, &job->nodes[i], "FLUSHALL", NULL);
 }
 
 /* ---- marks ---- */

@@ -32,6 +32,7 @@ struct batch {
     bool once;              /* needs MULTI and a mark */
     bool asking;            /* once: behind ASKING */
     bool unmarked;          /* asking: it could run twice, and carries no mark */
+    bool marked_last;       /* asking: the last command is its mark */
     uint64_t key_hash;      /* asking: of the key that all its commands have */
     bool conflicts;         /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */
     struct buf conflict_at; /* uint32_t command numbers, ascending */

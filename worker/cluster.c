@@ -88,9 +88,8 @@ static void take_topology(struct cluster *c, struct topology *fresh)
         cluster_proceed(c);
         return;
     }
-    if (topology_same(&c->topology, fresh)) {
-        topology_free(&c->topology);
-        c->topology = *fresh; /* replicas come and go */
+    if (topology_serves_same(&c->topology, fresh)) {
+        cluster_looked(c, fresh);
         later(c, LOOK_EVERY_MS);
         cluster_between_check(c);
         return;
@@ -186,12 +185,21 @@ static struct position_mark later_of(struct position_mark a, struct position_mar
     return m;
 }
 
+/* The session's id is the time of its begin, in us since the epoch. */
+static bool up_all_along(const struct cluster *c, const struct node *n)
+{
+    enum { ROUNDED_S = 2 };
+    uint64_t now_s = (uint64_t)clock_unix_ms() / 1000, session_s = c->router->session.id / 1000000;
+    return session_s && now_s >= session_s && n->target.up_s > now_s - session_s + ROUNDED_S;
+}
+
 static struct position_node judge_node(struct cluster *c, const struct node *n)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
     const struct identity *known = known_identity(c, t->id);
     struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
     bool met = known != NULL;
+    p.unchanged = p.trusted;
     for (size_t i = 0; i < n->candidate_count; i++) {
         const struct node_candidate *k = &n->candidates[i];
         bool same = is_same(&n->target, k->run_id, k->replid);
@@ -199,9 +207,12 @@ static struct position_node judge_node(struct cluster *c, const struct node *n)
             continue;
         met = true;
         p.trusted |= same && !known;
+        p.unchanged |= same;
         p.mark = later_of(p.mark, cluster_position(c, &k->mark));
     }
-    p.trusted |= !met && c->known_count && !n->target.promoted;
+    bool lost_nothing = up_all_along(c, n) && !n->target.promoted;
+    p.trusted |= !met && (lost_nothing || (c->known_count && !n->target.promoted));
+    p.unchanged |= lost_nothing && !c->router->session.first_lsn;
     return p;
 }
 
@@ -262,6 +273,17 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
     snprintf(all->run_id, sizeof all->run_id, "cluster %016llx", (unsigned long long)run_ids);
 }
 
+/* Answers to earlier questions are of no more use, and must not be taken for those to new ones. */
+static void begin_sending(struct cluster *c)
+{
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        c->sent_to[s] = c->nodes[c->topology.owner[s]];
+    for (size_t i = 0; i < c->count; i++) {
+        client_free(c->nodes[i]->reader);
+        c->nodes[i]->reader = NULL;
+    }
+}
+
 static void judge(struct cluster *c)
 {
     struct router *r = c->router;
@@ -274,7 +296,7 @@ static void judge(struct cluster *c)
         c->nodes[i]->trusted = nodes[i].trusted;
     }
     positions_settle(&c->positions, r->sealed_seq);
-    bool ok = positions_judge(&c->positions, &c->topology, nodes, r->session.first_lsn, &error);
+    bool ok = positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
     free(nodes);
     if (!ok) {
         r->callbacks.lost(r->callbacks.arg, &error);
@@ -284,6 +306,7 @@ static void judge(struct cluster *c)
         if (c->nodes[i]->ready)
             remember(c, c->nodes[i]);
     router_forget_sent(r);
+    begin_sending(c);
     c->ready = true;
     later(c, LOOK_EVERY_MS);
     summarise(c, &at, &all);
@@ -301,7 +324,7 @@ void cluster_proceed(struct cluster *c)
     for (size_t i = 0; i < c->count; i++)
         if (!(c->nodes[i]->ready || cluster_is_idle(c, i)) || !link_idle(c->nodes[i]->link))
             return;
-    if (!cluster_between_settled(c))
+    if (!cluster_idle_settled(c) || !cluster_between_settled(c))
         return;
     if (c->unread_count)
         cluster_read_unread(c);
@@ -317,6 +340,7 @@ struct cluster *cluster_new(struct router *r)
     c->router = r;
     c->timer = evtimer_new(r->base, on_timer, c);
     positions_init(&c->positions, r->session.applied_seq, r->session.first_lsn);
+    memset(c->also_at, 0xff, sizeof c->also_at); /* ALSO_NOWHERE */
     return c;
 }
 
@@ -363,18 +387,6 @@ bool cluster_can_send(const struct cluster *c)
         if (!link_can_send(c->nodes[i]->link, false) && !(cluster_is_idle(c, i) && !c->nodes[i]->ready))
             return false;
     return c->ready;
-}
-
-bool cluster_reaches_all(const struct cluster *c, struct error *error)
-{
-    for (size_t i = 0; i < c->count; i++)
-        if (!c->nodes[i]->ready)
-            return error_set(
-                error, ERROR_RETRY,
-                "%s, a master without slots, cannot be reached, and may hold keys of a slot that "
-                "is on its way to it",
-                c->nodes[i]->who);
-    return true;
 }
 
 bool cluster_borrowing(const struct cluster *c)

@@ -48,8 +48,10 @@ struct node {
     struct link_config config;
     struct link *link;
     bool ready;
-    bool gave_up; /* its link gave batches up */
-    bool trusted; /* by the last judgement: it has lost nothing */
+    bool gave_up;       /* its link gave batches up */
+    bool expects_slots; /* idle: some are on their way to it (cluster_idle.c) */
+    struct trouble own; /* of an idle one: it concerns nobody else */
+    bool trusted;       /* by the last judgement: it has lost nothing */
     struct capabilities target;
     uint16_t *slots; /* whose marks are read while greeting */
     size_t slot_count;
@@ -77,6 +79,8 @@ struct cluster {
     struct identity *known; /* of nodes we were connected to */
     size_t known_count;
     struct positions positions;
+    const struct node *sent_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
+    uint16_t also_at[CLUSTER_SLOTS];           /* the node where ASK led to for its marks; or enum also */
     uint64_t flushed_txid; /* of the newest flush of this session that every node has had */
     bool ready;
     bool asked; /* the topology, since the trouble began */
@@ -97,13 +101,19 @@ struct cluster {
     size_t reading_count, reading_at;
     struct uri ask; /* where the last of them lies that is on its way to another node; host NULL: none */
     uint16_t ask_slot;
-    bool reading_by_asking; /* it is read now */
+    bool reading_by_asking; /* it is read now … */
+    char reading_id[41];    /* … at this node; empty: it is none that is known */
     bool stale;             /* the topology, by what was read */
     /* Slots on their way. */
     struct between *between;
     size_t between_count;
     struct between_work *between_work;
     uint8_t by_asking[CLUSTER_SLOTS]; /* served behind ASKING */
+    /* Masters without slots. */
+    bool idle_changed;      /* there are others than in the topology */
+    bool moves_wanted;      /* to know which of them slots are on their way to */
+    unsigned moves_awaited; /* answers */
+    uint64_t moves_known_ms;
     /* The open round. */
     struct batch *once_of[CLUSTER_SLOTS];
     uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
@@ -125,6 +135,13 @@ static inline bool cluster_is_idle(const struct cluster *c, size_t node)
     return c->topology.nodes[node].slots == 0;
 }
 
+/* cluster_idle.c */
+/* Is there nothing to be asked about them? False: cluster_proceed() follows. */
+bool cluster_idle_settled(struct cluster *c);
+void cluster_idle_adopted(struct cluster *c);
+/* While ready: another look at the cluster, in which the same nodes serve. Takes it over. */
+void cluster_looked(struct cluster *c, struct topology *fresh);
+
 /* cluster_between.c */
 /* A node answered ASK or TRYAGAIN for it. */
 void cluster_between_met(struct cluster *c, uint16_t slot);
@@ -141,6 +158,9 @@ void cluster_between_free(struct cluster *c);
 /* cluster_nodes.c */
 void cluster_adopt(struct cluster *c, struct topology *fresh); /* takes it over */
 void cluster_free_node(struct node *n);
+void cluster_link_again(struct node *n); /* after its link was lost */
+/* Its connection for questions; NULL: there is none, and the trouble is told. */
+struct client *cluster_reader(struct node *n);
 
 /* cluster_marks.c */
 struct position_mark cluster_position(const struct cluster *c, const struct mark *mark);
@@ -148,6 +168,8 @@ void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const s
 void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread);
 void cluster_read_unread(struct cluster *c);
 void cluster_stop_reading(struct cluster *c);
+/* The node that is reached there; TOPOLOGY_NOBODY. */
+size_t cluster_find_address(const struct cluster *c, const struct uri *uri);
 /* "ASK 3999 127.0.0.1:6381": *to, which is zeroed, is where it leads. */
 bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct uri *to);
 

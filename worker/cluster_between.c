@@ -31,6 +31,7 @@ enum {
     MIGRATE_TIMEOUT_MS = 60000,
     MIGRATE_ANSWER_MS = 2 * MIGRATE_TIMEOUT_MS,
     KEYS_AT_ONCE = 10,
+    NOKEY_MAX = 20,
 };
 
 /* The one that is looked after now. */
@@ -40,7 +41,8 @@ struct between_work {
     char owner[41];
     struct uri to;
     char to_id[41];
-    uint64_t keys; /* moved */
+    uint64_t keys;  /* moved */
+    unsigned nokey; /* answers in a row that nothing was there to be moved */
 };
 
 static struct between *find(const struct cluster *c, uint16_t slot)
@@ -156,7 +158,8 @@ static void on_migrated(struct client *client, const redisReply *reply, void *ar
     struct cluster *c = arg;
     struct between_work *w = c->between_work;
     struct between *b = find(c, w->slot);
-    if (reply->type != REDIS_REPLY_ERROR) {
+    w->nokey = reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "NOKEY") == 0 ? w->nokey + 1 : 0;
+    if (reply->type != REDIS_REPLY_ERROR && w->nokey < NOKEY_MAX) {
         ask_keys(c);
         return;
     }
@@ -239,18 +242,10 @@ static void ask_keys(struct cluster *c)
 
 /* ---- the probe ---- */
 
-static size_t find_address(const struct topology *t, const char *host, uint16_t port)
-{
-    for (size_t i = 0; i < t->count; i++)
-        if (t->nodes[i].port == port && strcmp(t->nodes[i].host, host) == 0)
-            return i;
-    return TOPOLOGY_NOBODY;
-}
-
 static void on_ask(struct cluster *c, struct between *b, const struct uri *to)
 {
     struct between_work *w = c->between_work;
-    size_t node = find_address(&c->topology, to->host, to->port);
+    size_t node = cluster_find_address(c, to);
     bool same = b->served && node != TOPOLOGY_NOBODY && strcmp(c->topology.nodes[node].id, b->to) == 0;
     if (same) {
         bool applied = c->by_asking[b->slot];
@@ -264,7 +259,7 @@ static void on_ask(struct cluster *c, struct between *b, const struct uri *to)
         cluster_look_again(c);
     } else if (b->served) {
         lost(c, b);
-    } else if (node == TOPOLOGY_NOBODY) {
+    } else if (node == TOPOLOGY_NOBODY || !c->nodes[node]->ready || !c->nodes[node]->target.scripts) {
         log_warning(
             "slot %u stays between two nodes, and the one it goes to, %s:%u, is not among the masters that "
             "CLUSTER NODES tells: end its migration (redis-cli --cluster fix); everything is kept until then",

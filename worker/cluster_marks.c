@@ -57,6 +57,14 @@ void cluster_stop_reading(struct cluster *c)
     c->reading = NULL;
 }
 
+size_t cluster_find_address(const struct cluster *c, const struct uri *uri)
+{
+    for (size_t i = 0; i < c->topology.count; i++)
+        if (c->topology.nodes[i].port == uri->port && strcmp(c->topology.nodes[i].host, uri->host) == 0)
+            return i;
+    return TOPOLOGY_NOBODY;
+}
+
 bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct uri *to)
 {
     const char *at =
@@ -66,7 +74,7 @@ bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct u
     if (!colon || !slice_to_u64(slice_str(colon + 1), &port) || port > UINT16_MAX)
         return false;
     uri_copy(to, &c->router->config.settings->target);
-    if (colon > blank + 1) {
+    if (colon > blank + 1 && strncmp(blank + 1, "?:", 2) != 0) {
         size_t len = (size_t)(colon - blank - 1);
         free(to->host);
         to->host = x_calloc(1, len + 1);
@@ -98,6 +106,16 @@ static void read_over(struct cluster *c)
         cluster_proceed(c);
 }
 
+/* Where a mark stood. When that is where its slot goes to, that node has to vouch for it, too. */
+static size_t where_it_was(struct cluster *c, uint16_t slot)
+{
+    if (!c->reading_by_asking)
+        return c->topology.owner[slot];
+    size_t node = topology_find(&c->topology, c->reading_id);
+    c->also_at[slot] = node == TOPOLOGY_NOBODY ? ALSO_UNKNOWN : (uint16_t)node;
+    return node == TOPOLOGY_NOBODY ? c->topology.owner[slot] : node;
+}
+
 static void on_read(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
@@ -106,7 +124,7 @@ static void on_read(struct client *client, const redisReply *reply, void *arg)
     uint16_t slot = c->reading_slots[c->reading_at++];
     if (slot_mark_read(reply, &mark)) {
         cluster_set_unread(c, slot, false);
-        cluster_take_mark(c, c->nodes[c->topology.owner[slot]], slot, &mark);
+        cluster_take_mark(c, c->nodes[where_it_was(c, slot)], slot, &mark);
     } else if (!follow_ask(c, reply, slot)) {
         c->stale = true;
     }
@@ -139,13 +157,12 @@ static bool read_where_it_goes(struct cluster *c, struct uri *uri, struct error 
 {
     if (!c->ask.host || !c->unread[c->ask_slot])
         return true;
-    for (size_t i = 0; i < c->count; i++) {
-        const struct topology_node *t = &c->topology.nodes[i];
-        if (t->port != c->ask.port || strcmp(t->host, c->ask.host) != 0 || c->nodes[i]->ready)
-            continue;
+    size_t node = cluster_find_address(c, &c->ask);
+    if (node != TOPOLOGY_NOBODY && !c->nodes[node]->ready)
         return error_set(error, ERROR_RETRY, "%s, to which slot %u is on its way, is not connected yet",
-                         c->nodes[i]->who, (unsigned)c->ask_slot);
-    }
+                         c->nodes[node]->who, (unsigned)c->ask_slot);
+    snprintf(c->reading_id, sizeof c->reading_id, "%s",
+             node != TOPOLOGY_NOBODY ? c->topology.nodes[node].id : "");
     c->reading_slots[c->reading_count++] = c->ask_slot;
     c->reading_by_asking = true;
     *uri = c->ask;
@@ -206,22 +223,29 @@ static void on_reader_failed(struct client *client, const struct error *error, v
     cluster_reset(n->cluster, &copy);
 }
 
-void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
-                 size_t argc, const struct slice *argv)
+struct client *cluster_reader(struct node *n)
 {
-    struct node *n = c->nodes[c->topology.owner[slot]];
     struct client_callbacks on = {n, on_reader_ready, on_reader_failed};
+    struct cluster *c = n->cluster;
     struct error error;
     if (!n->reader)
         n->reader =
             client_connect(c->router->base, &n->uri, c->router->config.settings, "target", &on, &error);
-    if (!n->reader) {
+    if (!n->reader)
         cluster_reset(c, &error);
+    return n->reader;
+}
+
+void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
+                 size_t argc, const struct slice *argv)
+{
+    struct node *n = c->nodes[c->topology.owner[slot]];
+    struct client *reader = cluster_reader(n);
+    if (!reader)
         return;
-    }
     struct ask *a = &n->asks[n->asked++ % 2];
     *a = (struct ask){n, slot, answer, arg, serial};
     if (c->by_asking[slot])
-        client_words(n->reader, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
-    client_command(n->reader, MARK_ANSWER_TIMEOUT_MS, on_answer, a, argc, argv);
+        client_words(reader, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
+    client_command(reader, MARK_ANSWER_TIMEOUT_MS, on_answer, a, argc, argv);
 }

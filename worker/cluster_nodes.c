@@ -14,7 +14,8 @@ static void doubt(struct cluster *c, uint16_t slot, uint64_t after)
     *d = after < *d ? after : *d;
 }
 
-static void doubt_batch(struct cluster *c, size_t node, const struct batch *b)
+/* The table of slots may be another one by now. */
+static void doubt_batch(struct cluster *c, const struct node *n, const struct batch *b)
 {
     b->round->in_trouble = true;
     if (b->once) {
@@ -22,7 +23,7 @@ static void doubt_batch(struct cluster *c, size_t node, const struct batch *b)
         return;
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-        if (c->topology.owner[s] == node)
+        if (c->sent_to[s] == n)
             doubt(c, s, b->round->after_seq);
 }
 
@@ -62,7 +63,7 @@ static void on_link_dropped(void *arg, const struct batch *b)
 {
     struct node *n = arg;
     n->gave_up = true;
-    doubt_batch(n->cluster, n->index, b);
+    doubt_batch(n->cluster, n, b);
     if (b->once && b->sent > batch_begin(b))
         cluster_set_unread(n->cluster, b->slot, true); /* its mark tells whether it was carried out */
 }
@@ -96,7 +97,7 @@ static void on_link_moved(void *arg, const struct batch *b, int slot, const char
     struct error error;
     b->round->in_trouble = true;
     if (slot < 0)
-        doubt_batch(c, n->index, b);
+        doubt_batch(c, n, b);
     else
         doubt(c, (uint16_t)slot, b->round->after_seq);
     if (slot >= 0 && (strncmp(text, "ASK ", 4) == 0 || strncmp(text, "TRYAGAIN", 8) == 0))
@@ -108,12 +109,20 @@ static void on_link_moved(void *arg, const struct batch *b, int slot, const char
     cluster_trouble(c, &error);
 }
 
+/* An idle master is missed only when something is on its way to it, or about to be. */
+static bool is_missed(const struct node *n)
+{
+    const struct round *q = n->cluster->router->open;
+    const struct batch *next = n->index < q->nodes ? q->plain[n->index] : NULL;
+    return !cluster_is_idle(n->cluster, n->index) || n->gave_up || (next && !batch_empty(next));
+}
+
 static void on_link_lost(void *arg, const struct error *error)
 {
     struct node *n = arg;
     struct error copy = *error;
     n->ready = false;
-    if (!cluster_is_idle(n->cluster, n->index) || n->gave_up)
+    if (is_missed(n))
         cluster_trouble(n->cluster, &copy);
 }
 
@@ -179,11 +188,17 @@ static void open_link(struct node *n)
                                 .slots = on_link_slots,
                                 .slot_mark = on_link_slot_mark};
     link_free(n->link);
+    n->config.trouble = cluster_is_idle(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
     n->ready = n->gave_up = false;
     n->candidate_count = 0;
     n->flushed_session = n->flushed_txid = 0;
     list_slots(n->cluster, n);
     n->link = link_new(n->cluster->router->base, &n->config, &on);
+}
+
+void cluster_link_again(struct node *n)
+{
+    open_link(n);
 }
 
 static struct node *new_node(struct cluster *c, size_t index)
@@ -218,8 +233,7 @@ static struct node *take_old(struct cluster *c, const struct topology *was, cons
     return NULL;
 }
 
-/* Links of nodes that serve nothing any more go: what they had not answered is in doubt. That must be told by
- * the old table of slots. */
+/* Links of nodes that are no masters any more go: what they had not answered is in doubt. */
 static void drop_old_links(struct cluster *c, const struct topology *fresh)
 {
     for (size_t i = 0; i < c->count; i++) {
@@ -231,6 +245,19 @@ static void drop_old_links(struct cluster *c, const struct topology *fresh)
         link_free(c->nodes[i]->link);
         c->nodes[i]->link = NULL;
         c->nodes[i]->ready = false;
+    }
+}
+
+/* A slot that has another owner has arrived, or is served behind ASKING: there alone. */
+static void keep_also(struct cluster *c, const struct topology *was)
+{
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        if (c->also_at[s] == ALSO_NOWHERE)
+            continue;
+        bool moved = strcmp(was->nodes[was->owner[s]].id, c->topology.nodes[c->topology.owner[s]].id) != 0;
+        size_t at = c->also_at[s] < was->count ? topology_find(&c->topology, was->nodes[c->also_at[s]].id)
+                                               : TOPOLOGY_NOBODY;
+        c->also_at[s] = moved ? ALSO_NOWHERE : at == TOPOLOGY_NOBODY ? ALSO_UNKNOWN : (uint16_t)at;
     }
 }
 
@@ -250,6 +277,8 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
     free(c->nodes);
     c->nodes = nodes;
     c->count = fresh->count;
+    keep_also(c, &was);
+    cluster_idle_adopted(c);
     topology_free(&was);
     for (size_t i = 0; i < c->count; i++)
         if (!c->nodes[i]->link)

@@ -116,8 +116,13 @@ size_t cluster_node_of(const struct cluster *c, const struct batch *once)
 }
 
 /* In a slot on its way a mark that is missing must not be a second key of its MULTI: it is named to a script.
- */
-static const char asking_mark_script[] = "return redis.call('HSET',unpack(ARGV))";
+ * Without memory a MULTI must be refused as a whole, not the mark alone: so the script begins as one that is
+ * refused then, where there is that. (6.2 refuses to queue anything then.) */
+static const char *asking_mark_script(const struct capabilities *target)
+{
+    bool flags = target->kind == SERVER_VALKEY || target->version >= 70000;
+    return flags ? "#!lua\nreturn redis.call('HSET',unpack(ARGV))" : "return redis.call('HSET',unpack(ARGV))";
+}
 
 /* HSET of the slot's hash into b; node_text: NULL or that of node-N. */
 static void put_mark(struct cluster *c, struct batch *b, const char *text, const char *node_text)
@@ -130,7 +135,7 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
     output_begin(o, 0, slice_str(key), (node_text ? 6u : 4u) + (b->asking ? 2u : 0u), OUTPUT_ONCE);
     output_text(o, b->asking ? "EVAL" : "HSET");
     if (b->asking) {
-        output_text(o, asking_mark_script);
+        output_text(o, asking_mark_script(&c->nodes[c->topology.owner[b->slot]]->target));
         output_text(o, "0");
     }
     output_text(o, key);
@@ -141,6 +146,7 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
         output_text(o, node_text);
     }
     output_end(o);
+    b->marked_last = b->asking;
     c->into = NULL;
     c->marked[b->slot] = 1;
 }
@@ -148,7 +154,7 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
 bool cluster_whole_marks_fit(const struct cluster *c)
 {
     for (const struct batch *b = c->router->open->once; b; b = b->next)
-        if (c->topology.nodes[c->topology.owner[b->slot]].first_slot != b->slot)
+        if (c->topology.nodes[c->topology.owner[b->slot]].first_slot != b->slot || b != c->once_of[b->slot])
             return false;
     return true;
 }
@@ -232,9 +238,9 @@ static void flush_master(struct cluster *c, size_t node, const char *script, con
 void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (cluster_is_idle(c, i))
-            flush_idle(c, i);
-        else
+        if (!cluster_is_idle(c, i))
             flush_master(c, i, script, flushed);
+        else if (c->nodes[i]->ready) /* or nothing is on its way there */
+            flush_idle(c, i);
     c->into = NULL;
 }

@@ -128,6 +128,12 @@ static bool send_without(struct link *l, struct batch *b)
     return true;
 }
 
+/* Without it nothing vouches for the others. */
+static bool is_asking_mark(const struct batch *b, size_t i)
+{
+    return b->marked_last && i + 1 == b->commands;
+}
+
 static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements,
                        struct slice text)
 {
@@ -148,7 +154,8 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
         return true;
     }
     if (kind == REPLY_ERROR) {
-        if (l->queue_refused && l->queue_refusal == REFUSAL_COMMAND)
+        if (l->queue_refused && l->queue_refusal == REFUSAL_COMMAND &&
+            !is_asking_mark(b, l->queue_refused_at))
             return send_without(l, b);
         struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
         if (l->config.in_cluster && refusal_class(why) == REFUSAL_MOVED) {
@@ -162,6 +169,9 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
     if (kind != REPLY_OTHER || elements != b->commands)
         return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
                          elements, b->commands);
+    if (l->mark_refused)
+        moved(l, b, slice_str(l->queue_text));
+    l->mark_refused = false;
     acknowledged(l);
     return true;
 }
@@ -192,6 +202,11 @@ bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slic
 void link_on_element(void *arg, size_t i, enum reply_kind kind, struct slice text)
 {
     struct link *l = arg;
+    if (kind == REPLY_ERROR && l->first && is_asking_mark(l->first, i)) {
+        snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
+        l->mark_refused = true;
+        return;
+    }
     if (kind != REPLY_OTHER && l->first && l->first->once && l->first->answered == l->first->commands + 1)
         answer(l, l->first, (uint32_t)i, kind, text);
 }

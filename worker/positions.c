@@ -41,13 +41,41 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
     return !first_lsn || known || p->lsn[s] >= first_lsn;
 }
 
+/* What two nodes vouch for, that each have a part. A node's mark is written when all that was sent anywhere
+ * is done, so of two that have lost nothing since the later one counts. */
+static struct position_node both(const struct position_node *a, const struct position_node *b)
+{
+    struct position_node p = {.trusted = a->trusted && b->trusted};
+    if (a->unchanged && b->unchanged) {
+        p.mark.in_session = a->mark.in_session || b->mark.in_session;
+        p.mark.seq = larger(a->mark.seq, b->mark.seq);
+        p.mark.lsn = larger(a->mark.lsn, b->mark.lsn);
+        return p;
+    }
+    p.mark.in_session = a->mark.in_session && b->mark.in_session;
+    p.mark.seq = a->mark.seq < b->mark.seq ? a->mark.seq : b->mark.seq;
+    p.mark.lsn = a->mark.lsn < b->mark.lsn ? a->mark.lsn : b->mark.lsn;
+    return p;
+}
+
+static struct position_node who_vouches(const struct topology *t, const struct position_node *nodes,
+                                        const uint16_t *also_at, uint16_t slot)
+{
+    static const struct position_node nobody = {0};
+    const struct position_node *owner = &nodes[t->owner[slot]];
+    if (!also_at || also_at[slot] == ALSO_NOWHERE)
+        return *owner;
+    return both(owner, also_at[slot] < t->count ? &nodes[also_at[slot]] : &nobody);
+}
+
 bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
-                     uint64_t first_lsn, struct error *error)
+                     const uint16_t *also_at, uint64_t first_lsn, struct error *error)
 {
     p->least_seq = p->least_lsn = UINT64_MAX;
     p->most_seq = p->most_lsn = 0;
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
-        if (!judge_slot(p, s, &nodes[t->owner[s]], first_lsn))
+        struct position_node node = who_vouches(t, nodes, also_at, s);
+        if (!judge_slot(p, s, &node, first_lsn))
             return error_set(
                 error, ERROR_REDIRECT,
                 "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "

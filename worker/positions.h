@@ -24,7 +24,8 @@ struct position_mark {
 };
 
 struct position_node {
-    bool trusted; /* memory counts */
+    bool trusted;   /* memory counts */
+    bool unchanged; /* the process, with the history, that a mark of it or memory knows */
     struct position_mark mark;
 };
 
@@ -42,9 +43,13 @@ struct positions {
 void positions_init(struct positions *p, uint64_t applied_seq, uint64_t first_lsn);
 /* Everything that was sent and is not in doubt is done: up to seq. Doubts are over. */
 void positions_settle(struct positions *p, uint64_t sent_seq);
+/* also_at: NULL, or for each slot another node that has a part of it, since it is on its way there: both have
+ * to vouch. It is an index, or one of these. */
+enum also { ALSO_NOWHERE = 0xffff, ALSO_UNKNOWN = 0xfffe };
+
 /* Memory becomes what is known now. first_lsn: of the session, 0 when it began with a snapshot. False
  * (ERROR_REDIRECT): some slot lacks what came before the session. */
 bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
-                     uint64_t first_lsn, struct error *error);
+                     const uint16_t *also_at, uint64_t first_lsn, struct error *error);
 
 #endif

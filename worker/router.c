@@ -361,7 +361,7 @@ void router_note_flushed(struct router *r, uint64_t txid)
         cluster_note_flushed(r->cluster, txid);
 }
 
-bool router_reaches_all(const struct router *r, struct error *error)
+bool router_reaches_all(struct router *r, struct error *error)
 {
     return !r->cluster || cluster_reaches_all(r->cluster, error);
 }

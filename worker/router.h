@@ -102,8 +102,9 @@ void router_put_marks(struct router *r, const char *text, bool whole);
 bool router_whole_marks_fit(const struct router *r);
 /* Removes this FLOW's marks from the target, by commands in the open round. */
 void router_remove_marks(struct router *r);
-/* Is every master connected that may hold keys? ERROR_RETRY: one without slots is not. */
-bool router_reaches_all(const struct router *r, struct error *error);
+/* In a cluster: is every master connected that may hold keys? ERROR_RETRY: not yet, or one without slots is
+ * not. */
+bool router_reaches_all(struct router *r, struct error *error);
 /* In a cluster, when it reaches all: the script of a flush (global.c) for every master, over its marks.
  * flushed: to be noted; empty: nothing. */
 void router_flush_nodes(struct router *r, const char *script, const char *flushed);

@@ -39,7 +39,7 @@ void cluster_free(struct cluster *c);
 void cluster_start(struct cluster *c);
 output_route cluster_route;
 bool cluster_can_send(const struct cluster *c);
-bool cluster_reaches_all(const struct cluster *c, struct error *error);
+bool cluster_reaches_all(struct cluster *c, struct error *error);
 bool cluster_borrowing(const struct cluster *c);
 void cluster_send(struct cluster *c, struct batch *b, size_t node);
 size_t cluster_node_of(const struct cluster *c, const struct batch *once);

@@ -14,6 +14,7 @@ struct fixture {
     struct positions p;
     struct topology t;
     struct position_node nodes[NODES];
+    uint16_t also_at[CLUSTER_SLOTS];
     struct error error;
 };
 
@@ -22,6 +23,8 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
         f->t.owner[s] = s < BORDER ? A : B;
+    memset(f->also_at, 0xff, sizeof f->also_at);
+    f->t.count = NODES;
     f->nodes[A].trusted = f->nodes[B].trusted = true;
     *state = f;
     return 0;
@@ -35,7 +38,32 @@ static int teardown(void **state)
 
 static bool judge(struct fixture *f, uint64_t first_lsn)
 {
-    return positions_judge(&f->p, &f->t, f->nodes, first_lsn, &f->error);
+    return positions_judge(&f->p, &f->t, f->nodes, f->also_at, first_lsn, &f->error);
+}
+
+/* Slot 7 is on its way from A to B. */
+static void a_slot_on_its_way_is_vouched_for_by_both_nodes(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 100, 0);
+    f->p.mark[7] = (struct position_mark){.in_session = true, .seq = 30};
+    f->also_at[7] = B;
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 100);
+    f->nodes[B].trusted = false;
+    f->nodes[A].mark = (struct position_mark){.in_session = true, .seq = 90};
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 30);
+    assert_int_equal(f->p.seq[8], 100);
+    f->nodes[B].mark = (struct position_mark){.in_session = true, .seq = 60};
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 60);
+    f->nodes[A].unchanged = f->nodes[B].unchanged = true; /* since these marks */
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 90);
+    f->also_at[7] = ALSO_UNKNOWN;
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 30);
 }
 
 static void a_new_session_begins_at_its_begin(void **state)
@@ -137,6 +165,7 @@ static void a_session_of_the_journal_needs_what_came_before_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_slot_on_its_way_is_vouched_for_by_both_nodes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_session_begins_at_its_begin, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_answered_is_done_and_what_was_not_is_in_doubt, setup,
                                         teardown),

@@ -222,6 +222,63 @@ static void masters_without_slots_are_added(void **state)
     topology_free(&t);
 }
 
+static void those_that_have_failed_are_known_as_such(void **state)
+{
+    (void)state;
+    struct topology t = {0}, without = {0};
+    struct error error;
+    assert_true(parse(&t, two_nodes, &error));
+    assert_true(parse(&without, two_nodes, &error));
+    assert_int_equal(add_idle(&t, ID_C " 127.0.0.1:7003@17003 master,fail" REST "\n"), 1);
+    assert_true(t.nodes[2].failed);
+    assert_false(t.nodes[0].failed);
+    assert_false(topology_same(&t, &without));
+    assert_true(topology_serves_same(&t, &without));
+    topology_give(&t, 5, 2);
+    assert_false(topology_serves_same(&t, &without));
+    topology_free(&t);
+    topology_free(&without);
+}
+
+static void they_have_names_where_the_others_have(void **state)
+{
+    (void)state;
+    static const char named[] = "*1\r\n*3\r\n:0\r\n:16383\r\n" NODE("$9\r\na.example\r\n", "7001", ID_A);
+    static const char lines[] = ID_A " 10.0.0.1:7001@17001,a.example master" REST " 0-16383\n" ID_C
+                                     " 10.0.0.3:7003@17003,c.example,shard-id=x master" REST "\n";
+    struct topology t = {0}, u = {0};
+    struct error error;
+    assert_true(parse(&t, named, &error));
+    assert_int_equal(add_idle(&t, lines), 1);
+    assert_string_equal(t.nodes[1].host, "c.example");
+    assert_true(parse(&u, two_nodes, &error));
+    assert_int_equal(add_idle(&u, lines), 1);
+    assert_string_equal(u.nodes[2].host, "10.0.0.3");
+    topology_free(&t);
+    topology_free(&u);
+}
+
+static void hear(void *arg, const char *id)
+{
+    buf_printf(arg, "%s\n", id);
+}
+
+static void slots_on_their_way_are_told(void **state)
+{
+    (void)state;
+    static const char lines[] =
+        ID_A " 127.0.0.1:7001@17001 myself,master" REST " 0-99 [5->-" ID_C "] [7-<-" ID_B "] [9->-" ID_B
+             "]\n" ID_C " 127.0.0.1:7003@17003 master" REST "\n";
+    redisReply reply = {.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)lines, .len = strlen(lines)};
+    redisReply refused = {.type = REDIS_REPLY_ERROR};
+    struct buf heard = {0};
+    topology_each_move(&reply, hear, &heard);
+    topology_each_move(&refused, hear, &heard);
+    buf_put_u8(&heard, 0);
+    assert_string_equal((const char *)heard.data, ID_C "\n" ID_B "\n");
+    buf_free(&heard);
+}
+
 static void one_that_imports_a_slot_serves_none_yet(void **state)
 {
     (void)state;
@@ -238,7 +295,6 @@ static void what_is_no_idle_master_is_passed_over(void **state)
     (void)state;
     static const char *const others[] = {
         ID_C " 127.0.0.1:7003@17003 slave " ID_A " 0 1 3 connected\n",
-        ID_C " 127.0.0.1:7003@17003 master,fail" REST "\n",
         ID_C " :0@0 master,noaddr" REST "\n",
         ID_C " 127.0.0.1:7003@17003 handshake,master" REST "\n",
         ID_C " 127.0.0.1:7003@17003 master" REST " 5\n",
@@ -274,6 +330,9 @@ int main(void)
         cmocka_unit_test(a_cluster_without_slots_is_read_and_not_complete),
         cmocka_unit_test(masters_without_slots_are_added),
         cmocka_unit_test(one_that_imports_a_slot_serves_none_yet),
+        cmocka_unit_test(those_that_have_failed_are_known_as_such),
+        cmocka_unit_test(they_have_names_where_the_others_have),
+        cmocka_unit_test(slots_on_their_way_are_told),
         cmocka_unit_test(what_is_no_idle_master_is_passed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -311,6 +311,7 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
     into->masters = (into->masters ? into->masters : 1) + (other->masters ? other->masters : 1);
     memset(into->run_id, 0, sizeof into->run_id);
     memset(into->replid, 0, sizeof into->replid);
+    into->up_s = into->up_s < other->up_s ? into->up_s : other->up_s;
     into->promoted |= other->promoted;
     into->cluster |= other->cluster;
     into->replica |= other->replica;

@@ -140,6 +140,8 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_PASS_GLOBAL:
         wire_put_u64(out, m->global.txid);
         PUT_TEXT(m->global.command);
+        if (m->type == MESSAGE_PASS_GLOBAL)
+            wire_put_u64(out, m->global.age_ms);
         return true;
     case MESSAGE_DIVERGENCE:
         PUT_TEXT(m->divergence.reason);
@@ -193,6 +195,8 @@ static bool get_fields(struct wire_reader *r, struct message *m)
     case MESSAGE_PASS_GLOBAL:
         m->global.txid = wire_get_u64(r);
         GET_TEXT(m->global.command);
+        if (m->type == MESSAGE_PASS_GLOBAL)
+            m->global.age_ms = wire_get_u64(r);
         return true;
     case MESSAGE_DIVERGENCE:
         GET_TEXT(m->divergence.reason);

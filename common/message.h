@@ -19,7 +19,7 @@
 #include "common/error.h"
 #include "common/mem.h"
 
-#define MESSAGE_VERSION 3
+#define MESSAGE_VERSION 4
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -72,6 +72,7 @@ struct message {
         struct {
             uint64_t txid;
             char command[32]; /* FLUSHALL, FLUSHDB */
+            uint64_t age_ms;  /* PASS_GLOBAL: it was run no longer ago; 0: not known */
         } global;             /* AT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
         struct {
             char reason[48];  /* one of the words of the manual's list: the status key */
@@ -98,8 +99,8 @@ struct message {
             char token[41];                              /* the EOF token */
             char master_id[41];
             char sync_id[32];
-            char masters[1024]; /* of a cluster, "host:port" each and a blank between, as many as there is room
-                                   for: when the target's address does not answer one of them may */
+            char masters[1024];  /* of a cluster, "host:port" each and a blank between, as many as there is
+                                    room  for: when the target's address does not answer one of them may */
             struct buf settings; /* settings_encode; owned by the message */
         } start;                 /* + the FLOW's socket, none with TLS to the source */
         struct {

@@ -139,6 +139,7 @@ enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txi
     if (!again && !ready(g, one))
         return GLOBAL_HOLD;
     *runner = one->runner;
+    one->run_ms = again ? one->run_ms : now_ms;
     return GLOBAL_RUN;
 }
 
@@ -152,6 +153,12 @@ const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txi
     one->phase = GLOBAL_DONE;
     one->runner = flow;
     return one;
+}
+
+uint64_t globals_age_ms(struct globals *g, uint64_t txid, uint64_t now_ms)
+{
+    const struct global *one = find(g, txid);
+    return one && one->run_ms ? now_ms - one->run_ms + 1 : 0;
 }
 
 void globals_forget(struct globals *g, uint32_t flow)

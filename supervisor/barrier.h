@@ -35,6 +35,7 @@ struct global {
     uint32_t runner;
     struct flow_set arrived;
     uint64_t since_ms, warned_ms;
+    uint64_t run_ms; /* when it was first given to its runner; 0: not by us */
 };
 
 enum { GLOBALS_KEPT = 64 }; /* done ones that are remembered, for workers that died just after */
@@ -60,6 +61,8 @@ enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txi
  * known. It counts whoever says it: the successor of a runner that died knows from the target's mark that it
  * was run. */
 const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txid, uint64_t now_ms);
+/* So long ago it was given to its runner, and not run before; 0: not known. */
+uint64_t globals_age_ms(struct globals *g, uint64_t txid, uint64_t now_ms);
 /* The worker of this FLOW died: it is not at any barrier any more, and what it was running is run again. */
 void globals_forget(struct globals *g, uint32_t flow);
 /* The FLOW failed for good. Afterwards call globals_next_ready until it returns NULL. */

@@ -83,6 +83,7 @@ static void tell_global(struct run *run, uint32_t flow, enum message_type type, 
 {
     struct message m = {.type = type, .fd = -1, .global.txid = global->txid};
     snprintf(m.global.command, sizeof m.global.command, "%s", global->command);
+    m.global.age_ms = globals_age_ms(&run->globals, global->txid, clock_monotonic_ms());
     worker_process_send(&run->flows[flow].worker, &m);
 }
 

@@ -189,10 +189,20 @@ static bool is_carried_out(const struct worker *w)
     return writes_anything(w);
 }
 
+/* Has the target been up, as what it is, for longer than that? Then it has lost nothing since. (Its note of
+ * the flush may be somewhere else by now: in a cluster it moves with its slot.) */
+static bool is_older_than(const struct capabilities *target, uint64_t age_ms)
+{
+    enum { ROUNDED_MS = 2000 };
+    return age_ms && !target->promoted && target->up_s * 1000 > age_ms + ROUNDED_MS;
+}
+
 /* Another FLOW ran it, but perhaps the target went back since: it is asked by connecting to it anew. */
-static bool target_has_it(struct worker *w)
+static bool target_has_it(struct worker *w, uint64_t age_ms)
 {
     struct error error;
+    if (is_older_than(&w->target, age_ms))
+        return true;
     if (w->doubted_txid == w->global_txid) {
         error_set(&error, ERROR_REDIRECT,
                   "the target has lost a %s that was run on it: what came after cannot be put in order any "
@@ -208,11 +218,11 @@ static bool target_has_it(struct worker *w)
     return false;
 }
 
-void global_pass(struct worker *w, uint64_t txid)
+void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
 {
     if (w->global != GLOBAL_WAITING || txid != w->global_txid)
         return;
-    if (w->global_again && is_carried_out(w) && !target_has_it(w))
+    if (w->global_again && is_carried_out(w) && !target_has_it(w, age_ms))
         return;
     router_note_flushed(w->router, w->global_txid);
     w->global = GLOBAL_NONE;

@@ -241,7 +241,7 @@ static void obey(struct worker *w, const struct message *m)
         global_run(w, m->global.txid);
         return;
     case MESSAGE_PASS_GLOBAL:
-        global_pass(w, m->global.txid);
+        global_pass(w, m->global.txid, m->global.age_ms);
         return;
     case MESSAGE_DRAIN:
         begin_drain(w);

@@ -180,7 +180,8 @@ void rewind_release(struct worker *w);
 bool global_begin(struct worker *w, const struct entry *e, struct error *error);
 void global_advance(struct worker *w); /* after everything before it is acknowledged */
 void global_run(struct worker *w, uint64_t txid);
-void global_pass(struct worker *w, uint64_t txid);
+/* age_ms: it was run no longer ago; 0: not known. */
+void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms);
 void global_cleared(struct worker *w);
 void global_acknowledged(struct worker *w);
 

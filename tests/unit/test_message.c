@@ -36,6 +36,7 @@ static struct message example(enum message_type type)
     case MESSAGE_PASS_GLOBAL:
         m.global.txid = UINT64_C(0x0102030405060708);
         snprintf(m.global.command, sizeof m.global.command, "FLUSHALL");
+        m.global.age_ms = type == MESSAGE_PASS_GLOBAL ? 4711 : 0;
         break;
     case MESSAGE_DIVERGENCE:
         snprintf(m.divergence.reason, sizeof m.divergence.reason, "refused_by_target");

@@ -86,6 +86,8 @@ bool cluster_reaches_all(struct cluster *c, struct error *error)
             continue;
         c->moves_wanted = true;
         c->moves_known_ms = 0;
+        if (!link_is_dead(n->link))
+            return error_set(error, ERROR_RETRY, "%s, a master without slots, is not connected yet", n->who);
         return error_set(
             error, ERROR_RETRY,
             "%s, a master without slots, cannot be reached%s: bring it back, or have it forgotten "

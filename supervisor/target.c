@@ -122,6 +122,47 @@ static bool is_master(const struct target_node *n, struct error *error)
                      n->capabilities.master_text);
 }
 
+/* ---- masters that are away ---- */
+
+static void on_move(void *arg, const char *id)
+{
+    struct target_job *job = arg;
+    struct error error = {0};
+    size_t node = topology_find(&job->topology, id);
+    if (node == TOPOLOGY_NOBODY || !job->nodes[node].away)
+        return;
+    error_set(&error, ERROR_RETRY,
+              "target %s, a master without slots, cannot be reached, and holds keys of a slot that is on its "
+              "way to "
+              "it, which are to be removed, too: bring it back, or end that (redis-cli --cluster fix)",
+              job->nodes[node].name);
+    target_fail(job, &error);
+}
+
+static void on_moves(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (n->job->over)
+        return;
+    topology_each_move(reply, on_move, n->job);
+    if (target_answered(n->job))
+        take(n->job);
+}
+
+/* What is to be emptied must not leave out one that keys have gone to already. */
+static void ask_moves(struct target_job *job)
+{
+    job->pending = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        if (!job->topology.nodes[i].slots)
+            continue;
+        job->pending++;
+        client_words(job->nodes[i].client, job->settings->connect_timeout_ms, on_moves, &job->nodes[i],
+                     "CLUSTER", "NODES", NULL);
+    }
+}
+
 /* What those without slots can do is no matter. */
 static void join_masters(struct target_job *job)
 {
@@ -145,7 +186,10 @@ static void join_masters(struct target_job *job)
         first = false;
     }
     job->capabilities.keys += keys;
-    take(job);
+    if (job->task == TARGET_EMPTY && target_nodes_there(job) < job->count)
+        ask_moves(job);
+    else
+        take(job);
 }
 
 static void connect_to_masters(struct target_job *job)
@@ -204,42 +248,22 @@ static void on_masters(struct client *c, const redisReply *reply, void *arg)
     connect_to_masters(job);
 }
 
-/* One without slots may be away, unless it is to be emptied: it holds keys of a slot that is on its way to
- * it, or nothing of interest. */
-static bool may_be_away(const struct target_node *n, struct error *error)
+/* One without slots may be away (but not to be emptied, when slots are on their way to it). */
+static bool may_be_away(const struct target_node *n)
 {
     const struct target_job *job = n->job;
-    const struct topology_node *t = target_is_cluster(job) ? &job->topology.nodes[n - job->nodes] : NULL;
-    struct error was = *error;
-    if (!t || t->slots || n->answered == CAPABILITIES_COMMANDS)
-        return false;
-    if (job->task != TARGET_EMPTY)
-        return true;
-    if (t->failed) {
-        log_warning(
-            "target %s, a master without slots that has failed, is not emptied: should it come back, and a "
-            "slot be on its way to it, its keys come back, too",
-            n->name);
-        return true;
-    }
-    error_set(
-        error, was.class,
-        "%.300s (a master without slots, which is to be emptied, too: bring it back, or have it forgotten by "
-        "CLUSTER FORGET)",
-        was.text);
-    error->exit_code = was.exit_code;
-    return false;
+    return target_is_cluster(job) && !job->topology.nodes[n - job->nodes].slots &&
+           n->answered < CAPABILITIES_COMMANDS;
 }
 
 void target_node_failed(struct target_node *n, const struct error *error)
 {
     struct target_job *job = n->job;
-    struct error copy = *error;
     if (job->over || n->away)
         return;
-    n->away = may_be_away(n, &copy);
+    n->away = may_be_away(n);
     if (!n->away)
-        target_fail(job, &copy);
+        target_fail(job, error);
     else if (target_answered(job))
         join_masters(job);
 }

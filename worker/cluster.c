@@ -199,7 +199,6 @@ static struct position_node judge_node(struct cluster *c, const struct node *n)
     const struct identity *known = known_identity(c, t->id);
     struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
     bool met = known != NULL;
-    p.unchanged = p.trusted;
     for (size_t i = 0; i < n->candidate_count; i++) {
         const struct node_candidate *k = &n->candidates[i];
         bool same = is_same(&n->target, k->run_id, k->replid);

@@ -25,7 +25,7 @@ struct position_mark {
 
 struct position_node {
     bool trusted;   /* memory counts */
-    bool unchanged; /* the process, with the history, that a mark of it or memory knows */
+    bool unchanged; /* since its own mark was written, or since the session began */
     struct position_mark mark;
 };
 

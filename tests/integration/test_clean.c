@@ -157,12 +157,31 @@ static void a_target_that_is_not_there_is_told(void **state)
     assert_int_equal(status, EX_UNAVAILABLE);
 }
 
+/* Nobody imports the slot there any more: it cannot be reached. */
+static void a_mark_that_a_move_which_was_called_off_leaves_stays(void **state)
+{
+    enum { SLOT = 100, OTHER = 1 };
+    char key[160], words[200];
+    (void)state;
+    redis_cluster_start(&cluster, 3, 0);
+    redisContext *c = redis_cluster_connect(&cluster, 0);
+    slot_mark_key(key, sizeof key, "orders", SLOT);
+    snprintf(words, sizeof words, "HSET %s flow-0 x", key);
+    server_ok(c, words);
+    redisFree(c);
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, OTHER, 1));
+    assert_true(redis_cluster_call_off_slot(&cluster, SLOT, OTHER));
+    assert_int_equal(clean(cluster.members[0].server.uri, "orders"), EX_OK);
+    assert_int_equal(redis_cluster_keys_in_slot(&cluster, SLOT, OTHER), 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_standalone_target_loses_the_marks_of_this_name_alone, tear_down),
         cmocka_unit_test_teardown(a_run_that_goes_on_keeps_its_marks, tear_down),
         cmocka_unit_test_teardown(a_cluster_loses_the_marks_of_every_slot, tear_down),
+        cmocka_unit_test_teardown(a_mark_that_a_move_which_was_called_off_leaves_stays, tear_down),
         cmocka_unit_test_teardown(a_target_that_is_not_there_is_told, tear_down),
     };
     if (argc > 1)

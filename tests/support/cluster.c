@@ -202,7 +202,7 @@ void redis_cluster_start_with(struct redis_cluster *c, const struct redis_cluste
 {
     *c = (struct redis_cluster){.masters = o->masters};
     set_words(c, o);
-    size_t total = (size_t)o->masters * (1 + o->replicas);
+    size_t serving = (size_t)o->masters * (1 + o->replicas), total = serving + o->idle;
     for (size_t i = 0; i < total; i++)
         redis_cluster_start_member(c, o->base_port ? (uint16_t)(o->base_port + i) : 0);
     for (size_t i = 0; i < total; i++)
@@ -210,8 +210,9 @@ void redis_cluster_start_with(struct redis_cluster *c, const struct redis_cluste
     for (size_t i = 0; i < o->masters; i++)
         give_slots(c, i);
     for (size_t i = 1; i < total; i++)
-        redis_cluster_meet(c, i, 0);
-    for (size_t i = o->masters; i < total; i++)
+        for (size_t j = 0; j < i; j++)
+            redis_cluster_meet(c, i, j); /* gossip would tell, too, but later */
+    for (size_t i = o->masters; i < serving; i++)
         redis_cluster_make_replica(c, i, i % o->masters);
     if (!redis_cluster_wait_ok(c))
         die("the cluster does not come up");

@@ -3,9 +3,11 @@
  *   cluster.c         start, stop, waiting until all agree
  *   cluster_change.c  members that die, come back, are added, are removed
  *   cluster_slots.c   slots that move from master to master
+ *   cluster_watch.c   what they say of each other, and of their clients
  *
  * Members 0 … masters-1 begin as masters, each with an equal share of the slots in this order; those after
- * them as replicas: masters+i of master i, and so on. What a function cannot do is told on stderr. */
+ * them as replicas: masters+i of master i, and so on; those after them as masters without slots. What a
+ * function cannot do is told on stderr. */
 #ifndef DF2REDIS_TESTS_CLUSTER_H
 #define DF2REDIS_TESTS_CLUSTER_H
 
@@ -16,6 +18,7 @@ enum { CLUSTER_MEMBERS = 24, CLUSTER_WORDS = 40, CLUSTER_DEADLINE_MS = 60000 };
 
 struct redis_cluster_options {
     unsigned masters, replicas; /* replicas of each master */
+    unsigned idle;              /* masters without slots */
     uint16_t base_port;         /* 0: free ones. The bus has port + 10000 */
     uint32_t node_timeout_ms;
     bool tls;                 /* each has another port for TLS; `extra` has the certificates */
@@ -68,11 +71,12 @@ uint64_t redis_cluster_own_keys(struct redis_cluster *c);
 
 /* ---- members ---- */
 
-/* SIGKILL; its data is gone. */
+/* SIGKILL; what it has not saved (SAVE) is gone. */
 void redis_cluster_kill(struct redis_cluster *c, size_t member);
 /* Waits until its slots are served by others. */
 bool redis_cluster_wait_promoted(struct redis_cluster *c, size_t member);
-/* Starts a killed member again at its place, empty: as what the others make of it. Does not wait. */
+/* Starts a killed member again at its place, with what it had saved, nearly always nothing: as what the
+ * others make of it. Does not wait. */
 void redis_cluster_revive(struct redis_cluster *c, size_t member);
 /* A new master without slots, or (of < CLUSTER_MEMBERS) a replica; waits until all know it. */
 size_t redis_cluster_add(struct redis_cluster *c, size_t of);
@@ -96,6 +100,8 @@ bool redis_cluster_move_slot(struct redis_cluster *c, uint16_t slot, size_t to);
 bool redis_cluster_begin_slot(struct redis_cluster *c, uint16_t slot, size_t to, unsigned keys);
 /* Neither of the two takes part in it any more; the keys stay where they are. */
 bool redis_cluster_call_off_slot(struct redis_cluster *c, uint16_t slot, size_t to);
+/* Without its keys, and without a word to its owner, which may hang; that is not member 0. */
+bool redis_cluster_take_slot(struct redis_cluster *c, uint16_t slot, size_t to);
 uint64_t redis_cluster_keys_in_slot(struct redis_cluster *c, uint16_t slot, size_t member);
 /* The first `slots` that `from` serves. */
 bool redis_cluster_move_slots(struct redis_cluster *c, size_t from, size_t to, unsigned slots);
@@ -111,5 +117,16 @@ struct redis_cluster_mover *redis_cluster_mover_start(struct redis_cluster *c, u
 uint64_t redis_cluster_mover_progress(struct redis_cluster_mover *m);
 /* How many it moved; 0: it could not go on. */
 uint64_t redis_cluster_mover_stop(struct redis_cluster_mover *m);
+
+/* ---- what they say ---- */
+
+/* Waits until member 0 lists that one with this text (" master,fail ") in CLUSTER NODES. */
+bool redis_cluster_wait_listed(struct redis_cluster *c, size_t member, const char *text);
+/* How many times the first masters, which must answer, were asked or told anything of the cluster so far; and
+ * waits until it is so many times. */
+uint64_t redis_cluster_asked(struct redis_cluster *c);
+bool redis_cluster_wait_asked(struct redis_cluster *c, uint64_t times);
+/* CLIENT KILL of the one client with this name. */
+bool redis_cluster_cut(struct redis_cluster *c, size_t member, const char *name);
 
 #endif

@@ -57,18 +57,12 @@ void redis_cluster_revive(struct redis_cluster *c, size_t member)
     redisFree(connection);
 }
 
-static size_t any_running(struct redis_cluster *c)
-{
-    for (size_t i = 0; i < c->count; i++)
-        if (redis_cluster_runs(c, i))
-            return i;
-    die("no member of the cluster runs");
-}
-
 size_t redis_cluster_add(struct redis_cluster *c, size_t of)
 {
-    size_t with = any_running(c), member = redis_cluster_start_member(c, 0);
-    redis_cluster_meet(c, member, with);
+    size_t member = redis_cluster_start_member(c, 0);
+    for (size_t i = 0; i < member; i++)
+        if (redis_cluster_runs(c, i))
+            redis_cluster_meet(c, member, i); /* gossip would tell, too, but later */
     if (of < CLUSTER_MEMBERS)
         redis_cluster_make_replica(c, member, of);
     if (!redis_cluster_wait_ok(c))

@@ -187,6 +187,19 @@ bool redis_cluster_call_off_slot(struct redis_cluster *c, uint16_t slot, size_t 
     return ok;
 }
 
+bool redis_cluster_take_slot(struct redis_cluster *c, uint16_t slot, size_t to)
+{
+    struct hands h;
+    size_t from = redis_cluster_owner(c, slot);
+    hands_open(&h, c);
+    redisFree(h.to[from]);
+    h.to[from] = NULL;
+    bool ok = say(&h, to, "CLUSTER SETSLOT %u IMPORTING %s", slot, c->members[from].id) &&
+              tell_all(&h, slot, from, to);
+    hands_close(&h);
+    return ok;
+}
+
 uint64_t redis_cluster_keys_in_slot(struct redis_cluster *c, uint16_t slot, size_t member)
 {
     char words[64];

@@ -28,6 +28,8 @@ uint16_t free_port(void);
 int listen_on(uint16_t *port);
 /* Does somebody accept connections there? */
 bool port_answers(uint16_t port);
+/* What its owner, who hangs perhaps, was sent and has not read. */
+uint64_t port_unread_bytes(uint16_t port);
 
 /* Appends a whole file; false with errno. */
 bool file_read(const char *path, struct buf *out);

@@ -1,0 +1,398 @@
+/* Nodes of a cluster about which there is doubt: what they were sent and did not answer, what they have lost
+ * again, what they hold while nobody reaches them. Nothing is lost, nothing done twice, and a node that does
+ * not matter holds up nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <sysexits.h>
+
+#include "tests/support/crash.h"
+#include "tests/support/testing.h"
+
+enum {
+    FLOWS = CRASH_CLUSTER_FLOWS,
+    MASTERS = 3,
+    SOURCE = 1,           /* serves "c" */
+    IDLE = 3,             /* the first master without slots */
+    SLOT = 100,           /* of member 0 */
+    TWO_LOOKS = 4,        /* of one FLOW: it asks two questions each time */
+    TAKING = 5,           /* what redis_cluster_take_slot() says and asks */
+    SOME_LOOKS = 12,      /* of all FLOWs; each looks every 2 s, and more often in trouble */
+    FAILS_SOON_MS = 1000, /* as long as nodes take to agree that one has failed */
+};
+
+static struct redis_cluster cluster;
+static struct crash crash;
+static struct redis_cluster_mover *mover; /* none here */
+
+static int teardown(void **state)
+{
+    (void)state;
+    crash_end_in(&crash, &cluster, &mover);
+    return 0;
+}
+
+/* ---- what all have in common ---- */
+
+static void start_cluster(unsigned idle)
+{
+    struct redis_cluster_options o;
+    redis_cluster_options_init(&o);
+    o.masters = MASTERS;
+    o.idle = idle;
+    o.node_timeout_ms = FAILS_SOON_MS;
+    redis_cluster_start_with(&cluster, &o);
+}
+
+/* From now on, for longer than a test. */
+static void nobody_fails(void)
+{
+    redis_cluster_each(&cluster, "CONFIG SET cluster-node-timeout 60000");
+}
+
+/* Whoever hangs is given up soon. */
+static void replicate(void)
+{
+    run_replicate(&crash.run, (const char *const[]){"--connect-timeout", "500ms", NULL});
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+static void begin(uint32_t flows)
+{
+    start_cluster(1);
+    crash_begin_in(&crash, &cluster, flows, &crash_small);
+    replicate();
+}
+
+/* One line for FLOW 0; %s is the tag of SLOT. */
+static void line(const char *format)
+{
+    char words[400];
+    snprintf(words, sizeof words, format, slot_tag(SLOT), slot_tag(SLOT));
+    journal_script_line(&crash.script, crash.run.source, 0, words);
+}
+
+static void assert_in_step(void)
+{
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+static void assert_equal(void)
+{
+    run_follow(&crash.run, &cluster);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void assert_equal_after_one_sync(void)
+{
+    if (crash_full_syncs(&crash) > 1)
+        crash_last_sync(&crash, "?", "one alone"); /* tells why */
+    assert_equal();
+    assert_int_equal(crash_full_syncs(&crash), 1);
+}
+
+static void tell(size_t member, const char *format, const char *arg)
+{
+    char words[120];
+    redisContext *c = redis_cluster_connect(&cluster, member);
+    snprintf(words, sizeof words, format, arg);
+    server_ok(c, words);
+    redisFree(c);
+}
+
+/* ---- what is waited for ---- */
+
+/* What FLOW 0 has noted of the whole of member 0. */
+static char *node_mark(void)
+{
+    redisContext *c = redis_cluster_connect(&cluster, 0);
+    char key[80], words[120];
+    slot_mark_key(key, sizeof key, "default", 0);
+    snprintf(words, sizeof words, "HGET %s node-0", key);
+    redisReply *r = server_command(c, words);
+    char *mark = x_strdup(r->str ? r->str : "");
+    freeReplyObject(r);
+    redisFree(c);
+    return mark;
+}
+
+static bool is_marked(void *before)
+{
+    char *now = node_mark();
+    bool other = strcmp(now, before) != 0;
+    free(now);
+    return other;
+}
+
+/* All marks but those of SLOT are beyond what is written before, and nothing is unanswered. */
+static void wait_marks(void)
+{
+    assert_in_step();
+    char *before = node_mark();
+    line("INCR beyond");
+    assert_true(wait_until(is_marked, before, RUN_DEADLINE_MS));
+    free(before);
+}
+
+static void kill_until_failed(void)
+{
+    redis_cluster_kill(&cluster, IDLE);
+    assert_true(redis_cluster_wait_listed(&cluster, IDLE, " master,fail "));
+}
+
+static void bring_back(void)
+{
+    redis_cluster_revive(&cluster, IDLE);
+    assert_true(redis_cluster_wait_ok(&cluster));
+}
+
+/* ---- unanswered ---- */
+
+struct hanging {
+    size_t member;
+    uint64_t unread_bytes;
+};
+
+static bool is_sent(void *arg)
+{
+    struct hanging *h = arg;
+    return port_unread_bytes(cluster.members[h->member].server.port) >= h->unread_bytes;
+}
+
+/* What it has not read then. */
+static uint64_t hang_and_write(size_t member, const char *words)
+{
+    struct hanging h = {member, 1};
+    process_signal(&cluster.members[member].server.process, SIGSTOP);
+    line(words);
+    assert_true(wait_until(is_sent, &h, RUN_DEADLINE_MS));
+    return port_unread_bytes(cluster.members[member].server.port);
+}
+
+/* Its one FLOW notices that the slot has moved, and asks again; then it has nothing to do but wait. */
+static void what_a_node_did_not_answer_before_others_took_its_slots_is_not_lost(void **state)
+{
+    (void)state;
+    begin(1);
+    nobody_fails();
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    line("SET {%s}answered 1");
+    line("DEL {%s}answered");
+    wait_marks();
+    hang_and_write(IDLE, "SET {%s}unanswered 2");
+    uint64_t asked = redis_cluster_asked(&cluster);
+    assert_true(redis_cluster_take_slot(&cluster, SLOT, 0));
+    assert_true(redis_cluster_wait_asked(&cluster, asked + TAKING + TWO_LOOKS));
+    line("SET {%s}after 4");
+    assert_true(wait_until(crash_all_received, &crash, RUN_DEADLINE_MS));
+    redis_cluster_kill(&cluster, IDLE);
+    assert_equal_after_one_sync();
+}
+
+/* Of keys this long there is no mistaking a question for one about the cluster. */
+#define TEN "0123456789"
+#define SOURCE_KEY "{c}" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+enum { QUESTION_BYTES = 200 };
+
+/* Each source is asked for twice then: the first answers are those to questions that nobody asks any more. */
+static void late_answers_are_not_taken_for_those_to_new_questions(void **state)
+{
+    (void)state;
+    begin(1);
+    nobody_fails();
+    line("SADD " SOURCE_KEY "1 1 2 3");
+    line("SADD " SOURCE_KEY "2 2");
+    line("SDIFFSTORE {%s}first " SOURCE_KEY "1 " SOURCE_KEY "2"); /* from now on somebody reads there */
+    wait_marks();
+    uint64_t asked_bytes = hang_and_write(SOURCE, "SDIFFSTORE {%s}second " SOURCE_KEY "1 " SOURCE_KEY "2");
+    struct hanging again = {SOURCE, asked_bytes + QUESTION_BYTES};
+    assert_true(redis_cluster_cut(&cluster, 2, "df2redis:default:flow-0"));
+    assert_true(wait_until(is_sent, &again, RUN_DEADLINE_MS));
+    process_signal(&cluster.members[SOURCE].server.process, SIGCONT);
+    assert_equal_after_one_sync();
+}
+
+/* ---- between two masters ---- */
+
+/* IDLE serves SLOT behind ASKING. */
+static void begin_between(void)
+{
+    begin(FLOWS);
+    line("APPEND {%s}grows 1");
+    line("RPUSH {%s}list 1 2 3 4");
+    assert_in_step();
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 1));
+    line("SET {%s}new 2");
+    assert_in_step();
+    assert_true(df2redis_said(&crash.run.program, "stays between two nodes"));
+}
+
+static void end_between(void)
+{
+    assert_in_step();
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    assert_true(redis_cluster_wait_ok(&cluster));
+}
+
+static void what_an_importing_node_has_lost_is_brought_to_it_again(void **state)
+{
+    (void)state;
+    begin_between();
+    tell(IDLE, "SAVE", NULL);
+    line("APPEND {%s}grows 3");
+    line("SET {%s}lost 4");
+    wait_marks();
+    redis_cluster_kill(&cluster, IDLE);
+    assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
+    bring_back();
+    line("SET {%s}end 5");
+    end_between();
+    assert_equal(); /* by the spool or by a full sync */
+}
+
+static void an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_sync(void **state)
+{
+    (void)state;
+    begin_between();
+    line("APPEND {%s}grows 3");
+    wait_marks();
+    tell(IDLE, "SAVE", NULL);
+    kill_until_failed();
+    line("APPEND {%s}grows 4");
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    bring_back();
+    end_between();
+    assert_equal_after_one_sync();
+}
+
+/* LPOP is refused, or done. */
+static bool was_tried(void *arg)
+{
+    (void)arg;
+    redisContext *c = redis_cluster_connect(&cluster, IDLE);
+    char words[60];
+    freeReplyObject(server_command(c, "ASKING"));
+    snprintf(words, sizeof words, "LLEN {%s}list", slot_tag(SLOT));
+    bool done = server_integer(c, words) == 3;
+    redisFree(c);
+    return done || df2redis_said(&crash.run.program, "OOM");
+}
+
+static void an_importing_node_without_memory_does_nothing_without_its_mark(void **state)
+{
+    (void)state;
+    begin_between();
+    tell(IDLE, "CONFIG SET maxmemory 1", NULL);
+    line("LPOP {%s}list");
+    assert_true(wait_until(was_tried, NULL, RUN_DEADLINE_MS));
+    assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
+    tell(IDLE, "CONFIG SET maxmemory 0", NULL);
+    end_between();
+    assert_equal_after_one_sync();
+}
+
+static void a_node_that_imports_no_more_for_a_while_refuses_nothing(void **state)
+{
+    (void)state;
+    begin_between();
+    tell(IDLE, "CLUSTER SETSLOT 100 STABLE", NULL);
+    line("INCR beyond"); /* and marks after it */
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    tell(IDLE, "CLUSTER SETSLOT 100 IMPORTING %s", cluster.members[0].id);
+    line("APPEND {%s}grows 3");
+    end_between();
+    assert_equal_after_one_sync();
+}
+
+/* ---- flushes ---- */
+
+static void a_flush_waits_for_a_failed_node_to_which_a_slot_is_on_its_way(void **state)
+{
+    (void)state;
+    begin(FLOWS);
+    line("SET {%s}old 1");
+    assert_in_step();
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 100));
+    assert_true(redis_cluster_keys_in_slot(&cluster, SLOT, IDLE) > 0);
+    tell(IDLE, "SAVE", NULL);
+    kill_until_failed();
+    journal_script_flush(&crash.script, crash.run.source);
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    assert_false(df2redis_said(&crash.run.program, "was run on the target"));
+    bring_back();
+    end_between();
+    line("SET {%s}new 2");
+    assert_equal();
+}
+
+static void a_failed_node_without_slots_holds_up_no_flush(void **state)
+{
+    (void)state;
+    begin(FLOWS);
+    kill_until_failed();
+    line("SET {%s}old 1");
+    journal_script_flush(&crash.script, crash.run.source);
+    line("SET {%s}new 2");
+    assert_equal_after_one_sync();
+}
+
+/* ---- masters that clients do not reach ---- */
+
+static int clean(void)
+{
+    const char *const argv[] = {df2redis_binary(), "clean",   "--target", crash.run.target.uri,
+                                "--name",          "default", NULL};
+    char *said = NULL;
+    int status = process_run(argv, RUN_DEADLINE_MS, &said);
+    if (status != EX_OK)
+        fprintf(stderr, "clean ended with %d: %s\n", status, said);
+    free(said);
+    return status;
+}
+
+/* One is at a port where nobody is, one behind another password. */
+static void masters_that_nobody_reaches_hold_up_only_the_emptying_of_slots_on_their_way(void **state)
+{
+    (void)state;
+    start_cluster(2);
+    tell(IDLE, "CONFIG SET cluster-announce-port 1", NULL);
+    tell(IDLE + 1, "CONFIG SET requirepass other", NULL);
+    assert_true(redis_cluster_wait_listed(&cluster, IDLE, "127.0.0.1:1@"));
+    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
+    replicate();
+    assert_true(crash_kill(&crash, true));
+    line("INCR again");
+    replicate();
+    assert_equal_after_one_sync();
+    assert_int_equal(clean(), EX_OK);
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 0));
+    run_replicate(&crash.run, (const char *const[]){"--flush-target", NULL});
+    assert_true(df2redis_wait_said(&crash.run.program, "cannot be reached, and holds keys of a slot",
+                                   RUN_DEADLINE_MS));
+    assert_true(redis_cluster_keys(&cluster) > 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(what_a_node_did_not_answer_before_others_took_its_slots_is_not_lost,
+                                  teardown),
+        cmocka_unit_test_teardown(late_answers_are_not_taken_for_those_to_new_questions, teardown),
+        cmocka_unit_test_teardown(what_an_importing_node_has_lost_is_brought_to_it_again, teardown),
+        cmocka_unit_test_teardown(an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_sync,
+                                  teardown),
+        cmocka_unit_test_teardown(an_importing_node_without_memory_does_nothing_without_its_mark, teardown),
+        cmocka_unit_test_teardown(a_node_that_imports_no_more_for_a_while_refuses_nothing, teardown),
+        cmocka_unit_test_teardown(a_flush_waits_for_a_failed_node_to_which_a_slot_is_on_its_way, teardown),
+        cmocka_unit_test_teardown(a_failed_node_without_slots_holds_up_no_flush, teardown),
+        cmocka_unit_test_teardown(masters_that_nobody_reaches_hold_up_only_the_emptying_of_slots_on_their_way,
+                                  teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

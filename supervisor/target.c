@@ -357,7 +357,10 @@ size_t target_nodes_there(const struct target_job *job)
 
 size_t target_nodes(const struct target_job *job)
 {
-    return target_nodes_there(job);
+    size_t serving = 0;
+    for (size_t i = 0; target_is_cluster(job) && i < job->count; i++)
+        serving += job->topology.nodes[i].slots > 0;
+    return target_is_cluster(job) ? serving : job->count;
 }
 
 /* ---- the judgement ---- */

@@ -56,7 +56,7 @@ struct target_cleaned {
     uint64_t marks, leftovers; /* keys */
 };
 struct target_cleaned target_cleaned(const struct target_job *job);
-/* Masters that the job works on. */
+/* Masters that serve slots; 1 when it is no cluster. */
 size_t target_nodes(const struct target_job *job);
 
 /* What to do with it at the start of a run. For TARGET_REFUSED *error tells the ways out. */

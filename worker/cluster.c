@@ -215,6 +215,8 @@ static struct position_node judge_node(struct cluster *c, const struct node *n)
     return p;
 }
 
+/* As what it was judged. One that serves nothing is not judged: it stays what it was at first, since keys of
+ * a slot that is on its way may have been lost with that. */
 static void remember(struct cluster *c, const struct node *n)
 {
     const char *id = c->topology.nodes[n->index].id;
@@ -302,7 +304,7 @@ static void judge(struct cluster *c)
         return;
     }
     for (size_t i = 0; i < c->count; i++)
-        if (c->nodes[i]->ready)
+        if (!cluster_is_idle(c, i) || (c->nodes[i]->ready && !known_identity(c, c->topology.nodes[i].id)))
             remember(c, c->nodes[i]);
     router_forget_sent(r);
     begin_sending(c);

@@ -88,7 +88,7 @@ struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsign
     uint16_t slot = key_slot(key);
     if (!is_new(c, c->seq, c->lsn) && cluster_slot_has(c, slot, c->seq, c->lsn))
         return NULL;
-    if (c->by_asking[slot])
+    if (c->between_count && c->by_asking[slot])
         return asking_batch(c, q, slot, key, flags);
     if (q->once && c->once_of[slot])
         return c->once_of[slot];

@@ -146,8 +146,15 @@ static void on_moves(struct client *c, const redisReply *reply, void *arg)
     if (n->job->over)
         return;
     topology_each_move(reply, on_move, n->job);
-    if (target_answered(n->job))
-        take(n->job);
+    if (!target_answered(n->job))
+        return;
+    for (size_t i = 0; i < n->job->count; i++)
+        if (n->job->nodes[i].away)
+            log_warning(
+                "target %s, a master without slots, cannot be reached: it is not emptied; no slot is on its "
+                "way to it",
+                n->job->nodes[i].name);
+    take(n->job);
 }
 
 /* What is to be emptied must not leave out one that keys have gone to already. */

@@ -28,6 +28,7 @@ static void become(const char *output_path, const char *const argv[], pid_t pare
     dup2(out, STDERR_FILENO);
     for (int fd = 3; fd < 1024; fd++)
         close(fd);
+    signal(SIGHUP, SIG_DFL); /* the tests may run under nohup */
     execvp(argv[0], (char *const *)(uintptr_t)argv);
     dprintf(STDERR_FILENO, "cannot run %s: %s\n", argv[0], strerror(errno));
     _exit(127);

@@ -83,6 +83,8 @@ $(HELPERS): $(B)/tests/%: $(B)/tests/support/main_%.o $(SUPPORT) $(COMMON)
 
 integration-programs: $(PROGRAMS) $(HELPERS) $(INTEGRATION)
 
+unit-programs: $(UNIT)
+
 test-programs: $(PROGRAMS) $(HELPERS) $(UNIT) $(INTEGRATION)
 
 unit: $(UNIT)
@@ -92,9 +94,16 @@ integration: $(PROGRAMS) $(HELPERS) $(INTEGRATION)
 	tests/run $(INTEGRATION)
 
 # Everything with AddressSanitizer and UndefinedBehaviorSanitizer: the units by both compilers, and whole runs.
-sanitized: integration-programs
-	$(MAKE) B=$(B)/gcc-sanitized CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g' unit
-	$(MAKE) B=$(B)/clang-sanitized CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g' all unit
+GCC_SANITIZED = $(MAKE) B=$(B)/gcc-sanitized CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g'
+CLANG_SANITIZED = $(MAKE) B=$(B)/clang-sanitized CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g'
+
+sanitized-programs:
+	+$(GCC_SANITIZED) unit-programs
+	+$(CLANG_SANITIZED) all unit-programs
+
+sanitized: integration-programs sanitized-programs
+	+$(GCC_SANITIZED) unit
+	+$(CLANG_SANITIZED) unit
 	DF2REDIS_TEST_BINARY=$(B)/clang-sanitized/df2redis tests/run $(B)/tests/integration/test_recordings $(B)/tests/integration/test_session $(B)/tests/integration/test_global $(B)/tests/integration/test_tls
 
 FUZZ_SOURCES = $(filter-out worker/main.c,$(wildcard worker/*.c)) $(wildcard common/*.c)
@@ -110,14 +119,23 @@ fuzzers: $(patsubst %,$(B)/fuzz/fuzz_%,$(FUZZERS))
 fuzz: fuzzers
 	tests/fuzz/run $(B) $(FUZZ_SECONDS) $(FUZZERS)
 
+# As many compilers as there are processors, unless make was told how many.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# The fuzzers, and building what is sanitized, take what the tests leave of the processors.
+CHECK_FUZZ_SECONDS ?= 30
+beside-tests:
+	$(MAKE) fuzz FUZZ_SECONDS=$(CHECK_FUZZ_SECONDS)
+	$(MAKE) sanitized-programs
+
 check: deps
-	$(MAKE) all test-programs fuzzers
-	@# The fuzzers take what the tests leave of the processors.
-	@nice -n 19 $(MAKE) fuzz >$(B)/fuzz.log 2>&1 & fuzz=$$!; \
+	$(MAKE) $(JOBS) all test-programs fuzzers
+	@nice -n 19 $(MAKE) $(JOBS) beside-tests >$(B)/beside.log 2>&1 & beside=$$!; \
 	tests/run $(UNIT) $(INTEGRATION); tests=$$?; \
-	wait $$fuzz; fuzz=$$?; tail -n 20 $(B)/fuzz.log; \
-	[ $$tests -eq 0 ] && [ $$fuzz -eq 0 ]
-	$(MAKE) sanitized
+	wait $$beside; beside=$$?; grep '^fuzz_' $(B)/beside.log; \
+	[ $$beside -eq 0 ] || tail -n 60 $(B)/beside.log; \
+	[ $$tests -eq 0 ] && [ $$beside -eq 0 ]
+	$(MAKE) $(JOBS) sanitized
 	@echo 'All tests passed.'
 
 bench: deps
@@ -166,5 +184,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all manual test-programs integration-programs unit integration sanitized fuzzers fuzz check bench bench-cluster soak demo deps format clean help
+.PHONY: all manual unit-programs test-programs integration-programs unit integration sanitized-programs sanitized beside-tests fuzzers fuzz check bench bench-cluster soak demo deps format clean help
 .SECONDARY:

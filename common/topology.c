@@ -122,6 +122,17 @@ static int by_id(const void *a, const void *b)
     return strcmp(((const struct topology_node *)a)->id, ((const struct topology_node *)b)->id);
 }
 
+static void settle_blocks(struct topology *t)
+{
+    for (size_t b = 0; b < CLUSTER_SLOTS / SLOTS_OF_BLOCK; b++) {
+        const uint16_t *owner = &t->owner[b * SLOTS_OF_BLOCK];
+        t->block_owner[b] = owner[0];
+        for (size_t s = 1; s < SLOTS_OF_BLOCK; s++)
+            if (owner[s] != owner[0])
+                t->block_owner[b] = TOPOLOGY_NOBODY;
+    }
+}
+
 /* Sorts the nodes, and tells each which slots are its own. */
 static void settle(struct topology *t)
 {
@@ -153,6 +164,7 @@ static void settle(struct topology *t)
         node->fingerprint = crc64(node->fingerprint, &s, sizeof s);
         t->served++;
     }
+    settle_blocks(t);
 }
 
 bool topology_parse(struct topology *t, const redisReply *reply, const struct uri *asked, struct error *error)

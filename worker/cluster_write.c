@@ -92,7 +92,8 @@ struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsign
         return asking_batch(c, q, slot, key, flags);
     if (q->once && c->once_of[slot])
         return c->once_of[slot];
-    return flags & OUTPUT_ONCE ? once_batch(c, q, slot) : plain_batch(c, q, c->topology.owner[slot]);
+    return flags & OUTPUT_ONCE ? once_batch(c, q, slot)
+                               : plain_batch(c, q, topology_owner(&c->topology, slot));
 }
 
 bool cluster_begin_entry(struct cluster *c, struct entry *e)

@@ -73,13 +73,20 @@ void router_forget_open(struct router *r)
 
 /* ---- sending ---- */
 
+static struct round *take_first(struct router *r)
+{
+    struct round *q = r->first;
+    r->first = q->next;
+    if (!r->first)
+        r->last = NULL;
+    r->borrowing -= q->borrowed > 0;
+    return q;
+}
+
 static void complete(struct router *r)
 {
     while (r->first && !r->first->pending && !r->first->in_trouble) {
-        struct round *q = r->first;
-        r->first = q->next;
-        if (!r->first)
-            r->last = NULL;
+        struct round *q = take_first(r);
         r->callbacks.acknowledged(r->callbacks.arg, q);
         give_round(r, q);
     }
@@ -94,12 +101,8 @@ void router_batch_done(struct router *r, struct batch *b)
 
 void router_forget_sent(struct router *r)
 {
-    while (r->first) {
-        struct round *q = r->first;
-        r->first = q->next;
-        give_round(r, q);
-    }
-    r->last = NULL;
+    while (r->first)
+        give_round(r, take_first(r));
 }
 
 static void send_batch(struct router *r, struct round *q, struct batch *b, size_t node)
@@ -123,6 +126,7 @@ void router_send(struct router *r)
     q->after_seq = r->sealed_seq;
     r->sealed_seq = q->done_seq;
     q->next = NULL;
+    r->borrowing += q->borrowed > 0;
     *(r->first ? &r->last->next : &r->first) = q;
     r->last = q;
     for (uint32_t i = 0; i < q->nodes; i++) {
@@ -158,7 +162,7 @@ bool router_idle(const struct router *r)
 
 bool router_borrowing(const struct router *r)
 {
-    if (r->null)
+    if (!r->borrowing)
         return false;
     return r->cluster ? cluster_borrowing(r->cluster) : link_borrowing(r->link);
 }

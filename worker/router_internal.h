@@ -18,7 +18,8 @@ struct router {
     struct link *link;       /* standalone */
     struct cluster *cluster; /* or this */
     struct round *open;
-    struct round *first, *last; /* sent, not acknowledged */
+    struct round *first, *last; /* sent, not acknowledged … */
+    size_t borrowing;           /* … and so many of them borrow */
     struct round *spare_rounds;
     struct batch *spare_batches;
     uint64_t sealed_seq; /* where the newest sent round ends */

@@ -193,6 +193,13 @@ static size_t add_idle(struct topology *t, const char *lines)
     return t->count - before;
 }
 
+/* Each slot's is found, whether the slots around it have the same or not. */
+static void assert_owners(const struct topology *t)
+{
+    for (uint16_t slot = 0; slot < CLUSTER_SLOTS; slot++)
+        assert_int_equal(topology_owner(t, slot), t->owner[slot]);
+}
+
 static void masters_without_slots_are_added(void **state)
 {
     (void)state;
@@ -212,8 +219,10 @@ static void masters_without_slots_are_added(void **state)
     assert_true(topology_complete(&t, &error));
     assert_int_equal(topology_find(&t, ID_C), 2);
     assert_int_equal(topology_find(&t, "c"), TOPOLOGY_NOBODY);
+    assert_owners(&t);
     topology_give(&t, 100, 2);
     assert_int_equal(t.owner[100], 2);
+    assert_owners(&t);
     assert_int_equal(t.nodes[2].first_slot, 100);
     assert_int_equal(t.nodes[2].slots, 1);
     assert_int_equal(t.nodes[0].first_slot, 101);

@@ -7,33 +7,10 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include <poll.h>
-#include <sysexits.h>
 
-#include "tests/support/crash.h"
-#include "tests/support/testing.h"
+#include "tests/support/cluster_crash.h"
 
-enum { FLOWS = CRASH_CLUSTER_FLOWS, KEYS = 24, OWNER = 0, OTHER = 1 };
-
-static struct redis_cluster cluster;
-static struct crash crash;
-static struct redis_cluster_mover *mover; /* none here */
-
-static int teardown(void **state)
-{
-    (void)state;
-    crash_end_in(&crash, &cluster, &mover);
-    return 0;
-}
-
-static void assert_equal_after(size_t full_syncs)
-{
-    run_follow(&crash.run, &cluster);
-    assert_true(crash_came_out_equal(&crash));
-    if (crash_full_syncs(&crash) != full_syncs)
-        crash_last_sync(&crash, "?", "what was expected"); /* tells what it was */
-    assert_int_equal(crash_full_syncs(&crash), full_syncs);
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
-}
+enum { KEYS = 24, OWNER = 0, OTHER = 1 };
 
 static void say(uint32_t flow, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(uint32_t flow, const char *format, ...)

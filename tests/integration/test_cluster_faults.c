@@ -7,37 +7,14 @@
 #include <cmocka.h>
 #include <poll.h>
 #include <signal.h>
-#include <sysexits.h>
 
-#include "tests/support/crash.h"
-#include "tests/support/testing.h"
+#include "tests/support/cluster_crash.h"
 
-enum { FLOWS = CRASH_CLUSTER_FLOWS, KILL_EVERY_MS = 200 };
-
-static struct redis_cluster cluster;
-static struct crash crash;
-static struct redis_cluster_mover *mover;
-
-static int teardown(void **state)
-{
-    (void)state;
-    crash_end_in(&crash, &cluster, &mover);
-    return 0;
-}
+enum { KILL_EVERY_MS = 200 };
 
 static void begin_in_step(unsigned masters, unsigned replicas)
 {
     assert_true(crash_begin_in_step(&crash, &cluster, masters, replicas));
-}
-
-static void assert_equal_after(size_t full_syncs)
-{
-    run_follow(&crash.run, &cluster);
-    assert_true(crash_came_out_equal(&crash));
-    if (crash_full_syncs(&crash) != full_syncs)
-        crash_last_sync(&crash, "?", "what was expected"); /* tells what it was */
-    assert_int_equal(crash_full_syncs(&crash), full_syncs);
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
 static uint32_t storm_seconds(void)

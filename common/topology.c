@@ -318,6 +318,20 @@ void topology_each_move(const redisReply *reply, void (*tell)(void *arg, const c
     }
 }
 
+/* "… myself,master - 0 0 7 connected 5-9 [77-<-<id>]" */
+bool topology_takes_slots(const redisReply *reply)
+{
+    struct slice fields[NODE_FIELDS + 1], line;
+    if (reply->type != REDIS_REPLY_STRING)
+        return true;
+    for (struct slice rest = slice_of(reply->str, (size_t)reply->len); next_line(&rest, &line);) {
+        size_t n = node_fields(line, fields);
+        if (n >= NODE_FIELDS && has_flag(fields[2], "myself"))
+            return n > NODE_FIELDS || memmem(line.data, line.len, "-<-", 3);
+    }
+    return true;
+}
+
 void topology_give(struct topology *t, uint16_t slot, size_t node)
 {
     t->owner[slot] = (uint16_t)node;

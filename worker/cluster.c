@@ -164,8 +164,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the judgement ---- */
 
-static struct identity *known_identity(struct cluster *c, const char *id)
+struct identity *cluster_known(struct cluster *c, const struct node *n)
 {
+    const char *id = c->topology.nodes[n->index].id;
     for (size_t i = 0; i < c->known_count; i++)
         if (strcmp(c->known[i].id, id) == 0)
             return &c->known[i];
@@ -196,7 +197,7 @@ static bool up_all_along(const struct cluster *c, const struct node *n)
 static struct position_node judge_node(struct cluster *c, const struct node *n)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
-    const struct identity *known = known_identity(c, t->id);
+    const struct identity *known = cluster_known(c, n);
     struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
     bool met = known != NULL;
     for (size_t i = 0; i < n->candidate_count; i++) {
@@ -215,12 +216,10 @@ static struct position_node judge_node(struct cluster *c, const struct node *n)
     return p;
 }
 
-/* As what it was judged. One that serves nothing is not judged: it stays what it was at first, since keys of
- * a slot that is on its way may have been lost with that. */
-static void remember(struct cluster *c, const struct node *n)
+void cluster_remember(struct cluster *c, const struct node *n)
 {
     const char *id = c->topology.nodes[n->index].id;
-    struct identity *k = known_identity(c, id);
+    struct identity *k = cluster_known(c, n);
     if (!k) {
         c->known = x_realloc(c->known, (c->known_count + 1) * sizeof *c->known);
         k = &c->known[c->known_count++];
@@ -303,9 +302,10 @@ static void judge(struct cluster *c)
         r->callbacks.lost(r->callbacks.arg, &error);
         return;
     }
+    /* As what it was judged. One that serves nothing is not: cluster_idle.c. */
     for (size_t i = 0; i < c->count; i++)
-        if (!cluster_is_idle(c, i) || (c->nodes[i]->ready && !known_identity(c, c->topology.nodes[i].id)))
-            remember(c, c->nodes[i]);
+        if (!cluster_is_idle(c, i) || (c->nodes[i]->ready && !cluster_known(c, c->nodes[i])))
+            cluster_remember(c, c->nodes[i]);
     router_forget_sent(r);
     begin_sending(c);
     c->ready = true;
@@ -369,12 +369,6 @@ void cluster_free(struct cluster *c)
     topology_free(&c->fresh);
     event_free(c->timer);
     free(c);
-}
-
-void cluster_note_flushed(struct cluster *c, uint64_t txid)
-{
-    if (txid > c->flushed_txid)
-        c->flushed_txid = txid;
 }
 
 size_t cluster_nodes(const struct cluster *c)

@@ -49,7 +49,10 @@ struct node {
     struct link *link;
     bool ready;
     bool gave_up;       /* its link gave batches up */
-    bool expects_slots; /* idle: some are on their way to it (cluster_idle.c) */
+    uint64_t ready_ms;  /* since when it is */
+    bool expects_slots; /* idle: some are on their way to it (cluster_idle.c) … */
+    bool asked_about;   /* … when this was asked, over the link it has */
+    bool asked_itself;  /* … and has not answered yet */
     struct trouble own; /* of an idle one: it concerns nobody else */
     bool trusted;       /* by the last judgement: it has lost nothing */
     struct capabilities target;
@@ -135,7 +138,14 @@ static inline bool cluster_is_idle(const struct cluster *c, size_t node)
     return c->topology.nodes[node].slots == 0;
 }
 
+/* What was remembered of it; NULL: nothing. */
+struct identity *cluster_known(struct cluster *c, const struct node *n);
+void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now */
+
 /* cluster_idle.c */
+/* It is connected; it does not answer what it is asked. */
+void cluster_idle_ready(struct node *n);
+void cluster_idle_silent(struct node *n);
 /* Is there nothing to be asked about them? False: cluster_proceed() follows. */
 bool cluster_idle_settled(struct cluster *c);
 void cluster_idle_adopted(struct cluster *c);

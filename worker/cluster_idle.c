@@ -4,7 +4,11 @@
  *
  *   flush ──all connected──> runs
  *     └── one is not ──> every owner is asked for its moves ──none goes there──> runs
- *                                 └── some do: it is waited for */
+ *                                 └── some do: it is waited for
+ *
+ * One that serves nothing is not judged, since nothing tells what it should hold. It is remembered as what it
+ * was at first; as what it is after that, when it cannot have lost anything that matters: because nothing was
+ * on its way to it when it came back, or because everything was flushed since. */
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -12,6 +16,14 @@
 #include "worker/cluster.h"
 
 enum { ANSWER_TIMEOUT_MS = 5000, GOOD_FOR_MS = 3000 };
+
+/* Than the one that is remembered. */
+static bool is_another(const struct node *n)
+{
+    const struct identity *k = n->ready ? cluster_known(n->cluster, n) : NULL;
+    return k && cluster_is_idle(n->cluster, n->index) &&
+           (strcmp(k->run_id, n->target.run_id) != 0 || strcmp(k->replid, n->target.replid) != 0);
+}
 
 static void on_move(void *arg, const char *id)
 {
@@ -21,16 +33,66 @@ static void on_move(void *arg, const char *id)
         c->nodes[node]->expects_slots = true;
 }
 
+static void moves_answered(struct cluster *c)
+{
+    if (!c->moves_awaited || --c->moves_awaited)
+        return;
+    c->moves_wanted = false;
+    c->moves_known_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < c->count; i++) {
+        struct node *n = c->nodes[i];
+        if (is_another(n) && n->asked_about && !n->expects_slots)
+            cluster_remember(c, n);
+        else if (is_another(n) && !n->asked_about)
+            cluster_idle_ready(n);
+    }
+    cluster_proceed(c);
+}
+
 static void on_moves(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
     topology_each_move(reply, on_move, c);
-    if (!c->moves_awaited || --c->moves_awaited)
+    moves_answered(c);
+}
+
+/* Of an idle one. It keeps this on its disk: what came to it before it was started anew shows, even where the
+ * others have not heard of it yet. */
+static void on_own(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct node *n = arg;
+    n->asked_itself = false;
+    n->expects_slots |= topology_takes_slots(reply);
+    moves_answered(n->cluster);
+}
+
+void cluster_idle_silent(struct node *n)
+{
+    if (!n->asked_itself)
         return;
-    c->moves_wanted = false;
-    c->moves_known_ms = clock_monotonic_ms();
-    cluster_proceed(c);
+    n->asked_itself = false;
+    n->expects_slots = true;
+    moves_answered(n->cluster);
+}
+
+/* Each owner; and those that came back as another, of themselves. */
+static void ask_moves(struct node *n)
+{
+    bool idle = cluster_is_idle(n->cluster, n->index);
+    if (idle && !is_another(n))
+        return;
+    struct client *reader = cluster_reader(n);
+    n->asked_itself = idle && reader;
+    n->expects_slots |= idle && !reader;
+    if (!reader)
+        return;
+    n->cluster->moves_awaited++;
+    if (idle)
+        client_words(reader, ANSWER_TIMEOUT_MS, on_own, n, "CLUSTER", "NODES", NULL);
+    else
+        client_words(reader, ANSWER_TIMEOUT_MS, on_moves, n->cluster, "CLUSTER", "NODES", NULL);
 }
 
 bool cluster_idle_settled(struct cluster *c)
@@ -39,16 +101,31 @@ bool cluster_idle_settled(struct cluster *c)
         return true;
     if (c->moves_awaited)
         return false;
-    for (size_t i = 0; i < c->count; i++)
-        c->nodes[i]->expects_slots = false;
     for (size_t i = 0; i < c->count; i++) {
-        struct client *reader = cluster_is_idle(c, i) ? NULL : cluster_reader(c->nodes[i]);
-        if (!reader)
-            continue;
-        c->moves_awaited++;
-        client_words(reader, ANSWER_TIMEOUT_MS, on_moves, c, "CLUSTER", "NODES", NULL);
+        c->nodes[i]->expects_slots = c->nodes[i]->asked_itself = false;
+        c->nodes[i]->asked_about = c->nodes[i]->ready;
     }
+    for (size_t i = 0; i < c->count; i++)
+        ask_moves(c->nodes[i]);
     return false;
+}
+
+void cluster_idle_ready(struct node *n)
+{
+    if (!is_another(n))
+        return;
+    n->cluster->moves_wanted = true;
+    if (n->cluster->ready)
+        cluster_idle_settled(n->cluster);
+}
+
+void cluster_note_flushed(struct cluster *c, uint64_t txid, uint64_t begun_ms)
+{
+    if (txid > c->flushed_txid)
+        c->flushed_txid = txid;
+    for (size_t i = 0; begun_ms && i < c->count; i++)
+        if (is_another(c->nodes[i]) && c->nodes[i]->ready_ms <= begun_ms)
+            cluster_remember(c, c->nodes[i]);
 }
 
 void cluster_idle_adopted(struct cluster *c)

@@ -220,7 +220,10 @@ static void on_reader_failed(struct client *client, const struct error *error, v
     struct error copy = *error;
     n->reader = NULL;
     client_free(client);
-    cluster_reset(n->cluster, &copy);
+    if (cluster_is_idle(n->cluster, n->index))
+        cluster_idle_silent(n);
+    else
+        cluster_reset(n->cluster, &copy);
 }
 
 struct client *cluster_reader(struct node *n)
@@ -231,7 +234,7 @@ struct client *cluster_reader(struct node *n)
     if (!n->reader)
         n->reader =
             client_connect(c->router->base, &n->uri, c->router->config.settings, "target", &on, &error);
-    if (!n->reader)
+    if (!n->reader && !cluster_is_idle(c, n->index))
         cluster_reset(c, &error);
     return n->reader;
 }

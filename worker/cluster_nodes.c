@@ -35,6 +35,8 @@ static void on_link_ready(void *arg, const struct mark *mark, const struct capab
     (void)mark;
     n->target = *target;
     n->ready = true;
+    n->ready_ms = clock_monotonic_ms();
+    cluster_idle_ready(n);
     cluster_proceed(n->cluster);
 }
 
@@ -189,7 +191,7 @@ static void open_link(struct node *n)
                                 .slot_mark = on_link_slot_mark};
     link_free(n->link);
     n->config.trouble = cluster_is_idle(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
-    n->ready = n->gave_up = false;
+    n->ready = n->gave_up = n->asked_about = false;
     n->candidate_count = 0;
     n->flushed_session = n->flushed_txid = 0;
     list_slots(n->cluster, n);

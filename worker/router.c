@@ -359,10 +359,10 @@ void router_remove_marks(struct router *r)
     output_end(r->output);
 }
 
-void router_note_flushed(struct router *r, uint64_t txid)
+void router_note_flushed(struct router *r, uint64_t txid, uint64_t begun_ms)
 {
     if (r->cluster)
-        cluster_note_flushed(r->cluster, txid);
+        cluster_note_flushed(r->cluster, txid, begun_ms);
 }
 
 bool router_reaches_all(struct router *r, struct error *error)

@@ -66,8 +66,9 @@ void router_begin_at(struct router *r, uint64_t seq);
 /* All connections are given up and made anew. */
 void router_reset(struct router *r, const struct error *why);
 
-/* In a cluster: every node has had this flush; remembered, since the note of it may move with its slot. */
-void router_note_flushed(struct router *r, uint64_t txid);
+/* In a cluster: every node has had this flush; remembered, since the note of it may move with its slot. It
+ * was run after begun_ms (clock_monotonic_ms(); 0: not known). */
+void router_note_flushed(struct router *r, uint64_t txid, uint64_t begun_ms);
 /* In a cluster: not now; its slots are asked for again. */
 void router_wait(struct router *r, struct error *why);
 

@@ -334,6 +334,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->history = history_open(w->directory, w->flow, w->session, resume, error);
     if (!w->history)
         return false;
+    w->inherited_seq = cursor_get(&w->cursor.marks->decoded_seq);
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
     cursor_set(&w->cursor.marks->in_contact, 0);

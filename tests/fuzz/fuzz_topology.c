@@ -63,6 +63,7 @@ static void read_nodes(struct slice text)
     check(&t);
     must(topology_same(&t, &t) && topology_serves_same(&t, &t) && !topology_serves_same(&t, &before));
     topology_each_move(&reply, hear, &heard);
+    topology_takes_slots(&reply);
     topology_free(&t);
     free(copy);
 }

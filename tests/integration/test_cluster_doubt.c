@@ -9,11 +9,9 @@
 #include <signal.h>
 #include <sysexits.h>
 
-#include "tests/support/crash.h"
-#include "tests/support/testing.h"
+#include "tests/support/cluster_crash.h"
 
 enum {
-    FLOWS = CRASH_CLUSTER_FLOWS,
     MASTERS = 3,
     SOURCE = 1,           /* serves "c" */
     IDLE = 3,             /* the first master without slots */
@@ -23,17 +21,6 @@ enum {
     SOME_LOOKS = 12,      /* of all FLOWs; each looks every 2 s, and more often in trouble */
     FAILS_SOON_MS = 1000, /* as long as nodes take to agree that one has failed */
 };
-
-static struct redis_cluster cluster;
-static struct crash crash;
-static struct redis_cluster_mover *mover; /* none here */
-
-static int teardown(void **state)
-{
-    (void)state;
-    crash_end_in(&crash, &cluster, &mover);
-    return 0;
-}
 
 /* ---- what all have in common ---- */
 
@@ -78,21 +65,6 @@ static void line(const char *format)
 static void assert_in_step(void)
 {
     assert_true(run_wait_in_step(&crash.run));
-}
-
-static void assert_equal(void)
-{
-    run_follow(&crash.run, &cluster);
-    assert_true(crash_came_out_equal(&crash));
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
-}
-
-static void assert_equal_after_one_sync(void)
-{
-    if (crash_full_syncs(&crash) > 1)
-        crash_last_sync(&crash, "?", "one alone"); /* tells why */
-    assert_equal();
-    assert_int_equal(crash_full_syncs(&crash), 1);
 }
 
 static void tell(size_t member, const char *format, const char *arg)
@@ -190,7 +162,7 @@ static void what_a_node_did_not_answer_before_others_took_its_slots_is_not_lost(
     line("SET {%s}after 4");
     assert_true(wait_until(crash_all_received, &crash, RUN_DEADLINE_MS));
     redis_cluster_kill(&cluster, IDLE);
-    assert_equal_after_one_sync();
+    assert_equal_after(1);
 }
 
 /* Of keys this long there is no mistaking a question for one about the cluster. */
@@ -213,7 +185,7 @@ static void late_answers_are_not_taken_for_those_to_new_questions(void **state)
     assert_true(redis_cluster_cut(&cluster, 2, "df2redis:default:flow-0"));
     assert_true(wait_until(is_sent, &again, RUN_DEADLINE_MS));
     process_signal(&cluster.members[SOURCE].server.process, SIGCONT);
-    assert_equal_after_one_sync();
+    assert_equal_after(1);
 }
 
 /* ---- between two masters ---- */
@@ -252,6 +224,7 @@ static void what_an_importing_node_has_lost_is_brought_to_it_again(void **state)
     line("SET {%s}end 5");
     end_between();
     assert_equal(); /* by the spool or by a full sync */
+    assert_ends_well();
 }
 
 static void an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_sync(void **state)
@@ -266,7 +239,7 @@ static void an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_syn
     assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
     bring_back();
     end_between();
-    assert_equal_after_one_sync();
+    assert_equal_after(1);
 }
 
 /* LPOP is refused, or done. */
@@ -292,7 +265,7 @@ static void an_importing_node_without_memory_does_nothing_without_its_mark(void 
     assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
     tell(IDLE, "CONFIG SET maxmemory 0", NULL);
     end_between();
-    assert_equal_after_one_sync();
+    assert_equal_after(1);
 }
 
 static void a_node_that_imports_no_more_for_a_while_refuses_nothing(void **state)
@@ -305,7 +278,7 @@ static void a_node_that_imports_no_more_for_a_while_refuses_nothing(void **state
     tell(IDLE, "CLUSTER SETSLOT 100 IMPORTING %s", cluster.members[0].id);
     line("APPEND {%s}grows 3");
     end_between();
-    assert_equal_after_one_sync();
+    assert_equal_after(1);
 }
 
 /* ---- flushes ---- */
@@ -326,7 +299,49 @@ static void a_flush_waits_for_a_failed_node_to_which_a_slot_is_on_its_way(void *
     bring_back();
     end_between();
     line("SET {%s}new 2");
-    assert_equal();
+    assert_equal_after(1);
+}
+
+/* Started anew: who is connected to it then, what every FLOW asks, and some looks more. */
+static void idle_is_started_anew(void)
+{
+    static const char *const clients[FLOWS] = {"df2redis:default:flow-0", "df2redis:default:flow-1",
+                                               "df2redis:default:flow-2"};
+    redis_cluster_kill(&cluster, IDLE);
+    bring_back();
+    for (size_t i = 0; i < FLOWS; i++)
+        assert_true(redis_cluster_wait_client(&cluster, IDLE, clients[i]));
+    assert_true(
+        redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FLOWS * MASTERS + SOME_LOOKS));
+}
+
+static void a_master_that_was_started_anew_before_slots_came_costs_no_full_sync(void **state)
+{
+    (void)state;
+    begin(FLOWS);
+    line("APPEND {%s}grows 1");
+    assert_in_step();
+    idle_is_started_anew();
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    line("APPEND {%s}grows 2");
+    assert_equal_after(1);
+}
+
+static void one_that_lost_keys_of_a_slot_on_its_way_is_not_trusted_when_the_slot_comes(void **state)
+{
+    (void)state;
+    begin(FLOWS);
+    line("SET {%s}lost 1");
+    line("SET {%s}lost 2");
+    assert_in_step();
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 100));
+    assert_true(redis_cluster_keys_in_slot(&cluster, SLOT, IDLE) > 0);
+    idle_is_started_anew();
+    assert_int_equal(redis_cluster_keys_in_slot(&cluster, SLOT, IDLE), 0);
+    end_between();
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    assert_equal(); /* by the spool or by a full sync */
+    assert_ends_well();
 }
 
 static void a_failed_node_without_slots_holds_up_no_flush(void **state)
@@ -337,7 +352,7 @@ static void a_failed_node_without_slots_holds_up_no_flush(void **state)
     line("SET {%s}old 1");
     journal_script_flush(&crash.script, crash.run.source);
     line("SET {%s}new 2");
-    assert_equal_after_one_sync();
+    assert_equal_after(1);
 }
 
 /* ---- masters that clients do not reach ---- */
@@ -367,7 +382,7 @@ static void masters_that_nobody_reaches_hold_up_only_the_emptying_of_slots_on_th
     assert_true(crash_kill(&crash, true));
     line("INCR again");
     replicate();
-    assert_equal_after_one_sync();
+    assert_equal_after(1);
     assert_int_equal(clean(), EX_OK);
     assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 0));
     run_replicate(&crash.run, (const char *const[]){"--flush-target", NULL});
@@ -390,6 +405,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(an_importing_node_without_memory_does_nothing_without_its_mark, teardown),
         cmocka_unit_test_teardown(a_node_that_imports_no_more_for_a_while_refuses_nothing, teardown),
         cmocka_unit_test_teardown(a_flush_waits_for_a_failed_node_to_which_a_slot_is_on_its_way, teardown),
+        cmocka_unit_test_teardown(a_master_that_was_started_anew_before_slots_came_costs_no_full_sync,
+                                  teardown),
+        cmocka_unit_test_teardown(one_that_lost_keys_of_a_slot_on_its_way_is_not_trusted_when_the_slot_comes,
+                                  teardown),
         cmocka_unit_test_teardown(a_failed_node_without_slots_holds_up_no_flush, teardown),
         cmocka_unit_test_teardown(masters_that_nobody_reaches_hold_up_only_the_emptying_of_slots_on_their_way,
                                   teardown),

@@ -126,6 +126,8 @@ bool redis_cluster_wait_listed(struct redis_cluster *c, size_t member, const cha
  * waits until it is so many times. */
 uint64_t redis_cluster_asked(struct redis_cluster *c);
 bool redis_cluster_wait_asked(struct redis_cluster *c, uint64_t times);
+/* Waits until a client with this name is connected to it. */
+bool redis_cluster_wait_client(struct redis_cluster *c, size_t member, const char *name);
 /* CLIENT KILL of the one client with this name. */
 bool redis_cluster_cut(struct redis_cluster *c, size_t member, const char *name);
 

@@ -59,6 +59,25 @@ bool redis_cluster_wait_asked(struct redis_cluster *c, uint64_t times)
     return wait_until(was_asked, &w, CLUSTER_DEADLINE_MS);
 }
 
+static bool has_client(void *arg)
+{
+    const struct watch *w = arg;
+    char *wanted = format_text(" name=%s ", w->text);
+    redisContext *connection = redis_cluster_connect(w->c, w->member);
+    redisReply *r = server_command(connection, "CLIENT LIST");
+    bool found = strstr(r->str, wanted) != NULL;
+    freeReplyObject(r);
+    redisFree(connection);
+    free(wanted);
+    return found;
+}
+
+bool redis_cluster_wait_client(struct redis_cluster *c, size_t member, const char *name)
+{
+    struct watch w = {.c = c, .member = member, .text = name};
+    return wait_until(has_client, &w, CLUSTER_DEADLINE_MS);
+}
+
 /* "id=12 addr=127.0.0.1:36218 … name=df2redis:default:flow-0 …" */
 bool redis_cluster_cut(struct redis_cluster *c, size_t member, const char *name)
 {

@@ -267,6 +267,31 @@ static void they_have_names_where_the_others_have(void **state)
     topology_free(&u);
 }
 
+static void a_node_tells_whether_slots_are_or_come_to_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool takes;
+    } cases[] = {
+        {ID_A " 127.0.0.1:7001@17001 master" REST " 0-16383\n" ID_C " 127.0.0.1:7003@17003 myself,master" REST
+              "\n",
+         false},
+        {ID_C " 127.0.0.1:7003@17003 myself,master" REST " 5\n", true},
+        {ID_C " 127.0.0.1:7003@17003 myself,master" REST " [5-<-" ID_A "]\n", true},
+        {ID_A " 127.0.0.1:7001@17001 master" REST " 0-16383\n", true}, /* it does not say */
+        {"", true},
+        {ID_C " 127.0.0.1:7003@17003 myself,master - 0\n", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        redisReply r = {
+            .type = REDIS_REPLY_STRING, .str = (char *)cases[i].text, .len = strlen(cases[i].text)};
+        assert_int_equal(topology_takes_slots(&r), cases[i].takes);
+    }
+    redisReply refused = {.type = REDIS_REPLY_ERROR, .str = (char *)"NOPERM", .len = 6};
+    assert_true(topology_takes_slots(&refused));
+}
+
 static void hear(void *arg, const char *id)
 {
     buf_printf(arg, "%s\n", id);
@@ -341,6 +366,7 @@ int main(void)
         cmocka_unit_test(one_that_imports_a_slot_serves_none_yet),
         cmocka_unit_test(those_that_have_failed_are_known_as_such),
         cmocka_unit_test(they_have_names_where_the_others_have),
+        cmocka_unit_test(a_node_tells_whether_slots_are_or_come_to_it),
         cmocka_unit_test(slots_on_their_way_are_told),
         cmocka_unit_test(what_is_no_idle_master_is_passed_over),
     };

@@ -257,7 +257,7 @@ static void busy_worker_may_be_killed_as_often_as_one_likes(void **state)
     server_ok(target, "CONFIG SET maxmemory 1");
     journal_script_append(&crash.script, crash.run.source, 20000);
     for (unsigned i = 0; i < 8; i++)
-        assert_true(kill_busy_worker(&crash.kills, &crash.run.program, 1));
+        assert_true(kill_busy_worker(&crash.kills, &crash.run.program, 1, RUN_DEADLINE_MS));
     server_ok(target, "CONFIG SET maxmemory 0");
     redisFree(target);
     assert_no_flow_failed();

@@ -9,7 +9,7 @@
 #include "common/cursor.h"
 #include "tests/support/testing.h"
 
-enum { TAKEOVER_LIMIT_MS = 10000, BUSY_LIMIT_MS = 60000 };
+enum { TAKEOVER_LIMIT_MS = 10000 };
 
 static bool open_cursor(const struct df2redis *d, uint32_t flow, struct cursor *c)
 {
@@ -87,12 +87,12 @@ static bool is_stopped_while_busy(void *arg)
     return false;
 }
 
-bool kill_busy_worker(struct kills *k, const struct df2redis *d, uint32_t flow)
+bool kill_busy_worker(struct kills *k, const struct df2redis *d, uint32_t flow, uint32_t limit_ms)
 {
     struct cursor c = {0};
     if (!open_cursor(d, flow, &c))
         return false;
-    uint64_t end = clock_monotonic_ms() + BUSY_LIMIT_MS;
+    uint64_t end = clock_monotonic_ms() + limit_ms;
     bool stopped = false;
     while (!stopped && clock_monotonic_ms() < end)
         stopped = is_stopped_while_busy(&c);

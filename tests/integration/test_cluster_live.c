@@ -11,7 +11,7 @@
 #include "tests/support/testing.h"
 #include "tests/support/workload.h"
 
-enum { SHARDS = 4, BEFORE = 3000, AFTER_SYNC = 20000, MULTI_KEY_ROUNDS = 60 };
+enum { SHARDS = 4, BEFORE = 3000, AFTER_SYNC = 20000, MULTI_KEY_ROUNDS = 60, OPEN_SLOT = 100 };
 
 static struct redis_cluster cluster;
 static struct run run;
@@ -223,6 +223,43 @@ static void slots_may_move_meanwhile(void **state)
     assert_comes_out_equal(2000);
 }
 
+static void say(redisContext *c, const char *format)
+{
+    char line[200];
+    snprintf(line, sizeof line, format, slot_tag(OPEN_SLOT));
+    server_ok(c, line);
+}
+
+/* One that a tag fills, which everything of one customer has. Every FLOW waits while what is left is moved
+ * on. */
+static void a_slot_of_real_size_may_stay_between_two_masters(void **state)
+{
+    (void)state;
+    begin(3, 0);
+    redisContext *c = server_connect(run.dragonfly.port);
+    say(c, "DEBUG POPULATE 200000 {%s}key 100");
+    say(c, "DEBUG POPULATE 1 {%s}set 8 RAND TYPE SET ELEMENTS 500000");
+    say(c, "SETRANGE {%s}large 67108863 x");
+    run_replicate(&run, NULL);
+    assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+    assert_true(redis_cluster_begin_slot(&cluster, OPEN_SLOT, 1, 1000));
+    for (unsigned turn = 0; turn < 2000; turn++) {
+        char line[100];
+        snprintf(line, sizeof line, "APPEND {%%s}key:%u again", turn * 97);
+        say(c, line);
+        say(c, "SADD {%s}set:0 more");
+        say(c, "INCR {%s}counter");
+        say(c, "SETRANGE {%s}large 5 y");
+    }
+    assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+    assert_true(df2redis_said(&run.program, "serves it as one that imports it"));
+    assert_int_equal(redis_cluster_keys_in_slot(&cluster, OPEN_SLOT, 0), 0);
+    assert_true(redis_cluster_move_slot(&cluster, OPEN_SLOT, 1));
+    say(c, "INCR {%s}counter");
+    redisFree(c);
+    assert_comes_out_equal(0);
+}
+
 static void a_master_may_die_meanwhile(void **state)
 {
     (void)state;
@@ -296,6 +333,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(writes_of_every_kind_and_flushes_come_into_6_masters, teardown),
         cmocka_unit_test_teardown(commands_over_several_keys_give_the_source_s_result, teardown),
         cmocka_unit_test_teardown(slots_may_move_meanwhile, teardown),
+        cmocka_unit_test_teardown(a_slot_of_real_size_may_stay_between_two_masters, teardown),
         cmocka_unit_test_teardown(a_master_may_die_meanwhile, teardown),
         cmocka_unit_test_teardown(workers_may_die_meanwhile, teardown),
         cmocka_unit_test_teardown(scripts_are_known_to_every_master, teardown),

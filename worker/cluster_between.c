@@ -14,8 +14,9 @@
  * the move off: then nobody serves what was written to the other node.
  *
  * A slot that is served like this gets one entry a round, in a MULTI for each key: a node that imports
- * refuses (TRYAGAIN) whatever names two keys of which one is missing. Commands that do name several keys of
- * such a slot wait until all of them are there, or the move has ended. */
+ * refuses (TRYAGAIN) whatever names two keys of which one is missing. Those with several keys that may run
+ * twice are split, and RENAME and SMOVE go key by key (cross.c); others that name several keys of such a slot
+ * wait until all of them are there, or the move has ended. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -78,6 +79,11 @@ void cluster_between_doubt(struct cluster *c, uint16_t slot)
 {
     if (c->by_asking[slot])
         cluster_between_met(c, slot);
+}
+
+bool router_key_by_key(const struct router *r, uint16_t slot)
+{
+    return r->cluster && r->cluster->by_asking[slot];
 }
 
 void cluster_between_apply(struct cluster *c, struct topology *t)

@@ -78,6 +78,13 @@ static bool done(const struct worker *w, const struct cross *c, size_t position)
     return router_slot_has(w->router, slot_of(c, position), c->entry.seq, c->entry.lsn);
 }
 
+/* How many replicas the destination's node has that must have a step before the next. Within a slot they have
+ * both in order. */
+static uint32_t replicas(const struct worker *w, const struct cross *c)
+{
+    return c->plan.one_slot ? 0 : router_replicas(w->router, slot_of(c, c->plan.destination));
+}
+
 /* Does a source stand behind the command already? */
 static bool source_went_on(const struct worker *w, const struct cross *c)
 {
@@ -100,7 +107,7 @@ bool cross_begin(struct worker *w, const struct entry *e, bool *taken, struct er
 {
     struct cross_plan plan;
     *taken = false;
-    if (!cross_plan(&w->translator, e, &plan))
+    if (!cross_plan(&w->translator, w->router, e, &plan))
         return true;
     *taken = true;
     if (!w->cross)
@@ -186,7 +193,7 @@ static void read_next(struct worker *w)
 {
     struct cross *c = w->cross;
     if (c->reading == c->plan.source_count) {
-        bool apart = c->plan.moves || router_replicas(w->router, slot_of(c, c->plan.destination));
+        bool apart = c->plan.moves || replicas(w, c);
         w->global = apart ? CROSS_WRITING : CROSS_LAST;
         pump_schedule(w);
         return;
@@ -210,10 +217,10 @@ static void begin_writing(struct worker *w, struct cross *c)
     settings_db_target(&w->settings, c->entry.db, &w->translator.db);
 }
 
-static void write_restore(struct worker *w, struct slice key, const struct reading *r)
+static void write_restore(struct worker *w, struct slice key, const struct reading *r, unsigned flags)
 {
     struct output *o = w->output;
-    output_begin(o, 0, key, 6, OUTPUT_ONCE);
+    output_begin(o, 0, key, 6, flags);
     output_text(o, "RESTORE");
     output_arg(o, key);
     output_i64(o, r->expire_ms);
@@ -245,7 +252,7 @@ static void write_nothing(struct worker *w, struct cross *c)
     c->nothing = true;
     if (c->plan.dumps) /* of the others it is no error */
         worker_report(w, DIVERGENCE_REFUSED, c->plan.name, c->argv[c->plan.sources[0]], 1);
-    if (!router_replicas(w->router, slot_of(c, c->plan.destination)))
+    if (!replicas(w, c))
         return;
     temporary_name(w, c, 0, &name);
     write_removal(w, buf_slice(&name));
@@ -256,15 +263,16 @@ static void write_moved(struct worker *w, struct cross *c)
 {
     struct output *o = w->output;
     struct slice to = c->argv[c->plan.destination];
+    unsigned flags = c->plan.one_slot ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE;
     if (!c->readings[0].present) {
         write_nothing(w, c);
         return;
     }
     if (c->plan.dumps) {
-        write_restore(w, to, &c->readings[0]);
+        write_restore(w, to, &c->readings[0], flags);
         return;
     }
-    output_begin(o, 0, to, 3, OUTPUT_ONCE);
+    output_begin(o, 0, to, 3, flags);
     output_text(o, c->plan.put);
     output_arg(o, to);
     output_arg(o, c->plan.member ? c->argv[c->plan.member] : buf_slice(&c->readings[0].value));
@@ -291,7 +299,7 @@ static bool write_gathered(struct worker *w, struct cross *c, struct error *erro
         temporary_name(w, c, i, &names[i]);
         if (c->readings[i].present) {
             c->readings[i].expire_ms = 0;
-            write_restore(w, buf_slice(&names[i]), &c->readings[i]);
+            write_restore(w, buf_slice(&names[i]), &c->readings[i], OUTPUT_ONCE);
         }
         c->argv[c->plan.sources[i]] = buf_slice(&names[i]);
     }
@@ -370,8 +378,9 @@ void cross_acknowledged(struct worker *w)
         w->global = CROSS_LAST;
     } else {
         /* Its round ends before the command, so that the round's end does not tell. */
-        router_slot_did(w->router, slot, w->cross->entry.seq);
-        w->global = router_replicas(w->router, slot) ? CROSS_REPLICATING : CROSS_LAST;
+        if (!w->cross->plan.one_slot)
+            router_slot_did(w->router, slot, w->cross->entry.seq);
+        w->global = replicas(w, w->cross) ? CROSS_REPLICATING : CROSS_LAST;
     }
     w->cross_written = false;
     pump_schedule(w);

@@ -6,6 +6,9 @@
  *   others          DUMP of each source │ RESTORE beside the destination, the command with those names,
  *                   DEL, mark(destination) │ WAIT at the destination
  *
+ * Within a slot that its new node only imports, RENAME and SMOVE go like that, too, the first step without a
+ * mark: it may be done again until the second, with the slot's mark, is done (cluster_between.c).
+ *
  * Each step waits until the one before is acknowledged, and all that came before the command. What is done by
  * step two is known by its mark, so that a worker which dies in between goes on with the last. A source that
  * went on without the destination (its node lost what it had) can no longer be read as it was: then only a

@@ -54,17 +54,29 @@ static void plan_move(struct cross_plan *p, const struct command *c, const struc
     }
 }
 
+/* What takes one key and puts it, or a member, where that may be done again. */
+static bool goes_key_by_key(const struct cross_plan *p, const struct router *router, struct slice from,
+                            struct slice to)
+{
+    return p->moves && !p->index && router && router_key_by_key(router, key_slot(to)) && !slice_eq(from, to);
+}
+
 /* Fills destination and sources. */
-static void plan_keys(struct cross_plan *p, const struct command *c, const struct entry *e,
-                      const size_t *keys, size_t n, size_t stored)
+static void plan_keys(struct cross_plan *p, const struct router *router, const struct command *c,
+                      const struct entry *e, const size_t *keys, size_t n, size_t stored)
 {
     bool to_second = p->moves || is(c, "COPY");
     p->destination = stored ? stored : keys[to_second ? 1 : 0];
     uint16_t slot = key_slot(e->argv[p->destination]);
     p->sources = x_calloc(n + 1, sizeof *p->sources);
-    for (size_t i = 0; i < n; i++)
-        if (keys[i] != p->destination && key_slot(e->argv[keys[i]]) != slot)
+    for (size_t i = 0; i < n; i++) {
+        if (keys[i] == p->destination)
+            continue;
+        bool same = key_slot(e->argv[keys[i]]) == slot;
+        p->one_slot |= same && goes_key_by_key(p, router, e->argv[keys[i]], e->argv[p->destination]);
+        if (!same || p->one_slot)
             p->sources[p->source_count++] = keys[i];
+    }
 }
 
 static bool all_wanted(const struct translator *t, const struct entry *e, const size_t *keys, size_t n)
@@ -75,7 +87,8 @@ static bool all_wanted(const struct translator *t, const struct entry *e, const 
     return true;
 }
 
-bool cross_plan(struct translator *t, const struct entry *e, struct cross_plan *plan)
+bool cross_plan(struct translator *t, const struct router *router, const struct entry *e,
+                struct cross_plan *plan)
 {
     const struct command *c = e->argc ? command_find(e->argv[0]) : NULL;
     uint32_t db;
@@ -94,7 +107,7 @@ bool cross_plan(struct translator *t, const struct entry *e, struct cross_plan *
     plan_move(plan, c, e);
     bool ok = all_wanted(t, e, keys, n + (stored != 0));
     if (ok)
-        plan_keys(plan, c, e, keys, n, stored);
+        plan_keys(plan, router, c, e, keys, n, stored);
     free(keys);
     if (ok && plan->source_count)
         return true;

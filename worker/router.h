@@ -91,6 +91,8 @@ void router_ask(struct router *r, uint16_t slot, router_answer *answer, void *ar
 /* In a cluster: how many replicas of the node that serves the slot can be waited for; 0 for a while after
  * some were late. */
 uint32_t router_replicas(const struct router *r, uint16_t slot);
+/* In a cluster: does the node that serves the slot refuse what names two of its keys? */
+bool router_key_by_key(const struct router *r, uint16_t slot);
 /* Into the open round: that node waits until they have what this FLOW wrote there before, half a second at
  * most. */
 void router_put_wait(struct router *r, uint16_t slot);

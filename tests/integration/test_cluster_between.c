@@ -42,6 +42,10 @@ static void write_turn(unsigned turn)
         say(f, "SMOVE {%s}set far:%u nothing", tag, f);
         say(f, "SADD {%s}set x%u y%u", tag, turn, turn);
         say(f, "SMOVE {%s}set far:%u x%u", tag, f, turn);
+        say(f, "SMOVE {%s}set {%s}other y%u", tag, tag, turn);
+        say(f, "SET {%s}from:%u v%u", tag, turn, turn);
+        say(f, "RENAME {%s}from:%u {%s}moved:%u", tag, turn, tag, turn);
+        say(f, "RENAME {%s}moved:%u {%s}moved:%u", tag, turn, tag, turn);
         say(f, "RENAME {%s}n:%u far:renamed:%u:%u", tag, turn, f, turn);
     }
 }

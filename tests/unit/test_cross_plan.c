@@ -2,6 +2,7 @@
 #include "worker/cross_plan.h"
 
 #include "tests/support/translate_case.h"
+#include "worker/cluster.h"
 
 struct fixture {
     struct settings settings;
@@ -10,6 +11,7 @@ struct fixture {
     struct slice words[CASE_MAX_WORDS];
     struct entry e;
     struct cross_plan plan;
+    struct router *router; /* NULL: no slot is on its way */
 };
 
 static int setup(void **state)
@@ -40,7 +42,7 @@ static bool plan(struct fixture *f, const char *line)
         at = *end ? end + 1 : end;
     }
     cross_plan_free(&f->plan);
-    return cross_plan(&f->t, &f->e, &f->plan);
+    return cross_plan(&f->t, f->router, &f->e, &f->plan);
 }
 
 static void commands_within_a_slot_are_as_any_other(void **state)
@@ -132,13 +134,36 @@ static void a_filter_between_the_keys_leaves_it_to_the_rewrites(void **state)
     assert_true(plan(f, "RENAME {a} {c}"));
 }
 
+/* Of "{a}" alone, whose node imports it. */
+static void those_of_a_slot_on_its_way_go_key_by_key(void **state)
+{
+    static struct cluster cluster;
+    struct router router = {.cluster = &cluster};
+    struct fixture *f = *state;
+    f->router = &router;
+    cluster.by_asking[key_slot(slice_str("{a}"))] = 1;
+    assert_true(plan(f, "RENAME {a}1 {a}2"));
+    assert_true(f->plan.one_slot && f->plan.moves && f->plan.dumps);
+    assert_int_equal(f->plan.destination, 2);
+    assert_int_equal(f->plan.source_count, 1);
+    assert_int_equal(f->plan.sources[0], 1);
+    assert_true(plan(f, "SMOVE {a}1 {a}2 m"));
+    assert_true(f->plan.one_slot);
+    assert_true(plan(f, "RENAME {a}1 {b}"));
+    assert_false(f->plan.one_slot);
+    assert_false(plan(f, "RENAME {a}1 {a}1")); /* it would be taken */
+    assert_false(plan(f, "RENAME {b}1 {b}2"));
+    assert_false(plan(f, "RPOPLPUSH {a}1 {a}2")); /* what is put would be put again */
+    assert_false(plan(f, "COPY {a}1 {a}2"));
+}
+
 static void other_databases_are_not_asked_for(void **state)
 {
     struct fixture *f = *state;
     assert_true(plan(f, "RENAME {a} {b}"));
     f->e.db = 3;
     cross_plan_free(&f->plan);
-    assert_false(cross_plan(&f->t, &f->e, &f->plan));
+    assert_false(cross_plan(&f->t, NULL, &f->e, &f->plan));
 }
 
 int main(void)
@@ -147,6 +172,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(commands_within_a_slot_are_as_any_other, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_write_one_slot_and_take_from_the_other, setup, teardown),
         cmocka_unit_test_setup_teardown(list_moves_know_their_sides, setup, teardown),
+        cmocka_unit_test_setup_teardown(those_of_a_slot_on_its_way_go_key_by_key, setup, teardown),
         cmocka_unit_test_setup_teardown(stored_results_gather_what_lies_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(a_filter_between_the_keys_leaves_it_to_the_rewrites, setup, teardown),
         cmocka_unit_test_setup_teardown(other_databases_are_not_asked_for, setup, teardown),

@@ -306,15 +306,22 @@ bool topology_add_idle(struct topology *t, const redisReply *reply, const struct
 }
 
 /* "[77->-<id>]", in its own line alone. */
-void topology_each_move(const redisReply *reply, void (*tell)(void *arg, const char *id), void *arg)
+void topology_each_move(const redisReply *reply, void (*tell)(void *arg, uint16_t slot, const char *id),
+                        void *arg)
 {
     static const char arrow[] = "->-";
-    const char *at = reply->type == REDIS_REPLY_STRING ? reply->str : "";
-    while ((at = strstr(at, arrow))) {
+    const char *text = reply->type == REDIS_REPLY_STRING ? reply->str : "";
+    for (const char *at = text; (at = strstr(at, arrow));) {
         char id[41] = "";
+        uint64_t slot;
+        const char *digits = at;
+        while (digits > text && digits[-1] >= '0' && digits[-1] <= '9')
+            digits--;
+        bool ok = slice_to_u64(slice_of(digits, (size_t)(at - digits)), &slot) && slot < CLUSTER_SLOTS;
         at += sizeof arrow - 1;
         snprintf(id, sizeof id, "%.*s", (int)strcspn(at, "] \n"), at);
-        tell(arg, id);
+        if (ok)
+            tell(arg, (uint16_t)slot, id);
     }
 }
 

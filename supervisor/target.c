@@ -124,8 +124,9 @@ static bool is_master(const struct target_node *n, struct error *error)
 
 /* ---- masters that are away ---- */
 
-static void on_move(void *arg, const char *id)
+static void on_move(void *arg, uint16_t slot, const char *id)
 {
+    (void)slot;
     struct target_job *job = arg;
     struct error error = {0};
     size_t node = topology_find(&job->topology, id);

@@ -33,7 +33,7 @@ void cluster_trouble(struct cluster *c, struct error *error)
     struct router *r = c->router;
     uint64_t now = clock_monotonic_ms();
     bool was_ready = c->ready;
-    c->ready = c->asked = false;
+    c->ready = c->asked = c->moves_fresh = false;
     if (error->class == ERROR_FATAL) {
         r->callbacks.lost(r->callbacks.arg, error);
         return;
@@ -164,15 +164,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the judgement ---- */
 
-struct identity *cluster_known(struct cluster *c, const struct node *n)
-{
-    const char *id = c->topology.nodes[n->index].id;
-    for (size_t i = 0; i < c->known_count; i++)
-        if (strcmp(c->known[i].id, id) == 0)
-            return &c->known[i];
-    return NULL;
-}
-
 static bool is_same(const struct capabilities *now, const char *run_id, const char *replid)
 {
     return *now->run_id && strcmp(now->run_id, run_id) == 0 && strcmp(now->replid, replid) == 0;
@@ -191,13 +182,14 @@ static bool up_all_along(const struct cluster *c, const struct node *n)
 {
     enum { ROUNDED_S = 2 };
     uint64_t now_s = (uint64_t)clock_unix_ms() / 1000, session_s = c->router->session.id / 1000000;
-    return session_s && now_s >= session_s && n->target.up_s > now_s - session_s + ROUNDED_S;
+    return session_s && now_s >= session_s && n->target.up_s > now_s - session_s + ROUNDED_S &&
+           !n->target.promoted;
 }
 
-static struct position_node judge_node(struct cluster *c, const struct node *n)
+static struct position_node judge_node(const struct cluster *c, const struct node *n)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
-    const struct identity *known = cluster_known(c, n);
+    const struct identity *known = identities_find(&c->known, t->id);
     struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
     bool met = known != NULL;
     for (size_t i = 0; i < n->candidate_count; i++) {
@@ -210,23 +202,38 @@ static struct position_node judge_node(struct cluster *c, const struct node *n)
         p.unchanged |= same;
         p.mark = later_of(p.mark, cluster_position(c, &k->mark));
     }
-    bool lost_nothing = up_all_along(c, n) && !n->target.promoted;
-    p.trusted |= !met && (lost_nothing || (c->known_count && !n->target.promoted));
+    bool lost_nothing = up_all_along(c, n);
+    p.trusted |= !met && (lost_nothing || (c->known.count && !n->target.promoted));
     p.unchanged |= lost_nothing && !c->router->session.first_lsn;
     return p;
 }
 
+bool cluster_is_trusted(const struct cluster *c, const struct node *n)
+{
+    return judge_node(c, n).trusted;
+}
+
+bool cluster_inherits(const struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    return c->judged || s->applied_seq || s->first_lsn;
+}
+
 void cluster_remember(struct cluster *c, const struct node *n)
 {
-    const char *id = c->topology.nodes[n->index].id;
-    struct identity *k = cluster_known(c, n);
-    if (!k) {
-        c->known = x_realloc(c->known, (c->known_count + 1) * sizeof *c->known);
-        k = &c->known[c->known_count++];
-        snprintf(k->id, sizeof k->id, "%s", id);
-    }
-    snprintf(k->run_id, sizeof k->run_id, "%s", n->target.run_id);
-    snprintf(k->replid, sizeof k->replid, "%s", n->target.replid);
+    identities_set(&c->known, c->topology.nodes[n->index].id, n->target.run_id, n->target.replid);
+}
+
+void cluster_distrust(struct cluster *c, const struct node *n)
+{
+    identities_set(&c->known, c->topology.nodes[n->index].id, "", "");
+}
+
+void cluster_save_nodes(struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    if (c->known.changed && s->directory)
+        identities_save(&c->known, s->directory, s->flow, s->id);
 }
 
 struct flush_note {
@@ -296,16 +303,15 @@ static void judge(struct cluster *c)
         c->nodes[i]->trusted = nodes[i].trusted;
     }
     positions_settle(&c->positions, r->sealed_seq);
-    bool ok = positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
+    bool ok = cluster_moves_judge(c, nodes, &error) &&
+              positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
     free(nodes);
     if (!ok) {
         r->callbacks.lost(r->callbacks.arg, &error);
         return;
     }
-    /* As what it was judged. One that serves nothing is not: cluster_idle.c. */
-    for (size_t i = 0; i < c->count; i++)
-        if (!cluster_is_idle(c, i) || (c->nodes[i]->ready && !cluster_known(c, c->nodes[i])))
-            cluster_remember(c, c->nodes[i]);
+    cluster_idle_judged(c, !c->judged);
+    c->judged = true;
     router_forget_sent(r);
     begin_sending(c);
     c->ready = true;
@@ -325,11 +331,11 @@ void cluster_proceed(struct cluster *c)
     for (size_t i = 0; i < c->count; i++)
         if (!(c->nodes[i]->ready || cluster_is_idle(c, i)) || !link_idle(c->nodes[i]->link))
             return;
-    if (!cluster_idle_settled(c) || !cluster_between_settled(c))
+    if (!cluster_moves_settled(c) || !cluster_between_settled(c))
         return;
     if (c->unread_count)
         cluster_read_unread(c);
-    else
+    else if (cluster_moves_judgeable(c))
         judge(c);
 }
 
@@ -339,6 +345,7 @@ struct cluster *cluster_new(struct router *r)
 {
     struct cluster *c = x_calloc(1, sizeof *c);
     c->router = r;
+    c->slot_to_nobody = NO_SLOT;
     c->timer = evtimer_new(r->base, on_timer, c);
     positions_init(&c->positions, r->session.applied_seq, r->session.first_lsn);
     memset(c->also_at, 0xff, sizeof c->also_at); /* ALSO_NOWHERE */
@@ -347,6 +354,8 @@ struct cluster *cluster_new(struct router *r)
 
 void cluster_start(struct cluster *c)
 {
+    const struct router_session *s = &c->router->session;
+    c->known_from_before = s->directory && identities_load(&c->known, s->directory, s->flow, s->id);
     c->router->sealed_seq = c->router->session.applied_seq;
     c->turn = 0;
     later(c, 0);
@@ -361,7 +370,7 @@ void cluster_free(struct cluster *c)
     for (size_t i = 0; i < c->count; i++)
         cluster_free_node(c->nodes[i]);
     free(c->nodes);
-    free(c->known);
+    identities_free(&c->known);
     cluster_between_free(c);
     uri_free(&c->ask);
     uri_free(&c->whom);
@@ -369,6 +378,12 @@ void cluster_free(struct cluster *c)
     topology_free(&c->fresh);
     event_free(c->timer);
     free(c);
+}
+
+void cluster_note_flushed(struct cluster *c, uint64_t txid)
+{
+    if (txid > c->flushed_txid)
+        c->flushed_txid = txid;
 }
 
 size_t cluster_nodes(const struct cluster *c)

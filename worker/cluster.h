@@ -13,13 +13,9 @@
 #define DF2REDIS_CLUSTER_H
 
 #include "common/client.h"
+#include "worker/identities.h"
 #include "worker/positions.h"
 #include "worker/router_internal.h"
-
-/* Which process a node is, with which history: the same pair has lost nothing. */
-struct identity {
-    char id[41], run_id[41], replid[41];
-};
 
 /* What was found in node-N of some slot of a node. */
 struct node_candidate {
@@ -49,10 +45,10 @@ struct node {
     struct link *link;
     bool ready;
     bool gave_up;       /* its link gave batches up */
-    uint64_t ready_ms;  /* since when it is */
-    bool expects_slots; /* idle: some are on their way to it (cluster_idle.c) … */
+    bool expects_slots; /* some are on their way to it (cluster_moves.c) … */
     bool asked_about;   /* … when this was asked, over the link it has */
-    bool asked_itself;  /* … and has not answered yet */
+    bool asked_itself;  /* and has not answered yet */
+    int coming_slot;    /* one of them, which it does not serve; NO_SLOT */
     struct trouble own; /* of an idle one: it concerns nobody else */
     bool trusted;       /* by the last judgement: it has lost nothing */
     struct capabilities target;
@@ -73,14 +69,17 @@ struct between {
     char from[41], to[41];                /* ids */
 };
 
+enum { NO_SLOT = -1 };
+
 struct cluster {
     struct router *router;
     struct topology topology; /* slots that are served behind ASKING are their new node's */
     struct topology fresh;    /* half asked for */
     struct node **nodes;      /* as in the topology */
     size_t count;
-    struct identity *known; /* of nodes we were connected to */
-    size_t known_count;
+    struct identities known; /* of nodes that were judged */
+    bool known_from_before;  /* by our predecessor */
+    bool judged;             /* once, at least */
     struct positions positions;
     const struct node *sent_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
     uint16_t also_at[CLUSTER_SLOTS];           /* the node where ASK led to for its marks; or enum also */
@@ -114,9 +113,11 @@ struct cluster {
     uint8_t by_asking[CLUSTER_SLOTS]; /* served behind ASKING */
     /* Masters without slots. */
     bool idle_changed;      /* there are others than in the topology */
-    bool moves_wanted;      /* to know which of them slots are on their way to */
+    bool moves_wanted;      /* to know which nodes slots are on their way to */
+    bool moves_fresh;       /* asked since the trouble began */
     unsigned moves_awaited; /* answers */
     uint64_t moves_known_ms;
+    int slot_to_nobody; /* on its way to one that is no master any more; NO_SLOT */
     /* The open round. */
     struct batch *once_of[CLUSTER_SLOTS];
     uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
@@ -138,17 +139,29 @@ static inline bool cluster_is_idle(const struct cluster *c, size_t node)
     return c->topology.nodes[node].slots == 0;
 }
 
-/* What was remembered of it; NULL: nothing. */
-struct identity *cluster_known(struct cluster *c, const struct node *n);
-void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now */
+void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now … */
+void cluster_distrust(struct cluster *c,
+                      const struct node *n); /* … or as nobody, when nothing is known yet */
+/* By what is remembered it has lost nothing. */
+bool cluster_is_trusted(const struct cluster *c, const struct node *n);
+/* Is there anything of this session that could have been lost? */
+bool cluster_inherits(const struct cluster *c);
+
+/* cluster_moves.c */
+/* Is there nothing to be asked about slots on their way? False: cluster_proceed() follows, or, while ready,
+ * cluster_idle_moves_known(). */
+bool cluster_moves_settled(struct cluster *c);
+/* Is all known that the judgement takes? False: cluster_proceed() follows. */
+bool cluster_moves_judgeable(struct cluster *c);
+/* False (ERROR_REDIRECT): one that may have lost something has or expects keys from another node. */
+bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, struct error *error);
+void cluster_moves_silent(struct node *n); /* it does not answer */
+void cluster_moves_forget(struct cluster *c);
 
 /* cluster_idle.c */
-/* It is connected; it does not answer what it is asked. */
-void cluster_idle_ready(struct node *n);
-void cluster_idle_silent(struct node *n);
-/* Is there nothing to be asked about them? False: cluster_proceed() follows. */
-bool cluster_idle_settled(struct cluster *c);
-void cluster_idle_adopted(struct cluster *c);
+void cluster_idle_ready(struct node *n); /* it is connected */
+void cluster_idle_moves_known(struct cluster *c);
+void cluster_idle_judged(struct cluster *c, bool first);
 /* While ready: another look at the cluster, in which the same nodes serve. Takes it over. */
 void cluster_looked(struct cluster *c, struct topology *fresh);
 

@@ -221,7 +221,7 @@ static void on_reader_failed(struct client *client, const struct error *error, v
     n->reader = NULL;
     client_free(client);
     if (cluster_is_idle(n->cluster, n->index))
-        cluster_idle_silent(n);
+        cluster_moves_silent(n);
     else
         cluster_reset(n->cluster, &copy);
 }

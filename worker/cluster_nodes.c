@@ -35,7 +35,6 @@ static void on_link_ready(void *arg, const struct mark *mark, const struct capab
     (void)mark;
     n->target = *target;
     n->ready = true;
-    n->ready_ms = clock_monotonic_ms();
     cluster_idle_ready(n);
     cluster_proceed(n->cluster);
 }
@@ -209,6 +208,7 @@ static struct node *new_node(struct cluster *c, size_t index)
     const struct topology_node *t = &c->topology.nodes[index];
     n->cluster = c;
     n->index = index;
+    n->coming_slot = NO_SLOT;
     n->config = c->router->config;
     topology_uri(&c->topology, index, &n->config.settings->target, &n->uri);
     snprintf(n->who, sizeof n->who, "target %s:%u", t->host, (unsigned)t->port);
@@ -280,7 +280,8 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
     c->nodes = nodes;
     c->count = fresh->count;
     keep_also(c, &was);
-    cluster_idle_adopted(c);
+    cluster_moves_forget(c);
+    c->idle_changed = false;
     topology_free(&was);
     for (size_t i = 0; i < c->count; i++)
         if (!c->nodes[i]->link)

@@ -53,7 +53,6 @@ bool global_begin(struct worker *w, const struct entry *e, struct error *error)
     w->global_txid = e->txid;
     w->global_seq = e->seq;
     w->global_again = e->seq <= w->seen_seq;
-    w->global_told = e->seq <= w->inherited_seq || e->txid <= w->global_told_txid;
     w->global_db = e->db;
     snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len,
              (const char *)e->argv[0].data);
@@ -65,6 +64,8 @@ bool global_begin(struct worker *w, const struct entry *e, struct error *error)
             w->global_command);
     if (e->seq <= w->skip_seq || e->lsn < w->skip_lsn || (w->flushed_txid && e->txid <= w->flushed_txid)) {
         /* Our predecessor ran it and died before it could say so, or another FLOW did. */
+        if (e->txid <= w->flushed_txid)
+            router_note_flushed(w->router, w->flushed_txid);
         global_acknowledged(w);
         return true;
     }
@@ -79,17 +80,8 @@ static void tell(struct worker *w, enum message_type type)
     worker_tell(w, &m);
 }
 
-/* Is there anything to be done for it on the target, and a note of it? */
-static bool is_carried_out(const struct worker *w)
-{
-    if (!seal_marks_on(w) || w->settings.include || w->settings.exclude)
-        return false;
-    return writes_anything(w);
-}
-
 void global_advance(struct worker *w)
 {
-    struct error error;
     if (!round_empty(router_open(w->router)) || !router_idle(w->router))
         return;
     /* Should the session end here, the next one goes on from the mark. */
@@ -97,15 +89,7 @@ void global_advance(struct worker *w)
         seal_and_send(w, true);
         return;
     }
-    /* Who runs it reaches every node, and so do all that only wait: they know what it was run on. */
-    if (!w->global_told && router_is_cluster(w->router) && is_carried_out(w) &&
-        !router_reaches_all(w->router, &error)) {
-        router_wait(w->router, &error);
-        return;
-    }
     w->global = GLOBAL_WAITING;
-    w->global_since_ms = w->global_told ? 0 : clock_monotonic_ms();
-    w->global_told_txid = w->global_txid;
     tell(w, MESSAGE_AT_GLOBAL);
 }
 
@@ -185,7 +169,6 @@ void global_run(struct worker *w, uint64_t txid)
 {
     if (w->global != GLOBAL_WAITING || txid != w->global_txid)
         return;
-    w->global_since_ms = clock_monotonic_ms();
     if (w->settings.include || w->settings.exclude)
         worker_report(w, DIVERGENCE_FILTER, w->global_command, slice_str("(every key)"), 1);
     else if (router_is_cluster(w->router) && writes_anything(w) && !write_flush_everywhere(w, false))
@@ -198,6 +181,14 @@ void global_run(struct worker *w, uint64_t txid)
     }
     w->global = router_is_cluster(w->router) ? GLOBAL_CLEARING : GLOBAL_RUNNING;
     pump(w);
+}
+
+/* Is there anything to be done for it on the target, and a note of it? */
+static bool is_carried_out(const struct worker *w)
+{
+    if (!seal_marks_on(w) || w->settings.include || w->settings.exclude)
+        return false;
+    return writes_anything(w);
 }
 
 /* Has the target been up, as what it is, for longer than that? Then it has lost nothing since. (Its note of
@@ -235,7 +226,7 @@ void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
         return;
     if (w->global_again && is_carried_out(w) && !target_has_it(w, age_ms))
         return;
-    router_note_flushed(w->router, w->global_txid, w->global_since_ms);
+    router_note_flushed(w->router, w->global_txid);
     w->global = GLOBAL_NONE;
     seal_held_done(w);
     pump_schedule(w);
@@ -244,7 +235,7 @@ void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
 void global_acknowledged(struct worker *w)
 {
     if (w->global == GLOBAL_RUNNING)
-        router_note_flushed(w->router, w->global_txid, w->global_since_ms);
+        router_note_flushed(w->router, w->global_txid);
     w->global = GLOBAL_NONE;
     tell(w, MESSAGE_GLOBAL_DONE);
     pump_schedule(w);

@@ -359,10 +359,16 @@ void router_remove_marks(struct router *r)
     output_end(r->output);
 }
 
-void router_note_flushed(struct router *r, uint64_t txid, uint64_t begun_ms)
+void router_note_flushed(struct router *r, uint64_t txid)
 {
     if (r->cluster)
-        cluster_note_flushed(r->cluster, txid, begun_ms);
+        cluster_note_flushed(r->cluster, txid);
+}
+
+void router_save_nodes(struct router *r)
+{
+    if (r->cluster)
+        cluster_save_nodes(r->cluster);
 }
 
 bool router_reaches_all(struct router *r, struct error *error)

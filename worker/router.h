@@ -18,9 +18,11 @@
 struct router_session {
     uint64_t id;
     char master_id[41];
-    uint64_t first_lsn;   /* it began with the journal there; 0: with a snapshot */
-    uint64_t applied_seq; /* acknowledged by all nodes before this process began */
-    const char *masters;  /* as START tells them; for router_start() alone */
+    uint64_t first_lsn;    /* it began with the journal there; 0: with a snapshot */
+    uint64_t applied_seq;  /* acknowledged by all nodes before this process began */
+    const char *directory; /* for what a successor has to know; NULL: nowhere */
+    uint32_t flow;
+    const char *masters; /* as START tells them; for router_start() alone */
 };
 
 /* Where the target stands. In a cluster slots differ: `mark` is that of the one that is furthest behind. */
@@ -66,9 +68,10 @@ void router_begin_at(struct router *r, uint64_t seq);
 /* All connections are given up and made anew. */
 void router_reset(struct router *r, const struct error *why);
 
-/* In a cluster: every node has had this flush; remembered, since the note of it may move with its slot. It
- * was run after begun_ms (clock_monotonic_ms(); 0: not known). */
-void router_note_flushed(struct router *r, uint64_t txid, uint64_t begun_ms);
+/* In a cluster: every node has had this flush; remembered, since the note of it may move with its slot. */
+void router_note_flushed(struct router *r, uint64_t txid);
+/* In a cluster, once its position has been taken over: who its nodes are, for a successor. */
+void router_save_nodes(struct router *r);
 /* In a cluster: not now; its slots are asked for again. */
 void router_wait(struct router *r, struct error *why);
 
@@ -88,11 +91,11 @@ void router_slot_did(struct router *r, uint16_t slot, uint64_t seq);
 typedef void router_answer(void *arg, uint64_t serial, const redisReply *reply);
 void router_ask(struct router *r, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
                 size_t argc, const struct slice *argv);
+/* In a cluster: does the node that serves the slot refuse what names two of its keys? */
+bool router_key_by_key(const struct router *r, uint16_t slot);
 /* In a cluster: how many replicas of the node that serves the slot can be waited for; 0 for a while after
  * some were late. */
 uint32_t router_replicas(const struct router *r, uint16_t slot);
-/* In a cluster: does the node that serves the slot refuse what names two of its keys? */
-bool router_key_by_key(const struct router *r, uint16_t slot);
 /* Into the open round: that node waits until they have what this FLOW wrote there before, half a second at
  * most. */
 void router_put_wait(struct router *r, uint16_t slot);

@@ -56,7 +56,8 @@ void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *
 bool cluster_whole_marks_fit(const struct cluster *c);
 void cluster_put_marks(struct cluster *c, const char *text, bool whole);
 void cluster_remove_marks(struct cluster *c);
-void cluster_note_flushed(struct cluster *c, uint64_t txid, uint64_t begun_ms);
+void cluster_save_nodes(struct cluster *c);
+void cluster_note_flushed(struct cluster *c, uint64_t txid);
 void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed);
 
 #endif

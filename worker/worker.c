@@ -14,6 +14,7 @@
 #include "worker/confine.h"
 #include "worker/cross.h"
 #include "worker/divergence.h"
+#include "worker/identities.h"
 #include "worker/received.h"
 
 enum { TICK_MS = 100, BORROW_FROM_BYTES = 128 * 1024, GROUP_ELEMENTS = 512, GROUP_BYTES = 128 * 1024 };
@@ -117,6 +118,7 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
         worker_fail(w, &error);
         return;
     }
+    router_save_nodes(w->router);
     w->ready = true;
     pump_schedule(w);
 }
@@ -334,7 +336,6 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->history = history_open(w->directory, w->flow, w->session, resume, error);
     if (!w->history)
         return false;
-    w->inherited_seq = cursor_get(&w->cursor.marks->decoded_seq);
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
     cursor_set(&w->cursor.marks->in_contact, 0);
@@ -391,6 +392,8 @@ void worker_open_target(struct worker *w)
     struct router_session session = {.id = w->session,
                                      .first_lsn = w->decoder_config.first_lsn,
                                      .applied_seq = cursor_get(&w->cursor.marks->applied_seq),
+                                     .directory = w->directory,
+                                     .flow = w->flow,
                                      .masters = w->masters};
     memcpy(session.master_id, w->master_id, sizeof session.master_id);
     router_start(w->router, &session);
@@ -465,6 +468,7 @@ void worker_finish(struct worker *w)
         spool_remove(w->directory, w->flow);
         cursor_remove(w->directory, w->flow);
         history_remove(w->directory, w->flow);
+        identities_remove(w->directory, w->flow);
     }
     history_close(w->history);
     settings_free(&w->settings);

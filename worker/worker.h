@@ -76,11 +76,10 @@ struct worker {
     bool starved;      /* the decoder has had all there is */
     uint64_t skip_seq; /* entries up to it are in the target already (its mark) */
     uint64_t all_seq,
-        all_lsn;            /* a cluster: no slot is behind them; skip_seq, skip_lsn: those furthest ahead */
-    uint64_t skip_lsn;      /* the same of the journal before it, by the mark of an earlier session */
-    uint64_t answered_seq;  /* entries up to it were acknowledged once before */
-    uint64_t seen_seq;      /* entries up to it were translated once before */
-    uint64_t inherited_seq; /* … by a predecessor of ours */
+        all_lsn;           /* a cluster: no slot is behind them; skip_seq, skip_lsn: those furthest ahead */
+    uint64_t skip_lsn;     /* the same of the journal before it, by the mark of an earlier session */
+    uint64_t answered_seq; /* entries up to it were acknowledged once before */
+    uint64_t seen_seq;     /* entries up to it were translated once before */
     struct reports reports;
     bool reports_unread;                  /* perhaps */
     uint64_t marked_seq;                  /* of the last mark that was acknowledged */
@@ -96,12 +95,9 @@ struct worker {
 
     enum global_state global;
     uint64_t global_txid, global_seq;
-    bool global_again;         /* it was decoded once before */
-    bool global_told;          /* so was the supervisor: it may have been run */
-    uint64_t global_told_txid; /* the last of which it was */
-    uint64_t global_since_ms;  /* it was run after that; 0: not known */
-    uint64_t flushed_txid;     /* the newest global command of this session that the target has */
-    uint64_t doubted_txid;     /* the target was asked about it */
+    bool global_again;     /* it was decoded once before */
+    uint64_t flushed_txid; /* the newest global command of this session that the target has */
+    uint64_t doubted_txid; /* the target was asked about it */
     struct cross *cross;
     bool cross_written; /* the step's commands are in a round */
     bool marks_owed;    /* a cluster: a mark of the whole FLOW is due, in a round of its own */

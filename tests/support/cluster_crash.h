@@ -36,8 +36,10 @@ static inline void assert_ends_well(void)
 static inline void assert_equal_after(size_t full_syncs)
 {
     assert_equal();
-    if (crash_full_syncs(&crash) != full_syncs)
+    if (crash_full_syncs(&crash) != full_syncs) {
         crash_last_sync(&crash, "?", "what was expected"); /* tells what it was */
+        df2redis_print(&crash.run.program);
+    }
     assert_int_equal(crash_full_syncs(&crash), full_syncs);
     assert_ends_well();
 }

@@ -6,7 +6,7 @@
 
 #include "tests/support/testing.h"
 
-enum { MAX_ARGS = 64, PRINTED_BYTES = 6000 };
+enum { MAX_ARGS = 64, PRINTED_BYTES = 20000 };
 
 #ifndef DF2REDIS_BUILD_DIR
 #define DF2REDIS_BUILD_DIR "build"

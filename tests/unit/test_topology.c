@@ -292,9 +292,9 @@ static void a_node_tells_whether_slots_are_or_come_to_it(void **state)
     assert_true(topology_takes_slots(&refused));
 }
 
-static void hear(void *arg, const char *id)
+static void hear(void *arg, uint16_t slot, const char *id)
 {
-    buf_printf(arg, "%s\n", id);
+    buf_printf(arg, "%u %s\n", (unsigned)slot, id);
 }
 
 static void slots_on_their_way_are_told(void **state)
@@ -302,14 +302,14 @@ static void slots_on_their_way_are_told(void **state)
     (void)state;
     static const char lines[] =
         ID_A " 127.0.0.1:7001@17001 myself,master" REST " 0-99 [5->-" ID_C "] [7-<-" ID_B "] [9->-" ID_B
-             "]\n" ID_C " 127.0.0.1:7003@17003 master" REST "\n";
+             "] [16384->-" ID_B "] [->-" ID_B "]\n" ID_C " 127.0.0.1:7003@17003 master" REST "\n";
     redisReply reply = {.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)lines, .len = strlen(lines)};
     redisReply refused = {.type = REDIS_REPLY_ERROR};
     struct buf heard = {0};
     topology_each_move(&reply, hear, &heard);
     topology_each_move(&refused, hear, &heard);
     buf_put_u8(&heard, 0);
-    assert_string_equal((const char *)heard.data, ID_C "\n" ID_B "\n");
+    assert_string_equal((const char *)heard.data, "5 " ID_C "\n9 " ID_B "\n");
     buf_free(&heard);
 }
 

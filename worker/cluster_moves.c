@@ -1,0 +1,153 @@
+/* Slots on their way, as their owners tell (CLUSTER NODES). They are asked for when it matters:
+ *
+ *   a master without slots cannot be reached     a flush has to wait for it if something is on its way there
+ *   a node may have lost something               so may the slots that are on their way to it: their owner
+ *     (started anew, a promoted replica)         has given some of their keys away, and cannot vouch for
+ * those
+ */
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/cluster.h"
+
+enum { ANSWER_TIMEOUT_MS = 5000 };
+
+static void on_move(void *arg, uint16_t slot, const char *id)
+{
+    struct cluster *c = arg;
+    size_t node = topology_find(&c->topology, id);
+    if (node == TOPOLOGY_NOBODY || (c->topology.nodes[node].failed && !c->nodes[node]->ready))
+        c->slot_to_nobody = slot;
+    if (node == TOPOLOGY_NOBODY)
+        return;
+    c->nodes[node]->expects_slots = true;
+    if (c->topology.owner[slot] != node) /* nor is it served there behind ASKING */
+        c->nodes[node]->coming_slot = slot;
+}
+
+static void answered(struct cluster *c)
+{
+    if (!c->moves_awaited || --c->moves_awaited)
+        return;
+    c->moves_wanted = false;
+    c->moves_fresh = true;
+    c->moves_known_ms = clock_monotonic_ms();
+    if (c->ready)
+        cluster_idle_moves_known(c);
+    else
+        cluster_proceed(c);
+}
+
+static void on_moves(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    topology_each_move(reply, on_move, c);
+    answered(c);
+}
+
+/* Of one without slots. It keeps this on its disk: what came to it before it was started anew shows, even
+ * where the others have not heard of it yet. */
+static void on_own(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct node *n = arg;
+    n->asked_itself = false;
+    n->expects_slots |= topology_takes_slots(reply);
+    answered(n->cluster);
+}
+
+void cluster_moves_silent(struct node *n)
+{
+    if (!n->asked_itself)
+        return;
+    n->asked_itself = false;
+    n->expects_slots = true;
+    answered(n->cluster);
+}
+
+/* Each owner; and of themselves those that may have lost something. */
+static void ask(struct node *n)
+{
+    bool idle = cluster_is_idle(n->cluster, n->index);
+    if (idle && (!n->ready || cluster_is_trusted(n->cluster, n)))
+        return;
+    struct client *reader = cluster_reader(n);
+    n->asked_itself = idle && reader;
+    n->expects_slots |= idle && !reader;
+    if (!reader)
+        return;
+    n->cluster->moves_awaited++;
+    if (idle)
+        client_words(reader, ANSWER_TIMEOUT_MS, on_own, n, "CLUSTER", "NODES", NULL);
+    else
+        client_words(reader, ANSWER_TIMEOUT_MS, on_moves, n->cluster, "CLUSTER", "NODES", NULL);
+}
+
+bool cluster_moves_settled(struct cluster *c)
+{
+    if (!c->moves_wanted)
+        return true;
+    if (c->moves_awaited)
+        return false;
+    for (size_t i = 0; i < c->count; i++) {
+        c->nodes[i]->expects_slots = c->nodes[i]->asked_itself = false;
+        c->nodes[i]->asked_about = c->nodes[i]->ready;
+        c->nodes[i]->coming_slot = NO_SLOT;
+    }
+    c->slot_to_nobody = NO_SLOT;
+    for (size_t i = 0; i < c->count; i++)
+        ask(c->nodes[i]);
+    return false;
+}
+
+void cluster_moves_forget(struct cluster *c)
+{
+    for (size_t i = 0; c->moves_awaited && i < c->count; i++) {
+        client_free(c->nodes[i]->reader);
+        c->nodes[i]->reader = NULL;
+    }
+    c->moves_awaited = 0;
+    c->moves_fresh = false;
+}
+
+bool cluster_moves_judgeable(struct cluster *c)
+{
+    for (size_t i = 0; !c->moves_fresh && cluster_inherits(c) && i < c->count; i++)
+        c->moves_wanted |= c->nodes[i]->ready && !cluster_is_trusted(c, c->nodes[i]);
+    return cluster_moves_settled(c);
+}
+
+/* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. */
+static bool is_as_it_was(const struct cluster *c, const struct position_node *nodes, const struct node *n)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i] == n)
+            return n->ready && nodes[i].trusted;
+    return false;
+}
+
+static bool may_be_lost(const struct node *n, uint16_t slot, struct error *error)
+{
+    return error_set(error, ERROR_REDIRECT,
+                     "%s has lost what it had, or was another, while keys of slot %u came to it: nobody "
+                     "knows which of them are left; a full sync is needed",
+                     n->who, (unsigned)slot);
+}
+
+bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, struct error *error)
+{
+    if (!cluster_inherits(c))
+        return true;
+    for (size_t i = 0; i < c->count; i++) {
+        /* What was on its way to a master that failed is with its replica, as far as it came. */
+        int slot = c->nodes[i]->coming_slot != NO_SLOT ? c->nodes[i]->coming_slot : c->slot_to_nobody;
+        if (c->nodes[i]->ready && !nodes[i].trusted && slot != NO_SLOT)
+            return may_be_lost(c->nodes[i], (uint16_t)slot, error);
+    }
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        const struct node *now = c->nodes[c->topology.owner[s]], *was = c->sent_to[s];
+        if (was && was != now && !nodes[now->index].trusted && is_as_it_was(c, nodes, was))
+            return may_be_lost(now, s, error);
+    }
+    return true;
+}

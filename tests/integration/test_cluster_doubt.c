@@ -24,12 +24,13 @@ enum {
 
 /* ---- what all have in common ---- */
 
-static void start_cluster(unsigned idle)
+static void start_cluster(unsigned idle, unsigned replicas)
 {
     struct redis_cluster_options o;
     redis_cluster_options_init(&o);
     o.masters = MASTERS;
     o.idle = idle;
+    o.replicas = replicas;
     o.node_timeout_ms = FAILS_SOON_MS;
     redis_cluster_start_with(&cluster, &o);
 }
@@ -49,7 +50,7 @@ static void replicate(void)
 
 static void begin(uint32_t flows)
 {
-    start_cluster(1);
+    start_cluster(1, 0);
     crash_begin_in(&crash, &cluster, flows, &crash_small);
     replicate();
 }
@@ -339,18 +340,28 @@ static void move_key(const char *format, size_t to)
     tell(0, words, NULL);
 }
 
-static void one_that_lost_keys_of_a_slot_on_its_way_is_not_trusted(void **state)
+static void write_what_is_lost(void)
 {
-    (void)state;
-    begin(1);
     line("INCR {%s}counter");
     line("SET {%s}lost 1");
     wait_marks();
+}
+
+static void begin_with_a_key_lost_on_its_way(void)
+{
+    begin(1);
+    write_what_is_lost();
     assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 0));
     move_key("{%s}lost", IDLE);
     redis_cluster_kill(&cluster, IDLE);
     bring_back();
     assert_int_equal(redis_cluster_keys_in_slot(&cluster, SLOT, IDLE), 0);
+}
+
+static void one_that_lost_keys_of_a_slot_on_its_way_is_not_trusted(void **state)
+{
+    (void)state;
+    begin_with_a_key_lost_on_its_way();
     end_between();
     assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
     assert_equal(); /* by the spool or by a full sync */
@@ -362,17 +373,10 @@ static void keys_on_their_way_to_a_master_that_fails_over_are_not_lost(void **st
 {
     (void)state;
     enum { TO = 1, ITS_REPLICA = MASTERS + TO };
-    struct redis_cluster_options o;
-    redis_cluster_options_init(&o);
-    o.masters = MASTERS;
-    o.replicas = 1;
-    o.node_timeout_ms = FAILS_SOON_MS;
-    redis_cluster_start_with(&cluster, &o);
+    start_cluster(0, 1);
     crash_begin_in(&crash, &cluster, 1, &crash_small);
     replicate();
-    line("INCR {%s}counter");
-    line("SET {%s}lost 1");
-    wait_marks();
+    write_what_is_lost();
     assert_true(redis_cluster_begin_slot(&cluster, SLOT, TO, 0));
     process_signal(&cluster.members[ITS_REPLICA].server.process, SIGSTOP);
     redisContext *c = redis_cluster_connect(&cluster, TO);
@@ -393,15 +397,7 @@ static void keys_on_their_way_to_a_master_that_fails_over_are_not_lost(void **st
 static void nor_is_it_by_the_successor_of_a_worker_that_died_meanwhile(void **state)
 {
     (void)state;
-    begin(1);
-    line("INCR {%s}counter");
-    line("SET {%s}lost 1");
-    wait_marks();
-    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 0));
-    move_key("{%s}lost", IDLE);
-    redis_cluster_kill(&cluster, IDLE);
-    bring_back();
-    assert_int_equal(redis_cluster_keys_in_slot(&cluster, SLOT, IDLE), 0);
+    begin_with_a_key_lost_on_its_way();
     assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
     line("INCR {%s}counter");
     assert_in_step();
@@ -441,7 +437,7 @@ static int clean(void)
 static void masters_that_nobody_reaches_hold_up_only_the_emptying_of_slots_on_their_way(void **state)
 {
     (void)state;
-    start_cluster(2);
+    start_cluster(2, 0);
     tell(IDLE, "CONFIG SET cluster-announce-port 1", NULL);
     tell(IDLE + 1, "CONFIG SET requirepass other", NULL);
     assert_true(redis_cluster_wait_listed(&cluster, IDLE, "127.0.0.1:1@"));

@@ -15,7 +15,7 @@ static void on_move(void *arg, uint16_t slot, const char *id)
 {
     struct cluster *c = arg;
     size_t node = topology_find(&c->topology, id);
-    if (node == TOPOLOGY_NOBODY || (c->topology.nodes[node].failed && !c->nodes[node]->ready))
+    if (node == TOPOLOGY_NOBODY || c->topology.nodes[node].failed)
         c->slot_to_nobody = slot;
     if (node == TOPOLOGY_NOBODY)
         return;
@@ -41,8 +41,17 @@ static void on_moves(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
-    topology_each_move(reply, on_move, c);
-    answered(c);
+    struct error error;
+    /* Who may not ask has to do without; whoever is busy will answer. */
+    if (reply->type == REDIS_REPLY_STRING ||
+        (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)) {
+        topology_each_move(reply, on_move, c);
+        answered(c);
+        return;
+    }
+    error_set(&error, ERROR_RETRY, "asking the owner of slots what it moves was answered %.200s",
+              reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
+    cluster_wait(c, &error);
 }
 
 /* Of one without slots. It keeps this on its disk: what came to it before it was started anew shows, even
@@ -122,7 +131,7 @@ static bool is_as_it_was(const struct cluster *c, const struct position_node *no
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i] == n)
-            return n->ready && nodes[i].trusted;
+            return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed;
     return false;
 }
 

@@ -263,6 +263,14 @@ static void keep_also(struct cluster *c, const struct topology *was)
     }
 }
 
+/* Its address may be another node's soon. */
+static void forget_sent_to(struct cluster *c, const struct node *n)
+{
+    for (uint16_t s = 0; n && s < CLUSTER_SLOTS; s++)
+        if (c->sent_to[s] == n)
+            c->sent_to[s] = NULL;
+}
+
 void cluster_adopt(struct cluster *c, struct topology *fresh)
 {
     struct topology was = c->topology;
@@ -274,8 +282,10 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
         nodes[i] = n ? n : new_node(c, i);
         nodes[i]->index = i;
     }
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++) {
+        forget_sent_to(c, c->nodes[i]);
         cluster_free_node(c->nodes[i]);
+    }
     free(c->nodes);
     c->nodes = nodes;
     c->count = fresh->count;

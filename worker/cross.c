@@ -252,7 +252,7 @@ static void write_nothing(struct worker *w, struct cross *c)
     c->nothing = true;
     if (c->plan.dumps) /* of the others it is no error */
         worker_report(w, DIVERGENCE_REFUSED, c->plan.name, c->argv[c->plan.sources[0]], 1);
-    if (!replicas(w, c))
+    if (!replicas(w, c) && !c->plan.one_slot)
         return;
     temporary_name(w, c, 0, &name);
     write_removal(w, buf_slice(&name));

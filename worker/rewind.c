@@ -97,21 +97,26 @@ static bool same_target(struct worker *w, struct error *error)
     return true;
 }
 
-/* What was acknowledged is no longer there: it is told as it is, until it is there again. */
-static void went_back(struct worker *w, uint64_t seq)
+/* What was acknowledged is no longer there: it is told as it is, until it is there again. So does a successor
+ * begin, that may not know who has lost it. */
+static void went_back(struct worker *w)
 {
     struct cursor_marks *m = w->cursor.marks;
-    log_warning("the target has lost writes that it had acknowledged (its mark stands at entry %llu, and it "
-                "had acknowledged "
-                "that of %llu): brought forward from the spool, %llu bytes",
-                (unsigned long long)seq, (unsigned long long)w->marked_seq,
-                (unsigned long long)(cursor_get(&m->applied_offset) - decoder_offset(w->decoder)));
     cursor_set(&m->applied_offset, decoder_offset(w->decoder));
     cursor_set(&m->applied_seq, decoder_seq(w->decoder));
     if (decoder_next_lsn(w->decoder))
         cursor_set(&m->applied_lsn, decoder_next_lsn(w->decoder));
     waiting_received(&w->waiting, decoder_offset(w->decoder), clock_monotonic_ms());
     source_note_waiting(w);
+}
+
+static void tell_lost(const struct worker *w, uint64_t seq)
+{
+    log_warning(
+        "the target has lost writes that it had acknowledged (its mark stands at entry %llu, and it "
+        "had acknowledged that of %llu): brought forward from the spool, %llu bytes",
+        (unsigned long long)seq, (unsigned long long)w->marked_seq,
+        (unsigned long long)(cursor_get(&w->cursor.marks->applied_offset) - decoder_offset(w->decoder)));
 }
 
 bool rewind_to_target(struct worker *w, const struct position *at, struct error *error)
@@ -147,8 +152,11 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
                  "connection: a "
                  "command among them that it refused is not counted",
                  (unsigned long long)applied + 1, (unsigned long long)seq);
-    if (known && seq < w->marked_seq && decoder_seq(w->decoder) < applied)
-        went_back(w, seq);
+    bool behind = known && decoder_seq(w->decoder) < applied, lost = behind && seq < w->marked_seq;
+    if (lost)
+        tell_lost(w, seq);
+    if (lost || (behind && cluster && seq < applied))
+        went_back(w);
     w->skip_seq = w->marked_seq = w->sealed_marked_seq = known ? seq : 0;
     if (cluster && known) {
         w->all_seq = seq;

@@ -1,6 +1,7 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble, judgement),
- * cluster_nodes.c (links), cluster_between.c (slots on their way), cluster_marks.c, cluster_write.c (routing)
- * and cluster_replicas.c (WAIT); the rest of the worker knows it as the router only.
+ * cluster_nodes.c (links), cluster_moves.c (slots on their way), cluster_between.c (those that stay so),
+ * cluster_idle.c (masters without slots), cluster_marks.c, cluster_write.c (routing) and cluster_replicas.c
+ * (WAIT); the rest of the worker knows it as the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │

@@ -2,9 +2,9 @@
  *
  *   a master without slots cannot be reached     a flush has to wait for it if something is on its way there
  *   a node may have lost something               so may the slots that are on their way to it: their owner
- *     (started anew, a promoted replica)         has given some of their keys away, and cannot vouch for
- * those
- */
+ *     (started anew, a promoted replica)         has given keys of theirs away, and cannot vouch for them
+ *
+ * Not seen: an owner that fails over, when its replica does not know that a slot is on its way. */
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/cluster.h"

@@ -158,6 +158,8 @@ static void read_replication(struct capabilities *c, struct slice info)
              (const char *)replid.data);
     for (size_t i = 0; i < before.len; i++)
         c->promoted |= before.data[i] != '0';
+    snprintf(c->replid_before, sizeof c->replid_before, "%.*s",
+             c->promoted ? (int)(before.len < 40 ? before.len : 40) : 0, (const char *)before.data);
     struct slice host = info_field(info, "master_host"), port = info_field(info, "master_port");
     c->replica = role.len > 0 && !slice_is(role, "master");
     if (c->replica)
@@ -311,6 +313,7 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
     into->masters = (into->masters ? into->masters : 1) + (other->masters ? other->masters : 1);
     memset(into->run_id, 0, sizeof into->run_id);
     memset(into->replid, 0, sizeof into->replid);
+    memset(into->replid_before, 0, sizeof into->replid_before);
     into->up_s = into->up_s < other->up_s ? into->up_s : other->up_s;
     into->promoted |= other->promoted;
     into->cluster |= other->cluster;

@@ -11,12 +11,13 @@ enum server_kind { SERVER_REDIS, SERVER_VALKEY, SERVER_OTHER }; /* OTHER: cannot
 
 struct capabilities {
     enum server_kind kind;
-    uint32_t version;      /* 70015 = 7.0.15. A Valkey's own version */
-    char version_text[48]; /* "7.0.15"; SERVER_OTHER: with its name, "Dragonfly v1.40.1" */
-    char run_id[41];       /* of this start of the server; empty when it does not tell */
-    char replid[41];       /* of its history: another one after a failover */
-    uint64_t up_s;         /* since its start; 0: not told */
-    bool promoted;         /* it was a replica before: part of what was acknowledged may be missing */
+    uint32_t version;       /* 70015 = 7.0.15. A Valkey's own version */
+    char version_text[48];  /* "7.0.15"; SERVER_OTHER: with its name, "Dragonfly v1.40.1" */
+    char run_id[41];        /* of this start of the server; empty when it does not tell */
+    char replid[41];        /* of its history: another one after a failover … */
+    char replid_before[41]; /* … and that of the master it was a replica of; empty: it never was */
+    uint64_t up_s;          /* since its start; 0: not told */
+    bool promoted;          /* it was a replica before: part of what was acknowledged may be missing */
     bool cluster;
     uint32_t masters;        /* merged into this; 0: one server's own */
     bool replica;            /* role is not master: read-only */

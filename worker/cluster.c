@@ -156,6 +156,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct client_callbacks on = {c, on_asking_ready, on_asking_failed};
     if (c->asking)
         return;
+    c->asked = false;
     uri_copy(&c->whom, whom_to_ask(c));
     c->asking = client_connect(c->router->base, &c->whom, c->router->config.settings, "target", &on, &error);
     if (!c->asking)
@@ -323,14 +324,28 @@ static void judge(struct cluster *c)
     r->callbacks.ready(r->callbacks.arg, &at, &all);
 }
 
+/* Is everybody greeted, and all that was sent answered or in doubt? Who hangs may be no master any more
+ * before it answers, so the cluster is asked again meanwhile. */
+static bool all_linked(struct cluster *c)
+{
+    bool answered = true;
+    for (size_t i = 0; i < c->count; i++) {
+        answered &= link_idle(c->nodes[i]->link);
+        if (!c->nodes[i]->ready && !cluster_is_idle(c, i))
+            return false;
+    }
+    if (answered)
+        evtimer_del(c->timer);
+    else if (!evtimer_pending(c->timer, NULL))
+        later(c, LOOK_EVERY_MS);
+    return answered;
+}
+
 /* As far as it goes now. */
 void cluster_proceed(struct cluster *c)
 {
-    if (c->ready || !c->asked || c->reading)
+    if (c->ready || !c->asked || c->reading || !all_linked(c))
         return;
-    for (size_t i = 0; i < c->count; i++)
-        if (!(c->nodes[i]->ready || cluster_is_idle(c, i)) || !link_idle(c->nodes[i]->link))
-            return;
     if (!cluster_moves_settled(c) || !cluster_between_settled(c))
         return;
     if (c->unread_count)

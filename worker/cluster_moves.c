@@ -126,12 +126,15 @@ bool cluster_moves_judgeable(struct cluster *c)
     return cluster_moves_settled(c);
 }
 
-/* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. */
-static bool is_as_it_was(const struct cluster *c, const struct position_node *nodes, const struct node *n)
+/* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. Where its replica took
+ * them, it may not have heard of that yet. */
+static bool has_given_away(const struct cluster *c, const struct position_node *nodes, const struct node *n,
+                           const struct node *to)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i] == n)
-            return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed;
+            return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed &&
+                   strcmp(n->target.replid, to->target.replid_before) != 0;
     return false;
 }
 
@@ -155,7 +158,7 @@ bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, s
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         const struct node *now = c->nodes[c->topology.owner[s]], *was = c->sent_to[s];
-        if (was && was != now && !nodes[now->index].trusted && is_as_it_was(c, nodes, was))
+        if (was && was != now && !nodes[now->index].trusted && has_given_away(c, nodes, was, now))
             return may_be_lost(now, s, error);
     }
     return true;

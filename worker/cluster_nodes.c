@@ -241,7 +241,7 @@ static void drop_old_links(struct cluster *c, const struct topology *fresh)
     for (size_t i = 0; i < c->count; i++) {
         bool stays = false;
         for (size_t j = 0; j < fresh->count && !stays; j++)
-            stays = same_address(&c->topology.nodes[i], &fresh->nodes[j]);
+            stays = same_address(&c->topology.nodes[i], &fresh->nodes[j]) && !fresh->nodes[j].failed;
         if (stays && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
             continue;
         link_free(c->nodes[i]->link);

@@ -166,6 +166,77 @@ static void what_a_node_did_not_answer_before_others_took_its_slots_is_not_lost(
     assert_equal_after(1);
 }
 
+enum { HANGS = 2, ITS_HEIR = MASTERS + HANGS };
+
+/* As many keys as there must be for every master to get some. */
+static void append_everywhere(unsigned turn)
+{
+    for (unsigned i = 0; i < 60; i++) {
+        char words[60];
+        snprintf(words, sizeof words, "APPEND everywhere:%u %u", i, turn);
+        line(words);
+    }
+}
+
+static void begin_with_replicas(uint32_t flows)
+{
+    start_cluster(0, 1);
+    crash_begin_in(&crash, &cluster, flows, &crash_small);
+    replicate();
+    append_everywhere(1);
+    wait_marks();
+}
+
+/* And the FLOW knows. */
+static void its_heir_takes_over(void)
+{
+    tell(ITS_HEIR, "CLUSTER FAILOVER TAKEOVER", NULL);
+    assert_true(redis_cluster_wait_client(&cluster, ITS_HEIR, "df2redis:default:flow-0"));
+}
+
+static void assert_goes_on_without_it(void)
+{
+    append_everywhere(3);
+    assert_in_step();
+    redis_cluster_kill(&cluster, HANGS);
+    assert_equal_after(1);
+}
+
+static void a_master_that_hangs_and_is_replaced_holds_up_nothing(void **state)
+{
+    (void)state;
+    begin_with_replicas(FLOWS);
+    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    append_everywhere(2);
+    assert_true(redis_cluster_wait_listed(&cluster, HANGS, " master,fail "));
+    assert_goes_on_without_it();
+}
+
+/* Until then it is listed as a master without slots, as one is that gave them away and will answer. */
+static void one_that_hangs_may_be_known_to_have_failed_only_later(void **state)
+{
+    (void)state;
+    begin_with_replicas(1);
+    nobody_fails();
+    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    append_everywhere(2);
+    its_heir_takes_over();
+    for (size_t i = 0; i < HANGS; i++)
+        tell(i, "CONFIG SET cluster-node-timeout 1000", NULL);
+    assert_goes_on_without_it();
+}
+
+/* Nor has it given its slots away by MIGRATE, when it is asked next. */
+static void nor_does_one_that_was_sent_nothing_cost_a_full_sync(void **state)
+{
+    (void)state;
+    begin_with_replicas(1);
+    nobody_fails();
+    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    its_heir_takes_over();
+    assert_goes_on_without_it();
+}
+
 /* Of keys this long there is no mistaking a question for one about the cluster. */
 #define TEN "0123456789"
 #define SOURCE_KEY "{c}" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
@@ -462,6 +533,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_a_node_did_not_answer_before_others_took_its_slots_is_not_lost,
                                   teardown),
+        cmocka_unit_test_teardown(a_master_that_hangs_and_is_replaced_holds_up_nothing, teardown),
+        cmocka_unit_test_teardown(one_that_hangs_may_be_known_to_have_failed_only_later, teardown),
+        cmocka_unit_test_teardown(nor_does_one_that_was_sent_nothing_cost_a_full_sync, teardown),
         cmocka_unit_test_teardown(late_answers_are_not_taken_for_those_to_new_questions, teardown),
         cmocka_unit_test_teardown(what_an_importing_node_has_lost_is_brought_to_it_again, teardown),
         cmocka_unit_test_teardown(an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_sync,

@@ -305,23 +305,24 @@ bool topology_add_idle(struct topology *t, const redisReply *reply, const struct
     return true;
 }
 
-/* "[77->-<id>]", in its own line alone. */
-void topology_each_move(const redisReply *reply, void (*tell)(void *arg, uint16_t slot, const char *id),
-                        void *arg)
+/* "[77->-<id>]" and "[78-<-<id>]", in its own line alone. */
+void topology_each_move(const redisReply *reply,
+                        void (*tell)(void *arg, uint16_t slot, bool importing, const char *id), void *arg)
 {
-    static const char arrow[] = "->-";
+    enum { ARROW = 3 };
     const char *text = reply->type == REDIS_REPLY_STRING ? reply->str : "";
-    for (const char *at = text; (at = strstr(at, arrow));) {
+    for (const char *at = text; (at = strchr(at, '['));) {
         char id[41] = "";
         uint64_t slot;
-        const char *digits = at;
-        while (digits > text && digits[-1] >= '0' && digits[-1] <= '9')
-            digits--;
-        bool ok = slice_to_u64(slice_of(digits, (size_t)(at - digits)), &slot) && slot < CLUSTER_SLOTS;
-        at += sizeof arrow - 1;
+        size_t digits = strspn(++at, "0123456789");
+        bool ok = slice_to_u64(slice_of(at, digits), &slot) && slot < CLUSTER_SLOTS;
+        at += digits;
+        bool importing = strncmp(at, "-<-", ARROW) == 0;
+        if (!ok || !(importing || strncmp(at, "->-", ARROW) == 0))
+            continue;
+        at += ARROW;
         snprintf(id, sizeof id, "%.*s", (int)strcspn(at, "] \n"), at);
-        if (ok)
-            tell(arg, (uint16_t)slot, id);
+        tell(arg, (uint16_t)slot, importing, id);
     }
 }
 

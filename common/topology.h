@@ -68,9 +68,10 @@ void topology_free(struct topology *t);
 bool topology_same(const struct topology *a, const struct topology *b);
 /* The same, but for masters without slots. */
 bool topology_serves_same(const struct topology *a, const struct topology *b);
-/* Calls tell for each node to which a slot of the one that answered CLUSTER NODES is on its way. */
-void topology_each_move(const redisReply *reply, void (*tell)(void *arg, uint16_t slot, const char *id),
-                        void *arg);
+/* Calls tell for each node to which a slot of the one that answered CLUSTER NODES is on its way, and
+ * (importing) from which one is on its way to it. */
+void topology_each_move(const redisReply *reply,
+                        void (*tell)(void *arg, uint16_t slot, bool importing, const char *id), void *arg);
 /* Does the one that answered CLUSTER NODES serve slots, or import any? */
 bool topology_takes_slots(const redisReply *reply);
 /* Does every slot have a master? ERROR_RETRY with how many do not. */

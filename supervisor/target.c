@@ -43,7 +43,7 @@ static bool may_try_again(const struct target_job *job, const struct error *erro
 {
     if (error->class != ERROR_RETRY)
         return false;
-    if (!target_is_cluster(job) && job->seed + 1 < seeds(job))
+    if (!job->begun && job->seed + 1 < seeds(job))
         return true;
     return job->task == TARGET_ASK && clock_monotonic_ms() < job->deadline_ms;
 }
@@ -71,7 +71,7 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
     struct target_job *job = arg;
     close_nodes(job);
     job->over = false;
-    job->seed = target_is_cluster(job) ? 0 : (job->seed + 1) % seeds(job);
+    job->seed = (job->seed + 1) % seeds(job);
     topology_free(&job->topology);
     begin(job);
 }
@@ -110,6 +110,7 @@ static void take(struct target_job *job)
         return;
     }
     remember(job);
+    job->begun = true;
     target_perform(job);
 }
 
@@ -124,13 +125,13 @@ static bool is_master(const struct target_node *n, struct error *error)
 
 /* ---- masters that are away ---- */
 
-static void on_move(void *arg, uint16_t slot, const char *id)
+static void on_move(void *arg, uint16_t slot, bool importing, const char *id)
 {
     (void)slot;
     struct target_job *job = arg;
     struct error error = {0};
     size_t node = topology_find(&job->topology, id);
-    if (node == TOPOLOGY_NOBODY || !job->nodes[node].away)
+    if (importing || node == TOPOLOGY_NOBODY || !job->nodes[node].away)
         return;
     error_set(&error, ERROR_RETRY,
               "target %s, a master without slots, cannot be reached, and holds keys of a slot that is on its "

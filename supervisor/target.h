@@ -42,9 +42,10 @@ struct target_job;
 /* Connects, asks, and to empty it: FLUSHALL, unless it turns out to be a Dragonfly (which may be the source
  * under another name: capabilities_check). Callbacks are never called from within this function.
  *
- * known (may be NULL): a cluster's masters as the last job found them; asked when the target's URI does not
- * answer, and replaced by what this job finds. TARGET_ASK waits a minute at most for a cluster that has slots
- * without a master or masters that do not answer: it may be in the middle of a failover. */
+ * known (may be NULL): a cluster's masters as the last job found them; asked in turn when the target's URI,
+ * or a master that it names, does not answer, and replaced by what this job finds. TARGET_ASK waits a minute
+ * at most for a cluster that has slots without a master or masters that do not answer: it may be in the
+ * middle of a failover. */
 struct target_job *target_start(struct event_base *base, const struct settings *settings,
                                 enum target_task task, uint64_t session, struct topology *known,
                                 const struct target_callbacks *callbacks, struct error *error);

@@ -35,6 +35,7 @@ struct target_job {
     struct event *again;  /* after a failure that may pass */
     uint64_t deadline_ms; /* for that; 0: nothing says that this is a cluster */
     bool warned, over;
+    bool begun; /* its task */
     struct capabilities capabilities;
     struct target_marks marks;
     struct target_cleaned cleaned;

@@ -1,7 +1,7 @@
-/* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble, judgement),
- * cluster_nodes.c (links), cluster_moves.c (slots on their way), cluster_between.c (those that stay so),
- * cluster_idle.c (masters without slots), cluster_marks.c, cluster_write.c (routing) and cluster_replicas.c
- * (WAIT); the rest of the worker knows it as the router only.
+/* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble),
+ * cluster_judge.c, cluster_nodes.c (links), cluster_moves.c (slots on their way), cluster_between.c (those
+ * that stay so), cluster_idle.c (masters without slots), cluster_marks.c, cluster_write.c (routing) and
+ * cluster_replicas.c (WAIT); the rest of the worker knows it as the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -70,7 +70,7 @@ struct between {
     char from[41], to[41];                /* ids */
 };
 
-enum { NO_SLOT = -1 };
+enum { NO_SLOT = -1, CLUSTER_LOOK_EVERY_MS = 2000 };
 
 struct cluster {
     struct router *router;
@@ -78,9 +78,11 @@ struct cluster {
     struct topology fresh;    /* half asked for */
     struct node **nodes;      /* as in the topology */
     size_t count;
-    struct identities known; /* of nodes that were judged */
-    bool known_from_before;  /* by our predecessor */
-    bool judged;             /* once, at least */
+    struct identities known;            /* of nodes that were judged */
+    bool known_from_before;             /* by our predecessor, in this session */
+    bool judged;                        /* once, at least */
+    uint64_t sent_seq;                  /* all that was ever sent, at the last judgement */
+    uint16_t moved_from[CLUSTER_SLOTS]; /* since then: who had it, an index into known; IDENTITY_NONE */
     struct positions positions;
     const struct node *sent_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
     uint16_t also_at[CLUSTER_SLOTS];           /* the node where ASK led to for its marks; or enum also */
@@ -106,7 +108,8 @@ struct cluster {
     uint16_t ask_slot;
     bool reading_by_asking; /* it is read now … */
     char reading_id[41];    /* … at this node; empty: it is none that is known */
-    bool stale;             /* the topology, by what was read */
+    bool stale;             /* the topology, by what was read … */
+    struct error down;      /* … or it was refused otherwise */
     /* Slots on their way. */
     struct between *between;
     size_t between_count;
@@ -118,7 +121,8 @@ struct cluster {
     bool moves_fresh;       /* asked since the trouble began */
     unsigned moves_awaited; /* answers */
     uint64_t moves_known_ms;
-    int slot_to_nobody; /* on its way to one that is no master any more; NO_SLOT */
+    int slot_to_nobody;                /* on its way to one that is no master any more; NO_SLOT */
+    uint8_t on_its_way[CLUSTER_SLOTS]; /* who tells: bits of enum told_by */
     /* The open round. */
     struct batch *once_of[CLUSTER_SLOTS];
     uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
@@ -132,7 +136,8 @@ struct cluster {
 void cluster_trouble(struct cluster *c,
                      struct error *error); /* nothing more is sent, the topology is asked for */
 void cluster_proceed(struct cluster *c);
-void cluster_look_again(struct cluster *c); /* asks for the topology, soon */
+void cluster_look_again(struct cluster *c);         /* asks for the topology, soon … */
+void cluster_later(struct cluster *c, uint32_t ms); /* … or then */
 /* A master without slots: it is linked where it can be, for the flushes and for slots on their way to it, and
  * missed by nobody else. */
 static inline bool cluster_is_idle(const struct cluster *c, size_t node)
@@ -140,6 +145,11 @@ static inline bool cluster_is_idle(const struct cluster *c, size_t node)
     return c->topology.nodes[node].slots == 0;
 }
 
+/* cluster_judge.c */
+void cluster_judge(struct cluster *c);
+void cluster_load_nodes(struct cluster *c);
+/* Is n the replica that took over from that one? */
+bool cluster_is_heir(const struct node *n, const char *replid);
 void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now … */
 void cluster_distrust(struct cluster *c,
                       const struct node *n); /* … or as nobody, when nothing is known yet */

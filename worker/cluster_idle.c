@@ -21,7 +21,7 @@ void cluster_idle_judged(struct cluster *c, bool first)
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i]->ready)
             cluster_remember(c, c->nodes[i]);
-        else if (first && cluster_inherits(c) && !c->known_from_before)
+        else if (first && cluster_inherits(c) && !identities_find(&c->known, c->topology.nodes[i].id))
             cluster_distrust(c, c->nodes[i]);
 }
 

@@ -100,10 +100,12 @@ static bool follow_ask(struct cluster *c, const redisReply *reply, uint16_t slot
 static void read_over(struct cluster *c)
 {
     cluster_stop_reading(c);
-    if (c->stale)
-        cluster_look_again(c);
-    else
+    if (!c->stale)
         cluster_proceed(c);
+    else if (c->down.class == ERROR_NONE)
+        cluster_trouble(c, &(struct error){.class = ERROR_RETRY});
+    else
+        cluster_wait(c, &c->down);
 }
 
 /* Where a mark stood. When that is where its slot goes to, that node has to vouch for it, too. */
@@ -127,6 +129,9 @@ static void on_read(struct client *client, const redisReply *reply, void *arg)
         cluster_take_mark(c, c->nodes[where_it_was(c, slot)], slot, &mark);
     } else if (!follow_ask(c, reply, slot)) {
         c->stale = true;
+        if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "MOVED ", 6) != 0)
+            error_set(&c->down, ERROR_RETRY, "reading the mark of slot %u was answered %.200s",
+                      (unsigned)slot, reply->str);
     }
     if (c->reading_at == c->reading_count)
         read_over(c);
@@ -180,6 +185,7 @@ void cluster_read_unread(struct cluster *c)
     size_t node = SIZE_MAX, most = sizeof c->reading_slots / sizeof *c->reading_slots;
     c->reading_count = c->reading_at = 0;
     c->stale = c->reading_by_asking = false;
+    c->down = (struct error){0};
     if (!read_where_it_goes(c, &uri, &error)) {
         cluster_wait(c, &error);
         return;

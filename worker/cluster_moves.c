@@ -4,16 +4,18 @@
  *   a node may have lost something               so may the slots that are on their way to it: their owner
  *     (started anew, a promoted replica)         has given keys of theirs away, and cannot vouch for them
  *
- * Not seen: an owner that fails over, when its replica does not know that a slot is on its way. */
+ * The replica of an owner may not know that a slot is on its way, and answers for keys that are not there any
+ * more (Redis to 7.x). So those that import slots are asked, too. */
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/cluster.h"
 
 enum { ANSWER_TIMEOUT_MS = 5000 };
 
-static void on_move(void *arg, uint16_t slot, const char *id)
+enum told_by { BY_OWNER = 1, BY_IMPORTER = 2 };
+
+static void on_move(struct cluster *c, uint16_t slot, const char *id)
 {
-    struct cluster *c = arg;
     size_t node = topology_find(&c->topology, id);
     if (node == TOPOLOGY_NOBODY || c->topology.nodes[node].failed)
         c->slot_to_nobody = slot;
@@ -22,6 +24,17 @@ static void on_move(void *arg, uint16_t slot, const char *id)
     c->nodes[node]->expects_slots = true;
     if (c->topology.owner[slot] != node) /* nor is it served there behind ASKING */
         c->nodes[node]->coming_slot = slot;
+    c->on_its_way[slot] |= BY_OWNER;
+}
+
+static void on_told(void *arg, uint16_t slot, bool importing, const char *id)
+{
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
+    if (!importing)
+        on_move(c, slot, id);
+    else if (c->topology.owner[slot] != n->index) /* behind ASKING it is served there */
+        c->on_its_way[slot] |= BY_IMPORTER;
 }
 
 static void answered(struct cluster *c)
@@ -40,12 +53,13 @@ static void answered(struct cluster *c)
 static void on_moves(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
-    struct cluster *c = arg;
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
     struct error error;
     /* Who may not ask has to do without; whoever is busy will answer. */
     if (reply->type == REDIS_REPLY_STRING ||
         (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)) {
-        topology_each_move(reply, on_move, c);
+        topology_each_move(reply, on_told, n);
         answered(c);
         return;
     }
@@ -54,7 +68,7 @@ static void on_moves(struct client *client, const redisReply *reply, void *arg)
     cluster_wait(c, &error);
 }
 
-/* Of one without slots. It keeps this on its disk: what came to it before it was started anew shows, even
+/* One without slots. It keeps this on its disk: what came to it before it was started anew shows, even
  * where the others have not heard of it yet. */
 static void on_own(struct client *client, const redisReply *reply, void *arg)
 {
@@ -62,6 +76,7 @@ static void on_own(struct client *client, const redisReply *reply, void *arg)
     struct node *n = arg;
     n->asked_itself = false;
     n->expects_slots |= topology_takes_slots(reply);
+    topology_each_move(reply, on_told, n);
     answered(n->cluster);
 }
 
@@ -74,11 +89,11 @@ void cluster_moves_silent(struct node *n)
     answered(n->cluster);
 }
 
-/* Each owner; and of themselves those that may have lost something. */
+/* Everyone, but for those without slots that cannot be reached. */
 static void ask(struct node *n)
 {
     bool idle = cluster_is_idle(n->cluster, n->index);
-    if (idle && (!n->ready || cluster_is_trusted(n->cluster, n)))
+    if (idle && !n->ready)
         return;
     struct client *reader = cluster_reader(n);
     n->asked_itself = idle && reader;
@@ -89,7 +104,7 @@ static void ask(struct node *n)
     if (idle)
         client_words(reader, ANSWER_TIMEOUT_MS, on_own, n, "CLUSTER", "NODES", NULL);
     else
-        client_words(reader, ANSWER_TIMEOUT_MS, on_moves, n->cluster, "CLUSTER", "NODES", NULL);
+        client_words(reader, ANSWER_TIMEOUT_MS, on_moves, n, "CLUSTER", "NODES", NULL);
 }
 
 bool cluster_moves_settled(struct cluster *c)
@@ -104,6 +119,7 @@ bool cluster_moves_settled(struct cluster *c)
         c->nodes[i]->coming_slot = NO_SLOT;
     }
     c->slot_to_nobody = NO_SLOT;
+    memset(c->on_its_way, 0, sizeof c->on_its_way);
     for (size_t i = 0; i < c->count; i++)
         ask(c->nodes[i]);
     return false;
@@ -134,16 +150,17 @@ static bool has_given_away(const struct cluster *c, const struct position_node *
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i] == n)
             return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed &&
-                   strcmp(n->target.replid, to->target.replid_before) != 0;
+                   !cluster_is_heir(to, n->target.replid);
     return false;
 }
 
 static bool may_be_lost(const struct node *n, uint16_t slot, struct error *error)
 {
-    return error_set(error, ERROR_REDIRECT,
-                     "%s has lost what it had, or was another, while keys of slot %u came to it: nobody "
-                     "knows which of them are left; a full sync is needed",
-                     n->who, (unsigned)slot);
+    return error_set(
+        error, ERROR_REDIRECT,
+        "%s has lost what it had, or was another, while keys of slot %u came to it or went from it: nobody "
+        "knows which of them are left; a full sync is needed",
+        n->who, (unsigned)slot);
 }
 
 bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, struct error *error)
@@ -158,7 +175,11 @@ bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, s
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         const struct node *now = c->nodes[c->topology.owner[s]], *was = c->sent_to[s];
-        if (was && was != now && !nodes[now->index].trusted && has_given_away(c, nodes, was, now))
+        if (nodes[now->index].trusted)
+            continue;
+        if (was && was != now && has_given_away(c, nodes, was, now))
+            return may_be_lost(now, s, error);
+        if (c->on_its_way[s] == BY_IMPORTER)
             return may_be_lost(now, s, error);
     }
     return true;

@@ -29,6 +29,15 @@ static void doubt_batch(struct cluster *c, const struct node *n, const struct ba
 
 /* ---- the links' callbacks ---- */
 
+/* What a new one is when it is first met: it may be started anew before it is judged. */
+static void note_new(const struct node *n)
+{
+    struct cluster *c = n->cluster;
+    bool is_new = !identities_find(&c->known, c->topology.nodes[n->index].id);
+    if (is_new && c->judged && !c->ready && cluster_is_trusted(c, n))
+        cluster_remember(c, n);
+}
+
 static void on_link_ready(void *arg, const struct mark *mark, const struct capabilities *target)
 {
     struct node *n = arg;
@@ -36,6 +45,7 @@ static void on_link_ready(void *arg, const struct mark *mark, const struct capab
     n->target = *target;
     n->ready = true;
     cluster_idle_ready(n);
+    note_new(n);
     cluster_proceed(n->cluster);
 }
 
@@ -250,13 +260,25 @@ static void drop_old_links(struct cluster *c, const struct topology *fresh)
     }
 }
 
+static bool has_moved(const struct cluster *c, const struct topology *was, uint16_t slot)
+{
+    return strcmp(was->nodes[was->owner[slot]].id, c->topology.nodes[c->topology.owner[slot]].id) != 0;
+}
+
+static void note_moved(struct cluster *c, const struct topology *was)
+{
+    for (uint16_t s = 0; was->count && s < CLUSTER_SLOTS; s++)
+        if (c->moved_from[s] == IDENTITY_NONE && has_moved(c, was, s))
+            c->moved_from[s] = (uint16_t)identities_index(&c->known, was->nodes[was->owner[s]].id);
+}
+
 /* A slot that has another owner has arrived, or is served behind ASKING: there alone. */
 static void keep_also(struct cluster *c, const struct topology *was)
 {
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         if (c->also_at[s] == ALSO_NOWHERE)
             continue;
-        bool moved = strcmp(was->nodes[was->owner[s]].id, c->topology.nodes[c->topology.owner[s]].id) != 0;
+        bool moved = has_moved(c, was, s);
         size_t at = c->also_at[s] < was->count ? topology_find(&c->topology, was->nodes[c->also_at[s]].id)
                                                : TOPOLOGY_NOBODY;
         c->also_at[s] = moved ? ALSO_NOWHERE : at == TOPOLOGY_NOBODY ? ALSO_UNKNOWN : (uint16_t)at;
@@ -290,6 +312,7 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
     c->nodes = nodes;
     c->count = fresh->count;
     keep_also(c, &was);
+    note_moved(c, &was);
     cluster_moves_forget(c);
     c->idle_changed = false;
     topology_free(&was);

@@ -11,35 +11,45 @@
 
 enum { FILE_MAX_BYTES = 1 << 20, CRC_TEXT_BYTES = 17 /* with its newline */ };
 
-#define HEADER "df2nodes1 %llu\n"
+#define HEADER "df2nodes2 "
 
-static size_t index_of(const struct identities *k, const char *id)
+size_t identities_index(const struct identities *k, const char *id)
 {
-    size_t i = 0;
-    while (i < k->count && strcmp(k->list[i].id, id) != 0)
-        i++;
-    return i;
+    for (size_t i = 0; i < k->count; i++)
+        if (strcmp(k->list[i].id, id) == 0)
+            return i;
+    return IDENTITY_NONE;
 }
 
 const struct identity *identities_find(const struct identities *k, const char *id)
 {
-    size_t i = index_of(k, id);
-    return i < k->count ? &k->list[i] : NULL;
+    size_t i = identities_index(k, id);
+    return i != IDENTITY_NONE ? &k->list[i] : NULL;
 }
 
-void identities_set(struct identities *k, const char *id, const char *run_id, const char *replid)
+static bool same(const struct identity *a, const struct identity *b)
 {
-    struct identity now = {0};
-    snprintf(now.id, sizeof now.id, "%s", id);
-    snprintf(now.run_id, sizeof now.run_id, "%s", run_id);
-    snprintf(now.replid, sizeof now.replid, "%s", replid);
-    size_t i = index_of(k, now.id);
-    if (i == k->count) {
+    return strcmp(a->run_id, b->run_id) == 0 && strcmp(a->replid, b->replid) == 0 &&
+           a->fingerprint == b->fingerprint;
+}
+
+void identities_set(struct identities *k, const struct identity *now)
+{
+    size_t i = identities_index(k, now->id);
+    if (i != IDENTITY_NONE && same(&k->list[i], now))
+        return;
+    if (i == IDENTITY_NONE) {
         k->list = x_realloc(k->list, (k->count + 1) * sizeof *k->list);
-        k->list[k->count++] = (struct identity){0};
+        i = k->count++;
     }
-    k->changed |= memcmp(&k->list[i], &now, sizeof now) != 0;
-    k->list[i] = now;
+    k->changed = true;
+    k->list[i] = *now;
+}
+
+void identities_moved(struct identities *k, uint64_t seq)
+{
+    k->changed |= seq > k->moved_seq;
+    k->moved_seq = seq > k->moved_seq ? seq : k->moved_seq;
 }
 
 void identities_free(struct identities *k)
@@ -67,30 +77,35 @@ static bool is_whole(char *text, size_t len)
     return same;
 }
 
-static bool parse(struct identities *k, const char *text, uint64_t session)
+static bool parse(struct identities *k, const char *text)
 {
-    char header[40];
-    int n = snprintf(header, sizeof header, HEADER, (unsigned long long)session);
-    if (strncmp(text, header, (size_t)n) != 0)
+    unsigned long long session, moved_seq, fingerprint;
+    const char *line = strchr(text, '\n');
+    if (!line || sscanf(text, HEADER "%llu %llu\n", &session, &moved_seq) != 2)
         return false;
-    for (const char *line = text + n, *end; (end = strchr(line, '\n')); line = end + 1) {
-        char id[41] = "", run_id[41] = "", replid[41] = "";
-        if (sscanf(line, "%40s %40s %40s", id, run_id, replid) != 3)
+    k->session = session;
+    k->moved_seq = moved_seq;
+    line++;
+    for (const char *end; (end = strchr(line, '\n')); line = end + 1) {
+        struct identity i = {0};
+        if (sscanf(line, "%40s %40s %40s %llx", i.id, i.run_id, i.replid, &fingerprint) != 4)
             return false;
-        bool nobody = strcmp(run_id, "-") == 0;
-        identities_set(k, id, nobody ? "" : run_id, nobody ? "" : replid);
+        if (strcmp(i.run_id, "-") == 0)
+            *i.run_id = *i.replid = '\0';
+        i.fingerprint = fingerprint;
+        identities_set(k, &i);
     }
     k->changed = false;
     return true;
 }
 
-bool identities_load(struct identities *k, const char *directory, uint32_t flow, uint64_t session)
+bool identities_load(struct identities *k, const char *directory, uint32_t flow)
 {
     struct error error;
     char *path = path_of(directory, flow), *text = x_calloc(1, FILE_MAX_BYTES + 1);
     int fd = statefile_open(directory, path, O_RDONLY, &error);
     ssize_t got = fd >= 0 ? read(fd, text, FILE_MAX_BYTES) : -1;
-    bool ok = got > 0 && is_whole(text, (size_t)got) && parse(k, text, session);
+    bool ok = got > 0 && is_whole(text, (size_t)got) && parse(k, text);
     if (!ok)
         identities_free(k);
     if (fd >= 0)
@@ -107,14 +122,15 @@ static const char *word(const char *text)
     return *text ? text : "-";
 }
 
-void identities_save(struct identities *k, const char *directory, uint32_t flow, uint64_t session)
+void identities_save(struct identities *k, const char *directory, uint32_t flow)
 {
     struct error error;
     struct buf text = {0};
     char *path = path_of(directory, flow);
-    buf_printf(&text, HEADER, (unsigned long long)session);
+    buf_printf(&text, HEADER "%llu %llu\n", (unsigned long long)k->session, (unsigned long long)k->moved_seq);
     for (size_t i = 0; i < k->count; i++)
-        buf_printf(&text, "%s %s %s\n", k->list[i].id, word(k->list[i].run_id), word(k->list[i].replid));
+        buf_printf(&text, "%s %s %s %llx\n", k->list[i].id, word(k->list[i].run_id), word(k->list[i].replid),
+                   (unsigned long long)k->list[i].fingerprint);
     buf_printf(&text, "%016llx\n", (unsigned long long)crc64(0, text.data, text.len));
     int fd = statefile_open(directory, path, O_WRONLY | O_CREAT | O_TRUNC, &error);
     k->changed = fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len;

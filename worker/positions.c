@@ -25,27 +25,52 @@ void positions_settle(struct positions *p, uint64_t sent_seq)
     }
 }
 
-/* One slot. False: nothing tells of it. */
-static bool judge_slot(struct positions *p, uint16_t s, const struct position_node *node, uint64_t first_lsn)
+/* Was it written when the slot was whole there? */
+static bool after_it_came(const struct positions *p, uint16_t s, const struct position_mark *mark)
+{
+    return mark->in_session && (!p->came[s] || mark->seq > p->came[s]);
+}
+
+/* One slot. False: nothing tells of it, or its mark tells of more than there is: what it vouches for cannot
+ * be done again and marked again, since nobody could tell that mark from this one. */
+static bool judge_slot(struct positions *p, uint16_t s, const struct position_node *node, uint64_t first_lsn,
+                       struct error *error)
 {
     const struct position_mark *mark = &p->mark[s];
     uint64_t seq = node->trusted ? p->seq[s] : 0;
     uint64_t lsn = node->trusted ? p->lsn[s] : 0;
-    bool known = (node->trusted && p->known) || mark->in_session || node->mark.in_session;
-    if (mark->in_session)
+    bool by_node = node->trusted || node->split ? node->mark.in_session : after_it_came(p, s, &node->mark);
+    bool by_slot = mark->in_session && !node->split && (by_node || after_it_came(p, s, mark));
+    by_slot |= mark->in_session && node->trusted;
+    if (by_slot)
         seq = larger(seq, mark->seq);
-    if (node->mark.in_session)
+    if (by_node)
         seq = larger(seq, node->mark.seq);
+    if (node->trusted || (node->mark.lsn && !node->split))
+        lsn = larger(lsn, mark->lsn);
     p->seq[s] = seq;
-    p->lsn[s] = larger(lsn, larger(mark->lsn, node->mark.lsn));
-    return !first_lsn || known || p->lsn[s] >= first_lsn;
+    p->lsn[s] = larger(lsn, node->mark.lsn);
+    bool known = (node->trusted && p->known) || by_slot || by_node;
+    if (mark->in_session && mark->seq > seq)
+        return error_set(
+            error, ERROR_REDIRECT,
+            "the mark of slot %u of the cluster tells of entry %llu, and its node has lost what it "
+            "had, or was another, since keys of the slot came to it or went from it: nobody knows "
+            "which of them are left; a full sync is needed",
+            (unsigned)s, (unsigned long long)mark->seq);
+    return !first_lsn || known || p->lsn[s] >= first_lsn ||
+           error_set(
+               error, ERROR_REDIRECT,
+               "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "
+               "%llu on: what is between is lost; a full sync is needed",
+               (unsigned)s, (unsigned long long)p->lsn[s], (unsigned long long)first_lsn);
 }
 
 /* What two nodes vouch for, that each have a part. A node's mark is written when all that was sent anywhere
  * is done, so of two that have lost nothing since the later one counts. */
 static struct position_node both(const struct position_node *a, const struct position_node *b)
 {
-    struct position_node p = {.trusted = a->trusted && b->trusted};
+    struct position_node p = {.trusted = a->trusted && b->trusted, .split = true};
     if (a->unchanged && b->unchanged) {
         p.mark.in_session = a->mark.in_session || b->mark.in_session;
         p.mark.seq = larger(a->mark.seq, b->mark.seq);
@@ -75,12 +100,8 @@ bool positions_judge(struct positions *p, const struct topology *t, const struct
     p->most_seq = p->most_lsn = 0;
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         struct position_node node = who_vouches(t, nodes, also_at, s);
-        if (!judge_slot(p, s, &node, first_lsn))
-            return error_set(
-                error, ERROR_REDIRECT,
-                "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "
-                "%llu on: what is between is lost; a full sync is needed",
-                (unsigned)s, (unsigned long long)p->lsn[s], (unsigned long long)first_lsn);
+        if (!judge_slot(p, s, &node, first_lsn, error))
+            return false;
         p->least_seq = p->seq[s] < p->least_seq ? p->seq[s] : p->least_seq;
         p->least_lsn = p->lsn[s] < p->least_lsn ? p->lsn[s] : p->least_lsn;
         p->most_seq = larger(p->most_seq, p->seq[s]);

@@ -9,7 +9,13 @@
  * Memory counts only while the node is the process that it was, with the history that it had: run id and
  * replication id are the same. A replica that was promoted, or a node that was started anew, may have lost
  * what was acknowledged; then the marks alone tell. A node that is new here, and was never a promoted
- * replica, has its slots from nodes that we know, by MIGRATE, with their data. */
+ * replica, has its slots from nodes that we know, by MIGRATE, with their data.
+ *
+ * A slot comes key by key, its mark among them, perhaps as the first. So in what a node was started anew
+ * from, a mark tells of the whole slot only when it was written after the slot had come:
+ *
+ *        mark ──> slot comes: mark, key, key … ──> came[slot] ──> mark
+ *                             └─ an older copy of this: has the mark, lacks keys */
 #ifndef DF2REDIS_POSITIONS_H
 #define DF2REDIS_POSITIONS_H
 
@@ -24,9 +30,10 @@ struct position_mark {
 };
 
 struct position_node {
-    bool trusted;   /* memory counts */
-    bool unchanged; /* since its own mark was written, or since the session began */
-    struct position_mark mark;
+    bool trusted;              /* it has lost nothing: memory counts */
+    bool unchanged;            /* since its own mark was written, or since the session began */
+    bool split;                /* two in one, each with a part of the slot */
+    struct position_mark mark; /* written when it served the slots that it serves */
 };
 
 struct positions {
@@ -36,6 +43,8 @@ struct positions {
     /* Work of which no answer came: memory ends before it. UINT64_MAX: none. */
     uint64_t doubt[CLUSTER_SLOTS];
     struct position_mark mark[CLUSTER_SLOTS];
+    /* What was sent, or marked, when the slot was first seen where it is. 0: it has always been there. */
+    uint64_t came[CLUSTER_SLOTS];
     /* The result's extremes. */
     uint64_t least_seq, most_seq, least_lsn, most_lsn;
 };
@@ -48,7 +57,7 @@ void positions_settle(struct positions *p, uint64_t sent_seq);
 enum also { ALSO_NOWHERE = 0xffff, ALSO_UNKNOWN = 0xfffe };
 
 /* Memory becomes what is known now. first_lsn: of the session, 0 when it began with a snapshot. False
- * (ERROR_REDIRECT): some slot lacks what came before the session. */
+ * (ERROR_REDIRECT): some slot lacks what came before the session, or nobody can tell what it lacks. */
 bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
                      const uint16_t *also_at, uint64_t first_lsn, struct error *error);
 

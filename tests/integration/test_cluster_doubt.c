@@ -9,119 +9,7 @@
 #include <signal.h>
 #include <sysexits.h>
 
-#include "tests/support/cluster_crash.h"
-
-enum {
-    MASTERS = 3,
-    SOURCE = 1,           /* serves "c" */
-    IDLE = 3,             /* the first master without slots */
-    SLOT = 100,           /* of member 0 */
-    TWO_LOOKS = 4,        /* of one FLOW: it asks two questions each time */
-    TAKING = 5,           /* what redis_cluster_take_slot() says and asks */
-    SOME_LOOKS = 12,      /* of all FLOWs; each looks every 2 s, and more often in trouble */
-    FAILS_SOON_MS = 1000, /* as long as nodes take to agree that one has failed */
-};
-
-/* ---- what all have in common ---- */
-
-static void start_cluster(unsigned idle, unsigned replicas)
-{
-    struct redis_cluster_options o;
-    redis_cluster_options_init(&o);
-    o.masters = MASTERS;
-    o.idle = idle;
-    o.replicas = replicas;
-    o.node_timeout_ms = FAILS_SOON_MS;
-    redis_cluster_start_with(&cluster, &o);
-}
-
-/* From now on, for longer than a test. */
-static void nobody_fails(void)
-{
-    redis_cluster_each(&cluster, "CONFIG SET cluster-node-timeout 60000");
-}
-
-/* Whoever hangs is given up soon. */
-static void replicate(void)
-{
-    run_replicate(&crash.run, (const char *const[]){"--connect-timeout", "500ms", NULL});
-    assert_true(run_wait_in_step(&crash.run));
-}
-
-static void begin(uint32_t flows)
-{
-    start_cluster(1, 0);
-    crash_begin_in(&crash, &cluster, flows, &crash_small);
-    replicate();
-}
-
-/* One line for FLOW 0; %s is the tag of SLOT. */
-static void line(const char *format)
-{
-    char words[400];
-    snprintf(words, sizeof words, format, slot_tag(SLOT), slot_tag(SLOT));
-    journal_script_line(&crash.script, crash.run.source, 0, words);
-}
-
-static void assert_in_step(void)
-{
-    assert_true(run_wait_in_step(&crash.run));
-}
-
-static void tell(size_t member, const char *format, const char *arg)
-{
-    char words[120];
-    redisContext *c = redis_cluster_connect(&cluster, member);
-    snprintf(words, sizeof words, format, arg);
-    server_ok(c, words);
-    redisFree(c);
-}
-
-/* ---- what is waited for ---- */
-
-/* What FLOW 0 has noted of the whole of member 0. */
-static char *node_mark(void)
-{
-    redisContext *c = redis_cluster_connect(&cluster, 0);
-    char key[80], words[120];
-    slot_mark_key(key, sizeof key, "default", 0);
-    snprintf(words, sizeof words, "HGET %s node-0", key);
-    redisReply *r = server_command(c, words);
-    char *mark = x_strdup(r->str ? r->str : "");
-    freeReplyObject(r);
-    redisFree(c);
-    return mark;
-}
-
-static bool is_marked(void *before)
-{
-    char *now = node_mark();
-    bool other = strcmp(now, before) != 0;
-    free(now);
-    return other;
-}
-
-/* All marks but those of SLOT are beyond what is written before, and nothing is unanswered. */
-static void wait_marks(void)
-{
-    assert_in_step();
-    char *before = node_mark();
-    line("INCR beyond");
-    assert_true(wait_until(is_marked, before, RUN_DEADLINE_MS));
-    free(before);
-}
-
-static void kill_until_failed(void)
-{
-    redis_cluster_kill(&cluster, IDLE);
-    assert_true(redis_cluster_wait_listed(&cluster, IDLE, " master,fail "));
-}
-
-static void bring_back(void)
-{
-    redis_cluster_revive(&cluster, IDLE);
-    assert_true(redis_cluster_wait_ok(&cluster));
-}
+#include "tests/support/cluster_doubt.h"
 
 /* ---- unanswered ---- */
 
@@ -262,59 +150,6 @@ static void late_answers_are_not_taken_for_those_to_new_questions(void **state)
 
 /* ---- between two masters ---- */
 
-/* IDLE serves SLOT behind ASKING. */
-static void begin_between(uint32_t flows)
-{
-    begin(flows);
-    line("APPEND {%s}grows 1");
-    line("RPUSH {%s}list 1 2 3 4");
-    assert_in_step();
-    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 1));
-    line("SET {%s}new 2");
-    assert_in_step();
-    assert_true(df2redis_said(&crash.run.program, "stays between two nodes"));
-}
-
-static void end_between(void)
-{
-    assert_in_step();
-    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
-    assert_true(redis_cluster_wait_ok(&cluster));
-}
-
-static void what_an_importing_node_has_lost_is_brought_to_it_again(void **state)
-{
-    (void)state;
-    begin_between(FLOWS);
-    tell(IDLE, "SAVE", NULL);
-    line("APPEND {%s}grows 3");
-    line("SET {%s}lost 4");
-    wait_marks();
-    redis_cluster_kill(&cluster, IDLE);
-    assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
-    bring_back();
-    line("SET {%s}end 5");
-    end_between();
-    assert_equal(); /* by the spool or by a full sync */
-    assert_ends_well();
-}
-
-/* Of a FLOW that has its marks there. */
-static void an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_sync(void **state)
-{
-    (void)state;
-    begin_between(1);
-    line("APPEND {%s}grows 3");
-    wait_marks();
-    tell(IDLE, "SAVE", NULL);
-    kill_until_failed();
-    line("APPEND {%s}grows 4");
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
-    bring_back();
-    end_between();
-    assert_equal_after(1);
-}
-
 /* LPOP is refused, or done. */
 static bool was_tried(void *arg)
 {
@@ -373,108 +208,6 @@ static void a_flush_waits_for_a_failed_node_to_which_a_slot_is_on_its_way(void *
     end_between();
     line("SET {%s}new 2");
     assert_equal(); /* by a full sync, unless the flush was first */
-    assert_ends_well();
-}
-
-/* Started anew: who is connected to it then, what every FLOW asks, and some looks more. */
-static void idle_is_started_anew(void)
-{
-    static const char *const clients[FLOWS] = {"df2redis:default:flow-0", "df2redis:default:flow-1",
-                                               "df2redis:default:flow-2"};
-    redis_cluster_kill(&cluster, IDLE);
-    bring_back();
-    for (size_t i = 0; i < FLOWS; i++)
-        assert_true(redis_cluster_wait_client(&cluster, IDLE, clients[i]));
-    assert_true(
-        redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FLOWS * MASTERS + SOME_LOOKS));
-}
-
-static void a_master_that_was_started_anew_before_slots_came_costs_no_full_sync(void **state)
-{
-    (void)state;
-    begin(FLOWS);
-    line("APPEND {%s}grows 1");
-    assert_in_step();
-    idle_is_started_anew();
-    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
-    line("APPEND {%s}grows 2");
-    assert_equal_after(1);
-}
-
-/* By name, so that the slot's mark stays where it is. */
-static void move_key(const char *format, size_t to)
-{
-    char key[40], words[120];
-    snprintf(key, sizeof key, format, slot_tag(SLOT));
-    snprintf(words, sizeof words, "MIGRATE 127.0.0.1 %u %s 0 5000", (unsigned)cluster.members[to].server.port,
-             key);
-    tell(0, words, NULL);
-}
-
-static void write_what_is_lost(void)
-{
-    line("INCR {%s}counter");
-    line("SET {%s}lost 1");
-    wait_marks();
-}
-
-static void begin_with_a_key_lost_on_its_way(void)
-{
-    begin(1);
-    write_what_is_lost();
-    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 0));
-    move_key("{%s}lost", IDLE);
-    redis_cluster_kill(&cluster, IDLE);
-    bring_back();
-    assert_int_equal(redis_cluster_keys_in_slot(&cluster, SLOT, IDLE), 0);
-}
-
-static void one_that_lost_keys_of_a_slot_on_its_way_is_not_trusted(void **state)
-{
-    (void)state;
-    begin_with_a_key_lost_on_its_way();
-    end_between();
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
-    assert_equal(); /* by the spool or by a full sync */
-    assert_ends_well();
-}
-
-/* Its replica was cut off when they came: what is promoted lacks them. */
-static void keys_on_their_way_to_a_master_that_fails_over_are_not_lost(void **state)
-{
-    (void)state;
-    enum { TO = 1, ITS_REPLICA = MASTERS + TO };
-    start_cluster(0, 1);
-    crash_begin_in(&crash, &cluster, 1, &crash_small);
-    replicate();
-    write_what_is_lost();
-    assert_true(redis_cluster_begin_slot(&cluster, SLOT, TO, 0));
-    process_signal(&cluster.members[ITS_REPLICA].server.process, SIGSTOP);
-    redisContext *c = redis_cluster_connect(&cluster, TO);
-    freeReplyObject(server_command(c, "CLIENT KILL TYPE replica"));
-    redisFree(c);
-    move_key("{%s}lost", TO);
-    redis_cluster_kill(&cluster, TO);
-    process_signal(&cluster.members[ITS_REPLICA].server.process, SIGCONT);
-    assert_true(redis_cluster_wait_promoted(&cluster, TO));
-    assert_true(
-        df2redis_wait_said(&crash.run.program, "nobody knows which of them are left", RUN_DEADLINE_MS));
-    tell(0, "CLUSTER SETSLOT 100 STABLE", NULL); /* as redis-cli --cluster fix does */
-    line("INCR {%s}counter");
-    assert_equal();
-    assert_ends_well();
-}
-
-static void nor_is_it_by_the_successor_of_a_worker_that_died_meanwhile(void **state)
-{
-    (void)state;
-    begin_with_a_key_lost_on_its_way();
-    assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
-    line("INCR {%s}counter");
-    assert_in_step();
-    end_between();
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
-    assert_equal(); /* by the spool or by a full sync */
     assert_ends_well();
 }
 
@@ -537,17 +270,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(one_that_hangs_may_be_known_to_have_failed_only_later, teardown),
         cmocka_unit_test_teardown(nor_does_one_that_was_sent_nothing_cost_a_full_sync, teardown),
         cmocka_unit_test_teardown(late_answers_are_not_taken_for_those_to_new_questions, teardown),
-        cmocka_unit_test_teardown(what_an_importing_node_has_lost_is_brought_to_it_again, teardown),
-        cmocka_unit_test_teardown(an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_sync,
-                                  teardown),
         cmocka_unit_test_teardown(an_importing_node_without_memory_does_nothing_without_its_mark, teardown),
         cmocka_unit_test_teardown(a_node_that_imports_no_more_for_a_while_refuses_nothing, teardown),
         cmocka_unit_test_teardown(a_flush_waits_for_a_failed_node_to_which_a_slot_is_on_its_way, teardown),
-        cmocka_unit_test_teardown(a_master_that_was_started_anew_before_slots_came_costs_no_full_sync,
-                                  teardown),
-        cmocka_unit_test_teardown(one_that_lost_keys_of_a_slot_on_its_way_is_not_trusted, teardown),
-        cmocka_unit_test_teardown(nor_is_it_by_the_successor_of_a_worker_that_died_meanwhile, teardown),
-        cmocka_unit_test_teardown(keys_on_their_way_to_a_master_that_fails_over_are_not_lost, teardown),
         cmocka_unit_test_teardown(a_failed_node_without_slots_holds_up_no_flush, teardown),
         cmocka_unit_test_teardown(masters_that_nobody_reaches_hold_up_only_the_emptying_of_slots_on_their_way,
                                   teardown),

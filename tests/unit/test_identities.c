@@ -1,4 +1,4 @@
-/* Who a cluster's nodes were: kept for a successor, and only when whole and of the session. */
+/* Who a cluster's nodes were: kept for a successor, and only when whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,19 +36,20 @@ static int teardown(void **state)
 
 static void save_two(void)
 {
-    struct identities k = {0};
-    identities_set(&k, ID_A, RUN, OTHER);
-    identities_set(&k, ID_B, "", "");
+    struct identities k = {.session = SESSION};
+    identities_set(&k, &(struct identity){ID_A, RUN, OTHER, UINT64_MAX});
+    identities_set(&k, &(struct identity){ID_B, "", "", 0});
+    identities_moved(&k, 12);
     assert_true(k.changed);
-    identities_save(&k, directory, FLOW, SESSION);
+    identities_save(&k, directory, FLOW);
     assert_false(k.changed);
     identities_free(&k);
 }
 
-static bool load(uint64_t session)
+static bool load(void)
 {
     struct identities k = {0};
-    bool ok = identities_load(&k, directory, FLOW, session);
+    bool ok = identities_load(&k, directory, FLOW);
     assert_int_equal(k.count, ok ? 2 : 0);
     identities_free(&k);
     return ok;
@@ -59,30 +60,53 @@ static void a_successor_reads_them(void **state)
     (void)state;
     struct identities k = {0};
     save_two();
-    assert_true(identities_load(&k, directory, FLOW, SESSION));
+    assert_true(identities_load(&k, directory, FLOW));
     assert_false(k.changed);
+    assert_int_equal(k.session, SESSION);
+    assert_int_equal(k.moved_seq, 12);
+    assert_true(identities_find(&k, ID_A)->fingerprint == UINT64_MAX);
     assert_string_equal(identities_find(&k, ID_A)->run_id, RUN);
     assert_string_equal(identities_find(&k, ID_A)->replid, OTHER);
     assert_string_equal(identities_find(&k, ID_B)->run_id, "");
     assert_string_equal(identities_find(&k, ID_B)->replid, "");
     assert_null(identities_find(&k, OTHER));
-    identities_set(&k, ID_A, RUN, OTHER);
-    assert_false(k.changed);
-    identities_set(&k, ID_A, RUN, RUN);
-    assert_true(k.changed);
     identities_free(&k);
 }
 
-static void another_session_has_none(void **state)
+static void only_what_is_new_is_to_be_saved(void **state)
 {
     (void)state;
-    assert_false(load(SESSION));
+    static const struct identity others[] = {{ID_A, RUN, RUN, UINT64_MAX},
+                                             {ID_A, OTHER, RUN, UINT64_MAX},
+                                             {ID_A, OTHER, RUN, 5},
+                                             {OTHER, RUN, OTHER, 5}};
+    struct identities k = {0};
     save_two();
-    assert_true(load(SESSION));
-    assert_false(load(SESSION + 1));
-    assert_false(load(7)); /* its digits begin alike */
+    assert_true(identities_load(&k, directory, FLOW));
+    identities_set(&k, &(struct identity){ID_A, RUN, OTHER, UINT64_MAX});
+    identities_moved(&k, 12);
+    identities_moved(&k, 3);
+    assert_false(k.changed);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        identities_set(&k, &others[i]);
+        assert_true(k.changed);
+        k.changed = false;
+    }
+    assert_int_equal(identities_index(&k, OTHER), 2);
+    identities_moved(&k, 13);
+    assert_true(k.changed);
+    assert_int_equal(k.moved_seq, 13);
+    identities_free(&k);
+}
+
+static void what_was_removed_is_gone(void **state)
+{
+    (void)state;
+    assert_false(load());
+    save_two();
+    assert_true(load());
     identities_remove(directory, FLOW);
-    assert_false(load(SESSION));
+    assert_false(load());
 }
 
 /* Killed while it wrote, or a page lost: at every byte. */
@@ -98,13 +122,13 @@ static void one_that_is_not_whole_is_none(void **state)
     for (ssize_t i = 0; i < len; i++) {
         char other = (char)(bytes[i] ^ 1);
         assert_int_equal(pwrite(fd, &other, 1, i), 1);
-        assert_false(load(SESSION));
+        assert_false(load());
         assert_int_equal(pwrite(fd, &bytes[i], 1, i), 1);
     }
-    assert_true(load(SESSION));
+    assert_true(load());
     for (ssize_t i = len - 1; i >= 0; i--) {
         assert_int_equal(ftruncate(fd, i), 0);
-        assert_false(load(SESSION));
+        assert_false(load());
     }
     close(fd);
 }
@@ -113,8 +137,8 @@ static void what_cannot_be_saved_stays_changed(void **state)
 {
     (void)state;
     struct identities k = {0};
-    identities_set(&k, ID_A, RUN, OTHER);
-    identities_save(&k, "/nowhere/at/all", FLOW, SESSION);
+    identities_set(&k, &(struct identity){ID_A, RUN, OTHER, 0});
+    identities_save(&k, "/nowhere/at/all", FLOW);
     assert_true(k.changed);
     identities_free(&k);
 }
@@ -123,7 +147,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_successor_reads_them, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_session_has_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_what_is_new_is_to_be_saved, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_removed_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_is_not_whole_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_saved_stays_changed, setup, teardown),
     };

@@ -52,8 +52,10 @@ static void a_slot_on_its_way_is_vouched_for_by_both_nodes(void **state)
     assert_int_equal(f->p.seq[7], 100);
     f->nodes[B].trusted = false;
     f->nodes[A].mark = (struct position_mark){.in_session = true, .seq = 90};
+    assert_false(judge(f, 0)); /* wherever its mark lies: it tells of one part only */
+    assert_int_equal(f->error.class, ERROR_REDIRECT);
+    f->p.mark[7].seq = 0;
     assert_true(judge(f, 0));
-    assert_int_equal(f->p.seq[7], 30);
     assert_int_equal(f->p.seq[8], 100);
     f->nodes[B].mark = (struct position_mark){.in_session = true, .seq = 60};
     assert_true(judge(f, 0));
@@ -63,7 +65,50 @@ static void a_slot_on_its_way_is_vouched_for_by_both_nodes(void **state)
     assert_int_equal(f->p.seq[7], 90);
     f->also_at[7] = ALSO_UNKNOWN;
     assert_true(judge(f, 0));
-    assert_int_equal(f->p.seq[7], 30);
+    assert_int_equal(f->p.seq[7], 0);
+    f->p.mark[7].seq = 1;
+    assert_false(judge(f, 0));
+}
+
+static void a_mark_tells_of_a_slot_that_came_only_when_it_was_written_there(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 0);
+    positions_settle(&f->p, 100);
+    f->p.came[7] = f->p.came[8] = f->p.came[9] = 60;
+    f->p.mark[10] = (struct position_mark){.in_session = true, .seq = 60};
+    f->p.mark[8] = (struct position_mark){.in_session = true, .seq = 61};
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 100);
+    f->nodes[A] = (struct position_node){.mark = {.in_session = true, .seq = 50}};
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 0);
+    assert_int_equal(f->p.seq[8], 61);
+    assert_int_equal(f->p.seq[10], 60); /* has always been there */
+    assert_int_equal(f->p.seq[11], 50);
+    f->p.mark[9] = (struct position_mark){.in_session = true, .seq = 60};
+    assert_false(judge(f, 0));
+    assert_int_equal(f->error.class, ERROR_REDIRECT);
+    f->nodes[A].mark.seq = 70; /* and then all that was there was whole */
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[7], 70);
+    assert_int_equal(f->p.seq[9], 70);
+}
+
+/* LSNs are of an earlier session: nobody looked since. */
+static void nor_does_one_of_an_earlier_session_when_other_slots_came(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 1000);
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        f->p.mark[s].lsn = 1010;
+    assert_true(judge(f, 1000));
+    f->nodes[B].trusted = false;
+    assert_false(judge(f, 1000));
+    assert_int_equal(f->error.class, ERROR_REDIRECT);
+    f->nodes[B].mark.lsn = 1005;
+    assert_true(judge(f, 1000));
+    assert_int_equal(f->p.least_lsn, 1010);
 }
 
 static void a_new_session_begins_at_its_begin(void **state)
@@ -166,6 +211,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_slot_on_its_way_is_vouched_for_by_both_nodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_mark_tells_of_a_slot_that_came_only_when_it_was_written_there,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(nor_does_one_of_an_earlier_session_when_other_slots_came, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_new_session_begins_at_its_begin, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_answered_is_done_and_what_was_not_is_in_doubt, setup,
                                         teardown),

@@ -292,9 +292,9 @@ static void a_node_tells_whether_slots_are_or_come_to_it(void **state)
     assert_true(topology_takes_slots(&refused));
 }
 
-static void hear(void *arg, uint16_t slot, const char *id)
+static void hear(void *arg, uint16_t slot, bool importing, const char *id)
 {
-    buf_printf(arg, "%u %s\n", (unsigned)slot, id);
+    buf_printf(arg, "%u %s %s\n", (unsigned)slot, importing ? "from" : "to", id);
 }
 
 static void slots_on_their_way_are_told(void **state)
@@ -309,7 +309,7 @@ static void slots_on_their_way_are_told(void **state)
     topology_each_move(&reply, hear, &heard);
     topology_each_move(&refused, hear, &heard);
     buf_put_u8(&heard, 0);
-    assert_string_equal((const char *)heard.data, "5 " ID_C "\n9 " ID_B "\n");
+    assert_string_equal((const char *)heard.data, "5 to " ID_C "\n7 from " ID_B "\n9 to " ID_B "\n");
     buf_free(&heard);
 }
 

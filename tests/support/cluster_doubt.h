@@ -1,0 +1,140 @@
+/* A cluster of three masters, one more without slots, and a slot that goes there: what the tests have in
+ * common that let nodes hang, lose what they had, or be started anew meanwhile. After cmocka.h. */
+#ifndef DF2REDIS_TESTS_CLUSTER_DOUBT_H
+#define DF2REDIS_TESTS_CLUSTER_DOUBT_H
+
+#include <stdlib.h>
+
+#include "tests/support/cluster_crash.h"
+
+enum {
+    MASTERS = 3,
+    SOURCE = 1,           /* serves "c" */
+    IDLE = 3,             /* the first master without slots */
+    SLOT = 100,           /* of member 0 */
+    TWO_LOOKS = 4,        /* of one FLOW: it asks two questions each time */
+    TAKING = 5,           /* what redis_cluster_take_slot() says and asks */
+    SOME_LOOKS = 12,      /* of all FLOWs; each looks every 2 s, and more often in trouble */
+    FAILS_SOON_MS = 1000, /* as long as nodes take to agree that one has failed */
+};
+
+static inline void start_cluster(unsigned idle, unsigned replicas)
+{
+    struct redis_cluster_options o;
+    redis_cluster_options_init(&o);
+    o.masters = MASTERS;
+    o.idle = idle;
+    o.replicas = replicas;
+    o.node_timeout_ms = FAILS_SOON_MS;
+    redis_cluster_start_with(&cluster, &o);
+}
+
+/* From now on, for longer than a test. */
+static inline void nobody_fails(void)
+{
+    redis_cluster_each(&cluster, "CONFIG SET cluster-node-timeout 60000");
+}
+
+/* Whoever hangs is given up soon. */
+static inline void replicate(void)
+{
+    run_replicate(&crash.run, (const char *const[]){"--connect-timeout", "500ms", NULL});
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+static inline void begin(uint32_t flows)
+{
+    start_cluster(1, 0);
+    crash_begin_in(&crash, &cluster, flows, &crash_small);
+    replicate();
+}
+
+/* One line for FLOW 0; %s is the tag of SLOT. */
+static inline void line(const char *format)
+{
+    char words[400];
+    snprintf(words, sizeof words, format, slot_tag(SLOT), slot_tag(SLOT));
+    journal_script_line(&crash.script, crash.run.source, 0, words);
+}
+
+static inline void assert_in_step(void)
+{
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+static inline void tell(size_t member, const char *format, const char *arg)
+{
+    char words[120];
+    redisContext *c = redis_cluster_connect(&cluster, member);
+    snprintf(words, sizeof words, format, arg);
+    server_ok(c, words);
+    redisFree(c);
+}
+
+/* ---- what is waited for ---- */
+
+/* What FLOW 0 has noted of the whole of member 0. */
+static inline char *node_mark(void)
+{
+    redisContext *c = redis_cluster_connect(&cluster, 0);
+    char key[80], words[120];
+    slot_mark_key(key, sizeof key, "default", 0);
+    snprintf(words, sizeof words, "HGET %s node-0", key);
+    redisReply *r = server_command(c, words);
+    char *mark = x_strdup(r->str ? r->str : "");
+    freeReplyObject(r);
+    redisFree(c);
+    return mark;
+}
+
+static inline bool is_marked(void *before)
+{
+    char *now = node_mark();
+    bool other = strcmp(now, before) != 0;
+    free(now);
+    return other;
+}
+
+/* All marks but those of SLOT are beyond what is written before, and nothing is unanswered. */
+static inline void wait_marks(void)
+{
+    assert_in_step();
+    char *before = node_mark();
+    line("INCR beyond");
+    assert_true(wait_until(is_marked, before, RUN_DEADLINE_MS));
+    free(before);
+}
+
+static inline void kill_until_failed(void)
+{
+    redis_cluster_kill(&cluster, IDLE);
+    assert_true(redis_cluster_wait_listed(&cluster, IDLE, " master,fail "));
+}
+
+static inline void bring_back(void)
+{
+    redis_cluster_revive(&cluster, IDLE);
+    assert_true(redis_cluster_wait_ok(&cluster));
+}
+
+/* IDLE serves SLOT behind ASKING. */
+static inline void begin_between(uint32_t flows)
+{
+    begin(flows);
+    line("APPEND {%s}grows 1");
+    line("RPUSH {%s}list 1 2 3 4");
+    assert_in_step();
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 1));
+    line("SET {%s}new 2");
+    assert_in_step();
+    assert_true(df2redis_said(&crash.run.program, "stays between two nodes"));
+}
+
+static inline void end_between(void)
+{
+    assert_in_step();
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    assert_true(redis_cluster_wait_ok(&cluster));
+}
+
+#endif

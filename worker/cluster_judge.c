@@ -1,0 +1,263 @@
+/* Where each slot stands, and which nodes have lost nothing since they were judged last. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/crc.h"
+#include "common/log.h"
+#include "worker/cluster.h"
+#include "worker/mark_text.h"
+
+/* ---- nodes ---- */
+
+static bool is_same(const struct capabilities *now, const char *run_id, const char *replid)
+{
+    return *now->run_id && strcmp(now->run_id, run_id) == 0 && strcmp(now->replid, replid) == 0;
+}
+
+static struct position_mark later_of(struct position_mark a, struct position_mark b)
+{
+    struct position_mark m = {.in_session = a.in_session || b.in_session,
+                              .seq = a.seq > b.seq ? a.seq : b.seq,
+                              .lsn = a.lsn > b.lsn ? a.lsn : b.lsn};
+    return m;
+}
+
+/* The session's id is the time of its begin, in us since the epoch. */
+static bool up_all_along(const struct cluster *c, const struct node *n)
+{
+    enum { ROUNDED_S = 2 };
+    uint64_t now_s = (uint64_t)clock_unix_ms() / 1000, session_s = c->router->session.id / 1000000;
+    return session_s && now_s >= session_s && n->target.up_s > now_s - session_s + ROUNDED_S &&
+           !n->target.promoted;
+}
+
+static struct position_node judge_node(const struct cluster *c, const struct node *n)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    const struct identity *known = identities_find(&c->known, t->id);
+    struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
+    bool met = known != NULL;
+    for (size_t i = 0; i < n->candidate_count; i++) {
+        const struct node_candidate *k = &n->candidates[i];
+        bool same = is_same(&n->target, k->run_id, k->replid);
+        if (!same && k->fingerprint != t->fingerprint)
+            continue;
+        met = true;
+        p.trusted |= same && !known;
+        p.unchanged |= same;
+        p.mark = later_of(p.mark, cluster_position(c, &k->mark));
+    }
+    /* What an earlier session wrote may have been lost before this one began. */
+    bool lost_nothing = !c->router->session.first_lsn && up_all_along(c, n);
+    bool is_new = (c->judged || c->known_from_before) && c->known.count && !n->target.promoted;
+    p.trusted |= !met && (lost_nothing || is_new);
+    p.unchanged |= lost_nothing;
+    return p;
+}
+
+bool cluster_is_trusted(const struct cluster *c, const struct node *n)
+{
+    return judge_node(c, n).trusted;
+}
+
+bool cluster_inherits(const struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    return c->judged || s->applied_seq || s->first_lsn;
+}
+
+bool cluster_is_heir(const struct node *n, const char *replid)
+{
+    return *replid && strcmp(n->target.replid_before, replid) == 0;
+}
+
+static void set_identity(struct cluster *c, const struct node *n, const char *run_id, const char *replid)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    struct identity i = {.fingerprint = t->fingerprint};
+    snprintf(i.id, sizeof i.id, "%s", t->id);
+    snprintf(i.run_id, sizeof i.run_id, "%s", run_id);
+    snprintf(i.replid, sizeof i.replid, "%s", replid);
+    identities_set(&c->known, &i);
+}
+
+void cluster_remember(struct cluster *c, const struct node *n)
+{
+    set_identity(c, n, n->target.run_id, n->target.replid);
+}
+
+void cluster_distrust(struct cluster *c, const struct node *n)
+{
+    set_identity(c, n, "", "");
+}
+
+/* Those of the session that this one goes on with tell who has lost nothing since. */
+void cluster_load_nodes(struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    bool found = s->directory && identities_load(&c->known, s->directory, s->flow);
+    c->known_from_before = found && c->known.session == s->id;
+    if (found && !c->known_from_before && !s->first_lsn)
+        identities_free(&c->known);
+    if (!c->known_from_before)
+        c->known.moved_seq = 0;
+    c->known.session = s->id;
+    c->known.changed |= !c->known_from_before;
+}
+
+void cluster_save_nodes(struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    if (c->known.changed && s->directory)
+        identities_save(&c->known, s->directory, s->flow);
+}
+
+/* ---- slots that have come ---- */
+
+static uint64_t later_seq(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Does it, or did the one that it took over from, serve what it serves now? */
+static bool serves_as_before(const struct cluster *c, const struct node *n)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    for (size_t i = 0; i < c->known.count; i++) {
+        const struct identity *k = &c->known.list[i];
+        if ((strcmp(k->id, t->id) == 0 || cluster_is_heir(n, k->replid)) && k->fingerprint == t->fingerprint)
+            return true;
+    }
+    return false;
+}
+
+/* A successor does not know which came while nobody looked, nor what its predecessor sent in the end. */
+static void recall_came(struct cluster *c, const struct position_node *nodes)
+{
+    uint64_t most = c->router->session.applied_seq;
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        most = later_seq(most, c->positions.mark[s].in_session ? c->positions.mark[s].seq : 0);
+    for (size_t i = 0; i < c->count; i++)
+        most = later_seq(most, nodes[i].mark.in_session ? nodes[i].mark.seq : 0);
+    for (size_t i = 0; i < c->count; i++) {
+        bool as_before = serves_as_before(c, c->nodes[i]);
+        for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+            if (c->topology.owner[s] == i)
+                c->positions.came[s] = as_before ? c->known.moved_seq : most;
+        if (!as_before && !cluster_is_idle(c, i))
+            identities_moved(&c->known, most);
+    }
+}
+
+static void note_came(struct cluster *c)
+{
+    c->sent_seq = later_seq(c->sent_seq, c->router->sealed_seq);
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        if (c->moved_from[s] == IDENTITY_NONE)
+            continue;
+        const struct node *now = c->nodes[c->topology.owner[s]];
+        if (cluster_is_heir(now, c->known.list[c->moved_from[s]].replid))
+            continue;
+        c->positions.came[s] = c->sent_seq;
+        identities_moved(&c->known, c->sent_seq);
+    }
+}
+
+static void forget_moved(struct cluster *c)
+{
+    memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
+}
+
+/* ---- the judgement ---- */
+
+struct flush_note {
+    uint64_t session, txid;
+};
+
+/* What it carries, or what we remember of a node that has lost nothing. */
+static struct flush_note flush_note_of(const struct cluster *c, const struct node *n)
+{
+    struct flush_note note = {n->flushed_session, n->flushed_txid};
+    uint64_t session = c->router->session.id;
+    if (n->trusted && c->flushed_txid && (note.session != session || note.txid < c->flushed_txid))
+        note = (struct flush_note){session, c->flushed_txid};
+    return note;
+}
+
+static void summarise(struct cluster *c, struct position *at, struct capabilities *all)
+{
+    *at = (struct position){.mark.present = true, .mark.session = c->router->session.id};
+    memcpy(at->mark.master_id, c->router->session.master_id, sizeof at->mark.master_id);
+    at->mark.seq = c->positions.least_seq;
+    at->mark.lsn = c->positions.least_lsn;
+    at->ahead_seq = c->positions.most_seq;
+    at->ahead_lsn = c->positions.most_lsn;
+    at->mark.flushed_txid = UINT64_MAX;
+    uint64_t run_ids = 0;
+    bool first = true;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct node *n = c->nodes[i];
+        if (cluster_is_idle(c, i))
+            continue;
+        run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
+        if (first)
+            *all = n->target;
+        else
+            capabilities_merge(all, &n->target);
+        first = false;
+        struct flush_note note = flush_note_of(c, n);
+        if (note.txid < at->mark.flushed_txid) {
+            at->mark.flushed_txid = note.txid;
+            at->mark.flushed_session = note.session;
+        }
+    }
+    snprintf(all->run_id, sizeof all->run_id, "cluster %016llx", (unsigned long long)run_ids);
+}
+
+/* Answers to earlier questions are of no more use, and must not be taken for those to new ones. */
+static void begin_sending(struct cluster *c)
+{
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        c->sent_to[s] = c->nodes[c->topology.owner[s]];
+    for (size_t i = 0; i < c->count; i++) {
+        client_free(c->nodes[i]->reader);
+        c->nodes[i]->reader = NULL;
+    }
+}
+
+void cluster_judge(struct cluster *c)
+{
+    struct router *r = c->router;
+    struct error error;
+    struct position at;
+    struct capabilities all;
+    struct position_node *nodes = x_calloc(c->count, sizeof *nodes);
+    for (size_t i = 0; i < c->count; i++) {
+        nodes[i] = judge_node(c, c->nodes[i]);
+        c->nodes[i]->trusted = nodes[i].trusted;
+    }
+    if (!c->judged)
+        recall_came(c, nodes);
+    note_came(c);
+    positions_settle(&c->positions, r->sealed_seq);
+    bool ok = cluster_moves_judge(c, nodes, &error) &&
+              positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
+    free(nodes);
+    if (!ok) {
+        r->callbacks.lost(r->callbacks.arg, &error);
+        return;
+    }
+    cluster_idle_judged(c, !c->judged);
+    c->judged = true;
+    forget_moved(c);
+    router_forget_sent(r);
+    begin_sending(c);
+    c->ready = true;
+    cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+    summarise(c, &at, &all);
+    log_debug("cluster of %zu masters: its slots stand between entries %llu and %llu", c->count,
+              (unsigned long long)c->positions.least_seq, (unsigned long long)c->positions.most_seq);
+    router_forget_open(r);
+    r->callbacks.ready(r->callbacks.arg, &at, &all);
+}

@@ -172,7 +172,10 @@ static void a_mark_that_a_move_which_was_called_off_leaves_stays(void **state)
     assert_true(redis_cluster_begin_slot(&cluster, SLOT, OTHER, 1));
     assert_true(redis_cluster_call_off_slot(&cluster, SLOT, OTHER));
     assert_int_equal(clean(cluster.members[0].server.uri, "orders"), EX_OK);
-    assert_int_equal(redis_cluster_keys_in_slot(&cluster, SLOT, OTHER), 1);
+    c = redis_cluster_connect(&cluster, OTHER);
+    assert_int_equal(server_integer(c, "DBSIZE"),
+                     1); /* Redis 8.4 counts no keys of slots that others serve */
+    redisFree(c);
 }
 
 int main(int argc, char **argv)

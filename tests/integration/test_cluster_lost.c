@@ -220,6 +220,31 @@ static void an_owner_that_lost_keys_is_not_vouched_for_by_a_mark_that_has_gone(v
     assert_ends_well();
 }
 
+/* No mark was lost; who the node is now is known, and what it lost is on its way to it again, when the worker
+ * dies. Till then the worker stands still, so that it does not meet a node that takes writes. */
+static void what_is_brought_again_is_so_by_a_successor_too(void **state)
+{
+    (void)state;
+    begin(1);
+    owners_line("SET {%s}early 1");
+    wait_marks();
+    tell(OWNER, "SAVE", NULL);
+    owners_line("SET {%s}lost 1");
+    assert_in_step();
+    pid_t worker = worker_pid(&crash.run.program, 0);
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    redis_cluster_kill(&cluster, OWNER);
+    redis_cluster_revive(&cluster, OWNER);
+    assert_true(redis_cluster_wait_ok(&cluster));
+    tell(OWNER, "CONFIG SET maxmemory 1", NULL);
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    assert_true(df2redis_wait_said(&crash.run.program, "OOM", RUN_DEADLINE_MS));
+    assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
+    tell(OWNER, "CONFIG SET maxmemory 0", NULL);
+    owners_line("SET {%s}end 1");
+    assert_equal_after(1);
+}
+
 /* As one may be that writes itself to the disk while the slot comes, and ends before it does so again. */
 static void a_copy_from_while_a_slot_came_is_not_vouched_for_by_its_mark(void **state)
 {
@@ -287,6 +312,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(an_owner_that_fails_over_does_not_hide_keys_on_their_way, teardown),
         cmocka_unit_test_teardown(an_owner_that_lost_keys_is_not_vouched_for_by_a_mark_that_has_gone,
                                   teardown),
+        cmocka_unit_test_teardown(what_is_brought_again_is_so_by_a_successor_too, teardown),
         cmocka_unit_test_teardown(a_copy_from_while_a_slot_came_is_not_vouched_for_by_its_mark, teardown),
         cmocka_unit_test_teardown(nor_is_it_by_a_session_that_goes_on_with_an_earlier_one, teardown),
     };

@@ -73,12 +73,12 @@ static inline void tell(size_t member, const char *format, const char *arg)
 
 /* ---- what is waited for ---- */
 
-/* What FLOW 0 has noted of the whole of member 0. */
-static inline char *node_mark(void)
+/* What FLOW 0 has noted of the whole of a master that serves the lowest slot that it began with. */
+static inline char *node_mark(size_t member)
 {
-    redisContext *c = redis_cluster_connect(&cluster, 0);
+    redisContext *c = redis_cluster_connect(&cluster, member);
     char key[80], words[120];
-    slot_mark_key(key, sizeof key, "default", 0);
+    slot_mark_key(key, sizeof key, "default", (uint16_t)(CLUSTER_SLOTS * member / MASTERS));
     snprintf(words, sizeof words, "HGET %s node-0", key);
     redisReply *r = server_command(c, words);
     char *mark = x_strdup(r->str ? r->str : "");
@@ -87,22 +87,28 @@ static inline char *node_mark(void)
     return mark;
 }
 
-static inline bool is_marked(void *before)
+static inline bool are_marked(void *before)
 {
-    char *now = node_mark();
-    bool other = strcmp(now, before) != 0;
-    free(now);
-    return other;
+    bool others = true;
+    for (size_t i = 0; others && i < MASTERS; i++) {
+        char *now = node_mark(i);
+        others = strcmp(now, ((char **)before)[i]) != 0;
+        free(now);
+    }
+    return others;
 }
 
 /* All marks but those of SLOT are beyond what is written before, and nothing is unanswered. */
 static inline void wait_marks(void)
 {
+    char *before[MASTERS];
     assert_in_step();
-    char *before = node_mark();
+    for (size_t i = 0; i < MASTERS; i++)
+        before[i] = node_mark(i);
     line("INCR beyond");
-    assert_true(wait_until(is_marked, before, RUN_DEADLINE_MS));
-    free(before);
+    assert_true(wait_until(are_marked, before, RUN_DEADLINE_MS));
+    for (size_t i = 0; i < MASTERS; i++)
+        free(before[i]);
 }
 
 static inline void kill_until_failed(void)

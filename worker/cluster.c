@@ -70,6 +70,16 @@ static void not_asked(struct cluster *c, struct error *error)
         cluster_wait(c, error);
 }
 
+/* A master that was never met is met at once: what it is when slots come to it must be known. */
+static bool has_joined(const struct cluster *c, const struct topology *fresh)
+{
+    for (size_t i = 0; i < fresh->count; i++)
+        if (topology_find(&c->topology, fresh->nodes[i].id) == TOPOLOGY_NOBODY &&
+            !identities_find(&c->known, fresh->nodes[i].id))
+            return true;
+    return false;
+}
+
 static void take_topology(struct cluster *c, struct topology *fresh)
 {
     struct error error;
@@ -80,14 +90,16 @@ static void take_topology(struct cluster *c, struct topology *fresh)
         cluster_proceed(c);
         return;
     }
-    if (topology_serves_same(&c->topology, fresh)) {
+    bool joined = has_joined(c, fresh);
+    if (topology_serves_same(&c->topology, fresh) && !joined) {
         cluster_looked(c, fresh);
         cluster_later(c, CLUSTER_LOOK_EVERY_MS);
         cluster_between_check(c);
         return;
     }
     topology_free(fresh);
-    error_set(&error, ERROR_RETRY, "the cluster's slots have moved");
+    error_set(&error, ERROR_RETRY,
+              joined ? "the cluster has a new master" : "the cluster's slots have moved");
     cluster_trouble(c, &error);
 }
 
@@ -157,22 +169,27 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- as far as it goes ---- */
 
+/* Does the judgement need it? One without slots is, when it knows whether slots of its own went by MIGRATE.
+ */
+static bool is_needed(const struct cluster *c, size_t i)
+{
+    const struct node *n = c->nodes[i];
+    return !cluster_is_idle(c, i) ||
+           (n->gave_slots && !c->topology.nodes[i].failed && !link_is_dead(n->link));
+}
+
 /* Is everybody greeted, and all that was sent answered or in doubt? Who hangs may be no master any more
  * before it answers, so the cluster is asked again meanwhile. */
 static bool all_linked(struct cluster *c)
 {
-    bool answered = true;
-    for (size_t i = 0; i < c->count; i++) {
-        const struct node *n = c->nodes[i];
-        answered &= link_idle(n->link);
-        if (!n->ready && !cluster_is_idle(c, i))
-            return false;
-    }
-    if (answered)
+    bool all = true;
+    for (size_t i = 0; i < c->count; i++)
+        all &= link_idle(c->nodes[i]->link) && (c->nodes[i]->ready || !is_needed(c, i));
+    if (all)
         evtimer_del(c->timer);
     else if (!evtimer_pending(c->timer, NULL))
         cluster_later(c, CLUSTER_LOOK_EVERY_MS);
-    return answered;
+    return all;
 }
 
 /* As far as it goes now. */

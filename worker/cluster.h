@@ -46,6 +46,7 @@ struct node {
     struct link *link;
     bool ready;
     bool gave_up;       /* its link gave batches up */
+    bool gave_slots;    /* others serve slots that were its own at the last judgement */
     bool expects_slots; /* some are on their way to it (cluster_moves.c) … */
     bool asked_about;   /* … when this was asked, over the link it has */
     bool asked_itself;  /* and has not answered yet */
@@ -149,7 +150,7 @@ static inline bool cluster_is_idle(const struct cluster *c, size_t node)
 void cluster_judge(struct cluster *c);
 void cluster_load_nodes(struct cluster *c);
 /* Is n the replica that took over from that one? */
-bool cluster_is_heir(const struct node *n, const char *replid);
+bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of);
 void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now … */
 void cluster_distrust(struct cluster *c,
                       const struct node *n); /* … or as nobody, when nothing is known yet */
@@ -172,7 +173,7 @@ void cluster_moves_forget(struct cluster *c);
 /* cluster_idle.c */
 void cluster_idle_ready(struct node *n); /* it is connected */
 void cluster_idle_moves_known(struct cluster *c);
-void cluster_idle_judged(struct cluster *c, bool first);
+void cluster_idle_judged(struct cluster *c);
 /* While ready: another look at the cluster, in which the same nodes serve. Takes it over. */
 void cluster_looked(struct cluster *c, struct topology *fresh);
 

@@ -16,12 +16,12 @@
 
 enum { GOOD_FOR_MS = 3000 };
 
-void cluster_idle_judged(struct cluster *c, bool first)
+void cluster_idle_judged(struct cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i]->ready)
             cluster_remember(c, c->nodes[i]);
-        else if (first && cluster_inherits(c) && !identities_find(&c->known, c->topology.nodes[i].id))
+        else if (cluster_inherits(c) && !identities_find(&c->known, c->topology.nodes[i].id))
             cluster_distrust(c, c->nodes[i]);
 }
 

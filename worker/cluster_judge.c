@@ -50,7 +50,7 @@ static struct position_node judge_node(const struct cluster *c, const struct nod
     }
     /* What an earlier session wrote may have been lost before this one began. */
     bool lost_nothing = !c->router->session.first_lsn && up_all_along(c, n);
-    bool is_new = (c->judged || c->known_from_before) && c->known.count && !n->target.promoted;
+    bool is_new = c->judged && c->known.count && !n->target.promoted;
     p.trusted |= !met && (lost_nothing || is_new);
     p.unchanged |= lost_nothing;
     return p;
@@ -67,9 +67,18 @@ bool cluster_inherits(const struct cluster *c)
     return c->judged || s->applied_seq || s->first_lsn;
 }
 
-bool cluster_is_heir(const struct node *n, const char *replid)
+/* By its history; or since it was a replica and has all slots that the other one had, which comes to the
+ * same: a master without replicas changes its replication id unasked. */
+bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of)
 {
-    return *replid && strcmp(n->target.replid_before, replid) == 0;
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    if (strcmp(t->id, of->id) == 0 || !n->target.promoted)
+        return false;
+    if (*of->replid && strcmp(n->target.replid_before, of->replid) == 0)
+        return true;
+    size_t old = topology_find(&c->topology, of->id);
+    bool lives = old != TOPOLOGY_NOBODY && c->nodes[old]->ready && !c->topology.nodes[old].failed;
+    return t->slots && t->fingerprint == of->fingerprint && !lives;
 }
 
 static void set_identity(struct cluster *c, const struct node *n, const char *run_id, const char *replid)
@@ -126,47 +135,55 @@ static bool serves_as_before(const struct cluster *c, const struct node *n)
     const struct topology_node *t = &c->topology.nodes[n->index];
     for (size_t i = 0; i < c->known.count; i++) {
         const struct identity *k = &c->known.list[i];
-        if ((strcmp(k->id, t->id) == 0 || cluster_is_heir(n, k->replid)) && k->fingerprint == t->fingerprint)
+        if ((strcmp(k->id, t->id) == 0 || cluster_is_heir(c, n, k)) && k->fingerprint == t->fingerprint)
             return true;
     }
     return false;
 }
 
-/* A successor does not know which came while nobody looked, nor what its predecessor sent in the end. */
-static void recall_came(struct cluster *c, const struct position_node *nodes)
+/* At least 1: that no slot came is 0. */
+static void note_sent(struct cluster *c, const struct position_node *nodes)
 {
-    uint64_t most = c->router->session.applied_seq;
+    uint64_t most = later_seq(later_seq(c->sent_seq, c->router->sealed_seq), 1);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
         most = later_seq(most, c->positions.mark[s].in_session ? c->positions.mark[s].seq : 0);
     for (size_t i = 0; i < c->count; i++)
         most = later_seq(most, nodes[i].mark.in_session ? nodes[i].mark.seq : 0);
-    for (size_t i = 0; i < c->count; i++) {
-        bool as_before = serves_as_before(c, c->nodes[i]);
-        for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-            if (c->topology.owner[s] == i)
-                c->positions.came[s] = as_before ? c->known.moved_seq : most;
-        if (!as_before && !cluster_is_idle(c, i))
-            identities_moved(&c->known, most);
-    }
+    c->sent_seq = most;
+}
+
+static void came(struct cluster *c, uint16_t slot, uint64_t seq)
+{
+    c->positions.came[slot] = seq;
+    identities_moved(&c->known, seq);
+}
+
+/* A successor does not know which came while nobody looked. Where nothing was sent yet, nothing of it can be
+ * lost; what an earlier session sent, its marks tell. */
+static void recall_came(struct cluster *c)
+{
+    uint64_t sent_seq = c->sent_seq > 1 ? c->sent_seq : 0;
+    bool as_before[TOPOLOGY_NODES_MAX];
+    for (size_t i = 0; i < c->count; i++)
+        as_before[i] = !cluster_inherits(c) || serves_as_before(c, c->nodes[i]);
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        came(c, s, as_before[c->topology.owner[s]] ? c->known.moved_seq : sent_seq);
 }
 
 static void note_came(struct cluster *c)
 {
-    c->sent_seq = later_seq(c->sent_seq, c->router->sealed_seq);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
-        if (c->moved_from[s] == IDENTITY_NONE)
-            continue;
         const struct node *now = c->nodes[c->topology.owner[s]];
-        if (cluster_is_heir(now, c->known.list[c->moved_from[s]].replid))
-            continue;
-        c->positions.came[s] = c->sent_seq;
-        identities_moved(&c->known, c->sent_seq);
+        if (c->moved_from[s] != IDENTITY_NONE && !cluster_is_heir(c, now, &c->known.list[c->moved_from[s]]))
+            came(c, s, c->sent_seq);
     }
 }
 
 static void forget_moved(struct cluster *c)
 {
     memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
+    for (size_t i = 0; i < c->count; i++)
+        c->nodes[i]->gave_slots = false;
 }
 
 /* ---- the judgement ---- */
@@ -237,8 +254,9 @@ void cluster_judge(struct cluster *c)
         nodes[i] = judge_node(c, c->nodes[i]);
         c->nodes[i]->trusted = nodes[i].trusted;
     }
+    note_sent(c, nodes);
     if (!c->judged)
-        recall_came(c, nodes);
+        recall_came(c);
     note_came(c);
     positions_settle(&c->positions, r->sealed_seq);
     bool ok = cluster_moves_judge(c, nodes, &error) &&
@@ -248,7 +266,7 @@ void cluster_judge(struct cluster *c)
         r->callbacks.lost(r->callbacks.arg, &error);
         return;
     }
-    cluster_idle_judged(c, !c->judged);
+    cluster_idle_judged(c);
     c->judged = true;
     forget_moved(c);
     router_forget_sent(r);

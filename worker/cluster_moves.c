@@ -142,6 +142,26 @@ bool cluster_moves_judgeable(struct cluster *c)
     return cluster_moves_settled(c);
 }
 
+static bool is_heir_of(const struct cluster *c, const struct node *n, const char *id)
+{
+    const struct identity *of = identities_find(&c->known, id);
+    return of && cluster_is_heir(c, n, of);
+}
+
+/* It is listed, and is away or has lost something, and the slots that were its own are not its replica's:
+ * whoever serves them now may have been given them without their keys. */
+static bool may_have_kept(const struct cluster *c, const struct position_node *nodes, uint16_t slot)
+{
+    if (c->moved_from[slot] == IDENTITY_NONE)
+        return false;
+    const struct identity *from = &c->known.list[c->moved_from[slot]];
+    const struct node *now = c->nodes[c->topology.owner[slot]];
+    size_t i = topology_find(&c->topology, from->id);
+    bool well =
+        i == TOPOLOGY_NOBODY || (c->nodes[i]->ready && nodes[i].trusted && !c->topology.nodes[i].failed);
+    return !well && !cluster_is_heir(c, now, from);
+}
+
 /* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. Where its replica took
  * them, it may not have heard of that yet. */
 static bool has_given_away(const struct cluster *c, const struct position_node *nodes, const struct node *n,
@@ -150,7 +170,7 @@ static bool has_given_away(const struct cluster *c, const struct position_node *
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i] == n)
             return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed &&
-                   !cluster_is_heir(to, n->target.replid);
+                   !is_heir_of(c, to, c->topology.nodes[i].id);
     return false;
 }
 
@@ -175,6 +195,12 @@ bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, s
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         const struct node *now = c->nodes[c->topology.owner[s]], *was = c->sent_to[s];
+        if (may_have_kept(c, nodes, s))
+            return error_set(
+                error, ERROR_REDIRECT,
+                "%s serves slot %u now, and who served it before is away or has lost what it had: "
+                "nobody knows whether its keys came along; a full sync is needed",
+                now->who, (unsigned)s);
         if (nodes[now->index].trusted)
             continue;
         if (was && was != now && has_given_away(c, nodes, was, now))

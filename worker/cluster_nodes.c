@@ -34,8 +34,12 @@ static void note_new(const struct node *n)
 {
     struct cluster *c = n->cluster;
     bool is_new = !identities_find(&c->known, c->topology.nodes[n->index].id);
-    if (is_new && c->judged && !c->ready && cluster_is_trusted(c, n))
+    if (!is_new || !c->judged || c->ready)
+        return;
+    if (cluster_is_trusted(c, n))
         cluster_remember(c, n);
+    else
+        cluster_distrust(c, n);
 }
 
 static void on_link_ready(void *arg, const struct mark *mark, const struct capabilities *target)
@@ -120,12 +124,14 @@ static void on_link_moved(void *arg, const struct batch *b, int slot, const char
     cluster_trouble(c, &error);
 }
 
-/* An idle master is missed only when something is on its way to it, or about to be. */
+/* An idle master is missed only when something is on its way to it, or about to be (in trouble nothing is:
+ * the open round is forgotten then). */
 static bool is_missed(const struct node *n)
 {
-    const struct round *q = n->cluster->router->open;
-    const struct batch *next = n->index < q->nodes ? q->plain[n->index] : NULL;
-    return !cluster_is_idle(n->cluster, n->index) || n->gave_up || (next && !batch_empty(next));
+    const struct cluster *c = n->cluster;
+    const struct round *q = c->router->open;
+    const struct batch *next = c->ready && n->index < q->nodes ? q->plain[n->index] : NULL;
+    return !cluster_is_idle(c, n->index) || n->gave_up || (next && !batch_empty(next));
 }
 
 static void on_link_lost(void *arg, const struct error *error)
@@ -135,6 +141,8 @@ static void on_link_lost(void *arg, const struct error *error)
     n->ready = false;
     if (is_missed(n))
         cluster_trouble(n->cluster, &copy);
+    else if (!n->cluster->ready)
+        cluster_proceed(n->cluster);
 }
 
 static void on_link_writable(void *arg)
@@ -267,9 +275,16 @@ static bool has_moved(const struct cluster *c, const struct topology *was, uint1
 
 static void note_moved(struct cluster *c, const struct topology *was)
 {
-    for (uint16_t s = 0; was->count && s < CLUSTER_SLOTS; s++)
-        if (c->moved_from[s] == IDENTITY_NONE && has_moved(c, was, s))
-            c->moved_from[s] = (uint16_t)identities_index(&c->known, was->nodes[was->owner[s]].id);
+    for (uint16_t s = 0; was->count && s < CLUSTER_SLOTS; s++) {
+        if (!has_moved(c, was, s))
+            continue;
+        const char *id = was->nodes[was->owner[s]].id;
+        size_t old = topology_find(&c->topology, id);
+        if (c->moved_from[s] == IDENTITY_NONE)
+            c->moved_from[s] = (uint16_t)identities_index(&c->known, id);
+        if (old != TOPOLOGY_NOBODY)
+            c->nodes[old]->gave_slots = true;
+    }
 }
 
 /* A slot that has another owner has arrived, or is served behind ASKING: there alone. */

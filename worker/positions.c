@@ -25,10 +25,27 @@ void positions_settle(struct positions *p, uint64_t sent_seq)
     }
 }
 
-/* Was it written when the slot was whole there? */
-static bool after_it_came(const struct positions *p, uint16_t s, const struct position_mark *mark)
+/* Were they written when the slot was whole there? A node's mark tells which slots it served, and is written
+ * again when they are others, even if nothing has been sent since; a command over several slots marks the one
+ * it puts something into before it counts as sent. */
+static bool node_had_it(const struct positions *p, uint16_t s, const struct position_mark *mark)
 {
-    return mark->in_session && (!p->came[s] || mark->seq > p->came[s]);
+    return mark->in_session && mark->seq >= p->came[s];
+}
+
+static bool was_marked_there(const struct positions *p, uint16_t s)
+{
+    return p->mark[s].in_session && (!p->came[s] || p->mark[s].seq > p->came[s] + 1);
+}
+
+static bool may_be_lost(uint16_t s, struct error *error)
+{
+    return error_set(
+        error, ERROR_REDIRECT,
+        "keys of slot %u of the cluster came to its node or went from it, and that has lost what "
+        "it had, or was another, since then: nobody knows which of them are left; a full sync is "
+        "needed",
+        (unsigned)s);
 }
 
 /* One slot. False: nothing tells of it, or its mark tells of more than there is: what it vouches for cannot
@@ -39,8 +56,8 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
     const struct position_mark *mark = &p->mark[s];
     uint64_t seq = node->trusted ? p->seq[s] : 0;
     uint64_t lsn = node->trusted ? p->lsn[s] : 0;
-    bool by_node = node->trusted || node->split ? node->mark.in_session : after_it_came(p, s, &node->mark);
-    bool by_slot = mark->in_session && !node->split && (by_node || after_it_came(p, s, mark));
+    bool by_node = node->trusted || node->split ? node->mark.in_session : node_had_it(p, s, &node->mark);
+    bool by_slot = mark->in_session && !node->split && (by_node || was_marked_there(p, s));
     by_slot |= mark->in_session && node->trusted;
     if (by_slot)
         seq = larger(seq, mark->seq);
@@ -51,13 +68,9 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
     p->seq[s] = seq;
     p->lsn[s] = larger(lsn, node->mark.lsn);
     bool known = (node->trusted && p->known) || by_slot || by_node;
-    if (mark->in_session && mark->seq > seq)
-        return error_set(
-            error, ERROR_REDIRECT,
-            "the mark of slot %u of the cluster tells of entry %llu, and its node has lost what it "
-            "had, or was another, since keys of the slot came to it or went from it: nobody knows "
-            "which of them are left; a full sync is needed",
-            (unsigned)s, (unsigned long long)mark->seq);
+    bool nothing_tells = p->came[s] && !node->trusted && !by_slot && !by_node;
+    if (nothing_tells || (mark->in_session && mark->seq > seq))
+        return may_be_lost(s, error);
     return !first_lsn || known || p->lsn[s] >= first_lsn ||
            error_set(
                error, ERROR_REDIRECT,

@@ -43,7 +43,8 @@ struct positions {
     /* Work of which no answer came: memory ends before it. UINT64_MAX: none. */
     uint64_t doubt[CLUSTER_SLOTS];
     struct position_mark mark[CLUSTER_SLOTS];
-    /* What was sent, or marked, when the slot was first seen where it is. 0: it has always been there. */
+    /* What was sent, or marked, when the slot was first seen where it is; at least 1. 0: it has always been
+     * there. */
     uint64_t came[CLUSTER_SLOTS];
     /* The result's extremes. */
     uint64_t least_seq, most_seq, least_lsn, most_lsn;

@@ -37,7 +37,7 @@ static void an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_syn
     tell(IDLE, "SAVE", NULL);
     kill_until_failed();
     line("APPEND {%s}grows 4");
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FOUR_LOOKS));
     bring_back();
     end_between();
     assert_equal_after(1);
@@ -114,7 +114,7 @@ static void one_that_lost_keys_of_a_slot_on_its_way_is_not_trusted(void **state)
     (void)state;
     begin_with_a_key_lost_on_its_way();
     end_between();
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FOUR_LOOKS));
     assert_equal(); /* by the spool or by a full sync */
     assert_ends_well();
 }
@@ -153,7 +153,7 @@ static void nor_is_it_by_the_successor_of_a_worker_that_died_meanwhile(void **st
     line("INCR {%s}counter");
     assert_in_step();
     end_between();
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FOUR_LOOKS));
     assert_equal(); /* by the spool or by a full sync */
     assert_ends_well();
 }
@@ -255,10 +255,76 @@ static void a_copy_from_while_a_slot_came_is_not_vouched_for_by_its_mark(void **
     move_mark(SLOT, 0, IDLE);
     tell(IDLE, "SAVE", NULL);
     assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FOUR_LOOKS));
     redis_cluster_kill(&cluster, IDLE);
     bring_back();
     line("SET {%s}early 2");
+    assert_equal();
+    assert_ends_well();
+}
+
+/* The counter comes before its mark does: without that it must not be counted again. */
+static void nor_is_a_copy_that_has_keys_and_no_mark_written_to_again(void **state)
+{
+    (void)state;
+    begin(1);
+    write_what_is_lost();
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 0));
+    move_key("{%s}counter", IDLE);
+    tell(IDLE, "SAVE", NULL);
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FOUR_LOOKS));
+    redis_cluster_kill(&cluster, IDLE);
+    bring_back();
+    line("SET {%s}early 2");
+    assert_equal();
+    assert_ends_well();
+}
+
+/* Its FLOW had nothing to send since the slot came: a mark tells nevertheless. */
+static void a_node_that_a_slot_came_to_and_that_lost_nothing_costs_no_full_sync(void **state)
+{
+    (void)state;
+    begin(1);
+    write_what_is_lost();
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FOUR_LOOKS));
+    tell(IDLE, "SAVE", NULL);
+    redis_cluster_kill(&cluster, IDLE);
+    bring_back();
+    line("INCR {%s}counter");
+    assert_equal_after(1);
+}
+
+/* As --cluster fix --cluster-fix-with-unreachable-masters does: without the keys. */
+static void a_slot_that_was_taken_from_a_dead_master_is_not_taken_for_whole(void **state)
+{
+    (void)state;
+    begin(1);
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    write_what_is_lost();
+    kill_until_failed();
+    assert_true(redis_cluster_take_slot(&cluster, SLOT, 0));
+    line("INCR {%s}counter");
+    assert_equal();
+    assert_ends_well();
+}
+
+/* It came while the run went on, and nothing was written to the slot that goes there. */
+static void a_master_that_joined_is_known_before_slots_come(void **state)
+{
+    (void)state;
+    begin(1);
+    write_what_is_lost();
+    size_t joined = redis_cluster_add(&cluster, CLUSTER_MEMBERS);
+    assert_true(redis_cluster_wait_client(&cluster, joined, "df2redis:default:flow-0"));
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, joined, 0));
+    move_key("{%s}lost", joined);
+    redis_cluster_kill(&cluster, joined);
+    redis_cluster_revive(&cluster, joined);
+    assert_true(redis_cluster_wait_ok(&cluster));
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, joined));
+    line("INCR {%s}counter");
     assert_equal();
     assert_ends_well();
 }
@@ -291,7 +357,7 @@ static void nor_is_it_by_a_session_that_goes_on_with_an_earlier_one(void **state
     line("INCR {%s}counter");
     replicate();
     end_between();
-    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + FOUR_LOOKS));
     assert_equal(); /* by the spool or by a full sync */
     assert_ends_well();
 }
@@ -315,6 +381,11 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_is_brought_again_is_so_by_a_successor_too, teardown),
         cmocka_unit_test_teardown(a_copy_from_while_a_slot_came_is_not_vouched_for_by_its_mark, teardown),
         cmocka_unit_test_teardown(nor_is_it_by_a_session_that_goes_on_with_an_earlier_one, teardown),
+        cmocka_unit_test_teardown(nor_is_a_copy_that_has_keys_and_no_mark_written_to_again, teardown),
+        cmocka_unit_test_teardown(a_node_that_a_slot_came_to_and_that_lost_nothing_costs_no_full_sync,
+                                  teardown),
+        cmocka_unit_test_teardown(a_slot_that_was_taken_from_a_dead_master_is_not_taken_for_whole, teardown),
+        cmocka_unit_test_teardown(a_master_that_joined_is_known_before_slots_come, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

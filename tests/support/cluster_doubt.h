@@ -13,6 +13,7 @@ enum {
     IDLE = 3,             /* the first master without slots */
     SLOT = 100,           /* of member 0 */
     TWO_LOOKS = 4,        /* of one FLOW: it asks two questions each time */
+    FOUR_LOOKS = 8,       /* with those after it has found the slots elsewhere */
     TAKING = 5,           /* what redis_cluster_take_slot() says and asks */
     SOME_LOOKS = 12,      /* of all FLOWs; each looks every 2 s, and more often in trouble */
     FAILS_SOON_MS = 1000, /* as long as nodes take to agree that one has failed */

@@ -77,18 +77,22 @@ static void a_mark_tells_of_a_slot_that_came_only_when_it_was_written_there(void
     positions_settle(&f->p, 100);
     f->p.came[7] = f->p.came[8] = f->p.came[9] = 60;
     f->p.mark[10] = (struct position_mark){.in_session = true, .seq = 60};
-    f->p.mark[8] = (struct position_mark){.in_session = true, .seq = 61};
+    f->p.mark[7] = f->p.mark[8] = f->p.mark[9] = (struct position_mark){.in_session = true, .seq = 62};
     assert_true(judge(f, 0));
     assert_int_equal(f->p.seq[7], 100);
     f->nodes[A] = (struct position_node){.mark = {.in_session = true, .seq = 50}};
     assert_true(judge(f, 0));
-    assert_int_equal(f->p.seq[7], 0);
-    assert_int_equal(f->p.seq[8], 61);
+    assert_int_equal(f->p.seq[8], 62);
     assert_int_equal(f->p.seq[10], 60); /* has always been there */
     assert_int_equal(f->p.seq[11], 50);
-    f->p.mark[9] = (struct position_mark){.in_session = true, .seq = 60};
+    f->p.mark[9].seq = 61; /* of a command over several slots, before it counted as sent */
     assert_false(judge(f, 0));
     assert_int_equal(f->error.class, ERROR_REDIRECT);
+    f->p.mark[9] = (struct position_mark){0}; /* keys may have come nevertheless */
+    assert_false(judge(f, 0));
+    f->nodes[A].mark.seq = 60; /* of a node that has it: it is written again though nothing was sent */
+    assert_true(judge(f, 0));
+    assert_int_equal(f->p.seq[9], 60);
     f->nodes[A].mark.seq = 70; /* and then all that was there was whole */
     assert_true(judge(f, 0));
     assert_int_equal(f->p.seq[7], 70);

@@ -43,8 +43,8 @@ struct target_job;
  * under another name: capabilities_check). Callbacks are never called from within this function.
  *
  * known (may be NULL): a cluster's masters as the last job found them; asked in turn when the target's URI,
- * or a master that it names, does not answer, and replaced by what this job finds. TARGET_ASK waits a minute
- * at most for a cluster that has slots without a master or masters that do not answer: it may be in the
+ * or a master that it names, does not answer, and replaced by what this job finds. TARGET_ASK waits about a
+ * minute for a cluster that has slots without a master or masters that do not answer: it may be in the
  * middle of a failover. */
 struct target_job *target_start(struct event_base *base, const struct settings *settings,
                                 enum target_task task, uint64_t session, struct topology *known,

@@ -80,7 +80,6 @@ struct cluster {
     struct node **nodes;      /* as in the topology */
     size_t count;
     struct identities known;            /* of nodes that were judged */
-    bool known_from_before;             /* by our predecessor, in this session */
     bool judged;                        /* once, at least */
     uint64_t sent_seq;                  /* all that was ever sent, at the last judgement */
     uint16_t moved_from[CLUSTER_SLOTS]; /* since then: who had it, an index into known; IDENTITY_NONE */

@@ -106,13 +106,13 @@ void cluster_load_nodes(struct cluster *c)
 {
     const struct router_session *s = &c->router->session;
     bool found = s->directory && identities_load(&c->known, s->directory, s->flow);
-    c->known_from_before = found && c->known.session == s->id;
-    if (found && !c->known_from_before && !s->first_lsn)
+    bool of_session = found && c->known.session == s->id;
+    if (found && !of_session && !s->first_lsn)
         identities_free(&c->known);
-    if (!c->known_from_before)
+    if (!of_session)
         c->known.moved_seq = 0;
     c->known.session = s->id;
-    c->known.changed |= !c->known_from_before;
+    c->known.changed |= !of_session;
 }
 
 void cluster_save_nodes(struct cluster *c)

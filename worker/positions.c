@@ -49,7 +49,8 @@ static bool may_be_lost(uint16_t s, struct error *error)
 }
 
 /* One slot. False: nothing tells of it, or its mark tells of more than there is: what it vouches for cannot
- * be done again and marked again, since nobody could tell that mark from this one. */
+ * be done again and marked again, since nobody could tell that mark from this one; nor where
+ * keys came and their mark did not. */
 static bool judge_slot(struct positions *p, uint16_t s, const struct position_node *node, uint64_t first_lsn,
                        struct error *error)
 {

@@ -84,5 +84,7 @@ void output_round(struct output *o, struct round *r, output_route *route, void *
 /* For unit tests of translators: every command is appended to *resp as plain RESP, SELECT when the
  * database changes. once, when not NULL, is set by the first OUTPUT_ONCE command. */
 struct output *output_for_tests(struct buf *resp, bool *once);
+/* The same, taken for a cluster's. */
+void output_by_slot_for_tests(struct output *o);
 
 #endif

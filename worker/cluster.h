@@ -53,7 +53,9 @@ struct node {
     int coming_slot;    /* one of them, which it does not serve; NO_SLOT */
     struct trouble own; /* of an idle one: it concerns nobody else */
     bool trusted;       /* by the last judgement: it has lost nothing */
+    /* As it was when it was greeted. */
     struct capabilities target;
+    uint64_t greeted_ms;
     uint16_t *slots; /* whose marks are read while greeting */
     size_t slot_count;
     struct node_candidate *candidates;
@@ -96,8 +98,8 @@ struct cluster {
     uint32_t backoff_ms;
     uint64_t trouble_ms; /* when it was last */
     /* Answers like MOVED and ASK. */
-    int moving_slot;
-    uint64_t moving_since_ms, moved, moved_told_ms;
+    int moving_slot; /* the last one that was told */
+    uint64_t moving_since_ms, moving_last_ms, moved, moved_told_ms;
     /* Marks that were elsewhere when asked for (cluster_marks.c). */
     uint8_t unread[CLUSTER_SLOTS];
     size_t unread_count;
@@ -188,6 +190,8 @@ bool cluster_between_settled(struct cluster *c);
 /* While ready, from time to time: are they still on their way? */
 void cluster_between_check(struct cluster *c);
 void cluster_between_free(struct cluster *c);
+/* The name of a key in this slot that there never is: whether the slot is served as a whole shows by it. */
+void cluster_probe_key(const struct cluster *c, uint16_t slot, char *out, size_t bytes);
 
 /* cluster_nodes.c */
 void cluster_adopt(struct cluster *c, struct topology *fresh); /* takes it over */

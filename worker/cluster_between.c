@@ -305,12 +305,17 @@ static void on_probed(struct client *client, const redisReply *reply, void *arg)
     }
 }
 
+void cluster_probe_key(const struct cluster *c, uint16_t slot, char *out, size_t bytes)
+{
+    slot_mark_key(out, bytes, c->router->config.settings->name, slot);
+    strncat(out, ":probe", bytes - strlen(out) - 1);
+}
+
 static void on_ready(struct client *client, void *arg)
 {
     struct cluster *c = arg;
     char key[180];
-    slot_mark_key(key, sizeof key, c->router->config.settings->name, c->between_work->slot);
-    strncat(key, ":probe", sizeof key - strlen(key) - 1);
+    cluster_probe_key(c, c->between_work->slot, key, sizeof key);
     client_words(client, MARK_ANSWER_TIMEOUT_MS, on_probed, c, "EXISTS", key, NULL);
 }
 

@@ -23,13 +23,18 @@ static struct position_mark later_of(struct position_mark a, struct position_mar
     return m;
 }
 
+/* By now; 0: not told. Were it another start of it meanwhile, its link would have been lost. */
+static uint64_t up_s(const struct node *n)
+{
+    return n->target.up_s ? n->target.up_s + (clock_monotonic_ms() - n->greeted_ms) / 1000 : 0;
+}
+
 /* The session's id is the time of its begin, in us since the epoch. */
 static bool up_all_along(const struct cluster *c, const struct node *n)
 {
     enum { ROUNDED_S = 2 };
     uint64_t now_s = (uint64_t)clock_unix_ms() / 1000, session_s = c->router->session.id / 1000000;
-    return session_s && now_s >= session_s && n->target.up_s > now_s - session_s + ROUNDED_S &&
-           !n->target.promoted;
+    return session_s && now_s >= session_s && up_s(n) > now_s - session_s + ROUNDED_S && !n->target.promoted;
 }
 
 static struct position_node judge_node(const struct cluster *c, const struct node *n)
@@ -218,10 +223,12 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
         if (cluster_is_idle(c, i))
             continue;
         run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
+        struct capabilities one = n->target;
+        one.up_s = up_s(n);
         if (first)
-            *all = n->target;
+            *all = one;
         else
-            capabilities_merge(all, &n->target);
+            capabilities_merge(all, &one);
         first = false;
         struct flush_note note = flush_note_of(c, n);
         if (note.txid < at->mark.flushed_txid) {

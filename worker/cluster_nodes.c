@@ -47,6 +47,7 @@ static void on_link_ready(void *arg, const struct mark *mark, const struct capab
     struct node *n = arg;
     (void)mark;
     n->target = *target;
+    n->greeted_ms = clock_monotonic_ms();
     n->ready = true;
     cluster_idle_ready(n);
     note_new(n);
@@ -87,10 +88,11 @@ static void on_link_dropped(void *arg, const struct batch *b)
 static void tell_moved(struct cluster *c, const struct node *n, int slot, const char *text)
 {
     uint64_t now = clock_monotonic_ms();
-    if (slot != c->moving_slot) {
+    if (slot != c->moving_slot || now - c->moving_last_ms >= MOVED_TELL_EVERY_MS) {
         c->moving_slot = slot;
         c->moving_since_ms = now;
     }
+    c->moving_last_ms = now;
     c->moved++;
     if (now - c->moved_told_ms < MOVED_TELL_EVERY_MS)
         return;

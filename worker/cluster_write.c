@@ -218,18 +218,24 @@ static void flush_idle(struct cluster *c, size_t node)
     output_end(o);
 }
 
+/* Of a slot that has begun to leave, the script could not write again what it has flushed: so it names a key
+ * that there never is, too, and is refused as a whole then. (The node that a slot comes to would always.) */
 static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed)
 {
     struct output *o = c->router->output;
-    char key[160];
+    char key[160], nowhere[180];
     uint16_t slot = c->topology.nodes[node].first_slot;
     slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);
+    cluster_probe_key(c, slot, nowhere, sizeof nowhere);
     c->into = once_batch(c, c->router->open, slot);
-    output_begin(o, 0, slice_str(key), 7, OUTPUT_ONCE);
+    bool asking = c->into->asking;
+    output_begin(o, 0, slice_str(key), asking ? 7 : 8, OUTPUT_ONCE);
     output_text(o, "EVAL");
     output_text(o, script);
-    output_text(o, "1");
+    output_text(o, asking ? "1" : "2");
     output_text(o, key);
+    if (!asking)
+        output_text(o, nowhere);
     output_text(o, "0");
     output_text(o, flushed);
     output_text(o, "all");

@@ -199,10 +199,13 @@ static bool is_older_than(const struct capabilities *target, uint64_t age_ms)
     return age_ms && !target->promoted && target->up_s * 1000 > age_ms + ROUNDED_MS;
 }
 
-/* Another FLOW ran it, but perhaps the target went back since: it is asked by connecting to it anew. */
+/* Another FLOW ran it, but perhaps the target went back since: it is asked by connecting to it anew. In
+ * trouble that is under way already, and we come here again. */
 static bool target_has_it(struct worker *w, uint64_t age_ms)
 {
     struct error error;
+    if (!w->ready)
+        return false;
     if (is_older_than(&w->target, age_ms))
         return true;
     if (w->doubted_txid == w->global_txid) {

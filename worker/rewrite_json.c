@@ -7,7 +7,9 @@ static bool is_root(struct slice path)
     return slice_is(path, "$") || slice_is(path, ".");
 }
 
-/* A whole document takes the place of a string as well, which RedisJSON refuses, and of the time to live. */
+/* A whole document takes the place of a string as well, which RedisJSON refuses, and of the time to live.
+ * (Not in a cluster, where a script cannot write again what it has deleted in a slot that has begun to leave:
+ * there a MULTI has both commands, with the slot's mark.) */
 static const char whole_document[] = "redis.call('DEL',KEYS[1])\n"
                                      "redis.call('JSON.SET',KEYS[1],ARGV[1],ARGV[2])";
 
@@ -22,15 +24,17 @@ static void set_document(struct translator *t, const struct command *c, const st
             rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
         return;
     }
-    bool whole = is_root(e->argv[from + 1]);
-    if (whole && t->target->scripts && rewrite_eval(t, c, whole_document, key, 1, 2, OUTPUT_IDEMPOTENT)) {
+    bool whole = is_root(e->argv[from + 1]), by_slot = output_by_slot(t->out);
+    if (whole && t->target->scripts && !by_slot &&
+        rewrite_eval(t, c, whole_document, key, 1, 2, OUTPUT_IDEMPOTENT)) {
         rewrite_args(t, e, from, from + 3);
         output_end(t->out);
         return;
     }
+    unsigned flags = whole && !by_slot ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE;
     if (whole)
-        rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
-    output_begin(t->out, t->db, key, 4, whole ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE);
+        rewrite_one_key(t, "DEL", key, flags);
+    output_begin(t->out, t->db, key, 4, flags);
     output_text(t->out, "JSON.SET");
     rewrite_args(t, e, from, from + 3);
     output_end(t->out);

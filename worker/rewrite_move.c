@@ -102,11 +102,13 @@ bool rewrite_smove(struct translator *t, const struct command *c, const struct e
     return true;
 }
 
-/* LMOVE for targets before 6.2. */
+/* LMOVE for targets before 6.2. Pushed first: what fails then has taken nothing. (In a list of its own the
+ * element may be popped again at once, which is the same.) */
 static const char move_script[] =
     "local l=string.upper(ARGV[1])=='LEFT'\n"
-    "local v=redis.call(l and 'LPOP' or 'RPOP',KEYS[1])\n"
-    "if v then redis.call(string.upper(ARGV[2])=='LEFT' and 'LPUSH' or 'RPUSH',KEYS[2],v) end";
+    "local v=redis.call('LINDEX',KEYS[1],l and 0 or -1)\n"
+    "if v then redis.call(string.upper(ARGV[2])=='LEFT' and 'LPUSH' or 'RPUSH',KEYS[2],v)\n"
+    "redis.call(l and 'LPOP' or 'RPOP',KEYS[1]) end";
 
 /* LMOVE from to side side, RPOPLPUSH from to, and their blocking forms, which must never block the target. */
 bool rewrite_list_move(struct translator *t, const struct command *c, const struct entry *e,

@@ -136,6 +136,27 @@ static void one_on_its_way_to_a_new_master_is_served_and_flushed(void **state)
     assert_equal_after(1);
 }
 
+/* Whose mark its node's flush carries. None of its keys has gone, so that the node still does what it can. */
+static void a_flush_waits_for_a_first_slot_that_has_begun_to_leave(void **state)
+{
+    (void)state;
+    enum { FIRST = 0 };
+    unsigned turn = 0;
+    assert_true(crash_begin_in_step(&crash, &cluster, 3, 0));
+    write_turns(&turn, 10);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(redis_cluster_keys_in_slot(&cluster, FIRST, OWNER) > 0);
+    assert_true(redis_cluster_begin_slot(&cluster, FIRST, OTHER, 0));
+    journal_script_flush(&crash.script, crash.run.source);
+    write_turns(&turn, 10);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(redis_cluster_move_slot(&cluster, FIRST, OTHER));
+    write_turns(&turn, 10);
+    assert_equal();
+    assert_false(df2redis_said(&crash.run.program, "has answered")); /* that is told after ten seconds */
+    assert_equal_after(1);
+}
+
 static void killed_workers_go_on_with_a_slot_between_two_masters(void **state)
 {
     (void)state;
@@ -216,6 +237,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(one_that_was_only_opened_between_masters_with_a_password_is_served,
                                   teardown),
         cmocka_unit_test_teardown(one_on_its_way_to_a_new_master_is_served_and_flushed, teardown),
+        cmocka_unit_test_teardown(a_flush_waits_for_a_first_slot_that_has_begun_to_leave, teardown),
         cmocka_unit_test_teardown(killed_workers_go_on_with_a_slot_between_two_masters, teardown),
         cmocka_unit_test_teardown(a_move_that_is_called_off_asks_for_a_full_sync, teardown),
         cmocka_unit_test_teardown(a_snapshot_fills_slots_between_two_masters, teardown),

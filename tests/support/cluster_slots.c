@@ -115,23 +115,52 @@ static bool tell_all(struct hands *h, uint16_t slot, size_t from, size_t to)
     return true;
 }
 
-static uint64_t epoch_of(redisContext *c)
+/* Does this line of CLUSTER NODES say that its node serves the slot, and since which epoch?
+ * id address flags master ping pong config-epoch link slot … from-to … [slot->-id] */
+static bool serves(char *line, uint16_t slot, uint64_t *epoch)
 {
-    redisReply *r = server_command(c, "CLUSTER INFO");
-    static const char field[] = "cluster_current_epoch:";
-    const char *at = r->str ? strstr(r->str, field) : NULL;
-    uint64_t epoch = at ? strtoull(at + sizeof field - 1, NULL, 10) : 0;
-    freeReplyObject(r);
-    return epoch;
+    enum { EPOCH = 6, SLOTS = 8 };
+    char *rest = NULL;
+    unsigned field = 0;
+    for (char *word = strtok_r(line, " ", &rest); word; word = strtok_r(NULL, " ", &rest), field++) {
+        if (field == EPOCH)
+            *epoch = strtoull(word, NULL, 10);
+        if (field < SLOTS || *word == '[')
+            continue;
+        char *dash;
+        unsigned long from = strtoul(word, &dash, 10), to = *dash ? strtoul(dash + 1, NULL, 10) : from;
+        if (slot >= from && slot <= to)
+            return true;
+    }
+    return false;
 }
 
-static bool epochs_agree(void *arg)
+struct agreement {
+    struct hands *hands;
+    uint16_t slot;
+    const char *id;
+};
+
+/* As this member knows them; 0: another one serves the slot. */
+static uint64_t epoch_of_owner(const struct agreement *a, size_t member)
 {
-    struct hands *h = arg;
+    redisReply *r = server_command(a->hands->to[member], "CLUSTER NODES");
+    uint64_t epoch = 0;
+    char *rest = NULL;
+    bool found = false;
+    for (char *line = strtok_r(r->str, "\n", &rest); line && !found; line = strtok_r(NULL, "\n", &rest))
+        found = strncmp(line, a->id, strlen(a->id)) == 0 && serves(line, a->slot, &epoch);
+    freeReplyObject(r);
+    return found ? epoch : 0;
+}
+
+static bool all_agree(void *arg)
+{
+    const struct agreement *a = arg;
     uint64_t first = 0;
-    for (size_t i = 0; i < h->c->count; i++) {
-        uint64_t epoch = h->to[i] ? epoch_of(h->to[i]) : first;
-        if (first && epoch != first)
+    for (size_t i = 0; i < a->hands->c->count; i++) {
+        uint64_t epoch = a->hands->to[i] ? epoch_of_owner(a, i) : first;
+        if ((!epoch && a->hands->to[i]) || (first && epoch != first))
             return false;
         first = epoch;
     }
@@ -144,8 +173,10 @@ static bool open_slot(struct hands *h, uint16_t slot, size_t from, size_t to)
            say(h, from, "CLUSTER SETSLOT %u MIGRATING %s", slot, h->c->members[to].id);
 }
 
-/* Two masters that take slots in the same moment would take the same epoch, and whose word counts would be
- * chance: the next slot waits until all know of this one. */
+/* The next slot waits until all have heard of this one from its new owner, and of that one's new epoch. Two
+ * masters that take slots in the same moment would take the same epoch, and whose word counts would be
+ * chance; and a member that only was told may believe an old message of the old owner again, which that one's
+ * next epoch makes true: then the slot goes back, and its keys do not. */
 static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
 {
     if (from == to)
@@ -154,8 +185,14 @@ static bool move(struct hands *h, uint16_t slot, size_t from, size_t to)
         fprintf(stderr, "slot %u cannot be moved: its master or the new one does not run\n", slot);
         return false;
     }
-    return open_slot(h, slot, from, to) && move_keys(h, slot, from, to, UINT64_MAX) &&
-           tell_all(h, slot, from, to) && wait_until(epochs_agree, h, CLUSTER_DEADLINE_MS);
+    struct agreement all = {h, slot, h->c->members[to].id};
+    bool ok = open_slot(h, slot, from, to) && move_keys(h, slot, from, to, UINT64_MAX) &&
+              tell_all(h, slot, from, to);
+    if (ok && !wait_until(all_agree, &all, CLUSTER_DEADLINE_MS)) {
+        fprintf(stderr, "slot %u has moved to member %zu, and not all of them have heard of it\n", slot, to);
+        ok = false;
+    }
+    return ok;
 }
 
 bool redis_cluster_move_slot(struct redis_cluster *c, uint16_t slot, size_t to)

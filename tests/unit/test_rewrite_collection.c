@@ -174,6 +174,20 @@ static void lists_are_moved_by_a_script_before_6_2(void **state)
     case_expect_reports(c, "command_not_in_target LMOVE a\n");
 }
 
+static void whole_documents_take_the_place_of_anything(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.json = c->target.scripts = true;
+    case_expect(c, "JSON.SET j $ 1", "EVAL <script> 1 j $ 1", false);
+    c->target.scripts = false;
+    case_expect(c, "JSON.SET j $ 1", "DEL j | JSON.SET j $ 1", false);
+    c->target.scripts = true;
+    output_by_slot_for_tests(c->translator.out); /* no script there may write again what it has deleted */
+    case_expect(c, "JSON.SET j . 1", "DEL j | JSON.SET j . 1", true);
+    case_expect(c, "JSON.SET j $.a 1", "JSON.SET j $.a 1", true);
+    case_expect_reports(c, "");
+}
+
 static void counted_pops_are_trims_before_6_2(void **state)
 {
     struct translate_case *c = *state;
@@ -315,6 +329,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(arguments_too_large_for_the_target_are_reported, open_modern,
                                         close_case),
         cmocka_unit_test_setup_teardown(lists_are_moved_by_a_script_before_6_2, open_redis_6_0, close_case),
+        cmocka_unit_test_setup_teardown(whole_documents_take_the_place_of_anything, open_redis_6_0,
+                                        close_case),
         cmocka_unit_test_setup_teardown(counted_pops_are_trims_before_6_2, open_redis_6_0, close_case),
         cmocka_unit_test_setup_teardown(stream_options_are_left_out_before_6_2, open_redis_6_0, close_case),
         cmocka_unit_test_setup_teardown(stream_options_are_left_out_before_7_0, open_redis_6_2, close_case),

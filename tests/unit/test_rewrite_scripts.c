@@ -240,6 +240,19 @@ static void lists_are_moved_on_targets_without_lmove(void **state)
     expect_reads(f, "LLEN b", "2");
 }
 
+/* It takes nothing that it cannot put there. */
+static void a_list_that_cannot_be_moved_stays(void **state)
+{
+    struct fixture *f = need(state);
+    f->translation.target.xadd_minid = false;
+    run(f, "DEL a");
+    run(f, "RPUSH a 1");
+    run(f, "SET s x");
+    assert_non_null(strstr(journal(f, "LMOVE a s LEFT LEFT"), "WRONGTYPE"));
+    f->translation.target.xadd_minid = true;
+    expect_reads(f, "LINDEX a 0", "1");
+}
+
 static void consumers_are_made_even_when_nothing_is_claimed(void **state)
 {
     struct fixture *f = need(state);
@@ -266,6 +279,7 @@ int main(void)
         cmocka_unit_test(storing_that_failed_at_the_source_fails_without_a_word),
         cmocka_unit_test(pops_take_from_the_first_key_that_is_there),
         cmocka_unit_test(lists_are_moved_on_targets_without_lmove),
+        cmocka_unit_test(a_list_that_cannot_be_moved_stays),
         cmocka_unit_test(consumers_are_made_even_when_nothing_is_claimed),
     };
     return cmocka_run_group_tests(tests, journal_setup, journal_teardown);

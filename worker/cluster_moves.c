@@ -148,8 +148,8 @@ static bool is_heir_of(const struct cluster *c, const struct node *n, const char
     return of && cluster_is_heir(c, n, of);
 }
 
-/* It is listed, and is away or has lost something, and the slots that were its own are not its replica's:
- * whoever serves them now may have been given them without their keys. */
+/* It is away or has lost something, or was away when it was forgotten, and the slots that were its own are
+ * not its replica's: whoever serves them now may have been given them without their keys. */
 static bool may_have_kept(const struct cluster *c, const struct position_node *nodes, uint16_t slot)
 {
     if (c->moved_from[slot] == IDENTITY_NONE)
@@ -157,8 +157,8 @@ static bool may_have_kept(const struct cluster *c, const struct position_node *n
     const struct identity *from = &c->known.list[c->moved_from[slot]];
     const struct node *now = c->nodes[c->topology.owner[slot]];
     size_t i = topology_find(&c->topology, from->id);
-    bool well =
-        i == TOPOLOGY_NOBODY || (c->nodes[i]->ready && nodes[i].trusted && !c->topology.nodes[i].failed);
+    bool well = i == TOPOLOGY_NOBODY ? *from->run_id
+                                     : c->nodes[i]->ready && nodes[i].trusted && !c->topology.nodes[i].failed;
     return !well && !cluster_is_heir(c, now, from);
 }
 

@@ -310,9 +310,25 @@ static void forget_sent_to(struct cluster *c, const struct node *n)
             c->sent_to[s] = NULL;
 }
 
+/* Who is listed no more, and whose link was lost before, may have been dead when others took its slots:
+ * nobody knows whether their keys came along. Who was there until then has given them away by MIGRATE. */
+static void distrust_gone(struct cluster *c, const struct topology *fresh)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const char *id = c->topology.nodes[i].id;
+        const struct identity *known = identities_find(&c->known, id);
+        if (!known || c->nodes[i]->ready || topology_find(fresh, id) != TOPOLOGY_NOBODY)
+            continue;
+        struct identity gone = *known;
+        memset(gone.run_id, 0, sizeof gone.run_id);
+        identities_set(&c->known, &gone);
+    }
+}
+
 void cluster_adopt(struct cluster *c, struct topology *fresh)
 {
     struct topology was = c->topology;
+    distrust_gone(c, fresh);
     drop_old_links(c, fresh);
     struct node **nodes = x_calloc(fresh->count, sizeof *nodes);
     c->topology = *fresh;

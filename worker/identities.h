@@ -13,7 +13,7 @@
 #include "common/mem.h"
 
 struct identity {
-    char id[41], run_id[41], replid[41]; /* the last two empty: nobody */
+    char id[41], run_id[41], replid[41]; /* run_id empty: nobody that can be trusted */
     uint64_t fingerprint;                /* of which slots it served */
 };
 

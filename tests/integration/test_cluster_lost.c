@@ -312,6 +312,25 @@ static void a_slot_that_was_taken_from_a_dead_master_is_not_taken_for_whole(void
     assert_ends_well();
 }
 
+/* Before anybody saw what it did last, all of which its link's end tells. */
+static void nor_when_it_was_forgotten_at_once(void **state)
+{
+    (void)state;
+    begin(1);
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    write_what_is_lost();
+    pid_t worker = worker_pid(&crash.run.program, 0);
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    redis_cluster_kill(&cluster, IDLE);
+    assert_true(redis_cluster_take_slot(&cluster, SLOT, 0));
+    for (size_t i = 0; i < IDLE; i++)
+        tell(i, "CLUSTER FORGET %s", cluster.members[IDLE].id);
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    line("INCR {%s}counter");
+    assert_equal();
+    assert_ends_well();
+}
+
 /* It came while the run went on, and nothing was written to the slot that goes there. */
 static void a_master_that_joined_is_known_before_slots_come(void **state)
 {
@@ -387,6 +406,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_node_that_a_slot_came_to_and_that_lost_nothing_costs_no_full_sync,
                                   teardown),
         cmocka_unit_test_teardown(a_slot_that_was_taken_from_a_dead_master_is_not_taken_for_whole, teardown),
+        cmocka_unit_test_teardown(nor_when_it_was_forgotten_at_once, teardown),
         cmocka_unit_test_teardown(a_master_that_joined_is_known_before_slots_come, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,9 @@ bool redis_cluster_wait_promoted(struct redis_cluster *c, size_t member);
 void redis_cluster_revive(struct redis_cluster *c, size_t member);
 /* A new master without slots, or (of < CLUSTER_MEMBERS) a replica; waits until all know it. */
 size_t redis_cluster_add(struct redis_cluster *c, size_t of);
-/* Moves what it serves to the other masters in turn, makes all forget it, stops it. */
+/* Moves what it serves to the other masters in turn, the lowest slot first. */
+bool redis_cluster_empty(struct redis_cluster *c, size_t member);
+/* The same; then stops it, and makes all forget it. */
 bool redis_cluster_remove(struct redis_cluster *c, size_t member);
 
 /* Any of these functions in a thread of its own, while this one goes on. Between begin and end the cluster is

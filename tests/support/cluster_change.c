@@ -70,7 +70,7 @@ size_t redis_cluster_add(struct redis_cluster *c, size_t of)
     return member;
 }
 
-static bool empty_out(struct redis_cluster *c, size_t member)
+bool redis_cluster_empty(struct redis_cluster *c, size_t member)
 {
     struct topology t = {0};
     uint16_t slots[CLUSTER_SLOTS];
@@ -88,7 +88,7 @@ static bool empty_out(struct redis_cluster *c, size_t member)
     bool ok = other_count > 0;
     for (size_t i = 0; ok && i < n; i++)
         ok = redis_cluster_move_slot(c, slots[i], others[i % other_count]);
-    return ok;
+    return ok && redis_cluster_wait_ok(c);
 }
 
 struct forgetting {
@@ -115,7 +115,7 @@ static bool forgets(void *arg)
  */
 bool redis_cluster_remove(struct redis_cluster *c, size_t member)
 {
-    if (!empty_out(c, member) || !redis_cluster_wait_ok(c))
+    if (!redis_cluster_empty(c, member))
         return false;
     redis_cluster_kill(c, member);
     for (size_t i = 0; i < c->count; i++) {

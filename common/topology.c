@@ -54,6 +54,11 @@ void slot_mark_key(char *out, size_t out_bytes, const char *name, uint16_t slot)
     snprintf(out, out_bytes, "df2redis:%s:{%s}", name, slot_tag(slot));
 }
 
+void slot_probe_key(char *out, size_t out_bytes, const char *name, uint16_t slot)
+{
+    snprintf(out, out_bytes, "df2redis:%s:{%s}:probe", name, slot_tag(slot));
+}
+
 /* ---- nodes ---- */
 
 void topology_free(struct topology *t)

@@ -84,5 +84,9 @@ uint16_t key_slot(struct slice key);
 const char *slot_tag(uint16_t slot);
 /* df2redis:NAME:{tag}, the key of our marks in that slot. */
 void slot_mark_key(char *out, size_t out_bytes, const char *name, uint16_t slot);
+/* One in that slot that there never is: the slot's master is asked for it, or must have it, to see whether it
+ * still serves the whole slot. */
+enum { SLOT_KEY_BYTES = 180 };
+void slot_probe_key(char *out, size_t out_bytes, const char *name, uint16_t slot);
 
 #endif

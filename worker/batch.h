@@ -31,6 +31,7 @@ struct batch {
     uint32_t current_db;    /* the connection's database after it; UINT32_MAX: not known */
     bool once;              /* needs MULTI and a mark */
     bool asking;            /* once: behind ASKING */
+    bool probed;            /* once: it names a key that there never is */
     bool unmarked;          /* asking: it could run twice, and carries no mark */
     bool marked_last;       /* asking: the last command is its mark */
     uint64_t key_hash;      /* asking: of the key that all its commands have */

@@ -201,7 +201,7 @@ void cluster_proceed(struct cluster *c)
         return;
     if (c->unread_count)
         cluster_read_unread(c);
-    else if (cluster_moves_judgeable(c))
+    else if (cluster_moves_judgeable(c) && cluster_signs_settled(c))
         cluster_judge(c);
 }
 
@@ -237,6 +237,7 @@ void cluster_free(struct cluster *c)
         cluster_free_node(c->nodes[i]);
     free(c->nodes);
     identities_free(&c->known);
+    cluster_signs_forget(c);
     cluster_between_free(c);
     uri_free(&c->ask);
     uri_free(&c->whom);

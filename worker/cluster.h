@@ -1,7 +1,8 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble),
  * cluster_judge.c, cluster_nodes.c (links), cluster_moves.c (slots on their way), cluster_between.c (those
- * that stay so), cluster_idle.c (masters without slots), cluster_marks.c, cluster_write.c (routing) and
- * cluster_replicas.c (WAIT); the rest of the worker knows it as the router only.
+ * that stay so), cluster_signs.c (is who gave slots away still there?), cluster_idle.c (masters without
+ * slots), cluster_marks.c, cluster_write.c (routing) and cluster_replicas.c (WAIT); the rest of the worker
+ * knows it as the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -64,6 +65,15 @@ struct node {
     uint64_t waiting_since_ms, late_until_ms; /* for its replicas; not again before */
 };
 
+/* Whether one is there that had slots which others serve now (cluster_signs.c). */
+struct sign {
+    struct cluster *cluster;
+    char id[41];
+    struct uri uri;
+    struct client *client;
+    enum { SIGN_WANTED, SIGN_ASKED, SIGN_SEEN } state;
+};
+
 /* A slot between two nodes (cluster_between.c). */
 struct between {
     uint16_t slot;
@@ -85,6 +95,8 @@ struct cluster {
     bool judged;                        /* once, at least */
     uint64_t sent_seq;                  /* all that was ever sent, at the last judgement */
     uint16_t moved_from[CLUSTER_SLOTS]; /* since then: who had it, an index into known; IDENTITY_NONE */
+    struct sign **signs;                /* of those */
+    size_t sign_count;
     struct positions positions;
     const struct node *sent_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
     uint16_t also_at[CLUSTER_SLOTS];           /* the node where ASK led to for its marks; or enum also */
@@ -155,10 +167,18 @@ bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct
 void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now … */
 void cluster_distrust(struct cluster *c,
                       const struct node *n); /* … or as nobody, when nothing is known yet */
+/* What it had may be lost, wherever it is now. (Its heir is known all the same.) */
+void cluster_distrust_id(struct cluster *c, const char *id);
 /* By what is remembered it has lost nothing. */
 bool cluster_is_trusted(const struct cluster *c, const struct node *n);
 /* Is there anything of this session that could have been lost? */
 bool cluster_inherits(const struct cluster *c);
+
+/* cluster_signs.c */
+void cluster_signs_want(struct cluster *c, const char *id, const struct uri *uri);
+/* Is there nothing to be asked? False: cluster_proceed() follows. */
+bool cluster_signs_settled(struct cluster *c);
+void cluster_signs_forget(struct cluster *c);
 
 /* cluster_moves.c */
 /* Is there nothing to be asked about slots on their way? False: cluster_proceed() follows, or, while ready,
@@ -190,8 +210,6 @@ bool cluster_between_settled(struct cluster *c);
 /* While ready, from time to time: are they still on their way? */
 void cluster_between_check(struct cluster *c);
 void cluster_between_free(struct cluster *c);
-/* The name of a key in this slot that there never is: whether the slot is served as a whole shows by it. */
-void cluster_probe_key(const struct cluster *c, uint16_t slot, char *out, size_t bytes);
 
 /* cluster_nodes.c */
 void cluster_adopt(struct cluster *c, struct topology *fresh); /* takes it over */

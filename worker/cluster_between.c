@@ -305,17 +305,11 @@ static void on_probed(struct client *client, const redisReply *reply, void *arg)
     }
 }
 
-void cluster_probe_key(const struct cluster *c, uint16_t slot, char *out, size_t bytes)
-{
-    slot_mark_key(out, bytes, c->router->config.settings->name, slot);
-    strncat(out, ":probe", bytes - strlen(out) - 1);
-}
-
 static void on_ready(struct client *client, void *arg)
 {
     struct cluster *c = arg;
-    char key[180];
-    cluster_probe_key(c, c->between_work->slot, key, sizeof key);
+    char key[SLOT_KEY_BYTES];
+    slot_probe_key(key, sizeof key, c->router->config.settings->name, c->between_work->slot);
     client_words(client, MARK_ANSWER_TIMEOUT_MS, on_probed, c, "EXISTS", key, NULL);
 }
 

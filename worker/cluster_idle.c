@@ -16,8 +16,22 @@
 
 enum { GOOD_FOR_MS = 3000 };
 
+/* Whoever is not there has no slots any more that anybody should account for. */
+static void forget_slots_of_others(struct cluster *c)
+{
+    for (size_t k = 0; k < c->known.count; k++) {
+        struct identity known = c->known.list[k];
+        size_t i = topology_find(&c->topology, known.id);
+        if (i != TOPOLOGY_NOBODY && c->nodes[i]->ready)
+            continue;
+        known.fingerprint = 0;
+        identities_set(&c->known, &known);
+    }
+}
+
 void cluster_idle_judged(struct cluster *c)
 {
+    forget_slots_of_others(c);
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i]->ready)
             cluster_remember(c, c->nodes[i]);

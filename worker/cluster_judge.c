@@ -106,6 +106,17 @@ void cluster_distrust(struct cluster *c, const struct node *n)
     set_identity(c, n, "", "");
 }
 
+void cluster_distrust_id(struct cluster *c, const char *id)
+{
+    const struct identity *known = identities_find(&c->known, id);
+    struct identity gone = {0};
+    if (known)
+        gone = *known;
+    snprintf(gone.id, sizeof gone.id, "%s", id);
+    memset(gone.run_id, 0, sizeof gone.run_id);
+    identities_set(&c->known, &gone);
+}
+
 /* Those of the session that this one goes on with tell who has lost nothing since. */
 void cluster_load_nodes(struct cluster *c)
 {
@@ -187,6 +198,7 @@ static void note_came(struct cluster *c)
 static void forget_moved(struct cluster *c)
 {
     memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
+    cluster_signs_forget(c);
     for (size_t i = 0; i < c->count; i++)
         c->nodes[i]->gave_slots = false;
 }

@@ -174,6 +174,34 @@ static bool has_given_away(const struct cluster *c, const struct position_node *
     return false;
 }
 
+static bool has_heir(const struct cluster *c, const struct identity *of)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (cluster_is_heir(c, c->nodes[i], of))
+            return true;
+    return false;
+}
+
+/* A successor does not know which slots have moved meanwhile, but who had any: each still has the same, or
+ * has lost nothing, or there is its heir. */
+static bool are_accounted_for(const struct cluster *c, const struct position_node *nodes, struct error *error)
+{
+    for (size_t k = 0; !c->judged && k < c->known.count; k++) {
+        const struct identity *known = &c->known.list[k];
+        size_t i = topology_find(&c->topology, known->id);
+        const struct topology_node *t = i != TOPOLOGY_NOBODY ? &c->topology.nodes[i] : NULL;
+        bool well = t && c->nodes[i]->ready && nodes[i].trusted && !t->failed;
+        bool as_before = t && t->fingerprint == known->fingerprint;
+        if (known->fingerprint && !well && !as_before && !has_heir(c, known))
+            return error_set(
+                error, ERROR_REDIRECT,
+                "node %.8s had slots that others serve now, and it is away or has lost what it had: nobody "
+                "knows whether their keys came along; a full sync is needed",
+                known->id);
+    }
+    return true;
+}
+
 static bool may_be_lost(const struct node *n, uint16_t slot, struct error *error)
 {
     return error_set(
@@ -187,6 +215,8 @@ bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, s
 {
     if (!cluster_inherits(c))
         return true;
+    if (!are_accounted_for(c, nodes, error))
+        return false;
     for (size_t i = 0; i < c->count; i++) {
         /* What was on its way to a master that failed is with its replica, as far as it came. */
         int slot = c->nodes[i]->coming_slot != NO_SLOT ? c->nodes[i]->coming_slot : c->slot_to_nobody;

@@ -275,17 +275,29 @@ static bool has_moved(const struct cluster *c, const struct topology *was, uint1
     return strcmp(was->nodes[was->owner[slot]].id, c->topology.nodes[c->topology.owner[slot]].id) != 0;
 }
 
-static void note_moved(struct cluster *c, const struct topology *was)
+/* lost: whose keys may not have gone along (for each node of was). Where one had the slot in between, it is
+ * the one to be looked at. The others are asked whether they are there. */
+static void note_moved(struct cluster *c, const struct topology *was, const bool *lost)
 {
+    bool gave[TOPOLOGY_NODES_MAX] = {false};
     for (uint16_t s = 0; was->count && s < CLUSTER_SLOTS; s++) {
         if (!has_moved(c, was, s))
             continue;
         const char *id = was->nodes[was->owner[s]].id;
         size_t old = topology_find(&c->topology, id);
-        if (c->moved_from[s] == IDENTITY_NONE)
+        gave[was->owner[s]] = true;
+        if (c->moved_from[s] == IDENTITY_NONE || lost[was->owner[s]])
             c->moved_from[s] = (uint16_t)identities_index(&c->known, id);
         if (old != TOPOLOGY_NOBODY)
             c->nodes[old]->gave_slots = true;
+    }
+    for (size_t i = 0; i < was->count; i++) {
+        struct uri uri = {0};
+        if (!gave[i] || lost[i])
+            continue;
+        topology_uri(was, i, &c->router->config.settings->target, &uri);
+        cluster_signs_want(c, was->nodes[i].id, &uri);
+        uri_free(&uri);
     }
 }
 
@@ -311,24 +323,23 @@ static void forget_sent_to(struct cluster *c, const struct node *n)
 }
 
 /* Who is listed no more, and whose link was lost before, may have been dead when others took its slots:
- * nobody knows whether their keys came along. Who was there until then has given them away by MIGRATE. */
-static void distrust_gone(struct cluster *c, const struct topology *fresh)
+ * nobody knows whether their keys came along. Who was there until then, as who it was, has given them away by
+ * MIGRATE. */
+static void distrust_gone(struct cluster *c, const struct topology *fresh, bool *lost)
 {
     for (size_t i = 0; i < c->count; i++) {
-        const char *id = c->topology.nodes[i].id;
-        const struct identity *known = identities_find(&c->known, id);
-        if (!known || c->nodes[i]->ready || topology_find(fresh, id) != TOPOLOGY_NOBODY)
-            continue;
-        struct identity gone = *known;
-        memset(gone.run_id, 0, sizeof gone.run_id);
-        identities_set(&c->known, &gone);
+        const struct node *n = c->nodes[i];
+        lost[i] = c->judged && !(n->ready && cluster_is_trusted(c, n));
+        if (lost[i] && topology_find(fresh, c->topology.nodes[i].id) == TOPOLOGY_NOBODY)
+            cluster_distrust_id(c, c->topology.nodes[i].id);
     }
 }
 
 void cluster_adopt(struct cluster *c, struct topology *fresh)
 {
     struct topology was = c->topology;
-    distrust_gone(c, fresh);
+    bool *lost = x_calloc(c->count + 1, sizeof *lost);
+    distrust_gone(c, fresh, lost);
     drop_old_links(c, fresh);
     struct node **nodes = x_calloc(fresh->count, sizeof *nodes);
     c->topology = *fresh;
@@ -345,7 +356,8 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
     c->nodes = nodes;
     c->count = fresh->count;
     keep_also(c, &was);
-    note_moved(c, &was);
+    note_moved(c, &was, lost);
+    free(lost);
     cluster_moves_forget(c);
     c->idle_changed = false;
     topology_free(&was);

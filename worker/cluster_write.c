@@ -223,10 +223,10 @@ static void flush_idle(struct cluster *c, size_t node)
 static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed)
 {
     struct output *o = c->router->output;
-    char key[160], nowhere[180];
+    char key[160], nowhere[SLOT_KEY_BYTES];
     uint16_t slot = c->topology.nodes[node].first_slot;
     slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);
-    cluster_probe_key(c, slot, nowhere, sizeof nowhere);
+    slot_probe_key(nowhere, sizeof nowhere, c->router->config.settings->name, slot);
     c->into = once_batch(c, c->router->open, slot);
     bool asking = c->into->asking;
     output_begin(o, 0, slice_str(key), asking ? 7 : 8, OUTPUT_ONCE);

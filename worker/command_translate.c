@@ -2,6 +2,7 @@
  * keys. */
 #include <stdlib.h>
 
+#include "common/topology.h"
 #include "worker/rewrite.h"
 
 bool rewrite_report(struct translator *t, const char *reason, const struct command *c, struct slice key)
@@ -44,6 +45,19 @@ bool rewrite_one_key(struct translator *t, const char *name, struct slice key, u
     return true;
 }
 
+void rewrite_probe(struct translator *t, struct slice key, unsigned flags, bool alone)
+{
+    char name[SLOT_KEY_BYTES];
+    if (!output_wants_probe(t->out, key, flags, alone))
+        return;
+    slot_probe_key(name, sizeof name, t->settings->name, key_slot(key));
+    output_begin(t->out, t->db, key, 3, flags);
+    output_text(t->out, "HDEL"); /* whoever writes marks may do that */
+    output_text(t->out, name);
+    output_text(t->out, "probe");
+    output_end(t->out);
+}
+
 bool rewrite_eval(struct translator *t, const struct command *c, const char *script, struct slice key,
                   size_t keys, size_t args, unsigned flags)
 {
@@ -51,6 +65,7 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
         rewrite_report(t, DIVERGENCE_COMMAND, c, key);
         return false;
     }
+    rewrite_probe(t, key, flags, false);
     output_begin(t->out, t->db, key, 3 + keys + args, flags);
     output_text(t->out, "EVAL");
     output_text(t->out, script);

@@ -91,7 +91,9 @@ static bool parse(struct identities *k, const char *text)
         if (sscanf(line, "%40s %40s %40s %llx", i.id, i.run_id, i.replid, &fingerprint) != 4)
             return false;
         if (strcmp(i.run_id, "-") == 0)
-            *i.run_id = *i.replid = '\0';
+            *i.run_id = '\0';
+        if (strcmp(i.replid, "-") == 0)
+            *i.replid = '\0';
         i.fingerprint = fingerprint;
         identities_set(k, &i);
     }

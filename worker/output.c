@@ -77,6 +77,15 @@ bool output_by_slot(const struct output *o)
     return o->route != NULL;
 }
 
+bool output_wants_probe(struct output *o, struct slice key, unsigned flags, bool alone)
+{
+    struct batch *b = o->route ? o->route(o->route_arg, o->round, key, flags) : NULL;
+    if (!b || !b->once || b->asking || b->probed || !(alone || b->commands))
+        return false;
+    b->probed = true;
+    return true;
+}
+
 size_t output_nodes(const struct output *o)
 {
     return o->route ? o->round->nodes : 1;

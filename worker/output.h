@@ -19,6 +19,11 @@ enum output_flags {
 size_t output_nodes(const struct output *o);
 /* A cluster: each command has to stay in one slot, and there is one database. */
 bool output_by_slot(const struct output *o);
+/* Must the MULTI of the key's slot name a key that there never is, before a script is written into it? Once
+ * for each. A master that has begun to give the slot away takes a MULTI as long as it has all of its keys,
+ * but each call of a script asks again: one that the commands before it, or it itself (alone), have deleted
+ * is not its own any more, and what stands before was done. So it has to refuse the whole. */
+bool output_wants_probe(struct output *o, struct slice key, unsigned flags, bool alone);
 enum { OUTPUT_NODE_SHIFT = 8 };
 static inline unsigned output_node(size_t i)
 {

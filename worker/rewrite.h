@@ -34,6 +34,9 @@ bool rewrite_pass_as(struct translator *t, const struct entry *e, const char *na
 void rewrite_args(struct translator *t, const struct entry *e, size_t from, size_t to);
 /* NAME key. */
 bool rewrite_one_key(struct translator *t, const char *name, struct slice key, unsigned flags);
+/* In a cluster: HDEL of a key that there never is, where a script that follows needs it (output.h); alone:
+ * though it be the first. */
+void rewrite_probe(struct translator *t, struct slice key, unsigned flags, bool alone);
 /* EVAL script keys.length, then the caller gives keys and arguments and output_end(). False when the target
  * allows no scripts (then it has been reported). */
 bool rewrite_eval(struct translator *t, const struct command *c, const char *script, struct slice key,

@@ -101,6 +101,8 @@ static bool hsetex_conditional(struct translator *t, const struct command *c, co
                                const struct hsetex *h)
 {
     bool ttl = t->target->hash_field_ttl;
+    if (t->target->scripts)
+        rewrite_probe(t, e->argv[1], OUTPUT_ONCE, true); /* a time that has passed deletes what was set */
     if (!rewrite_eval(t, c, hsetex_script, e->argv[1], 1, 3 + h->end - h->first, OUTPUT_ONCE))
         return true;
     output_arg(t->out, e->argv[1]);

@@ -18,11 +18,17 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* On several masters: one may do it, and another one not. */
+static bool runs_everywhere(const struct worker *w)
+{
+    return w->global == GLOBAL_RUNNING && router_is_cluster(w->router);
+}
+
 /* The decoder has a global command in hand that is not done: what can be sealed ends before it. */
 static bool before_global(const struct worker *w)
 {
     return w->global == GLOBAL_DRAINING || w->global == GLOBAL_WAITING || w->global == GLOBAL_CLEARING ||
-           (w->global >= CROSS_DRAINING && w->global < CROSS_LAST);
+           runs_everywhere(w) || (w->global >= CROSS_DRAINING && w->global < CROSS_LAST);
 }
 
 /* Of a command across slots: its destination may have it, its source has not. */
@@ -180,12 +186,16 @@ void seal_acknowledged(struct worker *w, struct round *r)
     cursor_add(&m->commands, r->commands);
     if (r->sent_at_us)
         cursor_count_batch(m, now_us() - r->sent_at_us);
-    if (between_steps(w) || (w->global == CROSS_LAST && last == w->global_seq))
+    if (between_steps(w) || (w->global == CROSS_LAST && last == w->global_seq)) {
         cross_acknowledged(w);
-    else if (w->global == GLOBAL_CLEARING)
+    } else if (w->global == GLOBAL_CLEARING) {
         global_cleared(w);
-    else if (w->global == GLOBAL_RUNNING && last == w->global_seq)
+    } else if (runs_everywhere(w)) {
         global_acknowledged(w);
+        seal_held_done(w);
+    } else if (w->global == GLOBAL_RUNNING && last == w->global_seq) {
+        global_acknowledged(w);
+    }
 }
 
 void seal_settle(struct worker *w)

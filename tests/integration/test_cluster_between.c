@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include <poll.h>
+#include <signal.h>
 
 #include "tests/support/cluster_crash.h"
 
@@ -157,6 +158,103 @@ static void a_flush_waits_for_a_first_slot_that_has_begun_to_leave(void **state)
     assert_equal_after(1);
 }
 
+struct flushed {
+    size_t member;
+    unsigned times;
+};
+
+static bool is_flushed(void *arg)
+{
+    const struct flushed *f = arg;
+    static const char field[] = "cmdstat_flushall:calls=";
+    redisContext *c = redis_cluster_connect(&cluster, f->member);
+    redisReply *r = server_command(c, "INFO commandstats");
+    const char *at = r->str ? strstr(r->str, field) : NULL;
+    bool is = at && strtoul(at + sizeof field - 1, NULL, 10) >= f->times;
+    freeReplyObject(r);
+    redisFree(c);
+    return is;
+}
+
+/* Each master is flushed twice: here the first time is over but for one, which hangs. How often the others
+ * were flushed before the run, and for it, is counted in `times`. */
+enum { HANGS = 2 };
+
+static void begin_flush_but_for_one(unsigned *turn, unsigned *times)
+{
+    assert_true(crash_begin_in_step(&crash, &cluster, 3, 0));
+    write_turns(turn, 10);
+    assert_true(run_wait_in_step(&crash.run));
+    struct flushed owner = {OWNER, 1};
+    while (is_flushed(&owner))
+        owner.times++;
+    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    journal_script_flush(&crash.script, crash.run.source);
+    assert_true(wait_until(is_flushed, &owner, RUN_DEADLINE_MS));
+    *times = owner.times;
+}
+
+static void a_flush_that_one_refuses_the_second_time_is_run_again(void **state)
+{
+    (void)state;
+    enum { FIRST = 0 };
+    unsigned turn = 0, times;
+    begin_flush_but_for_one(&turn, &times);
+    assert_true(redis_cluster_begin_slot(&cluster, FIRST, OTHER, 0));
+    process_signal(&cluster.members[HANGS].server.process, SIGCONT);
+    write_turns(&turn, 10);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(redis_cluster_move_slot(&cluster, FIRST, OTHER));
+    write_turns(&turn, 10);
+    assert_equal_after(1);
+}
+
+static void so_is_one_whose_connection_to_one_is_cut(void **state)
+{
+    (void)state;
+    unsigned turn = 0, times;
+    begin_flush_but_for_one(&turn, &times);
+    redisContext *c = redis_cluster_connect(&cluster, OWNER);
+    server_ok(c, "CLIENT PAUSE 60000 WRITE");
+    process_signal(&cluster.members[HANGS].server.process, SIGCONT);
+    struct flushed other = {OTHER, times + 1};
+    assert_true(wait_until(is_flushed, &other, RUN_DEADLINE_MS));
+    assert_true(redis_cluster_cut(&cluster, OWNER, "df2redis:default:flow-0"));
+    server_ok(c, "CLIENT UNPAUSE");
+    redisFree(c);
+    write_turns(&turn, 10);
+    assert_equal_after(1);
+}
+
+static bool all_is_sent(void *arg)
+{
+    (void)arg;
+    return scripted_all_sent(crash.run.source);
+}
+
+/* All three in one MULTI, which the owner takes as long as it has the key. */
+static void a_script_finds_what_a_command_before_it_has_deleted(void **state)
+{
+    (void)state;
+    enum { LEAVES = 100 };
+    const char *tag = slot_tag(LEAVES);
+    assert_true(crash_begin_in_step(&crash, &cluster, 3, 0));
+    say(0, "INCRBYFLOAT {%s}sum 1.5", tag);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(redis_cluster_begin_slot(&cluster, LEAVES, OTHER, 0));
+    pid_t worker = worker_pid(&crash.run.program, 0);
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    say(0, "INCRBYFLOAT {%s}sum 1.5", tag);
+    say(0, "DEL {%s}sum", tag);
+    say(0, "INCRBYFLOAT {%s}sum 2.5", tag);
+    assert_true(wait_until(all_is_sent, NULL, RUN_DEADLINE_MS));
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(redis_cluster_move_slot(&cluster, LEAVES, OTHER));
+    say(0, "INCRBYFLOAT {%s}sum 0.5", tag);
+    assert_equal_after(1);
+}
+
 static void killed_workers_go_on_with_a_slot_between_two_masters(void **state)
 {
     (void)state;
@@ -238,6 +336,9 @@ int main(int argc, char **argv)
                                   teardown),
         cmocka_unit_test_teardown(one_on_its_way_to_a_new_master_is_served_and_flushed, teardown),
         cmocka_unit_test_teardown(a_flush_waits_for_a_first_slot_that_has_begun_to_leave, teardown),
+        cmocka_unit_test_teardown(a_flush_that_one_refuses_the_second_time_is_run_again, teardown),
+        cmocka_unit_test_teardown(so_is_one_whose_connection_to_one_is_cut, teardown),
+        cmocka_unit_test_teardown(a_script_finds_what_a_command_before_it_has_deleted, teardown),
         cmocka_unit_test_teardown(killed_workers_go_on_with_a_slot_between_two_masters, teardown),
         cmocka_unit_test_teardown(a_move_that_is_called_off_asks_for_a_full_sync, teardown),
         cmocka_unit_test_teardown(a_snapshot_fills_slots_between_two_masters, teardown),

@@ -312,23 +312,58 @@ static void a_slot_that_was_taken_from_a_dead_master_is_not_taken_for_whole(void
     assert_ends_well();
 }
 
-/* Before anybody saw what it did last, all of which its link's end tells. */
-static void nor_when_it_was_forgotten_at_once(void **state)
+enum end { DIES, DIES_AND_IS_FORGOTTEN, HANGS_AND_IS_FORGOTTEN };
+
+/* The slot is taken from its master while the worker does not look, and then that gets the signal. */
+static void taken_unseen(enum end end, int signal)
 {
-    (void)state;
     begin(1);
     assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
     write_what_is_lost();
     pid_t worker = worker_pid(&crash.run.program, 0);
     assert_int_equal(kill(worker, SIGSTOP), 0);
-    redis_cluster_kill(&cluster, IDLE);
+    if (end == DIES)
+        kill_until_failed();
+    else if (end == DIES_AND_IS_FORGOTTEN)
+        redis_cluster_kill(&cluster, IDLE);
+    else
+        process_signal(&cluster.members[IDLE].server.process, SIGSTOP);
     assert_true(redis_cluster_take_slot(&cluster, SLOT, 0));
-    for (size_t i = 0; i < IDLE; i++)
+    for (size_t i = 0; end != DIES && i < IDLE; i++)
         tell(i, "CLUSTER FORGET %s", cluster.members[IDLE].id);
-    assert_int_equal(kill(worker, SIGCONT), 0);
+    assert_int_equal(kill(worker, signal), 0);
     line("INCR {%s}counter");
+    if (end == HANGS_AND_IS_FORGOTTEN) {
+        assert_in_step();
+        redis_cluster_kill(&cluster, IDLE); /* nobody compares with it */
+    }
     assert_equal();
     assert_ends_well();
+}
+
+static void nor_when_it_was_forgotten_at_once(void **state)
+{
+    (void)state;
+    taken_unseen(DIES_AND_IS_FORGOTTEN, SIGCONT);
+}
+
+/* Its link tells nothing of that. */
+static void nor_when_it_hangs_and_was_forgotten_at_once(void **state)
+{
+    (void)state;
+    taken_unseen(HANGS_AND_IS_FORGOTTEN, SIGCONT);
+}
+
+static void nor_by_a_successor(void **state)
+{
+    (void)state;
+    taken_unseen(DIES, SIGKILL);
+}
+
+static void nor_by_a_successor_when_it_was_forgotten(void **state)
+{
+    (void)state;
+    taken_unseen(DIES_AND_IS_FORGOTTEN, SIGKILL);
 }
 
 /* It came while the run went on, and nothing was written to the slot that goes there. */
@@ -407,6 +442,9 @@ int main(int argc, char **argv)
                                   teardown),
         cmocka_unit_test_teardown(a_slot_that_was_taken_from_a_dead_master_is_not_taken_for_whole, teardown),
         cmocka_unit_test_teardown(nor_when_it_was_forgotten_at_once, teardown),
+        cmocka_unit_test_teardown(nor_when_it_hangs_and_was_forgotten_at_once, teardown),
+        cmocka_unit_test_teardown(nor_by_a_successor, teardown),
+        cmocka_unit_test_teardown(nor_by_a_successor_when_it_was_forgotten, teardown),
         cmocka_unit_test_teardown(a_master_that_joined_is_known_before_slots_come, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 
 #define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define ID_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define ID_C "cccccccccccccccccccccccccccccccccccccccc"
 #define RUN "0123456789012345678901234567890123456789"
 #define OTHER "9876543210987654321098765432109876543210"
 
@@ -34,11 +35,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static void save_two(void)
+static void save_three(void)
 {
     struct identities k = {.session = SESSION};
     identities_set(&k, &(struct identity){ID_A, RUN, OTHER, UINT64_MAX});
     identities_set(&k, &(struct identity){ID_B, "", "", 0});
+    identities_set(&k, &(struct identity){ID_C, "", OTHER, 0}); /* not trusted, and its heir is known */
     identities_moved(&k, 12);
     assert_true(k.changed);
     identities_save(&k, directory, FLOW);
@@ -50,7 +52,7 @@ static bool load(void)
 {
     struct identities k = {0};
     bool ok = identities_load(&k, directory, FLOW);
-    assert_int_equal(k.count, ok ? 2 : 0);
+    assert_int_equal(k.count, ok ? 3 : 0);
     identities_free(&k);
     return ok;
 }
@@ -59,7 +61,7 @@ static void a_successor_reads_them(void **state)
 {
     (void)state;
     struct identities k = {0};
-    save_two();
+    save_three();
     assert_true(identities_load(&k, directory, FLOW));
     assert_false(k.changed);
     assert_int_equal(k.session, SESSION);
@@ -69,6 +71,8 @@ static void a_successor_reads_them(void **state)
     assert_string_equal(identities_find(&k, ID_A)->replid, OTHER);
     assert_string_equal(identities_find(&k, ID_B)->run_id, "");
     assert_string_equal(identities_find(&k, ID_B)->replid, "");
+    assert_string_equal(identities_find(&k, ID_C)->run_id, "");
+    assert_string_equal(identities_find(&k, ID_C)->replid, OTHER);
     assert_null(identities_find(&k, OTHER));
     identities_free(&k);
 }
@@ -81,7 +85,7 @@ static void only_what_is_new_is_to_be_saved(void **state)
                                              {ID_A, OTHER, RUN, 5},
                                              {OTHER, RUN, OTHER, 5}};
     struct identities k = {0};
-    save_two();
+    save_three();
     assert_true(identities_load(&k, directory, FLOW));
     identities_set(&k, &(struct identity){ID_A, RUN, OTHER, UINT64_MAX});
     identities_moved(&k, 12);
@@ -92,7 +96,7 @@ static void only_what_is_new_is_to_be_saved(void **state)
         assert_true(k.changed);
         k.changed = false;
     }
-    assert_int_equal(identities_index(&k, OTHER), 2);
+    assert_int_equal(identities_index(&k, OTHER), 3);
     identities_moved(&k, 13);
     assert_true(k.changed);
     assert_int_equal(k.moved_seq, 13);
@@ -103,7 +107,7 @@ static void what_was_removed_is_gone(void **state)
 {
     (void)state;
     assert_false(load());
-    save_two();
+    save_three();
     assert_true(load());
     identities_remove(directory, FLOW);
     assert_false(load());
@@ -115,7 +119,7 @@ static void one_that_is_not_whole_is_none(void **state)
     (void)state;
     char bytes[1000], path[200];
     snprintf(path, sizeof path, "%s/flow-%d.nodes", directory, FLOW);
-    save_two();
+    save_three();
     int fd = open(path, O_RDWR);
     ssize_t len = read(fd, bytes, sizeof bytes);
     assert_true(len > 100);

@@ -2,10 +2,11 @@
  * as who it was; one that hangs, or is cut off, may have had them taken, and its link tells nothing of that
  * for long. So it is asked, over a connection of its own, once it is known that the slots have moved:
  *
- *   moved ──its replica has them: no question
- *     └──INFO server──the same run id: it has given them away
- *                └──another one, or none within five seconds──listed still: waited for (it may be called
- * failed) └──forgotten: it is not trusted any more */
+ *   moved ──its replica has them──> no question
+ *     └──INFO server──the same run id──> it has given them away
+ *          ├──another one──> it is not trusted any more
+ *          └──no answer within five seconds──> nor is it, unless it may just hang: listed, linked, and not
+ *                                              called failed. Then it is asked again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,18 +64,24 @@ static void is_there(struct sign *s)
     cluster_proceed(s->cluster);
 }
 
-static void is_not(struct sign *s, const char *why)
+static void is_lost(struct sign *s)
+{
+    cluster_distrust_id(s->cluster, s->id);
+    is_there(s); /* or was: there is nothing more to be asked */
+}
+
+static void is_silent(struct sign *s, const char *why)
 {
     struct cluster *c = s->cluster;
     struct error error;
-    if (topology_find(&c->topology, s->id) == TOPOLOGY_NOBODY) {
-        cluster_distrust_id(c, s->id);
-        is_there(s); /* or was: there is nothing more to be asked */
+    size_t i = topology_find(&c->topology, s->id);
+    if (i == TOPOLOGY_NOBODY || !c->nodes[i]->ready || c->topology.nodes[i].failed) {
+        is_lost(s);
         return;
     }
     s->state = SIGN_WANTED;
-    error_set(&error, ERROR_RETRY,
-              "node %.8s had slots that others serve now, and whether it is there: %.200s", s->id, why);
+    error_set(&error, ERROR_RETRY, "node %.8s had slots that others serve now, and does not answer: %.200s",
+              s->id, why);
     cluster_wait(c, &error);
 }
 
@@ -85,14 +92,15 @@ static void on_info(struct client *client, const redisReply *reply, void *arg)
     const struct identity *known = identities_find(&s->cluster->known, s->id);
     static const char field[] = "run_id:";
     const char *at = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, field) : NULL;
-    bool denied = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0;
+    bool same = at && known && *known->run_id &&
+                strncmp(at + sizeof field - 1, known->run_id, strlen(known->run_id)) == 0;
+    bool loads = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "LOADING", 7) == 0;
     stop_asking(s);
-    /* Who may not ask has to do without: it has answered. */
-    if (denied || (at && known && *known->run_id &&
-                   strncmp(at + sizeof field - 1, known->run_id, strlen(known->run_id)) == 0))
+    /* Who may not ask has to do without: it has answered, and its link stands. */
+    if (same || (!at && !loads))
         is_there(s);
     else
-        is_not(s, reply->type == REDIS_REPLY_ERROR ? reply->str : "it is another one");
+        is_lost(s);
 }
 
 static void on_ready(struct client *client, void *arg)
@@ -106,7 +114,7 @@ static void on_failed(struct client *client, const struct error *error, void *ar
     struct sign *s = arg;
     struct error copy = *error;
     stop_asking(s);
-    is_not(s, copy.text);
+    is_silent(s, copy.text);
 }
 
 static bool is_needed(const struct cluster *c, const struct sign *s)
@@ -127,7 +135,7 @@ static void ask(struct sign *s)
     s->state = SIGN_ASKED;
     s->client = client_connect(c->router->base, &s->uri, c->router->config.settings, "target", &on, &error);
     if (!s->client)
-        is_not(s, error.text);
+        is_silent(s, error.text);
 }
 
 bool cluster_signs_settled(struct cluster *c)

@@ -116,20 +116,6 @@ static void one_that_hangs_may_be_known_to_have_failed_only_later(void **state)
     assert_goes_on_without_it();
 }
 
-/* And the FLOW has nothing more to ask it. */
-static bool heir_is_met(void *arg)
-{
-    redisContext *c = redis_cluster_connect(&cluster, ITS_HEIR);
-    redisReply *r = server_command(c, "CLIENT LIST");
-    char *at = strstr(r->str, arg), *end = at ? strchr(at, '\n') : NULL;
-    if (end)
-        *end = 0;
-    bool met = end && strstr(at, " idle=0 ") == NULL;
-    freeReplyObject(r);
-    redisFree(c);
-    return met;
-}
-
 /* It was met as one that may have lost something, and then it loses the rest: the judgement waits meanwhile
  * for what one that hangs has not answered. */
 static void one_that_took_over_and_was_started_anew_is_not_taken_for_new(void **state)
@@ -145,7 +131,7 @@ static void one_that_took_over_and_was_started_anew_is_not_taken_for_new(void **
     assert_true(wait_until(is_sent, &other, RUN_DEADLINE_MS));
     redis_cluster_kill(&cluster, HANGS);
     its_heir_takes_over();
-    assert_true(wait_until(heir_is_met, "name=df2redis:default:flow-0", RUN_DEADLINE_MS));
+    wait_met(ITS_HEIR);
     for (size_t i = 0; i < cluster.count; i++)
         if (i != OTHER && i != HANGS)
             tell(i, forget, cluster.members[HANGS].id);

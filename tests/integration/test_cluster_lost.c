@@ -354,6 +354,49 @@ static void nor_when_it_hangs_and_was_forgotten_at_once(void **state)
     taken_unseen(HANGS_AND_IS_FORGOTTEN, SIGCONT);
 }
 
+static bool is_unread(void *member)
+{
+    return port_unread_bytes(cluster.members[*(size_t *)member].server.port) > 0;
+}
+
+/* It came back without its data, gave the slot away and was forgotten, all while the judgement waited for
+ * what another one had not answered. */
+static void nor_when_it_was_started_anew_and_forgotten_at_once(void **state)
+{
+    (void)state;
+    size_t hangs = SOURCE, idle = IDLE;
+    char give[80];
+    begin(1);
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
+    write_what_is_lost();
+    nobody_fails();
+    process_signal(&cluster.members[hangs].server.process, SIGSTOP);
+    line("SET c hangs");
+    assert_true(wait_until(is_unread, &hangs, RUN_DEADLINE_MS));
+    redis_cluster_kill(&cluster, IDLE);
+    redis_cluster_revive(&cluster, IDLE);
+    wait_met(IDLE);
+    snprintf(give, sizeof give, "CLUSTER SETSLOT %u NODE %s", SLOT, cluster.members[0].id);
+    tell(0, give, NULL);
+    redisContext *c = redis_cluster_connect(&cluster, 0);
+    freeReplyObject(server_command(c, "CLUSTER BUMPEPOCH"));
+    redisFree(c);
+    tell(IDLE, give, NULL);
+    tell(2, give, NULL);
+    for (size_t i = 0; i < IDLE; i++)
+        if (i != hangs)
+            tell(i, "CLUSTER FORGET %s", cluster.members[IDLE].id);
+    assert_true(wait_until(is_left, &idle, RUN_DEADLINE_MS));
+    process_signal(&cluster.members[hangs].server.process, SIGCONT);
+    tell(hangs, "CLUSTER FORGET %s", cluster.members[IDLE].id);
+    tell(hangs, give, NULL);
+    line("INCR {%s}counter");
+    assert_in_step();
+    redis_cluster_kill(&cluster, IDLE); /* nobody compares with it */
+    assert_equal();
+    assert_ends_well();
+}
+
 static void nor_by_a_successor(void **state)
 {
     (void)state;
@@ -443,6 +486,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_slot_that_was_taken_from_a_dead_master_is_not_taken_for_whole, teardown),
         cmocka_unit_test_teardown(nor_when_it_was_forgotten_at_once, teardown),
         cmocka_unit_test_teardown(nor_when_it_hangs_and_was_forgotten_at_once, teardown),
+        cmocka_unit_test_teardown(nor_when_it_was_started_anew_and_forgotten_at_once, teardown),
         cmocka_unit_test_teardown(nor_by_a_successor, teardown),
         cmocka_unit_test_teardown(nor_by_a_successor_when_it_was_forgotten, teardown),
         cmocka_unit_test_teardown(a_master_that_joined_is_known_before_slots_come, teardown),

@@ -112,6 +112,35 @@ static inline void wait_marks(void)
         free(before[i]);
 }
 
+/* FLOW 0 has a link there, and nothing more to ask. */
+static inline bool is_met(void *member)
+{
+    redisContext *c = redis_cluster_connect(&cluster, *(size_t *)member);
+    redisReply *r = server_command(c, "CLIENT LIST");
+    char *at = strstr(r->str, " name=df2redis:default:flow-0 "), *end = at ? strchr(at, '\n') : NULL;
+    if (end)
+        *end = 0;
+    bool met = end && strstr(at, " idle=0 ") == NULL;
+    freeReplyObject(r);
+    redisFree(c);
+    return met;
+}
+
+static inline void wait_met(size_t member)
+{
+    assert_true(wait_until(is_met, &member, RUN_DEADLINE_MS));
+}
+
+static inline bool is_left(void *member)
+{
+    redisContext *c = redis_cluster_connect(&cluster, *(size_t *)member);
+    redisReply *r = server_command(c, "CLIENT LIST");
+    bool left = strstr(r->str, " name=df2redis:default:flow-0 ") == NULL;
+    freeReplyObject(r);
+    redisFree(c);
+    return left;
+}
+
 static inline void kill_until_failed(void)
 {
     redis_cluster_kill(&cluster, IDLE);

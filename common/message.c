@@ -341,6 +341,20 @@ static bool take_descriptor(struct msghdr *header, int *fd)
     return good;
 }
 
+/* A peer that goes with messages unread leaves ECONNRESET, which is told once, and before what it had said.
+ */
+static ssize_t receive_packet(int socket, struct msghdr *header)
+{
+    ssize_t n;
+    bool reset = false, again;
+    do {
+        n = recvmsg(socket, header, MSG_CMSG_CLOEXEC);
+        again = n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset));
+        reset |= n < 0 && errno == ECONNRESET;
+    } while (again);
+    return n;
+}
+
 enum message_status message_receive(int socket, struct message *m, struct error *error)
 {
     uint8_t *bytes = x_malloc(MESSAGE_MAX_BYTES);
@@ -352,12 +366,9 @@ enum message_status message_receive(int socket, struct message *m, struct error 
                             .msg_controllen = sizeof control.bytes};
     enum message_status status = MESSAGE_BROKEN;
     int fd = -1;
-    ssize_t n;
     memset(m, 0, sizeof *m);
     m->fd = -1;
-    do
-        n = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = receive_packet(socket, &header);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         status = MESSAGE_AGAIN;
     } else if (n == 0 || (n < 0 && errno == ECONNRESET)) {

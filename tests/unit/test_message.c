@@ -429,6 +429,27 @@ static void a_gone_peer_is_closed_and_no_signal(void **state)
     close(pair[1]);
 }
 
+/* A worker says what it failed on, and ends without having read what it was told last. */
+static void what_a_peer_said_last_comes_though_it_read_nothing(void **state)
+{
+    (void)state;
+    struct message failed = {.type = MESSAGE_FAILED, .fd = -1},
+                   told = {.type = MESSAGE_ENTER_STABLE, .fd = -1};
+    struct message m;
+    int pair[2];
+    make_pair(pair);
+    snprintf(failed.failed.text, sizeof failed.failed.text, "it has failed");
+    assert_int_equal(message_send(pair[1], &failed, &error), MESSAGE_OK);
+    assert_int_equal(message_send(pair[0], &told, &error), MESSAGE_OK);
+    close(pair[1]);
+    assert_int_equal(message_receive(pair[0], &m, &error), MESSAGE_OK);
+    assert_int_equal(m.type, MESSAGE_FAILED);
+    assert_string_equal(m.failed.text, "it has failed");
+    message_free(&m);
+    assert_int_equal(message_receive(pair[0], &m, &error), MESSAGE_CLOSED);
+    close(pair[0]);
+}
+
 static void a_full_socket_is_again_and_loses_nothing(void **state)
 {
     (void)state;
@@ -467,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_of_a_broken_message_is_closed),
         cmocka_unit_test(a_packet_larger_than_any_message_is_refused),
         cmocka_unit_test(a_gone_peer_is_closed_and_no_signal),
+        cmocka_unit_test(what_a_peer_said_last_comes_though_it_read_nothing),
         cmocka_unit_test(a_full_socket_is_again_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,6 +176,29 @@ static bool is_flushed(void *arg)
     return is;
 }
 
+/* By every FLOW at each of the three, as far as it has come: so that it has nothing to send to them. */
+static bool is_marked(void *arg)
+{
+    (void)arg;
+    bool marked = true;
+    for (size_t i = 0; marked && i < 3; i++) {
+        redisContext *c = redis_cluster_connect(&cluster, i);
+        for (uint32_t f = 0; f < FLOWS; f++) {
+            char key[80], words[120], path[40];
+            unsigned long long lsn = 0;
+            slot_mark_key(key, sizeof key, "default", (uint16_t)(CLUSTER_SLOTS * i / 3));
+            snprintf(words, sizeof words, "HGET %s node-%u", key, f);
+            redisReply *r = server_command(c, words);
+            snprintf(path, sizeof path, "flows.%u.lsn_applied", f);
+            marked &= r->str && sscanf(r->str, "%*s %*s %*s %llu", &lsn) == 1 &&
+                      (double)lsn == df2redis_status_number(&crash.run.program, path);
+            freeReplyObject(r);
+        }
+        redisFree(c);
+    }
+    return marked;
+}
+
 /* Each master is flushed twice: here the first time is over but for one, which hangs. How often the others
  * were flushed before the run, and for it, is counted in `times`. */
 enum { HANGS = 2 };
@@ -188,6 +211,7 @@ static void begin_flush_but_for_one(unsigned *turn, unsigned *times)
     struct flushed owner = {OWNER, 1};
     while (is_flushed(&owner))
         owner.times++;
+    assert_true(wait_until(is_marked, NULL, RUN_DEADLINE_MS));
     process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
     journal_script_flush(&crash.script, crash.run.source);
     assert_true(wait_until(is_flushed, &owner, RUN_DEADLINE_MS));

@@ -11,8 +11,9 @@
 
 enum { TXID = 7, AGE_MS = 10 };
 
-/* Each time that it comes there it asks, and each time it is answered. An answer that is late meets it while it
- * connects to the target anew, to see what that has: nothing is known then, least of all that it lost something. */
+/* Each time that it comes there it asks, and each time it is answered. An answer that is late meets it while
+ * it connects to the target anew, to see what that has: nothing is known then, least of all that it lost
+ * something. */
 static void a_late_answer_is_no_loss(void **state)
 {
     (void)state;

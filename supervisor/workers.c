@@ -218,7 +218,8 @@ static void on_divergence(struct flow *f, const struct message *m)
 {
     struct divergence_source source = {f->number, f->session, (enum report_stream)m->divergence.stream,
                                        m->divergence.position};
-    f->told[source.stream] = source.position;
+    if (source.position.seq) /* else no report of an entry */
+        f->told[source.stream] = source.position;
     divergences_add(&f->run->divergences, &source, m->divergence.reason, m->divergence.command,
                     m->divergence.key, m->divergence.count);
 }

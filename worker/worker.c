@@ -104,6 +104,30 @@ void worker_report(void *arg, const char *reason, const char *command, struct sl
                     count);
 }
 
+/* What no report of an entry tells. */
+static void tell_once(struct worker *w, const char *reason, const char *command, struct slice key)
+{
+    struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
+    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
+    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
+    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
+    m.divergence.count = 1;
+    cursor_add(&w->cursor.marks->divergences, 1);
+    worker_tell(w, &m);
+    w->reports_unread = true;
+}
+
+void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, const char *reason,
+                    const char *command)
+{
+    struct error error;
+    if (!suspects_add(w->suspects, target_db, key, reason, command, &error)) {
+        log_warning("%s %s: %s", command, log_key(key), error.text);
+        tell_once(w, reason, command, key);
+    }
+    cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
+}
+
 /* ---- the router's callbacks ---- */
 
 static void on_ready(void *arg, const struct position *at, const struct capabilities *target)
@@ -336,6 +360,10 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->history = history_open(w->directory, w->flow, w->session, resume, error);
     if (!w->history)
         return false;
+    w->suspects = suspects_open(w->directory, w->flow, start->start.mode == START_FULL, error);
+    if (!w->suspects)
+        return false;
+    cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
     cursor_set(&w->cursor.marks->in_contact, 0);
@@ -469,7 +497,9 @@ void worker_finish(struct worker *w)
         cursor_remove(w->directory, w->flow);
         history_remove(w->directory, w->flow);
         identities_remove(w->directory, w->flow);
+        suspects_remove_file(w->directory, w->flow);
     }
     history_close(w->history);
+    suspects_close(w->suspects);
     settings_free(&w->settings);
 }

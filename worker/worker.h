@@ -19,6 +19,7 @@
 #include "worker/reports.h"
 #include "worker/router.h"
 #include "worker/spool.h"
+#include "worker/suspects.h"
 #include "worker/translator.h"
 #include "worker/waiting.h"
 
@@ -80,6 +81,7 @@ struct worker {
     uint64_t skip_lsn;     /* the same of the journal before it, by the mark of an earlier session */
     uint64_t answered_seq; /* entries up to it were acknowledged once before */
     uint64_t seen_seq;     /* entries up to it were translated once before */
+    struct suspects *suspects;
     struct reports reports;
     bool reports_unread;                  /* perhaps */
     uint64_t marked_seq;                  /* of the last mark that was acknowledged */
@@ -131,6 +133,11 @@ void worker_tell_simple(struct worker *w, enum message_type type);
  * cursor is beyond what they are about. */
 void worker_wait_until_told(struct worker *w);
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
+/* The key may have come out wrong on the target, though it could be right: it is kept for a comparison with
+ * the source's, from now on, whatever happens to this process. reason: a word of divergence.h, under which it
+ * counts as a divergence if it cannot be kept. */
+void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, const char *reason,
+                    const char *command);
 
 /* source.c */
 void source_start(struct worker *w);

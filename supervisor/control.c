@@ -186,13 +186,24 @@ struct control *control_open(struct event_base *base, const char *directory,
     return NULL;
 }
 
+/* A run may end in the very turn in which it was asked to: what is still to be said goes out before the end. */
+static void say_the_rest(struct connection *one)
+{
+    struct evbuffer *output = bufferevent_get_output(one->stream);
+    evbuffer_unfreeze(output, 1); /* libevent's own writing is over */
+    while (evbuffer_get_length(output) && evbuffer_write(output, bufferevent_getfd(one->stream)) > 0)
+        ;
+}
+
 void control_close(struct control *c)
 {
     if (!c)
         return;
     for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
-        if (c->connections[i])
+        if (c->connections[i]) {
+            say_the_rest(c->connections[i]);
             connection_free(c->connections[i]);
+        }
     evconnlistener_free(c->listener);
     unlink(c->path);
     free(c->path);

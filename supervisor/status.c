@@ -81,12 +81,18 @@ static bool ask(const struct settings *settings, const char *request, int *fd, s
     if (!connect_run(settings, fd, error))
         return false;
     setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    bool ended = false;
     bool ok = send(*fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request) &&
-              read_answer(*fd, false, answer) && answer->len;
+              read_answer(*fd, false, answer);
+    if (ok || errno == ECONNRESET || errno == EPIPE)
+        ended = !answer->len;
     buf_put_u8(answer, '\0');
-    if (ok)
+    if (ok && !ended)
         return true;
     close(*fd);
+    if (ended)
+        return error_fatal(error, EX_UNAVAILABLE, "the run %s ended before it answered; its log tells how",
+                           settings->name);
     return error_fatal(error, EX_UNAVAILABLE, "the run %s has not answered within %d s", settings->name,
                        ANSWER_WAIT_S);
 }

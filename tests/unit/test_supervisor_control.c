@@ -18,6 +18,7 @@ static struct state_dir dir;
 static struct settings s;
 static struct error error;
 static unsigned stops;
+static bool ends_at_once;
 
 static cJSON *give_status(void *arg)
 {
@@ -33,6 +34,8 @@ static void take_stop(void *arg)
 {
     (void)arg;
     stops++;
+    if (ends_at_once)
+        event_base_loopbreak(base);
 }
 
 static bool open_control(void)
@@ -45,6 +48,7 @@ static bool open_control(void)
 static int setup(void **state)
 {
     stops = 0;
+    ends_at_once = false;
     if (make_dir(state) != 0)
         return -1;
     settings_in_dir(&s, "one");
@@ -252,8 +256,8 @@ static int serve_child(int (*verb)(void))
         struct timeval turn = {.tv_usec = 2000};
         event_base_loopexit(base, &turn);
         event_base_loop(base, 0);
-        /* The answer goes out first. */
-        if (stops && control && ++turns > ANSWER_TURNS) {
+        /* The answer goes out first, unless the run ends at once. */
+        if (stops && control && (ends_at_once || ++turns > ANSWER_TURNS)) {
             control_close(control);
             control = NULL;
         }
@@ -284,6 +288,15 @@ static void stop_command_waits_for_the_end(void **state)
     assert_int_equal(stops, 1);
 }
 
+/* Before the copy has begun there is nothing to wait for. */
+static void stop_of_a_run_that_ends_in_the_same_turn_is_answered(void **state)
+{
+    (void)state;
+    ends_at_once = true;
+    assert_int_equal(serve_child(ask_stop), EX_OK);
+    assert_int_equal(stops, 1);
+}
+
 static void run_that_is_not_there_is_unavailable(void **state)
 {
     (void)state;
@@ -310,6 +323,7 @@ int main(void)
         TEST(path_longer_than_a_socket_address_works),
         TEST(status_command_ends_with_the_runs_state),
         TEST(stop_command_waits_for_the_end),
+        TEST(stop_of_a_run_that_ends_in_the_same_turn_is_answered),
         TEST(run_that_is_not_there_is_unavailable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

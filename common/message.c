@@ -27,6 +27,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_DIVERGENCE] = "DIVERGENCE",
         [MESSAGE_FAILED] = "FAILED",
         [MESSAGE_DRAINED] = "DRAINED",
+        [MESSAGE_BREAK] = "BREAK",
         [MESSAGE_START] = "START",
         [MESSAGE_ENTER_STABLE] = "ENTER_STABLE",
         [MESSAGE_RUN_GLOBAL] = "RUN_GLOBAL",
@@ -158,6 +159,9 @@ static bool put_fields(const struct message *m, struct buf *out)
         wire_put_u64(out, m->failed.offset);
         PUT_TEXT(m->failed.text);
         return true;
+    case MESSAGE_BREAK:
+        PUT_TEXT(m->source_break.text);
+        return true;
     case MESSAGE_START:
         put_start(m, out);
         return true;
@@ -214,6 +218,9 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         m->failed.offset = wire_get_u64(r);
         GET_TEXT(m->failed.text);
         r->failed |= m->failed.class > ERROR_FATAL || m->failed.exit_code > 255;
+        return true;
+    case MESSAGE_BREAK:
+        GET_TEXT(m->source_break.text);
         return true;
     case MESSAGE_START:
         get_start(r, m);

@@ -12,6 +12,7 @@
  *   DIVERGENCE     what could not be carried
  *   FAILED         class, text; then it exits
  *   DRAINED        everything received is applied and acknowledged
+ *   BREAK          the journal can be followed no further in this session
  */
 #ifndef DF2REDIS_MESSAGE_H
 #define DF2REDIS_MESSAGE_H
@@ -19,7 +20,7 @@
 #include "common/error.h"
 #include "common/mem.h"
 
-#define MESSAGE_VERSION 4
+#define MESSAGE_VERSION 5
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -34,6 +35,7 @@ enum message_type {
     MESSAGE_DIVERGENCE,
     MESSAGE_FAILED,
     MESSAGE_DRAINED,
+    MESSAGE_BREAK,
     /* supervisor → worker */
     MESSAGE_START,
     MESSAGE_ENTER_STABLE,
@@ -88,6 +90,9 @@ struct message {
             uint64_t offset;    /* stream offset it happened at */
             char text[480];
         } failed;
+        struct {
+            char text[480]; /* why */
+        } source_break;
         struct {
             uint32_t flow, flow_count;
             uint32_t mode; /* enum start_mode */

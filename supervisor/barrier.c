@@ -139,8 +139,23 @@ enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txi
     if (!again && !ready(g, one))
         return GLOBAL_HOLD;
     *runner = one->runner;
+    if (!one->confirmed)
+        return GLOBAL_ASK;
     one->run_ms = again ? one->run_ms : now_ms;
     return GLOBAL_RUN;
+}
+
+const struct global *globals_confirm(struct globals *g, uint64_t now_ms)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        struct global *one = &g->list[i];
+        if (one->phase != GLOBAL_RUNNING || one->confirmed)
+            continue;
+        one->confirmed = true;
+        one->run_ms = now_ms;
+        return one;
+    }
+    return NULL;
 }
 
 const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txid, uint64_t now_ms)
@@ -190,8 +205,11 @@ const struct global *globals_next_ready(struct globals *g)
 
 bool globals_holds(const struct globals *g, uint32_t flow)
 {
-    for (size_t i = 0; i < g->count; i++)
-        if (g->list[i].phase == GLOBAL_GATHERING && flow < g->flow_count && g->list[i].arrived.member[flow])
+    for (size_t i = 0; i < g->count; i++) {
+        const struct global *one = &g->list[i];
+        bool waits = one->phase == GLOBAL_GATHERING || (one->phase == GLOBAL_RUNNING && !one->confirmed);
+        if (waits && flow < g->flow_count && one->arrived.member[flow])
             return true;
+    }
     return false;
 }

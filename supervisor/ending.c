@@ -108,6 +108,7 @@ void run_restart(struct run *run, bool with_lsns)
     totals_of(run, clock_monotonic_ms(), &session);
     totals_add(&run->past, &session);
     run_forget_events(run);
+    run->broken_stream = (struct error){0};
     target_free(run->target_job);
     run->target_job = NULL;
     run_stop_workers(run);

@@ -55,6 +55,7 @@ struct run {
     struct event *pump;
     struct event *signals[3];
     struct error cause; /* why the link was lost, or the run failed */
+    struct error broken_stream; /* a FLOW cannot be read; the source is being asked for its role */
 
     struct target_job *target_job;
     struct topology target_nodes; /* of a cluster: its masters, as last found */
@@ -141,6 +142,8 @@ void run_reap(struct run *run); /* after SIGCHLD */
 void run_restart_due(struct run *run, uint64_t now_ms);
 void run_check_stable(struct run *run);
 void run_check_drained(struct run *run); /* and settled */
+/* A global command has reached every FLOW: the source is asked whether it is a master, then it is run. */
+void run_confirm_globals(struct run *run);
 /* Everything this FLOW received is applied and acknowledged: its marks are exact. */
 bool run_flow_settled(const struct flow *f);
 uint32_t run_failed_flows(const struct run *run);

@@ -28,6 +28,8 @@ struct source {
     bool over; /* failed was called */
     bool ping_waits;
     uint64_t pinged_ms;
+    unsigned roles_asked;
+    void (*role_answered)(bool master, const char *text, void *arg);
 };
 
 enum { PING_PATIENCE = 3 };
@@ -366,6 +368,26 @@ void source_ping(struct source *s, uint64_t now_ms)
     s->pinged_ms = now_ms;
     /* As patient as a master is with its replicas: giving up too soon may cost a full sync. */
     client_words(s->client, every_ms * PING_PATIENCE, on_stable_pong, s, "PING", NULL);
+}
+
+static void on_role(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source *s = arg;
+    if (s->over || --s->roles_asked > 0)
+        return;
+    s->role_answered(is_status(reply, "OK"), reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer",
+                     s->callbacks.arg);
+}
+
+void source_ask_role(struct source *s, void (*answered)(bool master, const char *text, void *arg))
+{
+    if (s->over)
+        return;
+    s->roles_asked++;
+    s->role_answered = answered;
+    client_words(s->client, s->settings->connect_timeout_ms * PING_PATIENCE, on_role, s, "REPLCONF", "listening-port",
+                 LISTENING_PORT, NULL);
 }
 
 void source_free(struct source *s)

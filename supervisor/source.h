@@ -52,6 +52,8 @@ bool source_send_phase(struct source *s, struct session *session, enum phase_com
 /* In stable sync, where the source may have nothing to say for long: asks whether it is there. No answer within a time is
  * `failed`. To be called now and then. */
 void source_ping(struct source *s, uint64_t now_ms);
+/* Is it a master, now? A replica refuses every REPLCONF. No answer is `failed`; only the newest question is told. */
+void source_ask_role(struct source *s, void (*answered)(bool master, const char *text, void *arg));
 void source_free(struct source *s);
 /* Keys the master had when it was greeted; 0 when it did not say, and for NULL. */
 uint64_t source_keys(const struct source *s);

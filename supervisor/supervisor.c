@@ -97,7 +97,7 @@ void run_session_over(struct run *run, enum session_event event, const struct er
         return;
     }
     run->cause = *why;
-    run_post(run, event);
+    run_post(run, run->broken_stream.class != ERROR_NONE ? EVENT_RESYNC : event);
 }
 
 void run_link_lost(struct run *run, const struct error *why)

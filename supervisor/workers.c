@@ -61,7 +61,7 @@ void run_check_stable(struct run *run)
 }
 
 /* A FLOW held at a global command has applied everything before it. When all others are drained, that command
- * has not reached every FLOW: it lies behind the cut. */
+ * has not reached every FLOW, or the source cannot be asked about it: it lies behind the cut. */
 bool run_flow_settled(const struct flow *f)
 {
     return f->drained || globals_holds(&f->run->globals, f->number);
@@ -87,6 +87,39 @@ static void tell_global(struct run *run, uint32_t flow, enum message_type type, 
     worker_process_send(&run->flows[flow].worker, &m);
 }
 
+static void on_role(bool master, const char *text, void *arg)
+{
+    struct run *run = arg;
+    struct error error = run->broken_stream;
+    const struct global *confirmed;
+    if (master && error.class != ERROR_NONE) {
+        run_fatal(run, &error);
+        return;
+    }
+    if (!master) {
+        error_set(&error, ERROR_RETRY,
+                  "source %s is no master any more (%.200s): what it flushed then was not run on the target",
+                  run->source_name, text);
+        run_link_lost(run, &error);
+        run_check_drained(run);
+        return;
+    }
+    while ((confirmed = globals_confirm(&run->globals, clock_monotonic_ms()))) {
+        log_debug("%s (txid %llu) has reached every FLOW: FLOW %u runs it", confirmed->command,
+                  (unsigned long long)confirmed->txid, confirmed->runner);
+        tell_global(run, confirmed->runner, MESSAGE_RUN_GLOBAL, confirmed);
+    }
+}
+
+/* While the link is lost nobody can tell: then the FLOWs stay before it, and the next session comes to it again. */
+void run_confirm_globals(struct run *run)
+{
+    if (run->source && !in_state(run, SESSION_SETTLING))
+        source_ask_role(run->source, on_role);
+    else
+        run_check_drained(run);
+}
+
 static void on_at_global(struct flow *f, const struct message *m)
 {
     struct run *run = f->run;
@@ -98,9 +131,10 @@ static void on_at_global(struct flow *f, const struct message *m)
     case GLOBAL_HOLD:
         run_check_drained(run);
         break;
+    case GLOBAL_ASK:
+        run_confirm_globals(run);
+        break;
     case GLOBAL_RUN:
-        log_debug("%s (txid %llu) has reached every FLOW: FLOW %u runs it", arrived.command,
-                  (unsigned long long)arrived.txid, runner);
         tell_global(run, runner, MESSAGE_RUN_GLOBAL, &arrived);
         break;
     case GLOBAL_PASS:
@@ -188,11 +222,21 @@ static void on_flow_opened(struct flow *f, const struct message *m)
 {
     if (f->answered || !in_state(f->run, SESSION_FLOWS))
         return;
+    if (!m->flow_opened.full && !f->first_lsn)
+        return; /* nobody asked for it, and the worker ends */
     f->answered = true;
     f->full = m->flow_opened.full != 0;
     snprintf(f->token, sizeof f->token, "%s", m->flow_opened.token);
     session_flow_answered(&f->run->session, f->full);
     run_check_flows_answered(f->run);
+}
+
+/* A master that has become a replica writes its refusal of an ACK into the stream, perhaps into the middle of an
+ * entry. What was read of that is wrong: then only a full sync helps. */
+static void doubt_stream(struct run *run, const struct error *error)
+{
+    run->broken_stream = *error;
+    source_ask_role(run->source, on_role);
 }
 
 static void on_failed(struct flow *f, const struct message *m)
@@ -204,7 +248,10 @@ static void on_failed(struct flow *f, const struct message *m)
     f->kill_due_ms = clock_monotonic_ms() + RUN_STOP_LIMIT_MS;
     if (error.class == ERROR_FATAL) {
         snprintf(error.text, sizeof error.text, "FLOW %u: %.400s", f->number, m->failed.text);
-        run_fatal(f->run, &error);
+        if (error.exit_code == EX_PROTOCOL && f->stable && f->run->source && entered(f->run))
+            doubt_stream(f->run, &error);
+        else
+            run_fatal(f->run, &error);
     } else if (error.class == ERROR_REDIRECT) {
         /* A flush in the middle of the snapshot, or a target that lost what nobody has any more. */
         f->run->cause = error;
@@ -212,6 +259,13 @@ static void on_failed(struct flow *f, const struct message *m)
         snprintf(f->run->cause.text, sizeof f->run->cause.text, "FLOW %u: %.400s", f->number, m->failed.text);
         run_post(f->run, EVENT_RESYNC);
     }
+}
+
+static void on_break(struct flow *f, const struct message *m)
+{
+    struct error error = {0};
+    error_set(&error, ERROR_RETRY, "FLOW %u: %.400s", f->number, m->source_break.text);
+    run_link_lost(f->run, &error);
 }
 
 static void on_divergence(struct flow *f, const struct message *m)
@@ -260,6 +314,9 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         break;
     case MESSAGE_FAILED:
         on_failed(f, m);
+        break;
+    case MESSAGE_BREAK:
+        on_break(f, m);
         break;
     case MESSAGE_DRAINED:
         f->drained = true;

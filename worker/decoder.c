@@ -291,6 +291,11 @@ enum decode_status decoder_next(struct decoder *d, struct slice input, struct en
     while (step == STEP_ON);
     if (step == STEP_ENTRY)
         return DECODE_ENTRY;
+    if (step == STEP_BREAK) {
+        if (error)
+            *error = d->why;
+        return DECODE_BREAK;
+    }
     return step == STEP_MORE ? DECODE_MORE : fail(d, error);
 }
 

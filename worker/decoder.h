@@ -26,6 +26,8 @@ struct decoder_config {
 enum decode_status {
     DECODE_ENTRY, /* *out is filled */
     DECODE_MORE,  /* needs more bytes; see decoder_wanted */
+    DECODE_BREAK, /* the journal can be followed no further in this session; *error says why. Nothing was
+                     consumed: another call, or a successor, comes to the same */
     DECODE_ERROR, /* the stream is broken or not understood; *error says where (stream offset) and what */
 };
 

@@ -77,7 +77,7 @@ struct text {
     size_t wanted; /* set with STEP_MORE: so many bytes from here on are needed */
 };
 
-enum step { STEP_ON, STEP_ENTRY, STEP_MORE, STEP_ERROR };
+enum step { STEP_ON, STEP_ENTRY, STEP_MORE, STEP_BREAK, STEP_ERROR };
 
 struct decoder {
     struct decoder_config config;

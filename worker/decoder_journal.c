@@ -4,10 +4,15 @@
  *
  * COMMAND and PING take an LSN each. Those of JOURNAL_BLOBs are only counted from 1 on, as the master does
  * not tell theirs; those of the stream are counted from JOURNAL_OFFSET on and checked against the master's
- * LSN entries. */
+ * LSN entries.
+ *
+ * A master that was made a replica refuses our REPLCONF ACK, and writes that between two entries of the very
+ * stream: "-ERR …\r\n". No opcode is 45, so that '-' at the begin of an entry is an error line. */
 #include <inttypes.h>
 
 #include "worker/decoder_internal.h"
+
+enum { ERROR_LINE_MAX_BYTES = 512 };
 
 /* COMMAND or PING, which is all that takes an LSN. */
 static enum step give_item(struct decoder *d, const struct journal_item *item, uint32_t db, uint64_t lsn,
@@ -22,13 +27,36 @@ static enum step give_item(struct decoder *d, const struct journal_item *item, u
     return STEP_ENTRY;
 }
 
+static enum step error_line(struct decoder *d, struct text *t)
+{
+    size_t most = t->n < ERROR_LINE_MAX_BYTES ? t->n : ERROR_LINE_MAX_BYTES;
+    const uint8_t *end = memchr(t->p, '\n', most);
+    if (!end && t->n < ERROR_LINE_MAX_BYTES)
+        return decoder_more(t, t->n + 1);
+    if (!end)
+        return decoder_broken(d, "journal entry: opcode 45 is not known, and it begins no error line");
+    char text[ERROR_LINE_MAX_BYTES];
+    size_t len = 0;
+    for (const uint8_t *p = t->p + 1; p < end && *p != '\r'; p++)
+        text[len++] = *p >= ' ' && *p <= '~' ? (char)*p : '?';
+    error_set(&d->why, ERROR_RETRY, "the source answers REPLCONF ACK with an error: %.*s", (int)len, text);
+    return STEP_BREAK;
+}
+
+/* The master's numbers are not those of this stream any more: its journal is that of another history. */
+static enum step other_lsn(struct decoder *d, uint64_t lsn)
+{
+    error_set(&d->why, ERROR_RETRY,
+              "the source says LSN %" PRIu64 " where %" PRIu64
+              " was counted: its journal is not the one that was followed, or entries were lost",
+              lsn, d->next_lsn - 1);
+    return STEP_BREAK;
+}
+
 static enum step give_lsn(struct decoder *d, uint64_t lsn, struct entry *out)
 {
-    if (lsn == UINT64_MAX || (d->next_lsn && lsn != d->next_lsn - 1))
-        return decoder_broken(d,
-                              "protocol error: the master says LSN %" PRIu64 ", counted are %" PRIu64
-                              ": entries were lost or counted twice",
-                              lsn, d->next_lsn - 1);
+    if (lsn == UINT64_MAX)
+        return decoder_broken(d, "journal entry: an LSN that is none");
     d->next_lsn = lsn + 1;
     decoder_give(d, out, ENTRY_LSN, 1);
     out->db = d->journal_db;
@@ -40,6 +68,8 @@ enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry 
 {
     struct journal_item item;
     size_t used, wanted;
+    if (t->n && t->p[0] == '-')
+        return error_line(d, t);
     enum value_status status = journal_read(&d->args, slice_of(t->p, t->n), &item, &used, &wanted, &d->why);
     if (status == VALUE_MORE)
         return decoder_more(t, wanted);
@@ -49,6 +79,8 @@ enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry 
     enum step step = STEP_ON;
     if (item.opcode == JOURNAL_SELECT) {
         d->journal_db = (uint32_t)item.value;
+    } else if (item.opcode == JOURNAL_LSN && d->next_lsn && item.value != d->next_lsn - 1) {
+        return other_lsn(d, item.value);
     } else if (item.opcode == JOURNAL_LSN) {
         step = give_lsn(d, item.value, out);
     } else {

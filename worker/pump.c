@@ -1,4 +1,5 @@
 /* From the spool to the link: decode, translate, batch, send; as far as the target takes it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -43,6 +44,17 @@ static void say_stable(struct worker *w)
     if (!w->said_stable)
         worker_tell_simple(w, MESSAGE_STABLE);
     w->said_stable = true;
+}
+
+/* The session with the source is over. What came before is applied, as after the end of the stream. */
+static void say_break(struct worker *w, const struct error *why)
+{
+    struct message m = {.type = MESSAGE_BREAK, .fd = -1};
+    if (w->journal_broke)
+        return;
+    w->journal_broke = true;
+    snprintf(m.source_break.text, sizeof m.source_break.text, "%s", why->text);
+    worker_tell(w, &m);
 }
 
 static bool is_global(const struct entry *e)
@@ -236,6 +248,11 @@ static void decode(struct worker *w)
         enum decode_status status = decoder_next(w->decoder, rest, &e, &error);
         if (status == DECODE_ERROR) {
             worker_fail(w, &error);
+            return;
+        }
+        if (status == DECODE_BREAK) {
+            say_break(w, &error);
+            w->starved = true;
             return;
         }
         if (status == DECODE_MORE) {

@@ -2,6 +2,7 @@
  * handshake itself, tells the supervisor FLOW_OPENED, and writes the ACKs. Its death ends the session. */
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/client.h"
 #include "common/clock.h"
@@ -26,8 +27,14 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
 {
     struct worker *w = arg;
     struct error error;
-    bool full = answer_is(reply, "FULL");
-    if (!full && !answer_is(reply, "PARTIAL")) {
+    bool full = answer_is(reply, "FULL"), partial = answer_is(reply, "PARTIAL");
+    if (partial && !w->tls_first_lsn) {
+        error_fatal(&error, EX_PROTOCOL, "the source answered DFLY FLOW %u with PARTIAL, which was not asked for",
+                    w->flow);
+        worker_fail(w, &error);
+        return;
+    }
+    if (!full && !partial) {
         error_set(&error, ERROR_RETRY, "the source answered DFLY FLOW %u with %.200s", w->flow,
                   reply->str ? reply->str : "something else than FULL or PARTIAL");
         worker_fail(w, &error);

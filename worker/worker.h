@@ -63,6 +63,7 @@ struct worker {
     bool source_opened;
     bool source_ended;
     bool source_paused; /* the spool is at its limit */
+    bool journal_broke; /* it can be followed no further, and the supervisor was told */
     struct spool *spool;
     struct cursor cursor;
     struct history *history;

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (status == DECODE_MORE)
             MUST(decoder_wanted(d) > received - decoder_offset(d));
         free(copy);
-        if (status == DECODE_ERROR || (status == DECODE_MORE && received == size))
+        if (status == DECODE_ERROR || status == DECODE_BREAK || (status == DECODE_MORE && received == size))
             break;
         if (status == DECODE_MORE)
             received = size - received < piece ? size : received + piece;

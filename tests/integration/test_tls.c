@@ -66,6 +66,25 @@ static void assert_equals_recording(void)
     assert_true(equal);
 }
 
+/* Nothing of the journal before it is here: what follows would be applied to nothing. */
+static void partial_that_was_not_asked_for_ends_the_run(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    scripted_stop(run.source);
+    tls_proxy_stop(source);
+    scripted_options_init(&options);
+    scripted_options_recording(&options, recording_dir);
+    for (size_t f = 0; f < options.sessions[0].flow_count; f++)
+        options.sessions[0].flows[f].reply = REPLY_PARTIAL;
+    run.source = scripted_start(&options);
+    source = tls_proxy_start(scripted_port(run.source), certificate.cert_file, certificate.key_file);
+    start(certificate.cert_file);
+    assert_true(df2redis_wait_said(&run.program, "PARTIAL, which was not asked for", RUN_DEADLINE_MS));
+    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_PROTOCOL);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE"), 0);
+}
+
 static void recording_over_tls_ends_in_the_recorded_state(void **state)
 {
     (void)state;
@@ -245,6 +264,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         TLS_TEST(recording_over_tls_ends_in_the_recorded_state),
+        TLS_TEST(partial_that_was_not_asked_for_ends_the_run),
         TLS_TEST(worker_that_dies_ends_the_session_and_it_begins_anew),
         CRASH_TEST(killed_workers_cost_no_full_sync),
         CRASH_TEST(spool_of_a_killed_worker_is_applied_first),

@@ -303,6 +303,10 @@ static void on_ack(struct scripted *m, struct connection *c, const redisReply *c
                          word(command, 1));
         return;
     }
+    if (m->options.kind == SCRIPTED_REPLICA) {
+        reply(c, "-ERR Replicating a replica is unsupported");
+        return;
+    }
     uint64_t lsn = strtoull(word(command, 2), NULL, 10);
     if (lsn < f->acked)
         scripted_violate(m, c, "ACK goes back from %llu to %llu", (unsigned long long)f->acked,

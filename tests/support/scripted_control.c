@@ -236,6 +236,24 @@ void scripted_append(struct scripted *m, size_t flow, struct slice journal)
     unlock_and_wake(m);
 }
 
+void scripted_become(struct scripted *m, enum scripted_kind kind)
+{
+    pthread_mutex_lock(&m->lock);
+    m->options.kind = kind;
+    unlock_and_wake(m);
+}
+
+void scripted_rewrite(struct scripted *m, size_t flow, struct slice journal, uint64_t first_lsn)
+{
+    pthread_mutex_lock(&m->lock);
+    struct scripted_session *script = &m->options.sessions[m->options.session_count - 1];
+    struct scripted_flow *f = &script->flows[flow];
+    f->bytes.len = (size_t)f->journal_at;
+    buf_put(&f->bytes, journal.data, journal.len);
+    f->first_lsn = first_lsn;
+    unlock_and_wake(m);
+}
+
 /* The peer sees an end, the loop sees it too and forgets the connection. */
 static void cut(struct connection *c)
 {

@@ -114,6 +114,10 @@ bool scripted_wait_acked(struct scripted *m, uint32_t deadline_ms); /* every FLO
 void scripted_hold(struct scripted *m, size_t flow, uint64_t at);
 /* More journal for a FLOW: sent at once when it is in stable sync, and kept for PARTIAL. */
 void scripted_append(struct scripted *m, size_t flow, struct slice journal);
+/* From now on it is that. A replica refuses every REPLCONF, also ACK on a FLOW: an error line in the stream. */
+void scripted_become(struct scripted *m, enum scripted_kind kind);
+/* Another history: the FLOW's journal is this one from now on, its first entry has that LSN. */
+void scripted_rewrite(struct scripted *m, size_t flow, struct slice journal, uint64_t first_lsn);
 /* As a network failure would: closes the FLOW's connection, the control one, or all. */
 void scripted_cut_flow(struct scripted *m, size_t flow);
 void scripted_cut_control(struct scripted *m);

@@ -136,7 +136,7 @@ TESTING void told_end(struct told *t, const struct decoder *d, enum decode_statu
     t->status = status;
     t->offset = decoder_offset(d);
     t->next_lsn = decoder_next_lsn(d);
-    if (status == DECODE_ERROR)
+    if (status == DECODE_ERROR || status == DECODE_BREAK)
         memcpy(t->error, e->text, sizeof e->text);
 }
 
@@ -358,6 +358,17 @@ TESTING void expect_error(struct source *s, const char *part)
         fail_msg("\"%s\" does not say \"%s\"", s->error.text, part);
     /* And it stays broken. */
     assert_int_equal(next_of(s), DECODE_ERROR);
+}
+
+/* ERROR_RETRY, again and again. */
+TESTING void expect_break(struct source *s, const char *part)
+{
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(next_of(s), DECODE_BREAK);
+        assert_int_equal(s->error.class, ERROR_RETRY);
+        if (!strstr(s->error.text, part))
+            fail_msg("\"%s\" does not say \"%s\"", s->error.text, part);
+    }
 }
 
 TESTING void source_begin(struct source *s, const struct decoder_config *config)

@@ -130,8 +130,36 @@ static void lsn_is_checked_against_the_count(void **state)
     assert_true(s.e.lsn == 101 && s.e.seq == 3);
     expect_entry(&s, ENTRY_COMMAND);
     assert_true(s.e.lsn == 102 && s.e.db == 2);
-    expect_error(&s, "protocol error: the master says LSN 103, counted are 102");
+    expect_break(&s, "the source says LSN 103 where 102 was counted");
     source_end(&s);
+}
+
+/* A master that was made a replica answers REPLCONF ACK in the stream itself. */
+static void error_line_between_entries_ends_the_journal(void **state)
+{
+    (void)state;
+    static const char line[] = "-ERR Replicating a replica is unsupported\r\n";
+    struct decoder_config c = config_of(TOKEN, 100);
+    struct source s;
+    source_begin(&s, &c);
+    put_command(&s.bytes, 0, "SET a b");
+    put_text(&s.bytes, line);
+    put_command(&s.bytes, 7, "FLUSHALL");
+    assert_decodes_the_same(&c, buf_slice(&s.bytes), 1);
+    expect_entry(&s, ENTRY_COMMAND);
+    uint64_t at = decoder_offset(s.d);
+    expect_break(&s, "answers REPLCONF ACK with an error: ERR Replicating a replica is unsupported");
+    assert_true(decoder_offset(s.d) == at && decoder_seq(s.d) == 1 && decoder_next_lsn(s.d) == 101);
+    source_end(&s);
+}
+
+static void error_line_without_an_end_is_refused(void **state)
+{
+    (void)state;
+    char long_line[600];
+    memset(long_line, 'x', sizeof long_line);
+    long_line[0] = '-';
+    refused(long_line, sizeof long_line, "opcode 45 is not known");
 }
 
 static void put_journal_blob(struct buf *b, unsigned count, const struct buf *entries)
@@ -238,6 +266,8 @@ int main(void)
         cmocka_unit_test(many_arguments_fit_and_too_many_are_refused),
         cmocka_unit_test(hostile_entries_are_refused_with_words),
         cmocka_unit_test(lsn_is_checked_against_the_count),
+        cmocka_unit_test(error_line_between_entries_ends_the_journal),
+        cmocka_unit_test(error_line_without_an_end_is_refused),
         cmocka_unit_test(journal_blobs_give_their_entries_and_keep_the_database),
         cmocka_unit_test(journal_blob_may_be_lzf),
         cmocka_unit_test(journal_blob_of_another_count_is_refused),

@@ -52,6 +52,9 @@ static struct message example(enum message_type type)
         m.failed.offset = UINT64_MAX;
         memset(m.failed.text, 't', sizeof m.failed.text - 1);
         break;
+    case MESSAGE_BREAK:
+        memset(m.source_break.text, 'b', sizeof m.source_break.text - 1);
+        break;
     case MESSAGE_START:
         m.start.flow = 2;
         m.start.flow_count = 4;

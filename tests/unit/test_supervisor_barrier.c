@@ -25,9 +25,37 @@ static int teardown(void **state)
     return 0;
 }
 
+/* The source is asked, and says at once that it is a master. */
 static enum global_answer arrive(uint32_t flow, uint64_t txid)
 {
-    return globals_arrive(&g, flow, txid, "FLUSHALL", 1000, &runner);
+    enum global_answer answer = globals_arrive(&g, flow, txid, "FLUSHALL", 1000, &runner);
+    if (answer != GLOBAL_ASK)
+        return answer;
+    const struct global *one = globals_confirm(&g, 1000);
+    assert_non_null(one);
+    assert_int_equal(one->txid, txid);
+    assert_int_equal(one->runner, runner);
+    assert_null(globals_confirm(&g, 1000));
+    return GLOBAL_RUN;
+}
+
+static void nothing_is_run_before_the_source_is_known_to_be_a_master(void **state)
+{
+    (void)state;
+    for (uint32_t flow = 0; flow < 2; flow++)
+        assert_int_equal(globals_arrive(&g, flow, 5, "FLUSHALL", 1000, &runner), GLOBAL_HOLD);
+    assert_int_equal(globals_arrive(&g, 2, 5, "FLUSHALL", 1000, &runner), GLOBAL_ASK);
+    for (uint32_t flow = 0; flow < 3; flow++)
+        assert_true(globals_holds(&g, flow)); /* the session may end here, before it */
+    assert_int_equal(globals_age_ms(&g, 5, 2000), 0);
+    globals_forget(&g, 0); /* the worker of the one that would run it died */
+    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 1000, &runner), GLOBAL_ASK);
+    assert_non_null(globals_confirm(&g, 3000));
+    for (uint32_t flow = 0; flow < 3; flow++)
+        assert_false(globals_holds(&g, flow));
+    assert_int_equal(globals_age_ms(&g, 5, 3000), 1);
+    globals_forget(&g, 0); /* it may have run it: no need to ask once more */
+    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 1000, &runner), GLOBAL_RUN);
 }
 
 static void set_is_full_after_each_flow_once(void **state)
@@ -163,6 +191,7 @@ static void failed_flow_is_no_longer_waited_for(void **state)
     assert_non_null(ready);
     assert_int_equal(ready->runner, 1);
     assert_null(globals_next_ready(&g));
+    assert_true(globals_confirm(&g, 1000) == ready);
     assert_int_equal(arrive(2, 6), GLOBAL_HOLD);
     assert_int_equal(arrive(1, 6), GLOBAL_RUN);
     assert_int_equal(runner, 1);
@@ -193,6 +222,7 @@ int main(void)
         cmocka_unit_test(set_is_full_after_each_flow_once),
         TEST(age_is_that_of_what_was_run_here),
         TEST(last_arrival_lets_the_lowest_flow_run_it),
+        TEST(nothing_is_run_before_the_source_is_known_to_be_a_master),
         TEST(arriving_twice_counts_once),
         TEST(several_may_wait_at_once),
         TEST(successor_of_a_passed_worker_is_passed_and_runs_nothing),

@@ -258,7 +258,8 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
         read_commands(c, reply);
         break;
     case ASK_DATABASES:
-        if (read_config(reply, &number) && number >= 1 && number <= INT32_MAX)
+        c->databases_told = read_config(reply, &number) && number >= 1 && number <= INT32_MAX;
+        if (c->databases_told)
             c->databases = (uint32_t)number;
         break;
     case ASK_MAX_BULK:

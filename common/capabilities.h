@@ -22,7 +22,8 @@ struct capabilities {
     uint32_t masters;        /* merged into this; 0: one server's own */
     bool replica;            /* role is not master: read-only */
     char master_text[80];    /* a replica's master: host:port */
-    uint32_t databases;      /* as far as it tells; 16 otherwise */
+    uint32_t databases;      /* as far as it tells; 16 otherwise. The link tries them: there it is certain */
+    bool databases_told;
     uint64_t max_bulk_bytes; /* proto-max-bulk-len; 512 MiB otherwise */
     uint64_t keys;           /* in all databases, at the time of asking */
     /* Layouts RESTORE takes (worker/value.h); the stream type is the newest it takes: 15, 19, 21. */
@@ -53,6 +54,11 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
 /* After the last reply: is this a target that can be written to at all? ERROR_FATAL with what to do. A node
  * of a cluster may be a replica: who writes to it knows its masters. */
 bool capabilities_check(const struct capabilities *c, struct error *error);
+/* It has no database of that number. */
+static inline bool capabilities_lack_database(const struct capabilities *c, uint32_t db)
+{
+    return c->databases && db >= c->databases;
+}
 /* Does the target know this command (module ones by family)? */
 bool capabilities_knows(const struct capabilities *c, struct slice command);
 

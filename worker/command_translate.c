@@ -12,6 +12,13 @@ bool rewrite_report(struct translator *t, const char *reason, const struct comma
     return true;
 }
 
+const char *rewrite_database_lacks(const struct translator *t, uint32_t db)
+{
+    if (db != 0 && output_by_slot(t->out))
+        return DIVERGENCE_DATABASE;
+    return capabilities_lack_database(t->target, db) ? DIVERGENCE_DATABASE_MISSING : NULL;
+}
+
 void rewrite_args(struct translator *t, const struct entry *e, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)
@@ -273,8 +280,11 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
     }
     if (!c)
         return report_unknown(t, e);
-    if (t->db != 0 && output_by_slot(t->out))
-        return c->class == COMMAND_DROP || rewrite_report(t, DIVERGENCE_DATABASE, c, command_first_key(c, e));
+    if (c->class == COMMAND_DROP) /* what is passed on of these lies in no database */
+        t->db = t->settings->target.db;
+    const char *lacks = rewrite_database_lacks(t, t->db);
+    if (lacks)
+        return rewrite_report(t, lacks, c, command_first_key(c, e));
     if (c->class == COMMAND_GLOBAL)
         return error_fatal(error, 0, "%s of the journal was not held at the barrier of all FLOWs", c->name);
     if (c->class == COMMAND_DROP && !c->rewrite)

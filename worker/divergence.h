@@ -15,6 +15,7 @@
 #define DIVERGENCE_REFUSED "refused_by_target"         /* the target answered an error */
 #define DIVERGENCE_STREAM "stream_detail_lost"         /* e.g. pending entries of deleted messages */
 #define DIVERGENCE_DATABASE "database_not_in_cluster"  /* a cluster has database 0 alone */
+#define DIVERGENCE_DATABASE_MISSING "database_not_in_target" /* the target has fewer databases */
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
 
 #endif

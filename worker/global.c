@@ -6,9 +6,14 @@
  *
  * The script also notes the flush's txid. A FLOW that comes to a flush again, put back to its mark, sees by
  * it whether the target has the flush. If not, the target went back to before it: other FLOWs may be
- * beyond it already, so that it can no longer be put in its place, and only a full sync helps. */
+ * beyond it already, so that it can no longer be put in its place, and only a full sync helps.
+ *
+ * A target that refuses the flush keeps what the source has no more: nothing that comes after would be right,
+ * so the run ends. The marks stand before the flush then, and the next run begins with it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
+#include <sysexits.h>
 
 #include "common/clock.h"
 #include "worker/divergence.h"
@@ -23,12 +28,16 @@ static const char flush_script[] =
     "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
     "if ARGV[2]~='' then redis.call('HSET',KEYS[1],'" MARK_FLUSHED_FIELD "',ARGV[2]) end return #m";
 
+static bool has_database(const struct worker *w, uint32_t db)
+{
+    return router_is_cluster(w->router) ? db == 0 : !capabilities_lack_database(&w->target, db);
+}
+
 static bool writes_anything(const struct worker *w)
 {
     uint32_t db;
     return strcasecmp(w->global_command, "FLUSHDB") != 0 ||
-           (settings_db_target(&w->settings, w->global_db, &db) &&
-            (db == 0 || !router_is_cluster(w->router)));
+           (settings_db_target(&w->settings, w->global_db, &db) && has_database(w, db));
 }
 
 /* Slots that are beyond it show that it was run; one that is not shows that its node went back to before it.
@@ -93,52 +102,49 @@ void global_advance(struct worker *w)
     tell(w, MESSAGE_AT_GLOBAL);
 }
 
-static size_t add_db(struct slice *args, size_t n, char (*texts)[12], uint32_t db)
-{
-    args[n] = slice_of(texts[n], format_u64(texts[n], db));
-    return n + 1;
-}
-
-/* The databases to flush on the target, as arguments of the script. */
-static size_t flush_args(struct worker *w, struct slice *args, char (*texts)[12], size_t max)
+/* The databases to flush on the target, as words; the caller frees them. */
+static size_t databases_to_flush(struct worker *w, char (**words)[12])
 {
     const struct settings *s = &w->settings;
-    size_t n = add_db(args, 0, texts, s->target.db);
-    static char flushed[48];
     uint32_t db;
-    args[n++] = slice_of(flushed, seal_marks_on(w) ? (size_t)snprintf(flushed, sizeof flushed, "%llu %llu",
-                                                                      (unsigned long long)w->session,
-                                                                      (unsigned long long)w->global_txid)
-                                                   : 0);
-    if (strcasecmp(w->global_command, "FLUSHDB") == 0)
-        return settings_db_target(s, w->global_db, &db) ? add_db(args, n, texts, db) : n;
-    if (s->db_map_count == 0) {
-        args[n++] = slice_str("all");
-        return n;
+    size_t n = 0;
+    *words = x_calloc(s->db_map_count + 1, sizeof **words);
+    if (strcasecmp(w->global_command, "FLUSHDB") == 0) {
+        if (settings_db_target(s, w->global_db, &db) && has_database(w, db))
+            format_u64((*words)[n++], db);
+    } else if (s->db_map_count == 0) {
+        memcpy((*words)[n++], "all", sizeof "all");
+    } else {
+        for (size_t i = 0; i < s->db_map_count; i++)
+            if (has_database(w, s->db_maps[i].to))
+                format_u64((*words)[n++], s->db_maps[i].to);
     }
-    for (size_t i = 0; i < s->db_map_count && n < max; i++)
-        n = add_db(args, n, texts, s->db_maps[i].to);
     return n;
 }
 
 static void write_flush(struct worker *w)
 {
-    enum { MAX = 256 };
-    struct slice args[MAX];
-    char texts[MAX][12];
-    size_t n = flush_args(w, args, texts, MAX);
+    char(*databases)[12], flushed[48] = "";
+    size_t n = databases_to_flush(w, &databases);
     struct output *o = w->output;
-    if (n < 3)
-        return;
-    output_begin(o, w->settings.target.db, slice_str(w->mark_key), 4 + n, OUTPUT_ONCE);
-    output_text(o, "EVAL");
-    output_text(o, flush_script);
-    output_text(o, "1");
-    output_text(o, w->mark_key);
-    for (size_t i = 0; i < n; i++)
-        output_arg(o, args[i]);
-    output_end(o);
-    router_open(w->router)->plain[0]->current_db = UINT32_MAX;
+    if (seal_marks_on(w))
+        snprintf(flushed, sizeof flushed, "%llu %llu", (unsigned long long)w->session,
+                 (unsigned long long)w->global_txid);
+    if (n) {
+        output_entry(o, w->global_seq);
+        output_begin(o, w->settings.target.db, slice_str(w->mark_key), 6 + n, OUTPUT_ONCE);
+        output_text(o, "EVAL");
+        output_text(o, flush_script);
+        output_text(o, "1");
+        output_text(o, w->mark_key);
+        output_i64(o, w->settings.target.db);
+        output_text(o, flushed);
+        for (size_t i = 0; i < n; i++)
+            output_text(o, databases[i]);
+        output_end(o);
+        router_open(w->router)->plain[0]->current_db = UINT32_MAX;
+    }
+    free(databases);
 }
 
 /* On every master, each with the marks it carries. False: not now, everything begins again. */
@@ -152,6 +158,7 @@ static bool write_flush_everywhere(struct worker *w, bool note)
     }
     snprintf(flushed, sizeof flushed, "%llu %llu", (unsigned long long)w->session,
              (unsigned long long)w->global_txid);
+    output_entry(w->output, w->global_seq);
     router_flush_nodes(w->router, flush_script, note && seal_marks_on(w) ? flushed : "");
     return true;
 }
@@ -233,6 +240,20 @@ void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
     w->global = GLOBAL_NONE;
     seal_held_done(w);
     pump_schedule(w);
+}
+
+bool global_refused(struct worker *w, const char *text)
+{
+    struct error error;
+    if (w->global != GLOBAL_CLEARING && w->global != GLOBAL_RUNNING)
+        return false;
+    error_fatal(&error, EX_NOPERM,
+                "the target refuses the %s of the source (%.160s), and nothing that comes after it would be "
+                "right there: let its user run EVAL, SELECT, FLUSHALL, FLUSHDB, HGETALL and HSET, none of "
+                "them renamed, and start again: the %s is carried out then",
+                w->global_command, text, w->global_command);
+    worker_fail(w, &error);
+    return true;
 }
 
 void global_acknowledged(struct worker *w)

@@ -31,7 +31,7 @@ static void close_connection(struct link *l)
     l->transport = NULL;
     replies_free(l->replies);
     l->replies = NULL;
-    l->queue_refused = l->mark_refused = false;
+    l->queue_refused = l->mark_refused = l->select_refused = false;
 }
 
 static void retry_later(struct link *l)

@@ -1,5 +1,8 @@
 /* Answers to batches: carried out, refused, not now, or not here. A plain batch is answered command by
  * command; one that must not run twice by MULTI (before it ASKING), QUEUED for each, and EXEC. */
+#include <stdio.h>
+#include <sysexits.h>
+
 #include "common/topology.h"
 #include "worker/link_internal.h"
 
@@ -51,9 +54,27 @@ static bool trouble(struct link *l, enum refusal refusal, struct slice text)
                      (const char *)text.data);
 }
 
+/* It had all databases when it was greeted. What stands behind a SELECT that it refuses all the same is
+ * carried out in the database before: nobody can undo that, and nothing of it may count. */
+static bool is_select(struct link *l, const struct batch *b, uint32_t i, struct slice text)
+{
+    struct slice name, database;
+    if (!batch_describe(b, i, &name, &database) || !slice_is(name, "SELECT"))
+        return false;
+    l->select_refused = true;
+    error_fatal(&l->trouble, EX_CONFIG,
+                "the target refuses SELECT %.*s (%.*s), which it took when it was connected to: what stood "
+                "behind it may have been written into another database; connect to it without what stands "
+                "between, and begin anew with --flush-target, or leave that database out with --db",
+                (int)database.len, (const char *)database.data, (int)text.len, (const char *)text.data);
+    return true;
+}
+
 static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind, struct slice text)
 {
     if (kind == REPLY_ERROR) {
+        if (is_select(l, b, i, text))
+            return;
         if (refusal_class(text) == REFUSAL_BUSYKEY && batch_is_conflict_command(b, i)) {
             l->callbacks.conflict(l->callbacks.arg, b, i);
             return;
@@ -107,6 +128,8 @@ static void moved(struct link *l, const struct batch *b, struct slice text)
 static bool send_without(struct link *l, struct batch *b)
 {
     uint32_t i = l->queue_refused_at;
+    if (is_select(l, b, i, slice_str(l->queue_text)))
+        return false;
     l->callbacks.refused(l->callbacks.arg, b, i, l->queue_text);
     l->queue_refused = false;
     l->window_bytes -= batch_bytes(b);
@@ -169,6 +192,8 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
     if (kind != REPLY_OTHER || elements != b->commands)
         return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
                          elements, b->commands);
+    if (l->select_refused)
+        return false;
     if (l->mark_refused)
         moved(l, b, slice_str(l->queue_text));
     l->mark_refused = false;
@@ -193,6 +218,8 @@ bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slic
             return trouble(l, refusal, text);
         else
             answer(l, b, b->answered, kind, text);
+        if (l->select_refused)
+            return false;
     }
     if (++b->answered == b->commands)
         acknowledged(l);

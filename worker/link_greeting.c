@@ -2,7 +2,9 @@
  *
  *   → CLIENT SETNAME <name>, CLIENT LIST
  *   → CLIENT KILL ID … for every other connection of that name
- *   → the capability probe, HMGET <mark key> <field> flushed (in a cluster: one for each slot)
+ *   → the capability probe
+ *   → SELECT of the last database, and others where that is refused; that of the mark (not in a cluster)
+ *   → HMGET <mark key> <field> flushed (in a cluster: one for each slot)
  *
  * A connection that died on our side may have left commands in the server's receive buffer. They would
  * be carried out after we have read the mark, and then once more by us. So the server is told to drop
@@ -11,8 +13,10 @@
 #include "worker/link_greeting.h"
 
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include "common/topology.h"
+#include "worker/link_databases.h"
 #include "worker/mark_text.h"
 #include "worker/replies.h"
 
@@ -25,6 +29,8 @@ struct greeting {
     struct capabilities target;
     struct mark mark;
     int capability;
+    struct database_search databases;
+    uint32_t database; /* that SELECT is tried with */
     unsigned kills;
     const uint16_t *slots; /* in a cluster: whose marks are asked */
     size_t slot_count, slots_told;
@@ -141,6 +147,62 @@ static void ask_marks(struct greeting *g)
         slot_mark_ask(g->client, config, g->slots[i], on_slot_mark, g);
 }
 
+/* ---- databases ---- */
+
+static void select_database(struct greeting *g, uint32_t database, client_reply tell)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%u", database);
+    client_words(g->client, ANSWER_TIMEOUT_MS, tell, g, "SELECT", number, NULL);
+}
+
+static void on_databases_known(struct greeting *g)
+{
+    struct error error;
+    uint32_t own = g->config->settings->target.db;
+    g->target.databases = g->databases.there;
+    if (own < g->target.databases) {
+        select_database(g, own, NULL);
+        ask_marks(g);
+        return;
+    }
+    error_fatal(&error, EX_CONFIG,
+                "the target has %u database%s, and its URI names database %u: name another one, or let it have "
+                "more (databases in its configuration)",
+                g->target.databases, g->target.databases == 1 ? "" : "s", own);
+    fail(g, &error);
+}
+
+static void try_database(struct greeting *g);
+
+static void on_select(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    struct error error;
+    bool taken = reply->type != REDIS_REPLY_ERROR;
+    enum refusal refusal = taken ? REFUSAL_COMMAND : refusal_class(slice_of(reply->str, (size_t)reply->len));
+    bool nothing = !taken && g->database == 0;
+    if (refusal == REFUSAL_WAIT) {
+        error_set(&error, ERROR_RETRY, "SELECT was answered: %.200s", reply->str);
+        fail(g, &error);
+    } else if (refusal == REFUSAL_FATAL || nothing) {
+        error_fatal(&error, EX_NOPERM, "the target refuses SELECT (%.200s): let its user run it", reply->str);
+        fail(g, &error);
+    } else {
+        database_search_answer(&g->databases, g->database, taken);
+        try_database(g);
+    }
+}
+
+static void try_database(struct greeting *g)
+{
+    if (database_search_next(&g->databases, &g->database))
+        select_database(g, g->database, on_select);
+    else
+        on_databases_known(g);
+}
+
 static void on_capability(struct client *c, const redisReply *reply, void *arg)
 {
     struct greeting *g = arg;
@@ -168,7 +230,12 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
         fail(g, &error);
         return;
     }
-    ask_marks(g);
+    if (g->config->in_cluster) {
+        ask_marks(g);
+        return;
+    }
+    database_search_begin(&g->databases, g->target.databases, g->target.databases_told);
+    try_database(g);
 }
 
 static void ask_capabilities(struct greeting *g)

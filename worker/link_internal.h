@@ -30,7 +30,8 @@ struct link {
     uint32_t queue_refused_at;
     enum refusal queue_refusal;
     char queue_text[200];
-    bool mark_refused; /* behind ASKING, inside EXEC; queue_text says how */
+    bool select_refused; /* `trouble` says so */
+    bool mark_refused;   /* behind ASKING, inside EXEC; queue_text says how */
 };
 
 /* link_answers.c: the reply_handler of a link that is ready. */

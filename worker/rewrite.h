@@ -25,6 +25,8 @@ static inline bool rewrite_wanted(const struct translator *t, struct slice key)
 }
 /* Reports what is lost; returns true, so that a rewrite can end with it. */
 bool rewrite_report(struct translator *t, const char *reason, const struct command *c, struct slice key);
+/* Why the target has no such database; NULL: it has. */
+const char *rewrite_database_lacks(const struct translator *t, uint32_t db);
 /* The command as it is, routed by `key`. Returns true. */
 bool rewrite_pass(struct translator *t, const struct entry *e, struct slice key, unsigned flags);
 /* The same with another name. */

@@ -33,11 +33,12 @@ bool rewrite_copy(struct translator *t, const struct command *c, const struct en
             return rewrite_report(t, DIVERGENCE_UNKNOWN, c, to);
         if (!settings_db_target(t->settings, (uint32_t)db, &to_db))
             return true;
-        if (to_db != 0 && output_by_slot(t->out))
-            return rewrite_report(t, DIVERGENCE_DATABASE, c, to);
     }
+    const char *lacks = rewrite_database_lacks(t, to_db);
     if (!rewrite_wanted(t, to))
         return true;
+    if (lacks)
+        return rewrite_report(t, lacks, c, to);
     if (!rewrite_wanted(t, e->argv[1]))
         return rewrite_report(t, DIVERGENCE_FILTER, c, to);
     if (!t->target->copy)
@@ -71,9 +72,10 @@ bool rewrite_move(struct translator *t, const struct command *c, const struct en
         rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
         return rewrite_report(t, DIVERGENCE_FILTER, c, key);
     }
-    if (output_by_slot(t->out) && to_db != 0) {
+    const char *lacks = rewrite_database_lacks(t, to_db);
+    if (lacks) {
         rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
-        return rewrite_report(t, DIVERGENCE_DATABASE, c, key);
+        return rewrite_report(t, lacks, c, key);
     }
     if (to_db == t->db)
         return true; /* the master refused it too */

@@ -18,17 +18,11 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* On several masters: one may do it, and another one not. */
-static bool runs_everywhere(const struct worker *w)
-{
-    return w->global == GLOBAL_RUNNING && router_is_cluster(w->router);
-}
-
-/* The decoder has a global command in hand that is not done: what can be sealed ends before it. */
+/* The decoder has a global command in hand that is not done: what can be sealed ends before it. A mark beside
+ * a flush must not vouch for it: the target may refuse the flush and take the mark. */
 static bool before_global(const struct worker *w)
 {
-    return w->global == GLOBAL_DRAINING || w->global == GLOBAL_WAITING || w->global == GLOBAL_CLEARING ||
-           runs_everywhere(w) || (w->global >= CROSS_DRAINING && w->global < CROSS_LAST);
+    return w->global != GLOBAL_NONE && w->global < CROSS_LAST;
 }
 
 /* Of a command across slots: its destination may have it, its source has not. */
@@ -175,6 +169,8 @@ void seal_acknowledged(struct worker *w, struct round *r)
 {
     struct cursor_marks *m = w->cursor.marks;
     uint64_t last = r->end.seq;
+    if (w->failed) /* by one of its answers */
+        return;
     if (r->end.record.len)
         seal_save_record(w, &r->end);
     if (r->marked && r->end.record.len) {
@@ -190,11 +186,9 @@ void seal_acknowledged(struct worker *w, struct round *r)
         cross_acknowledged(w);
     } else if (w->global == GLOBAL_CLEARING) {
         global_cleared(w);
-    } else if (runs_everywhere(w)) {
+    } else if (w->global == GLOBAL_RUNNING) {
         global_acknowledged(w);
         seal_held_done(w);
-    } else if (w->global == GLOBAL_RUNNING && last == w->global_seq) {
-        global_acknowledged(w);
     }
 }
 

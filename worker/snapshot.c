@@ -385,9 +385,10 @@ bool translate_snapshot(struct translator *t, const struct entry *e, struct erro
     }
     if (!settings_db_target(t->settings, e->db, &t->db) || !settings_key_wanted(t->settings, e->key))
         return true;
-    if (t->db != 0 && output_by_slot(t->out)) {
+    const char *lacks = rewrite_database_lacks(t, t->db);
+    if (lacks) {
         if (e->kind != ENTRY_ELEMENTS && e->kind != ENTRY_END)
-            t->report(t->report_arg, DIVERGENCE_DATABASE, rdb_type_name(e->type), e->key, 1);
+            t->report(t->report_arg, lacks, rdb_type_name(e->type), e->key, 1);
         return true;
     }
     switch (e->kind) {

@@ -180,6 +180,8 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         cross_not_replicated(w, text);
         return;
     }
+    if (global_refused(w, text))
+        return;
     describe(b, i, name, sizeof name, &key);
     if (met_later_state(w, batch_command_seq(b, i), text)) {
         log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);

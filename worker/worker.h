@@ -191,6 +191,8 @@ void global_run(struct worker *w, uint64_t txid);
 /* age_ms: it was run no longer ago; 0: not known. */
 void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms);
 void global_cleared(struct worker *w);
+/* The target has refused a part of the flush at hand: the run ends. False: there is none at hand. */
+bool global_refused(struct worker *w, const char *text);
 void global_acknowledged(struct worker *w);
 
 #endif

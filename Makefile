@@ -15,7 +15,7 @@ SANITIZE ?=
 
 PACKAGES = libevent_core libevent_extra hiredis libcjson liblz4 libzstd openssl inih
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion
-DEFINES = -std=c11 -D_GNU_SOURCE -I. -DDF2REDIS_BUILD_DIR='"$(B)"'
+DEFINES = -std=c11 -pthread -D_GNU_SOURCE -I. -DDF2REDIS_BUILD_DIR='"$(B)"'
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 ifneq ($(SANITIZE),)
 HARDEN = -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -26,7 +26,7 @@ LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -llzf -lm
 V ?= 0
 QUIET = $(if $(filter 0,$(V)),@echo '  $(1)  $@';)
 COMPILE = $(call QUIET,CC  )$(CC) $(DEFINES) $(WARNINGS) $(HARDEN) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c
-LINK = $(call QUIET,LINK)$(CC) $(HARDEN) $(CFLAGS) $(LDFLAGS)
+LINK = $(call QUIET,LINK)$(CC) -pthread $(HARDEN) $(CFLAGS) $(LDFLAGS)
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 COMMON = $(call objects,$(sort $(wildcard common/*.c)))
@@ -41,7 +41,7 @@ INTEGRATION = $(patsubst tests/integration/%.c,$(B)/tests/integration/%,$(sort $
 FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_SECONDS ?= 60
 
-TEST_LIBS = -lcmocka -lpthread $(LIBS)
+TEST_LIBS = -lcmocka $(LIBS)
 
 all: $(PROGRAMS)
 

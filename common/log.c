@@ -1,4 +1,4 @@
-/* Log lines to standard error. One write(2) a line, so that lines of several processes never mix. */
+/* Log lines to a sink, or to standard error: one write(2) a line, so that lines of several processes never mix. */
 #include "common/log.h"
 
 #include <stdarg.h>
@@ -9,6 +9,9 @@
 #include <strings.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log_kinds.h"
 
 static enum log_level current_level = LOG_LEVEL_INFO;
 static enum log_format current_format = LOG_FORMAT_TEXT;
@@ -79,6 +82,13 @@ static void put_json_text(struct buf *line, const char *text)
     }
 }
 
+/* Control characters would move a terminal's cursor, or make a second line. */
+static void put_plain_text(struct buf *line, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        buf_put_u8(line, *p < 0x20 || *p == 0x7f ? ' ' : *p);
+}
+
 static void put_time(struct buf *line)
 {
     struct timespec now;
@@ -103,49 +113,83 @@ static int flow_of(const char *text)
     return list || flow > INT32_MAX || strstr(end, "FLOW ") ? -1 : (int)flow;
 }
 
+void log_format_line(struct buf *out, enum log_level level, const char *text)
+{
+    if (current_format == LOG_FORMAT_JSON) {
+        buf_printf(out, "{\"time\":\"");
+        put_time(out);
+        buf_printf(out, "\",\"level\":\"%s\",\"pid\":%d", level_names[level], (int)getpid());
+        int flow = current_flow >= 0 ? current_flow : flow_of(text);
+        if (flow >= 0)
+            buf_printf(out, ",\"flow\":%d", flow);
+        buf_printf(out, ",\"message\":\"");
+        put_json_text(out, text);
+        buf_printf(out, "\"}\n");
+    } else {
+        put_time(out);
+        buf_printf(out, " %-7s ", level_names[level]);
+        if (current_flow >= 0)
+            buf_printf(out, "flow=%d ", current_flow);
+        put_plain_text(out, text);
+        buf_put_u8(out, '\n');
+    }
+}
+
+void log_relay(struct slice lines)
+{
+    if (hook_before)
+        hook_before();
+    if (line_sink) {
+        line_sink(lines);
+    } else {
+        ssize_t ignored = write(STDERR_FILENO, lines.data, lines.len);
+        (void)ignored;
+    }
+    if (hook_after)
+        hook_after();
+}
+
+static void tell(enum log_level level, const char *text)
+{
+    struct buf line = {0};
+    log_format_line(&line, level, text);
+    log_relay(buf_slice(&line));
+    buf_free(&line);
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
+    char text[2048];
     if (!log_enabled(level))
         return;
-    char text[2048];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (log_kinds_take(level, format, text, clock_monotonic_ms()))
+        tell(level, text);
+}
 
-    struct buf line = {0};
-    if (current_format == LOG_FORMAT_JSON) {
-        buf_printf(&line, "{\"time\":\"");
-        put_time(&line);
-        buf_printf(&line, "\",\"level\":\"%s\",\"pid\":%d", level_names[level], (int)getpid());
-        int flow = current_flow >= 0 ? current_flow : flow_of(text);
-        if (flow >= 0)
-            buf_printf(&line, ",\"flow\":%d", flow);
-        buf_printf(&line, ",\"message\":\"");
-        put_json_text(&line, text);
-        buf_printf(&line, "\"}\n");
-    } else {
-        put_time(&line);
-        buf_printf(&line, " %-7s ", level_names[level]);
-        if (current_flow >= 0)
-            buf_printf(&line, "flow=%d ", current_flow);
-        for (char *p = text; *p; p++)
-            if (*p == '\n' || *p == '\r')
-                *p = ' ';
-        buf_printf(&line, "%s\n", text);
-    }
-    if (line_sink) {
-        line_sink(buf_slice(&line));
-        buf_free(&line);
+void log_write_always(enum log_level level, const char *format, ...)
+{
+    char text[2048];
+    if (!log_enabled(level))
         return;
-    }
-    if (hook_before)
-        hook_before();
-    ssize_t ignored = write(STDERR_FILENO, line.data, line.len);
-    (void)ignored;
-    if (hook_after)
-        hook_after();
-    buf_free(&line);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    tell(level, text);
+}
+
+void log_turn(void)
+{
+    log_kinds_tell(clock_monotonic_ms(), false, tell);
+}
+
+void log_end(void)
+{
+    log_kinds_tell(clock_monotonic_ms(), true, tell);
 }
 
 const char *log_key(struct slice key)

@@ -10,6 +10,8 @@
 
 #include "common/mem.h"
 
+/* Nothing here waits for a reader when a sink takes the lines; see log_queue.h. Of one kind of event so many lines are
+ * told a minute; see log_kinds.h. */
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
@@ -24,8 +26,18 @@ void log_set_hooks(void (*before)(void), void (*after)(void));
 
 /* Takes whole lines instead of standard error; NULL: none. */
 void log_set_sink(void (*sink)(struct slice line));
+/* Whole lines of another process, as they are. */
+void log_relay(struct slice lines);
+/* A few times a second: tells how often kinds of events came that were not told each time. */
+void log_turn(void);
+/* At the end of a process: the same, at once. */
+void log_end(void);
+/* One line as it is logged. */
+void log_format_line(struct buf *out, enum log_level level, const char *text);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Not limited by kind: for lists. */
+void log_write_always(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)

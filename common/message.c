@@ -148,6 +148,7 @@ static bool put_fields(const struct message *m, struct buf *out)
         PUT_TEXT(m->divergence.reason);
         PUT_TEXT(m->divergence.command);
         PUT_TEXT(m->divergence.key);
+        PUT_TEXT(m->divergence.text);
         wire_put_u64(out, m->divergence.count);
         wire_put_u32(out, m->divergence.stream);
         wire_put_u64(out, m->divergence.position.seq);
@@ -206,6 +207,7 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         GET_TEXT(m->divergence.reason);
         GET_TEXT(m->divergence.command);
         GET_TEXT(m->divergence.key);
+        GET_TEXT(m->divergence.text);
         m->divergence.count = wire_get_u64(r);
         m->divergence.stream = wire_get_u32(r);
         m->divergence.position.seq = wire_get_u64(r);

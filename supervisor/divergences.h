@@ -25,6 +25,7 @@ struct divergence_source {
     uint64_t session;
     enum report_stream stream;
     struct report_position position;
+    const char *text; /* what the target said; NULL or "": nothing */
 };
 
 struct divergence_example {

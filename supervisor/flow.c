@@ -91,8 +91,7 @@ bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error
     f->worker.on_message = run_on_message;
     f->worker.on_log = run_on_worker_log;
     f->worker.arg = f;
-    if (!worker_process_start(&f->worker, f->run->base, f->run->worker_path, f->number,
-                              run_relays_logs(f->run), error))
+    if (!worker_process_start(&f->worker, f->run->base, f->run->worker_path, f->number, error))
         return false;
     log_debug("FLOW %u: worker %ld started (mode %d)", f->number, (long)f->worker.pid, (int)mode);
     if (!send_start(f, mode))

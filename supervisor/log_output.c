@@ -1,4 +1,5 @@
-/* The file is opened anew and put in standard error's place: log.c goes on writing to descriptor 2. */
+/* Everything that is logged passes here: lines of this process, and those that workers say over their pipes. A file takes
+ * the place of standard error (descriptor 2), which one thread alone writes to. */
 #include "supervisor/log_output.h"
 
 #include <errno.h>
@@ -8,7 +9,11 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "common/log.h"
+#include "supervisor/log_writer.h"
 #include "supervisor/syslog_output.h"
+
+enum { LAST_MS = 1000 };
 
 static char *file_path;
 static bool to_syslog;
@@ -59,40 +64,41 @@ static void say_to_syslog(struct slice lines)
 static bool open_file(struct error *error)
 {
     int fd = open(file_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
+    if (fd < 0) {
         int failure = errno;
-        if (fd >= 0)
-            close(fd);
         return error_fatal(
             error, failure == EACCES ? EX_NOPERM : EX_CANTCREAT,
             "cannot open the log file %s: %s; it and its directory must be writable by the user "
             "that runs df2redis",
             file_path, strerror(failure));
     }
-    if (fd != STDERR_FILENO)
-        close(fd);
+    log_writer_replace(fd);
     return true;
 }
 
 bool log_output_open(const struct settings *settings, struct error *error)
 {
     log_output_close();
+    if (!log_writer_start())
+        return error_fatal(error, EX_OSERR, "cannot start the thread that writes the log: %s", strerror(errno));
     if (settings->log_file)
         file_path = x_strdup(settings->log_file);
     to_syslog = settings->syslog;
-    if (to_syslog) {
+    if (to_syslog)
         syslog_output_open("/dev/log");
-        log_set_sink(say_to_syslog);
-    }
-    return !file_path || open_file(error);
+    log_set_sink(to_syslog ? say_to_syslog : log_writer_put);
+    if (file_path && !open_file(error))
+        return false;
+    log_writer_flush(LAST_MS); /* from here on standard error is the file */
+    return true;
 }
 
 void log_output_close(void)
 {
-    if (to_syslog) {
-        log_set_sink(NULL);
+    log_set_sink(NULL);
+    if (to_syslog)
         syslog_output_close();
-    }
+    log_writer_stop(LAST_MS);
     to_syslog = false;
     free(file_path);
     file_path = NULL;
@@ -105,21 +111,13 @@ bool log_output_reopen(struct error *error)
 
 void log_output_turn(void)
 {
+    log_turn();
     if (to_syslog)
         syslog_output_flush();
+    log_writer_turn();
 }
 
-bool log_output_relays(void)
+bool log_output_elsewhere(void)
 {
     return file_path || to_syslog;
-}
-
-void log_output_lines(struct slice lines)
-{
-    if (to_syslog) {
-        say_to_syslog(lines);
-        return;
-    }
-    ssize_t ignored = write(STDERR_FILENO, lines.data, lines.len);
-    (void)ignored;
 }

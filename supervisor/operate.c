@@ -107,7 +107,7 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct operation *o = arg;
     struct run *run = o->run;
-    if (!run->options->config.path && !log_output_relays() && !run->settings->daemon) {
+    if (!run->options->config.path && !log_output_elsewhere() && !run->settings->daemon) {
         log_info("SIGHUP received, and there is nothing to read again: stopping");
         run_stop(run);
         return;
@@ -123,7 +123,7 @@ static bool listen_for_hangup(struct operation *o)
     struct sigaction before;
     const struct options *options = o->run->options;
     bool ignored = sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
-    if (ignored && !options->config.path && !log_output_relays())
+    if (ignored && !options->config.path && !log_output_elsewhere())
         return true;
     o->hangup = evsignal_new(o->run->base, SIGHUP, on_hangup, o);
     return o->hangup && event_add(o->hangup, NULL) == 0;

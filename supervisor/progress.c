@@ -7,10 +7,11 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/log_writer.h"
 #include "supervisor/run.h"
 #include "supervisor/totals.h"
 
-enum { BAR_WIDTH = 24, MAX_LINE = 256, MIN_COLUMNS = 40 };
+enum { BAR_WIDTH = 24, MAX_LINE = 256, MIN_COLUMNS = 40, BACKLOG_BYTES = 16384 };
 
 /* Log hooks take no argument. */
 static struct run *shown;
@@ -21,10 +22,11 @@ bool progress_active(void)
     return shown != NULL;
 }
 
-static void put_out(struct slice bytes)
+/* A terminal that is not read (Ctrl-S) gets no further pictures; and one that another job has, none at all. */
+static bool may_draw(void)
 {
-    ssize_t ignored = write(STDERR_FILENO, bytes.data, bytes.len);
-    (void)ignored;
+    pid_t foreground = tcgetpgrp(STDERR_FILENO);
+    return log_writer_backlog() <= BACKLOG_BYTES && (foreground < 0 || foreground == getpgrp());
 }
 
 void progress_format(const struct progress_line *line, size_t columns, char *out, size_t out_bytes)
@@ -63,8 +65,10 @@ static void draw(void)
     uint64_t now_ms = clock_monotonic_ms();
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < MIN_COLUMNS)
         size.ws_col = 80;
-    size_t rows = size.ws_row > 4 ? (size_t)size.ws_row - 2 : 22;
     drawn_lines = 0;
+    if (!may_draw())
+        return;
+    size_t rows = size.ws_row > 4 ? (size_t)size.ws_row - 2 : 22;
     for (uint32_t i = 0; i < run->flow_count && drawn_lines < rows; i++, drawn_lines++) {
         struct flow *f = &run->flows[i];
         const struct cursor_marks *m = flow_marks(f);
@@ -84,7 +88,8 @@ static void draw(void)
         progress_format(&p, size.ws_col - 1u, line, sizeof line);
         buf_printf(&text, "%s\n", line);
     }
-    put_out(buf_slice(&text));
+    if (!log_writer_draw(buf_slice(&text)))
+        drawn_lines = 0;
     buf_free(&text);
 }
 
@@ -94,7 +99,7 @@ static void erase(void)
     if (!drawn_lines)
         return;
     int n = snprintf(text, sizeof text, "\033[%zuA\033[J", drawn_lines);
-    put_out(slice_of(text, (size_t)n));
+    log_writer_draw(slice_of(text, (size_t)n));
     drawn_lines = 0;
 }
 
@@ -122,13 +127,4 @@ void progress_redraw(void)
         return;
     erase();
     draw();
-}
-
-void progress_write(struct slice lines)
-{
-    if (shown)
-        erase();
-    put_out(lines);
-    if (shown)
-        draw();
 }

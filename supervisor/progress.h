@@ -15,8 +15,6 @@ void progress_start(struct run *run);
 void progress_stop(struct run *run);
 bool progress_active(void);
 void progress_redraw(void);
-/* Lines of others for standard error, around which the display steps as for our own. */
-void progress_write(struct slice lines);
 
 /* What one line says; pure. share: of the snapshot, 0 … 1, or below 0 when that is not known. */
 struct progress_line {

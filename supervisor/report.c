@@ -165,9 +165,9 @@ void run_summary(struct run *run)
         struct buf names = {0};
         for (size_t j = 0; j < one->example_count && j < SUMMARY_EXAMPLES; j++)
             buf_printf(&names, "%s %s %s", j ? "," : "", one->examples[j].command, one->examples[j].key);
-        log_warning("  %s: %llu, as%.*s%s", one->reason, (unsigned long long)one->count, (int)names.len,
-                    (const char *)names.data,
-                    one->example_count > SUMMARY_EXAMPLES ? ", … (see divergences.log)" : "");
+        log_write_always(LOG_LEVEL_WARNING, "  %s: %llu, as%.*s%s", one->reason, (unsigned long long)one->count,
+                         (int)names.len, (const char *)names.data,
+                         one->example_count > SUMMARY_EXAMPLES ? ", … (see divergences.log)" : "");
         buf_free(&names);
     }
 }

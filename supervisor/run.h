@@ -53,7 +53,7 @@ struct run {
     enum session_event queue[RUN_QUEUE];
     size_t queued;
     struct event *pump;
-    struct event *signals[3];
+    struct event *signals[4];
     struct error cause; /* why the link was lost, or the run failed */
     struct error broken_stream; /* a FLOW cannot be read; the source is being asked for its role */
 
@@ -136,7 +136,6 @@ void run_fail(struct run *run);
 /* workers.c */
 void run_on_message(struct worker_process *w, struct message *m, void *flow);
 void run_on_worker_log(struct slice lines, void *flow);
-bool run_relays_logs(const struct run *run);
 void run_on_flow_closed(evutil_socket_t fd, short what, void *flow);
 void run_reap(struct run *run); /* after SIGCHLD */
 void run_restart_due(struct run *run, uint64_t now_ms);

@@ -48,6 +48,7 @@ void service_end(void)
     if (pid_fd >= 0)
         close(pid_fd);
     pid_fd = -1;
+    log_end();
     log_output_close();
 }
 

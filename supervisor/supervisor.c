@@ -15,6 +15,7 @@
 #include "supervisor/operate.h"
 #include "supervisor/options.h"
 #include "supervisor/run.h"
+#include "supervisor/terminal.h"
 
 static void perform_next(struct run *run)
 {
@@ -136,6 +137,13 @@ static void on_stop_signal(evutil_socket_t fd, short what, void *arg)
         run_stop(run);
 }
 
+static void on_suspend(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    log_info("Ctrl-Z: the run goes on in the background; fg brings it back, df2redis stop ends it");
+    terminal_leave();
+}
+
 static void on_child(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -162,8 +170,16 @@ static void make_client_id(char out[41])
     out[40] = '\0';
 }
 
+/* Its own way would be to write to standard error, and wait. */
+static void on_libevent_log(int severity, const char *text)
+{
+    if (severity >= EVENT_LOG_WARN)
+        log_warning("libevent: %s", text);
+}
+
 static struct event_base *make_base(void)
 {
+    event_set_log_callback(on_libevent_log);
     struct event_config *config = event_config_new();
     if (!config)
         return NULL;
@@ -253,6 +269,7 @@ static bool set_up(struct run *run, struct error *error)
         run->pump = event_new(run->base, -1, 0, on_pump, run);
     if (!run->pump || !add_signal(run, 0, SIGINT, on_stop_signal) ||
         !add_signal(run, 1, SIGTERM, on_stop_signal) || !add_signal(run, 2, SIGCHLD, on_child) ||
+        !add_signal(run, 3, SIGTSTP, on_suspend) ||
         !run_watch_start(run))
         return error_fatal(error, EX_OSERR, "cannot set up the event loop: %s", strerror(errno));
     struct control_callbacks callbacks = {.arg = run, .status = on_control_status, .stop = on_control_stop};
@@ -318,6 +335,9 @@ int supervisor_run(struct options *options)
     run.started_unix_ms = clock_unix_ms();
     run.started_ms = run.state_ms = clock_monotonic_ms();
     signal(SIGPIPE, SIG_IGN);
+    /* In the background of a terminal, neither is a reason to stop. */
+    signal(SIGTTIN, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN);
     log_info("%s %s → %s, run \"%s\"", settings->migrate ? "migrate" : "replicate", run.source_name,
              run.target_name, settings->name);
     if (set_up(&run, &error)) {

@@ -81,7 +81,10 @@ static void become_worker(const char *path, char *const argv[], int channel, int
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    if (log_fd >= 0 && dup2(log_fd, STDERR_FILENO) < 0)
+    signal(SIGTSTP, SIG_IGN);
+    signal(SIGTTIN, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN);
+    if (dup2(log_fd, STDERR_FILENO) < 0)
         _exit(EX_OSERR);
     if (channel == WORKER_CHANNEL_FD) {
         int flags = fcntl(channel, F_GETFD);
@@ -109,9 +112,10 @@ static void relay_lines(struct worker_process *w, bool all)
     buf_consume(&w->log_partial, end);
 }
 
-static void read_log(struct worker_process *w)
+/* At most so many pieces at once, as with messages. */
+static void read_log(struct worker_process *w, unsigned limit)
 {
-    for (;;) {
+    while (limit--) {
         uint8_t *room = buf_reserve(&w->log_partial, 4096);
         ssize_t n = read(w->log_fd, room, 4096);
         if (n > 0) {
@@ -130,7 +134,7 @@ static void read_log(struct worker_process *w)
 static void on_log(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    read_log(arg);
+    read_log(arg, 16);
 }
 
 static void close_channel(struct worker_process *w)
@@ -181,36 +185,36 @@ static bool listen_to(struct worker_process *w, struct event_base *base)
     w->readable = event_new(base, w->channel, EV_READ | EV_PERSIST, on_readable, w);
     if (!w->readable || event_add(w->readable, NULL) != 0)
         return false;
-    if (w->log_fd < 0)
-        return true;
     w->log_readable = event_new(base, w->log_fd, EV_READ | EV_PERSIST, on_log, w);
     return w->log_readable && event_add(w->log_readable, NULL) == 0;
 }
 
 bool worker_process_start(struct worker_process *w, struct event_base *base, const char *path, uint32_t flow,
-                          bool relay_log, struct error *error)
+                          struct error *error)
 {
-    int pair[2], log_pipe[2] = {-1, -1};
+    int pair[2], log_pipe[2];
     char title[48]; /* in the process list */
     snprintf(title, sizeof title, "%s: flow %u", PROGRAM, flow);
     char *const argv[] = {title, NULL};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
         return error_set(error, ERROR_RETRY, "cannot make a socket pair for the worker of FLOW %u: %s", flow,
                          strerror(errno));
-    if (relay_log && pipe2(log_pipe, O_CLOEXEC) != 0)
-        log_pipe[0] = log_pipe[1] = -1;
+    if (pipe2(log_pipe, O_CLOEXEC) != 0) {
+        int failed = errno;
+        close(pair[0]);
+        close(pair[1]);
+        return error_set(error, ERROR_RETRY, "cannot make a pipe for the worker of FLOW %u: %s", flow, strerror(failed));
+    }
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
         become_worker(path, argv, pair[1], log_pipe[1], self);
     int failure = errno;
     close(pair[1]);
-    if (log_pipe[1] >= 0)
-        close(log_pipe[1]);
+    close(log_pipe[1]);
     w->pid = pid > 0 ? pid : 0;
     w->channel = pair[0];
     w->log_fd = log_pipe[0];
-    if (w->log_fd >= 0)
-        evutil_make_socket_nonblocking(w->log_fd);
+    evutil_make_socket_nonblocking(w->log_fd);
     if (pid > 0 && listen_to(w, base))
         return true;
     if (pid > 0)
@@ -246,7 +250,7 @@ void worker_process_drain(struct worker_process *w)
 {
     read_messages(w, UINT_MAX);
     if (w->log_fd >= 0) {
-        read_log(w);
+        read_log(w, UINT_MAX);
         relay_lines(w, true);
     }
 }

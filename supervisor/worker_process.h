@@ -1,8 +1,8 @@
 /* One df2redis-worker process: started, talked to over its socketpair, noticed when it ends.
  *
  * The worker finds its end, which never blocks, as descriptor 3. It dies with the supervisor
- * (PR_SET_PDEATHSIG), and starts with SIGINT and SIGTERM ignored, so that a Ctrl-C or a service manager's
- * stop reaches it as a message. */
+ * (PR_SET_PDEATHSIG), and starts with the signals of a terminal and a service manager ignored: a Ctrl-C or a stop
+ * reaches it as a message, and Ctrl-Z does not stop it, or the source's clients would wait for it. */
 #ifndef DF2REDIS_SUPERVISOR_WORKER_PROCESS_H
 #define DF2REDIS_SUPERVISOR_WORKER_PROCESS_H
 
@@ -17,7 +17,7 @@ struct worker_process {
     pid_t pid;   /* 0: none */
     int channel; /* -1: closed */
     struct event *readable;
-    int log_fd; /* its standard error, when it is relayed; -1 otherwise */
+    int log_fd; /* what it says on standard error; -1: none */
     struct event *log_readable;
     struct buf log_partial;
     /* Owner's. The message is freed afterwards. */
@@ -30,9 +30,9 @@ struct worker_process {
 char *worker_process_find(struct error *error);
 
 void worker_process_init(struct worker_process *w);
-/* relay_log: its log lines pass through this process, which may have a progress display to step around. */
+/* Its log lines pass through this process, which alone has the log's file, terminal or syslog. */
 bool worker_process_start(struct worker_process *w, struct event_base *base, const char *path, uint32_t flow,
-                          bool relay_log, struct error *error);
+                          struct error *error);
 /* False when the worker cannot take it: it hangs or is gone. */
 bool worker_process_send(struct worker_process *w, const struct message *m);
 bool worker_process_send_plain(struct worker_process *w, enum message_type type);

@@ -12,7 +12,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "supervisor/log_output.h"
 #include "supervisor/run.h"
 
 static bool in_state(const struct run *run, enum session_state state)
@@ -35,19 +34,10 @@ uint32_t run_failed_flows(const struct run *run)
     return failed;
 }
 
-bool run_relays_logs(const struct run *run)
-{
-    (void)run;
-    return progress_active() || log_output_relays();
-}
-
 void run_on_worker_log(struct slice lines, void *flow)
 {
     (void)flow;
-    if (progress_active())
-        progress_write(lines);
-    else
-        log_output_lines(lines);
+    log_relay(lines);
 }
 
 void run_check_stable(struct run *run)
@@ -271,7 +261,7 @@ static void on_break(struct flow *f, const struct message *m)
 static void on_divergence(struct flow *f, const struct message *m)
 {
     struct divergence_source source = {f->number, f->session, (enum report_stream)m->divergence.stream,
-                                       m->divergence.position};
+                                       m->divergence.position, m->divergence.text};
     if (source.position.seq) /* else no report of an entry */
         f->told[source.stream] = source.position;
     divergences_add(&f->run->divergences, &source, m->divergence.reason, m->divergence.command,

@@ -11,6 +11,7 @@
 
 #include "common/version.h"
 #include "worker/commands.h"
+#include "worker/log_pipe.h"
 #include "worker/worker.h"
 
 enum { SUPERVISOR_FD = 3, START_WAIT_MS = 30000 };
@@ -73,13 +74,17 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error return of the spool's, like a full disk */
     signal(SIGINT, SIG_IGN);  /* of the terminal: the supervisor tells us when to end */
+    signal(SIGTSTP, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    log_pipe_open();
     if (!receive_start(&start)) {
         fprintf(stderr, "df2redis-worker: the supervisor went away before START\n");
         return EX_SOFTWARE;
     }
     int code = run(&start);
     message_free(&start);
+    log_end();
+    log_pipe_close();
     return code;
 }

@@ -14,6 +14,7 @@
 #include "worker/confine.h"
 #include "worker/cross.h"
 #include "worker/divergence.h"
+#include "worker/log_pipe.h"
 #include "worker/identities.h"
 #include "worker/received.h"
 
@@ -65,9 +66,9 @@ void worker_fail(struct worker *w, const struct error *error)
     event_base_loopbreak(w->base);
 }
 
-/* False: it was told before. */
+/* text: what the target said, or NULL. False: it was told before. */
 static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_t seq, const char *reason,
-                            const char *command, struct slice key, uint64_t count)
+                            const char *command, struct slice key, uint64_t count, const char *text)
 {
     struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
     /* The nodes of a cluster do not answer in the order of entries. */
@@ -77,6 +78,7 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
     snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
     snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
+    snprintf(m.divergence.text, sizeof m.divergence.text, "%s", text ? text : "");
     m.divergence.count = count;
     m.divergence.stream = stream;
     m.divergence.position = w->reports.told[stream];
@@ -101,7 +103,7 @@ void worker_report(void *arg, const char *reason, const char *command, struct sl
 {
     struct worker *w = arg;
     tell_divergence(w, REPORT_TRANSLATED, w->decoder ? decoder_seq(w->decoder) : 0, reason, command, key,
-                    count);
+                    count, NULL);
 }
 
 /* What no report of an entry tells. */
@@ -190,8 +192,8 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
     /* What is not queued is told once EXEC has been answered: the MULTI is sent again without it. */
     bool not_queued = b->once && b->answered == b->commands + 2;
     enum report_stream stream = not_queued ? REPORT_NOT_QUEUED : REPORT_ANSWERED;
-    if (tell_divergence(w, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1))
-        log_warning("the target refused %s %s: %s", name, log_key(key), text);
+    if (tell_divergence(w, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1, text))
+        log_debug("the target refused %s %s: %s", name, log_key(key), text);
 }
 
 static void on_conflict(void *arg, const struct batch *b, uint32_t i)
@@ -210,7 +212,7 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         worker_fail(w, &error);
         return;
     }
-    tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1);
+    tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1, NULL);
 }
 
 static void on_lost(void *arg, const struct error *error)
@@ -241,6 +243,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         seal_and_send(w, true);
     source_tls_acknowledge(w, false);
     source_note_waiting(w);
+    log_turn();
+    log_pipe_turn();
     pump(w);
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -162,6 +163,72 @@ static void status_has_every_field(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* ---- a log that nobody reads ---- */
+
+static int log_reader = -1;
+
+static int teardown_unread(void **state)
+{
+    if (log_reader >= 0)
+        close(log_reader);
+    log_reader = -1;
+    return teardown(state);
+}
+
+/* A pipe in the place of standard output and error, as full as it can be. */
+static char *make_full_pipe(void)
+{
+    char *path = format_text("%s/pipe", run.program.dir), bytes[4096] = "";
+    assert_int_equal(mkfifo(path, 0600), 0);
+    log_reader = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    assert_true(log_reader >= 0);
+    memset(bytes, '\n', sizeof bytes);
+    while (write(log_reader, bytes, sizeof bytes) > 0)
+        ;
+    while (write(log_reader, bytes, 1) > 0)
+        ;
+    return path;
+}
+
+/* As with `2>&1 | less`, Ctrl-S, or a log driver that hangs. Every FLOW is acknowledged to its end, so the source has
+ * nothing to wait for, and the verbs are answered. */
+static void log_reader_that_stops_holds_up_neither_source_nor_operator(void **state)
+{
+    (void)state;
+    begin();
+    char *pipe = make_full_pipe();
+    const char *argv[] = {df2redis_binary(), "replicate", "-s", scripted_uri(run.source), "-t", run.target.uri,
+                          "--state-dir", run.program.dir, "--log-level", "debug", NULL};
+    assert_true(process_start(&run.program.process, pipe, argv));
+    free(pipe);
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+    const char *stop[] = {df2redis_binary(), "stop", "--state-dir", run.program.dir, NULL};
+    assert_int_equal(process_run(stop, RUN_DEADLINE_MS, NULL), EX_OK);
+    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_OK);
+    assert_int_equal(run_target_keys(&run), STRINGS + 20);
+}
+
+static void log_that_is_read_late_is_whole(void **state)
+{
+    (void)state;
+    struct screen screen = {0};
+    static const char *const wanted[] = {"full sync: ", "stable: every FLOW", "in step: ", NULL};
+    begin();
+    char *pipe = make_full_pipe();
+    const char *argv[] = {df2redis_binary(), "replicate", "-s", scripted_uri(run.source), "-t", run.target.uri,
+                          "--state-dir", run.program.dir, "--log-level", "debug", NULL};
+    assert_true(process_start(&on_terminal, pipe, argv));
+    free(pipe);
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    terminal = log_reader;
+    log_reader = -1;
+    assert_shown(&screen, wanted);
+    process_signal(&on_terminal, SIGTERM);
+    assert_int_equal(process_wait(&on_terminal, RUN_DEADLINE_MS), EX_OK);
+    buf_free(&screen.text);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -169,6 +236,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(bars_are_drawn_on_a_terminal_and_redrawn_in_place, teardown),
         cmocka_unit_test_teardown(log_lines_are_json_where_that_is_wanted, teardown),
+        cmocka_unit_test_teardown(log_reader_that_stops_holds_up_neither_source_nor_operator, teardown_unread),
+        cmocka_unit_test_teardown(log_that_is_read_late_is_whole, teardown_unread),
         cmocka_unit_test_teardown(status_has_every_field, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

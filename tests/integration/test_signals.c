@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "tests/support/generate.h"
 #include "tests/support/run.h"
@@ -154,6 +158,90 @@ static void stop_command_ends_the_run(void **state)
     assert_int_equal(run_target_keys(&run), STRINGS + JOURNAL);
 }
 
+/* ---- Ctrl-Z ---- */
+
+static pid_t job;
+
+static int teardown_job(void **state)
+{
+    if (job > 0) {
+        kill(job, SIGKILL);
+        waitpid(job, NULL, 0);
+    }
+    job = 0;
+    return teardown(state);
+}
+
+/* The program as the foreground job of a terminal of its own; returns the other end. */
+static int start_on_terminal(void)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    const char *name = ptsname(terminal);
+    job = fork();
+    if (job == 0) {
+        setsid();
+        int fd = open(name, O_RDWR); /* becomes the controlling terminal */
+        dup2(fd, STDIN_FILENO);
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execl(df2redis_binary(), df2redis_binary(), "replicate", "-s", scripted_uri(run.source), "-t", run.target.uri,
+              "--state-dir", run.program.dir, (char *)NULL);
+        _exit(127);
+    }
+    return terminal;
+}
+
+static bool job_in_step(void *arg)
+{
+    (void)arg;
+    return df2redis_status_true(&run.program, "in_step");
+}
+
+struct change {
+    bool stopped, continued, worker_stopped;
+    pid_t worker;
+};
+
+static bool job_changed(void *arg)
+{
+    struct change *c = arg;
+    int status;
+    c->worker_stopped |= process_state(c->worker) == 'T';
+    if (waitpid(job, &status, WNOHANG | WUNTRACED | WCONTINUED) == job) {
+        c->stopped |= WIFSTOPPED(status);
+        c->continued |= WIFCONTINUED(status);
+    }
+    return c->stopped && c->continued;
+}
+
+static void ctrl_z_gives_the_terminal_back_and_the_run_goes_on(void **state)
+{
+    (void)state;
+    struct change change = {0};
+    char discarded[4096];
+    begin();
+    int terminal = start_on_terminal();
+    assert_true(wait_until(job_in_step, NULL, RUN_DEADLINE_MS));
+    change.worker = (pid_t)df2redis_status_number(&run.program, "flows.0.pid");
+    assert_true(change.worker > 0);
+    assert_int_equal(write(terminal, "\x1a", 1), 1);
+    assert_true(wait_until(job_changed, &change, 10000));
+    assert_false(change.worker_stopped);
+    assert_true(wait_until(job_in_step, NULL, RUN_DEADLINE_MS));
+    while (read(terminal, discarded, sizeof discarded) > 0)
+        ;
+    const char *argv[] = {df2redis_binary(), "stop", "--state-dir", run.program.dir, NULL};
+    assert_int_equal(process_run(argv, RUN_DEADLINE_MS, NULL), EX_OK);
+    int status;
+    assert_int_equal(waitpid(job, &status, 0), job);
+    job = 0;
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EX_OK);
+    close(terminal);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -165,6 +253,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(sigterm_in_the_full_sync_says_that_the_copy_is_not_whole, teardown),
         cmocka_unit_test_teardown(second_sigterm_ends_at_once, teardown),
         cmocka_unit_test_teardown(stop_command_ends_the_run, teardown),
+        cmocka_unit_test_teardown(ctrl_z_gives_the_terminal_back_and_the_run_goes_on, teardown_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

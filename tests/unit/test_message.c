@@ -42,6 +42,7 @@ static struct message example(enum message_type type)
         snprintf(m.divergence.reason, sizeof m.divergence.reason, "refused_by_target");
         snprintf(m.divergence.command, sizeof m.divergence.command, "HSET");
         memset(m.divergence.key, 'k', sizeof m.divergence.key - 1);
+        snprintf(m.divergence.text, sizeof m.divergence.text, "ERR no such thing");
         m.divergence.count = 3;
         m.divergence.stream = REPORT_ANSWERED;
         m.divergence.position = (struct report_position){UINT64_MAX - 1, 7};

@@ -103,7 +103,7 @@ static void full_log_says_so_and_grows_no_more(void **state)
 static void add_told(uint32_t flow, uint64_t session, enum report_stream stream, uint64_t seq,
                      uint32_t number)
 {
-    struct divergence_source source = {flow, session, stream, {seq, number}};
+    struct divergence_source source = {flow, session, stream, {seq, number}, NULL};
     divergences_add(&d, &source, "refused_by_target", "SET", "\"a key ×2\"", 2);
 }
 

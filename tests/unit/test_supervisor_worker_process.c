@@ -33,25 +33,29 @@ static bool receive(int fd, struct message *m)
     }
 }
 
-/* HELLO carries what a worker finds: version = sockets open, pid = whether SIGINT and SIGTERM are
- * ignored. */
+static bool ignores(int number)
+{
+    struct sigaction action;
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/* HELLO carries what a worker finds: version = sockets open, pid = whether the signals of a terminal and of a service
+ * manager are ignored. */
 static int be_a_worker(void)
 {
     struct message m, hello = {.type = MESSAGE_HELLO, .fd = -1};
     struct error e;
-    struct sigaction interrupt, terminate;
     while (receive(WORKER_CHANNEL_FD, &m)) {
         if (m.type == MESSAGE_STOP)
             return 7;
         if (m.type == MESSAGE_START) {
-            sigaction(SIGINT, NULL, &interrupt);
-            sigaction(SIGTERM, NULL, &terminate);
             fprintf(stderr, "one line\nsecond ");
             fprintf(stderr, "line\nno end");
             if (m.fd >= 0 && write(m.fd, "flow", 4) != 4)
                 return 8;
             hello.hello.version = open_sockets();
-            hello.hello.pid = interrupt.sa_handler == SIG_IGN && terminate.sa_handler == SIG_IGN;
+            hello.hello.pid = ignores(SIGINT) && ignores(SIGTERM) && ignores(SIGHUP) && ignores(SIGTSTP) &&
+                              ignores(SIGTTIN) && ignores(SIGTTOU);
             message_send(WORKER_CHANNEL_FD, &hello, &e);
         }
         message_free(&m);
@@ -113,9 +117,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static void start(bool relay)
+static void start(void)
 {
-    if (!worker_process_start(&worker, base, self, 3, relay, &error))
+    if (!worker_process_start(&worker, base, self, 3, &error))
         fail_msg("%s", error.text);
 }
 
@@ -150,7 +154,7 @@ static int wait_for_end(void)
 static void worker_is_told_and_tells(void **state)
 {
     (void)state;
-    start(false);
+    start();
     say_start(-1);
     wait_for_messages(1);
     assert_int_equal(hello_version, inherited_sockets + 1);
@@ -167,7 +171,7 @@ static void flow_socket_goes_along(void **state)
     int ends[2];
     char text[8] = "";
     assert_int_equal(pipe(ends), 0);
-    start(false);
+    start();
     say_start(ends[1]);
     wait_for_messages(1);
     close(ends[1]);
@@ -179,11 +183,12 @@ static void flow_socket_goes_along(void **state)
 static void terminal_and_service_signals_do_not_reach_it(void **state)
 {
     (void)state;
-    start(false);
+    start();
     say_start(-1);
     wait_for_messages(1);
     kill(worker.pid, SIGINT);
     kill(worker.pid, SIGTERM);
+    kill(worker.pid, SIGTSTP);
     say_start(-1);
     wait_for_messages(2);
 }
@@ -191,7 +196,7 @@ static void terminal_and_service_signals_do_not_reach_it(void **state)
 static void closed_channel_ends_it(void **state)
 {
     (void)state;
-    start(false);
+    start();
     event_free(worker.readable);
     worker.readable = NULL;
     close(worker.channel);
@@ -204,7 +209,7 @@ static void closed_channel_ends_it(void **state)
 static void its_log_comes_as_whole_lines(void **state)
 {
     (void)state;
-    start(true);
+    start();
     say_start(-1);
     wait_for_messages(1);
     worker_process_send_plain(&worker, MESSAGE_STOP);
@@ -220,7 +225,7 @@ static void its_log_comes_as_whole_lines(void **state)
 static void what_cannot_be_run_ends_with_its_own_code(void **state)
 {
     (void)state;
-    assert_true(worker_process_start(&worker, base, "/nonexistent/df2redis-worker", 0, false, &error));
+    assert_true(worker_process_start(&worker, base, "/nonexistent/df2redis-worker", 0, &error));
     int status = wait_for_end();
     assert_int_equal(WEXITSTATUS(status), WORKER_EXEC_FAILED);
 }
@@ -233,7 +238,7 @@ static void worker_dies_with_its_supervisor(void **state)
     assert_int_equal(pipe(told), 0);
     pid_t supervisor = fork();
     if (supervisor == 0) {
-        if (!worker_process_start(&worker, base, self, 3, false, &error) ||
+        if (!worker_process_start(&worker, base, self, 3, &error) ||
             write(told[1], &worker.pid, sizeof worker.pid) != sizeof worker.pid)
             _exit(1);
         for (;;)

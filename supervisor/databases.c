@@ -6,23 +6,46 @@
 
 #include "common/capabilities.h"
 
+/* The next "db3:keys=10,…" line with keys; false at the end. */
+static bool next_database(struct slice *info, uint32_t *number, uint64_t *keys)
+{
+    while (info->len > 0) {
+        const uint8_t *end = memchr(info->data, '\n', info->len), *colon;
+        struct slice line = slice_of(info->data, end ? (size_t)(end - info->data) : info->len);
+        uint64_t db;
+        size_t used = line.len + (end ? 1 : 0);
+        *info = slice_of(info->data + used, info->len - used);
+        if (line.len < 3 || memcmp(line.data, "db", 2) != 0 || !(colon = memchr(line.data, ':', line.len)) ||
+            !slice_to_u64(slice_of(line.data + 2, (size_t)(colon - line.data) - 2), &db) || db > UINT32_MAX ||
+            (*keys = info_keys(line)) == 0)
+            continue;
+        *number = (uint32_t)db;
+        return true;
+    }
+    return false;
+}
+
 size_t info_databases(struct slice info, uint32_t **list)
 {
     size_t count = 0;
+    uint32_t db;
+    uint64_t keys;
     *list = NULL;
-    while (info.len > 0) {
-        const uint8_t *end = memchr(info.data, '\n', info.len), *colon;
-        struct slice line = slice_of(info.data, end ? (size_t)(end - info.data) : info.len);
-        uint64_t db;
-        info = slice_of(line.data + line.len + (end ? 1 : 0), info.len - line.len - (end ? 1 : 0));
-        if (line.len < 3 || memcmp(line.data, "db", 2) != 0 || !(colon = memchr(line.data, ':', line.len)) ||
-            !slice_to_u64(slice_of(line.data + 2, (size_t)(colon - line.data) - 2), &db) || db > UINT32_MAX ||
-            info_keys(line) == 0)
-            continue;
+    while (next_database(&info, &db, &keys)) {
         *list = x_realloc(*list, (count + 1) * sizeof **list);
-        (*list)[count++] = (uint32_t)db;
+        (*list)[count++] = db;
     }
     return count;
+}
+
+uint64_t info_keys_wanted(struct slice info, const struct settings *settings)
+{
+    uint32_t db, to;
+    uint64_t keys, sum = 0;
+    while (next_database(&info, &db, &keys))
+        if (settings_db_target(settings, db, &to) && __builtin_add_overflow(sum, keys, &sum))
+            sum = UINT64_MAX;
+    return sum;
 }
 
 bool databases_fit(const struct settings *settings, const uint32_t *databases, size_t count,

@@ -168,7 +168,9 @@ void run_open_flows(struct run *run)
     }
     run->flow_count = count;
     if (tls) {
-        run_save_record(run, resume ? RUN_COPY_COMPLETE : RUN_COPY_PARTIAL);
+        /* (Without LSNs nothing of the target is touched before it is prepared.) */
+        if (resume)
+            run_save_record(run, RUN_COPY_COMPLETE);
         /* TLS state cannot be handed on: each worker does its own handshake and reports FLOW_OPENED. */
         start_workers(run);
         return;
@@ -185,22 +187,73 @@ void run_open_flows(struct run *run)
     }
 }
 
-static void on_flushed(const struct capabilities *capabilities, void *arg)
+bool run_may_begin(struct run *run, uint64_t keys, const struct target_marks *marks, struct error *error)
+{
+    struct flush_facts facts;
+    run_flush_facts(run, keys, marks, &facts);
+    enum flush_verdict verdict = flush_guard(&facts);
+    run->target_owned = verdict == FLUSH_NOT_NEEDED || verdict == FLUSH_NOW;
+    if (verdict >= FLUSH_STOP)
+        flush_guard_explain(verdict, &facts, run->settings, "", run->sync_reason, error);
+    return verdict < FLUSH_STOP;
+}
+
+static enum target_order write_over(struct run *run)
+{
+    run->target_owned &= run->target_written;
+    run_save_record(run, RUN_COPY_PARTIAL);
+    if (!run->target_written)
+        return TARGET_CLAIM;
+    log_warning(
+        "a full sync over the keys the target %s has: what was deleted on the source meanwhile stays there",
+        run->target_name);
+    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_RESYNC_KEPT, "full sync",
+                    "all keys", 1);
+    return TARGET_CLAIM;
+}
+
+static enum target_order refuse(struct run *run, enum flush_verdict verdict, const struct flush_facts *facts)
+{
+    struct error error = {0};
+    flush_guard_explain(verdict, facts, run->settings, run->copy.source, run->sync_reason, &error);
+    run_fatal(run, &error);
+    return TARGET_LEAVE;
+}
+
+/* The record says that the copy is not complete before anything of it is touched. */
+static enum target_order on_decide(uint64_t keys, const struct target_marks *marks, void *arg)
+{
+    struct run *run = arg;
+    struct flush_facts facts;
+    run_flush_facts(run, keys, marks, &facts);
+    enum flush_verdict verdict = flush_guard(&facts);
+    switch (verdict) {
+    case FLUSH_NOT_NEEDED:
+        run->target_owned = true;
+        return TARGET_CLAIM_EMPTY;
+    case FLUSH_WRITE_OVER:
+        return write_over(run);
+    case FLUSH_NOW:
+        run->target_owned = true;
+        run_save_record(run, RUN_COPY_PARTIAL);
+        log_info("target %s: flushing it, %llu keys%s", run->target_name, (unsigned long long)keys,
+                 run->target_written ? ", for the new full sync" : "");
+        return TARGET_FLUSH;
+    default:
+        return refuse(run, verdict, &facts);
+    }
+}
+
+static void on_target_ready(const struct capabilities *capabilities, void *arg)
 {
     struct run *run = arg;
     (void)capabilities;
-    log_info("target %s: flushed", run->target_name);
-    run->flush_first = false;
+    if (run->copy.session != run->session_id)
+        run_save_record(run, RUN_COPY_PARTIAL);
     run_post(run, EVENT_TARGET_READY);
 }
 
-static void on_claimed(const struct capabilities *capabilities, void *arg)
-{
-    (void)capabilities;
-    run_post(arg, EVENT_TARGET_READY);
-}
-
-static void on_flush_failed(const struct error *error, void *arg)
+static void on_target_failed(const struct error *error, void *arg)
 {
     if (error->class == ERROR_FATAL)
         run_fatal(arg, error);
@@ -208,13 +261,13 @@ static void on_flush_failed(const struct error *error, void *arg)
         run_link_lost(arg, error);
 }
 
-static void ready_target(struct run *run, enum target_task task)
+static void ready_target(struct run *run)
 {
     struct error error = {0};
     struct target_callbacks callbacks = {
-        .arg = run, .done = task == TARGET_EMPTY ? on_flushed : on_claimed, .failed = on_flush_failed};
+        .arg = run, .decide = on_decide, .done = on_target_ready, .failed = on_target_failed};
     target_free(run->target_job);
-    run->target_job = target_start(run->base, run->settings, task, run->session_id,
+    run->target_job = target_start(run->base, run->settings, TARGET_PREPARE, run->session_id,
                                    &run->target_nodes, &callbacks, &error);
     if (!run->target_job)
         run_link_lost(run, &error);
@@ -224,7 +277,6 @@ static void ready_target(struct run *run, enum target_task task)
 void run_prepare_target(struct run *run)
 {
     struct error error = {0};
-    bool again = run->target_written;
     if (!*run->sync_reason)
         snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
     size_t count;
@@ -234,35 +286,10 @@ void run_prepare_target(struct run *run)
         return;
     }
     log_info("full sync: %s", run->sync_reason);
-    if (run->settings->target.null_sink) {
+    if (run->settings->target.null_sink)
         run_post(run, EVENT_TARGET_READY);
-        return;
-    }
-    if (again && run->settings->on_full_resync == ON_FULL_RESYNC_STOP) {
-        error_fatal(&error, EX_TEMPFAIL,
-                    "a new full sync is needed (%.200s), and --on-full-resync stop was given or follows from "
-                    "--on-conflict: the target is left as it is. Start again with --flush-target, or with "
-                    "--on-full-resync keep",
-                    run->sync_reason);
-        run_fatal(run, &error);
-        return;
-    }
-    run_save_record(run, RUN_COPY_PARTIAL);
-    if (run->flush_first || (run->settings->on_full_resync == ON_FULL_RESYNC_FLUSH && run->target_owned)) {
-        log_info("target %s: flushing it%s", run->target_name, again ? " for the new full sync" : "");
-        ready_target(run, TARGET_EMPTY);
-        return;
-    }
-    if (!again) {
-        ready_target(run, TARGET_CLAIM);
-        return;
-    }
-    log_warning(
-        "a full sync over the keys the target %s has: what was deleted on the source meanwhile stays there",
-        run->target_name);
-    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_RESYNC_KEPT, "full sync",
-                    "all keys", 1);
-    ready_target(run, TARGET_CLAIM);
+    else
+        ready_target(run);
 }
 
 void run_begin_workers(struct run *run)

@@ -34,6 +34,14 @@ static char *previous_scope(const struct settings *settings, bool cluster)
     return (char *)scope.data;
 }
 
+static void remember_copy(struct run *run, const struct run_record *record)
+{
+    run->copy.state = record->copy;
+    run->copy.session = record->session;
+    snprintf(run->copy.master_id, sizeof run->copy.master_id, "%s", record->master_id);
+    snprintf(run->copy.source, sizeof run->copy.source, "%s", record->source);
+}
+
 /* A disk that cannot take it is not worth ending a run for. */
 void run_save_record(struct run *run, enum run_copy copy)
 {
@@ -46,6 +54,7 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
     record.scope = previous_scope(run->settings, run->target.cluster);
+    record.source = x_strdup(run->source_name);
     record.first_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.first_lsns);
     record.tokens = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.tokens);
     for (uint32_t i = 0; i < run->flow_count; i++) {
@@ -54,7 +63,52 @@ void run_save_record(struct run *run, enum run_copy copy)
     }
     if (!state_dir_save_run(&run->dir, &record, &error))
         log_warning("%s", error.text);
+    remember_copy(run, &record);
     run_record_free(&record);
+}
+
+/* ---- whose keys they are ---- */
+
+static bool carries_our_marks(const struct run *run, const struct target_marks *marks)
+{
+    bool claimed = marks->run_session && marks->run_session <= run->copy.session;
+    return !run->settings->marks || claimed || strcmp(marks->seen_id, run->copy.master_id) == 0;
+}
+
+static enum flush_holds what_it_holds(const struct run *run, const struct target_marks *marks)
+{
+    if (!run->target_written)
+        return run->target_stray && marks->seen_stable ? FLUSH_HOLDS_STRAY : FLUSH_HOLDS_OTHERS;
+    if (!carries_our_marks(run, marks))
+        return FLUSH_HOLDS_OTHERS;
+    switch (run->copy.state) {
+    case RUN_COPY_PARTIAL:
+        return FLUSH_HOLDS_PARTIAL;
+    case RUN_COPY_ENDED:
+        return FLUSH_HOLDS_ENDED;
+    case RUN_COPY_COMPLETE:
+    case RUN_COPY_DEGRADED:
+        break;
+    }
+    return FLUSH_HOLDS_COPY;
+}
+
+void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks, struct flush_facts *out)
+{
+    const struct settings *s = run->settings;
+    bool same = strcmp(run->copy.master_id, run->greeting.master_id) == 0;
+    bool at_home = !run->copy.source[0] || strcmp(run->copy.source, run->source_name) == 0;
+    *out = (struct flush_facts){.keys = keys,
+                                .holds = what_it_holds(run, marks),
+                                .owned = run->target_owned,
+                                .source = same      ? FLUSH_SOURCE_SAME
+                                          : at_home ? FLUSH_SOURCE_RESTARTED
+                                                    : FLUSH_SOURCE_OTHER,
+                                .flush_target = s->flush_target,
+                                .conflict = s->on_conflict != ON_CONFLICT_UNSET,
+                                .resync = s->on_full_resync,
+                                .resync_given = s->on_full_resync_given};
+    out->source_keys_known = source_keys_wanted(run->source, &out->source_keys);
 }
 
 /* ---- the judgement ---- */
@@ -134,8 +188,6 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
         text = "the target is empty";
     else if (!is_ours(record, marks))
         text = "the target has no mark of the run before";
-    else if (record->copy == RUN_COPY_ENDED && settings->flush_target)
-        text = "the run before was ended in order, and --flush-target is given";
     else if (record->copy == RUN_COPY_PARTIAL)
         way = PREVIOUS_FULL, text = "the run before ended before its full sync was complete";
     else if (record->copy == RUN_COPY_DEGRADED)
@@ -197,6 +249,7 @@ static bool follow(struct run *run, const struct run_record *record, enum previo
 {
     run->target_owned = record->target_owned;
     run->target_written = true;
+    remember_copy(run, record);
     run->stable_before = run->streamed = way != PREVIOUS_FULL;
     error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
     struct report_position(*told)[REPORT_STREAMS] =
@@ -227,7 +280,9 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks)
     struct run_record record = {0};
     enum previous_way way = PREVIOUS_NONE;
     snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
+    run->target_stray = true;
     if (state_dir_load_run(&run->dir, &record)) {
+        run->target_stray = false;
         uint64_t *lsns = x_calloc(record.flow_count, sizeof *lsns);
         char why[200];
         way = previous_judge(run->settings, &record, marks, &run->target, run->dir.path, lsns, why,

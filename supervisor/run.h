@@ -19,6 +19,7 @@
 #include "supervisor/control.h"
 #include "supervisor/divergences.h"
 #include "supervisor/flow.h"
+#include "supervisor/flush_guard.h"
 #include "supervisor/progress.h"
 #include "supervisor/session.h"
 #include "supervisor/source.h"
@@ -61,9 +62,14 @@ struct run {
     struct topology target_nodes; /* of a cluster: its masters, as last found */
     struct capabilities target;
     bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
-    bool flush_first;    /* before the first full sync */
+    bool target_stray;   /* marks of this name, and nothing here tells of that run */
     char sync_reason[240]; /* why the session began as it did: with a full sync or without */
     bool target_written; /* a full sync was begun: the next one meets its keys */
+    struct {             /* those keys, as the record says it */
+        enum run_copy state;
+        uint64_t session;
+        char master_id[41], source[256];
+    } copy;
 
     struct source *source;
     struct greeting greeting;
@@ -111,6 +117,8 @@ void run_forget_events(struct run *run);
 /* True: goes on with what an earlier run left, an event was posted. False: a first start. */
 bool run_continue_previous(struct run *run, const struct target_marks *marks);
 void run_save_record(struct run *run, enum run_copy copy);
+/* What the target holds now, to be judged by its guard. */
+void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks, struct flush_facts *out);
 
 /* actions.c */
 void run_perform(struct run *run, enum session_action action);
@@ -120,6 +128,8 @@ void run_check_snapshots(struct run *run);
 void run_connect(struct run *run);
 void run_open_flows(struct run *run);
 void run_check_flows_answered(struct run *run);
+/* At a first start: is the target one that may be used, as it is now? ERROR_FATAL tells the ways out. */
+bool run_may_begin(struct run *run, uint64_t keys, const struct target_marks *marks, struct error *error);
 void run_prepare_target(struct run *run);
 void run_begin_workers(struct run *run);
 

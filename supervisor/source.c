@@ -22,7 +22,8 @@ struct source {
     char name[256]; /* for messages */
     char client_id[41];
     struct greeting greeting;
-    uint64_t keys;
+    uint64_t keys, keys_wanted;
+    bool keys_known;
     uint32_t *databases;
     size_t database_count;
     bool over; /* failed was called */
@@ -187,6 +188,8 @@ static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
     if (reply->type == REDIS_REPLY_STRING) {
         struct slice text = slice_of(reply->str, (size_t)reply->len);
         s->keys = info_keys(text);
+        s->keys_wanted = info_keys_wanted(text, s->settings);
+        s->keys_known = true;
         free(s->databases);
         s->database_count = info_databases(text, &s->databases);
     }
@@ -402,6 +405,12 @@ void source_free(struct source *s)
 uint64_t source_keys(const struct source *s)
 {
     return s ? s->keys : 0;
+}
+
+bool source_keys_wanted(const struct source *s, uint64_t *keys)
+{
+    *keys = s ? s->keys_wanted : 0;
+    return s && s->keys_known;
 }
 
 const uint32_t *source_databases(const struct source *s, size_t *count)

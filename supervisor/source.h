@@ -57,6 +57,8 @@ void source_ask_role(struct source *s, void (*answered)(bool master, const char 
 void source_free(struct source *s);
 /* Keys the master had when it was greeted; 0 when it did not say, and for NULL. */
 uint64_t source_keys(const struct source *s);
+/* The same of the databases that are copied; false when it did not say. */
+bool source_keys_wanted(const struct source *s, uint64_t *keys);
 /* The databases that held keys then: *list has the count; NULL when it did not say. */
 const uint32_t *source_databases(const struct source *s, size_t *count);
 

@@ -206,6 +206,7 @@ void run_record_free(struct run_record *record)
     free(record->first_lsns);
     free(record->tokens);
     free(record->scope);
+    free(record->source);
     *record = (struct run_record){0};
 }
 
@@ -223,6 +224,7 @@ static char *record_text(const struct run_record *record)
     cJSON_AddStringToObject(json, "copy", copy_names[record->copy]);
     cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
     cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
+    cJSON_AddStringToObject(json, "source", record->source ? record->source : "");
     cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
     cJSON *tokens = cJSON_AddArrayToObject(json, "tokens");
     for (uint32_t i = 0; record->tokens && i < record->flow_count; i++)
@@ -276,7 +278,8 @@ static bool number_of(const cJSON *item, uint64_t *out)
 
 static bool read_record(const cJSON *json, struct run_record *out)
 {
-    const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope");
+    const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope"),
+                *source = cJSON_GetObjectItem(json, "source");
     const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns"),
                 *tokens = cJSON_GetObjectItem(json, "tokens");
     char copy[16];
@@ -295,6 +298,7 @@ static bool read_record(const cJSON *json, struct run_record *out)
     out->target_owned = cJSON_IsTrue(cJSON_GetObjectItem(json, "target_owned"));
     out->flow_count = (uint32_t)count->valuedouble;
     out->scope = x_strdup(scope->valuestring);
+    out->source = x_strdup(cJSON_IsString(source) ? source->valuestring : "");
     out->first_lsns = x_calloc(out->flow_count, sizeof *out->first_lsns);
     out->tokens = x_calloc(out->flow_count, sizeof *out->tokens);
     for (uint32_t i = 0; i < out->flow_count; i++) {

@@ -28,6 +28,7 @@ struct run_record {
     uint64_t *first_lsns; /* per FLOW: where a session without a snapshot began; 0: with one */
     char (*tokens)[41];   /* per FLOW: the EOF token, should its snapshot be decoded again */
     char *scope;          /* which keys are copied where to */
+    char *source;         /* where from: its URI, without user and password; "": an older version did not say */
 };
 void run_record_free(struct run_record *record);
 

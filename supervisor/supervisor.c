@@ -221,16 +221,9 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
         daemon_tell_ready();
         return;
     }
-    switch (target_policy(capabilities, run->settings, &error)) {
-    case TARGET_REFUSED:
+    if (!run_may_begin(run, target_keys_found(run->target_job), marks, &error)) {
         run_fatal(run, &error);
         return;
-    case TARGET_FLUSH:
-        run->flush_first = run->target_owned = true;
-        break;
-    case TARGET_USE:
-        run->target_owned = capabilities->keys == 0;
-        break;
     }
     daemon_tell_ready();
     run_post(run, EVENT_TARGET_READY);

@@ -195,7 +195,7 @@ static void join_masters(struct target_job *job)
         first = false;
     }
     job->capabilities.keys += keys;
-    if (job->task == TARGET_EMPTY && target_nodes_there(job) < job->count)
+    if (job->task == TARGET_PREPARE && target_nodes_there(job) < job->count)
         ask_moves(job);
     else
         take(job);
@@ -351,6 +351,12 @@ const struct target_marks *target_marks_found(const struct target_job *job)
     return &job->marks;
 }
 
+uint64_t target_keys_found(const struct target_job *job)
+{
+    uint64_t keys = job->capabilities.keys;
+    return job->marks.there && keys ? keys - 1 : keys;
+}
+
 struct target_cleaned target_cleaned(const struct target_job *job)
 {
     return job->cleaned;
@@ -373,26 +379,6 @@ size_t target_nodes(const struct target_job *job)
 }
 
 /* ---- the judgement ---- */
-
-enum target_policy target_policy(const struct capabilities *capabilities, const struct settings *settings,
-                                 struct error *error)
-{
-    if (capabilities->keys == 0)
-        return TARGET_USE;
-    if (settings->flush_target)
-        return TARGET_FLUSH;
-    if (settings->on_conflict != ON_CONFLICT_UNSET)
-        return TARGET_USE;
-    char name[256];
-    uri_display(&settings->target, name, sizeof name);
-    error_fatal(
-        error, EX_CANTCREAT,
-        "target %s holds %llu keys. Choose: an empty target; --flush-target, which deletes them all; or "
-        "--on-conflict overwrite|skip|stop, which says what to do with keys that are on both sides and "
-        "leaves the others",
-        name, (unsigned long long)capabilities->keys);
-    return TARGET_REFUSED;
-}
 
 bool target_takes_databases(const struct capabilities *capabilities, const struct settings *settings,
                             struct error *error)

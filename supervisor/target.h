@@ -18,28 +18,31 @@
 #include "common/topology.h"
 #include "supervisor/target_marks.h"
 
-enum target_policy {
-    TARGET_USE,     /* empty, or on_conflict says what to do with its keys */
-    TARGET_FLUSH,   /* holds keys, and --flush-target was given */
-    TARGET_REFUSED, /* holds keys */
-};
-
 enum target_task {
     TARGET_ASK,
-    TARGET_CLAIM, /* write down which session fills it from now on */
-    TARGET_EMPTY, /* and flush it before: every master */
-    TARGET_CLEAN, /* remove the marks, and keys of ours that an ended run has left half-built */
+    TARGET_PREPARE, /* look at it once more, flush it where that is decided then, and claim it */
+    TARGET_CLEAN,   /* remove the marks, and keys of ours that an ended run has left half-built */
+};
+
+/* What is decided in the moment before it is written to for the first time. */
+enum target_order {
+    TARGET_LEAVE, /* nothing is done, and none of the other callbacks called */
+    TARGET_CLAIM_EMPTY, /* write down which session fills it from now on, unless somebody else has come first */
+    TARGET_CLAIM,
+    TARGET_FLUSH, /* every master; then claim it */
 };
 
 struct target_callbacks {
     void *arg;
+    /* TARGET_PREPARE: keys: of all masters, without the run's mark. */
+    enum target_order (*decide)(uint64_t keys, const struct target_marks *marks, void *arg);
     void (*done)(const struct capabilities *capabilities, void *arg);
     void (*failed)(const struct error *error, void *arg);
 };
 
 struct target_job;
 
-/* Connects, asks, and to empty it: FLUSHALL, unless it turns out to be a Dragonfly (which may be the source
+/* Connects, asks, and does the task, unless it turns out to be a Dragonfly (which may be the source
  * under another name: capabilities_check). Callbacks are never called from within this function.
  *
  * known (may be NULL): a cluster's masters as the last job found them; asked in turn when the target's URI,
@@ -52,6 +55,8 @@ struct target_job *target_start(struct event_base *base, const struct settings *
 void target_free(struct target_job *job);
 /* After done: what TARGET_ASK found. In a cluster: what holds for all of its masters. */
 const struct target_marks *target_marks_found(const struct target_job *job);
+/* The same: its keys, without the run's mark. */
+uint64_t target_keys_found(const struct target_job *job);
 /* After done: what TARGET_CLEAN removed. */
 struct target_cleaned {
     uint64_t marks, leftovers; /* keys */
@@ -59,10 +64,6 @@ struct target_cleaned {
 struct target_cleaned target_cleaned(const struct target_job *job);
 /* Masters that serve slots; 1 when it is no cluster. */
 size_t target_nodes(const struct target_job *job);
-
-/* What to do with it at the start of a run. For TARGET_REFUSED *error tells the ways out. */
-enum target_policy target_policy(const struct capabilities *capabilities, const struct settings *settings,
-                                 struct error *error);
 
 /* A cluster has database 0 alone. Does --db send one elsewhere? ERROR_FATAL. */
 bool target_takes_databases(const struct capabilities *capabilities, const struct settings *settings,

@@ -55,6 +55,7 @@ static void read_fields(struct target_marks *m, const redisReply *reply, const u
     /* Of another type, or not ours to read: then there are none. */
     size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements / 2 : 0;
     target_marks_free(m);
+    m->there = count > 0;
     m->list = x_calloc(count ? count : 1, sizeof *m->list);
     for (size_t i = 0; i < count; i++) {
         const redisReply *name = reply->element[2 * i], *value = reply->element[2 * i + 1];
@@ -64,9 +65,12 @@ static void read_fields(struct target_marks *m, const redisReply *reply, const u
         struct target_mark *mark = &m->list[m->count];
         if (!fingerprint && slice_eq(field, slice_str(MARK_RUN_FIELD)))
             slice_to_u64(text, &m->run_session);
-        else if (flow_of(field, fingerprint ? "node-" : "flow-", &mark->flow) && read_mark(&text, mark) &&
-                 (!fingerprint || (next_word(&text, &word) && is_fingerprint(word, *fingerprint))))
-            m->count++;
+        else if (flow_of(field, fingerprint ? "node-" : "flow-", &mark->flow) && read_mark(&text, mark)) {
+            memcpy(m->seen_id, mark->master_id, sizeof m->seen_id);
+            m->seen_stable |= mark->lsn > 0;
+            if (!fingerprint || (next_word(&text, &word) && is_fingerprint(word, *fingerprint)))
+                m->count++;
+        }
     }
 }
 
@@ -108,6 +112,11 @@ void target_marks_common(struct target_marks *out, const struct target_marks *no
     free(out->list);
     out->list = x_calloc(most ? most : 1, sizeof *out->list);
     out->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        out->seen_stable |= nodes[i].seen_stable;
+        if (nodes[i].seen_id[0])
+            memcpy(out->seen_id, nodes[i].seen_id, sizeof out->seen_id);
+    }
     for (size_t i = 0; i < most; i++) {
         struct target_mark mark = nodes[0].list[i];
         bool everywhere = true;

@@ -19,7 +19,11 @@ struct target_mark {
     char master_id[41];
 };
 struct target_marks {
+    bool there;           /* the hash without a tag */
     uint64_t run_session; /* field run; 0: none */
+    /* Of a mark of any node, whatever slots it had then. */
+    char seen_id[41]; /* "": there is none */
+    bool seen_stable; /* one is of the journal */
     struct target_mark *list;
     size_t count;
 };
@@ -30,7 +34,7 @@ void target_marks_read(struct target_marks *m, const redisReply *reply);
 /* Of one node: only marks made while it served the slots that it serves now. */
 void target_marks_read_node(struct target_marks *m, const redisReply *reply, uint64_t fingerprint);
 /* What holds for all nodes: of the FLOWs that every node has a mark of, with the same master id, the smallest
- * LSN and the earliest session. *out keeps its run_session. */
+ * LSN and the earliest session. *out keeps its run_session; what is seen on one node is enough. */
 void target_marks_common(struct target_marks *out, const struct target_marks *nodes, size_t count);
 void target_marks_free(struct target_marks *m);
 

@@ -1,4 +1,6 @@
-/* What a job does on a target whose nodes are known: read the marks, flush, claim. */
+/* What a job does on a target whose nodes are known: read the marks, have it decided what is done, flush, claim.
+ *
+ * An empty target is claimed without a flush, by a script that looks once more: whoever wrote there since comes first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -38,6 +40,12 @@ static bool may_pass(const struct target_job *job, const redisReply *reply)
 
 /* ---- claiming ---- */
 
+/* How many keys others have on this server; where there are none, the claim. */
+static const char claim_script[] =
+    "local n=-redis.call('EXISTS',KEYS[1]) "
+    "for k in string.gmatch(redis.call('INFO','keyspace'),':keys=(%d+)') do n=n+tonumber(k) end "
+    "if n<=0 then redis.call('HSET',KEYS[1],'" MARK_RUN_FIELD "',ARGV[1]) return 0 end return n";
+
 static void on_claimed(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -45,15 +53,33 @@ static void on_claimed(struct client *c, const redisReply *reply, void *arg)
     struct error error = {0};
     if (n->job->over)
         return;
-    if (reply->type != REDIS_REPLY_ERROR) {
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)
+        error_fatal(&error, EX_NOPERM, "target %s does not let this user write its mark, the hash df2redis:%s: %.200s",
+                    n->name, n->job->settings->name, reply->str);
+    else if (reply->type == REDIS_REPLY_ERROR)
+        error_set(&error, ERROR_RETRY, "target %s does not take HSET: %.200s", n->name, reply->str);
+    if (error.class == ERROR_NONE)
         target_done(n->job);
+    else
+        target_fail(n->job, &error);
+}
+
+static void on_empty_claimed(struct client *c, const redisReply *reply, void *arg)
+{
+    struct target_node *n = arg;
+    struct error error = {0};
+    if (n->job->over)
+        return;
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer == 0) {
+        on_claimed(c, reply, arg);
         return;
     }
-    error_set(&error, ERROR_RETRY, "target %s does not take HSET: %.200s", n->name, reply->str);
+    /* The next attempt sees them. */
+    error_set(&error, ERROR_RETRY, "target %s, which was empty, holds %lld keys now", n->name, reply->integer);
     target_fail(n->job, &error);
 }
 
-static void claim(struct target_job *job)
+static void claim(struct target_job *job, bool empty)
 {
     char key[TARGET_KEY_BYTES], session[24];
     if (!has_marks(job)) {
@@ -61,10 +87,13 @@ static void claim(struct target_job *job)
         return;
     }
     struct target_node *n = run_node(job);
+    uint32_t timeout_ms = job->settings->connect_timeout_ms;
     run_key(job, key);
     snprintf(session, sizeof session, "%llu", (unsigned long long)job->session);
-    client_words(n->client, job->settings->connect_timeout_ms, on_claimed, n, "HSET", key, MARK_RUN_FIELD,
-                 session, NULL);
+    if (empty && job->capabilities.scripts)
+        client_words(n->client, timeout_ms, on_empty_claimed, n, "EVAL", claim_script, "1", key, session, NULL);
+    else
+        client_words(n->client, timeout_ms, on_claimed, n, "HSET", key, MARK_RUN_FIELD, session, NULL);
 }
 
 /* ---- flushing ---- */
@@ -79,7 +108,7 @@ static void on_flushed(struct client *c, const redisReply *reply, void *arg)
         return;
     if (reply->type == REDIS_REPLY_STATUS) {
         if (target_answered(job))
-            claim(job);
+            claim(job, false);
         return;
     }
     if (may_pass(job, reply))
@@ -100,6 +129,30 @@ static void flush(struct target_job *job)
             client_words(job->nodes[i].client, 0, on_flushed, &job->nodes[i], "FLUSHALL", NULL);
 }
 
+/* ---- what is done ---- */
+
+static void decide(struct target_job *job)
+{
+    if (job->task == TARGET_ASK) {
+        target_done(job);
+        return;
+    }
+    switch (job->callbacks.decide(target_keys_found(job), &job->marks, job->callbacks.arg)) {
+    case TARGET_LEAVE:
+        job->over = true;
+        break;
+    case TARGET_CLAIM_EMPTY:
+        claim(job, true);
+        break;
+    case TARGET_CLAIM:
+        claim(job, false);
+        break;
+    case TARGET_FLUSH:
+        flush(job);
+        break;
+    }
+}
+
 /* ---- marks ---- */
 
 static void marks_read(struct target_job *job)
@@ -113,7 +166,7 @@ static void marks_read(struct target_job *job)
         target_marks_common(&job->marks, all, serving);
         free(all);
     }
-    target_done(job);
+    decide(job);
 }
 
 static void on_marks(struct client *c, const redisReply *reply, void *arg)
@@ -157,21 +210,10 @@ static void read_marks(struct target_job *job)
 
 void target_perform(struct target_job *job)
 {
-    switch (job->task) {
-    case TARGET_EMPTY:
-        flush(job);
-        break;
-    case TARGET_CLAIM:
-        claim(job);
-        break;
-    case TARGET_CLEAN:
+    if (job->task == TARGET_CLEAN)
         target_clean(job);
-        break;
-    case TARGET_ASK:
-        if (has_marks(job))
-            read_marks(job);
-        else
-            target_done(job);
-        break;
-    }
+    else if (has_marks(job))
+        read_marks(job);
+    else
+        decide(job);
 }

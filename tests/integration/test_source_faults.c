@@ -267,6 +267,7 @@ static void replace_source(const char *master_id, uint32_t flows)
     if (master_id)
         snprintf(options.master_id, sizeof options.master_id, "%s", master_id);
     options.port = port;
+    options.keyspace = "db0:keys=1000,expires=0\r\n"; /* not without its data */
     static const struct journal_snapshot less = {.strings = 40, .journal = 20};
     scripted_options_add(&options, journal_script_session(&crash.script, &less));
     crash.run.source = scripted_start(&options);

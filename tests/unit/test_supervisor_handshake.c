@@ -162,26 +162,6 @@ static void refused_flow_is_worth_another_session_but_a_missing_right_is_not(voi
     assert_int_equal(error.class, ERROR_FATAL);
 }
 
-static void target_with_keys_needs_a_decision(void **state)
-{
-    (void)state;
-    struct settings s;
-    struct capabilities c = {.keys = 12};
-    settings_init(&s);
-    assert_true(settings_set(&s, "target", "redis://:pw@b:7", NULL));
-    assert_int_equal(target_policy(&c, &s, &error), TARGET_REFUSED);
-    assert_says(EX_CANTCREAT, "redis://b:7 holds 12 keys");
-    assert_non_null(strstr(error.text, "--flush-target"));
-    assert_non_null(strstr(error.text, "--on-conflict"));
-    assert_true(settings_set(&s, "on-conflict", "skip", NULL));
-    assert_int_equal(target_policy(&c, &s, &error), TARGET_USE);
-    assert_true(settings_set(&s, "flush-target", "on", NULL));
-    assert_int_equal(target_policy(&c, &s, &error), TARGET_FLUSH);
-    c.keys = 0;
-    assert_int_equal(target_policy(&c, &s, &error), TARGET_USE);
-    settings_free(&s);
-}
-
 static void databases_with_keys_are_read_from_info(void **state)
 {
     (void)state;
@@ -195,6 +175,14 @@ static void databases_with_keys_are_read_from_info(void **state)
     free(list);
     assert_int_equal(info_databases(slice_str("# Keyspace\r\n"), &list), 0);
     assert_null(list);
+
+    struct settings settings;
+    struct slice info = slice_str("# Keyspace\r\ndb0:keys=10,expires=0\r\ndb3:keys=12,expires=1\r\n");
+    settings_init(&settings);
+    assert_int_equal(info_keys_wanted(info, &settings), 22);
+    assert_true(settings_set(&settings, "db", "3:0", NULL));
+    assert_int_equal(info_keys_wanted(info, &settings), 12);
+    settings_free(&settings);
 }
 
 static void databases_without_a_place_are_named(void **state)
@@ -253,7 +241,6 @@ int main(void)
         cmocka_unit_test(flow_answers_are_read),
         cmocka_unit_test(partial_that_was_not_asked_for_is_refused),
         cmocka_unit_test(refused_flow_is_worth_another_session_but_a_missing_right_is_not),
-        cmocka_unit_test(target_with_keys_needs_a_decision),
         cmocka_unit_test(databases_with_keys_are_read_from_info),
         cmocka_unit_test(databases_without_a_place_are_named),
         cmocka_unit_test(a_cluster_takes_database_0_alone),

@@ -1,0 +1,303 @@
+/* When the target is emptied, and when the run stops instead: nothing of it is deleted that no option gave up, and a
+ * complete copy is not emptied because something was started anew. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "tests/support/crash.h"
+#include "tests/support/testing.h"
+
+enum { FLOWS = 2 };
+
+static const char *const flush[] = {"--flush-target", NULL};
+static const struct journal_snapshot small = {
+    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
+
+static struct crash crash;
+static struct scripted *other; /* another source */
+
+static int teardown(void **state)
+{
+    (void)state;
+    scripted_stop(other);
+    other = NULL;
+    crash_end(&crash);
+    return 0;
+}
+
+static void on_target(const char *command)
+{
+    redisContext *c = server_connect(crash.run.target.port);
+    server_ok(c, command);
+    redisFree(c);
+}
+
+static long long target_says(const char *command)
+{
+    redisContext *c = server_connect(crash.run.target.port);
+    long long n = server_integer(c, command);
+    redisFree(c);
+    return n;
+}
+
+static void begin_in_step(const char *const *extra)
+{
+    crash_begin(&crash, FLOWS, &small);
+    run_replicate(&crash.run, extra);
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+static void assert_ends_with(int code, const char *text)
+{
+    int ended = process_wait(&crash.run.program.process, RUN_DEADLINE_MS);
+    bool said = df2redis_said(&crash.run.program, text);
+    if (ended != code || !said)
+        df2redis_print(&crash.run.program);
+    assert_int_equal(ended, code);
+    assert_true(said);
+}
+
+/* ---- an empty target ---- */
+
+static void keys_that_came_after_the_start_are_not_flushed(void **state)
+{
+    (void)state;
+    crash_begin(&crash, FLOWS, &small);
+    scripted_listen(crash.run.source, false);
+    run_replicate(&crash.run, NULL);
+    assert_true(df2redis_wait_said(&crash.run.program, "0 keys", RUN_DEADLINE_MS));
+    on_target("SET precious 1");
+    scripted_listen(crash.run.source, true);
+    assert_ends_with(EX_CANTCREAT, "holds 1 keys. Choose");
+    assert_int_equal(target_says("EXISTS precious"), 1);
+    assert_int_equal(target_says("DBSIZE"), 1);
+    assert_int_equal(crash_full_syncs(&crash), 0);
+}
+
+static void empty_target_needs_no_right_to_flush(void **state)
+{
+    (void)state;
+    crash_begin(&crash, FLOWS, &small);
+    on_target("ACL SETUSER default -flushall");
+    run_replicate(&crash.run, NULL);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+/* ---- --flush-target ---- */
+
+/* As in a pod, whose arguments are the same each time. */
+static void flush_target_given_again_empties_nothing(void **state)
+{
+    (void)state;
+    begin_in_step(flush);
+    assert_true(crash_kill(&crash, false));
+    run_replicate(&crash.run, flush);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    journal_script_append(&crash.script, crash.run.source, 100);
+    run_replicate(&crash.run, flush);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+    assert_true(crash_last_sync(&crash, "partial", "the source still has the journal"));
+}
+
+static bool some_keys_are_there(void *arg)
+{
+    (void)arg;
+    return run_target_keys(&crash.run) >= 10;
+}
+
+static void flush_target_after_an_unfinished_run_begins_anew(void **state)
+{
+    (void)state;
+    static const char *const over[] = {"--on-conflict", "overwrite", NULL};
+    crash_begin(&crash, FLOWS, &small);
+    on_target("SET precious 1");
+    for (uint32_t f = 0; f < FLOWS; f++)
+        scripted_hold(crash.run.source, f, 3000);
+    run_replicate(&crash.run, over);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 1));
+    assert_true(wait_until(some_keys_are_there, NULL, RUN_DEADLINE_MS));
+    assert_true(crash_kill(&crash, true));
+    run_replicate(&crash.run, over);
+    assert_ends_with(EX_TEMPFAIL, "or --flush-target");
+    assert_int_equal(target_says("EXISTS precious"), 1);
+    for (uint32_t f = 0; f < FLOWS; f++)
+        scripted_hold(crash.run.source, f, NEVER);
+    run_replicate(&crash.run, flush);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(target_says("EXISTS precious"), 0);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static int clean(void)
+{
+    char *command = format_text("%s clean -t %s >/dev/null", df2redis_binary(), crash.run.target.uri);
+    int status = system(command);
+    free(command);
+    return status;
+}
+
+static void complete_copy_without_its_state_directory_is_left(void **state)
+{
+    (void)state;
+    begin_in_step(flush);
+    assert_true(crash_kill(&crash, false));
+    uint64_t keys = run_target_keys(&crash.run);
+    crash_remove(&crash, "run.json");
+    run_replicate(&crash.run, flush);
+    assert_ends_with(EX_CANTCREAT, "df2redis clean");
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    assert_int_equal(clean(), 0);
+    run_replicate(&crash.run, flush);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(crash_full_syncs(&crash), 2);
+}
+
+/* ---- another source ---- */
+
+static void scripted_options_of(struct scripted_options *options, const char *keyspace)
+{
+    struct journal_script script;
+    journal_script_init(&script, FLOWS, 99);
+    scripted_options_init(options);
+    snprintf(options->master_id, sizeof options->master_id, "%s", "1111111111111111111111111111111111111111");
+    options->keyspace = keyspace;
+    scripted_options_add(options, journal_script_session(&script, &small));
+    journal_script_free(&script);
+}
+
+static void replicate_other(const char *const *extra)
+{
+    df2redis_start(&crash.run.program, "replicate", scripted_uri(other), crash.run.target.uri, extra);
+}
+
+static void other_source_does_not_flush_the_copy(bool in_order)
+{
+    struct scripted_options options;
+    begin_in_step(NULL);
+    if (in_order)
+        assert_int_equal(run_terminate(&crash.run), EX_OK);
+    else
+        assert_true(crash_kill(&crash, false));
+    uint64_t keys = run_target_keys(&crash.run);
+    scripted_options_of(&options, "db0:keys=100000,expires=0\r\n");
+    other = scripted_start(&options);
+    replicate_other(NULL);
+    assert_ends_with(EX_CANTCREAT, scripted_uri(crash.run.source));
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    /* What it was is not forgotten by that. */
+    replicate_other(NULL);
+    assert_ends_with(EX_CANTCREAT, "the source is");
+    replicate_other(flush);
+    assert_true(scripted_wait_acked(other, RUN_DEADLINE_MS));
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+}
+
+static void other_source_does_not_flush_the_copy_of_a_killed_run(void **state)
+{
+    (void)state;
+    other_source_does_not_flush_the_copy(false);
+}
+
+static void other_source_does_not_flush_the_copy_of_an_ended_run(void **state)
+{
+    (void)state;
+    other_source_does_not_flush_the_copy(true);
+}
+
+/* The master ends, and one with so many keys listens in its place. */
+static void replace_source(const char *keyspace)
+{
+    struct scripted_options options;
+    scripted_options_of(&options, keyspace);
+    options.port = scripted_port(crash.run.source);
+    scripted_stop(crash.run.source);
+    crash.run.source = scripted_start(&options);
+}
+
+static void source_that_lost_its_data_leaves_the_copy(void **state)
+{
+    (void)state;
+    begin_in_step(NULL);
+    uint64_t keys = run_target_keys(&crash.run);
+    replace_source("db0:keys=10,expires=0\r\n");
+    assert_ends_with(EX_TEMPFAIL, "has 10 keys, target");
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    /* Nor does the next start. */
+    run_replicate(&crash.run, flush);
+    assert_ends_with(EX_TEMPFAIL, "the copy is left as it is. Choose");
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    assert_int_equal(crash_full_syncs(&crash), 0);
+}
+
+static void source_that_came_back_with_its_data_is_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step(NULL);
+    replace_source("db0:keys=100000,expires=0\r\n");
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 1));
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(df2redis_said(&crash.run.program, "flushing it"));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+/* ---- after an orderly end ---- */
+
+static void begin_and_end_with_a_source_that_forgets(void)
+{
+    struct scripted_options options;
+    crash = (struct crash){0};
+    journal_script_init(&crash.script, FLOWS, 7);
+    scripted_options_init(&options);
+    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    for (uint32_t f = 0; f < FLOWS; f++)
+        options.sessions[0].flows[f].reply = REPLY_FULL;
+    run_begin(&crash.run, &options);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void target_that_was_taken_into_use_is_not_flushed(void **state)
+{
+    (void)state;
+    static const char *const flush_resync[] = {"--on-full-resync", "flush", NULL};
+    begin_and_end_with_a_source_that_forgets();
+    on_target("SET precious 1");
+    run_replicate(&crash.run, NULL);
+    assert_ends_with(EX_TEMPFAIL, "may be in use since");
+    run_replicate(&crash.run, flush);
+    assert_ends_with(EX_TEMPFAIL, "--on-full-resync keep");
+    assert_int_equal(target_says("EXISTS precious"), 1);
+    assert_int_equal(crash_full_syncs(&crash), 1);
+    run_replicate(&crash.run, flush_resync);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(run_wait_in_step(&crash.run));
+    assert_int_equal(target_says("EXISTS precious"), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(keys_that_came_after_the_start_are_not_flushed, teardown),
+        cmocka_unit_test_teardown(empty_target_needs_no_right_to_flush, teardown),
+        cmocka_unit_test_teardown(flush_target_given_again_empties_nothing, teardown),
+        cmocka_unit_test_teardown(flush_target_after_an_unfinished_run_begins_anew, teardown),
+        cmocka_unit_test_teardown(complete_copy_without_its_state_directory_is_left, teardown),
+        cmocka_unit_test_teardown(other_source_does_not_flush_the_copy_of_a_killed_run, teardown),
+        cmocka_unit_test_teardown(other_source_does_not_flush_the_copy_of_an_ended_run, teardown),
+        cmocka_unit_test_teardown(source_that_lost_its_data_leaves_the_copy, teardown),
+        cmocka_unit_test_teardown(source_that_came_back_with_its_data_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(target_that_was_taken_into_use_is_not_flushed, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

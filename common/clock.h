@@ -13,6 +13,14 @@ static inline uint64_t clock_monotonic_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* The same in microseconds, for round trips. */
+static inline uint64_t clock_monotonic_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 /* Unix time, for keys' times to live. */
 static inline int64_t clock_unix_ms(void)
 {

@@ -30,6 +30,8 @@ void run_stop_workers(struct run *run)
 
 void run_close_source(struct run *run)
 {
+    source_watch_free(run->source_watch);
+    run->source_watch = NULL;
     source_free(run->source);
     run->source = NULL;
     for (uint32_t i = 0; i < run->flow_count; i++)

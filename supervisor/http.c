@@ -55,6 +55,15 @@ static void on_health(struct evhttp_request *request, void *arg)
     answer_text(request, HTTP_OK, "OK", "alive\n");
 }
 
+static void answer_not_ready(struct evhttp_request *request, const cJSON *status)
+{
+    char text[500];
+    const cJSON *reason = cJSON_GetObjectItem(status, "in_step_reason");
+    snprintf(text, sizeof text, "not in step%s%.400s\n", cJSON_IsString(reason) ? ": " : "",
+             cJSON_IsString(reason) ? reason->valuestring : "");
+    answer_text(request, HTTP_SERVUNAVAIL, "Service Unavailable", text);
+}
+
 static void on_ready(struct evhttp_request *request, void *arg)
 {
     const struct http *h = arg;
@@ -62,7 +71,7 @@ static void on_ready(struct evhttp_request *request, void *arg)
     if (cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")))
         answer_text(request, HTTP_OK, "OK", "in step\n");
     else
-        answer_text(request, HTTP_SERVUNAVAIL, "Service Unavailable", "not in step\n");
+        answer_not_ready(request, status);
     cJSON_Delete(status);
 }
 

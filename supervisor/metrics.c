@@ -28,6 +28,8 @@ static const struct flow_metric flow_metrics[] = {
     {"errors_total", "counter", "errors", 1, "Errors that ended a worker"},
     {"target_waits_total", "counter", "target_waits", 1, "How often the target had to be waited for"},
     {"restarts_total", "counter", "restarts", 1, "Restarts of the worker"},
+    {"source_lsn", "gauge", "lsn_source", 1, "Next journal entry of the shard, as the source says; 0 when not known"},
+    {"source_lag_entries", "gauge", "lag_source", 1, "Entries that the source has and the target lacks"},
     {"received_lsn", "gauge", "lsn_received", 1, "Next journal entry expected after all that is decoded"},
     {"applied_lsn", "gauge", "lsn_applied", 1, "Next journal entry wanted after all that is applied"},
     {"acknowledged_lsn", "gauge", "lsn_acknowledged", 1, "Journal position the source was told"},
@@ -94,6 +96,8 @@ static void put_run(const cJSON *status, struct buf *out)
     buf_printf(out, "df2redis_build_info{version=\"%s\"} 1\n", DF2REDIS_VERSION);
     put_single(out, "in_step", "gauge", cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")),
                "Whether the target has what the source has");
+    put_single(out, "source_round_trip_seconds", "gauge", number_of(status, "source_rtt_us") / 1e6,
+               "Time to the source's answer to DFLY REPLICAOFFSET, 0 when not known");
     put_single(out, "degraded", "gauge", cJSON_IsTrue(cJSON_GetObjectItem(status, "degraded")),
                "Whether a FLOW was given up");
     put_single(out, "sessions_total", "counter", number_of(status, "sessions"),

@@ -167,6 +167,7 @@ void run_open_flows(struct run *run)
         f->progress_ms = clock_monotonic_ms();
     }
     run->flow_count = count;
+    run_watch_source(run);
     if (tls) {
         /* (Without LSNs nothing of the target is touched before it is prepared.) */
         if (resume)

@@ -184,7 +184,7 @@ static void describe(struct run *run, uint64_t now_ms, char *out, size_t bytes)
         snprintf(out, bytes, "waiting to try again: %.120s", run->cause.text);
     else if (run->flow_count)
         snprintf(out, bytes, "%s, %s%s: %u FLOWs, lag %s, %.1f s, %s/s", phase,
-                 run_in_step(run) ? "in step" : "not in step", run_failed_flows(run) ? ", degraded" : "",
+                 run_in_step(run, NULL, NULL, 0) ? "in step" : "not in step", run_failed_flows(run) ? ", degraded" : "",
                  run->flow_count, totals_bytes(t.lag_bytes), (double)t.oldest_waiting_ms / 1000.0,
                  totals_bytes(t.rate_bytes));
     else
@@ -205,7 +205,7 @@ void operation_turn(struct operation *o, uint64_t now_ms)
         o->told_ms = now_ms;
         describe(run, now_ms, text, sizeof text);
     }
-    notify_turn(&o->notify, now_ms, run_in_step(run), news ? text : o->notify.status);
+    notify_turn(&o->notify, now_ms, run_in_step(run, NULL, NULL, 0), news ? text : o->notify.status);
 }
 
 void operation_stop(struct operation *o)

@@ -59,6 +59,9 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     put(json, "lsn_received", cursor_get(&m->received_lsn));
     put(json, "lsn_applied", flow_applied_lsn(f));
     put(json, "lsn_acknowledged", f->ack.sent_lsn);
+    uint64_t source_lsn = run_source_lsn(f->run, f->number);
+    put(json, "lsn_source", source_lsn);
+    put(json, "lag_source", m == &none ? 0 : difference(source_lsn, flow_applied_lsn(f)));
     put(json, "lag_entries", difference(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
     put(json, "lag_bytes", difference(received, applied));
     put(json, "lag_ms", waiting_ms ? difference(now_ms, waiting_ms) : 0);
@@ -135,7 +138,15 @@ cJSON *run_status(struct run *run)
     cJSON_AddItemToObject(json, "throughput_bytes", throughput_list(&run->throughput));
     add_divergences(json, &run->divergences);
     cJSON_AddBoolToObject(json, "degraded", run_failed_flows(run) > 0);
-    cJSON_AddBoolToObject(json, "in_step", run_in_step(run));
+    char reason[IN_STEP_REASON_BYTES];
+    uint64_t age_ms;
+    bool in_step = run_in_step(run, &age_ms, reason, sizeof reason);
+    put(json, "source_rtt_us", source_watch_rtt_us(run->source_watch));
+    cJSON_AddBoolToObject(json, "in_step", in_step);
+    if (in_step)
+        put(json, "in_step_age_ms", age_ms);
+    else
+        cJSON_AddStringToObject(json, "in_step_reason", reason);
     return json;
 }
 

@@ -3,6 +3,7 @@
  *   supervisor.c  life: set up, event queue, signals, the end
  *   actions.c     the session table's actions; opening.c: up to SYNC, ending.c: restarts and ends
  *   workers.c     what workers say, and their deaths
+ *   run_in_step.c what the source's LSNs mean for the run
  *   watch.c       the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
  *   report.c      status and summary
  *   operate.c     the service manager, HTTP, reloads
@@ -23,6 +24,7 @@
 #include "supervisor/progress.h"
 #include "supervisor/session.h"
 #include "supervisor/source.h"
+#include "supervisor/source_watch.h"
 #include "supervisor/state_dir.h"
 #include "supervisor/target.h"
 #include "supervisor/throughput.h"
@@ -72,6 +74,7 @@ struct run {
     } copy;
 
     struct source *source;
+    struct source_watch *source_watch; /* as long as a session */
     struct greeting greeting;
     struct flow_set snapshots_done;
     struct globals globals;
@@ -95,6 +98,7 @@ struct run {
     uint64_t slow_ms, health_ms, activity, activity_ms, report_ms;
     uint64_t drain_progress, drain_progress_ms, drain_contact_ms, drain_warned_ms;
     bool in_step_told;
+    uint64_t in_step_ms, behind_warned_ms; /* when it was last in step; 0: not yet */
 
     struct totals past; /* of the sessions before this one */
     struct throughput throughput;
@@ -160,7 +164,14 @@ uint32_t run_failed_flows(const struct run *run);
 /* watch.c */
 bool run_watch_start(struct run *run);
 void run_watch_stop(struct run *run);
-bool run_in_step(struct run *run);
+
+/* run_in_step.c */
+void run_watch_source(struct run *run);
+/* *age_ms: how old the source's LSNs are that are applied. reason: why it is not in step. All may be NULL. */
+bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_bytes);
+/* The next LSN of this FLOW's shard, as the source last told it; 0: not known. */
+uint64_t run_source_lsn(const struct run *run, uint32_t flow);
+void run_tell_in_step(struct run *run, uint64_t now_ms);
 
 /* report.c */
 cJSON *run_status(struct run *run);

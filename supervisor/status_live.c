@@ -133,23 +133,24 @@ int status_watch_command(const struct settings *settings)
 int wait_command(const struct settings *settings, uint64_t timeout_ms)
 {
     struct error error = {0};
-    uint64_t begun_ms = clock_monotonic_ms();
+    uint64_t begun_ms = clock_monotonic_ms(), waited_ms = 0; /* before the answer was asked for */
     cJSON *status;
     while ((status = status_ask(settings, &error))) {
         int code = status_exit_code(status);
-        uint64_t waited_ms = clock_monotonic_ms() - begun_ms, left_ms = WAIT_MS;
-        if (code != EX_OK && timeout_ms && waited_ms >= timeout_ms) {
-            fprintf(stderr, "df2redis: the run %s is not in step after %.1f s: it is in phase %s\n",
-                    settings->name, (double)waited_ms / 1000.0, text_of(status, "phase"));
-            cJSON_Delete(status);
-            return code;
-        }
+        uint64_t left_ms = WAIT_MS;
+        bool over = timeout_ms && waited_ms >= timeout_ms;
+        if (code != EX_OK && over)
+            fprintf(stderr, "df2redis: the run %s is not in step after %.1f s: %s\n", settings->name,
+                    (double)waited_ms / 1000.0, text_of(status, "in_step_reason"));
+        /* What was written to the source before this began is on the target, too. */
+        bool known = code == EX_OK && number_of(status, "in_step_age_ms") <= waited_ms;
         cJSON_Delete(status);
-        if (code == EX_OK)
+        if (known || over)
             return code;
         if (timeout_ms && timeout_ms - waited_ms < left_ms)
             left_ms = timeout_ms - waited_ms;
         pause_ms(left_ms);
+        waited_ms = clock_monotonic_ms() - begun_ms;
     }
     fprintf(stderr, "df2redis: %s\n", error.text);
     return error.exit_code;

@@ -40,7 +40,7 @@ static void print_flow(const cJSON *flow, FILE *out)
     fprintf(out, "%4llu %7llu %-13s %10s %10s %12s %9llu %10s %7.1f %10s %8llu\n",
             (unsigned long long)number_of(flow, "id"), (unsigned long long)number_of(flow, "pid"),
             text_of(flow, "phase"), totals_bytes(number_of(flow, "received_bytes")),
-            totals_bytes(number_of(flow, "applied_bytes")), rate, (unsigned long long)number_of(flow, "lag_entries"),
+            totals_bytes(number_of(flow, "applied_bytes")), rate, (unsigned long long)number_of(flow, number_of(flow, "lsn_source") ? "lag_source" : "lag_entries"),
             totals_bytes(number_of(flow, "lag_bytes")), (double)number_of(flow, "lag_ms") / 1000.0,
             totals_bytes(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
 }
@@ -75,6 +75,8 @@ void status_print_head(const cJSON *status, FILE *out)
     print_duration(number_of(status, "phase_ms"), out);
     fprintf(out, ", %s%s\n", true_of(status, "in_step") ? "in step" : "not in step",
             true_of(status, "degraded") ? ", DEGRADED" : "");
+    if (*text_of(status, "in_step_reason") && strcmp(text_of(status, "phase"), "stable") == 0)
+        fprintf(out, "because  %s\n", text_of(status, "in_step_reason"));
     fprintf(out, "source   %s\ntarget   %s\nstarted  %s, up ", text_of(status, "source"),
             text_of(status, "target"), text_of(status, "started"));
     print_duration(number_of(status, "uptime_ms"), out);

@@ -18,8 +18,6 @@ enum {
     RATE_MS = 1000,
     REPORT_SYNC_MS = 10000,
     REPORT_STABLE_MS = 60000,
-    IN_STEP_MS = 1000,
-    BEHIND_MS = 10000, /* worth a warning */
 };
 
 /* What the master is waited for in this state, or NULL. */
@@ -167,42 +165,6 @@ static void measure_rates(struct run *run, uint64_t now_ms)
     throughput_note(&run->throughput, now_ms, run->past.applied_bytes + t.applied_bytes);
 }
 
-bool run_in_step(struct run *run)
-{
-    uint64_t now_ms = clock_monotonic_ms();
-    if (run->session.state != SESSION_STABLE)
-        return false;
-    for (uint32_t i = 0; i < run->flow_count; i++) {
-        struct flow *f = &run->flows[i];
-        const struct cursor_marks *m = flow_marks(f);
-        if (!m || f->failed || !f->hello || cursor_get(&m->phase) != CURSOR_STABLE ||
-            !cursor_get(&m->in_contact))
-            return false;
-        uint64_t since_ms = cursor_get(&m->waiting_since_ms);
-        if (since_ms && now_ms > since_ms && now_ms - since_ms > IN_STEP_MS)
-            return false;
-    }
-    return true;
-}
-
-/* Once when it is, once when it is not any more; short delays are no news. */
-static void tell_in_step(struct run *run, uint64_t now_ms)
-{
-    struct totals t;
-    if (!run->in_step_told && run_in_step(run)) {
-        run->in_step_told = true;
-        log_info("in step: the target has what the source has");
-    } else if (run->in_step_told && run->session.state == SESSION_STABLE) {
-        totals_of(run, now_ms, &t);
-        if (t.oldest_waiting_ms < BEHIND_MS)
-            return;
-        run->in_step_told = false;
-        log_warning("no longer in step: %s have waited up to %.1f s to be applied; the target takes %s/s",
-                    totals_bytes(t.lag_bytes), (double)t.oldest_waiting_ms / 1000.0,
-                    totals_bytes(t.rate_bytes));
-    }
-}
-
 static void report(struct run *run, uint64_t now_ms)
 {
     struct totals t;
@@ -307,11 +269,12 @@ static void slow_turn(struct run *run, uint64_t now_ms)
     run_restart_due(run, now_ms);
     if (run->session.state == SESSION_STABLE && run->source)
         source_ping(run->source, now_ms);
+    source_watch_turn(run->source_watch, now_ms);
     watch_progress(run, now_ms);
     warn_globals(run, now_ms);
     watch_health(run, now_ms);
     measure_rates(run, now_ms);
-    tell_in_step(run, now_ms);
+    run_tell_in_step(run, now_ms);
     report(run, now_ms);
     watch_draining(run, now_ms);
     progress_redraw();

@@ -245,6 +245,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     source_note_waiting(w);
     log_turn();
     log_pipe_turn();
+    cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
     pump(w);
 }
 
@@ -372,6 +373,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
+    cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
     cursor_set(&w->cursor.marks->in_contact, 0);
     cursor_set(&w->cursor.marks->busy, 0);
     if (!resume)

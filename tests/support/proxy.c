@@ -12,11 +12,22 @@
 
 #include "tests/support/testing.h"
 
-enum { PAIRS = 32, PIECE_BYTES = 16384, TURN_MS = 20 };
+enum { PAIRS = 32, PIECE_BYTES = 16384, TURN_MS = 20, SLOW_TURN_MS = 1, QUEUE_BYTES = 64 << 20 };
+
+/* On its way to the client, until its time has come. */
+struct piece {
+    struct piece *next;
+    uint64_t due_us;
+    size_t len;
+    uint8_t data[];
+};
 
 struct pair {
     int client, server; /* -1: free */
     uint64_t passed;
+    bool flow; /* DFLY FLOW was said on it */
+    struct piece *first, **last;
+    size_t queued_bytes;
 };
 
 struct proxy {
@@ -24,17 +35,31 @@ struct proxy {
     int listener;
     char uri[48];
     _Atomic uint32_t to_port, generation; /* connections of an older generation break */
-    _Atomic uint64_t cut_after, cuts;
-    atomic_bool stopping;
+    _Atomic uint64_t cut_after, cuts, bytes_per_s;
+    _Atomic uint32_t delay_ms;
+    atomic_bool stopping, hold_flows;
+    uint64_t tokens, tokens_us; /* bytes that may pass now */
     uint32_t seen;
     struct pair pairs[PAIRS];
 };
+
+static void drop_queue(struct pair *pair)
+{
+    while (pair->first) {
+        struct piece *piece = pair->first;
+        pair->first = piece->next;
+        free(piece);
+    }
+    pair->last = &pair->first;
+    pair->queued_bytes = 0;
+}
 
 static void break_pair(struct proxy *p, struct pair *pair)
 {
     struct linger at_once = {1, 0};
     if (pair->client < 0)
         return;
+    drop_queue(pair);
     setsockopt(pair->client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     setsockopt(pair->server, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(pair->client);
@@ -64,7 +89,7 @@ static void take_client(struct proxy *p)
     server = connect_to((uint16_t)atomic_load(&p->to_port));
     for (int i = 0; server >= 0 && i < PAIRS; i++)
         if (p->pairs[i].client < 0) {
-            p->pairs[i] = (struct pair){client, server, 0};
+            p->pairs[i] = (struct pair){.client = client, .server = server, .last = &p->pairs[i].first};
             return;
         }
     close(client);
@@ -84,6 +109,77 @@ static bool send_all(int fd, const uint8_t *data, size_t len)
         len -= (size_t)n;
     }
     return true;
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static bool is_slow(struct proxy *p)
+{
+    return atomic_load(&p->delay_ms) || atomic_load(&p->bytes_per_s);
+}
+
+static bool is_held(struct proxy *p, const struct pair *pair)
+{
+    return pair->flow && atomic_load(&p->hold_flows);
+}
+
+/* Bytes that may pass now, at a rate; a tenth of a second's worth at most. */
+static size_t allowance(struct proxy *p)
+{
+    uint64_t rate = atomic_load(&p->bytes_per_s), now = now_us();
+    if (!rate)
+        return SIZE_MAX;
+    p->tokens += (now - p->tokens_us) * rate / 1000000;
+    p->tokens_us = now;
+    if (p->tokens > rate / 10)
+        p->tokens = rate / 10;
+    return (size_t)p->tokens;
+}
+
+/* What the server has sent goes into the queue … */
+static void take_slowly(struct proxy *p, struct pair *pair)
+{
+    size_t most = allowance(p);
+    if (most > PIECE_BYTES)
+        most = PIECE_BYTES;
+    if (!most || pair->queued_bytes > QUEUE_BYTES)
+        return;
+    struct piece *piece = x_malloc(sizeof *piece + most);
+    ssize_t n = recv(pair->server, piece->data, most, MSG_DONTWAIT);
+    if (n <= 0) {
+        bool later = n < 0 && (errno == EAGAIN || errno == EINTR);
+        free(piece);
+        if (!later)
+            break_pair(p, pair);
+        return;
+    }
+    *piece = (struct piece){.due_us = now_us() + atomic_load(&p->delay_ms) * UINT64_C(1000), .len = (size_t)n};
+    *pair->last = piece;
+    pair->last = &piece->next;
+    pair->queued_bytes += piece->len;
+    if (atomic_load(&p->bytes_per_s))
+        p->tokens -= piece->len < p->tokens ? piece->len : p->tokens;
+}
+
+/* … and out of it when its time has come. */
+static void give_due(struct proxy *p, struct pair *pair)
+{
+    while (pair->client >= 0 && pair->first && pair->first->due_us <= now_us()) {
+        struct piece *piece = pair->first;
+        bool ok = send_all(pair->client, piece->data, piece->len);
+        pair->queued_bytes -= piece->len;
+        pair->first = piece->next;
+        if (!pair->first)
+            pair->last = &pair->first;
+        free(piece);
+        if (!ok)
+            break_pair(p, pair);
+    }
 }
 
 /* One piece in this direction. A server that is stopped does not hold up the other connections: what it does
@@ -107,6 +203,7 @@ static void pass(struct proxy *p, struct pair *pair, bool from_client)
         return;
     }
     pair->passed += from_client ? (uint64_t)n : 0;
+    pair->flow |= from_client && memmem(piece, (size_t)n, "\r\nFLOW\r\n", 8);
     if (from_client && limit && pair->passed >= limit)
         break_pair(p, pair);
 }
@@ -118,16 +215,29 @@ static void turn(struct proxy *p)
         fds[1 + 2 * i] = (struct pollfd){p->pairs[i].client, POLLIN, 0};
         fds[2 + 2 * i] = (struct pollfd){p->pairs[i].server, POLLIN, 0};
     }
-    poll(fds, 1 + 2 * PAIRS, TURN_MS);
+    bool slow = is_slow(p);
+    for (int i = 0; i < PAIRS; i++) {
+        if (is_held(p, &p->pairs[i]))
+            fds[1 + 2 * i].fd = fds[2 + 2 * i].fd = -1;
+        slow |= p->pairs[i].first != NULL;
+    }
+    poll(fds, 1 + 2 * PAIRS, slow ? SLOW_TURN_MS : TURN_MS);
     uint32_t generation = atomic_load(&p->generation);
     for (int i = 0; i < PAIRS; i++) {
         struct pair *pair = &p->pairs[i];
         uint64_t limit = atomic_load(&p->cut_after);
         if (generation != p->seen || (limit && pair->passed >= limit))
             break_pair(p, pair);
+        if (is_held(p, pair))
+            continue;
         if (pair->client >= 0 && fds[1 + 2 * i].revents)
             pass(p, pair, true);
-        if (pair->client >= 0 && fds[2 + 2 * i].revents)
+        give_due(p, pair);
+        if (pair->client < 0 || !fds[2 + 2 * i].revents)
+            continue;
+        if (is_slow(p) || pair->first)
+            take_slowly(p, pair);
+        else
             pass(p, pair, false);
     }
     p->seen = generation;
@@ -190,6 +300,17 @@ void proxy_cut(struct proxy *p)
 void proxy_cut_after(struct proxy *p, uint64_t bytes)
 {
     atomic_store(&p->cut_after, bytes);
+}
+
+void proxy_slow(struct proxy *p, uint32_t delay_ms, uint64_t bytes_per_s)
+{
+    atomic_store(&p->delay_ms, delay_ms);
+    atomic_store(&p->bytes_per_s, bytes_per_s);
+}
+
+void proxy_hold_flows(struct proxy *p, bool hold)
+{
+    atomic_store(&p->hold_flows, hold);
 }
 
 uint64_t proxy_cuts(struct proxy *p)

@@ -251,18 +251,14 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
 static void on_replicaoffset(struct scripted *m, struct connection *c)
 {
     struct sync *s = scripted_newest(m);
-    const struct scripted_session *script = s ? s->script : &m->options.sessions[0];
-    reply(c, "*%zu", script->flow_count);
-    struct journal_item *item = x_malloc(sizeof *item);
-    for (size_t i = 0; i < script->flow_count; i++) {
-        const struct scripted_flow *f = &script->flows[i];
-        struct journal_reader r = {
-            .bytes = buf_slice(&f->bytes), .at = f->journal_at, .next_lsn = f->first_lsn};
-        while (journal_next(&r, item) == 1)
-            ;
-        reply(c, ":%llu", (unsigned long long)r.next_lsn);
+    struct scripted_session *script = s ? s->script : &m->options.sessions[0];
+    if (m->offsets_error) {
+        reply(c, "-%s", m->offsets_error);
+        return;
     }
-    free(item);
+    reply(c, "*%zu", script->flow_count);
+    for (size_t i = 0; i < script->flow_count; i++)
+        reply(c, ":%llu", (unsigned long long)scripted_flow_end_lsn(&script->flows[i]));
 }
 
 static void on_dfly(struct scripted *m, struct connection *c, const redisReply *command)

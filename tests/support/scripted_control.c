@@ -166,13 +166,19 @@ uint64_t scripted_acked(struct scripted *m, size_t flow)
     return acked;
 }
 
-static uint64_t end_lsn(const struct scripted_flow *f)
+uint64_t scripted_flow_end_lsn(struct scripted_flow *f)
 {
-    struct journal_reader r = {.bytes = buf_slice(&f->bytes), .at = f->journal_at, .next_lsn = f->first_lsn};
+    if (!f->end_at) {
+        f->end_at = f->journal_at;
+        f->end_lsn = f->first_lsn;
+    }
+    struct journal_reader r = {.bytes = buf_slice(&f->bytes), .at = (size_t)f->end_at, .next_lsn = f->end_lsn};
     struct journal_item *item = x_malloc(sizeof *item);
     while (journal_next(&r, item) == 1)
         ;
     free(item);
+    f->end_at = r.at;
+    f->end_lsn = r.next_lsn;
     return r.next_lsn;
 }
 
@@ -180,7 +186,7 @@ uint64_t scripted_end_lsn(struct scripted *m, size_t flow)
 {
     pthread_mutex_lock(&m->lock);
     struct sync *s = scripted_newest(m);
-    uint64_t lsn = s && flow < s->script->flow_count ? end_lsn(&s->script->flows[flow]) : 0;
+    uint64_t lsn = s && flow < s->script->flow_count ? scripted_flow_end_lsn(&s->script->flows[flow]) : 0;
     pthread_mutex_unlock(&m->lock);
     return lsn;
 }
@@ -192,7 +198,7 @@ static bool all_acked(void *arg)
     struct sync *s = scripted_newest(m);
     bool all = s && s->state == SYNC_STABLE;
     for (size_t i = 0; all && i < s->script->flow_count; i++)
-        all = s->flows[i].acked >= end_lsn(&s->script->flows[i]);
+        all = s->flows[i].acked >= scripted_flow_end_lsn(&s->script->flows[i]);
     pthread_mutex_unlock(&m->lock);
     return all;
 }
@@ -251,6 +257,7 @@ void scripted_rewrite(struct scripted *m, size_t flow, struct slice journal, uin
     f->bytes.len = (size_t)f->journal_at;
     buf_put(&f->bytes, journal.data, journal.len);
     f->first_lsn = first_lsn;
+    f->end_at = 0;
     unlock_and_wake(m);
 }
 
@@ -334,6 +341,13 @@ void scripted_deaf(struct scripted *m, bool deaf)
 {
     pthread_mutex_lock(&m->lock);
     m->deaf = deaf;
+    unlock_and_wake(m);
+}
+
+void scripted_refuse_offsets(struct scripted *m, const char *error)
+{
+    pthread_mutex_lock(&m->lock);
+    m->offsets_error = error;
     unlock_and_wake(m);
 }
 

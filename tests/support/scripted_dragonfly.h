@@ -34,6 +34,7 @@ struct scripted_flow {
     uint64_t journal_at;     /* the journal stream: first byte, and LSN of the first entry */
     uint64_t first_lsn;
     uint64_t close_at; /* the FLOW is closed once so many were sent; NEVER */
+    uint64_t end_at, end_lsn; /* up to where LSNs were counted, and the next one there; 0: not yet */
 };
 
 /* What one sync session (REPLCONF capa dragonfly) gets. */
@@ -130,6 +131,8 @@ void scripted_reset_control(struct scripted *m);
 bool scripted_vanish(struct scripted *m);
 /* Connections stay, and new ones are made, but nobody reads or answers. */
 void scripted_deaf(struct scripted *m, bool deaf);
+/* DFLY REPLICAOFFSET is answered with this (an error without its -) instead of LSNs; NULL: with LSNs again. */
+void scripted_refuse_offsets(struct scripted *m, const char *error);
 /* Refuses connections until told otherwise. */
 void scripted_listen(struct scripted *m, bool listen);
 

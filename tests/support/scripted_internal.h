@@ -39,7 +39,7 @@ struct flow_state {
 struct sync {
     unsigned number;
     enum sync_state state;
-    const struct scripted_session *script;
+    struct scripted_session *script;
     struct flow_state *flows;
     struct connection *control;
     bool version_told;
@@ -56,6 +56,7 @@ struct scripted {
     pthread_mutex_t lock;
     pthread_t thread;
     bool threaded, stopping, deaf;
+    const char *offsets_error;
     int wake[2];
     int listener;
     uint16_t port;
@@ -74,6 +75,8 @@ struct scripted {
 };
 
 struct sync *scripted_newest(struct scripted *m);
+/* The LSN behind the last whole entry that the master has. */
+uint64_t scripted_flow_end_lsn(struct scripted_flow *f);
 void scripted_event(struct scripted *m, const struct connection *c, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Notes the violation and closes everything, as a server that has crashed. */

@@ -158,6 +158,17 @@ bool settings_key_wanted(const struct settings *s, struct slice key)
     return !s->exclude || !any_matches(s->exclude, key);
 }
 
+bool settings_key_reserved(const struct settings *s, struct slice key)
+{
+    static const char prefix[] = "df2redis:";
+    size_t at = sizeof prefix - 1;
+    if (key.len <= at || memcmp(key.data, prefix, at) != 0)
+        return false;
+    size_t name = strlen(s->name);
+    return key.len >= at + name && memcmp(key.data + at, s->name, name) == 0 &&
+           (key.len == at + name || key.data[at + name] == ':');
+}
+
 bool settings_db_target(const struct settings *s, uint32_t db, uint32_t *target_db)
 {
     for (size_t i = 0; i < s->db_map_count; i++)

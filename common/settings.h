@@ -96,6 +96,8 @@ bool settings_decode(struct settings *s, struct slice bytes, struct error *error
 
 /* Does this key pass include and exclude? Redis's glob rules (*, ?, [...], \), any bytes. */
 bool settings_key_wanted(const struct settings *s, struct slice key);
+/* One of the names that the run itself uses in the target: df2redis:NAME, or anything behind a further colon. */
+bool settings_key_reserved(const struct settings *s, struct slice key);
 /* The target's database for one of the source; false when it is not wanted. */
 bool settings_db_target(const struct settings *s, uint32_t db, uint32_t *target_db);
 

@@ -169,7 +169,7 @@ static enum verdict filter_keys(struct translator *t, const struct command *c, c
     bool first_wanted = false;
     for (size_t i = 0; i < n; i++) {
         struct slice key = e->argv[positions[i]];
-        if (!settings_key_wanted(t->settings, key))
+        if (!rewrite_wanted(t, key))
             continue;
         first_wanted |= i == 0;
         if (wanted++ == 0)
@@ -180,6 +180,37 @@ static enum verdict filter_keys(struct translator *t, const struct command *c, c
     if (wanted == n)
         return PASS;
     return wanted == 0 || (c->filter == FILTER_STORE && !first_wanted) ? DROP : REPORT;
+}
+
+static bool mentions_reserved_name(const struct translator *t, const struct entry *e)
+{
+    for (size_t i = 1; i < e->argc; i++)
+        if (settings_key_reserved(t->settings, e->argv[i]))
+            return true;
+    return false;
+}
+
+static bool is_destination(const struct entry *e, size_t at)
+{
+    return slice_is(e->argv[at - 1], "STORE") || slice_is(e->argv[at - 1], "STOREDIST");
+}
+
+/* The marks must not be touched by a source that has keys of their names. Reports it. */
+static bool names_reserved_key(struct translator *t, const struct command *c, const struct entry *e)
+{
+    if (!mentions_reserved_name(t, e))
+        return false;
+    struct slice found = {0};
+    size_t n = command_keys(c, e, NULL, 0), *positions = x_calloc(n + 1, sizeof *positions);
+    command_keys(c, e, positions, n);
+    for (size_t i = n; i > 0; i--)
+        if (settings_key_reserved(t->settings, e->argv[positions[i - 1]]))
+            found = e->argv[positions[i - 1]];
+    for (size_t i = 2; i < e->argc && !found.len; i++)
+        if (is_destination(e, i) && settings_key_reserved(t->settings, e->argv[i]))
+            found = e->argv[i];
+    free(positions);
+    return found.len && rewrite_report(t, DIVERGENCE_RESERVED, c, found);
 }
 
 static bool unsupported(struct translator *t, const struct command *c, const struct entry *e)
@@ -289,6 +320,7 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
         return error_fatal(error, 0, "%s of the journal was not held at the barrier of all FLOWs", c->name);
     if (c->class == COMMAND_DROP && !c->rewrite)
         return true;
+    t->reserved = !t->all_wanted && names_reserved_key(t, c, e);
     if (rewrite_filtered(t) && c->filter != FILTER_REWRITE) {
         struct slice named = {0};
         enum verdict verdict = filter_keys(t, c, e, &named);

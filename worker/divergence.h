@@ -16,6 +16,7 @@
 #define DIVERGENCE_STREAM "stream_detail_lost"         /* e.g. pending entries of deleted messages */
 #define DIVERGENCE_DATABASE "database_not_in_cluster"  /* a cluster has database 0 alone */
 #define DIVERGENCE_DATABASE_MISSING "database_not_in_target" /* the target has fewer databases */
+#define DIVERGENCE_RESERVED "reserved_key" /* the source has a key of a name that the run uses in the target */
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
 
 #endif

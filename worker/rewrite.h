@@ -17,10 +17,12 @@ typedef bool rewrite_function(struct translator *t, const struct command *c, con
 /* Is there a filter of keys at all? */
 static inline bool rewrite_filtered(const struct translator *t)
 {
-    return !t->all_wanted && (t->settings->include || t->settings->exclude);
+    return !t->all_wanted && (t->settings->include || t->settings->exclude || t->reserved);
 }
 static inline bool rewrite_wanted(const struct translator *t, struct slice key)
 {
+    if (!t->all_wanted && settings_key_reserved(t->settings, key))
+        return false;
     return !rewrite_filtered(t) || settings_key_wanted(t->settings, key);
 }
 /* Reports what is lost; returns true, so that a rewrite can end with it. */

@@ -385,7 +385,8 @@ bool translate_snapshot(struct translator *t, const struct entry *e, struct erro
     }
     if (!settings_db_target(t->settings, e->db, &t->db) || !settings_key_wanted(t->settings, e->key))
         return true;
-    const char *lacks = rewrite_database_lacks(t, t->db);
+    const char *lacks = settings_key_reserved(t->settings, e->key) ? DIVERGENCE_RESERVED
+                                                                   : rewrite_database_lacks(t, t->db);
     if (lacks) {
         if (e->kind != ENTRY_ELEMENTS && e->kind != ENTRY_END)
             t->report(t->report_arg, lacks, rdb_type_name(e->type), e->key, 1);

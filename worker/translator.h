@@ -19,6 +19,7 @@ struct translator {
     int64_t (*now_unix_ms)(void); /* tests put their own clock in */
     uint32_t db;                  /* the target's database of the entry at hand */
     bool all_wanted;              /* names of keys are not what the source has: no filter */
+    bool reserved;                /* the command at hand names a key that is the run's own: as if filtered */
     uint64_t lag_ms;              /* how old the entry at hand may be since it came from the source */
     uint32_t source_release;      /* 14001: Dragonfly 1.40.1; 0: not known, taken for the newest that is */
     /* Conflict policy is off: a rewind may meet its own keys. */

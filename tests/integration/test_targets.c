@@ -244,6 +244,38 @@ static void db_moves_databases(void **state)
     assert_target(3, "DBSIZE", "0");
 }
 
+static void sources_keys_with_the_names_of_the_marks_never_touch_them(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    scripted_options_init(&options);
+    struct scripted_session session = scripted_session_new(1);
+    struct stream_writer w;
+    writer_begin(&w, 0, session.flows[0].token);
+    add_string(&w, "df2redis:default", "not a hash");
+    add_list(&w, "df2redis:default:new:x", "new");
+    add_string(&w, "df2redis:other", "another run's");
+    writer_fullsync_end(&w);
+    writer_stable(&w, 1);
+    static const char *const journal[] = {"SET df2redis:default x", "DEL df2redis:default", "INCR n",
+                                          "RENAME n df2redis:default", "INCR m"};
+    for (size_t i = 0; i < sizeof journal / sizeof *journal; i++)
+        write_journal(&w.out, 0, 0, journal[i]);
+    session.flows[0] = writer_finish(&w);
+    scripted_options_add(&options, session);
+    run_begin(&run, &options);
+    replicate_to_the_end(NULL, EX_DATAERR);
+    assert_true(df2redis_said(&run.program, "reserved_key: 5"));
+    assert_target(0, "HEXISTS df2redis:default flow-0", "1");
+    assert_target(0, "HEXISTS df2redis:default run", "1");
+    assert_target(0, "GET df2redis:other", "another run's");
+    assert_target(0, "EXISTS df2redis:default:new:x", "0");
+    assert_target(0, "GET m", "1");
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
 static void replicate_to(const char *format)
 {
     char *uri = format_text("redis://%s127.0.0.1:%u", format, run.target.port);
@@ -314,6 +346,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(exclude_leaves_out_what_matches, teardown),
         cmocka_unit_test_teardown(db_takes_only_one_database, teardown),
         cmocka_unit_test_teardown(db_moves_databases, teardown),
+        cmocka_unit_test_teardown(sources_keys_with_the_names_of_the_marks_never_touch_them, teardown),
         cmocka_unit_test_teardown(wrong_target_password_is_refused_and_not_shown, teardown),
         cmocka_unit_test_teardown(target_password_is_used, teardown),
         cmocka_unit_test_teardown(replica_as_the_target_is_refused, teardown),

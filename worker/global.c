@@ -53,18 +53,18 @@ static bool lost_by_some(const struct worker *w, const struct entry *e)
 
 bool global_begin(struct worker *w, const struct entry *e, struct error *error)
 {
-    if (e->in_snapshot)
-        return error_set(
-            error, ERROR_REDIRECT,
-            "%.*s came during full sync, where it cannot be ordered against the snapshot: the full "
-            "sync starts anew",
-            (int)e->argv[0].len, (const char *)e->argv[0].data);
     w->global_txid = e->txid;
     w->global_seq = e->seq;
     w->global_again = e->seq <= w->seen_seq;
     w->global_db = e->db;
     snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len,
              (const char *)e->argv[0].data);
+    if (e->in_snapshot)
+        return !writes_anything(w) || /* of a database that is not copied */
+               error_set(error, ERROR_REDIRECT,
+                         "%s came during full sync, where it cannot be ordered against the snapshot: the full sync "
+                         "starts anew",
+                         w->global_command);
     if (router_is_cluster(w->router) && lost_by_some(w, e))
         return error_set(
             error, ERROR_REDIRECT,

@@ -26,7 +26,8 @@ struct line {
     const char *words;
 };
 
-static struct scripted_flow make_flow(const char *key, const char *in_snapshot, const struct line *lines)
+static struct scripted_flow make_flow_in(const char *key, uint32_t snapshot_db, const char *in_snapshot,
+                                         const struct line *lines)
 {
     static const char token[41] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
     struct stream_writer w;
@@ -34,13 +35,18 @@ static struct scripted_flow make_flow(const char *key, const char *in_snapshot, 
     writer_string(&w, slice_str(key), slice_str("snapshot"));
     if (in_snapshot) {
         struct slice word = slice_str(in_snapshot);
-        writer_command(&w, 0, 9, 1, &word);
+        writer_command(&w, snapshot_db, 9, 1, &word);
     }
     writer_fullsync_end(&w);
     writer_stable(&w, w.next_lsn);
     for (; lines && lines->words; lines++)
         write_journal(&w.out, lines->db, lines->txid, lines->words);
     return writer_finish(&w);
+}
+
+static struct scripted_flow make_flow(const char *key, const char *in_snapshot, const struct line *lines)
+{
+    return make_flow_in(key, 0, in_snapshot, lines);
 }
 
 static struct scripted_session two_flows(const char *in_snapshot, const struct line *first,
@@ -143,6 +149,24 @@ static void flush_in_the_snapshot_starts_the_full_sync_again(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 2);
 }
 
+static void flush_of_a_database_that_is_not_copied_is_none_of_the_snapshots(void **state)
+{
+    (void)state;
+    static const char *const only[] = {"--db", "0", NULL};
+    struct scripted_options options;
+    scripted_options_init(&options);
+    struct scripted_session s = scripted_session_new(2);
+    s.flows[0] = make_flow_in("a", 3, "FLUSHDB", NULL);
+    s.flows[1] = make_flow_in("b", 3, "FLUSHDB", NULL);
+    scripted_options_add(&options, s);
+    run_begin(&run, &options);
+    run_replicate(&run, only);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(exists("a b"), 2);
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
 /* Counters before and after a flush, on every FLOW, with the session cut in between: each INCR counts once.
  */
 static void counters_around_a_flush_count_once_after_a_cut(void **state)
@@ -182,6 +206,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(flush_waits_until_every_flow_is_there, teardown),
         cmocka_unit_test_teardown(flushdb_empties_one_database, teardown),
         cmocka_unit_test_teardown(flush_in_the_snapshot_starts_the_full_sync_again, teardown),
+        cmocka_unit_test_teardown(flush_of_a_database_that_is_not_copied_is_none_of_the_snapshots, teardown),
         cmocka_unit_test_teardown(counters_around_a_flush_count_once_after_a_cut, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

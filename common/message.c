@@ -28,6 +28,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_FAILED] = "FAILED",
         [MESSAGE_DRAINED] = "DRAINED",
         [MESSAGE_BREAK] = "BREAK",
+        [MESSAGE_SPOOL_FULL] = "SPOOL_FULL",
         [MESSAGE_START] = "START",
         [MESSAGE_ENTER_STABLE] = "ENTER_STABLE",
         [MESSAGE_RUN_GLOBAL] = "RUN_GLOBAL",
@@ -163,6 +164,9 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_BREAK:
         PUT_TEXT(m->source_break.text);
         return true;
+    case MESSAGE_SPOOL_FULL:
+        PUT_TEXT(m->spool_full.text);
+        return true;
     case MESSAGE_START:
         put_start(m, out);
         return true;
@@ -223,6 +227,9 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         return true;
     case MESSAGE_BREAK:
         GET_TEXT(m->source_break.text);
+        return true;
+    case MESSAGE_SPOOL_FULL:
+        GET_TEXT(m->spool_full.text);
         return true;
     case MESSAGE_START:
         get_start(r, m);

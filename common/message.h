@@ -13,6 +13,7 @@
  *   FAILED         class, text; then it exits
  *   DRAINED        everything received is applied and acknowledged
  *   BREAK          the journal can be followed no further in this session
+ *   SPOOL_FULL     why: nothing more is read
  */
 #ifndef DF2REDIS_MESSAGE_H
 #define DF2REDIS_MESSAGE_H
@@ -36,6 +37,7 @@ enum message_type {
     MESSAGE_FAILED,
     MESSAGE_DRAINED,
     MESSAGE_BREAK,
+    MESSAGE_SPOOL_FULL,
     /* supervisor → worker */
     MESSAGE_START,
     MESSAGE_ENTER_STABLE,
@@ -94,6 +96,9 @@ struct message {
         struct {
             char text[480]; /* why */
         } source_break;
+        struct {
+            char text[480];
+        } spool_full;
         struct {
             uint32_t flow, flow_count;
             uint32_t mode; /* enum start_mode */

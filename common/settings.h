@@ -7,6 +7,7 @@
 #include "common/uri.h"
 
 enum on_conflict { ON_CONFLICT_UNSET, ON_CONFLICT_OVERWRITE, ON_CONFLICT_SKIP, ON_CONFLICT_STOP };
+enum on_spool_full { ON_SPOOL_FULL_END_SESSION, ON_SPOOL_FULL_BLOCK };
 enum on_full_resync { ON_FULL_RESYNC_FLUSH, ON_FULL_RESYNC_KEEP, ON_FULL_RESYNC_STOP };
 
 struct db_map {
@@ -32,6 +33,7 @@ struct settings {
     uint64_t max_rate_bytes;      /* of the stream applied per second and FLOW set; 0 = none */
     uint64_t ring_bytes;          /* 64 MiB */
     uint64_t spool_limit_bytes;   /* 10 GiB per FLOW */
+    enum on_spool_full on_spool_full;
     uint64_t restore_limit_bytes; /* 1 MiB */
     uint64_t batch_bytes;         /* 256 KiB */
     uint32_t batch_commands;      /* 1000 */

@@ -16,6 +16,7 @@
 
 static const char *const conflict_choices[] = {"", "overwrite", "skip", "stop"};
 static const char *const resync_choices[] = {"flush", "keep", "stop"};
+static const char *const spool_full_choices[] = {"end-session", "block"};
 static const char *const level_choices[] = {"error", "warning", "info", "debug"};
 static const char *const format_choices[] = {"text", "json"};
 static const char *const progress_choices[] = {"auto", "off"};
@@ -23,6 +24,8 @@ static const char *const progress_choices[] = {"auto", "off"};
 /* Choices are stored as their index. */
 _Static_assert(sizeof(enum on_conflict) == 4 && sizeof(enum log_level) == 4, "enums are four bytes");
 _Static_assert(ON_CONFLICT_STOP == 3 && ON_FULL_RESYNC_STOP == 2, "choices are in the enums' order");
+_Static_assert(sizeof(enum on_spool_full) == 4 && ON_SPOOL_FULL_BLOCK == 1,
+               "choices are in the enum's order");
 _Static_assert(LOG_LEVEL_DEBUG == 3 && LOG_FORMAT_JSON == 1, "choices are in the enums' order");
 
 /* clang-format off */
@@ -54,6 +57,10 @@ const struct setting settings_table[] = {
          HELP("memory-mapped part of each FLOW's spool (64m)"))},
     {ROW(SETTING_BYTES, "spool-limit", "BYTES", spool_limit_bytes, RANGE(0, GIB(1048576)),
          HELP("disk that each FLOW may use while the target lags (10g)"))},
+    {ROW(SETTING_CHOICE, "on-spool-full", "WHAT", on_spool_full,
+         .choices = spool_full_choices, RANGE(0, ON_SPOOL_FULL_BLOCK),
+         HELP("at that limit, or with the disk full: end-session with the source until there is room, or let it "
+              "block its clients (end-session)"))},
     {ROW(SETTING_BYTES, "restore-limit", "BYTES", restore_limit_bytes, RANGE(0, MIB(512)),
          HELP("larger values are written piece by piece (1m)"))},
     {ROW(SETTING_BYTES, "batch-bytes", "BYTES", batch_bytes, RANGE(KIB(1), MIB(64)),

@@ -116,7 +116,8 @@ void run_perform(struct run *run, enum session_action action)
         drain(run);
         break;
     case ACTION_SETTLE:
-        log_warning("the link to the source broke: %s; applying what was received", run->cause.text);
+        log_warning("%s%s; applying what was received", run->spool_full ? "" : "the link to the source broke: ",
+                    run->cause.text);
         drain(run);
         break;
     case ACTION_SETTLE_PREVIOUS:

@@ -29,9 +29,9 @@ struct operation {
 };
 
 /* Read from the settings each time they are needed; workers take theirs from RECONFIGURE. */
-static const char *const live[] = {"log-level",     "log-format",    "max-rate",
-                                   "spool-limit",   "stuck-warning", "barrier-timeout",
-                                   "restart-limit", "failed-flows",  NULL};
+static const char *const live[] = {
+    "log-level",     "log-format",      "max-rate",      "spool-limit",  "on-spool-full",
+    "stuck-warning", "barrier-timeout", "restart-limit", "failed-flows", NULL};
 
 static bool is_live(const char *name)
 {

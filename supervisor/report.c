@@ -132,6 +132,7 @@ cJSON *run_status(struct run *run)
         put(json, "retry_in_ms", difference(run->retry_due_ms, now_ms));
         cJSON_AddStringToObject(json, "waiting_because", run->cause.text);
     }
+    cJSON_AddBoolToObject(json, "spool_full", run->spool_full);
     cJSON *flows = cJSON_AddArrayToObject(json, "flows");
     for (uint32_t i = 0; i < run->flow_count; i++)
         cJSON_AddItemToArray(flows, flow_status(&run->flows[i], now_ms));

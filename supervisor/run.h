@@ -89,6 +89,7 @@ struct run {
     bool greeted;       /* the source was reached once */
     bool streamed;      /* and has answered SYNC: from then on, retry for ever */
     bool stable_before; /* the copy was complete once */
+    bool spool_full;    /* a session was ended for that, and none has been in step since */
 
     struct backoff backoff;
     struct event *retry;

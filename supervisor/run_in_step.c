@@ -86,6 +86,7 @@ void run_tell_in_step(struct run *run, uint64_t now_ms)
         if (!run->in_step_told)
             log_info("in step: the target has what the source has");
         run->in_step_told = true;
+        run->spool_full = false;
         run->in_step_ms = now_ms;
         run->behind_warned_ms = 0;
     } else if (now_ms - since_ms >= BEHIND_MS &&

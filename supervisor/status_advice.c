@@ -69,6 +69,11 @@ static void print_step(const cJSON *status, FILE *out)
                 text_of(status, "name"));
     } else if (cJSON_GetObjectItem(status, "retry_in_ms")) {
         fputs("nothing; it tries again by itself. If the reason above stays the same, remove that\n", out);
+    } else if (is_true(status, "spool_full")) {
+        fputs("make the target faster, or raise --spool-limit: the spool was full, so the session with the "
+              "source was "
+              "ended. What was received is applied, then the source is asked for the rest\n",
+              out);
     } else if (is_phase(status, "stable")) {
         print_stable(status, out);
     } else if (is_phase(status, "draining")) {

@@ -90,6 +90,10 @@ void run_session_over(struct run *run, enum session_event event, const struct er
 {
     if (run->session.state == SESSION_WAITING || run->ending || is_queued(run, EVENT_FATAL))
         return;
+    /* The first one counts here, too. */
+    bool over = run->session.state == SESSION_SETTLING || is_queued(run, EVENT_LINK_LOST);
+    if (event == EVENT_LINK_LOST && over)
+        return;
     /* Scripts want to see that the first start does not work; a run that has worked goes on trying. */
     bool late = clock_monotonic_ms() - run->started_ms >= run->settings->connect_timeout_ms;
     if (!run->streamed && (why->class == ERROR_FATAL || (!run->greeted && late) ||

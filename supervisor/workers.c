@@ -258,6 +258,25 @@ static void on_break(struct flow *f, const struct message *m)
     run_link_lost(f->run, &error);
 }
 
+/* The source is let go before its clients have to wait; what is here is applied, and then the rest is asked
+ * for. */
+static void on_spool_full(struct flow *f, const struct message *m)
+{
+    struct run *run = f->run;
+    struct error error = {0};
+    if (f->failed || in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING))
+        return;
+    error_set(&error, ERROR_RETRY,
+              "the spool of FLOW %u is full, and the session with the source was ended before its clients "
+              "have to wait "
+              "(--on-spool-full): %.300s",
+              f->number, m->spool_full.text);
+    log_error("%s", error.text);
+    run->spool_full = true;
+    run_link_lost(run, &error);
+    flow_close_source(f);
+}
+
 static void on_divergence(struct flow *f, const struct message *m)
 {
     struct divergence_source source = {f->number, f->session, (enum report_stream)m->divergence.stream,
@@ -298,6 +317,9 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         break;
     case MESSAGE_GLOBAL_DONE:
         on_global_done(f, m);
+        break;
+    case MESSAGE_SPOOL_FULL:
+        on_spool_full(f, m);
         break;
     case MESSAGE_DIVERGENCE:
         on_divergence(f, m);

@@ -136,6 +136,20 @@ static bool all_applied(const struct worker *w)
     return round_empty(router_open(w->router)) && router_idle(w->router) && w->global == GLOBAL_NONE;
 }
 
+/* What the ring has room for comes back from the overflow. False: it is no longer there, already told. */
+static bool refill(struct worker *w)
+{
+    struct error error = {0};
+    if (spool_refill(w->spool, &error)) {
+        source_resume(w);
+        return true;
+    }
+    if (error.class == ERROR_NONE)
+        return true;
+    worker_fail(w, &error);
+    return false;
+}
+
 /* More input for a decoder that has had all of the ring. False: there is none now, or it failed. */
 static bool more_input(struct worker *w, size_t had)
 {
@@ -143,8 +157,8 @@ static bool more_input(struct worker *w, size_t had)
     uint64_t offset = decoder_offset(w->decoder);
     if (w->draining && spool_ring_end(w->spool) >= w->drain_offset)
         return false;
-    if (spool_refill(w->spool, &error))
-        source_resume(w);
+    if (!refill(w))
+        return false;
     if (spool_peek(w->spool, offset).len > had)
         return true;
     /* What comes next lies on the wire, or is kept out by bytes whose acknowledgement is on its way … */
@@ -158,12 +172,16 @@ static bool more_input(struct worker *w, size_t had)
     }
     /* … or by this one element, which is larger than the ring. */
     seal_settle(w);
-    if (!spool_refill(w->spool, &error) &&
-        !spool_grow(w->spool, offset, decoder_wanted(w->decoder), &error)) {
-        worker_fail(w, &error);
+    if (!refill(w))
         return false;
+    if (spool_peek(w->spool, offset).len <= had) {
+        if (!spool_grow(w->spool, offset, decoder_wanted(w->decoder), &error)) {
+            worker_fail(w, &error);
+            return false;
+        }
+        if (!refill(w))
+            return false;
     }
-    spool_refill(w->spool, &error);
     source_resume(w);
     return spool_peek(w->spool, offset).len > had;
 }

@@ -5,7 +5,11 @@
 #include "common/clock.h"
 #include "worker/worker.h"
 
-enum { READS_PER_TURN = 4, SAY_FULL_EVERY_MS = 10000 };
+enum {
+    READS_PER_TURN = 4,
+    SAY_FULL_EVERY_MS = 10000,
+    FULL_SYNC_PAUSE_MS = 5000, /* of a full sync that waits for room: well below the source's 30 s */
+};
 
 void source_note_waiting(struct worker *w)
 {
@@ -47,10 +51,34 @@ static void warn_fullness(struct worker *w)
              now = clock_monotonic_ms();
     if (limit && used > limit / 5 * 4 && now - last_ms > 10000) {
         last_ms = now;
-        log_error("the spool holds %llu MiB of at most %llu: the target is too slow; at the limit the source "
-                  "would have to wait; raise --spool-limit or speed up the target",
-                  (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20));
+        log_error("the spool holds %llu MiB of at most %llu: the target is too slow; at the limit %s; raise "
+                  "--spool-limit or speed up the target",
+                  (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20),
+                  w->settings.on_spool_full == ON_SPOOL_FULL_BLOCK
+                      ? "the source would have to wait"
+                      : "the session with the source ends (--on-spool-full)");
     }
+}
+
+/* Not at the end of the run: the last of the journal is waited for. */
+static bool may_end_session(const struct worker *w)
+{
+    return w->settings.on_spool_full == ON_SPOOL_FULL_END_SESSION && !w->draining;
+}
+
+/* Nothing more is read. The journal can be asked for again later, so its session is ended before the source's
+ * clients have to wait; a full sync is paced by the target, as by any replica, as long as that takes
+ * anything. */
+static void end_session_when_full(struct worker *w)
+{
+    bool paused_long = clock_monotonic_ms() - w->source_paused_ms >= FULL_SYNC_PAUSE_MS;
+    if (!w->source_paused || !may_end_session(w) || (!w->said_stable && !paused_long))
+        return;
+    struct message m = {.type = MESSAGE_SPOOL_FULL, .fd = -1};
+    snprintf(m.spool_full.text, sizeof m.spool_full.text, "%s", w->full_text);
+    worker_tell(w, &m);
+    w->source_paused = false;
+    source_close(w);
 }
 
 /* A disk that is full gives way a little and is full again, many times a second. */
@@ -62,6 +90,18 @@ static bool may_say_full(void)
         return false;
     last_ms = now;
     return true;
+}
+
+static void pause_reading(struct worker *w, const char *why)
+{
+    bool waits = w->settings.on_spool_full == ON_SPOOL_FULL_BLOCK || !w->said_stable;
+    if (!w->source_paused && waits && may_say_full())
+        log_error("the spool is full (%s): the source has to wait until the target takes more", why);
+    snprintf(w->full_text, sizeof w->full_text, "%s", why);
+    w->source_paused = true;
+    w->source_paused_ms = clock_monotonic_ms();
+    event_del(w->source_event);
+    end_session_when_full(w);
 }
 
 static void on_source(evutil_socket_t fd, short what, void *arg)
@@ -83,11 +123,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
             source_close(w);
             break;
         case SPOOL_READ_LIMIT:
-            if (!w->source_paused && may_say_full())
-                log_error("the spool is full (%s): the source has to wait until the target takes more",
-                          error.class ? error.text : "--spool-limit is reached");
-            w->source_paused = true;
-            event_del(w->source_event);
+            pause_reading(w, error.class ? error.text : "--spool-limit is reached");
             break;
         case SPOOL_READ_ERROR:
             if (error.class == ERROR_RETRY) {
@@ -126,6 +162,11 @@ void source_start(struct worker *w)
     }
     w->source_event = event_new(w->base, w->source, EV_READ | EV_PERSIST, on_source, w);
     event_add(w->source_event, NULL);
+}
+
+void source_watch_full(struct worker *w)
+{
+    end_session_when_full(w);
 }
 
 void source_resume(struct worker *w)

@@ -62,6 +62,8 @@ struct spool *spool_open(const struct spool_config *config, bool resume, struct 
     if (found == RING_FOUND) {
         s->ring = found_ring;
     } else {
+        /* Of another session: their room may be needed. */
+        overflow_remove_all(s->directory, s->flow);
         bool made = make_empty(s, config, error);
         ring_close(&found_ring); /* its lock was held until the new one has the name */
         if (!made) {

@@ -58,7 +58,8 @@ bool spool_adopt(struct spool *s, uint64_t received, struct error *error);
  * valid until the next spool_grow or spool_release (which may shrink the ring again). */
 struct slice spool_peek(const struct spool *s, uint64_t offset);
 /* Brings overflow bytes back into the ring while there is room, a few MiB a call. True when some came; else
- * error->class is ERROR_NONE when there was nothing to do. */
+ * error->class is ERROR_NONE when there was nothing to do, ERROR_REDIRECT when what an overflow file held is
+ * lost, ERROR_FATAL when the state directory is. */
 bool spool_refill(struct spool *s, struct error *error);
 /* Makes the ring large enough to hold `bytes` contiguous bytes from offset on, beside what is before them and
  * not yet released (the retained tail may be given up); shrinks back by itself when what it grew for is

@@ -62,6 +62,16 @@ static bool segment_for_writing(struct spool *s, uint64_t offset, struct error *
     return ok;
 }
 
+/* What a file of the overflow held can no longer be had. Only the state directory's own absence is for an
+ * operator; anything else the source makes good. */
+static bool segment_lost(const struct error *why, struct error *error)
+{
+    if (why->class == ERROR_FATAL && why->exit_code == EX_CANTCREAT)
+        return error_fatal(error, EX_CANTCREAT, "%s", why->text);
+    return error_set(error, ERROR_REDIRECT, "%.400s (what it held is lost: a full sync is needed)",
+                     why->text);
+}
+
 static bool segment_for_reading(struct spool *s, uint64_t index, struct error *error)
 {
     if (s->reading.fd >= 0 && s->reading.index == index)
@@ -70,13 +80,11 @@ static bool segment_for_reading(struct spool *s, uint64_t index, struct error *e
     char *path = segment_path(s->directory, s->flow, index);
     struct error failed = {0};
     int fd = statefile_open(s->directory, path, O_RDONLY, &failed);
-    if (fd >= 0)
-        s->reading = (struct spool_segment){.fd = fd, .index = index};
-    else
-        error_fatal(error, failed.exit_code ? failed.exit_code : EX_DATAERR,
-                    "%s (what it held is lost: a full sync is needed)", failed.text);
     free(path);
-    return fd >= 0;
+    if (fd < 0)
+        return segment_lost(&failed, error);
+    s->reading = (struct spool_segment){.fd = fd, .index = index};
+    return true;
 }
 
 static bool segment_failed(struct spool *s, uint64_t index, const char *doing, int errnum,
@@ -94,12 +102,11 @@ enum spool_read overflow_begin(struct spool *s, uint8_t **at, uint64_t *room, st
     struct error failed = {0};
     uint64_t end = stored_end(h), used = end - mark_get(&h->ring_end);
     if (used >= s->limit_bytes) {
-        error_set(
-            error, ERROR_RETRY,
-            "the ring is full and %llu bytes are in overflow files of at most %llu (--spool-limit): reading "
-            "from "
-            "the source pauses until the target has caught up; raise the limit or make the target faster",
-            (unsigned long long)used, (unsigned long long)s->limit_bytes);
+        error_set(error, ERROR_RETRY,
+                  "the ring is full and %llu bytes are in overflow files of at most %llu (--spool-limit): "
+                  "raise the "
+                  "limit or make the target faster",
+                  (unsigned long long)used, (unsigned long long)s->limit_bytes);
         return SPOOL_READ_LIMIT;
     }
     if (!segment_for_writing(s, end, &failed)) {
@@ -150,9 +157,10 @@ static int take_from_segment(struct spool *s, uint64_t at, uint64_t bytes, struc
         n = pread(s->reading.fd, ring_at(&s->ring, at), (size_t)bytes, (off_t)in_segment);
     while (n < 0 && errno == EINTR);
     if (n <= 0) {
-        segment_failed(s, index,
-                       n < 0 ? "read from it" : "read past its end: it was shortened by someone else",
-                       n < 0 ? errno : EIO, error);
+        struct error failed = {0};
+        segment_failed(s, index, n < 0 ? "read from it" : "read past its end: it was shortened meanwhile",
+                       n < 0 ? errno : EIO, &failed);
+        segment_lost(&failed, error);
         return -1;
     }
     mark_set(&h->ring_end, at + (uint64_t)n);

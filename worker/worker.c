@@ -246,6 +246,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     log_turn();
     log_pipe_turn();
     cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
+    source_watch_full(w);
     pump(w);
 }
 
@@ -290,6 +291,7 @@ static void obey(struct worker *w, const struct message *m)
             log_setup(fresh.log_level, fresh.log_format);
             w->settings.max_rate_bytes = fresh.max_rate_bytes;
             w->settings.spool_limit_bytes = fresh.spool_limit_bytes;
+            w->settings.on_spool_full = fresh.on_spool_full;
             spool_set_limit(w->spool, fresh.spool_limit_bytes);
             source_resume(w);
         } else {

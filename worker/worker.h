@@ -64,6 +64,8 @@ struct worker {
     bool source_ended;
     bool source_paused; /* the spool is at its limit */
     bool journal_broke; /* it can be followed no further, and the supervisor was told */
+    uint64_t source_paused_ms;
+    char full_text[480];
     struct spool *spool;
     struct cursor cursor;
     struct history *history;
@@ -143,6 +145,8 @@ void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, cons
 /* source.c */
 void source_start(struct worker *w);
 void source_resume(struct worker *w); /* after the spool had no room */
+/* At a tick: a full spool ends the session with the source, as --on-spool-full says. */
+void source_watch_full(struct worker *w);
 /* The cursor's figures of what is here and what waits, after bytes came or were applied. */
 void source_note_waiting(struct worker *w);
 

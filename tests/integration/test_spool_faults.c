@@ -89,7 +89,8 @@ static void assert_source_is_held_up(void)
 static void source_waits_only_at_the_spool_limit(void **state)
 {
     (void)state;
-    static const char *const extra[] = {"--ring-size", "64k", "--spool-limit", "2m", NULL};
+    static const char *const extra[] = {"--ring-size", "64k", "--spool-limit", "2m", "--on-spool-full",
+                                        "block",       NULL};
     prepare();
     begin(extra);
     process_signal(&crash.run.target.process, SIGSTOP);
@@ -117,15 +118,32 @@ static bool mount_small(const char *options, unsigned long flags)
 static void full_disk_is_waited_out(void **state)
 {
     (void)state;
+    static const char *const extra[] = {"--ring-size", "64k", "--on-spool-full", "block", NULL};
+    prepare();
+    if (!mount_small("size=14m", 0))
+        skip();
+    begin(extra);
+    process_signal(&crash.run.target.process, SIGSTOP);
+    write_much(300);
+    assert_true(df2redis_wait_said(&crash.run.program, "free space in the state directory", RUN_DEADLINE_MS));
+    assert_source_is_held_up();
+    process_signal(&crash.run.target.process, SIGCONT);
+    assert_ends_equal();
+}
+
+static void full_disk_ends_the_session_and_the_journal_is_asked_for_later(void **state)
+{
+    (void)state;
     static const char *const extra[] = {"--ring-size", "64k", NULL};
     prepare();
     if (!mount_small("size=14m", 0))
         skip();
     begin(extra);
     process_signal(&crash.run.target.process, SIGSTOP);
-    write_much(400);
-    assert_true(df2redis_wait_said(&crash.run.program, "free space in the state directory", RUN_DEADLINE_MS));
-    assert_source_is_held_up();
+    write_much(130);
+    assert_true(
+        df2redis_wait_said(&crash.run.program, "the session with the source was ended", RUN_DEADLINE_MS));
+    assert_true(df2redis_said(&crash.run.program, "free space in the state directory"));
     process_signal(&crash.run.target.process, SIGCONT);
     assert_ends_equal();
 }
@@ -288,6 +306,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(source_waits_only_at_the_spool_limit, teardown),
         cmocka_unit_test_teardown(full_disk_is_waited_out, teardown),
+        cmocka_unit_test_teardown(full_disk_ends_the_session_and_the_journal_is_asked_for_later, teardown),
         cmocka_unit_test_teardown(disk_that_is_full_at_the_start_is_named, teardown),
         cmocka_unit_test_teardown(file_size_limit_is_named, teardown),
         cmocka_unit_test_teardown(read_only_state_directory_is_named, teardown),

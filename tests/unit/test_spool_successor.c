@@ -145,7 +145,7 @@ static void a_lost_segment_is_an_error_not_a_gap(void **state)
         spool_release(f->spool, taken = spool_ring_end(f->spool));
     while (spool_refill(f->spool, &f->error));
     assert_int_equal(taken, MIB);
-    assert_int_equal(f->error.class, ERROR_FATAL);
+    assert_int_equal(f->error.class, ERROR_REDIRECT);
     assert_non_null(strstr(f->error.text, "full sync"));
 }
 

@@ -51,6 +51,7 @@ void settings_free(struct settings *s)
     free(s->state_dir);
     free_list(s->include);
     free_list(s->exclude);
+    free_list(s->metrics_hosts);
     free(s->db_maps);
     free(s->source_password_file);
     free(s->target_password_file);

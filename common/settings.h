@@ -60,6 +60,7 @@ struct settings {
     char *user;    /* become this one after the start; NULL: df2redis if daemon, root, and it exists */
     bool confine;  /* workers may do only what workers do */
     char *metrics; /* ADDR:PORT to answer HTTP on */
+    char **metrics_hosts; /* globs of further names that HTTP may ask for, NULL-terminated; NULL = none */
 };
 
 void settings_init(struct settings *s); /* the defaults */

@@ -106,6 +106,8 @@ const struct setting settings_table[] = {
          HELP("let the workers do only what workers do, as far as the kernel can (on)"))},
     {ROW(SETTING_ADDRESS, "metrics", "[ADDR:]PORT", metrics,
          HELP("answer HTTP there: a page to watch, /metrics, /healthz, /readyz, /status.json (127.0.0.1)"))},
+    {ROW(SETTING_LIST, "metrics-host", "GLOB", metrics_hosts,
+         HELP("answer HTTP for a host of this name, too; may be repeated"))},
     {ROW(SETTING_CHOICE, "progress", "auto|off", progress_off, .choices = progress_choices, RANGE(0, 1),
          HELP("progress lines on a terminal (auto)"))},
 };

@@ -1,10 +1,7 @@
-/* The control socket's server: a few connections, each a line in and an answer out. */
+/* The control socket's server: each connection a line in and an answer out. */
 #include "supervisor/control.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/listener.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,20 +12,15 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/log.h"
 #include "common/mem.h"
+#include "supervisor/clients.h"
 
-struct connection {
-    struct control *control;
-    struct bufferevent *stream;
-    bool answered, held; /* held: open until the run ends */
-};
+enum { CONTROL_DEADLINE_MS = 10000 };
 
 struct control {
     struct control_callbacks callbacks;
-    struct evconnlistener *listener;
+    struct clients *clients;
     char *path;
-    struct connection *connections[CONTROL_CONNECTIONS];
 };
 
 bool control_address(const char *directory, struct sockaddr_un *out, int *directory_fd, struct error *error)
@@ -45,97 +37,41 @@ bool control_address(const char *directory, struct sockaddr_un *out, int *direct
     return true;
 }
 
-static void connection_free(struct connection *one)
-{
-    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
-        if (one->control->connections[i] == one)
-            one->control->connections[i] = NULL;
-    bufferevent_free(one->stream);
-    free(one);
-}
-
-static void answer(struct connection *one, cJSON *json)
+static void answer(struct client *client, cJSON *json)
 {
     char *text = json ? cJSON_PrintUnformatted(json) : NULL;
-    if (text) {
-        evbuffer_add(bufferevent_get_output(one->stream), text, strlen(text));
-        evbuffer_add(bufferevent_get_output(one->stream), "\n", 1);
-    }
+    if (text)
+        evbuffer_add_printf(client_output(client), "%s\n", text);
     cJSON_free(text);
     cJSON_Delete(json);
-    one->answered = true;
 }
 
-static void serve(struct connection *one, const char *line)
+static void serve(struct control *c, struct client *client, const char *line)
 {
-    struct control *c = one->control;
     if (strcmp(line, "status") == 0) {
-        answer(one, c->callbacks.status(c->callbacks.arg));
+        answer(client, c->callbacks.status(c->callbacks.arg));
+        client_answered(client);
     } else if (strcmp(line, "stop") == 0) {
         cJSON *json = cJSON_CreateObject();
         cJSON_AddTrueToObject(json, "stopping");
         cJSON_AddNumberToObject(json, "pid", (double)getpid());
-        one->held = true;
-        answer(one, json);
+        answer(client, json);
+        client_hold(client);
         c->callbacks.stop(c->callbacks.arg);
     } else {
         cJSON *json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "error", "unknown request; status and stop are understood");
-        answer(one, json);
+        answer(client, json);
+        client_answered(client);
     }
 }
 
-static void on_read(struct bufferevent *stream, void *arg)
+static void on_input(struct client *client, struct evbuffer *input, void *arg)
 {
-    struct connection *one = arg;
-    struct evbuffer *input = bufferevent_get_input(stream);
-    if (one->answered) {
-        evbuffer_drain(input, evbuffer_get_length(input));
-        return;
-    }
     char *line = evbuffer_readln(input, NULL, EVBUFFER_EOL_CRLF);
-    if (line) {
-        serve(one, line);
-        free(line);
-    } else if (evbuffer_get_length(input) >= CONTROL_REQUEST_BYTES) {
-        connection_free(one);
-    }
-}
-
-static void on_written(struct bufferevent *stream, void *arg)
-{
-    struct connection *one = arg;
-    if (one->answered && !one->held && evbuffer_get_length(bufferevent_get_output(stream)) == 0)
-        connection_free(one);
-}
-
-static void on_event(struct bufferevent *stream, short what, void *arg)
-{
-    (void)stream, (void)what;
-    connection_free(arg);
-}
-
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int len,
-                      void *arg)
-{
-    (void)address, (void)len;
-    struct control *c = arg;
-    size_t i = 0;
-    while (i < CONTROL_CONNECTIONS && c->connections[i])
-        i++;
-    struct bufferevent *stream =
-        i < CONTROL_CONNECTIONS
-            ? bufferevent_socket_new(evconnlistener_get_base(listener), fd, BEV_OPT_CLOSE_ON_FREE)
-            : NULL;
-    if (!stream) {
-        close(fd);
-        return;
-    }
-    struct connection *one = x_calloc(1, sizeof *one);
-    *one = (struct connection){.control = c, .stream = stream};
-    c->connections[i] = one;
-    bufferevent_setcb(stream, on_read, on_written, on_event, one);
-    bufferevent_enable(stream, EV_READ | EV_WRITE);
+    if (line)
+        serve(arg, client, line);
+    free(line);
 }
 
 static int make_socket(const char *directory, const char *path, struct error *error)
@@ -171,11 +107,16 @@ struct control *control_open(struct event_base *base, const char *directory,
     buf_printf(&path, "%s/control.sock", directory);
     c->path = x_strndup((const char *)path.data, path.len);
     buf_free(&path);
+    struct clients_config config = {.what = "the control socket",
+                                    .limit = CONTROL_CONNECTIONS,
+                                    .deadline_ms = CONTROL_DEADLINE_MS,
+                                    .request_bytes = CONTROL_REQUEST_BYTES,
+                                    .on_input = on_input,
+                                    .arg = c};
     int fd = make_socket(directory, c->path, error);
     if (fd >= 0)
-        c->listener =
-            evconnlistener_new(base, on_accept, c, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (c->listener)
+        c->clients = clients_open(base, fd, &config);
+    if (c->clients)
         return c;
     if (fd >= 0) {
         close(fd);
@@ -186,25 +127,11 @@ struct control *control_open(struct event_base *base, const char *directory,
     return NULL;
 }
 
-/* A run may end in the very turn in which it was asked to: what is still to be said goes out before the end. */
-static void say_the_rest(struct connection *one)
-{
-    struct evbuffer *output = bufferevent_get_output(one->stream);
-    evbuffer_unfreeze(output, 1); /* libevent's own writing is over */
-    while (evbuffer_get_length(output) && evbuffer_write(output, bufferevent_getfd(one->stream)) > 0)
-        ;
-}
-
 void control_close(struct control *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
-        if (c->connections[i]) {
-            say_the_rest(c->connections[i]);
-            connection_free(c->connections[i]);
-        }
-    evconnlistener_free(c->listener);
+    clients_close(c->clients);
     unlink(c->path);
     free(c->path);
     free(c);

@@ -1,118 +1,177 @@
-/* libevent's evhttp with five paths. Whoever connects is given little: small requests, a few seconds, and no
- * other site's script may read the answers. */
+/* Five paths. Whoever connects is given little: small requests, a few seconds, one of few connections, and no other
+ * site's script may read the answers. */
 #include "supervisor/http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/http.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "common/log.h"
-#include "common/settings.h"
+#include "supervisor/clients.h"
+#include "supervisor/http_request.h"
 
-enum { REQUEST_TIMEOUT_S = 10, HEADERS_MAX_BYTES = 16384, BODY_MAX_BYTES = 1024 };
+enum { REQUEST_TIMEOUT_MS = 10000, CONNECTIONS = 64, BACKLOG = 128 };
 
 struct http {
-    struct evhttp *server;
+    struct clients *clients;
     struct http_callbacks callbacks;
+    char *const *names;
     char listens_on[300];
 };
 
-static void answer(struct evhttp_request *request, int code, const char *reason, const char *type,
-                   const void *body, size_t len)
+/* One that is being answered. */
+struct exchange {
+    const struct http *http;
+    struct client *client;
+    bool head_only;
+};
+
+static void answer(const struct exchange *e, int code, const char *reason, const char *type, const void *body,
+                   size_t len)
 {
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-    evhttp_add_header(headers, "Content-Type", type);
-    evhttp_add_header(headers, "Cache-Control", "no-store");
-    evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-    evhttp_add_header(headers, "Content-Security-Policy",
-                      "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-                      "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    if (evhttp_request_get_command(request) == EVHTTP_REQ_HEAD) {
-        char text[24];
-        snprintf(text, sizeof text, "%zu", len);
-        evhttp_add_header(headers, "Content-Length", text); /* libevent would send the body as well */
-    } else {
-        evbuffer_add(evhttp_request_get_output_buffer(request), body, len);
-    }
-    evhttp_send_reply(request, code, reason, NULL);
+    struct evbuffer *out = client_output(e->client);
+    evbuffer_add_printf(out,
+                        "HTTP/1.1 %d %s\r\n"
+                        "Content-Type: %s\r\n"
+                        "Content-Length: %zu\r\n"
+                        "Connection: close\r\n"
+                        "Cache-Control: no-store\r\n"
+                        "X-Content-Type-Options: nosniff\r\n"
+                        "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src "
+                        "'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+                        "'none'\r\n%s\r\n",
+                        code, reason, type, len, code == 405 ? "Allow: GET, HEAD\r\n" : "");
+    if (!e->head_only)
+        evbuffer_add(out, body, len);
+    client_answered(e->client);
 }
 
-static void answer_text(struct evhttp_request *request, int code, const char *reason, const char *text)
+static void answer_text(const struct exchange *e, int code, const char *reason, const char *text)
 {
-    answer(request, code, reason, "text/plain; charset=utf-8", text, strlen(text));
+    answer(e, code, reason, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-static void on_health(struct evhttp_request *request, void *arg)
+static cJSON *status_of(const struct exchange *e)
 {
-    (void)arg;
-    answer_text(request, HTTP_OK, "OK", "alive\n");
+    return e->http->callbacks.status(e->http->callbacks.arg);
 }
 
-static void answer_not_ready(struct evhttp_request *request, const cJSON *status)
+static void answer_not_ready(const struct exchange *e, const cJSON *status)
 {
     char text[500];
     const cJSON *reason = cJSON_GetObjectItem(status, "in_step_reason");
     snprintf(text, sizeof text, "not in step%s%.400s\n", cJSON_IsString(reason) ? ": " : "",
              cJSON_IsString(reason) ? reason->valuestring : "");
-    answer_text(request, HTTP_SERVUNAVAIL, "Service Unavailable", text);
+    answer_text(e, 503, "Service Unavailable", text);
 }
 
-static void on_ready(struct evhttp_request *request, void *arg)
+static void on_health(const struct exchange *e)
 {
-    const struct http *h = arg;
-    cJSON *status = h->callbacks.status(h->callbacks.arg);
+    answer_text(e, 200, "OK", "alive\n");
+}
+
+static void on_ready(const struct exchange *e)
+{
+    cJSON *status = status_of(e);
     if (cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")))
-        answer_text(request, HTTP_OK, "OK", "in step\n");
+        answer_text(e, 200, "OK", "in step\n");
     else
-        answer_not_ready(request, status);
+        answer_not_ready(e, status);
     cJSON_Delete(status);
 }
 
-static void on_status(struct evhttp_request *request, void *arg)
+static void on_status(const struct exchange *e)
 {
-    const struct http *h = arg;
-    cJSON *status = h->callbacks.status(h->callbacks.arg);
+    cJSON *status = status_of(e);
     char *text = cJSON_PrintUnformatted(status);
     if (text)
-        answer(request, HTTP_OK, "OK", "application/json", text, strlen(text));
+        answer(e, 200, "OK", "application/json", text, strlen(text));
     else
-        answer_text(request, HTTP_INTERNAL, "Internal Server Error", "out of memory\n");
+        answer_text(e, 500, "Internal Server Error", "out of memory\n");
     cJSON_free(text);
     cJSON_Delete(status);
 }
 
-static void on_metrics(struct evhttp_request *request, void *arg)
+static void on_metrics(const struct exchange *e)
 {
-    const struct http *h = arg;
     struct buf text = {0};
-    cJSON *status = h->callbacks.status(h->callbacks.arg);
+    cJSON *status = status_of(e);
     metrics_write(status, &text);
-    answer(request, HTTP_OK, "OK", "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
+    answer(e, 200, "OK", "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
     buf_free(&text);
     cJSON_Delete(status);
 }
 
-static void on_page(struct evhttp_request *request, void *arg)
+static void on_page(const struct exchange *e)
 {
-    (void)arg;
-    answer(request, HTTP_OK, "OK", "text/html; charset=utf-8", http_page, strlen(http_page));
+    answer(e, 200, "OK", "text/html; charset=utf-8", http_page, strlen(http_page));
 }
 
-static void on_other(struct evhttp_request *request, void *arg)
+static const struct {
+    const char *path;
+    void (*serve)(const struct exchange *e);
+} paths[] = {{"/", on_page},
+             {"/metrics", on_metrics},
+             {"/status.json", on_status},
+             {"/healthz", on_health},
+             {"/readyz", on_ready}};
+
+static void serve(const struct exchange *e, struct slice path)
 {
-    (void)arg;
-    answer_text(request, HTTP_NOTFOUND, "Not Found", "see /, /metrics, /status.json, /healthz, /readyz\n");
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        if (slice_eq(path, slice_str(paths[i].path))) {
+            paths[i].serve(e);
+            return;
+        }
+    answer_text(e, 404, "Not Found", "see /, /metrics, /status.json, /healthz, /readyz\n");
+}
+
+static void refuse_host(const struct exchange *e, struct slice host)
+{
+    char text[400];
+    snprintf(text, sizeof text,
+             "the name %s is not known here; --metrics-host adds one (an address, localhost and this machine's own name "
+             "are answered always)\n",
+             log_key(host));
+    answer_text(e, 403, "Forbidden", text);
+}
+
+static void on_input(struct client *client, struct evbuffer *input, void *arg)
+{
+    struct http *h = arg;
+    struct http_request request;
+    struct exchange e = {.http = h, .client = client};
+    size_t len = evbuffer_get_length(input);
+    struct slice text = slice_of(evbuffer_pullup(input, -1), len);
+    int code = http_request_parse(text, &request);
+    e.head_only = request.head_only;
+    switch (code) {
+    case 0:
+        break;
+    case 200:
+        if (http_host_is_ours(request.host, h->names))
+            serve(&e, request.path);
+        else
+            refuse_host(&e, request.host);
+        break;
+    case 405:
+        answer_text(&e, code, "Method Not Allowed", "GET and HEAD only\n");
+        break;
+    case 431:
+        answer_text(&e, code, "Request Header Fields Too Large", "too large\n");
+        break;
+    default:
+        answer_text(&e, 400, "Bad Request", "not understood\n");
+    }
 }
 
 /* Port 0 was given a number by the kernel. */
-static void note_address(struct http *h, evutil_socket_t fd)
+static void note_address(struct http *h, int fd)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
@@ -124,48 +183,71 @@ static void note_address(struct http *h, evutil_socket_t fd)
     snprintf(h->listens_on, sizeof h->listens_on, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static bool listen_on(struct http *h, const char *text, struct error *error)
+/* The first of the name's addresses that can be had; -1 with errno, 0: no such address. */
+static int bind_first(const char *host, const char *port)
 {
-    char host[256];
-    uint16_t port;
-    if (!settings_metrics_address(text, host, sizeof host, &port))
-        return error_fatal(error, EX_USAGE, "metrics: \"%.80s\" is no address and port", text);
-    errno = 0;
-    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(h->server, host, port);
-    if (!bound)
-        return error_fatal(error, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE,
-                           "metrics: cannot listen on %.200s port %u: %s; choose another with --metrics",
-                           host, port, errno ? strerror(errno) : "no such address here");
-    evutil_socket_t fd = evhttp_bound_socket_get_fd(bound);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    note_address(h, fd);
-    return true;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    int fd = -1, failure = 0, on = 1;
+    if (getaddrinfo(host, port, &hints, &list) != 0) {
+        errno = 0;
+        return -1;
+    }
+    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+            bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+            break;
+        failure = errno;
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    errno = failure;
+    return fd;
 }
 
-struct http *http_open(struct event_base *base, const char *address, const struct http_callbacks *callbacks,
+static int listen_on(struct http *h, const char *text, struct error *error)
+{
+    char host[256], number[8];
+    uint16_t port;
+    if (!settings_metrics_address(text, host, sizeof host, &port)) {
+        error_fatal(error, EX_USAGE, "metrics: \"%.80s\" is no address and port", text);
+        return -1;
+    }
+    snprintf(number, sizeof number, "%u", port);
+    int fd = bind_first(host, number);
+    if (fd < 0)
+        error_fatal(error, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE,
+                    "metrics: cannot listen on %.200s port %u: %s; choose another with --metrics", host, port,
+                    errno ? strerror(errno) : "no such address here");
+    else
+        note_address(h, fd);
+    return fd;
+}
+
+struct http *http_open(struct event_base *base, const struct settings *settings, const struct http_callbacks *callbacks,
                        struct error *error)
 {
     struct http *h = x_calloc(1, sizeof *h);
+    struct clients_config config = {.what = "the HTTP port",
+                                    .limit = CONNECTIONS,
+                                    .deadline_ms = REQUEST_TIMEOUT_MS,
+                                    .request_bytes = HTTP_REQUEST_BYTES,
+                                    .on_input = on_input,
+                                    .arg = h};
     h->callbacks = *callbacks;
-    h->server = evhttp_new(base);
-    if (!h->server) {
-        error_fatal(error, EX_OSERR, "metrics: cannot set up an HTTP server");
-        http_close(h);
-        return NULL;
-    }
-    evhttp_set_allowed_methods(h->server, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-    evhttp_set_timeout(h->server, REQUEST_TIMEOUT_S);
-    evhttp_set_max_headers_size(h->server, HEADERS_MAX_BYTES);
-    evhttp_set_max_body_size(h->server, BODY_MAX_BYTES);
-    evhttp_set_cb(h->server, "/", on_page, h);
-    evhttp_set_cb(h->server, "/metrics", on_metrics, h);
-    evhttp_set_cb(h->server, "/status.json", on_status, h);
-    evhttp_set_cb(h->server, "/healthz", on_health, h);
-    evhttp_set_cb(h->server, "/readyz", on_ready, h);
-    evhttp_set_gencb(h->server, on_other, h);
-    if (listen_on(h, address, error))
+    h->names = settings->metrics_hosts;
+    int fd = listen_on(h, settings->metrics, error);
+    if (fd >= 0)
+        h->clients = clients_open(base, fd, &config);
+    if (h->clients)
         return h;
-    http_close(h);
+    if (fd >= 0) {
+        close(fd);
+        error_fatal(error, EX_OSERR, "metrics: cannot set up an HTTP server");
+    }
+    free(h);
     return NULL;
 }
 
@@ -176,7 +258,7 @@ const char *http_listens_on(const struct http *h)
 
 void http_close(struct http *h)
 {
-    if (h && h->server)
-        evhttp_free(h->server);
+    if (h)
+        clients_close(h->clients);
     free(h);
 }

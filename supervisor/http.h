@@ -4,7 +4,9 @@
  *   /metrics      Prometheus text
  *   /status.json  what `df2redis status --json` prints
  *   /healthz      200 as long as the process works
- *   /readyz       200 when in step, 503 otherwise */
+ *   /readyz       200 when in step, 503 otherwise
+ *
+ * Each connection takes one request. */
 #ifndef DF2REDIS_SUPERVISOR_HTTP_H
 #define DF2REDIS_SUPERVISOR_HTTP_H
 
@@ -13,6 +15,7 @@
 
 #include "common/error.h"
 #include "common/mem.h"
+#include "common/settings.h"
 
 struct http;
 
@@ -21,8 +24,8 @@ struct http_callbacks {
     cJSON *(*status)(void *arg); /* the caller frees it */
 };
 
-/* address: as settings_metrics_address understands it. */
-struct http *http_open(struct event_base *base, const char *address, const struct http_callbacks *callbacks,
+/* On settings->metrics, as settings_metrics_address understands it. The settings stay the caller's, and as they are. */
+struct http *http_open(struct event_base *base, const struct settings *settings, const struct http_callbacks *callbacks,
                        struct error *error);
 /* Where it listens, "127.0.0.1:9121". */
 const char *http_listens_on(const struct http *h);

@@ -157,7 +157,7 @@ struct operation *operation_start(struct run *run, struct error *error)
     tell_confinement(run->settings);
     bool ok = true;
     if (address) {
-        o->http = http_open(run->base, address, &callbacks, error);
+        o->http = http_open(run->base, run->settings, &callbacks, error);
         ok = o->http != NULL;
     }
     if (ok && !listen_for_hangup(o))

@@ -253,7 +253,7 @@ static void sample_has_every_setting_with_its_default(void **state)
     size_t n = settings_differences(&s, &defaults, names, 128);
     static const char no_default[] =
         "source target source-password-file target-password-file on-conflict state-dir "
-        "include exclude db tls-ca tls-cert tls-key log-file pidfile user metrics";
+        "include exclude db tls-ca tls-cert tls-key log-file pidfile user metrics metrics-host";
     for (size_t i = 0; i < n; i++)
         if (!strstr(no_default, names[i]))
             fail_msg("%s does not have its default in the sample", names[i]);

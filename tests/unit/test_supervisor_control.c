@@ -307,6 +307,28 @@ static void run_that_is_not_there_is_unavailable(void **state)
     assert_int_equal(serve_child(ask_stop), EX_UNAVAILABLE);
 }
 
+static void silent_clients_lock_nobody_out(void **state)
+{
+    (void)state;
+    enum { SILENT = 3 * CONTROL_CONNECTIONS };
+    char text[512];
+    int silent[SILENT];
+    for (int i = 0; i < SILENT; i++) {
+        silent[i] = connect_here();
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    }
+    int fd = connect_here();
+    assert_true(answer_to(fd, "status\n", text, sizeof text, 5000));
+    assert_non_null(strstr(text, "in_step"));
+    close(fd);
+    fd = connect_here();
+    assert_false(answer_to(fd, "stop\n", text, sizeof text, 50));
+    assert_int_equal(stops, 1);
+    close(fd);
+    for (int i = 0; i < SILENT; i++)
+        close(silent[i]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -324,6 +346,7 @@ int main(void)
         TEST(status_command_ends_with_the_runs_state),
         TEST(stop_command_waits_for_the_end),
         TEST(stop_of_a_run_that_ends_in_the_same_turn_is_answered),
+        TEST(silent_clients_lock_nobody_out),
         TEST(run_that_is_not_there_is_unavailable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

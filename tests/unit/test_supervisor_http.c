@@ -3,9 +3,12 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "common/cursor.h"
+#include "common/log.h"
 #include "common/version.h"
 #include "supervisor/http.h"
 
@@ -13,6 +16,7 @@ static struct event_base *base;
 static struct http *server;
 static struct error error;
 static bool in_step;
+static struct settings settings;
 static char answer[262144];
 
 /* As report.c writes it, shortened. */
@@ -40,7 +44,10 @@ static int setup(void **state)
     struct http_callbacks callbacks = {.status = give_status};
     in_step = true;
     base = event_base_new();
-    server = http_open(base, "0", &callbacks, &error);
+    settings_init(&settings);
+    if (!settings_set(&settings, "metrics", "0", &error) || !settings_set(&settings, "metrics-host", "*.example", &error))
+        return -1;
+    server = http_open(base, &settings, &callbacks, &error);
     return server ? 0 : -1;
 }
 
@@ -49,21 +56,25 @@ static int teardown(void **state)
     (void)state;
     http_close(server);
     event_base_free(base);
+    settings_free(&settings);
     return 0;
 }
 
-/* One request; the answer whole, up to the end of the connection. The server runs in this process. */
-static void request(const char *method, const char *path)
+static int connect_here(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const char *colon = strrchr(http_listens_on(server), ':');
     address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    char text[200];
-    int len = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-                       method, path);
-    assert_int_equal(send(fd, text, (size_t)len, MSG_NOSIGNAL), len);
+    return fd;
+}
+
+/* The answer whole, up to the end of the connection. The server runs in this process. */
+static void ask(const char *text)
+{
+    int fd = connect_here();
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
     size_t got = 0;
     uint64_t deadline_ms = clock_monotonic_ms() + 10000;
     for (;;) {
@@ -76,6 +87,13 @@ static void request(const char *method, const char *path)
     }
     answer[got] = '\0';
     close(fd);
+}
+
+static void request(const char *method, const char *path)
+{
+    char text[200];
+    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
+    ask(text);
 }
 
 static const char *body_of(const char *path)
@@ -244,9 +262,136 @@ static void port_in_use_is_told(void **state)
 {
     (void)state;
     struct http_callbacks callbacks = {.status = give_status};
-    assert_null(http_open(base, http_listens_on(server), &callbacks, &error));
+    assert_true(settings_set(&settings, "metrics", http_listens_on(server), &error));
+    assert_null(http_open(base, &settings, &callbacks, &error));
     assert_has(error.text, "cannot listen on 127.0.0.1 port ");
     assert_int_equal(error.exit_code, EX_UNAVAILABLE);
+}
+
+/* ---- who asks ---- */
+
+static int code_for_host(const char *host)
+{
+    char text[400];
+    snprintf(text, sizeof text, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+    ask(text);
+    assert_memory_equal(answer, "HTTP/1.1 ", 9);
+    return (int)strtol(answer + 9, NULL, 10);
+}
+
+/* DNS rebinding: a page of evil.test, whose name leads to 127.0.0.1 by now, may read what we answer. */
+static void other_sites_name_is_refused(void **state)
+{
+    (void)state;
+    char own[256] = "";
+    assert_int_equal(gethostname(own, sizeof own - 1), 0);
+    assert_int_equal(code_for_host("evil.test"), 403);
+    assert_has(answer, "--metrics-host");
+    assert_int_equal(code_for_host("evil.test:9121"), 403);
+    assert_int_equal(code_for_host("localhost.evil.test"), 403);
+    assert_int_equal(code_for_host("127.0.0.1.evil.test"), 403);
+    assert_int_equal(code_for_host("[evil]"), 403);
+    assert_int_equal(code_for_host("127.0.0.1:9121"), 200);
+    assert_int_equal(code_for_host("10.1.2.3"), 200);
+    assert_int_equal(code_for_host("[::1]:9121"), 200);
+    assert_int_equal(code_for_host("LocalHost:80"), 200);
+    assert_int_equal(code_for_host(own), 200);
+    assert_int_equal(code_for_host("Metrics.Example:9121"), 200);
+    ask("GET http://evil.test/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_memory_equal(answer, "HTTP/1.1 403 ", 13);
+    ask("GET /healthz HTTP/1.1\r\nHost: localhost\r\nhost: evil.test\r\n\r\n");
+    assert_memory_equal(answer, "HTTP/1.1 400 ", 13);
+}
+
+static void request_is_understood_in_all_its_forms(void **state)
+{
+    (void)state;
+    ask("GET /healthz HTTP/1.0\r\n\r\n");
+    assert_memory_equal(answer, "HTTP/1.1 200 ", 13);
+    ask("GET /healthz?x=1 HTTP/1.1\nHost: localhost\n\n");
+    assert_memory_equal(answer, "HTTP/1.1 200 ", 13);
+    ask("GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_memory_equal(answer, "HTTP/1.1 200 ", 13);
+    ask("GET /healthz HTTP/1.1\r\n\r\n");
+    assert_memory_equal(answer, "HTTP/1.1 400 ", 13);
+    ask("nonsense\r\n\r\n");
+    assert_memory_equal(answer, "HTTP/1.1 400 ", 13);
+    ask("POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc");
+    assert_memory_equal(answer, "HTTP/1.1 405 ", 13);
+    assert_has(answer, "\r\nAllow: GET, HEAD\r\n");
+    char *text = x_calloc(1, 40000);
+    memset(text, 'x', 20000);
+    ask(text);
+    assert_true(*answer == '\0' || memcmp(answer, "HTTP/1.1 431 ", 13) == 0);
+    free(text);
+}
+
+static void turn(uint32_t ms)
+{
+    struct timeval t = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    event_base_loopexit(base, &t);
+    event_base_loop(base, 0);
+}
+
+/* A few hundred that say nothing, and that never end their request. */
+static void many_silent_connections_lock_nobody_out(void **state)
+{
+    (void)state;
+    enum { SILENT = 300 };
+    int silent[SILENT];
+    for (int i = 0; i < SILENT; i++) {
+        silent[i] = connect_here();
+        assert_int_equal(send(silent[i], "GET", 3, MSG_NOSIGNAL), 3);
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    }
+    assert_string_equal(body_of("/healthz"), "alive\n");
+    unsigned open_ones = 0;
+    for (int i = 0; i < SILENT; i++) {
+        char byte;
+        open_ones += recv(silent[i], &byte, 1, MSG_DONTWAIT) < 0;
+        close(silent[i]);
+    }
+    assert_in_range(open_ones, 1, 64);
+}
+
+static unsigned lines_logged;
+
+static void count_line(struct slice line)
+{
+    (void)line;
+    lines_logged++;
+}
+
+/* accept() has no descriptor to give: it is not asked again and again. */
+static void want_of_descriptors_rests_the_listener_and_says_so_once(void **state)
+{
+    (void)state;
+    struct rlimit before, limit;
+    int one = connect_here(), last = open("/dev/null", O_RDONLY);
+    lines_logged = 0;
+    log_set_sink(count_line);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)last + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct rusage begun, ended;
+    getrusage(RUSAGE_SELF, &begun);
+    turn(600);
+    getrusage(RUSAGE_SELF, &ended);
+    setrlimit(RLIMIT_NOFILE, &before);
+    log_set_sink(NULL);
+    assert_int_equal(lines_logged, 1);
+    assert_true((ended.ru_utime.tv_sec - begun.ru_utime.tv_sec) * 1000000 + ended.ru_utime.tv_usec - begun.ru_utime.tv_usec <
+                300000);
+    close(last);
+    assert_int_equal(send(one, "GET /healthz HTTP/1.0\r\n\r\n", 25, MSG_NOSIGNAL), 25);
+    uint64_t deadline_ms = clock_monotonic_ms() + 10000;
+    while (recv(one, answer, sizeof answer, MSG_DONTWAIT) < 0) {
+        assert_true(clock_monotonic_ms() < deadline_ms);
+        turn(20);
+    }
+    assert_memory_equal(answer, "HTTP/1.1 200 ", 13);
+    close(one);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -263,6 +408,10 @@ int main(void)
         TEST(batches_fall_into_the_bucket_that_bounds_them),
         TEST(metrics_are_well_formed),
         TEST(promtool_has_no_complaint),
+        TEST(other_sites_name_is_refused),
+        TEST(request_is_understood_in_all_its_forms),
+        TEST(many_silent_connections_lock_nobody_out),
+        TEST(want_of_descriptors_rests_the_listener_and_says_so_once),
         TEST(port_in_use_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,8 @@ int status_command(const struct settings *settings, bool json);
 int stop_command(const struct settings *settings);
 /* Once a second on the terminal, until the run ends (EX_UNAVAILABLE). */
 int status_watch_command(const struct settings *settings);
-/* Until in step with LSNs of the source that were asked for after this began (EX_OK); EX_TEMPFAIL after the timeout (0: none), EX_UNAVAILABLE without a run or when it ends. */
+/* Until in step with LSNs of the source that were asked for after this began (EX_OK); EX_TEMPFAIL after the timeout (0:
+ * none), EX_UNAVAILABLE when no run appears within ten seconds, or when it ends. */
 int wait_command(const struct settings *settings, uint64_t timeout_ms);
 
 /* Asks a run once; NULL and *error. The caller deletes it. */

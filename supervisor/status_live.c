@@ -11,7 +11,7 @@
 #include "supervisor/status.h"
 #include "supervisor/totals.h"
 
-enum { WATCH_MS = 1000, WAIT_MS = 200, MAX_LINE = 256, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80 };
+enum { WATCH_MS = 1000, WAIT_MS = 200, APPEAR_MS = 50, APPEAR_LIMIT_MS = 10000, MAX_LINE = 256, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80 };
 
 static uint64_t number_of(const cJSON *json, const char *name)
 {
@@ -130,12 +130,26 @@ int status_watch_command(const struct settings *settings)
     return error.exit_code;
 }
 
+/* The first answer of a run that may only just be starting, in the background of the same shell. */
+static cJSON *ask_when_there(const struct settings *settings, uint64_t limit_ms, struct error *error)
+{
+    uint64_t begun_ms = clock_monotonic_ms();
+    for (;;) {
+        cJSON *status = status_ask(settings, error);
+        uint64_t waited_ms = clock_monotonic_ms() - begun_ms;
+        if (status || error->exit_code != EX_UNAVAILABLE || waited_ms >= limit_ms)
+            return status;
+        pause_ms(limit_ms - waited_ms < APPEAR_MS ? limit_ms - waited_ms : APPEAR_MS);
+    }
+}
+
 int wait_command(const struct settings *settings, uint64_t timeout_ms)
 {
     struct error error = {0};
     uint64_t begun_ms = clock_monotonic_ms(), waited_ms = 0; /* before the answer was asked for */
-    cJSON *status;
-    while ((status = status_ask(settings, &error))) {
+    uint64_t appear_ms = timeout_ms && timeout_ms < APPEAR_LIMIT_MS ? timeout_ms : APPEAR_LIMIT_MS;
+    cJSON *status = ask_when_there(settings, appear_ms, &error);
+    for (; status; status = status_ask(settings, &error)) {
         int code = status_exit_code(status);
         uint64_t left_ms = WAIT_MS;
         bool over = timeout_ms && waited_ms >= timeout_ms;

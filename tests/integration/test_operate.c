@@ -154,6 +154,26 @@ static void wait_ends_in_time_and_needs_a_run(void **state)
     assert_int_equal(say(NULL, "wait", "--in-step", NULL), EX_OK);
 }
 
+/* `df2redis replicate ... & df2redis wait --in-step`: the run may come second. */
+static void wait_may_begin_before_the_run_does(void **state)
+{
+    (void)state;
+    struct process wait = {0};
+    char *output = format_text("%s/wait", run.program.dir);
+    const char *const argv[] = {df2redis_binary(), "wait", "--in-step", "--state-dir", run.program.dir, NULL};
+    assert_true(process_start(&wait, output, argv));
+    assert_int_equal(process_wait(&wait, 500), -1);
+    run_replicate(&run, NULL);
+    assert_int_equal(process_wait(&wait, RUN_DEADLINE_MS), EX_OK);
+    process_stop(&wait);
+    free(output);
+    assert_int_equal(say(NULL, "stop", NULL), EX_OK);
+    uint64_t begun_ms = clock_monotonic_ms();
+    assert_int_equal(say(NULL, "status", NULL), EX_UNAVAILABLE);
+    assert_int_equal(say(NULL, "stop", NULL), EX_UNAVAILABLE);
+    assert_true(clock_monotonic_ms() - begun_ms < 5000);
+}
+
 /* `status --watch` goes on until the run ends. */
 static void watched_status_ends_with_the_run(void **state)
 {
@@ -399,6 +419,7 @@ int main(int argc, char **argv)
         TEST(daemon_that_cannot_start_tells_its_foreground),
         TEST(bad_configuration_is_refused_with_its_line),
         TEST(wait_ends_in_time_and_needs_a_run),
+        TEST(wait_may_begin_before_the_run_does),
         TEST(watched_status_ends_with_the_run),
         TEST(hangup_changes_what_can_change_and_names_the_rest),
         TEST(hangup_reopens_the_log),

@@ -87,13 +87,13 @@ int64_t rewrite_deadline(const struct translator *t, int64_t at_ms)
     int64_t near = now + REWRITE_NEAR_MS + 2 * lag;
     if (at_ms > now)
         return at_ms > near ? at_ms : near;
-    return at_ms < now - REWRITE_LAG_MAX_MS ? at_ms : now + REWRITE_GRACE_MS;
+    return at_ms < translator_arrived_ms(t) - t->late_ms - REWRITE_SKEW_MS ? at_ms : now + REWRITE_GRACE_MS;
 }
 
 bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms)
 {
     return !__builtin_mul_overflow(amount, unit_ms, at_ms) &&
-           !__builtin_add_overflow(*at_ms, t->now_unix_ms(), at_ms);
+           !__builtin_add_overflow(*at_ms, translator_arrived_ms(t), at_ms);
 }
 
 bool rewrite_expiry_option(const struct translator *t, struct slice option, struct slice value,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "worker/divergence.h"
+#include "worker/rewrite.h"
 #include "worker/stream.h"
 
 enum { PER_COMMAND = 256 };
@@ -21,7 +22,7 @@ static bool wanted_all(const struct translator *t, const struct element *e)
 /* A field whose end has passed is dead already where its time cannot be written down. */
 static bool wanted_alive(const struct translator *t, const struct element *e)
 {
-    return !e->expire_ms || e->expire_ms > t->now_unix_ms();
+    return !e->expire_ms || e->expire_ms > translator_arrived_ms(t);
 }
 
 /* NAME key then, for each element, what its class has. */
@@ -72,7 +73,7 @@ static void write_field_ends(struct translator *t, const struct placing *p, cons
         output_begin(t->out, t->db, p->write_key, 5 + end - from, OUTPUT_IDEMPOTENT);
         output_text(t->out, "HPEXPIREAT");
         output_arg(t->out, p->write_key);
-        output_i64(t->out, ms);
+        output_i64(t->out, rewrite_deadline(t, ms));
         output_text(t->out, "FIELDS");
         output_i64(t->out, (int64_t)(end - from));
         for (size_t i = from; i < end; i++)

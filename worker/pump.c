@@ -13,6 +13,8 @@ enum {
     BYTES_PER_TURN = 1 << 20, /* of input; then the socket gets its turn */
     WAITING_FACTOR = 4,       /* a batch that has to wait may grow so much larger */
     RATE_TICK_MS = 10,
+    LATE_MAX_MS = 24 * 3600 * 1000,
+    MISSED_MS = 10 * 60 * 1000,
     ONCE_SLOTS_MAX = 512, /* MULTI … EXEC in one round */
 };
 
@@ -247,6 +249,17 @@ static struct slice input(const struct worker *w)
     return in;
 }
 
+/* When the entry at `offset` came; and how much earlier it may have been written: a snapshot waits for its
+ * reader, and the first of a session that goes on with the journal is what was missed meanwhile. */
+static void note_arrival(struct worker *w, uint64_t offset)
+{
+    int64_t arrived_ms = spool_arrived_ms(w->spool, offset);
+    bool missed = w->decoder_config.first_lsn && arrived_ms - (int64_t)(w->session / 1000) <
+                                                     MISSED_MS; /* the session's number is its start in us */
+    w->translator.arrived_ms = arrived_ms;
+    w->translator.late_ms = missed || !decoder_in_journal(w->decoder) ? LATE_MAX_MS : 0;
+}
+
 static void decode(struct worker *w)
 {
     struct entry e;
@@ -261,6 +274,7 @@ static void decode(struct worker *w)
             pump_schedule(w);
             return;
         }
+        note_arrival(w, offset);
         size_t past = (size_t)(offset - in_offset);
         struct slice rest = past ? slice_of(in.data + past, in.len - past) : in;
         enum decode_status status = decoder_next(w->decoder, rest, &e, &error);

@@ -7,7 +7,7 @@
 #include "worker/divergence.h"
 
 /* rewrite_deadline() */
-enum { REWRITE_GRACE_MS = 10 * 60 * 1000, REWRITE_LAG_MAX_MS = 24 * 3600 * 1000, REWRITE_NEAR_MS = 100 };
+enum { REWRITE_GRACE_MS = 10 * 60 * 1000, REWRITE_SKEW_MS = 5000, REWRITE_NEAR_MS = 100 };
 
 typedef bool rewrite_function(struct translator *t, const struct command *c, const struct entry *e,
                               struct error *error);
@@ -48,16 +48,17 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
 /* The moment a key is to expire, as the target is told. The master's journal says DEL when it really has.
  * Until that DEL or a new deadline comes by in the stream, the key must live: with a target that lags, a
  * sliding deadline would else kill a key whose prolongation is only a few entries behind. So a deadline that
- * has passed by our clock becomes one REWRITE_GRACE_MS from now; unless no lag can explain it (GETEX key EXAT
- * 1 is journaled as PEXPIREAT key 1000). One that will pass before what was said until then at the source is
- * applied here is put off as well: to REWRITE_NEAR_MS and twice the lag from now. */
+ * has passed by our clock becomes one REWRITE_GRACE_MS from now; unless it had passed when it came, which no
+ * lag explains (GETEX key EXAT 1 is journaled as PEXPIREAT key 1000, and no DEL follows): that deletes. One
+ * that will pass before what was said until then at the source is applied here is put off as well: to
+ * REWRITE_NEAR_MS and twice the lag from now. */
 int64_t rewrite_deadline(const struct translator *t, int64_t at_ms);
 
-/* EX, PX, EXAT, PXAT and their value: Unix ms, relative ones from now. False when it is none of them or no
- * number. */
+/* EX, PX, EXAT, PXAT and their value: Unix ms, relative ones from arrival. False when it is none of them or
+ * no number. */
 bool rewrite_expiry_option(const struct translator *t, struct slice option, struct slice value,
                            int64_t *at_ms);
-/* now + seconds, checked. */
+/* Arrival + amount, checked. */
 bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms);
 
 /* What the target is able to (capabilities). */

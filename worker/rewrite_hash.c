@@ -2,14 +2,15 @@
  * seconds from its own clock and journals it relative: it becomes absolute from arrival. */
 #include "worker/rewrite.h"
 
-/* As Dragonfly has it: the time left rounded up to seconds, counted from the second that is now. */
+/* As Dragonfly has it: the time left rounded up to seconds, counted from the second in which it came. One
+ * that has passed since is put off as that of a key. */
 static int64_t field_deadline(const struct translator *t, int64_t at_ms)
 {
-    int64_t now = t->now_unix_ms();
+    int64_t now = translator_arrived_ms(t);
     if (at_ms <= now || at_ms - now > INT64_MAX - now - 2000)
         return at_ms;
     int64_t left = (at_ms - now + 999) / 1000;
-    return (now / 1000 + left) * 1000;
+    return rewrite_deadline(t, (now / 1000 + left) * 1000);
 }
 
 /* HPEXPIREAT key ms [flag] FIELDS n field …, of fields first, first+step, … below end. */
@@ -194,7 +195,7 @@ bool rewrite_hgetex(struct translator *t, const struct command *c, const struct 
     bool expires = !persist && rewrite_expiry_option(t, e->argv[2], e->argv[3], &at_ms);
     if (!fields_range(e, expires ? 4 : persist ? 3 : 2, 1, &first, &end))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, e->argv[1]);
-    if (expires && at_ms <= t->now_unix_ms())
+    if (expires && at_ms <= translator_arrived_ms(t))
         return delete_fields(t, e, first, end);
     if (expires && !t->target->hash_field_ttl)
         return rewrite_report(t, DIVERGENCE_FIELD_TTL, c, e->argv[1]);

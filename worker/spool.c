@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 
 #define REFILL_BYTES (UINT64_C(4) << 20) /* in one call, so that the event loop goes on */
@@ -61,6 +62,7 @@ struct spool *spool_open(const struct spool_config *config, bool resume, struct 
     s->ring.fd = s->writing.fd = s->reading.fd = -1;
     if (found == RING_FOUND) {
         s->ring = found_ring;
+        arrivals_take_over(s->ring.header);
     } else {
         /* Of another session: their room may be needed. */
         overflow_remove_all(s->directory, s->flow);
@@ -131,6 +133,8 @@ static enum spool_read place_begin(struct spool *s, uint8_t **at, uint64_t *room
 static bool place_end(struct spool *s, uint64_t got, struct error *error)
 {
     struct spool_header *h = s->ring.header;
+    if (got > 0)
+        arrivals_note(h, received_end(h), clock_unix_ms());
     if (mark_get(&h->place) == SPOOL_PLACE_STAGING) {
         mark_set(&h->staged_end, mark_get(&h->staged_base) + got);
         return overflow_flush(s, error);
@@ -215,6 +219,7 @@ bool spool_adopt(struct spool *s, uint64_t received, struct error *error)
     uint64_t more = received - have;
     if (more == 0)
         return true;
+    arrivals_note(h, have, clock_unix_ms());
     if (place == SPOOL_PLACE_RING && mark_get(&h->ring_end) == have &&
         more <= least(ring_room(h), SPOOL_READ_BYTES)) {
         mark_set(&h->ring_end, received);

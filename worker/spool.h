@@ -72,6 +72,11 @@ void spool_release(struct spool *s, uint64_t applied);
  * nothing changes, when the ring no longer has it. */
 bool spool_seek_back(struct spool *s, uint64_t offset);
 
+/* Unix ms at which the byte at `offset` came from the source: within 10 ms for the last seconds, coarser the
+ * older it is. Never later than it came; of a successor's adopted bytes, later by as long as there was no
+ * worker. */
+int64_t spool_arrived_ms(struct spool *s, uint64_t offset);
+
 uint64_t spool_received(const struct spool *s); /* one past the newest byte */
 uint64_t spool_ring_end(const struct spool *s); /* one past the newest byte that spool_peek can show */
 uint64_t spool_oldest(const struct spool *s);   /* the oldest byte that spool_peek can still show */

@@ -24,6 +24,8 @@
 #define SPOOL_SEGMENT_MIN_BYTES (UINT64_C(1) << 20)
 #define SPOOL_SEGMENT_MAX_BYTES (UINT64_C(64) << 20)
 
+#define SPOOL_ARRIVALS 3072
+
 #define SPOOL_MAGIC "df2spl1"
 #define SPOOL_DATA_AT (UINT64_C(2) << 20) /* where the ring's data begins in its file */
 
@@ -42,7 +44,12 @@ struct spool_header {
     _Atomic uint64_t staged_end;
     _Atomic uint64_t place;     /* enum spool_place of the read that began last */
     _Atomic uint64_t grown_for; /* it stays large until this is released */
+    _Atomic uint64_t arrival_count;
+    struct {
+        _Atomic uint64_t offset, at_ms;
+    } arrivals[SPOOL_ARRIVALS]; /* spool_arrivals.c */
 };
+_Static_assert(sizeof(struct spool_header) <= STATEFILE_HEADER_BYTES, "the header has room for it");
 
 struct spool_ring {
     int fd; /* locked: one process uses it at a time */
@@ -67,6 +74,7 @@ struct spool {
     uint64_t segments_from, segments_to; /* files with these numbers may exist: [from, to) */
     uint64_t oldest_before;              /* the read under way: oldest, should it read less than it might */
     uint64_t shrink_not_before;          /* applied: after a failed shrink */
+    uint64_t arrival_hint;               /* where the last one was found */
 };
 
 /* Marks. Barriers for the compiler on both sides: bytes and marks are in the file in the program's order. */
@@ -124,6 +132,12 @@ bool ring_publish(const char *directory, uint32_t flow, struct error *error);
 void ring_close(struct spool_ring *r);
 /* Moves everything from `from` on to a ring of another size. */
 bool ring_resize(struct spool *s, uint64_t ring_bytes, uint64_t from, struct error *error);
+
+/* spool_arrivals.c */
+/* Bytes from `offset` on have come. */
+void arrivals_note(struct spool_header *h, uint64_t offset, int64_t now_ms);
+/* Of a dead process: in order again. */
+void arrivals_take_over(struct spool_header *h);
 
 /* spool_overflow.c */
 /* Space for the next bytes' segment, and where they wait until they are written. SOME, LIMIT or ERROR. */

@@ -20,6 +20,8 @@ struct translator {
     uint32_t db;                  /* the target's database of the entry at hand */
     bool all_wanted;              /* names of keys are not what the source has: no filter */
     bool reserved;                /* the command at hand names a key that is the run's own: as if filtered */
+    int64_t arrived_ms;           /* Unix ms at which the entry at hand came from the source; 0: just now */
+    int64_t late_ms; /* an entry may have been written so much earlier than it came: the link was down */
     uint64_t lag_ms;              /* how old the entry at hand may be since it came from the source */
     uint32_t source_release;      /* 14001: Dragonfly 1.40.1; 0: not known, taken for the newest that is */
     /* Conflict policy is off: a rewind may meet its own keys. */
@@ -48,6 +50,11 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
  * way. */
 bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,
                      int64_t expire_ms, bool replace, struct error *error);
+/* The moment that relative times of the entry at hand count from. */
+static inline int64_t translator_arrived_ms(const struct translator *t)
+{
+    return t->arrived_ms ? t->arrived_ms : t->now_unix_ms();
+}
 /* Room for n arguments in t->args. */
 struct slice *translator_args(struct translator *t, size_t n);
 

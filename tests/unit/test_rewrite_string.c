@@ -83,9 +83,38 @@ static void a_deadline_that_is_over_is_put_off_until_the_stream_decides(void **s
     struct translate_case *c = *state;
     case_expect(c, "PEXPIREAT k 1699999999999", "PEXPIREAT k 1700000600000", false);
     case_expect(c, "PEXPIREAT k 1700000000000", "PEXPIREAT k 1700000600000", false);
+    c->translator.arrived_ms = CASE_NOW_MS - 30000;
+    case_expect(c, "PEXPIREAT k 1699999980000", "PEXPIREAT k 1700000600000", false);
+    c->translator.arrived_ms = 0;
     case_expect(c, "SET k v PXAT 1699999999000", "SET k v PXAT 1700000600000", false);
     case_expect(c, "PEXPIREAT k 1000", "PEXPIREAT k 1000", false); /* no lag: meant so */
     case_expect_reports(c, "");
+}
+
+/* GETEX with a past time is journaled so, and no DEL follows. But what was missed while the link was down may
+ * have been written long before it came. */
+static void a_deadline_that_was_over_when_it_came_deletes(void **state)
+{
+    struct translate_case *c = *state;
+    c->translator.arrived_ms = CASE_NOW_MS - 30000;
+    case_expect(c, "PEXPIREAT k 1699999960000", "PEXPIREAT k 1699999960000", false);
+    case_expect(c, "GETEX k PXAT 1699999960000", "PEXPIREAT k 1699999960000", false);
+    c->translator.late_ms = 60000;
+    case_expect(c, "PEXPIREAT k 1699999960000", "PEXPIREAT k 1700000600000", false);
+}
+
+/* However long it has waited since. */
+static void relative_times_count_from_arrival(void **state)
+{
+    struct translate_case *c = *state;
+    c->translator.arrived_ms = CASE_NOW_MS - 10000;
+    case_expect(c, "EXPIRE k 60", "PEXPIREAT k 1700000050000", false);
+    case_expect(c, "SETEX k 60 v", "SET k v PXAT 1700000050000", false);
+    case_expect(c, "GETEX k EX 60", "PEXPIREAT k 1700000050000", false);
+    case_expect(c, "HEXPIRE h 60 FIELDS 1 f", "HPEXPIREAT h 1700000050000 FIELDS 1 f", false);
+    case_expect(c, "HSETEX h 60 f v", "HSET h f v | HPEXPIREAT h 1700000050000 FIELDS 1 f", false);
+    case_expect(c, "HGETEX h PXAT 1699999995000 FIELDS 1 f", "HPEXPIREAT h 1700000600000 FIELDS 1 f", false);
+    case_expect(c, "HGETEX h PXAT 1699999990000 FIELDS 1 f", "HDEL h f", true);
 }
 
 /* SET k v PX 5, PERSIST k: the key must live when PERSIST comes, however late both are. */
@@ -169,6 +198,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(times_that_overflow_are_reported, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_deadline_that_is_over_is_put_off_until_the_stream_decides,
                                         open_modern, close_case),
+        cmocka_unit_test_setup_teardown(a_deadline_that_was_over_when_it_came_deletes, open_modern,
+                                        close_case),
+        cmocka_unit_test_setup_teardown(relative_times_count_from_arrival, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_deadline_that_is_near_is_put_off_by_the_lag, open_modern,
                                         close_case),
         cmocka_unit_test_setup_teardown(targets_before_6_2_get_the_time_in_a_second_command, open_redis_6_0,

@@ -1,0 +1,137 @@
+/* Times to live of what a target gets late: they count from arrival, and nothing is lost by them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "tests/support/crash.h"
+#include "tests/support/stream_writer.h"
+#include "tests/support/testing.h"
+
+static struct crash crash;
+static redisContext *target;
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (target)
+        redisFree(target);
+    target = NULL;
+    crash_end(&crash);
+    return 0;
+}
+
+static void begin(void)
+{
+    static const struct journal_snapshot none = {.strings = 1};
+    crash_begin(&crash, 1, &none);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    target = server_connect(crash.run.target.port);
+}
+
+/* One command of the source's journal. */
+static void source_writes(const char *format, ...)
+{
+    struct buf bytes = {0};
+    char words[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    write_journal(&bytes, 0, 0, words);
+    scripted_append(crash.run.source, 0, buf_slice(&bytes));
+    buf_free(&bytes);
+}
+
+static int64_t number_of(const char *command)
+{
+    redisReply *r = server_command(target, command);
+    int64_t n = r->type == REDIS_REPLY_INTEGER ? r->integer : INT64_MIN;
+    freeReplyObject(r);
+    return n;
+}
+
+static void assert_text(const char *command, const char *expected)
+{
+    redisReply *r = server_command(target, command);
+    assert_non_null(r->str);
+    assert_string_equal(r->str, expected);
+    freeReplyObject(r);
+}
+
+static bool has_passed(void *at_ms)
+{
+    return clock_unix_ms() > *(int64_t *)at_ms;
+}
+
+static void wait_beyond(int64_t at_ms)
+{
+    assert_true(wait_until(has_passed, &at_ms, RUN_DEADLINE_MS));
+}
+
+static void a_time_that_was_over_when_it_came_deletes(void **state)
+{
+    (void)state;
+    begin();
+    source_writes("SET k 1");
+    source_writes("PEXPIREAT k %lld", (long long)clock_unix_ms() - 60000);
+    source_writes("APPEND k 2");
+    assert_true(run_wait_in_step(&crash.run));
+    assert_text("GET k", "2");
+    assert_int_equal(number_of("PTTL k"), -1);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void relative_times_count_from_arrival(void **state)
+{
+    (void)state;
+    enum { LAG_MS = 2000, TOLERANCE_MS = 700 };
+    begin();
+    source_writes("SET k 1");
+    assert_true(run_wait_in_step(&crash.run));
+    process_signal(&crash.run.target.process, SIGSTOP);
+    int64_t came = clock_unix_ms();
+    source_writes("EXPIRE k 100");
+    wait_beyond(came + LAG_MS);
+    process_signal(&crash.run.target.process, SIGCONT);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_in_range(number_of("PEXPIRETIME k"), came + 100000, came + 100000 + TOLERANCE_MS);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void relative_times_count_from_arrival_for_a_successor_too(void **state)
+{
+    (void)state;
+    enum { LAG_MS = 2000, TOLERANCE_MS = 700 };
+    begin();
+    source_writes("SET k 1");
+    assert_true(run_wait_in_step(&crash.run));
+    process_signal(&crash.run.target.process, SIGSTOP);
+    int64_t came = clock_unix_ms();
+    source_writes("EXPIRE k 100");
+    assert_true(wait_until(crash_all_received, &crash, RUN_DEADLINE_MS));
+    wait_beyond(came + LAG_MS);
+    kill(worker_pid(&crash.run.program, 0), SIGKILL);
+    process_signal(&crash.run.target.process, SIGCONT);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_in_range(number_of("PEXPIRETIME k"), came + 100000, came + 100000 + TOLERANCE_MS);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_time_that_was_over_when_it_came_deletes, teardown),
+        cmocka_unit_test_teardown(relative_times_count_from_arrival, teardown),
+        cmocka_unit_test_teardown(relative_times_count_from_arrival_for_a_successor_too, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -305,6 +305,7 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
         offsetof(struct capabilities, xadd_minid),
         offsetof(struct capabilities, scripts),
         offsetof(struct capabilities, wait),
+        offsetof(struct capabilities, import_mode),
     };
     merge_version(into, other);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

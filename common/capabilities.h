@@ -38,6 +38,8 @@ struct capabilities {
     bool zrangestore;                        /* ≥ 6.2 */
     bool json, bloom, cuckoo, cms, topk, search, throttle;
     bool scripts; /* EVAL is allowed */
+    bool import_mode; /* Valkey's, and it took CLIENT IMPORT-SOURCE of this connection: nothing expires; by
+                         the link */
     bool wait;    /* WAIT is; asked of a cluster's nodes alone, by the link */
 };
 

@@ -80,14 +80,21 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
     return true;
 }
 
+bool rewrite_was_over(const struct translator *t, int64_t at_ms)
+{
+    return at_ms < translator_arrived_ms(t) - t->late_ms - REWRITE_SKEW_MS;
+}
+
 int64_t rewrite_deadline(const struct translator *t, int64_t at_ms)
 {
+    if (t->target->import_mode || rewrite_was_over(t, at_ms))
+        return at_ms;
     int64_t now = t->now_unix_ms();
     int64_t lag = t->lag_ms < REWRITE_GRACE_MS / 2 ? (int64_t)t->lag_ms : REWRITE_GRACE_MS / 2;
     int64_t near = now + REWRITE_NEAR_MS + 2 * lag;
     if (at_ms > now)
         return at_ms > near ? at_ms : near;
-    return at_ms < translator_arrived_ms(t) - t->late_ms - REWRITE_SKEW_MS ? at_ms : now + REWRITE_GRACE_MS;
+    return now + REWRITE_GRACE_MS;
 }
 
 bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms)

@@ -4,6 +4,7 @@
  *   → CLIENT KILL ID … for every other connection of that name
  *   → the capability probe
  *   → SELECT of the last database, and others where that is refused; that of the mark (not in a cluster)
+ *   → CLIENT IMPORT-SOURCE ON (Valkey 8.1 and later)
  *   → HMGET <mark key> <field> flushed (in a cluster: one for each slot)
  *
  * A connection that died on our side may have left commands in the server's receive buffer. They would
@@ -20,7 +21,7 @@
 #include "worker/mark_text.h"
 #include "worker/replies.h"
 
-enum { ANSWER_TIMEOUT_MS = 30000 };
+enum { ANSWER_TIMEOUT_MS = 30000, IMPORT_SOURCE_VERSION = 80100 };
 
 struct greeting {
     const struct link_config *config;
@@ -147,6 +148,26 @@ static void ask_marks(struct greeting *g)
         slot_mark_ask(g->client, config, g->slots[i], on_slot_mark, g);
 }
 
+/* Valkey 8.1 in import mode keeps what we write until we delete it, whatever its time to live. */
+static void on_import_source(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    g->target.import_mode = reply->type == REDIS_REPLY_STATUS;
+    if (g->target.import_mode)
+        log_debug("the target is in import mode: nothing expires there before the source says so");
+    ask_marks(g);
+}
+
+static void ask_import_mode(struct greeting *g)
+{
+    if (g->target.kind == SERVER_VALKEY && g->target.version >= IMPORT_SOURCE_VERSION)
+        client_words(g->client, ANSWER_TIMEOUT_MS, on_import_source, g, "CLIENT", "IMPORT-SOURCE", "ON",
+                     NULL);
+    else
+        ask_marks(g);
+}
+
 /* ---- databases ---- */
 
 static void select_database(struct greeting *g, uint32_t database, client_reply tell)
@@ -163,7 +184,7 @@ static void on_databases_known(struct greeting *g)
     g->target.databases = g->databases.there;
     if (own < g->target.databases) {
         select_database(g, own, NULL);
-        ask_marks(g);
+        ask_import_mode(g);
         return;
     }
     error_fatal(&error, EX_CONFIG,
@@ -231,7 +252,7 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     if (g->config->in_cluster) {
-        ask_marks(g);
+        ask_import_mode(g);
         return;
     }
     database_search_begin(&g->databases, g->target.databases, g->target.databases_told);

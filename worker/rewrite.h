@@ -51,8 +51,11 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
  * has passed by our clock becomes one REWRITE_GRACE_MS from now; unless it had passed when it came, which no
  * lag explains (GETEX key EXAT 1 is journaled as PEXPIREAT key 1000, and no DEL follows): that deletes. One
  * that will pass before what was said until then at the source is applied here is put off as well: to
- * REWRITE_NEAR_MS and twice the lag from now. */
+ * REWRITE_NEAR_MS and twice the lag from now. A target in import mode expires nothing by itself, and is told
+ * what the source was told. */
 int64_t rewrite_deadline(const struct translator *t, int64_t at_ms);
+/* It had passed when it came. */
+bool rewrite_was_over(const struct translator *t, int64_t at_ms);
 
 /* EX, PX, EXAT, PXAT and their value: Unix ms, relative ones from arrival. False when it is none of them or
  * no number. */

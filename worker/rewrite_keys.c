@@ -79,6 +79,8 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
                                                        : rewrite_after(t, amount, unit_ms, &at_ms));
     if (!ok)
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
+    if (e->argc == 3 && rewrite_was_over(t, at_ms))
+        return rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
     if (e->argc > 3 && !rewrite_target_7_0(t->target))
         return rewrite_report(t, DIVERGENCE_COMMAND, c, key);
     output_begin(t->out, t->db, key, e->argc, e->argc > 3 ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);

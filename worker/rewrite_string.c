@@ -92,6 +92,8 @@ bool rewrite_getex(struct translator *t, const struct command *c, const struct e
         return rewrite_one_key(t, "PERSIST", e->argv[1], OUTPUT_IDEMPOTENT);
     if (e->argc != 4 || !rewrite_expiry_option(t, e->argv[2], e->argv[3], &at_ms))
         return rewrite_report(t, DIVERGENCE_UNKNOWN, c, e->argv[1]);
+    if (rewrite_was_over(t, at_ms))
+        return rewrite_one_key(t, "DEL", e->argv[1], OUTPUT_IDEMPOTENT);
     output_begin(t->out, t->db, e->argv[1], 3, OUTPUT_IDEMPOTENT);
     output_text(t->out, "PEXPIREAT");
     output_arg(t->out, e->argv[1]);

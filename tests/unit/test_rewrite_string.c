@@ -87,7 +87,7 @@ static void a_deadline_that_is_over_is_put_off_until_the_stream_decides(void **s
     case_expect(c, "PEXPIREAT k 1699999980000", "PEXPIREAT k 1700000600000", false);
     c->translator.arrived_ms = 0;
     case_expect(c, "SET k v PXAT 1699999999000", "SET k v PXAT 1700000600000", false);
-    case_expect(c, "PEXPIREAT k 1000", "PEXPIREAT k 1000", false); /* no lag: meant so */
+    case_expect(c, "PEXPIREAT k 1000", "DEL k", false); /* no lag: meant so */
     case_expect_reports(c, "");
 }
 
@@ -97,8 +97,8 @@ static void a_deadline_that_was_over_when_it_came_deletes(void **state)
 {
     struct translate_case *c = *state;
     c->translator.arrived_ms = CASE_NOW_MS - 30000;
-    case_expect(c, "PEXPIREAT k 1699999960000", "PEXPIREAT k 1699999960000", false);
-    case_expect(c, "GETEX k PXAT 1699999960000", "PEXPIREAT k 1699999960000", false);
+    case_expect(c, "PEXPIREAT k 1699999960000", "DEL k", false);
+    case_expect(c, "GETEX k PXAT 1699999960000", "DEL k", false);
     c->translator.late_ms = 60000;
     case_expect(c, "PEXPIREAT k 1699999960000", "PEXPIREAT k 1700000600000", false);
 }
@@ -127,9 +127,21 @@ static void a_deadline_that_is_near_is_put_off_by_the_lag(void **state)
     c->translator.lag_ms = 2000;
     case_expect(c, "PEXPIREAT k 1700000000101", "PEXPIREAT k 1700000004100", false);
     case_expect(c, "PEXPIREAT k 1700000004101", "PEXPIREAT k 1700000004101", false);
-    case_expect(c, "PEXPIREAT k 1000", "PEXPIREAT k 1000", false);
+    case_expect(c, "PEXPIREAT k 1000", "DEL k", false);
     c->translator.lag_ms = UINT64_MAX;
     case_expect(c, "PEXPIREAT k 1700000000101", "PEXPIREAT k 1700000600100", false);
+}
+
+/* It keeps keys until the source's DEL comes. */
+static void a_target_in_import_mode_is_told_what_the_source_was_told(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.import_mode = true;
+    c->translator.lag_ms = 2000;
+    c->translator.arrived_ms = CASE_NOW_MS - 2000;
+    case_expect(c, "PEXPIREAT k 1699999999999", "PEXPIREAT k 1699999999999", false);
+    case_expect(c, "SET k v PX 5", "SET k v PXAT 1699999998005", false);
+    case_expect(c, "PEXPIREAT k 1699999960000", "DEL k", false);
 }
 
 static void targets_before_6_2_get_the_time_in_a_second_command(void **state)
@@ -202,6 +214,8 @@ int main(void)
                                         close_case),
         cmocka_unit_test_setup_teardown(relative_times_count_from_arrival, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_deadline_that_is_near_is_put_off_by_the_lag, open_modern,
+                                        close_case),
+        cmocka_unit_test_setup_teardown(a_target_in_import_mode_is_told_what_the_source_was_told, open_modern,
                                         close_case),
         cmocka_unit_test_setup_teardown(targets_before_6_2_get_the_time_in_a_second_command, open_redis_6_0,
                                         close_case),

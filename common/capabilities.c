@@ -236,7 +236,8 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
     struct slice text = slice_of("", 0);
     if (i == ASK_SERVER)
         *c = (struct capabilities){
-            .kind = SERVER_OTHER, .databases = 16, .max_bulk_bytes = UINT64_C(512) << 20, .stream_type = 15};
+            .kind = SERVER_OTHER, .databases = 16, .max_bulk_bytes = UINT64_C(512) << 20,
+            .query_bytes = UINT64_C(1) << 30, .stream_type = 15};
     if (says_later(reply))
         return error_set(error, ERROR_RETRY, "the target is not ready: %.200s", reply->str);
     if (reply->type == REDIS_REPLY_STRING)
@@ -263,7 +264,8 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
             c->databases = (uint32_t)number;
         break;
     case ASK_MAX_BULK:
-        if (read_config(reply, &number) && number >= 1 << 20)
+        c->limits_told = read_config(reply, &number);
+        if (c->limits_told && number >= 1 << 20)
             c->max_bulk_bytes = number;
         break;
     case ASK_SCRIPTS:
@@ -271,6 +273,15 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
         break;
     }
     return true;
+}
+
+void capabilities_query_limit(struct capabilities *c, const redisReply *reply)
+{
+    uint64_t number;
+    bool told = read_config(reply, &number);
+    c->limits_told &= told;
+    if (told && number >= 1 << 20)
+        c->query_bytes = number;
 }
 
 /* A Valkey's version says nothing about a Redis: the last Redis that it began from. */
@@ -324,6 +335,8 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
     into->stream_type = into->stream_type < other->stream_type ? into->stream_type : other->stream_type;
     if (other->max_bulk_bytes < into->max_bulk_bytes)
         into->max_bulk_bytes = other->max_bulk_bytes;
+    if (other->query_bytes < into->query_bytes)
+        into->query_bytes = other->query_bytes;
     if (__builtin_add_overflow(into->keys, other->keys, &into->keys))
         into->keys = UINT64_MAX;
 }

@@ -25,6 +25,8 @@ struct capabilities {
     uint32_t databases;      /* as far as it tells; 16 otherwise. The link tries them: there it is certain */
     bool databases_told;
     uint64_t max_bulk_bytes; /* proto-max-bulk-len; 512 MiB otherwise */
+    uint64_t query_bytes;    /* client-query-buffer-limit, asked by the link alone; 1 GiB otherwise */
+    bool limits_told;        /* both */
     uint64_t keys;           /* in all databases, at the time of asking */
     /* Layouts RESTORE takes (worker/value.h); the stream type is the newest it takes: 15, 19, 21. */
     bool restore_listpacks;    /* 16, 17, 18: Redis ≥ 7.0 */
@@ -49,6 +51,8 @@ struct capabilities {
 enum { CAPABILITIES_COMMANDS = 8, CAPABILITIES_MAX_ARGS = 20 };
 size_t capabilities_command(int i, struct slice *argv, size_t max_args); /* returns argc */
 bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, struct error *error);
+/* From the reply to CONFIG GET client-query-buffer-limit. */
+void capabilities_query_limit(struct capabilities *c, const redisReply *reply);
 /* Keys in all databases, from the text of INFO keyspace. */
 uint64_t info_keys(struct slice info);
 /* Of several masters of a cluster: what all of them can do; their keys are added. */
@@ -56,6 +60,21 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
 /* After the last reply: is this a target that can be written to at all? ERROR_FATAL with what to do. A node
  * of a cluster may be a replica: who writes to it knows its masters. */
 bool capabilities_check(const struct capabilities *c, struct error *error);
+/* The largest argument and the largest command that it takes, and of all that one MULTI holds; with room for
+ * what it has read of the next. Beyond them it closes the connection. SIZE_MAX: any. */
+static inline size_t capabilities_command_bytes(const struct capabilities *c)
+{
+    return c->query_bytes ? (size_t)(c->query_bytes - c->query_bytes / 4) : SIZE_MAX;
+}
+static inline size_t capabilities_multi_bytes(const struct capabilities *c)
+{
+    return c->query_bytes ? (size_t)(c->query_bytes - c->query_bytes / 8) : SIZE_MAX;
+}
+static inline size_t capabilities_argument_bytes(const struct capabilities *c)
+{
+    size_t most = capabilities_command_bytes(c);
+    return c->max_bulk_bytes && c->max_bulk_bytes < most ? (size_t)c->max_bulk_bytes : most;
+}
 /* It has no database of that number. */
 static inline bool capabilities_lack_database(const struct capabilities *c, uint32_t db)
 {

@@ -175,6 +175,25 @@ bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struc
     return true;
 }
 
+size_t batch_largest_argument(const struct batch *b)
+{
+    struct walk w = {b, BEFORE_BYTES, 0};
+    size_t most = 0;
+    for (uint32_t n = 0; n < b->commands; n++) {
+        uint64_t argc, len;
+        if (!walk_number(&w, '*', &argc))
+            return most;
+        for (uint64_t a = 0; a < argc; a++) {
+            struct walk header = w;
+            struct slice arg;
+            if (!walk_number(&header, '$', &len) || !walk_bulk(&w, &arg))
+                return most;
+            most = len > most ? (size_t)len : most;
+        }
+    }
+    return most;
+}
+
 uint64_t batch_command_seq(const struct batch *b, uint32_t i)
 {
     uint64_t seq = 0;

@@ -70,6 +70,8 @@ bool batch_sent(const struct batch *b);
 size_t batch_begin(const struct batch *b);
 /* Name and first argument of command number i (0…): for messages. False when it cannot be found. */
 bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key);
+/* Bytes of its largest argument. */
+size_t batch_largest_argument(const struct batch *b);
 /* The entry that command number i carries out. */
 uint64_t batch_command_seq(const struct batch *b, uint32_t i);
 bool batch_is_conflict_command(const struct batch *b, uint32_t i);

@@ -12,6 +12,32 @@ bool rewrite_report(struct translator *t, const char *reason, const struct comma
     return true;
 }
 
+void rewrite_leave_out(struct translator *t, const char *name, struct slice key)
+{
+    rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
+    if (t->report)
+        t->report(t->report_arg, DIVERGENCE_TOO_LARGE, name, key, 1);
+}
+
+enum { BESIDE_BYTES = 256 }; /* of a command with a value: its name, options, what RESTORE wraps it in */
+
+bool rewrite_dump_fits(const struct translator *t, struct slice key, size_t bytes)
+{
+    size_t argument = capabilities_argument_bytes(t->target), command = capabilities_command_bytes(t->target);
+    return bytes < argument && argument - bytes > 16 && bytes < command &&
+           command - bytes > BESIDE_BYTES + key.len;
+}
+
+bool rewrite_value_fits(struct translator *t, const char *name, struct slice key, struct slice value)
+{
+    size_t argument = capabilities_argument_bytes(t->target), command = capabilities_command_bytes(t->target);
+    bool fits = value.len <= argument && value.len < command && command - value.len > BESIDE_BYTES + key.len;
+    if (fits || key.len > argument) /* of such a key the target has nothing */
+        return true;
+    rewrite_leave_out(t, name, key);
+    return false;
+}
+
 const char *rewrite_database_lacks(const struct translator *t, uint32_t db)
 {
     if (db != 0 && output_by_slot(t->out))
@@ -257,7 +283,13 @@ static bool dispatch(struct translator *t, const struct command *c, const struct
 
 /* SUNIONSTORE and the like come as one SADD of all members. Redis before 7.0 takes a million arguments, any
  * of them a gigabyte in all; beyond it closes the connection. */
-enum { CUT_ARGS = 65536, CUT_BYTES = 64 << 20 };
+enum { CUT_ARGS = 65536, CUT_BYTES = 64 << 20, ARGUMENT_BYTES = 16 };
+
+static size_t cut_bytes(const struct translator *t)
+{
+    size_t most = capabilities_command_bytes(t->target) / 2;
+    return most < CUT_BYTES ? most : CUT_BYTES;
+}
 
 /* The options of ZADD and GEOADD stand before what repeats. */
 static size_t head_of(const struct command *c, const struct entry *e)
@@ -268,6 +300,17 @@ static size_t head_of(const struct command *c, const struct entry *e)
     return head;
 }
 
+/* Is one of the arguments from..from+n-1 too large for the target? */
+static bool has_large(const struct translator *t, const struct entry *e, size_t from, size_t n)
+{
+    size_t most = capabilities_argument_bytes(t->target);
+    for (size_t i = from; i < from + n && i < e->argc; i++)
+        if (e->argv[i].len > most)
+            return true;
+    return false;
+}
+
+/* What is too large stands alone, so that it alone is left out. */
 static bool dispatch_in_parts(struct translator *t, const struct command *c, const struct entry *e,
                               struct error *error)
 {
@@ -280,9 +323,11 @@ static bool dispatch_in_parts(struct translator *t, const struct command *c, con
     part.argv = argv;
     for (size_t i = head; i < e->argc;) {
         size_t bytes = 0;
-        for (part.argc = head; i < e->argc && part.argc + together <= CUT_ARGS && bytes < CUT_BYTES;)
+        bool alone = has_large(t, e, i, together);
+        for (part.argc = head; i < e->argc && part.argc + together <= CUT_ARGS && bytes < cut_bytes(t) &&
+                               (part.argc == head || (!alone && !has_large(t, e, i, together)));)
             for (size_t k = 0; k < together; k++, i++) {
-                bytes += e->argv[i].len;
+                bytes += e->argv[i].len + ARGUMENT_BYTES;
                 argv[part.argc++] = e->argv[i];
             }
         if (!dispatch(t, c, &part, error))
@@ -294,13 +339,14 @@ static bool dispatch_in_parts(struct translator *t, const struct command *c, con
 static bool dispatch_any_size(struct translator *t, const struct command *c, const struct entry *e,
                               struct error *error)
 {
-    uint64_t bytes = 0, most = t->target->max_bulk_bytes;
+    uint64_t bytes = 0, most = capabilities_argument_bytes(t->target);
+    bool cut = e->argc > CUT_ARGS;
     for (size_t i = 0; i < e->argc; i++) {
-        if (most && e->argv[i].len > most)
-            return rewrite_report(t, DIVERGENCE_TOO_LARGE, c, command_first_key(c, e));
-        bytes += e->argv[i].len;
+        bytes += e->argv[i].len + ARGUMENT_BYTES;
+        cut |= e->argv[i].len > most;
     }
-    if (c->repeat && (e->argc > CUT_ARGS || bytes > CUT_BYTES))
+    cut |= bytes > cut_bytes(t);
+    if (c->repeat && cut && !has_large(t, e, 1, head_of(c, e) - 1))
         return dispatch_in_parts(t, c, e, error);
     return dispatch(t, c, e, error);
 }

@@ -7,7 +7,7 @@
 
 #include "common/topology.h"
 #include "worker/cross_plan.h"
-#include "worker/divergence.h"
+#include "worker/rewrite.h"
 
 /* What was read of one source. */
 struct reading {
@@ -217,9 +217,30 @@ static void begin_writing(struct worker *w, struct cross *c)
     settings_db_target(&w->settings, c->entry.db, &w->translator.db);
 }
 
+static void write_removal(struct worker *w, struct slice name)
+{
+    output_begin(w->output, 0, name, 2, OUTPUT_ONCE);
+    output_text(w->output, "DEL");
+    output_arg(w->output, name);
+    output_end(w->output);
+}
+
+/* Too large for one command: what comes behind the removal is in its MULTI. */
+static void write_pieces(struct worker *w, struct slice key, const struct reading *r)
+{
+    struct error error;
+    write_removal(w, key);
+    if (!translate_dump(&w->translator, key, buf_slice(&r->value), r->expire_ms, &error))
+        worker_report(w, DIVERGENCE_TOO_LARGE, "RESTORE", key, 1);
+}
+
 static void write_restore(struct worker *w, struct slice key, const struct reading *r, unsigned flags)
 {
     struct output *o = w->output;
+    if (!rewrite_dump_fits(&w->translator, key, r->value.len)) {
+        write_pieces(w, key, r);
+        return;
+    }
     output_begin(o, 0, key, 6, flags);
     output_text(o, "RESTORE");
     output_arg(o, key);
@@ -235,14 +256,6 @@ static void temporary_name(const struct worker *w, const struct cross *c, size_t
 {
     uint16_t slot = slot_of(c, c->plan.destination);
     buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", w->settings.name, slot_tag(slot), i);
-}
-
-static void write_removal(struct worker *w, struct slice name)
-{
-    output_begin(w->output, 0, name, 2, OUTPUT_ONCE);
-    output_text(w->output, "DEL");
-    output_arg(w->output, name);
-    output_end(w->output);
 }
 
 /* Only a mark tells who is promoted that there was nothing: the source has gone on by then. */

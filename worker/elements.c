@@ -25,12 +25,40 @@ static bool wanted_alive(const struct translator *t, const struct element *e)
     return !e->expire_ms || e->expire_ms > translator_arrived_ms(t);
 }
 
+enum { BESIDE_BYTES = 64 };
+
+static size_t element_bytes(const struct element *e)
+{
+    return e->a.len + e->b.len + BESIDE_BYTES;
+}
+
+static bool fits(const struct translator *t, const struct element *e)
+{
+    size_t most = capabilities_argument_bytes(t->target);
+    return e->a.len <= most && e->b.len <= most;
+}
+
+/* Where a command ends that begins with this element: one that is too large for the target is alone, so that
+ * it alone is left out. */
+static size_t group_end(const struct translator *t, const struct element *elements, size_t from, size_t count)
+{
+    size_t end = from + 1, bytes = element_bytes(&elements[from]);
+    size_t most = capabilities_command_bytes(t->target) / 4;
+    if (!fits(t, &elements[from]))
+        return end;
+    while (end < count && end - from < PER_COMMAND && fits(t, &elements[end]) &&
+           (bytes += element_bytes(&elements[end])) <= most)
+        end++;
+    return end;
+}
+
 /* NAME key then, for each element, what its class has. */
 static void write_group(struct translator *t, const struct placing *p, const char *name, unsigned flags,
                         enum element_class class, const struct element *elements, size_t count, wanted want)
 {
-    for (size_t from = 0; from < count; from += PER_COMMAND) {
-        size_t end = count - from < PER_COMMAND ? count : from + PER_COMMAND, n = 0;
+    for (size_t from = 0, end; from < count; from = end) {
+        size_t n = 0;
+        end = group_end(t, elements, from, count);
         for (size_t i = from; i < end; i++)
             n += want(t, &elements[i]);
         if (!n)
@@ -66,7 +94,8 @@ static void write_field_ends(struct translator *t, const struct placing *p, cons
 {
     for (size_t from = 0, end; from < count; from = end) {
         int64_t ms = elements[from].expire_ms;
-        for (end = from + 1; end < count && elements[end].expire_ms == ms && end - from < PER_COMMAND;)
+        size_t most = group_end(t, elements, from, count);
+        for (end = from + 1; end < most && elements[end].expire_ms == ms;)
             end++;
         if (!ms)
             continue;

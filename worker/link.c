@@ -31,7 +31,7 @@ static void close_connection(struct link *l)
     l->transport = NULL;
     replies_free(l->replies);
     l->replies = NULL;
-    l->queue_refused = l->mark_refused = l->select_refused = false;
+    l->queue_refused = l->mark_refused = l->select_refused = l->broken = false;
 }
 
 static void retry_later(struct link *l)
@@ -42,10 +42,24 @@ static void retry_later(struct link *l)
     l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
 }
 
+/* What it has of an argument that is too large it does not answer. */
+static void note_broken(struct link *l)
+{
+    size_t most = 0;
+    if (l->limits_told || !l->broken)
+        return;
+    for (const struct batch *b = l->first; b; b = b->next) {
+        size_t bytes = batch_largest_argument(b);
+        most = bytes > most ? bytes : most;
+    }
+    trouble_broke(l->config.trouble, l->config.who ? l->config.who : "target", most);
+}
+
 static void lose(struct link *l, const struct error *why)
 {
     struct error error = *why;
     const struct link_config *c = &l->config;
+    note_broken(l);
     trouble_note(c->trouble, c->who ? c->who : "target", c->settings->target_retry_ms, &error);
     close_connection(l);
     link_drop_batches(l, &l->first);
@@ -89,9 +103,11 @@ static bool send_some(struct link *l)
         ssize_t got = l->transport->send(l->transport, parts, n);
         if (got == TRANSPORT_AGAIN)
             return true;
-        if (got < 0)
+        if (got < 0) {
+            l->broken = true;
             return error_set(&l->trouble, ERROR_RETRY, "connection lost while sending: %s",
                              l->transport->error);
+        }
         sent += (size_t)got;
         while (got > 0) {
             struct batch *b = l->sending;
@@ -137,6 +153,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         if (got == TRANSPORT_AGAIN)
             break;
         bool fine = got > 0;
+        l->broken = !fine;
         if (got == 0)
             error_set(&l->trouble, ERROR_RETRY, "it closed the connection");
         else if (got < 0)
@@ -167,7 +184,12 @@ static void greeted(void *arg, struct transport *t, const struct mark *mark,
     l->readable = event_new(l->base, t->fd, EV_READ | EV_PERSIST, on_readable, l);
     l->writable = event_new(l->base, t->fd, EV_WRITE | EV_PERSIST, on_writable, l);
     event_add(l->readable, NULL);
-    l->callbacks.ready(l->callbacks.arg, mark, target);
+    struct capabilities known = *target;
+    size_t most = l->config.trouble->argument_bytes;
+    l->limits_told = target->limits_told;
+    if (most && !l->limits_told && most < known.max_bulk_bytes)
+        known.max_bulk_bytes = most;
+    l->callbacks.ready(l->callbacks.arg, mark, &known);
 }
 
 static void not_greeted(void *arg, const struct error *error)

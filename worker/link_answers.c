@@ -46,6 +46,7 @@ static void drop_unsent(struct link *l)
 
 static bool trouble(struct link *l, enum refusal refusal, struct slice text)
 {
+    l->broken |= text.len > 3 && memcmp(text.data, "ERR", 3) == 0; /* Protocol error */
     if (refusal == REFUSAL_FATAL)
         return error_fatal(&l->trouble, 77,
                            "the target refuses our commands: %.*s: check its ACL and the password",
@@ -93,6 +94,8 @@ static void acknowledged(struct link *l)
     if (trouble_over(l->config.trouble))
         l->backoff_ms = LINK_BACKOFF_FIRST_MS;
     struct batch *b = l->first;
+    if (l->config.trouble->broke_times)
+        trouble_took(l->config.trouble, batch_largest_argument(b));
     l->first = b->next;
     if (!l->first)
         l->last = NULL;

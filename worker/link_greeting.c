@@ -130,9 +130,18 @@ static void on_wait(struct client *c, const redisReply *reply, void *arg)
     g->target.wait = reply->type == REDIS_REPLY_INTEGER;
 }
 
+static void on_query_limit(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    capabilities_query_limit(&g->target, reply);
+}
+
 static void ask_marks(struct greeting *g)
 {
     const struct link_config *config = g->config;
+    client_words(g->client, ANSWER_TIMEOUT_MS, on_query_limit, g, "CONFIG", "GET", "client-query-buffer-limit",
+                 NULL);
     if (!config->in_cluster) {
         client_words(g->client, ANSWER_TIMEOUT_MS, on_mark, g, "HMGET", config->mark_key, config->mark_field,
                      MARK_FLUSHED_FIELD, NULL);

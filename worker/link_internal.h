@@ -18,6 +18,8 @@ struct link {
     struct replies *replies;
     struct event *readable, *writable, *retry;
     uint32_t backoff_ms;
+    bool limits_told; /* by the target */
+    bool broken;      /* the connection, by the other side */
     bool dead; /* in a cluster, when lost */
 
     struct batch *first, *last, *sending;

@@ -18,6 +18,13 @@ struct output {
     struct batch *nowhere; /* for what the target has already */
     size_t begun_bytes;    /* of the batch, when the command began */
     uint32_t begun_commands;
+    struct {
+        size_t out, borrowed, borrowed_bytes, conflict_at;
+        bool once, conflicts;
+    } before; /* the command, but behind its SELECT */
+    struct output_limits most;
+    bool too_large;
+    unsigned left_out;
     uint64_t seq;
     size_t borrow_from;
     struct buf *test_resp; /* output_for_tests */
@@ -26,7 +33,21 @@ struct output {
 
 struct output *output_new(void)
 {
-    return x_calloc(1, sizeof(struct output));
+    struct output *o = x_calloc(1, sizeof *o);
+    o->most = OUTPUT_UNLIMITED;
+    return o;
+}
+
+void output_limit(struct output *o, struct output_limits most)
+{
+    o->most = most;
+}
+
+unsigned output_left_out(struct output *o)
+{
+    unsigned n = o->left_out;
+    o->left_out = 0;
+    return n;
 }
 
 struct output *output_for_tests(struct buf *resp, bool *once)
@@ -135,6 +156,13 @@ void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, 
     o->begun_commands = b->commands;
     if (!o->route && b->current_db != db)
         select_db(o, db);
+    o->too_large = false;
+    o->before.out = b->out.len;
+    o->before.borrowed = b->borrowed_count;
+    o->before.borrowed_bytes = b->borrowed_bytes;
+    o->before.conflict_at = b->conflict_at.len;
+    o->before.once = b->once;
+    o->before.conflicts = b->conflicts;
     if (flags & OUTPUT_ONCE)
         b->once = true;
     if (flags & OUTPUT_CONFLICT) {
@@ -147,6 +175,10 @@ void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, 
 void output_arg(struct output *o, struct slice arg)
 {
     struct batch *b = o->batch;
+    if (__builtin_expect(arg.len > o->most.argument, 0)) {
+        o->too_large = true;
+        return;
+    }
     if (__builtin_expect(o->borrow_from && arg.len >= o->borrow_from, 0) &&
         b->borrowed_count < BATCH_MAX_BORROWED) {
         resp_put_header(&b->out, '$', arg.len);
@@ -165,6 +197,10 @@ void output_arg_parts(struct output *o, const struct slice *parts, size_t count)
     size_t len = 0;
     for (size_t i = 0; i < count; i++)
         len += parts[i].len;
+    if (len > o->most.argument) {
+        o->too_large = true;
+        return;
+    }
     resp_put_header(&b->out, '$', len);
     buf_reserve(&b->out, len + 2);
     for (size_t i = 0; i < count; i++) {
@@ -179,10 +215,33 @@ void output_arg_parts(struct output *o, const struct slice *parts, size_t count)
     buf_put(&b->out, "\r\n", 2);
 }
 
+static bool is_too_large(const struct output *o)
+{
+    const struct batch *b = o->batch;
+    size_t bytes = b->out.len + b->borrowed_bytes;
+    return o->too_large || bytes - o->before.out - o->before.borrowed_bytes > o->most.command ||
+           (b->once && bytes > o->most.multi);
+}
+
+static void take_back(struct output *o)
+{
+    struct batch *b = o->batch;
+    b->out.len = o->before.out;
+    b->borrowed_count = o->before.borrowed;
+    b->borrowed_bytes = o->before.borrowed_bytes;
+    b->conflict_at.len = o->before.conflict_at;
+    b->once = o->before.once;
+    b->conflicts = o->before.conflicts;
+    o->left_out += b != o->nowhere;
+}
+
 void output_end(struct output *o)
 {
     struct batch *b = o->batch;
-    count_command(o);
+    if (__builtin_expect(is_too_large(o), 0))
+        take_back(o);
+    else
+        count_command(o);
     if (b == o->nowhere)
         batch_reset(b, NOWHERE_KEEP_BYTES);
     else if (o->round)

@@ -40,6 +40,16 @@ void output_arg(struct output *o, struct slice arg);
 void output_arg_parts(struct output *o, const struct slice *parts, size_t count);
 void output_end(struct output *o);
 
+/* What the target takes: bytes of an argument, of a command, of all that one MULTI holds. A command beyond
+ * that is not written. */
+struct output_limits {
+    size_t argument, command, multi;
+};
+void output_limit(struct output *o, struct output_limits most);
+#define OUTPUT_UNLIMITED ((struct output_limits){SIZE_MAX, SIZE_MAX, SIZE_MAX})
+/* How many were not written since the last call. */
+unsigned output_left_out(struct output *o);
+
 /* Arguments of at least so many bytes are borrowed instead of copied; 0: never. They must live until
  * the batch is sent: whoever passes scratch memory switches it off meanwhile. */
 void output_borrow_from(struct output *o, size_t bytes);

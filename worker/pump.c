@@ -227,9 +227,11 @@ static bool room(struct worker *w)
         seal_and_send(w, false);
         return true;
     }
-    /* So much for each node. */
-    size_t most_bytes = w->settings.batch_bytes * r->nodes,
+    /* So much for each node, and no more than a MULTI may hold beside one large command. */
+    size_t most_bytes = w->settings.batch_bytes * r->nodes, of_target = w->target.query_bytes / 32,
            most_commands = (size_t)w->settings.batch_commands * r->nodes;
+    if (of_target && most_bytes > of_target)
+        most_bytes = of_target;
     if (r->bytes < most_bytes && r->commands < most_commands && r->once_count < ONCE_SLOTS_MAX)
         return true;
     if (seal_may_send(w)) {

@@ -126,6 +126,9 @@ enum refusal refusal_class(struct slice error)
         {"UNBLOCKED", REFUSAL_WAIT},    {"NOAUTH", REFUSAL_FATAL},    {"NOPERM", REFUSAL_FATAL},
         {"WRONGPASS", REFUSAL_FATAL},   {"BUSYKEY", REFUSAL_BUSYKEY},
     };
+    static const char protocol[] = "ERR Protocol error"; /* of what it was sent; it hangs up then */
+    if (error.len >= sizeof protocol - 1 && memcmp(error.data, protocol, sizeof protocol - 1) == 0)
+        return REFUSAL_WAIT;
     const uint8_t *blank = memchr(error.data, ' ', error.len);
     struct slice word = slice_of(error.data, blank ? (size_t)(blank - error.data) : error.len);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)

@@ -25,7 +25,8 @@ bool replies_feed(struct replies *r, const void *data, size_t len, struct error 
 
 /* How an error answer is to be taken. */
 enum refusal {
-    REFUSAL_WAIT,    /* temporary: LOADING, OOM, READONLY, MISCONF, BUSY, MASTERDOWN, … and EXECABORT */
+    REFUSAL_WAIT,    /* temporary: LOADING, OOM, READONLY, MISCONF, BUSY, MASTERDOWN, … and EXECABORT;
+                        and what ends the connection: Protocol error */
     REFUSAL_FATAL,   /* NOAUTH, NOPERM, WRONGPASS: nothing will go better by itself */
     REFUSAL_BUSYKEY, /* RESTORE: the key exists */
     REFUSAL_MOVED, /* MOVED, ASK, TRYAGAIN, CLUSTERDOWN: another node of the cluster, or none at the moment */

@@ -27,6 +27,14 @@ static inline bool rewrite_wanted(const struct translator *t, struct slice key)
 }
 /* Reports what is lost; returns true, so that a rewrite can end with it. */
 bool rewrite_report(struct translator *t, const char *reason, const struct command *c, struct slice key);
+/* A value that is too large for the target: reported, and nothing older stays under its name. */
+void rewrite_leave_out(struct translator *t, const char *name, struct slice key);
+/* Does the target take a SET of it? False: it has been left out. name: of the command or type. */
+bool rewrite_value_fits(struct translator *t, const char *name, struct slice key, struct slice value);
+/* A RESTORE of a payload of so many bytes? */
+bool rewrite_dump_fits(const struct translator *t, struct slice key, size_t bytes);
+/* Type and value of what DUMP gives; false: it is broken. */
+bool rewrite_dump_parse(struct slice dump, uint8_t *type, struct slice *value);
 /* Why the target has no such database; NULL: it has. */
 const char *rewrite_database_lacks(const struct translator *t, uint32_t db);
 /* The command as it is, routed by `key`. Returns true. */

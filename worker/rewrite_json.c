@@ -25,6 +25,8 @@ static void set_document(struct translator *t, const struct command *c, const st
         return;
     }
     bool whole = is_root(e->argv[from + 1]), by_slot = output_by_slot(t->out);
+    if (whole && !rewrite_value_fits(t, c->name, key, e->argv[from + 2]))
+        return;
     if (whole && t->target->scripts && !by_slot &&
         rewrite_eval(t, c, whole_document, key, 1, 2, OUTPUT_IDEMPOTENT)) {
         rewrite_args(t, e, from, from + 3);

@@ -96,7 +96,7 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
  * 0 when not made */
 enum { FOOTER_BYTES = 10, CRC_BYTES = 8 };
 
-static bool dump_parse(struct slice dump, uint8_t *type, struct slice *value)
+bool rewrite_dump_parse(struct slice dump, uint8_t *type, struct slice *value)
 {
     uint64_t stored = 0;
     if (dump.len < 1 + FOOTER_BYTES)
@@ -127,7 +127,7 @@ bool rewrite_restore(struct translator *t, const struct command *c, const struct
         else if (slice_is(e->argv[i], "IDLETIME") || slice_is(e->argv[i], "FREQ"))
             i++;
     }
-    if (!slice_to_i64(e->argv[2], &ttl) || ttl < 0 || !dump_parse(e->argv[3], &type, &value))
+    if (!slice_to_i64(e->argv[2], &ttl) || ttl < 0 || !rewrite_dump_parse(e->argv[3], &type, &value))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
     if (ttl > 0 && absolute)
         expire_ms = rewrite_deadline(t, ttl);

@@ -2,9 +2,12 @@
 #include "worker/rewrite.h"
 
 /* SET key value [PXAT ms], in two commands where the target has no PXAT. */
-static bool set_until(struct translator *t, struct slice key, struct slice value, int64_t at_ms)
+static bool set_until(struct translator *t, const struct command *c, struct slice key, struct slice value,
+                      int64_t at_ms)
 {
     bool pxat = rewrite_target_6_2(t->target);
+    if (!rewrite_value_fits(t, c->name, key, value))
+        return true;
     at_ms = rewrite_deadline(t, at_ms);
     output_begin(t->out, t->db, key, pxat ? 5 : 3, OUTPUT_IDEMPOTENT);
     output_text(t->out, "SET");
@@ -25,8 +28,11 @@ static bool set_until(struct translator *t, struct slice key, struct slice value
     return true;
 }
 
-static bool set_plain(struct translator *t, struct slice key, struct slice value, bool keep_ttl)
+static bool set_plain(struct translator *t, const struct command *c, struct slice key, struct slice value,
+                      bool keep_ttl)
 {
+    if (!rewrite_value_fits(t, c->name, key, value))
+        return true;
     output_begin(t->out, t->db, key, keep_ttl ? 4 : 3, OUTPUT_IDEMPOTENT);
     output_text(t->out, "SET");
     output_arg(t->out, key);
@@ -45,7 +51,8 @@ bool rewrite_set(struct translator *t, const struct command *c, const struct ent
     bool keep_ttl = false, expires = false;
     int64_t at_ms = 0;
     if (e->argc == 3)
-        return rewrite_pass(t, e, key, OUTPUT_IDEMPOTENT);
+        return !rewrite_value_fits(t, c->name, key, e->argv[2]) ||
+               rewrite_pass(t, e, key, OUTPUT_IDEMPOTENT);
     for (size_t i = 3; i < e->argc; i++) {
         struct slice option = e->argv[i];
         if (slice_is(option, "KEEPTTL")) {
@@ -60,7 +67,7 @@ bool rewrite_set(struct translator *t, const struct command *c, const struct ent
             return rewrite_report(t, DIVERGENCE_UNKNOWN, c, key);
         }
     }
-    return expires ? set_until(t, key, e->argv[2], at_ms) : set_plain(t, key, e->argv[2], keep_ttl);
+    return expires ? set_until(t, c, key, e->argv[2], at_ms) : set_plain(t, c, key, e->argv[2], keep_ttl);
 }
 
 bool rewrite_setex(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
@@ -70,16 +77,15 @@ bool rewrite_setex(struct translator *t, const struct command *c, const struct e
     int64_t unit_ms = c->name[0] == 'P' ? 1 : 1000;
     if (!slice_to_i64(e->argv[2], &amount) || !rewrite_after(t, amount, unit_ms, &at_ms))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, e->argv[1]);
-    return set_until(t, e->argv[1], e->argv[3], at_ms);
+    return set_until(t, c, e->argv[1], e->argv[3], at_ms);
 }
 
 /* SETNX and GETSET are in the journal only when they wrote. */
 bool rewrite_set_plain(struct translator *t, const struct command *c, const struct entry *e,
                        struct error *error)
 {
-    (void)c;
     (void)error;
-    return set_plain(t, e->argv[1], e->argv[2], false);
+    return set_plain(t, c, e->argv[1], e->argv[2], false);
 }
 
 bool rewrite_getex(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
@@ -102,11 +108,11 @@ bool rewrite_getex(struct translator *t, const struct command *c, const struct e
     return true;
 }
 
-/* In a cluster: their slots differ. */
-static bool set_each(struct translator *t, const struct entry *e)
+/* In a cluster their slots differ; or one of the values is too large. */
+static bool set_each(struct translator *t, const struct command *c, const struct entry *e)
 {
     for (size_t i = 1; i + 1 < e->argc; i += 2) {
-        if (!rewrite_wanted(t, e->argv[i]))
+        if (!rewrite_wanted(t, e->argv[i]) || !rewrite_value_fits(t, c->name, e->argv[i], e->argv[i + 1]))
             continue;
         output_begin(t->out, t->db, e->argv[i], 3, OUTPUT_IDEMPOTENT);
         output_text(t->out, "SET");
@@ -114,6 +120,15 @@ static bool set_each(struct translator *t, const struct entry *e)
         output_end(t->out);
     }
     return true;
+}
+
+static bool has_large_value(const struct translator *t, const struct entry *e)
+{
+    size_t most = capabilities_argument_bytes(t->target);
+    for (size_t i = 2; i < e->argc; i += 2)
+        if (e->argv[i].len > most)
+            return true;
+    return false;
 }
 
 /* MSET: the pairs with wanted keys. */
@@ -124,8 +139,8 @@ bool rewrite_mset(struct translator *t, const struct command *c, const struct en
     size_t wanted = 0, pairs = (e->argc - 1) / 2;
     if (e->argc % 2 == 0)
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, e->argv[1]);
-    if (output_by_slot(t->out) && pairs > 1)
-        return set_each(t, e);
+    if ((output_by_slot(t->out) && pairs > 1) || has_large_value(t, e))
+        return set_each(t, c, e);
     for (size_t i = 1; i < e->argc; i += 2)
         if (rewrite_wanted(t, e->argv[i]) && wanted++ == 0)
             first = e->argv[i];
@@ -145,10 +160,9 @@ bool rewrite_mset(struct translator *t, const struct command *c, const struct en
 /* Journaled only when it wrote. */
 bool rewrite_msetnx(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
-    (void)c;
     (void)error;
-    if (output_by_slot(t->out) && e->argc % 2)
-        return set_each(t, e);
+    if (e->argc % 2 && (output_by_slot(t->out) || has_large_value(t, e)))
+        return set_each(t, c, e);
     return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
 }
 

@@ -49,7 +49,15 @@ struct slice *translator_args(struct translator *t, size_t n)
     return t->args;
 }
 
-bool translate(struct translator *t, const struct entry *e, struct error *error)
+/* A command, or a type. */
+static void report_left_out(struct translator *t, const struct entry *e, unsigned count)
+{
+    const struct command *c = e->kind == ENTRY_COMMAND ? command_find(e->argv[0]) : NULL;
+    const char *name = c ? c->name : e->kind == ENTRY_SCRIPT ? "SCRIPT" : rdb_type_name(e->type);
+    t->report(t->report_arg, DIVERGENCE_TOO_LARGE, name, c ? command_first_key(c, e) : e->key, count);
+}
+
+static bool translate_entry(struct translator *t, const struct entry *e, struct error *error)
 {
     switch (e->kind) {
     case ENTRY_COMMAND:
@@ -66,6 +74,40 @@ bool translate(struct translator *t, const struct entry *e, struct error *error)
     default:
         return true;
     }
+}
+
+static void limit(struct translator *t)
+{
+    struct output_limits most = {capabilities_argument_bytes(t->target),
+                                 capabilities_command_bytes(t->target), capabilities_multi_bytes(t->target)};
+    output_limit(t->out, most);
+}
+
+bool translate_dump(struct translator *t, struct slice key, struct slice dump, int64_t expire_ms,
+                    struct error *error)
+{
+    uint8_t type;
+    struct slice value;
+    if (!rewrite_dump_parse(dump, &type, &value))
+        return error_set(error, ERROR_RETRY, "the target's DUMP of a key is broken");
+    limit(t);
+    bool ok = translate_value(t, key, type, value, expire_ms, true, error);
+    output_limit(t->out, OUTPUT_UNLIMITED);
+    unsigned left_out = output_left_out(t->out);
+    if (left_out)
+        t->report(t->report_arg, DIVERGENCE_TOO_LARGE, rdb_type_name(type), key, left_out);
+    return ok;
+}
+
+bool translate(struct translator *t, const struct entry *e, struct error *error)
+{
+    limit(t);
+    bool ok = translate_entry(t, e, error);
+    output_limit(t->out, OUTPUT_UNLIMITED);
+    unsigned left_out = output_left_out(t->out);
+    if (left_out && t->report)
+        report_left_out(t, e, left_out);
+    return ok;
 }
 
 static enum place snapshot_place(const struct translator *t)
@@ -102,10 +144,8 @@ static void write_expiry(struct translator *t, struct slice key, int64_t expire_
 static void write_string(struct translator *t, struct slice key, struct slice value, int64_t expire_ms,
                          enum place place)
 {
-    if (value.len > t->target->max_bulk_bytes) {
-        t->report(t->report_arg, DIVERGENCE_TOO_LARGE, "string", key, 1);
+    if (place == PLACE_REPLACE && !rewrite_value_fits(t, "string", key, value))
         return;
-    }
     output_begin(t->out, t->db, key, 3 + (expire_ms ? 2u : 0u) + (place != PLACE_REPLACE),
                  place_flags(place));
     output_text(t->out, "SET");
@@ -290,7 +330,7 @@ static bool place_value(struct translator *t, struct slice key, uint8_t type, st
             write_1(t, "DEL", key, OUTPUT_IDEMPOTENT);
         return true;
     }
-    bool fits = value.len < t->target->max_bulk_bytes - 16;
+    bool fits = rewrite_dump_fits(t, key, value.len);
     if (is_stream(type) && fits) {
         if (type > t->target->stream_type) {
             buf_clear(&t->bytes);
@@ -309,10 +349,20 @@ static bool place_value(struct translator *t, struct slice key, uint8_t type, st
     return write_native(t, key, type, value, expire_ms, place, error);
 }
 
+/* In pieces a list or a stream goes in one MULTI with all of them: each must not run twice. */
+static bool needs_one_multi(uint8_t type)
+{
+    return type == RDB_LIST || type == RDB_LIST_QUICKLIST || type == RDB_LIST_QUICKLIST_2 || is_stream(type);
+}
+
 bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,
                      int64_t expire_ms, bool replace, struct error *error)
 {
     enum place place = replace ? PLACE_REPLACE : PLACE_IF_ABSENT;
+    if (needs_one_multi(type) && value.len > capabilities_command_bytes(t->target) && place == PLACE_REPLACE) {
+        rewrite_leave_out(t, rdb_type_name(type), key);
+        return true;
+    }
     if (type == RDB_STRING || type == RDB_JSON) {
         struct slice text;
         size_t consumed, needed;

@@ -55,6 +55,9 @@ static inline int64_t translator_arrived_ms(const struct translator *t)
 {
     return t->arrived_ms ? t->arrived_ms : t->now_unix_ms();
 }
+/* What DUMP gave, where that is too large for one RESTORE. */
+bool translate_dump(struct translator *t, struct slice key, struct slice dump, int64_t expire_ms,
+                    struct error *error);
 /* Room for n arguments in t->args. */
 struct slice *translator_args(struct translator *t, size_t n);
 

@@ -8,7 +8,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { WARN_EVERY_MS = 10000 };
+enum {
+    WARN_EVERY_MS = 10000,
+    BROKE_TIMES = 5,
+    LEAST_ARGUMENT_LIMIT = 1 << 20, /* that Redis can be given */
+};
 
 static void warn(struct trouble *t, const char *who, const struct error *error)
 {
@@ -42,6 +46,29 @@ bool trouble_over(struct trouble *t)
         return false;
     log_info("target: takes writes again after %llu ms",
              (unsigned long long)(clock_monotonic_ms() - t->since_ms));
-    *t = (struct trouble){0};
+    t->since_ms = t->warned_ms = 0;
+    t->warned[0] = '\0';
     return true;
+}
+
+void trouble_broke(struct trouble *t, const char *who, size_t argument_bytes)
+{
+    if (argument_bytes <= LEAST_ARGUMENT_LIMIT)
+        return;
+    t->broke_times = argument_bytes == t->broke_at_bytes ? t->broke_times + 1 : 1;
+    t->broke_at_bytes = argument_bytes;
+    if (t->broke_times < BROKE_TIMES)
+        return;
+    t->argument_bytes = argument_bytes - 1;
+    t->broke_times = 0;
+    log_warning("%s: has broken the connection %d times at an argument of %zu bytes, and does not tell what it "
+                "takes: those as large are left out and counted; let its user run CONFIG|GET, or raise its "
+                "proto-max-bulk-len and client-query-buffer-limit",
+                who, BROKE_TIMES, argument_bytes);
+}
+
+void trouble_took(struct trouble *t, size_t argument_bytes)
+{
+    if (argument_bytes >= t->broke_at_bytes)
+        t->broke_times = 0;
 }

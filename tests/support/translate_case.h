@@ -188,7 +188,7 @@ static inline bool case_run(struct translate_case *c, const struct slice *argv, 
     buf_clear(&c->reports);
     c->once = false;
     c->error = (struct error){0};
-    return translate_command(&c->translator, &e, &c->error);
+    return translate(&c->translator, &e, &c->error);
 }
 
 /* Translates `in`; `once`: what goes out must be carried exactly once. */

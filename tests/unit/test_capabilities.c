@@ -274,6 +274,9 @@ static void limits_of_the_target_are_read(void **state)
                                                   "*2\r\n$1\r\np\r\n$10\r\n1073741824\r\n" NO)));
     assert_int_equal(c.databases, 1000);
     assert_int_equal(c.max_bulk_bytes, 1 << 30);
+    assert_int_equal(c.query_bytes, 1 << 30);
+    assert_true(capabilities_argument_bytes(&c) < 1 << 30); /* as its query buffer must hold it */
+    assert_true(capabilities_argument_bytes(&c) > 512 << 20);
 }
 
 static void replies_of_any_other_kind_are_taken_as_unknown(void **state)

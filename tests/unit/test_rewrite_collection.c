@@ -305,10 +305,52 @@ static void commands_of_many_bytes_are_cut_too(void **state)
 static void arguments_too_large_for_the_target_are_reported(void **state)
 {
     struct translate_case *c = *state;
-    c->target.max_bulk_bytes = 3;
-    case_expect(c, "SET k abc", "SET k abc", false);
-    case_expect(c, "SET k abcd", "", false);
+    c->target.max_bulk_bytes = 6;
+    case_expect(c, "SET k 123456", "SET k 123456", false);
+    case_expect(c, "SET k 1234567", "DEL k", false); /* nothing older stays */
     case_expect_reports(c, "too_large_for_target SET k\n");
+    case_expect(c, "SETEX k 5 1234567", "DEL k", false);
+    case_expect_reports(c, "too_large_for_target SETEX k\n");
+    case_expect(c, "GETSET k 1234567", "DEL k", false);
+    case_expect_reports(c, "too_large_for_target GETSET k\n");
+    case_expect(c, "SADD k a 1234567 b c", "SADD k a | SADD k b c", false);
+    case_expect_reports(c, "too_large_for_target SADD k\n");
+    case_expect(c, "HSET k a 1 b 1234567", "HSET k a 1", false);
+    case_expect_reports(c, "too_large_for_target HSET k\n");
+    case_expect(c, "DEL k l m", "DEL k l m", false);
+    case_expect(c, "DEL 1234567", "", false);
+    case_expect_reports(c, "too_large_for_target DEL 1234567\n");
+}
+
+static void large_values_of_an_mset_are_left_out_alone(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.max_bulk_bytes = 4;
+    case_expect(c, "MSET a 1 b 12345 c 3", "MSET a 1 | DEL b | MSET c 3", false);
+    case_expect_reports(c, "too_large_for_target MSET b\n");
+}
+
+/* Cut where it can be, so that each part fits. */
+static void commands_too_large_for_the_query_buffer_are_cut_or_reported(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.query_bytes = 400;
+    char line[400] = "SADD k", *at = line + strlen(line);
+    for (int i = 0; i < 20; i++)
+        at += sprintf(at, " member%02d", i);
+    struct slice argv[CASE_MAX_WORDS];
+    size_t argc = case_words(line, argv), commands, arguments, most;
+    assert_true(case_run(c, argv, argc));
+    buf_put_u8(&c->resp, 0);
+    c->resp.len--;
+    count_arguments(&c->resp, &commands, &arguments, &most);
+    assert_int_equal(arguments, 2 + 2 * (commands - 1) + 20); /* SELECT */
+    assert_true(most < 12);
+    case_expect_reports(c, "");
+    memset(line + 7, 'x', 300);
+    line[307] = '\0';
+    case_expect(c, line, "", false);
+    case_expect_reports(c, "too_large_for_target SADD k\n");
 }
 
 int main(void)
@@ -326,6 +368,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(pops_of_several_keys_take_counts_along, open_modern, close_case),
         cmocka_unit_test_setup_teardown(commands_too_large_for_redis_are_cut, open_modern, close_case),
         cmocka_unit_test_setup_teardown(commands_of_many_bytes_are_cut_too, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(large_values_of_an_mset_are_left_out_alone, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(commands_too_large_for_the_query_buffer_are_cut_or_reported,
+                                        open_modern, close_case),
         cmocka_unit_test_setup_teardown(arguments_too_large_for_the_target_are_reported, open_modern,
                                         close_case),
         cmocka_unit_test_setup_teardown(lists_are_moved_by_a_script_before_6_2, open_redis_6_0, close_case),

@@ -36,6 +36,7 @@ struct cursor_marks {
     _Atomic uint64_t decoded_seq, sent_seq, applied_seq;
     _Atomic uint64_t received_lsn; /* next LSN expected after all that is decoded */
     _Atomic uint64_t applied_lsn;  /* next LSN wanted after all that the target acknowledged: the ACK */
+    _Atomic uint64_t check_lsn, check_sum; /* the last command before it (journal_check.h) */
     _Atomic uint64_t ping_lsn;     /* applied_lsn must pass this before the PING is answered */
     _Atomic uint64_t entries, keys, commands; /* applied so far */
     _Atomic uint64_t spool_bytes, spool_overflow_bytes;

@@ -51,8 +51,10 @@ static void free_secret(struct buf *b)
 
 void message_free(struct message *m)
 {
-    if (m->type == MESSAGE_START)
+    if (m->type == MESSAGE_START) {
         free_secret(&m->start.settings);
+        free_secret(&m->start.asked);
+    }
     else if (m->type == MESSAGE_RECONFIGURE)
         free_secret(&m->reconfigure.settings);
 }
@@ -89,6 +91,11 @@ static void put_start(const struct message *m, struct buf *out)
     wire_put_u32(out, m->start.mode);
     wire_put_u64(out, m->start.session);
     wire_put_u64(out, m->start.first_lsn);
+    wire_put_u64(out, m->start.asked_lsn);
+    wire_put_u64(out, m->start.check.lsn);
+    wire_put_u64(out, m->start.check.sum);
+    PUT_TEXT(m->start.last_master_id);
+    wire_put_bytes(out, buf_slice(&m->start.asked));
     wire_put_u64(out, m->start.received_base);
     for (int i = 0; i < REPORT_STREAMS; i++) {
         wire_put_u64(out, m->start.told[i].seq);
@@ -109,6 +116,11 @@ static void get_start(struct wire_reader *r, struct message *m)
     m->start.mode = wire_get_u32(r);
     m->start.session = wire_get_u64(r);
     m->start.first_lsn = wire_get_u64(r);
+    m->start.asked_lsn = wire_get_u64(r);
+    m->start.check.lsn = wire_get_u64(r);
+    m->start.check.sum = wire_get_u64(r);
+    GET_TEXT(m->start.last_master_id);
+    get_buf(r, &m->start.asked);
     m->start.received_base = wire_get_u64(r);
     for (int i = 0; i < REPORT_STREAMS; i++) {
         m->start.told[i].seq = wire_get_u64(r);
@@ -121,7 +133,7 @@ static void get_start(struct wire_reader *r, struct message *m)
     GET_TEXT(m->start.masters);
     get_buf(r, &m->start.settings);
     r->failed |= m->start.mode < START_FULL || m->start.mode > START_RESUME;
-    r->failed |= m->start.flow >= m->start.flow_count;
+    r->failed |= m->start.flow >= m->start.flow_count || m->start.asked_lsn > m->start.first_lsn;
 }
 
 /* False for an unknown type. */

@@ -15,15 +15,18 @@ static double seconds_since(uint64_t then_ms)
 /* The target moves on from them. */
 static void forget_resume_lsns(struct run *run)
 {
-    free(run->resume_lsns);
-    run->resume_lsns = NULL;
+    free(run->resume);
+    run->resume = NULL;
 }
 
 static void send_phase(struct run *run, enum phase_command command)
 {
     struct error error = {0};
-    if (command == PHASE_SYNC)
+    if (command == PHASE_SYNC) {
         forget_resume_lsns(run);
+        run->last_master_id[0] = '\0';
+        run->role_changes = run->greeting.role_changes;
+    }
     if (source_send_phase(run->source, &run->session, command))
         return;
     error_fatal(&error, EX_SOFTWARE,

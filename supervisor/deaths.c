@@ -122,7 +122,7 @@ static enum start_mode next_mode(const struct flow *f)
     enum session_state state = f->run->session.state;
     if (state != SESSION_FLOWS && state != SESSION_WORKERS_FULL && state != SESSION_WORKERS_PARTIAL)
         return START_RESUME;
-    return f->first_lsn && !f->full ? START_PARTIAL : START_FULL;
+    return f->begin.lsn && !f->full ? START_PARTIAL : START_FULL;
 }
 
 static void restart_worker(struct flow *f)

@@ -53,21 +53,22 @@ void run_free_flows(struct run *run)
  * journal is asked for from there. */
 static void remember_lsns(struct run *run)
 {
-    free(run->resume_lsns);
-    run->resume_lsns = NULL;
-    uint64_t *lsns = x_calloc(run->flow_count, sizeof *lsns);
+    free(run->resume);
+    run->resume = NULL;
+    struct resume_point *points = x_calloc(run->flow_count, sizeof *points);
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
-        lsns[i] = flow_marks(f) && run_flow_settled(f) ? flow_applied_lsn(f) : 0;
-        if (!lsns[i]) {
+        if (flow_marks(f) && run_flow_settled(f))
+            points[i] = flow_resume_point(f);
+        if (!points[i].lsn) {
             snprintf(run->sync_reason, sizeof run->sync_reason, "FLOW %u was not where its journal could go on: %.180s",
                      i, run->flows[i].failure[0] ? run->flows[i].failure : run->cause.text);
             log_info("FLOW %u is not where its journal could go on: a full sync will be needed", i);
-            free(lsns);
+            free(points);
             return;
         }
     }
-    run->resume_lsns = lsns;
+    run->resume = points;
     run->resume_count = run->flow_count;
     memcpy(run->resume_master_id, run->greeting.master_id, sizeof run->resume_master_id);
 }
@@ -98,10 +99,10 @@ void run_restart(struct run *run, bool with_lsns)
         random = (uint32_t)clock_monotonic_ms();
     pause_ms = backoff_next_ms(&run->backoff, random);
     if (!with_lsns) {
-        free(run->resume_lsns);
-        run->resume_lsns = NULL;
+        free(run->resume);
+        run->resume = NULL;
         snprintf(run->sync_reason, sizeof run->sync_reason, "%.230s", run->cause.text);
-    } else if (run->flow_count && run->flows[0].stable && !run->resume_lsns) {
+    } else if (run->flow_count && run->flows[0].stable && !run->resume) {
         remember_lsns(run);
     } /* else: of an attempt that did not become stable; the LSNs it had are still good, as the target's marks tell what
          came since */

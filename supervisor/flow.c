@@ -66,7 +66,12 @@ static bool send_start(struct flow *f, enum start_mode mode)
     m.start.flow_count = run->flow_count;
     m.start.mode = mode;
     m.start.session = f->session;
-    m.start.first_lsn = f->full ? 0 : f->first_lsn;
+    if (!f->full) {
+        m.start.first_lsn = f->begin.lsn;
+        m.start.asked_lsn = f->asked_lsn;
+        m.start.check = f->begin.check;
+    }
+    snprintf(m.start.last_master_id, sizeof m.start.last_master_id, "%s", run->last_master_id);
     m.start.received_base = f->received_base_bytes;
     memcpy(m.start.told, f->told, sizeof m.start.told);
     m.start.source_release = run->greeting.release;
@@ -74,6 +79,8 @@ static bool send_start(struct flow *f, enum start_mode mode)
     snprintf(m.start.master_id, sizeof m.start.master_id, "%s", run->greeting.master_id);
     snprintf(m.start.sync_id, sizeof m.start.sync_id, "%s", run->greeting.sync_id);
     put_masters(&run->target_nodes, m.start.masters, sizeof m.start.masters);
+    if (f->begin.lsn && mode == START_PARTIAL)
+        run_put_question(run, f, &m.start.asked);
     settings_encode(run->settings, &m.start.settings);
     bool ok = worker_process_send(&f->worker, &m);
     message_free(&m);
@@ -123,7 +130,17 @@ uint64_t flow_applied_lsn(struct flow *f)
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t lsn = marks ? cursor_get(&marks->applied_lsn) : 0;
     /* A PARTIAL session in which nothing has come yet. */
-    return lsn || f->full ? lsn : f->first_lsn;
+    return lsn || f->full ? lsn : f->begin.lsn;
+}
+
+struct resume_point flow_resume_point(struct flow *f)
+{
+    const struct cursor_marks *marks = flow_marks(f);
+    struct resume_point at = {.lsn = marks ? cursor_get(&marks->applied_lsn) : 0};
+    if (!at.lsn)
+        return f->full ? at : f->begin;
+    at.check = (struct journal_check){cursor_get(&marks->check_lsn), cursor_get(&marks->check_sum)};
+    return at;
 }
 
 bool flow_link_closed(const struct flow *f)

@@ -24,7 +24,8 @@ struct flow {
     char token[41];
     int socket; /* kept while workers come and go; -1: not open, or TLS (then the worker has it) */
     uint64_t received_base_bytes;
-    uint64_t first_lsn; /* PARTIAL */
+    struct resume_point begin; /* PARTIAL: what is wanted of the journal; lsn 0: a full sync */
+    uint64_t asked_lsn;        /* and from where on it was asked for, to be compared with begin.check */
     struct ack ack;
     struct event *closed;  /* the source has closed it, whatever is still to be read */
     struct event *drainer; /* reads and forgets once the FLOW has failed */
@@ -68,6 +69,8 @@ bool flow_worker_alive(const struct flow *f);
 const struct cursor_marks *flow_marks(struct flow *f);
 /* The next LSN wanted after all that the target acknowledged; 0 before the journal. */
 uint64_t flow_applied_lsn(struct flow *f);
+/* The same, with what the next session compares. */
+struct resume_point flow_resume_point(struct flow *f);
 /* Its share of the keys that the source had at the greeting; 0 when that is not known. */
 uint64_t flow_expected_keys(const struct flow *f);
 /* Has the source closed or lost this connection, whatever is still to be read from it? */

@@ -1,4 +1,4 @@
-/* DFLY FLOW <master id> <sync id> <flow> [<lsn>] → *2 +FULL|+PARTIAL +<40 hex digits> */
+/* DFLY FLOW <master id> <sync id> <flow> [<lsn> | <last master id> <lsn>-<lsn>-…] → *2 +FULL|+PARTIAL +<40 hex digits> */
 #include "supervisor/flow_open.h"
 
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <sysexits.h>
 
 #include "common/client.h"
+#include "common/marks.h"
 
 struct flow_open {
     const struct settings *settings;
@@ -14,7 +15,7 @@ struct flow_open {
     struct flow_open_callbacks callbacks;
     struct client *client;
     uint32_t flow;
-    uint64_t lsn;
+    struct buf asked; /* words */
     char source_name[256];
     bool over;
 };
@@ -64,7 +65,7 @@ static void on_answer(struct client *c, const redisReply *reply, void *arg)
     struct error error = {0};
     if (f->over)
         return;
-    if (!flow_answer_parse(reply, f->lsn != 0, f->flow, f->source_name, &opened.answer, &error)) {
+    if (!flow_answer_parse(reply, f->asked.len != 0, f->flow, f->source_name, &opened.answer, &error)) {
         fail(f, &error);
         return;
     }
@@ -85,16 +86,19 @@ static void on_answer(struct client *c, const redisReply *reply, void *arg)
 static void on_ready(struct client *c, void *arg)
 {
     struct flow_open *f = arg;
-    char flow[16], lsn[24];
+    enum { WORDS_MAX = 8 };
+    char flow[16];
+    struct slice words[WORDS_MAX], asked = buf_slice(&f->asked), word;
+    size_t count = 0;
     snprintf(flow, sizeof flow, "%u", f->flow);
-    snprintf(lsn, sizeof lsn, "%llu", (unsigned long long)f->lsn);
-    struct slice words[] = {slice_str("DFLY"),
-                            slice_str("FLOW"),
-                            slice_str(f->greeting->master_id),
-                            slice_str(f->greeting->sync_id),
-                            slice_str(flow),
-                            slice_str(lsn)};
-    client_command(c, f->settings->connect_timeout_ms, on_answer, f, f->lsn ? 6 : 5, words);
+    words[count++] = slice_str("DFLY");
+    words[count++] = slice_str("FLOW");
+    words[count++] = slice_str(f->greeting->master_id);
+    words[count++] = slice_str(f->greeting->sync_id);
+    words[count++] = slice_str(flow);
+    while (count < WORDS_MAX && mark_next_word(&asked, &word))
+        words[count++] = word;
+    client_command(c, f->settings->connect_timeout_ms, on_answer, f, count, words);
 }
 
 static void on_failed(struct client *c, const struct error *error, void *arg)
@@ -104,7 +108,7 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
 }
 
 struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings,
-                                  const struct greeting *greeting, uint32_t flow, uint64_t lsn,
+                                  const struct greeting *greeting, uint32_t flow, struct slice asked,
                                   const struct flow_open_callbacks *callbacks, struct error *error)
 {
     struct flow_open *f = x_calloc(1, sizeof *f);
@@ -114,11 +118,12 @@ struct flow_open *flow_open_start(struct event_base *base, const struct settings
     f->greeting = greeting;
     f->callbacks = *callbacks;
     f->flow = flow;
-    f->lsn = lsn;
+    buf_put(&f->asked, asked.data, asked.len);
     uri_display(&settings->source, f->source_name, sizeof f->source_name);
     struct client_callbacks client_callbacks = {.arg = f, .ready = on_ready, .failed = on_failed};
     f->client = client_connect(base, &settings->source, settings, what, &client_callbacks, error);
     if (!f->client) {
+        buf_free(&f->asked);
         free(f);
         return NULL;
     }
@@ -130,5 +135,6 @@ void flow_open_free(struct flow_open *f)
     if (!f)
         return;
     client_free(f->client);
+    buf_free(&f->asked);
     free(f);
 }

@@ -27,9 +27,9 @@ struct flow_open_callbacks {
     void (*failed)(uint32_t flow, const struct error *error, void *arg);
 };
 
-/* lsn: the next one wanted, or 0 to ask for a full sync. */
+/* asked: the words behind the FLOW's number, none to ask for a full sync. */
 struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings,
-                                  const struct greeting *greeting, uint32_t flow, uint64_t lsn,
+                                  const struct greeting *greeting, uint32_t flow, struct slice asked,
                                   const struct flow_open_callbacks *callbacks, struct error *error);
 void flow_open_free(struct flow_open *f);
 

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "supervisor/databases.h"
+#include "supervisor/resume.h"
 #include "supervisor/run.h"
 
 static void on_connected(void *arg)
@@ -82,14 +83,14 @@ void run_check_flows_answered(struct run *run)
     struct error error = {0};
     if (s->state != SESSION_FLOWS || s->full + s->partial != run->flow_count)
         return;
-    if (s->full == run->flow_count) {
-        if (run->flows[0].first_lsn)
-            snprintf(run->sync_reason, sizeof run->sync_reason,
-                     "the source's journal no longer goes back to where the target is");
+    if (s->full && resume_ask_again(run, &error)) {
+        run_session_over(run, EVENT_FLOWS_AGAIN, &error);
+    } else if (s->full == run->flow_count) {
+        if (run->flows[0].begin.lsn)
+            resume_refused(run);
         run_post(run, EVENT_FLOWS_FULL);
     } else if (s->partial == run->flow_count) {
-        snprintf(run->sync_reason, sizeof run->sync_reason,
-                 "the source still has the journal that the target lacks");
+        resume_granted(run);
         run_post(run, EVENT_FLOWS_PARTIAL);
     } else {
         error_set(&error, ERROR_RETRY,
@@ -120,30 +121,11 @@ static void start_workers(struct run *run)
         struct flow *f = &run->flows[i];
         struct error error = {0};
         if (!flow_worker_alive(f) &&
-            !flow_start_worker(f, f->first_lsn && !f->full ? START_PARTIAL : START_FULL, &error)) {
+            !flow_start_worker(f, f->begin.lsn && !f->full ? START_PARTIAL : START_FULL, &error)) {
             run_link_lost(run, &error);
             return;
         }
     }
-}
-
-/* An LSN of another master's journal would mean something else, and might even be found in it. */
-static bool may_resume(struct run *run, uint32_t flow_count)
-{
-    if (!run->resume_lsns)
-        return false;
-    if (strcmp(run->resume_master_id, run->greeting.master_id) != 0) {
-        snprintf(run->sync_reason, sizeof run->sync_reason,
-                 "the source is another one, or was started anew: its master id is %.40s, and was %.40s",
-                 run->greeting.master_id, run->resume_master_id);
-        return false;
-    }
-    if (run->resume_count != flow_count) {
-        snprintf(run->sync_reason, sizeof run->sync_reason, "the source has %u FLOWs, and had %u", flow_count,
-                 run->resume_count);
-        return false;
-    }
-    return true;
 }
 
 void run_open_flows(struct run *run)
@@ -156,14 +138,15 @@ void run_open_flows(struct run *run)
     flow_set_init(&run->snapshots_done, count);
     globals_init(&run->globals, count);
     session_flows_asked(&run->session, count);
-    bool resume = may_resume(run, count);
+    bool resume = resume_plan(run, count);
     struct flow_open_callbacks callbacks = {
         .arg = run, .opened = on_flow_opened, .failed = on_flow_open_failed};
     for (uint32_t i = 0; i < count; i++) {
         struct flow *f = &run->flows[i];
         flow_init(f, run, i);
         f->session = run->session_id;
-        f->first_lsn = resume ? run->resume_lsns[i] : 0;
+        if (resume)
+            resume_begin(run, f);
         f->progress_ms = clock_monotonic_ms();
     }
     run->flow_count = count;
@@ -179,8 +162,12 @@ void run_open_flows(struct run *run)
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
         struct error error = {0};
+        struct buf asked = {0};
+        if (f->begin.lsn)
+            run_put_question(run, f, &asked);
         f->open =
-            flow_open_start(run->base, run->settings, &run->greeting, i, f->first_lsn, &callbacks, &error);
+            flow_open_start(run->base, run->settings, &run->greeting, i, buf_slice(&asked), &callbacks, &error);
+        buf_free(&asked);
         if (!f->open) {
             run_link_lost(run, &error);
             return;

@@ -55,10 +55,16 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
     record.scope = previous_scope(run->settings, run->target.cluster);
     record.source = x_strdup(run->source_name);
-    record.first_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.first_lsns);
+    snprintf(record.last_master_id, sizeof record.last_master_id, "%s", run->last_master_id);
+    record.role_changes = run->role_changes;
+    record.begins = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.begins);
+    record.asked_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.asked_lsns);
     record.tokens = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.tokens);
     for (uint32_t i = 0; i < run->flow_count; i++) {
-        record.first_lsns[i] = run->flows[i].full ? 0 : run->flows[i].first_lsn;
+        if (!run->flows[i].full) {
+            record.begins[i] = run->flows[i].begin;
+            record.asked_lsns[i] = run->flows[i].asked_lsn;
+        }
         memcpy(record.tokens[i], run->flows[i].token, sizeof *record.tokens);
     }
     if (!state_dir_save_run(&run->dir, &record, &error))
@@ -121,13 +127,20 @@ static const struct target_mark *mark_of(const struct target_marks *marks, uint3
     return NULL;
 }
 
+/* Of the source, or of the master whose journal goes on there. */
+static bool is_of_source(const struct run_record *record, const struct target_mark *mark)
+{
+    return strcmp(mark->master_id, record->master_id) == 0 ||
+           (*record->last_master_id && strcmp(mark->master_id, record->last_master_id) == 0);
+}
+
 /* Whichever session's: an earlier one of this master, when this one began with the journal. */
-static uint64_t mark_lsn(const struct run_record *record, const struct target_marks *marks, uint32_t flow)
+static struct resume_point mark_point(const struct run_record *record, const struct target_marks *marks, uint32_t flow)
 {
     const struct target_mark *mark = mark_of(marks, flow);
-    if (!mark || strcmp(mark->master_id, record->master_id) != 0)
-        return 0;
-    return mark->session == record->session || record->first_lsns[flow] ? mark->lsn : 0;
+    if (!mark || !is_of_source(record, mark))
+        return (struct resume_point){0};
+    return mark->session == record->session || record->begins[flow].lsn ? mark->at : (struct resume_point){0};
 }
 
 static bool is_ours(const struct run_record *record, const struct target_marks *marks)
@@ -135,7 +148,7 @@ static bool is_ours(const struct run_record *record, const struct target_marks *
     bool ours = marks->run_session && marks->run_session <= record->session;
     for (uint32_t i = 0; i < record->flow_count && !ours; i++) {
         const struct target_mark *mark = mark_of(marks, i);
-        ours = mark && strcmp(mark->master_id, record->master_id) == 0;
+        ours = mark && is_of_source(record, mark);
     }
     return ours;
 }
@@ -163,17 +176,19 @@ static bool all_cursors(const struct run_record *record, const char *directory)
     return true;
 }
 
-static bool all_marks(const struct run_record *record, const struct target_marks *marks, uint64_t *lsns)
+static bool all_marks(const struct run_record *record, const struct target_marks *marks, struct resume_point *points)
 {
-    for (uint32_t i = 0; i < record->flow_count; i++)
-        if (!(lsns[i] = mark_lsn(record, marks, i)))
+    for (uint32_t i = 0; i < record->flow_count; i++) {
+        points[i] = mark_point(record, marks, i);
+        if (!points[i].lsn)
             return false;
+    }
     return true;
 }
 
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
                                  const struct target_marks *marks, const struct capabilities *target,
-                                 const char *directory, uint64_t *lsns, char *why, size_t why_bytes)
+                                 const char *directory, struct resume_point *points, char *why, size_t why_bytes)
 {
     char *scope = previous_scope(settings, target->cluster);
     bool same_scope = strcmp(scope, record->scope) == 0;
@@ -194,7 +209,7 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
         way = PREVIOUS_FULL, text = "the run before had given up a FLOW";
     else if (all_cursors(record, directory))
         way = PREVIOUS_SETTLE, text = "the run before ended in stable sync";
-    else if (all_marks(record, marks, lsns))
+    else if (all_marks(record, marks, points))
         way = PREVIOUS_MARKS, text = "the run before ended in stable sync, and its spools are gone";
     else
         way = PREVIOUS_FULL,
@@ -221,8 +236,9 @@ static void begin_settling(struct run *run, const struct run_record *record,
         struct flow *f = &run->flows[i];
         flow_init(f, run, i);
         f->session = record->session;
-        f->first_lsn = record->first_lsns[i];
-        f->full = f->first_lsn == 0;
+        f->begin = record->begins[i];
+        f->asked_lsn = record->asked_lsns[i];
+        f->full = f->begin.lsn == 0;
         memcpy(f->token, record->tokens[i], sizeof f->token);
         memcpy(f->told, told[i], sizeof f->told);
         f->inherited = f->stable = f->answered = true;
@@ -245,11 +261,14 @@ static void recall(struct run *run, const struct run_record *record,
 }
 
 /* True: an event was posted. */
-static bool follow(struct run *run, const struct run_record *record, enum previous_way way, uint64_t *lsns)
+static bool follow(struct run *run, const struct run_record *record, enum previous_way way,
+                   const struct resume_point *points)
 {
     run->target_owned = record->target_owned;
     run->target_written = true;
     remember_copy(run, record);
+    run->role_changes = record->role_changes;
+    snprintf(run->last_master_id, sizeof run->last_master_id, "%s", record->last_master_id);
     run->stable_before = run->streamed = way != PREVIOUS_FULL;
     error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
     struct report_position(*told)[REPORT_STREAMS] =
@@ -264,8 +283,8 @@ static bool follow(struct run *run, const struct run_record *record, enum previo
     if (way == PREVIOUS_SETTLE)
         return true;
     if (way == PREVIOUS_MARKS) {
-        run->resume_lsns = x_calloc(record->flow_count, sizeof *lsns);
-        memcpy(run->resume_lsns, lsns, record->flow_count * sizeof *lsns);
+        run->resume = x_calloc(record->flow_count, sizeof *points);
+        memcpy(run->resume, points, record->flow_count * sizeof *points);
         run->resume_count = record->flow_count;
         snprintf(run->resume_master_id, sizeof run->resume_master_id, "%s", record->master_id);
     }
@@ -283,17 +302,17 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks)
     run->target_stray = true;
     if (state_dir_load_run(&run->dir, &record)) {
         run->target_stray = false;
-        uint64_t *lsns = x_calloc(record.flow_count, sizeof *lsns);
+        struct resume_point *points = x_calloc(record.flow_count, sizeof *points);
         char why[200];
-        way = previous_judge(run->settings, &record, marks, &run->target, run->dir.path, lsns, why,
+        way = previous_judge(run->settings, &record, marks, &run->target, run->dir.path, points, why,
                              sizeof why);
         snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
         log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session,
                  why, ways[way]);
         run->session_id = record.session;
         if (way != PREVIOUS_NONE)
-            follow(run, &record, way, lsns);
-        free(lsns);
+            follow(run, &record, way, points);
+        free(points);
     }
     run_record_free(&record);
     if (way == PREVIOUS_NONE)

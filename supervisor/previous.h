@@ -18,10 +18,10 @@ enum previous_way {
     PREVIOUS_FULL,   /* ours, but a full sync is needed */
 };
 
-/* *why: in words. lsns (PREVIOUS_MARKS): of each FLOW. Pure but for the cursors, which are read in
+/* *why: in words. points (PREVIOUS_MARKS): of each FLOW. Pure but for the cursors, which are read in
  * `directory`. */
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
                                  const struct target_marks *marks, const struct capabilities *target,
-                                 const char *directory, uint64_t *lsns, char *why, size_t why_bytes);
+                                 const char *directory, struct resume_point *points, char *why, size_t why_bytes);
 
 #endif

@@ -82,10 +82,14 @@ struct run {
     uint32_t flow_count;
     uint64_t session_id;
     uint32_t sessions;
-    /* For asking PARTIAL in the next session, of the same master only: one per FLOW, NULL: none. */
-    uint64_t *resume_lsns;
+    /* For asking PARTIAL in the next session: one per FLOW, NULL: none. */
+    struct resume_point *resume;
     uint32_t resume_count;
     char resume_master_id[41];
+    char beyond_master_id[41]; /* the promoted master that no longer has what would be compared (resume.c); or "" */
+    bool *beyond;              /* for each FLOW, of that master */
+    char last_master_id[41]; /* whose journal goes on in that of the session's master; or "" */
+    int64_t role_changes;    /* of the source when the copy, or its journal, began; -1: not told */
     bool greeted;       /* the source was reached once */
     bool streamed;      /* and has answered SYNC: from then on, retry for ever */
     bool stable_before; /* the copy was complete once */
@@ -131,6 +135,8 @@ void run_check_snapshots(struct run *run);
 
 /* opening.c */
 void run_connect(struct run *run);
+/* What DFLY FLOW is asked behind the FLOW's number (resume.c). */
+void run_put_question(const struct run *run, const struct flow *f, struct buf *out);
 void run_open_flows(struct run *run);
 void run_check_flows_answered(struct run *run);
 /* At a first start: is the target one that may be used, as it is now? ERROR_FATAL tells the ways out. */

@@ -28,7 +28,7 @@
 #define OVER(state)                                                                                          \
     [EVENT_PREVIOUS] = {ACTION_NONE, state}, [EVENT_TARGET_READY] = {ACTION_NONE, state}, [EVENT_CONNECTED] = {ACTION_NONE, state},                   \
     [EVENT_GREETED] = {ACTION_NONE, state}, [EVENT_FLOWS_FULL] = {ACTION_NONE, state},                       \
-    [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state},                \
+    [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state}, [EVENT_FLOWS_AGAIN] = {ACTION_NONE, state},                \
     [EVENT_WORKERS_READY] = {ACTION_NONE, state}, [EVENT_PHASE_OK] = {ACTION_NONE, state},                   \
     [EVENT_PHASE_REFUSED] = {ACTION_NONE, state}, [EVENT_SNAPSHOT_DONE] = {ACTION_NONE, state},              \
     [EVENT_ALL_STABLE] = {ACTION_NONE, state}, [EVENT_COMPLETE] = {ACTION_NONE, state},                      \
@@ -44,7 +44,8 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_HANDSHAKE] = {ANY_TIME, [EVENT_GREETED] = {ACTION_OPEN_FLOWS, SESSION_FLOWS}},
     [SESSION_FLOWS] = {ANY_TIME, [EVENT_FLOWS_FULL] = {ACTION_PREPARE_TARGET, SESSION_PREPARING},
                        [EVENT_FLOWS_PARTIAL] = {ACTION_START_WORKERS, SESSION_WORKERS_PARTIAL},
-                       [EVENT_FLOWS_MIXED] = {ACTION_RESTART_FULL, SESSION_WAITING}},
+                       [EVENT_FLOWS_MIXED] = {ACTION_RESTART_FULL, SESSION_WAITING},
+                       [EVENT_FLOWS_AGAIN] = {ACTION_RESTART, SESSION_WAITING}},
     [SESSION_PREPARING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_START_WORKERS, SESSION_WORKERS_FULL}},
     [SESSION_WORKERS_FULL] = {ANY_TIME, [EVENT_WORKERS_READY] = {ACTION_SEND_SYNC, SESSION_SYNC_SENT}},
     [SESSION_WORKERS_PARTIAL] = {ANY_TIME, [EVENT_WORKERS_READY] = {ACTION_SEND_STARTSTABLE,
@@ -117,6 +118,7 @@ static const char *const event_names[SESSION_EVENTS] = {
     [EVENT_FLOWS_FULL] = "flows-full",
     [EVENT_FLOWS_PARTIAL] = "flows-partial",
     [EVENT_FLOWS_MIXED] = "flows-mixed",
+    [EVENT_FLOWS_AGAIN] = "flows-again",
     [EVENT_WORKERS_READY] = "workers-ready",
     [EVENT_PHASE_OK] = "phase-ok",
     [EVENT_PHASE_REFUSED] = "phase-refused",

@@ -40,6 +40,7 @@ enum session_event {
     EVENT_FLOWS_FULL,
     EVENT_FLOWS_PARTIAL,
     EVENT_FLOWS_MIXED, /* or an answer that is neither */
+    EVENT_FLOWS_AGAIN, /* they are to be asked for other LSNs */
     EVENT_WORKERS_READY,
     EVENT_PHASE_OK, /* +OK to SYNC or STARTSTABLE */
     EVENT_PHASE_REFUSED,

@@ -29,8 +29,12 @@ struct source {
     bool over; /* failed was called */
     bool ping_waits;
     uint64_t pinged_ms;
+    uint64_t *lsns;
+    size_t lsn_count;
     unsigned roles_asked;
-    void (*role_answered)(bool master, const char *text, void *arg);
+    bool is_master; /* as answered last */
+    char refusal[128];
+    void (*role_answered)(bool master, int64_t role_changes, const char *text, void *arg);
 };
 
 enum { PING_PATIENCE = 3 };
@@ -156,6 +160,47 @@ uint32_t greeting_release(struct slice info)
     return part[1] < 100 && part[2] < 100 ? part[0] * 10000 + part[1] * 100 + part[2] : 0;
 }
 
+/* "cmdstat_<name>:calls=<n>,…": n, when it is one of those that change a role, else 0. *stat: whether it is such a line. */
+static int64_t changes_in_line(struct slice line, bool *stat)
+{
+    static const char *const names[] = {"replicaof", "slaveof", "addreplicaof", "repltakeover"};
+    static const char prefix[] = "cmdstat_", calls[] = "calls=";
+    const char *at = (const char *)line.data + sizeof prefix - 1;
+    *stat = line.len >= sizeof prefix && strncasecmp((const char *)line.data, prefix, sizeof prefix - 1) == 0;
+    if (!*stat)
+        return 0;
+    size_t left = line.len - (sizeof prefix - 1);
+    const char *colon = memchr(at, ':', left);
+    size_t name_len = colon ? (size_t)(colon - at) : 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (name_len != strlen(names[i]) || strncasecmp(at, names[i], name_len) != 0)
+            continue;
+        const char *number = memmem(colon, left - name_len, calls, sizeof calls - 1);
+        const char *end = at + left;
+        int64_t n = 0;
+        for (const char *p = number ? number + sizeof calls - 1 : end; p < end && *p >= '0' && *p <= '9' && n < INT32_MAX; p++)
+            n = n * 10 + (*p - '0');
+        return n;
+    }
+    return 0;
+}
+
+int64_t greeting_role_changes(struct slice info)
+{
+    int64_t changes = 0;
+    bool any = false;
+    while (info.len) {
+        const uint8_t *end = memchr(info.data, '\n', info.len);
+        size_t len = end ? (size_t)(end - info.data) : info.len;
+        bool stat;
+        changes += changes_in_line(slice_of(info.data, len), &stat);
+        any |= stat;
+        len += end ? 1 : 0;
+        info = slice_of(info.data + len, info.len - len);
+    }
+    return any ? changes : -1;
+}
+
 static void fail(struct source *s, const struct error *error)
 {
     if (s->over)
@@ -177,11 +222,43 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
     fail(arg, error);
 }
 
+static void on_lsns(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source *s = arg;
+    if (s->over)
+        return;
+    bool numbers = reply->type == REDIS_REPLY_ARRAY && reply->elements <= SOURCE_MAX_FLOWS;
+    for (size_t i = 0; numbers && i < reply->elements; i++)
+        numbers = reply->element[i]->type == REDIS_REPLY_INTEGER && reply->element[i]->integer >= 0;
+    if (numbers) {
+        s->lsns = x_calloc(reply->elements ? reply->elements : 1, sizeof *s->lsns);
+        s->lsn_count = reply->elements;
+        for (size_t i = 0; i < reply->elements; i++)
+            s->lsns[i] = (uint64_t)reply->element[i]->integer;
+    }
+    s->callbacks.greeted(&s->greeting, s->callbacks.arg);
+}
+
+static int64_t role_changes_of(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? greeting_role_changes(slice_of(reply->str, (size_t)reply->len)) : -1;
+}
+
+/* Before the FLOWs are asked, so that what they answer is about the journal up to there at least. */
+static void on_role_changes(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source *s = arg;
+    if (s->over)
+        return;
+    s->greeting.role_changes = role_changes_of(reply);
+    client_words(c, s->settings->connect_timeout_ms, on_lsns, s, "DFLY", "REPLICAOFFSET", NULL);
+}
+
 /* For the progress bars, and for targets that do not have all databases: an ACL that forbids it costs nothing
  * else. */
 static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
 {
-    (void)c;
     struct source *s = arg;
     if (s->over)
         return;
@@ -193,7 +270,7 @@ static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
         free(s->databases);
         s->database_count = info_databases(text, &s->databases);
     }
-    s->callbacks.greeted(&s->greeting, s->callbacks.arg);
+    client_words(c, s->settings->connect_timeout_ms, on_role_changes, s, "INFO", "COMMANDSTATS", NULL);
 }
 
 static void greeted(struct source *s)
@@ -377,20 +454,29 @@ static void on_role(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct source *s = arg;
-    if (s->over || --s->roles_asked > 0)
-        return;
-    s->role_answered(is_status(reply, "OK"), reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer",
-                     s->callbacks.arg);
+    s->is_master = is_status(reply, "OK");
+    snprintf(s->refusal, sizeof s->refusal, "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
 }
 
-void source_ask_role(struct source *s, void (*answered)(bool master, const char *text, void *arg))
+static void on_changes_now(struct client *c, const redisReply *reply, void *arg)
 {
+    (void)c;
+    struct source *s = arg;
+    if (s->over || --s->roles_asked > 0)
+        return;
+    s->role_answered(s->is_master, role_changes_of(reply), s->refusal, s->callbacks.arg);
+}
+
+void source_ask_role(struct source *s,
+                     void (*answered)(bool master, int64_t role_changes, const char *text, void *arg))
+{
+    uint32_t timeout_ms = s->settings->connect_timeout_ms * PING_PATIENCE;
     if (s->over)
         return;
     s->roles_asked++;
     s->role_answered = answered;
-    client_words(s->client, s->settings->connect_timeout_ms * PING_PATIENCE, on_role, s, "REPLCONF", "listening-port",
-                 LISTENING_PORT, NULL);
+    client_words(s->client, timeout_ms, on_role, s, "REPLCONF", "listening-port", LISTENING_PORT, NULL);
+    client_words(s->client, timeout_ms, on_changes_now, s, "INFO", "COMMANDSTATS", NULL);
 }
 
 void source_free(struct source *s)
@@ -399,7 +485,14 @@ void source_free(struct source *s)
         return;
     client_free(s->client);
     free(s->databases);
+    free(s->lsns);
     free(s);
+}
+
+const uint64_t *source_lsns(const struct source *s, size_t *count)
+{
+    *count = s ? s->lsn_count : 0;
+    return s ? s->lsns : NULL;
 }
 
 uint64_t source_keys(const struct source *s)

@@ -25,10 +25,15 @@ struct greeting {
     uint32_t flow_count;
     uint32_t version; /* 0 before Dragonfly 1.4 */
     uint32_t release; /* 14001: Dragonfly 1.40.1; 0 when it does not tell */
+    /* How often it was told to become a replica or a master, since it started: after such a change its journal may be
+     * another one under the same master id. -1 when it does not tell. */
+    int64_t role_changes;
 };
 
 /* The release in the text of INFO SERVER. */
 uint32_t greeting_release(struct slice info);
+/* Calls of REPLICAOF and its like in the text of INFO COMMANDSTATS; -1 when that is something else. */
+int64_t greeting_role_changes(struct slice info);
 
 struct source;
 
@@ -52,8 +57,10 @@ bool source_send_phase(struct source *s, struct session *session, enum phase_com
 /* In stable sync, where the source may have nothing to say for long: asks whether it is there. No answer within a time is
  * `failed`. To be called now and then. */
 void source_ping(struct source *s, uint64_t now_ms);
-/* Is it a master, now? A replica refuses every REPLCONF. No answer is `failed`; only the newest question is told. */
-void source_ask_role(struct source *s, void (*answered)(bool master, const char *text, void *arg));
+/* Is it a master, now, and how often has its role changed? A replica refuses every REPLCONF. No answer is `failed`;
+ * only the newest question is told. */
+void source_ask_role(struct source *s,
+                     void (*answered)(bool master, int64_t role_changes, const char *text, void *arg));
 void source_free(struct source *s);
 /* Keys the master had when it was greeted; 0 when it did not say, and for NULL. */
 uint64_t source_keys(const struct source *s);
@@ -61,6 +68,9 @@ uint64_t source_keys(const struct source *s);
 bool source_keys_wanted(const struct source *s, uint64_t *keys);
 /* The databases that held keys then: *list has the count; NULL when it did not say. */
 const uint32_t *source_databases(const struct source *s, size_t *count);
+
+/* Each FLOW's next LSN when it was greeted: *list has the count; NULL when it did not say. */
+const uint64_t *source_lsns(const struct source *s, size_t *count);
 
 /* Decoding of the answer, for tests too. ERROR_FATAL: not a Dragonfly, or one we do not understand. */
 bool greeting_parse(const redisReply *reply, const char *source_name, struct greeting *out,

@@ -203,11 +203,19 @@ static const char *const copy_names[] = {"partial", "complete", "degraded", "end
 
 void run_record_free(struct run_record *record)
 {
-    free(record->first_lsns);
+    free(record->begins);
+    free(record->asked_lsns);
     free(record->tokens);
     free(record->scope);
     free(record->source);
     *record = (struct run_record){0};
+}
+
+static void add_lsn(cJSON *array, uint64_t lsn)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)lsn);
+    cJSON_AddItemToArray(array, cJSON_CreateString(text));
 }
 
 static char *record_text(const struct run_record *record)
@@ -225,14 +233,20 @@ static char *record_text(const struct run_record *record)
     cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
     cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
     cJSON_AddStringToObject(json, "source", record->source ? record->source : "");
+    cJSON_AddStringToObject(json, "last_master_id", record->last_master_id);
+    cJSON_AddNumberToObject(json, "role_changes", (double)record->role_changes);
     cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
+    cJSON *asked = cJSON_AddArrayToObject(json, "asked_lsns");
+    cJSON *checks = cJSON_AddArrayToObject(json, "checks");
     cJSON *tokens = cJSON_AddArrayToObject(json, "tokens");
     for (uint32_t i = 0; record->tokens && i < record->flow_count; i++)
         cJSON_AddItemToArray(tokens, cJSON_CreateString(record->tokens[i]));
-    for (uint32_t i = 0; record->first_lsns && i < record->flow_count; i++) {
-        char lsn[24];
-        snprintf(lsn, sizeof lsn, "%llu", (unsigned long long)record->first_lsns[i]);
-        cJSON_AddItemToArray(lsns, cJSON_CreateString(lsn));
+    for (uint32_t i = 0; record->begins && i < record->flow_count; i++) {
+        char check[JOURNAL_CHECK_TEXT_BYTES];
+        journal_check_write(&record->begins[i].check, check);
+        cJSON_AddItemToArray(checks, cJSON_CreateString(check));
+        add_lsn(lsns, record->begins[i].lsn);
+        add_lsn(asked, record->asked_lsns ? record->asked_lsns[i] : 0);
     }
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
@@ -276,6 +290,18 @@ static bool number_of(const cJSON *item, uint64_t *out)
     return cJSON_IsString(item) && slice_to_u64(slice_str(item->valuestring), out);
 }
 
+/* What earlier releases did not write is not known. */
+static void read_begin(const cJSON *json, int flow, struct run_record *out)
+{
+    const cJSON *check = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "checks"), flow);
+    struct resume_point *begin = &out->begins[flow];
+    uint64_t *asked = &out->asked_lsns[flow];
+    begin->unchecked =
+        !cJSON_IsString(check) || !journal_check_read(slice_str(check->valuestring), &begin->check);
+    if (!number_of(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "asked_lsns"), flow), asked) || *asked > begin->lsn)
+        *asked = begin->lsn;
+}
+
 static bool read_record(const cJSON *json, struct run_record *out)
 {
     const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope"),
@@ -299,13 +325,19 @@ static bool read_record(const cJSON *json, struct run_record *out)
     out->flow_count = (uint32_t)count->valuedouble;
     out->scope = x_strdup(scope->valuestring);
     out->source = x_strdup(cJSON_IsString(source) ? source->valuestring : "");
-    out->first_lsns = x_calloc(out->flow_count, sizeof *out->first_lsns);
+    const cJSON *changes = cJSON_GetObjectItem(json, "role_changes");
+    out->role_changes = cJSON_IsNumber(changes) ? (int64_t)changes->valuedouble : -1;
+    if (!text_of(json, "last_master_id", out->last_master_id, sizeof out->last_master_id))
+        out->last_master_id[0] = '\0';
+    out->begins = x_calloc(out->flow_count, sizeof *out->begins);
+    out->asked_lsns = x_calloc(out->flow_count, sizeof *out->asked_lsns);
     out->tokens = x_calloc(out->flow_count, sizeof *out->tokens);
     for (uint32_t i = 0; i < out->flow_count; i++) {
         const cJSON *token = cJSON_GetArrayItem(tokens, (int)i);
-        if (!number_of(cJSON_GetArrayItem(lsns, (int)i), &out->first_lsns[i]) || !cJSON_IsString(token) ||
+        if (!number_of(cJSON_GetArrayItem(lsns, (int)i), &out->begins[i].lsn) || !cJSON_IsString(token) ||
             strlen(token->valuestring) >= sizeof *out->tokens)
             return false;
+        read_begin(json, (int)i, out);
         snprintf(out->tokens[i], sizeof *out->tokens, "%s", token->valuestring);
     }
     return true;

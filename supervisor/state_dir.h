@@ -4,6 +4,7 @@
 #define DF2REDIS_SUPERVISOR_STATE_DIR_H
 
 #include "common/error.h"
+#include "common/journal_check.h"
 #include "common/settings.h"
 
 struct state_dir {
@@ -25,7 +26,10 @@ struct run_record {
     char master_id[41], sync_id[32], lineage[41];
     enum run_copy copy;
     bool target_owned;    /* empty or flushed when the run began */
-    uint64_t *first_lsns; /* per FLOW: where a session without a snapshot began; 0: with one */
+    char last_master_id[41]; /* of the master whose journal goes on in this one's; or "" */
+    int64_t role_changes;    /* of the source (source.h), when the copy or its journal began; -1: not told */
+    struct resume_point *begins; /* per FLOW: where a session without a snapshot began; lsn 0: with one */
+    uint64_t *asked_lsns;        /* per FLOW: and from where on its journal was asked for */
     char (*tokens)[41];   /* per FLOW: the EOF token, should its snapshot be decoded again */
     char *scope;          /* which keys are copied where to */
     char *source;         /* where from: its URI, without user and password; "": an older version did not say */

@@ -315,7 +315,8 @@ static void tear_down(struct run *run)
     if (run->base)
         event_base_free(run->base);
     divergences_free(&run->divergences);
-    free(run->resume_lsns);
+    free(run->resume);
+    free(run->beyond);
     free(run->worker_path);
     state_dir_close(&run->dir);
 }
@@ -323,7 +324,7 @@ static void tear_down(struct run *run)
 int supervisor_run(struct options *options)
 {
     const struct settings *settings = &options->settings;
-    struct run run = {.options = options, .settings = settings, .dir.lock_fd = -1};
+    struct run run = {.options = options, .settings = settings, .dir.lock_fd = -1, .role_changes = -1};
     struct error error = {0};
     session_init(&run.session);
     uri_display(&settings->source, run.source_name, sizeof run.source_name);

@@ -3,17 +3,7 @@
 
 #include <stdlib.h>
 
-#include "worker/link.h"
-
-static bool next_word(struct slice *text, struct slice *word)
-{
-    const uint8_t *blank = memchr(text->data, ' ', text->len);
-    size_t n = blank ? (size_t)(blank - text->data) : text->len;
-    *word = slice_of(text->data, n);
-    n += blank ? 1 : 0;
-    *text = slice_of(text->data + n, text->len - n);
-    return word->len > 0;
-}
+#include "common/marks.h"
 
 static bool flow_of(struct slice field, const char *prefix, uint32_t *out)
 {
@@ -26,27 +16,17 @@ static bool flow_of(struct slice field, const char *prefix, uint32_t *out)
     return true;
 }
 
-/* "<master id> <session> <seq> <lsn>"; *text is what follows. */
-static bool read_mark(struct slice *text, struct target_mark *out)
+/* of_node: the mark of a node; *fingerprint of the slots that it served then. */
+static bool read_mark(struct slice text, bool of_node, uint64_t *fingerprint, struct target_mark *out)
 {
-    struct slice id, session, seq, lsn;
-    if (!next_word(text, &id) || id.len != sizeof out->master_id - 1 || !next_word(text, &session) ||
-        !slice_to_u64(session, &out->session) || !next_word(text, &seq) || !next_word(text, &lsn) ||
-        !slice_to_u64(lsn, &out->lsn))
+    struct slot_mark m = {0};
+    if (of_node ? !node_mark_parse(text, &m) : !mark_parse(text, &m.node))
         return false;
-    memcpy(out->master_id, id.data, id.len);
-    out->master_id[id.len] = '\0';
+    *fingerprint = m.fingerprint;
+    out->session = m.node.session;
+    out->at = (struct resume_point){.lsn = m.node.lsn, .check = m.node.check, .unchecked = m.node.unchecked};
+    memcpy(out->master_id, m.node.master_id, sizeof out->master_id);
     return true;
-}
-
-static bool is_fingerprint(struct slice word, uint64_t wanted)
-{
-    char text[17];
-    int len = snprintf(text, sizeof text, "%llx", (unsigned long long)wanted);
-    /* However many zeros lead it. */
-    while (word.len > (size_t)len && word.data[0] == '0')
-        word = slice_of(word.data + 1, word.len - 1);
-    return slice_eq(word, slice_of(text, (size_t)len));
 }
 
 /* fingerprint NULL: flow-N and run; otherwise node-N. */
@@ -61,14 +41,16 @@ static void read_fields(struct target_marks *m, const redisReply *reply, const u
         const redisReply *name = reply->element[2 * i], *value = reply->element[2 * i + 1];
         if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
             continue;
-        struct slice field = slice_of(name->str, name->len), text = slice_of(value->str, value->len), word;
+        struct slice field = slice_of(name->str, name->len), text = slice_of(value->str, value->len);
+        uint64_t seen = 0;
         struct target_mark *mark = &m->list[m->count];
         if (!fingerprint && slice_eq(field, slice_str(MARK_RUN_FIELD)))
             slice_to_u64(text, &m->run_session);
-        else if (flow_of(field, fingerprint ? "node-" : "flow-", &mark->flow) && read_mark(&text, mark)) {
+        else if (flow_of(field, fingerprint ? "node-" : "flow-", &mark->flow) &&
+                 read_mark(text, fingerprint != NULL, &seen, mark)) {
             memcpy(m->seen_id, mark->master_id, sizeof m->seen_id);
-            m->seen_stable |= mark->lsn > 0;
-            if (!fingerprint || (next_word(&text, &word) && is_fingerprint(word, *fingerprint)))
+            m->seen_stable |= mark->at.lsn > 0;
+            if (!fingerprint || seen == *fingerprint)
                 m->count++;
         }
     }
@@ -99,8 +81,8 @@ static bool join(struct target_mark *mark, const struct target_marks *node)
     const struct target_mark *other = find(node, mark->flow);
     if (!other || strcmp(other->master_id, mark->master_id) != 0)
         return false;
-    if (other->lsn < mark->lsn)
-        mark->lsn = other->lsn;
+    if (other->at.lsn < mark->at.lsn)
+        mark->at = other->at;
     if (other->session < mark->session)
         mark->session = other->session;
     return true;

@@ -4,18 +4,18 @@
  *   a cluster   hash df2redis:NAME:{tag} of each master's lowest slot: field node-N, what that FLOW's worker
  *               says of the whole node; hash df2redis:NAME: field run
  *
- *   flow-N  "<master id> <session> <seq> <lsn>"
- *   node-N  the same, then "<fingerprint, hex> …": of the slots that the node served then (topology.h) */
+ * Their text: common/marks.h. */
 #ifndef DF2REDIS_SUPERVISOR_TARGET_MARKS_H
 #define DF2REDIS_SUPERVISOR_TARGET_MARKS_H
 
 #include <hiredis/hiredis.h>
 
-#include "common/mem.h"
+#include "common/marks.h"
 
 struct target_mark {
     uint32_t flow;
-    uint64_t session, lsn; /* 0: of the snapshot */
+    uint64_t session;
+    struct resume_point at; /* lsn 0: of the snapshot */
     char master_id[41];
 };
 struct target_marks {

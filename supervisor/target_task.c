@@ -6,7 +6,7 @@
 #include <sysexits.h>
 
 #include "supervisor/target_internal.h"
-#include "worker/link.h"
+#include "common/marks.h"
 
 static bool has_marks(const struct target_job *job)
 {

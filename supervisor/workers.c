@@ -4,6 +4,7 @@
  * and a successor goes on from them. Only one that keeps dying at one place makes its FLOW fail. */
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/wait.h>
@@ -77,27 +78,49 @@ static void tell_global(struct run *run, uint32_t flow, enum message_type type, 
     worker_process_send(&run->flows[flow].worker, &m);
 }
 
-static void on_role(bool master, const char *text, void *arg)
+static void resync(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void resync(struct run *run, const char *format, ...)
+{
+    va_list args;
+    run->cause = (struct error){.class = ERROR_REDIRECT, .exit_code = EX_TEMPFAIL};
+    va_start(args, format);
+    vsnprintf(run->cause.text, sizeof run->cause.text, format, args);
+    va_end(args);
+    run_post(run, EVENT_RESYNC);
+}
+
+static void run_globals(struct run *run)
+{
+    const struct global *confirmed;
+    while ((confirmed = globals_confirm(&run->globals, clock_monotonic_ms()))) {
+        log_debug("%s (txid %llu) has reached every FLOW: FLOW %u runs it", confirmed->command,
+                  (unsigned long long)confirmed->txid, confirmed->runner);
+        tell_global(run, confirmed->runner, MESSAGE_RUN_GLOBAL, confirmed);
+    }
+}
+
+/* A flush that a master journals when it becomes a replica looks like any other, and what it loads then is in no
+ * journal: after a change of its role only a full sync tells. */
+static void on_role(bool master, int64_t role_changes, const char *text, void *arg)
 {
     struct run *run = arg;
     struct error error = run->broken_stream;
-    const struct global *confirmed;
+    bool changed = run->role_changes >= 0 && role_changes >= 0 && role_changes != run->role_changes;
     if (master && error.class != ERROR_NONE) {
         run_fatal(run, &error);
-        return;
-    }
-    if (!master) {
+    } else if (!master) {
         error_set(&error, ERROR_RETRY,
                   "source %s is no master any more (%.200s): what it flushed then was not run on the target",
                   run->source_name, text);
         run_link_lost(run, &error);
         run_check_drained(run);
-        return;
-    }
-    while ((confirmed = globals_confirm(&run->globals, clock_monotonic_ms()))) {
-        log_debug("%s (txid %llu) has reached every FLOW: FLOW %u runs it", confirmed->command,
-                  (unsigned long long)confirmed->txid, confirmed->runner);
-        tell_global(run, confirmed->runner, MESSAGE_RUN_GLOBAL, confirmed);
+    } else if (changed && in_state(run, SESSION_DRAINING)) {
+        run_check_drained(run); /* the next start comes to it again */
+    } else if (changed) {
+        resync(run, "source %s was made a replica, or a master again, and flushed: what it has loaded then is in no journal",
+               run->source_name);
+    } else {
+        run_globals(run);
     }
 }
 
@@ -212,7 +235,7 @@ static void on_flow_opened(struct flow *f, const struct message *m)
 {
     if (f->answered || !in_state(f->run, SESSION_FLOWS))
         return;
-    if (!m->flow_opened.full && !f->first_lsn)
+    if (!m->flow_opened.full && !f->begin.lsn)
         return; /* nobody asked for it, and the worker ends */
     f->answered = true;
     f->full = m->flow_opened.full != 0;

@@ -173,8 +173,7 @@ void cluster_put_marks(struct cluster *c, const char *text, bool whole)
         bool of_node = whole && t->first_slot == b->slot;
         if (b != c->once_of[b->slot] || (b->unmarked && !of_node))
             continue;
-        snprintf(node_text, sizeof node_text, "%s %llx %s %s", text, (unsigned long long)t->fingerprint,
-                 node->target.run_id, node->target.replid);
+        node_mark_write(text, t->fingerprint, node->target.run_id, node->target.replid, node_text);
         put_mark(c, b, text, of_node ? node_text : NULL);
     }
 }

@@ -32,7 +32,8 @@ struct decoder *decoder_new(const struct decoder_config *config)
     d->open = NO_VALUE;
     if (config->first_lsn) {
         d->phase = PHASE_JOURNAL;
-        d->next_lsn = config->first_lsn;
+        d->next_lsn = config->asked_lsn ? config->asked_lsn : config->first_lsn;
+        d->check = config->check;
     }
     return d;
 }
@@ -316,7 +317,17 @@ uint64_t decoder_seq(const struct decoder *d)
 
 uint64_t decoder_next_lsn(const struct decoder *d)
 {
-    return d->next_lsn;
+    return decoder_comparing(d) ? d->config.first_lsn : d->next_lsn;
+}
+
+bool decoder_comparing(const struct decoder *d)
+{
+    return d->phase == PHASE_JOURNAL && d->next_lsn < d->config.first_lsn;
+}
+
+struct journal_check decoder_check(const struct decoder *d, uint64_t lsn)
+{
+    return d->check.lsn < lsn ? d->check : d->check_before;
 }
 
 bool decoder_in_journal(const struct decoder *d)

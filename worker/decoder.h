@@ -11,6 +11,7 @@
 #define DF2REDIS_DECODER_H
 
 #include "common/error.h"
+#include "common/journal_check.h"
 #include "worker/entry.h"
 
 struct decoder_config {
@@ -19,15 +20,19 @@ struct decoder_config {
     uint32_t group_elements;      /* at most so many elements in one ENTRY_ELEMENTS, … */
     uint32_t group_bytes;         /* … and about so many bytes (a single element may be larger) */
     char token[41];               /* the FLOW's EOF token, 40 hex digits */
-    uint64_t first_lsn;           /* partial sync: LSN of the first entry, and the stream begins in the
-                                     journal; 0: it begins with a snapshot */
+    uint64_t first_lsn;           /* partial sync: LSN of the first entry to be given, and the stream begins in
+                                     the journal; 0: it begins with a snapshot */
+    uint64_t asked_lsn;           /* partial sync: LSN of the stream's first entry. Those before first_lsn were
+                                     applied already: they are compared and not given */
+    struct journal_check check;   /* what they are compared with: that command; all others must be PINGs */
 };
 
 enum decode_status {
     DECODE_ENTRY, /* *out is filled */
     DECODE_MORE,  /* needs more bytes; see decoder_wanted */
-    DECODE_BREAK, /* the journal can be followed no further in this session; *error says why. Nothing was
-                     consumed: another call, or a successor, comes to the same */
+    DECODE_BREAK, /* the journal can be followed no further in this session; *error says why. ERROR_REDIRECT:
+                     it is another one than was applied. Nothing was consumed: another call, or a successor,
+                     comes to the same */
     DECODE_ERROR, /* the stream is broken or not understood; *error says where (stream offset) and what */
 };
 
@@ -49,6 +54,10 @@ uint64_t decoder_seq(const struct decoder *d);
 /* LSN of the next journal entry (what DFLY FLOW would be asked for); 0 while not known. */
 uint64_t decoder_next_lsn(const struct decoder *d);
 bool decoder_in_journal(const struct decoder *d); /* ENTRY_EOF was given out, or first_lsn set */
+/* Entries that were applied already are still to be compared: nothing was given out yet. */
+bool decoder_comparing(const struct decoder *d);
+/* The last command before this LSN, which is that of the next entry or of the one just given out. */
+struct journal_check decoder_check(const struct decoder *d, uint64_t lsn);
 
 /* The state after the last entry given out, appended to *out. */
 void decoder_save(const struct decoder *d, struct buf *out);

@@ -94,6 +94,7 @@ struct decoder {
     uint64_t seq;
     uint64_t snapshot_lsn; /* of the next entry in a JOURNAL_BLOB: counted from 1 */
     uint64_t next_lsn;     /* of the journal stream; 0: not known */
+    struct journal_check check, check_before; /* the last two commands of it */
     uint32_t db, snapshot_journal_db, journal_db;
     struct attributes attributes;
     uint64_t journal_given; /* entries of the JOURNAL_BLOB at hand */

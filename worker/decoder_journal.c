@@ -64,6 +64,31 @@ static enum step give_lsn(struct decoder *d, uint64_t lsn, struct entry *out)
     return STEP_ENTRY;
 }
 
+/* An entry that was applied in an earlier session: is it the one that it was? */
+static enum step compare(struct decoder *d, const struct journal_item *item)
+{
+    const struct journal_check *was = &d->config.check;
+    bool same = item->opcode == JOURNAL_PING;
+    if (d->next_lsn == was->lsn)
+        same = item->opcode == JOURNAL_COMMAND &&
+               journal_checksum(d->journal_db, item->argv, item->argc) == was->sum;
+    if (!same) {
+        error_set(&d->why, ERROR_REDIRECT,
+                  "the source's journal is not the one that was followed: its entry %" PRIu64
+                  " is another one than was applied here; it was made a replica meanwhile, or promoted",
+                  d->next_lsn);
+        return STEP_BREAK;
+    }
+    d->next_lsn++;
+    return STEP_ON;
+}
+
+static void note_command(struct decoder *d, const struct journal_item *item)
+{
+    d->check_before = d->check;
+    d->check = (struct journal_check){d->next_lsn, journal_checksum(d->journal_db, item->argv, item->argc)};
+}
+
 enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry *out)
 {
     struct journal_item item;
@@ -81,14 +106,20 @@ enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry 
         d->journal_db = (uint32_t)item.value;
     } else if (item.opcode == JOURNAL_LSN && d->next_lsn && item.value != d->next_lsn - 1) {
         return other_lsn(d, item.value);
-    } else if (item.opcode == JOURNAL_LSN) {
+    } else if (item.opcode == JOURNAL_LSN && !decoder_comparing(d)) {
         step = give_lsn(d, item.value, out);
+    } else if (item.opcode == JOURNAL_LSN) {
+        step = STEP_ON;
+    } else if (decoder_comparing(d)) {
+        step = compare(d, &item);
     } else {
         step = give_item(d, &item, d->journal_db, d->next_lsn, out);
+        if (d->next_lsn && item.opcode == JOURNAL_COMMAND)
+            note_command(d, &item);
         if (d->next_lsn)
             d->next_lsn++;
     }
-    if (step != STEP_ERROR)
+    if (step != STEP_ERROR && step != STEP_BREAK)
         decoder_consume(d, t, used);
     return step;
 }

@@ -8,13 +8,14 @@
 
 #include "worker/decoder_internal.h"
 
-#define MAGIC UINT64_C(0x3130307274736466) /* "fdstr001": name and version */
+#define MAGIC UINT64_C(0x3230307274736466) /* "fdstr002": name and version */
 
 enum { IN_BLOB = 1, IN_CHUNK = 2 };
 
 struct saved_head {
     uint64_t magic;
     uint64_t restore_limit_bytes, offset, blob_position, seq, snapshot_lsn, next_lsn, journal_given;
+    struct journal_check check, check_before;
     int64_t expire_ms;
     uint32_t chunk_id, chunk_left, db, snapshot_journal_db, journal_db, mc_flags, value_count;
     int32_t open;
@@ -35,7 +36,7 @@ struct saved_value {
     uint32_t unused;
 };
 
-_Static_assert(sizeof(struct saved_head) == 9 * 8 + 9 * 4 + 4,
+_Static_assert(sizeof(struct saved_head) == 13 * 8 + 9 * 4 + 4,
                "no padding that would be saved as it happens to be");
 _Static_assert(sizeof(struct saved_walk) == 5 * 8, "no padding");
 _Static_assert(sizeof(struct saved_value) == 4 * 8 + 4 * 4 + 8, "no padding");
@@ -77,6 +78,8 @@ void decoder_save(const struct decoder *d, struct buf *out)
                            .snapshot_lsn = d->snapshot_lsn,
                            .next_lsn = d->next_lsn,
                            .journal_given = d->journal_given,
+                           .check = d->check,
+                           .check_before = d->check_before,
                            .expire_ms = d->attributes.expire_ms,
                            .chunk_id = d->chunk_id,
                            .chunk_left = d->chunk_left,
@@ -186,6 +189,8 @@ static void set_head(struct decoder *d, const struct saved_head *h)
     d->seq = h->seq;
     d->snapshot_lsn = h->snapshot_lsn;
     d->next_lsn = h->next_lsn;
+    d->check = h->check;
+    d->check_before = h->check_before;
     d->db = h->db;
     d->snapshot_journal_db = h->snapshot_journal_db;
     d->journal_db = h->journal_db;

@@ -17,29 +17,10 @@
 #include <event2/event.h>
 
 #include "common/capabilities.h"
+#include "common/marks.h"
 #include "common/settings.h"
 #include "worker/batch.h"
 #include "worker/trouble.h"
-
-/* In the marks' hash beside flow-N: "<session> <txid>" of the last global command that was run. */
-#define MARK_RUN_FIELD "run" /* of the same hash, the supervisor's: the session that fills the target */
-#define MARK_FLUSHED_FIELD "flushed"
-
-/* The position that the target itself carries; all zero when it carries none of this session. */
-struct mark {
-    bool present; /* a mark of this FLOW exists, of whatever session */
-    uint64_t session, seq, lsn;
-    char master_id[41];
-    uint64_t flushed_session, flushed_txid; /* the last global command that was run; 0: none */
-};
-
-/* What a cluster carries of this FLOW in one slot: its own mark, and the node's when it lies in this slot. */
-struct slot_mark {
-    struct mark own;
-    struct mark node;
-    char run_id[41], replid[41]; /* of the node that the second was written to */
-    uint64_t fingerprint;        /* of the slots that it served */
-};
 
 struct link;
 

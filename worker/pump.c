@@ -284,6 +284,10 @@ static void decode(struct worker *w)
             worker_fail(w, &error);
             return;
         }
+        if (status == DECODE_BREAK && error.class == ERROR_REDIRECT) {
+            worker_fail(w, &error);
+            return;
+        }
         if (status == DECODE_BREAK) {
             say_break(w, &error);
             w->starved = true;
@@ -334,6 +338,10 @@ static void pump_once(struct worker *w)
     w->rate_tokens -= (double)(decoder_offset(w->decoder) - before);
 
     struct cursor_marks *m = w->cursor.marks;
+    if (w->contact_waits && !decoder_comparing(w->decoder)) {
+        w->contact_waits = false;
+        cursor_set(&m->in_contact, 1);
+    }
     cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
     if (decoder_seq(w->decoder) > cursor_get(&m->decoded_seq))
         cursor_set(&m->decoded_seq, decoder_seq(w->decoder));

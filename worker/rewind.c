@@ -26,11 +26,18 @@ static bool lacks(struct worker *w, uint64_t seq, struct error *error)
                      (unsigned long long)spool_oldest(w->spool));
 }
 
+/* Is its LSN one of the journal that is followed? */
+static bool follows(const struct worker *w, const struct mark *mark)
+{
+    return mark->present && (strcmp(mark->master_id, w->master_id) == 0 ||
+                             (*w->last_master_id && strcmp(mark->master_id, w->last_master_id) == 0));
+}
+
 /* Which entries of this session the target has, by its mark. */
 static bool read_position(struct worker *w, const struct mark *mark, uint64_t *seq, struct error *error)
 {
     uint64_t first_lsn = w->decoder_config.first_lsn;
-    bool of_source = mark->present && strcmp(mark->master_id, w->master_id) == 0;
+    bool of_source = follows(w, mark);
     *seq = 0;
     if (mark->present && mark->session == w->session) {
         *seq = mark->seq;
@@ -105,7 +112,7 @@ static void went_back(struct worker *w)
     cursor_set(&m->applied_offset, decoder_offset(w->decoder));
     cursor_set(&m->applied_seq, decoder_seq(w->decoder));
     if (decoder_next_lsn(w->decoder))
-        cursor_set(&m->applied_lsn, decoder_next_lsn(w->decoder));
+        seal_note_lsn(w, decoder_next_lsn(w->decoder), decoder_check(w->decoder, decoder_next_lsn(w->decoder)));
     waiting_received(&w->waiting, decoder_offset(w->decoder), clock_monotonic_ms());
     source_note_waiting(w);
 }
@@ -133,8 +140,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     reports_rewound(&w->reports);
     w->marked_seq = w->skip_lsn = 0;
     /* A session that began with the journal goes on with the earlier one's. */
-    bool continued =
-        w->decoder_config.first_lsn && mark->present && strcmp(mark->master_id, w->master_id) == 0;
+    bool continued = w->decoder_config.first_lsn && follows(w, mark);
     w->flushed_txid = mark->flushed_session == w->session || continued ? mark->flushed_txid : 0;
     if (cursor_load_record(&w->cursor, &newest) && newest.len >= RECORD_HEADER)
         memcpy(&w->marked_seq, newest.data, RECORD_HEADER);
@@ -165,7 +171,8 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
         w->skip_lsn = at->ahead_lsn;
     }
     seal_restart(w);
-    if (decoder_seq(w->decoder) >= w->seen_seq)
+    w->contact_waits = decoder_seq(w->decoder) >= w->seen_seq && decoder_comparing(w->decoder);
+    if (decoder_seq(w->decoder) >= w->seen_seq && !w->contact_waits)
         cursor_set(&w->cursor.marks->in_contact, 1);
     return true;
 }

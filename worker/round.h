@@ -8,6 +8,7 @@
 #ifndef DF2REDIS_ROUND_H
 #define DF2REDIS_ROUND_H
 
+#include "common/journal_check.h"
 #include "worker/batch.h"
 
 /* Where the FLOW stands after a round: what the cursor's restart record and the marks say. */
@@ -16,6 +17,7 @@ struct checkpoint {
     uint64_t offset;   /* stream offset the decoder begins at after it */
     uint64_t seq;
     uint64_t next_lsn;
+    struct journal_check check; /* the last command before it */
 };
 
 struct round {

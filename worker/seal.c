@@ -41,8 +41,9 @@ static void put_marks(struct worker *w, bool whole)
     /* 0 during full sync: nothing can be resumed from there. */
     uint64_t lsn = decoder_next_lsn(w->decoder);
     lsn -= lsn ? before : 0;
-    snprintf(text, sizeof text, "%s %llu %llu %llu", w->master_id, (unsigned long long)w->session,
-             (unsigned long long)seq, (unsigned long long)lsn);
+    struct mark mark = {.session = w->session, .seq = seq, .lsn = lsn, .check = decoder_check(w->decoder, lsn)};
+    memcpy(mark.master_id, w->master_id, sizeof mark.master_id);
+    mark_write(&mark, text);
     router_put_marks(w->router, text, whole);
     if (!router_open(w->router)->marked)
         return;
@@ -73,6 +74,7 @@ static void fill_checkpoint(struct worker *w, struct checkpoint *at)
     at->offset = decoder_offset(w->decoder);
     at->seq = decoder_seq(w->decoder);
     at->next_lsn = decoder_next_lsn(w->decoder);
+    at->check = decoder_check(w->decoder, at->next_lsn);
     memcpy(header, &w->sealed_marked_seq, sizeof header);
     buf_clear(&at->record);
     buf_put(&at->record, header, sizeof header);
@@ -142,6 +144,14 @@ bool seal_last_mark(struct worker *w)
     return true;
 }
 
+void seal_note_lsn(struct worker *w, uint64_t next_lsn, struct journal_check check)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    cursor_set(&m->check_lsn, check.lsn);
+    cursor_set(&m->check_sum, check.sum);
+    cursor_set(&m->applied_lsn, next_lsn);
+}
+
 void seal_save_record(struct worker *w, const struct checkpoint *at)
 {
     struct cursor_marks *m = w->cursor.marks;
@@ -153,9 +163,9 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
     }
     cursor_set(&m->applied_offset, at->offset);
     cursor_set(&m->applied_seq, at->seq);
-    cursor_set(&m->applied_lsn, at->next_lsn);
+    seal_note_lsn(w, at->next_lsn, at->check);
     cursor_set(&m->last_applied_ms, clock_monotonic_ms());
-    if (at->seq >= w->seen_seq && w->ready)
+    if (at->seq >= w->seen_seq && w->ready && !decoder_comparing(w->decoder))
         cursor_set(&m->in_contact, 1);
     if (w->ping_lsn && at->next_lsn >= w->ping_lsn) {
         w->ping_lsn = 0;

@@ -6,6 +6,7 @@
 
 #include "common/client.h"
 #include "common/clock.h"
+#include "common/marks.h"
 #include "worker/worker.h"
 
 enum { ACK_EVERY_MS = 1000, ACK_EVERY_ENTRIES = 1024, ANSWER_TIMEOUT_MS = 30000 };
@@ -47,7 +48,10 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     memcpy(w->decoder_config.token, reply->element[1]->str, sizeof w->decoder_config.token);
-    w->decoder_config.first_lsn = full ? 0 : w->tls_first_lsn;
+    if (full) {
+        w->decoder_config.first_lsn = w->decoder_config.asked_lsn = 0;
+        w->decoder_config.check = (struct journal_check){0};
+    }
     decoder_free(w->decoder);
     w->decoder = decoder_new(&w->decoder_config);
     w->source = w->tls->fd;
@@ -62,11 +66,19 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
 static void ready(struct client *c, void *arg)
 {
     struct worker *w = arg;
-    char flow[16], lsn[24];
+    enum { WORDS_MAX = 8 };
+    char flow[16];
+    struct slice argv[WORDS_MAX], asked = buf_slice(&w->tls_asked), word;
+    size_t argc = 0;
     snprintf(flow, sizeof flow, "%u", w->flow);
-    snprintf(lsn, sizeof lsn, "%llu", (unsigned long long)w->tls_first_lsn);
-    client_words(c, ANSWER_TIMEOUT_MS, on_flow, w, "DFLY", "FLOW", w->master_id, w->sync_id, flow,
-                 w->tls_first_lsn ? lsn : NULL, NULL);
+    const char *words[] = {"DFLY", "FLOW", w->master_id, w->sync_id, flow};
+    while (argc < sizeof words / sizeof *words) {
+        argv[argc] = slice_str(words[argc]);
+        argc++;
+    }
+    while (w->tls_first_lsn && argc < WORDS_MAX && mark_next_word(&asked, &word))
+        argv[argc++] = word;
+    client_command(c, ANSWER_TIMEOUT_MS, on_flow, w, argc, argv);
 }
 
 void source_tls_open(struct worker *w)

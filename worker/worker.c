@@ -218,7 +218,7 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
 static void on_lost(void *arg, const struct error *error)
 {
     struct worker *w = arg;
-    w->ready = false;
+    w->ready = w->contact_waits = false;
     w->had_trouble = true;
     cursor_set(&w->cursor.marks->in_contact, 0);
     cursor_add(&w->cursor.marks->target_waits, 1);
@@ -338,9 +338,11 @@ static bool identity(struct worker *w, const struct message *start, struct error
     w->flow_count = start->start.flow_count ? start->start.flow_count : 1;
     w->session = start->start.session;
     memcpy(w->master_id, start->start.master_id, sizeof w->master_id);
+    memcpy(w->last_master_id, start->start.last_master_id, sizeof w->last_master_id);
     memcpy(w->sync_id, start->start.sync_id, sizeof w->sync_id);
     memcpy(w->masters, start->start.masters, sizeof w->masters);
     w->tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
+    buf_put(&w->tls_asked, start->start.asked.data, start->start.asked.len);
     memcpy(w->reports.told, start->start.told, sizeof w->reports.told);
     log_set_flow((int)w->flow);
     snprintf(w->directory, sizeof w->directory, "%s/%s", w->settings.state_dir, w->settings.name);
@@ -434,6 +436,7 @@ void worker_open_target(struct worker *w)
                                      .flow = w->flow,
                                      .masters = w->masters};
     memcpy(session.master_id, w->master_id, sizeof session.master_id);
+    memcpy(session.last_master_id, w->last_master_id, sizeof session.last_master_id);
     router_start(w->router, &session);
 }
 
@@ -451,6 +454,8 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
         .group_bytes = GROUP_BYTES,
         .first_lsn =
             start->start.first_lsn, /* for a successor, too: its predecessor may have saved nothing */
+        .asked_lsn = start->start.asked_lsn,
+        .check = start->start.check,
     };
     memcpy(w->decoder_config.token, start->start.token, sizeof w->decoder_config.token);
     w->decoder = decoder_new(&w->decoder_config);
@@ -494,6 +499,7 @@ void worker_finish(struct worker *w)
     router_free(w->router);
     cross_free(w->cross);
     buf_free(&w->sealed.record);
+    buf_free(&w->tls_asked);
     decoder_free(w->decoder);
     translator_free(&w->translator);
     output_free(w->output);

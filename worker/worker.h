@@ -49,7 +49,7 @@ struct worker {
     /* Who we are: from START. */
     uint32_t flow, flow_count;
     uint64_t session;
-    char master_id[41];
+    char master_id[41], last_master_id[41];
     char masters[1024]; /* of a cluster, to begin with */
     char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128];
 
@@ -57,7 +57,8 @@ struct worker {
     struct transport *tls; /* the same with TLS, which only the process that made it can use */
     struct client *tls_client;
     char sync_id[32];
-    uint64_t tls_first_lsn; /* asked for */
+    uint64_t tls_first_lsn; /* of the next entry wanted; 0: a full sync is asked for */
+    struct buf tls_asked;   /* words for DFLY FLOW */
     uint64_t acked_lsn, acked_at_ms;
     bool successor; /* of a worker that died, here or in an earlier run */
     bool source_opened;
@@ -77,6 +78,7 @@ struct worker {
     struct router *router;
 
     bool ready;        /* the link is, and the decoder stands where the target is */
+    bool contact_waits; /* it would be in contact, but the journal was not compared yet */
     bool starved;      /* the decoder has had all there is */
     uint64_t skip_seq; /* entries up to it are in the target already (its mark) */
     uint64_t all_seq,
@@ -175,6 +177,8 @@ void seal_settle(struct worker *w);
 /* A held command is done without a round of its own: what comes after is not mixed up with it. */
 void seal_held_done(struct worker *w);
 void seal_save_record(struct worker *w, const struct checkpoint *at);
+/* In the cursor: the next LSN wanted after all that is applied, and the last command before it. */
+void seal_note_lsn(struct worker *w, uint64_t next_lsn, struct journal_check check);
 /* The decoder was put elsewhere: what was open is forgotten, and where it stands is the last checkpoint. */
 void seal_restart(struct worker *w);
 bool seal_marks_on(const struct worker *w);

@@ -1,5 +1,5 @@
-/* The source changes its role: a master that is made a replica says so within its FLOWs, and empties itself. The
- * target keeps what it has. */
+/* The source changes its role: a master that is made a replica says so within its FLOWs, and empties itself.
+ * The target keeps what it has. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,7 +57,8 @@ static void assert_kept(uint64_t keys)
     assert_int_equal(run_terminate(&crash.run), EX_TEMPFAIL);
 }
 
-/* The master's own full sync begins with a FLUSHALL, which it journals before its replicas have heard anything. */
+/* The master's own full sync begins with a FLUSHALL, which it journals before its replicas have heard
+ * anything. */
 static void flush_of_a_master_that_became_a_replica_is_not_run(void **state)
 {
     (void)state;

@@ -134,15 +134,35 @@ static uint64_t journal_offset(const struct scripted_flow *f, uint64_t lsn)
     return r.next_lsn == lsn ? f->journal_at + r.at : NEVER;
 }
 
-/* FULL or PARTIAL, and where its bytes begin. */
-static bool decide_partial(const struct scripted_flow *f, const redisReply *command, uint64_t *begin)
+/* The LSN asked for: "<lsn>", or "<last master id> <lsn>-<lsn>-…", which counts for one promoted from that. 0: none. */
+static uint64_t asked_lsn(const struct scripted *m, const redisReply *command, unsigned long flow)
 {
-    bool asked = command->elements > 5;
-    uint64_t lsn = strtoull(word(command, 5), NULL, 10);
+    if (command->elements < 7)
+        return command->elements > 5 ? strtoull(word(command, 5), NULL, 10) : 0;
+    if (strcmp(word(command, 5), m->options.promoted_from) != 0)
+        return 0;
+    const char *at = word(command, 6);
+    while (flow-- && at)
+        at = strchr(at, '-') ? strchr(at, '-') + 1 : NULL;
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+static size_t lsns_asked(const char *vector)
+{
+    size_t n = 1;
+    for (; *vector; vector++)
+        n += *vector == '-';
+    return n;
+}
+
+/* FULL or PARTIAL, and where its bytes begin. */
+static bool decide_partial(const struct scripted_flow *f, uint64_t lsn, uint64_t *begin)
+{
+    bool asked = lsn != 0;
     *begin = 0;
     if (f->reply == REPLY_FULL || (f->reply == REPLY_AUTO && !asked))
         return false;
-    uint64_t at = asked ? journal_offset(f, lsn) : f->journal_at;
+    uint64_t at = asked && lsn < f->ring_lsn ? NEVER : asked ? journal_offset(f, lsn) : f->journal_at;
     if (at == NEVER && f->reply == REPLY_AUTO)
         return false;
     *begin = at == NEVER ? f->journal_at : at;
@@ -164,6 +184,9 @@ static void on_flow(struct scripted *m, struct connection *c, const redisReply *
         scripted_violate(m, c, "DFLY FLOW %lu twice, out of range, or after the session's begin", flow);
     } else if (!s->version_told && m->options.version > 0) {
         scripted_violate(m, c, "DFLY FLOW before REPLCONF CLIENT-VERSION");
+    } else if (command->elements == 7 && lsns_asked(word(command, 6)) != s->script->flow_count) {
+        scripted_violate(m, c, "DFLY FLOW with %zu LSNs for %zu FLOWs", lsns_asked(word(command, 6)),
+                         s->script->flow_count);
     } else {
         const struct scripted_flow *f = &s->script->flows[flow];
         struct flow_state *state = &s->flows[flow];
@@ -178,9 +201,10 @@ static void on_flow(struct scripted *m, struct connection *c, const redisReply *
         c->sync = s;
         c->flow = (int)flow;
         state->connection = c;
-        state->partial = decide_partial(f, command, &state->begin);
+        uint64_t lsn = asked_lsn(m, command, flow);
+        state->partial = decide_partial(f, lsn, &state->begin);
         state->sent = state->begin;
-        state->acked = state->partial ? strtoull(word(command, 5), NULL, 10) : 0;
+        state->acked = state->partial ? lsn : 0;
         if (!state->partial && !f->fullsync_end)
             scripted_violate(m, c,
                              "DFLY FLOW without an LSN that this journal has, and there is no snapshot here");
@@ -264,7 +288,7 @@ static void on_replicaoffset(struct scripted *m, struct connection *c)
 static void on_dfly(struct scripted *m, struct connection *c, const redisReply *command)
 {
     struct sync *s = find_sync(m, word(command, 2));
-    if (is(command, 1, "flow") && command->elements >= 5 && command->elements <= 6)
+    if (is(command, 1, "flow") && command->elements >= 5 && command->elements <= 7)
         on_flow(m, c, command);
     else if (is(command, 1, "replicaoffset"))
         on_replicaoffset(m, c);
@@ -280,13 +304,19 @@ static void on_dfly(struct scripted *m, struct connection *c, const redisReply *
 
 static void on_info(struct scripted *m, struct connection *c)
 {
-    const char *text = m->options.kind == SCRIPTED_REDIS
-                           ? "# Server\r\nredis_version:7.0.15\r\n# Replication\r\nrole:master\r\n"
-                           : "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.40.1\r\n"
-                             "# Replication\r\nrole:master\r\n";
-    const char *keyspace = m->options.keyspace ? m->options.keyspace : "";
-    reply(c, "$%zu\r\n%s# Keyspace\r\n%s", strlen(text) + strlen("# Keyspace\r\n") + strlen(keyspace), text,
-          keyspace);
+    struct buf text = {0};
+    if (m->options.kind == SCRIPTED_REDIS)
+        buf_printf(&text, "# Server\r\nredis_version:7.0.15\r\n");
+    else
+        buf_printf(&text, "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v%s\r\n",
+                   m->options.release ? m->options.release : "1.40.1");
+    buf_printf(&text,
+               "# Replication\r\nrole:%s\r\n# Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
+               "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n# Keyspace\r\n%s",
+               m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->role_changes,
+               m->options.keyspace ? m->options.keyspace : "");
+    reply(c, "$%zu\r\n%.*s", text.len, (int)text.len, (const char *)text.data);
+    buf_free(&text);
 }
 
 /* On a FLOW, nothing but ACKs: no reply, and never more than was sent, never less than before. */
@@ -315,6 +345,10 @@ static void on_ack(struct scripted *m, struct connection *c, const redisReply *c
     while (journal_next(&f->counted, item) == 1)
         ;
     free(item);
+    /* What an earlier session sent and was acknowledged then is not sent again. */
+    for (size_t i = 0; i + 1 < m->sync_count; i++)
+        if ((size_t)c->flow < m->syncs[i]->script->flow_count && m->syncs[i]->flows[c->flow].acked >= lsn)
+            return;
     if (lsn > f->counted.next_lsn)
         scripted_violate(m, c, "ACK %llu, but only entries before %llu were sent", (unsigned long long)lsn,
                          (unsigned long long)f->counted.next_lsn);

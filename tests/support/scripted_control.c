@@ -245,19 +245,19 @@ void scripted_append(struct scripted *m, size_t flow, struct slice journal)
 void scripted_become(struct scripted *m, enum scripted_kind kind)
 {
     pthread_mutex_lock(&m->lock);
+    m->role_changes += m->options.kind != kind;
     m->options.kind = kind;
     unlock_and_wake(m);
 }
 
-void scripted_rewrite(struct scripted *m, size_t flow, struct slice journal, uint64_t first_lsn)
+void scripted_promote(struct scripted *m, const char *master_id, uint64_t before_end)
 {
     pthread_mutex_lock(&m->lock);
     struct scripted_session *script = &m->options.sessions[m->options.session_count - 1];
-    struct scripted_flow *f = &script->flows[flow];
-    f->bytes.len = (size_t)f->journal_at;
-    buf_put(&f->bytes, journal.data, journal.len);
-    f->first_lsn = first_lsn;
-    f->end_at = 0;
+    memcpy(m->options.promoted_from, m->options.master_id, sizeof m->options.promoted_from);
+    snprintf(m->options.master_id, sizeof m->options.master_id, "%s", master_id);
+    for (size_t i = 0; i < script->flow_count; i++)
+        script->flows[i].ring_lsn = scripted_flow_end_lsn(&script->flows[i]) - before_end;
     unlock_and_wake(m);
 }
 

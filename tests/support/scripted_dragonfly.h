@@ -33,6 +33,7 @@ struct scripted_flow {
     uint64_t fullsync_end;   /* STARTSTABLE before this offset was sent is a violation */
     uint64_t journal_at;     /* the journal stream: first byte, and LSN of the first entry */
     uint64_t first_lsn;
+    uint64_t ring_lsn; /* what comes before that is no longer there for PARTIAL */
     uint64_t close_at; /* the FLOW is closed once so many were sent; NEVER */
     uint64_t end_at, end_lsn; /* up to where LSNs were counted, and the next one there; 0: not yet */
 };
@@ -59,7 +60,9 @@ struct scripted_options {
     const char *user, *password; /* what AUTH must say; NULL: none is asked for */
     bool refuse_client_id;
     char master_id[41];
+    char promoted_from[41]; /* it was a replica of that master; "" */
     int version; /* in the greeting; 0: absent */
+    const char *release; /* "1.40.1" */
     bool lineage;
     /* Bytes a send: 0 as many as fit; with random_split 1 … piece. */
     size_t piece;
@@ -117,8 +120,9 @@ void scripted_hold(struct scripted *m, size_t flow, uint64_t at);
 void scripted_append(struct scripted *m, size_t flow, struct slice journal);
 /* From now on it is that. A replica refuses every REPLCONF, also ACK on a FLOW: an error line in the stream. */
 void scripted_become(struct scripted *m, enum scripted_kind kind);
-/* Another history: the FLOW's journal is this one from now on, its first entry has that LSN. */
-void scripted_rewrite(struct scripted *m, size_t flow, struct slice journal, uint64_t first_lsn);
+/* It is another one from now on, promoted from a replica of the one before: each FLOW's
+ * ring begins so many entries before its end. */
+void scripted_promote(struct scripted *m, const char *master_id, uint64_t before_end);
 /* As a network failure would: closes the FLOW's connection, the control one, or all. */
 void scripted_cut_flow(struct scripted *m, size_t flow);
 void scripted_cut_control(struct scripted *m);

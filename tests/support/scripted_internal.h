@@ -71,6 +71,7 @@ struct scripted {
     size_t event_count, event_capacity;
     struct buf violation;
     uint64_t *holds; /* per FLOW */
+    unsigned role_changes;
     size_t hold_count;
 };
 

@@ -153,6 +153,102 @@ static void error_line_between_entries_ends_the_journal(void **state)
     source_end(&s);
 }
 
+/* Applied up to LSN 102: the last command is that of 101. */
+static struct decoder_config config_to_compare(const char *words)
+{
+    struct decoder_config c = config_of(TOKEN, 103);
+    struct slice argv[3];
+    size_t argc = 0;
+    for (const char *p = words; *p && argc < 3; argc++) {
+        argv[argc] = slice_of(p, strcspn(p, " "));
+        p += argv[argc].len + (p[argv[argc].len] == ' ');
+    }
+    c.asked_lsn = 101;
+    c.check = (struct journal_check){101, journal_checksum(2, argv, argc)};
+    return c;
+}
+
+static void put_101_to_103(struct source *s)
+{
+    buf_put(&s->bytes, "\x06\x02", 2);
+    put_command(&s->bytes, 77, "SET a b"); /* 101, in database 2 */
+    buf_put_u8(&s->bytes, 13);             /* 102 */
+    buf_put(&s->bytes, "\x0f\x40\x66", 3); /* LSN 102 */
+    put_command(&s->bytes, 0, "SET a c");  /* 103 */
+}
+
+static void entries_that_were_applied_are_compared_and_not_given(void **state)
+{
+    (void)state;
+    struct decoder_config c = config_to_compare("SET a b");
+    struct source s;
+    source_begin(&s, &c);
+    put_101_to_103(&s);
+    assert_true(decoder_comparing(s.d));
+    assert_true(decoder_next_lsn(s.d) == 103); /* nothing before it is wanted again */
+    assert_true(decoder_check(s.d, 103).lsn == 101);
+    expect_entry(&s, ENTRY_LSN);
+    assert_false(decoder_comparing(s.d));
+    expect_entry(&s, ENTRY_COMMAND);
+    assert_true(s.e.lsn == 103 && s.e.seq == 2 && s.e.db == 2);
+    assert_true(decoder_check(s.d, 103).lsn == 101 && decoder_check(s.d, 103).sum == c.check.sum);
+    assert_true(decoder_check(s.d, 104).lsn == 103 && decoder_check(s.d, 104).sum != c.check.sum);
+    assert_decodes_the_same(&c, buf_slice(&s.bytes), 1);
+    source_end(&s);
+}
+
+static void expect_another_journal(const struct decoder_config *c, void (*put)(struct source *))
+{
+    struct source s;
+    source_begin(&s, c);
+    put(&s);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(next_of(&s), DECODE_BREAK);
+        assert_int_equal(s.error.class, ERROR_REDIRECT);
+        assert_non_null(strstr(s.error.text, "is another one than was applied here"));
+    }
+    assert_true(decoder_seq(s.d) == 0 && decoder_next_lsn(s.d) == 103);
+    source_end(&s);
+}
+
+static void put_ping_first(struct source *s)
+{
+    buf_put_u8(&s->bytes, 13);
+    put_101_to_103(s);
+}
+
+static void put_command_for_the_ping(struct source *s)
+{
+    buf_put(&s->bytes, "\x06\x02", 2);
+    put_command(&s->bytes, 0, "SET a b");
+    put_command(&s->bytes, 0, "SET a b");
+}
+
+static void another_entry_in_its_place_is_another_journal(void **state)
+{
+    (void)state;
+    struct decoder_config same = config_to_compare("SET a b"), other = config_to_compare("SET a x");
+    expect_another_journal(&other, put_101_to_103);
+    expect_another_journal(&same, put_ping_first);
+    expect_another_journal(&same, put_command_for_the_ping);
+}
+
+/* Of a promoted master, whose ring begins behind the last command: only PINGs may stand there. */
+static void without_a_command_to_compare_only_pings_may_come(void **state)
+{
+    (void)state;
+    struct decoder_config c = config_of(TOKEN, 103);
+    c.asked_lsn = 101;
+    struct source s;
+    source_begin(&s, &c);
+    buf_put(&s.bytes, "\x0d\x0d", 2);
+    put_command(&s.bytes, 0, "SET a c");
+    expect_entry(&s, ENTRY_COMMAND);
+    assert_true(s.e.lsn == 103);
+    source_end(&s);
+    expect_another_journal(&c, put_101_to_103);
+}
+
 static void error_line_without_an_end_is_refused(void **state)
 {
     (void)state;
@@ -268,6 +364,9 @@ int main(void)
         cmocka_unit_test(lsn_is_checked_against_the_count),
         cmocka_unit_test(error_line_between_entries_ends_the_journal),
         cmocka_unit_test(error_line_without_an_end_is_refused),
+        cmocka_unit_test(entries_that_were_applied_are_compared_and_not_given),
+        cmocka_unit_test(another_entry_in_its_place_is_another_journal),
+        cmocka_unit_test(without_a_command_to_compare_only_pings_may_come),
         cmocka_unit_test(journal_blobs_give_their_entries_and_keep_the_database),
         cmocka_unit_test(journal_blob_may_be_lzf),
         cmocka_unit_test(journal_blob_of_another_count_is_refused),

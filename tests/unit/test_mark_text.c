@@ -18,13 +18,35 @@ static struct slice text(const char *s)
 static void a_mark_is_read(void **state)
 {
     (void)state;
-    struct mark m;
+    struct mark m = {0};
     assert_true(mark_parse(text(MASTER " 3 400 18446744073709551615"), &m));
     assert_true(m.present);
     assert_string_equal(m.master_id, MASTER);
     assert_int_equal(m.session, 3);
     assert_int_equal(m.seq, 400);
     assert_true(m.lsn == UINT64_MAX);
+    assert_true(m.unchecked && m.check.lsn == 0); /* as earlier releases wrote it */
+}
+
+static void what_is_written_is_read_again(void **state)
+{
+    (void)state;
+    char one[MARK_TEXT_BYTES], of_node[NODE_MARK_TEXT_BYTES];
+    struct mark m = {.session = UINT64_MAX, .seq = UINT64_MAX, .lsn = UINT64_MAX, .master_id = MASTER}, again = {0};
+    struct slot_mark node = {0};
+    m.check = (struct journal_check){UINT64_MAX - 1, UINT64_C(0x0123456789abcdef)};
+    mark_write(&m, one);
+    assert_true(mark_parse(text(one), &again));
+    assert_true(again.lsn == m.lsn && again.check.lsn == m.check.lsn && again.check.sum == m.check.sum);
+    assert_false(again.unchecked);
+    node_mark_write(one, UINT64_MAX, RUN, REPL, of_node);
+    assert_true(node_mark_parse(text(of_node), &node));
+    assert_true(node.fingerprint == UINT64_MAX && node.node.check.sum == m.check.sum);
+    assert_string_equal(node.replid, REPL);
+    m.check = (struct journal_check){0};
+    mark_write(&m, one);
+    assert_true(mark_parse(text(one), &again));
+    assert_true(again.check.lsn == 0 && !again.unchecked);
 }
 
 static void what_is_no_mark_is_refused(void **state)
@@ -35,11 +57,14 @@ static void what_is_no_mark_is_refused(void **state)
                                         MASTER,
                                         MASTER " 1 2",
                                         MASTER " 1 2 3 4",
+                                        MASTER " 1 2 3 4:5",
+                                        MASTER " 1 2 3 4:000000000000000G",
+                                        MASTER " 1 2 3 4:0000000000000005 6",
                                         MASTER " 1 -2 3",
                                         MASTER " 1 2 18446744073709551616",
                                         "012345678901234567890123456789012345678 1 2 3",
                                         MASTER "x 1 2 3"};
-    struct mark m;
+    struct mark m = {0};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_false(mark_parse(text(wrong[i]), &m));
 }
@@ -101,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mark_is_read),
+        cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(what_is_no_mark_is_refused),
         cmocka_unit_test(a_slot_may_carry_any_of_its_marks),
         cmocka_unit_test(a_node_s_mark_that_is_not_whole_is_refused),

@@ -62,6 +62,10 @@ static struct message example(enum message_type type)
         m.start.mode = START_PARTIAL;
         m.start.session = 99;
         m.start.first_lsn = 12345;
+        m.start.asked_lsn = 12340;
+        m.start.check = (struct journal_check){12340, UINT64_MAX};
+        memset(m.start.last_master_id, 'd', 40);
+        buf_put(&m.start.asked, "12340", 5);
         m.start.received_base = 60;
         m.start.told[REPORT_TRANSLATED] = (struct report_position){501, 1};
         m.start.told[REPORT_ANSWERED] = (struct report_position){402, 3};

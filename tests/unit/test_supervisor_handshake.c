@@ -47,6 +47,23 @@ static void assert_says(int exit_code, const char *what)
         fail_msg("\"%s\" does not say \"%s\"", error.text, what);
 }
 
+static int64_t role_changes(const char *text)
+{
+    return greeting_role_changes(slice_str(text));
+}
+
+static void changes_of_role_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(role_changes("# Commandstats\r\ncmdstat_PING:calls=7,usec=9,usec_per_call=1\r\n"), 0);
+    assert_int_equal(role_changes("cmdstat_REPLICAOF:calls=12,usec=9\r\ncmdstat_get:calls=7,usec=1\r\n"
+                                  "cmdstat_slaveof:calls=3,usec=9\r\ncmdstat_REPLTAKEOVER:calls=1,usec=1\r\n"
+                                  "cmdstat_replicaofx:calls=100,usec=1"),
+                     16); /* each is told apart by its whole name */
+    assert_int_equal(role_changes("# Server\r\nredis_version:7.4.0\r\n"), -1);
+    assert_int_equal(role_changes(""), -1);
+}
+
 static void greetings_of_all_versions_are_read(void **state)
 {
     (void)state;
@@ -234,6 +251,7 @@ static void pauses_grow_from_a_tenth_to_thirty_seconds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(changes_of_role_are_counted),
         cmocka_unit_test(greetings_of_all_versions_are_read),
         cmocka_unit_test(the_release_is_read_where_it_is_told),
         cmocka_unit_test(what_is_no_dragonfly_is_told_apart),

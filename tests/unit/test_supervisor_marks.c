@@ -4,6 +4,8 @@
 #include "supervisor/target_marks.h"
 
 #define ID_A "0123456789abcdef0123456789abcdef01234567"
+#define RUN "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define REPL "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define ID_B "ffffffffffffffffffffffffffffffffffffffff"
 
 enum { NODES = 3 };
@@ -55,7 +57,7 @@ static void marks_of_a_standalone_target_are_read(void **state)
     assert_int_equal(m.run_session, 18);
     assert_int_equal(m.list[0].flow, 0);
     assert_int_equal(m.list[0].session, 17);
-    assert_int_equal(m.list[0].lsn, 900);
+    assert_int_equal(m.list[0].at.lsn, 900);
     assert_string_equal(m.list[0].master_id, ID_A);
     assert_int_equal(m.list[1].flow, 3);
     target_marks_free(&m);
@@ -66,7 +68,7 @@ static void what_we_did_not_write_is_no_mark(void **state)
     (void)state;
     static const char *const words[] = {
         "flow-",  ID_A " 1 2 3", "flow-x", ID_A " 1 2 3",     "flow-1", "short 1 2 3", "flow-2", ID_A " 1 2",
-        "flow-4", ID_A " 1 2 x", "node-0", ID_A " 1 2 3 abc", "run",    "soon",        NULL};
+        "flow-4", ID_A " 1 2 x", "node-0", ID_A " 1 2 3 abc " RUN " " REPL, "run",    "soon",        NULL};
     struct target_marks m = standalone(words);
     assert_int_equal(m.count, 0);
     assert_int_equal(m.run_session, 0);
@@ -76,16 +78,16 @@ static void what_we_did_not_write_is_no_mark(void **state)
 static void a_node_s_marks_count_only_for_the_slots_it_still_has(void **state)
 {
     (void)state;
-    static const char *const words[] = {"node-0", ID_A " 17 5 900 abc run replid",
-                                        "node-1", ID_A " 17 5 901 0000000000000abc run replid",
-                                        "node-2", ID_A " 17 5 902 abd run replid",
+    static const char *const words[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL,
+                                        "node-1", ID_A " 17 5 901 0000000000000abc " RUN " " REPL,
+                                        "node-2", ID_A " 17 5 902 abd " RUN " " REPL,
                                         "node-3", ID_A " 17 5 903",
-                                        "flow-0", ID_A " 17 5 904 abc",
+                                        "flow-0", ID_A " 17 5 904 abc " RUN " " REPL,
                                         NULL};
     struct target_marks m = node(words);
     assert_int_equal(m.count, 2);
-    assert_int_equal(m.list[0].lsn, 900);
-    assert_int_equal(m.list[1].lsn, 901);
+    assert_int_equal(m.list[0].at.lsn, 900);
+    assert_int_equal(m.list[1].at.lsn, 901);
     target_marks_free(&m);
 }
 
@@ -102,29 +104,46 @@ static void common(const char *const *const *hashes, struct target_marks *out)
 static void all_nodes_together_are_where_the_slowest_is(void **state)
 {
     (void)state;
-    static const char *const one[] = {"node-0", ID_A " 17 5 900 abc", "node-1", ID_A " 17 9 70 abc", NULL};
-    static const char *const two[] = {"node-1", ID_A " 17 9 60 abc", "node-0", ID_A " 16 5 950 abc", NULL};
-    static const char *const three[] = {"node-0", ID_A " 17 5 800 abc", "node-1", ID_A " 17 9 80 abc", NULL};
+    static const char *const one[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_A " 17 9 70 abc " RUN " " REPL, NULL};
+    static const char *const two[] = {"node-1", ID_A " 17 9 60 abc " RUN " " REPL, "node-0", ID_A " 16 5 950 abc " RUN " " REPL, NULL};
+    static const char *const three[] = {"node-0", ID_A " 17 5 800 abc " RUN " " REPL, "node-1", ID_A " 17 9 80 abc " RUN " " REPL, NULL};
     struct target_marks m = {.run_session = 4};
     common((const char *const *const[]){one, two, three}, &m);
     assert_int_equal(m.count, 2);
     assert_int_equal(m.run_session, 4);
     assert_int_equal(m.list[0].flow, 0);
-    assert_int_equal(m.list[0].lsn, 800);
+    assert_int_equal(m.list[0].at.lsn, 800);
     /* One of them wrote nothing in the last session. */
     assert_int_equal(m.list[0].session, 16);
-    assert_int_equal(m.list[1].lsn, 60);
+    assert_int_equal(m.list[1].at.lsn, 60);
     assert_int_equal(m.list[1].session, 17);
+    target_marks_free(&m);
+}
+
+/* What is compared belongs to the LSN that counts. */
+static void the_slowest_node_s_check_counts(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"node-0", ID_A " 17 5 900 899:00000000000000aa abc " RUN " " REPL, NULL};
+    static const char *const two[] = {"node-0", ID_A " 17 5 800 798:00000000000000bb abc " RUN " " REPL, NULL};
+    static const char *const three[] = {"node-0", ID_A " 17 5 850 849:00000000000000cc abc " RUN " " REPL, NULL};
+    struct target_marks m = {0};
+    common((const char *const *const[]){one, two, three}, &m);
+    assert_int_equal(m.count, 1);
+    assert_int_equal(m.list[0].at.lsn, 800);
+    assert_int_equal(m.list[0].at.check.lsn, 798);
+    assert_int_equal(m.list[0].at.check.sum, 0xbb);
+    assert_false(m.list[0].at.unchecked);
     target_marks_free(&m);
 }
 
 static void a_flow_without_a_mark_at_one_node_has_none(void **state)
 {
     (void)state;
-    static const char *const one[] = {"node-0", ID_A " 17 5 900 abc", "node-1", ID_A " 17 9 70 abc",
-                                      "node-2", ID_A " 17 9 70 abc",  NULL};
-    static const char *const two[] = {"node-0", ID_A " 17 5 900 abc", "node-1", ID_B " 17 9 70 abc",
-                                      "node-2", ID_A " 17 9 70 abe",  NULL};
+    static const char *const one[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_A " 17 9 70 abc " RUN " " REPL,
+                                      "node-2", ID_A " 17 9 70 abc " RUN " " REPL,  NULL};
+    static const char *const two[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_B " 17 9 70 abc " RUN " " REPL,
+                                      "node-2", ID_A " 17 9 70 abe " RUN " " REPL,  NULL};
     struct target_marks m = {0};
     common((const char *const *const[]){one, two, one}, &m);
     assert_int_equal(m.count, 1);
@@ -141,6 +160,7 @@ int main(void)
         cmocka_unit_test(what_we_did_not_write_is_no_mark),
         cmocka_unit_test(a_node_s_marks_count_only_for_the_slots_it_still_has),
         cmocka_unit_test(all_nodes_together_are_where_the_slowest_is),
+        cmocka_unit_test(the_slowest_node_s_check_counts),
         cmocka_unit_test(a_flow_without_a_mark_at_one_node_has_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -253,6 +253,7 @@ static void refused_phase_command_starts_over_without_lsns(void **state)
         assert_int_equal(t.next, SESSION_WAITING);
     }
     assert_int_equal(session_transition(SESSION_FLOWS, EVENT_FLOWS_MIXED).action, ACTION_RESTART_FULL);
+    assert_int_equal(session_transition(SESSION_FLOWS, EVENT_FLOWS_AGAIN).action, ACTION_RESTART);
 }
 
 int main(void)

@@ -1,0 +1,24 @@
+/* Where the journal goes on, and whether it is the one that was followed.
+ *
+ *   the same master id    DFLY FLOW … <lsn of the last command applied>: that entry is compared
+ * (journal_check.h) another one           DFLY FLOW … <last master id> <lsn>-<lsn>-…: PARTIAL, when it was a
+ * replica of that master and was promoted; its ring begins there, so that the entry to compare may lie before
+ * it: then once more, from behind it
+ *
+ * All are called by opening.c, between the greeting and the phase commands. */
+#ifndef DF2REDIS_SUPERVISOR_RESUME_H
+#define DF2REDIS_SUPERVISOR_RESUME_H
+
+#include "supervisor/run.h"
+
+/* False: a full sync is to be asked for; the reason is noted. */
+bool resume_plan(struct run *run, uint32_t flow_count);
+/* What this FLOW is asked for. */
+void resume_begin(struct run *run, struct flow *f);
+/* Some FLOW was answered FULL: are they to be asked once more? Then *error says why the session ends. */
+bool resume_ask_again(struct run *run, struct error *error);
+/* All were answered FULL, or PARTIAL. */
+void resume_refused(struct run *run);
+void resume_granted(struct run *run);
+
+#endif

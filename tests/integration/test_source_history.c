@@ -1,0 +1,305 @@
+/* Whose journal is it? The same LSNs under the same master id may be those of another history; and after a
+ * failover another master goes on with the same one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <sysexits.h>
+
+#include "tests/support/crash.h"
+#include "tests/support/testing.h"
+
+enum { FLOWS = 3 };
+
+#define PROMOTED "cccccccccccccccccccccccccccccccccccccccc"
+
+static struct crash crash;
+static const struct journal_snapshot small = {
+    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
+static const struct journal_snapshot without_journal = {.strings = 100};
+
+static int teardown(void **state)
+{
+    (void)state;
+    crash_end(&crash);
+    return 0;
+}
+
+static void begin_in_step(const struct journal_snapshot *what)
+{
+    crash_begin(&crash, FLOWS, what);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+static void assert_synced_again(const char *reason)
+{
+    assert_true(df2redis_wait_said(&crash.run.program, reason, RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 1));
+    assert_true(crash_came_out_equal(&crash));
+    assert_true(crash_last_sync(&crash, "full", reason));
+    assert_string_equal(scripted_violation(crash.run.source), "");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+/* sessions: with a phase command, so far. */
+static void assert_resumed_and_equal(size_t sessions)
+{
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", sessions));
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+    assert_string_equal(scripted_violation(crash.run.source), "");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+/* Another one listens in its place, with the same master id, and LSNs that go beyond those that were applied.
+ */
+static void rewrite_history(void)
+{
+    static const struct journal_snapshot longer = {.strings = 40, .commands = 30, .journal = 2000};
+    struct scripted_options options;
+    uint16_t port = scripted_port(crash.run.source);
+    scripted_stop(crash.run.source);
+    crash.run.source = NULL;
+    journal_script_free(&crash.script);
+    journal_script_init(&crash.script, FLOWS, 99);
+    scripted_options_init(&options);
+    options.port = port;
+    scripted_options_add(&options, journal_script_session(&crash.script, &longer));
+    crash.run.source = scripted_start(&options);
+}
+
+static void another_history_under_the_same_id_is_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    rewrite_history();
+    assert_synced_again("is another one than was applied here");
+}
+
+static void another_history_is_noticed_from_the_spools_of_a_killed_run(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    assert_true(crash_kill(&crash, true));
+    rewrite_history();
+    run_replicate(&crash.run, NULL);
+    assert_synced_again("is another one than was applied here");
+}
+
+static void another_history_is_noticed_by_the_marks_of_the_target(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    assert_true(crash_kill(&crash, true));
+    crash_remove(&crash, "flow-*");
+    rewrite_history();
+    run_replicate(&crash.run, NULL);
+    assert_true(df2redis_wait_said(&crash.run.program, "going on from the target's marks", RUN_DEADLINE_MS));
+    assert_synced_again("is another one than was applied here");
+}
+
+/* ---- marks of an earlier release ---- */
+
+/* "<master id> <session> <seq> <lsn>" is what it had written. */
+static void write_marks_of_an_earlier_release(void)
+{
+    redisContext *c = server_connect(crash.run.target.port);
+    for (unsigned f = 0; f < FLOWS; f++) {
+        redisReply *mark = redisCommand(c, "HGET df2redis:default flow-%u", f);
+        assert_int_equal(mark->type, REDIS_REPLY_STRING);
+        *strrchr(mark->str, ' ') = '\0';
+        freeReplyObject(redisCommand(c, "HSET df2redis:default flow-%u %s", f, mark->str));
+        freeReplyObject(mark);
+    }
+    redisFree(c);
+}
+
+static void marks_of_an_earlier_release_lose_no_run(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    assert_true(crash_kill(&crash, true));
+    crash_remove(&crash, "flow-*");
+    write_marks_of_an_earlier_release();
+    journal_script_append(&crash.script, crash.run.source, 100);
+    run_replicate(&crash.run, NULL);
+    assert_true(df2redis_wait_said(&crash.run.program, "cannot be verified this time", RUN_DEADLINE_MS));
+    assert_resumed_and_equal(2);
+}
+
+/* ---- nothing to compare ---- */
+
+static void change_roles(void)
+{
+    scripted_become(crash.run.source, SCRIPTED_REPLICA);
+    scripted_become(crash.run.source, SCRIPTED_DRAGONFLY);
+}
+
+/* No command of the journal was applied, so that none can be compared: but it was a replica meanwhile. */
+static void changed_role_without_a_command_to_compare_is_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step(&without_journal);
+    scripted_cut_all(crash.run.source);
+    change_roles();
+    assert_synced_again("was made a replica or a master meanwhile");
+}
+
+static void changed_role_with_an_entry_to_compare_resumes(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    scripted_cut_all(crash.run.source);
+    change_roles();
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_resumed_and_equal(2);
+}
+
+/* It was a replica and is a master again before it could be asked: what it loaded then is in no journal. */
+static void flush_after_a_changed_role_is_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    change_roles();
+    journal_script_flush(&crash.script, crash.run.source);
+    journal_script_append(&crash.script, crash.run.source, 20);
+    assert_synced_again("what it has loaded then is in no journal");
+}
+
+/* ---- failover ---- */
+
+/* Its ring begins so many entries before the end of what was sent. */
+static void fail_over(uint64_t before_end)
+{
+    scripted_promote(crash.run.source, PROMOTED, before_end);
+    scripted_cut_all(crash.run.source);
+}
+
+/* It is written to before it is found, from where it was promoted. */
+static void fail_over_and_write(uint32_t commands)
+{
+    for (size_t f = 0; f < FLOWS; f++)
+        scripted_hold(crash.run.source, f, scripted_sent(crash.run.source, f));
+    scripted_promote(crash.run.source, PROMOTED, 0);
+    journal_script_append(&crash.script, crash.run.source, commands);
+    scripted_cut_all(crash.run.source);
+    for (size_t f = 0; f < FLOWS; f++)
+        scripted_hold(crash.run.source, f, NEVER);
+}
+
+static void promoted_replica_goes_on_with_the_journal(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    fail_over(10);
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_true(df2redis_wait_said(&crash.run.program, "was promoted from a replica", RUN_DEADLINE_MS));
+    assert_resumed_and_equal(2);
+    assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 2);
+}
+
+/* Its ring is empty: it lacks the entry that would be compared, and nothing else. */
+static void replica_promoted_exactly_there_goes_on(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    fail_over(0);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_resumed_and_equal(2);
+    assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 3);
+}
+
+static void replica_promoted_exactly_there_and_written_to_goes_on(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    fail_over_and_write(100);
+    assert_resumed_and_equal(2);
+}
+
+/* Also when the run is killed right after: its marks bear the id of the master before. */
+static void run_killed_after_a_failover_goes_on(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    fail_over(10);
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(crash_kill(&crash, true));
+    crash_remove(&crash, "flow-*");
+    run_replicate(&crash.run, NULL);
+    assert_resumed_and_equal(3);
+}
+
+static void link_that_breaks_after_a_failover_resumes(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    fail_over(0);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
+    scripted_cut_all(crash.run.source);
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_resumed_and_equal(3);
+}
+
+/* The replica that was promoted lacked what the target has, and wrote something else in its place. */
+static void replica_promoted_behind_the_target_is_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    rewrite_history();
+    scripted_promote(crash.run.source, PROMOTED,
+                     1990); /* its own since then, and beyond what was applied here */
+    assert_synced_again("is another one than was applied here");
+}
+
+/* It may have written, and forgotten again, what the target lacks. */
+static void promoted_replica_that_forgets_by_time_is_synced_anew(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    crash_begin(&crash, FLOWS, &small);
+    uint16_t port = scripted_port(crash.run.source);
+    scripted_stop(crash.run.source);
+    journal_script_free(&crash.script);
+    journal_script_init(&crash.script, FLOWS, 99);
+    scripted_options_init(&options);
+    options.port = port;
+    options.release = "1.50.0";
+    options.keyspace = "db0:keys=600,expires=0,avg_ttl=0\r\n";
+    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    crash.run.source = scripted_start(&options);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    fail_over_and_write(100);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 2));
+    assert_synced_again("its master id is");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(another_history_under_the_same_id_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(another_history_is_noticed_from_the_spools_of_a_killed_run, teardown),
+        cmocka_unit_test_teardown(another_history_is_noticed_by_the_marks_of_the_target, teardown),
+        cmocka_unit_test_teardown(marks_of_an_earlier_release_lose_no_run, teardown),
+        cmocka_unit_test_teardown(changed_role_without_a_command_to_compare_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(changed_role_with_an_entry_to_compare_resumes, teardown),
+        cmocka_unit_test_teardown(flush_after_a_changed_role_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(promoted_replica_goes_on_with_the_journal, teardown),
+        cmocka_unit_test_teardown(replica_promoted_exactly_there_goes_on, teardown),
+        cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_goes_on, teardown),
+        cmocka_unit_test_teardown(run_killed_after_a_failover_goes_on, teardown),
+        cmocka_unit_test_teardown(link_that_breaks_after_a_failover_resumes, teardown),
+        cmocka_unit_test_teardown(replica_promoted_behind_the_target_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(promoted_replica_that_forgets_by_time_is_synced_anew, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -182,6 +182,9 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_START:
         put_start(m, out);
         return true;
+    case MESSAGE_DRAIN:
+        wire_put_u64(out, m->drain.lsn);
+        return true;
     case MESSAGE_RECONFIGURE:
         wire_put_bytes(out, buf_slice(&m->reconfigure.settings));
         return true;
@@ -190,7 +193,6 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_PING:
     case MESSAGE_DRAINED:
     case MESSAGE_ENTER_STABLE:
-    case MESSAGE_DRAIN:
     case MESSAGE_STOP:
         return true;
     }
@@ -246,6 +248,9 @@ static bool get_fields(struct wire_reader *r, struct message *m)
     case MESSAGE_START:
         get_start(r, m);
         return true;
+    case MESSAGE_DRAIN:
+        m->drain.lsn = wire_get_u64(r);
+        return true;
     case MESSAGE_RECONFIGURE:
         get_buf(r, &m->reconfigure.settings);
         return true;
@@ -254,7 +259,6 @@ static bool get_fields(struct wire_reader *r, struct message *m)
     case MESSAGE_PING:
     case MESSAGE_DRAINED:
     case MESSAGE_ENTER_STABLE:
-    case MESSAGE_DRAIN:
     case MESSAGE_STOP:
         return true;
     }

@@ -6,12 +6,13 @@
  *   FLOW_OPENED    TLS only: FULL or PARTIAL    ENTER_STABLE   STARTSTABLE was answered +OK
  *   SNAPSHOT_DONE  FULLSYNC_END decoded         RUN_GLOBAL     all FLOWs are at txid: run it
  *   STABLE         EOF token seen               PASS_GLOBAL    another one ran it: go on
- *   PING           acknowledge at once          DRAIN          apply what is received, then say DRAINED
+ *   PING           acknowledge at once          DRAIN          apply up to an LSN, or what is received,
+ *                                                               then say DRAINED
  *   AT_GLOBAL      waiting at txid              STOP           end now
  *   GLOBAL_DONE    txid was run                 RECONFIGURE    settings that may change live
  *   DIVERGENCE     what could not be carried
  *   FAILED         class, text; then it exits
- *   DRAINED        everything received is applied and acknowledged
+ *   DRAINED        what DRAIN said is applied and acknowledged, or all there is when the source has ended
  *   BREAK          the journal can be followed no further in this session
  *   SPOOL_FULL     why: nothing more is read
  */
@@ -118,6 +119,9 @@ struct message {
                                     room  for: when the target's address does not answer one of them may */
             struct buf settings; /* settings_encode; owned by the message */
         } start;                 /* + the FLOW's socket, none with TLS to the source */
+        struct {
+            uint64_t lsn; /* entries before it are waited for; 0: what is received now is all */
+        } drain;
         struct {
             struct buf settings;
         } reconfigure;

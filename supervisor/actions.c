@@ -67,17 +67,6 @@ static void announce_stable(struct run *run)
         run_post(run, EVENT_COMPLETE);
 }
 
-/* For the end of the run, and for asking for the rest of the journal after a broken link. */
-static void drain(struct run *run)
-{
-    run->drain_progress = 0;
-    run->drain_progress_ms = run->drain_contact_ms = run->drain_warned_ms = clock_monotonic_ms();
-    for (uint32_t i = 0; i < run->flow_count; i++)
-        if (run->flows[i].hello && !run->flows[i].failed)
-            worker_process_send_plain(&run->flows[i].worker, MESSAGE_DRAIN);
-    run_check_drained(run);
-}
-
 void run_perform(struct run *run, enum session_action action)
 {
     switch (action) {
@@ -115,17 +104,16 @@ void run_perform(struct run *run, enum session_action action)
         announce_stable(run);
         break;
     case ACTION_DRAIN:
-        log_info("draining: applying what was received");
-        drain(run);
+        run_drain(run);
         break;
     case ACTION_SETTLE:
         log_warning("%s%s; applying what was received", run->spool_full ? "" : "the link to the source broke: ",
                     run->cause.text);
-        drain(run);
+        run_settle(run);
         break;
     case ACTION_SETTLE_PREVIOUS:
         log_info("applying what the run before had received");
-        drain(run);
+        run_settle(run);
         break;
     case ACTION_RESTART:
         run_restart(run, true);

@@ -137,12 +137,19 @@ static void finish(struct run *run)
 
 void run_end(struct run *run)
 {
+    char lacking[400];
     bool diverged = run->divergences.total || run_failed_flows(run);
-    if (run->exit_code == 0 && diverged)
+    bool all = run_drained_all(run, lacking, sizeof lacking);
+    if (!all) {
+        run->exit_code = EX_TEMPFAIL;
+        log_warning("stopped with what was received, and not known to be complete: %s; a new start goes on from here",
+                    lacking);
+    } else if (run->exit_code == 0 && diverged) {
         run->exit_code = EX_DATAERR;
-    if (run->settings->migrate)
+    }
+    if (all && run->settings->migrate)
         state_dir_forget_run(&run->dir);
-    else if (!run_failed_flows(run))
+    else if (all && !run_failed_flows(run))
         run_save_record(run, RUN_COPY_ENDED);
     run_summary(run);
     finish(run);

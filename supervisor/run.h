@@ -4,6 +4,7 @@
  *   actions.c     the session table's actions; opening.c: up to SYNC, ending.c: restarts and ends
  *   workers.c     what workers say, and their deaths
  *   run_in_step.c what the source's LSNs mean for the run
+ *   draining.c    up to where everything is applied, at the end of a run or a session
  *   watch.c       the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
  *   report.c      status and summary
  *   operate.c     the service manager, HTTP, reloads
@@ -19,6 +20,7 @@
 #include "supervisor/barrier.h"
 #include "supervisor/control.h"
 #include "supervisor/divergences.h"
+#include "supervisor/drain.h"
 #include "supervisor/flow.h"
 #include "supervisor/flush_guard.h"
 #include "supervisor/progress.h"
@@ -101,7 +103,7 @@ struct run {
     struct event *tick;
     bool tick_fast;
     uint64_t slow_ms, health_ms, activity, activity_ms, report_ms;
-    uint64_t drain_progress, drain_progress_ms, drain_contact_ms, drain_warned_ms;
+    struct drain drain;
     bool in_step_told;
     uint64_t in_step_ms, behind_warned_ms; /* when it was last in step; 0: not yet */
 
@@ -161,11 +163,8 @@ void run_on_flow_closed(evutil_socket_t fd, short what, void *flow);
 void run_reap(struct run *run); /* after SIGCHLD */
 void run_restart_due(struct run *run, uint64_t now_ms);
 void run_check_stable(struct run *run);
-void run_check_drained(struct run *run); /* and settled */
 /* A global command has reached every FLOW: the source is asked whether it is a master, then it is run. */
 void run_confirm_globals(struct run *run);
-/* Everything this FLOW received is applied and acknowledged: its marks are exact. */
-bool run_flow_settled(const struct flow *f);
 uint32_t run_failed_flows(const struct run *run);
 
 /* watch.c */
@@ -179,6 +178,18 @@ bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_
 /* The next LSN of this FLOW's shard, as the source last told it; 0: not known. */
 uint64_t run_source_lsn(const struct run *run, uint32_t flow);
 void run_tell_in_step(struct run *run, uint64_t now_ms);
+
+/* draining.c */
+void run_drain(struct run *run);  /* up to the source's LSNs, then EVENT_DRAINED */
+void run_settle(struct run *run); /* what was received, then EVENT_SETTLED */
+void run_drain_flow(struct flow *f); /* a successor is told, too */
+void run_source_told(struct run *run); /* the source's LSNs came */
+void run_check_drained(struct run *run);
+void run_drain_turn(struct run *run, uint64_t now_ms);
+/* Everything this FLOW received, or was to receive, is applied and acknowledged: its marks are exact. */
+bool run_flow_settled(const struct flow *f);
+/* Drained up to the source's LSNs? What is lacking, or why that is not known. */
+bool run_drained_all(struct run *run, char *lacking, size_t bytes);
 
 /* report.c */
 cJSON *run_status(struct run *run);

@@ -12,7 +12,7 @@ enum { BEHIND_MS = 5000 }; /* shorter delays are no news */
 
 static void on_told(void *arg)
 {
-    (void)arg;
+    run_source_told(arg);
 }
 
 static void on_changed(const struct error *error, void *arg)

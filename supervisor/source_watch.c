@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "supervisor/backoff.h"
 
-enum { MAX_ASKS = 8, ANSWER_LIMIT_MS = 5000, RETRY_MS = 1000, TROUBLE_BYTES = 480 };
+enum { MAX_ASKS = 8, ANSWER_LIMIT_MS = 10000, RETRY_MS = 1000, TROUBLE_BYTES = 480 };
 
 /* Asked and not answered yet: replies come in order. */
 struct ask {
@@ -54,6 +54,7 @@ static void end_with(struct source_watch *w, const struct error *error)
 {
     if (error->class != ERROR_FATAL)
         w->over = true;
+    set_trouble(w, error->text);
     w->callbacks.changed(error, w->callbacks.arg);
 }
 
@@ -110,7 +111,6 @@ static void lacks_right(struct source_watch *w, const char *doing, const char *r
                 "source %s does not permit %s to this user: %.120s; it needs %s, or it is never known whether "
                 "the target is in step",
                 w->name, doing, reply->str, right);
-    set_trouble(w, error.text);
     end_with(w, &error);
 }
 
@@ -246,6 +246,16 @@ size_t source_watch_answers(const struct source_watch *w, const struct source_ls
 {
     *out = w ? w->answers : NULL;
     return w ? w->answer_count : 0;
+}
+
+bool source_watch_connected(const struct source_watch *w)
+{
+    return w && w->ready && !w->over;
+}
+
+bool source_watch_over(const struct source_watch *w)
+{
+    return !w || w->over;
 }
 
 const char *source_watch_trouble(const struct source_watch *w)

@@ -41,6 +41,8 @@ bool source_watch_ask(struct source_watch *w, uint64_t now_ms);
 
 /* The newest first; their number. NULL for w is allowed in all of these. */
 size_t source_watch_answers(const struct source_watch *w, const struct source_lsns **out);
+bool source_watch_connected(const struct source_watch *w);
+bool source_watch_over(const struct source_watch *w); /* nothing is asked any more, or there is none */
 /* Why there is no answer, or no newer one; "" when nothing is wrong. */
 const char *source_watch_trouble(const struct source_watch *w);
 uint64_t source_watch_rtt_us(const struct source_watch *w); /* of the newest; 0: none yet */

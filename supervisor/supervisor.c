@@ -317,6 +317,7 @@ static void tear_down(struct run *run)
     divergences_free(&run->divergences);
     free(run->resume);
     free(run->beyond);
+    free(run->drain.lsns);
     free(run->worker_path);
     state_dir_close(&run->dir);
 }

@@ -186,69 +186,6 @@ static void report(struct run *run, uint64_t now_ms)
                  run_failed_flows(run) ? ", degraded" : "");
 }
 
-static bool target_is_away(struct run *run)
-{
-    for (uint32_t i = 0; i < run->flow_count; i++) {
-        struct flow *f = &run->flows[i];
-        const struct cursor_marks *m = flow_marks(f);
-        if (!f->failed && !run_flow_settled(f) && m && !cursor_get(&m->in_contact))
-            return true;
-    }
-    return false;
-}
-
-/* Nothing is won by giving up while the target is away: a full sync needs it, too. Only one that is there and
- * takes nothing is not waited for for ever. */
-static void watch_settling(struct run *run, uint64_t now_ms)
-{
-    const struct settings *settings = run->settings;
-    uint64_t stood_ms = now_ms - run->drain_progress_ms;
-    bool away = target_is_away(run);
-    if (away)
-        run->drain_contact_ms = now_ms;
-    uint64_t since_ms =
-        run->drain_contact_ms > run->drain_progress_ms ? run->drain_contact_ms : run->drain_progress_ms;
-    if (!away && now_ms - since_ms >= settings->barrier_timeout_ms) {
-        log_warning(
-            "the target has taken nothing for %llu s: what was received is given up (--barrier-timeout)",
-            (unsigned long long)stood_ms / 1000);
-        run_post(run, EVENT_SETTLED);
-    } else if (stood_ms >= settings->stuck_warning_ms &&
-               now_ms - run->drain_warned_ms >= settings->stuck_warning_ms) {
-        run->drain_warned_ms = now_ms;
-        log_warning("no progress for %llu s with what was received before the link to the source broke: the "
-                    "target %s; "
-                    "the source is asked for the rest after it",
-                    (unsigned long long)stood_ms / 1000, away ? "is away or refuses" : "takes nothing");
-    }
-}
-
-/* Draining ends when all is applied, or when the target stops taking it. */
-static void watch_draining(struct run *run, uint64_t now_ms)
-{
-    struct totals t;
-    struct error error = {0};
-    bool settling = run->session.state == SESSION_SETTLING;
-    if (run->session.state != SESSION_DRAINING && !settling)
-        return;
-    run_check_drained(run);
-    totals_of(run, now_ms, &t);
-    if (t.applied_bytes != run->drain_progress) {
-        run->drain_progress = t.applied_bytes;
-        run->drain_progress_ms = now_ms;
-    }
-    if (settling) {
-        watch_settling(run, now_ms);
-        return;
-    }
-    if (now_ms - run->drain_progress_ms < RUN_DRAIN_LIMIT_MS)
-        return;
-    error_fatal(&error, EX_TEMPFAIL,
-                "the target has taken nothing for %d s: ended with %s received but not applied",
-                RUN_DRAIN_LIMIT_MS / 1000, totals_bytes(t.lag_bytes));
-    run_fatal(run, &error);
-}
-
 static void watch_ending(struct run *run, uint64_t now_ms)
 {
     if (!run->ending || now_ms < run->stop_deadline_ms)
@@ -276,7 +213,7 @@ static void slow_turn(struct run *run, uint64_t now_ms)
     measure_rates(run, now_ms);
     run_tell_in_step(run, now_ms);
     report(run, now_ms);
-    watch_draining(run, now_ms);
+    run_drain_turn(run, now_ms);
     progress_redraw();
 }
 

@@ -51,25 +51,6 @@ void run_check_stable(struct run *run)
     run_post(run, EVENT_ALL_STABLE);
 }
 
-/* A FLOW held at a global command has applied everything before it. When all others are drained, that command
- * has not reached every FLOW, or the source cannot be asked about it: it lies behind the cut. */
-bool run_flow_settled(const struct flow *f)
-{
-    return f->drained || globals_holds(&f->run->globals, f->number);
-}
-
-void run_check_drained(struct run *run)
-{
-    if (!in_state(run, SESSION_DRAINING) && !in_state(run, SESSION_SETTLING))
-        return;
-    for (uint32_t i = 0; i < run->flow_count; i++) {
-        const struct flow *f = &run->flows[i];
-        if (!f->failed && !run_flow_settled(f))
-            return;
-    }
-    run_post(run, in_state(run, SESSION_DRAINING) ? EVENT_DRAINED : EVENT_SETTLED);
-}
-
 static void tell_global(struct run *run, uint32_t flow, enum message_type type, const struct global *global)
 {
     struct message m = {.type = type, .fd = -1, .global.txid = global->txid};
@@ -227,7 +208,7 @@ static void on_hello(struct flow *f, const struct message *m)
         worker_process_send_plain(&f->worker, MESSAGE_ENTER_STABLE);
     }
     if (in_state(run, SESSION_DRAINING) || in_state(run, SESSION_SETTLING))
-        worker_process_send_plain(&f->worker, MESSAGE_DRAIN);
+        run_drain_flow(f);
     check_workers_ready(run);
 }
 

@@ -133,6 +133,12 @@ static bool take(struct worker *w, struct entry *e)
     return false;
 }
 
+bool pump_reached_drain_lsn(const struct worker *w)
+{
+    return w->draining && w->drain_lsn && decoder_in_journal(w->decoder) &&
+           decoder_next_lsn(w->decoder) >= w->drain_lsn;
+}
+
 static bool all_applied(const struct worker *w)
 {
     return round_empty(router_open(w->router)) && router_idle(w->router) && w->global == GLOBAL_NONE;
@@ -272,6 +278,10 @@ static void decode(struct worker *w)
     uint64_t in_offset = begun;
     for (unsigned n = 0; w->global == GLOBAL_NONE && room(w); n++) {
         uint64_t offset = decoder_offset(w->decoder);
+        if (pump_reached_drain_lsn(w)) {
+            w->starved = true;
+            return;
+        }
         if (n >= 20000 || offset - begun >= BYTES_PER_TURN) {
             pump_schedule(w);
             return;
@@ -307,16 +317,33 @@ static void decode(struct worker *w)
     }
 }
 
+/* Nothing that DRAIN waits for can still be decoded. */
+static bool drain_is_over(struct worker *w)
+{
+    uint64_t offset = decoder_offset(w->decoder), end = w->drain_offset;
+    if (pump_reached_drain_lsn(w) || w->journal_broke)
+        return true;
+    if (w->drain_lsn && !w->source_ended)
+        return false;
+    if (w->drain_lsn)
+        end = spool_received(w->spool);
+    /* All bytes are at hand, the last of them perhaps the begin of an entry that was cut off. */
+    return offset + spool_peek(w->spool, offset).len >= end;
+}
+
 static void check_ends(struct worker *w)
 {
     struct error error;
     if (!w->starved || !all_applied(w))
         return;
     if (w->draining && !w->drained) {
-        if (seal_last_mark(w))
+        if (!drain_is_over(w) || seal_last_mark(w))
             return;
         w->drained = true;
-        cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
+        w->reached_drain_lsn = pump_reached_drain_lsn(w);
+        /* To a successor that is the end of a migration, which has no mark any more. */
+        if (!w->settings.migrate || w->reached_drain_lsn)
+            cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
         worker_tell_simple(w, MESSAGE_DRAINED);
     } else if (w->source_ended && !w->draining) {
         /* The next session goes on from what the target says. */

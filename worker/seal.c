@@ -126,12 +126,13 @@ void seal_and_send(struct worker *w, bool force_mark)
     router_send(w->router);
 }
 
+/* Only a migration that is complete leaves no mark: another one goes on from it. */
 bool seal_last_mark(struct worker *w)
 {
     if ((!seal_marks_on(w) && !w->unmarking) || w->last_mark_sent)
         return false;
     w->last_mark_sent = true;
-    if (!w->settings.migrate || !w->draining) {
+    if (!w->settings.migrate || !pump_reached_drain_lsn(w)) {
         seal_and_send(w, true);
         return true;
     }

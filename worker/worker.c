@@ -252,11 +252,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the supervisor's messages ---- */
 
-static void begin_drain(struct worker *w)
+static void begin_drain(struct worker *w, uint64_t lsn)
 {
     w->draining = true;
     w->last_mark_sent = false;
-    w->drain_offset = spool_received(w->spool);
+    w->drain_lsn = lsn;
+    w->drain_offset = lsn ? UINT64_MAX : spool_received(w->spool);
     pump_schedule(w);
 }
 
@@ -278,7 +279,7 @@ static void obey(struct worker *w, const struct message *m)
         global_pass(w, m->global.txid, m->global.age_ms);
         return;
     case MESSAGE_DRAIN:
-        begin_drain(w);
+        begin_drain(w, m->drain.lsn);
         return;
     case MESSAGE_STOP:
         event_base_loopbreak(w->base);
@@ -508,7 +509,7 @@ void worker_finish(struct worker *w)
     if (w->cursor.marks)
         cursor_close(&w->cursor);
     /* A migration that is over leaves nothing behind. */
-    if (w->drained && w->settings.migrate) {
+    if (w->drained && w->settings.migrate && w->reached_drain_lsn) {
         spool_remove(w->directory, w->flow);
         cursor_remove(w->directory, w->flow);
         history_remove(w->directory, w->flow);

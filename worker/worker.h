@@ -112,7 +112,9 @@ struct worker {
     char global_command[32];
 
     bool draining, drained, last_mark_sent, unmarking;
-    uint64_t drain_offset;
+    bool reached_drain_lsn; /* when it was drained */
+    uint64_t drain_lsn;    /* up to where; 0: up to drain_offset, */
+    uint64_t drain_offset; /* which had been received by then */
     bool entered_stable, said_snapshot_done, said_stable;
 
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */
@@ -162,6 +164,8 @@ void source_tls_close(struct worker *w);
 /* pump.c */
 void pump_schedule(struct worker *w);
 void pump(struct worker *w);
+/* All entries before the LSN that DRAIN named are decoded. */
+bool pump_reached_drain_lsn(const struct worker *w);
 
 /* seal.c */
 /* A restart record begins with the seq of the last mark before it, then the decoder's state. */

@@ -40,7 +40,7 @@ void crash_end(struct crash *c)
     journal_script_free(&c->script);
 }
 
-static bool equals_expected(struct crash *c)
+bool crash_target_equal(struct crash *c)
 {
     struct state_server expected, actual;
     struct state_report report;
@@ -68,7 +68,7 @@ bool crash_came_out_equal(struct crash *c)
 {
     if (!run_wait_in_step(&c->run))
         return false;
-    bool equal = equals_expected(c);
+    bool equal = crash_target_equal(c);
     cJSON *status = df2redis_status(&c->run.program);
     bool diverged = cJSON_GetObjectItem(status, "divergences")->child != NULL;
     if (diverged)

@@ -32,6 +32,8 @@ bool crash_begin_in_step(struct crash *c, struct redis_cluster *cluster, unsigne
 /* For teardown: *mover may be NULL, and is then. */
 void crash_end_in(struct crash *c, struct redis_cluster *cluster, struct redis_cluster_mover **mover);
 
+/* The target holds what the script comes to, key by key, whatever the program does now. */
+bool crash_target_equal(struct crash *c);
 /* Acknowledged to the end, in step, equal key by key, nothing reported, nobody said a forbidden word. */
 bool crash_came_out_equal(struct crash *c);
 /* Sessions that the source has begun with a full sync so far. */

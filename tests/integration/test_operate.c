@@ -381,19 +381,45 @@ static bool reachable_for(const struct passwd *user, const char *path)
     return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* The programs, in a directory that everybody can reach: the build's may lie below a home of mode 0700. */
+static char *copy_programs(void)
+{
+    static const char *const suffixes[] = {"", "-worker", NULL};
+    char *copy = format_text("%s/df2redis", run.program.dir);
+    for (const char *const *suffix = suffixes; *suffix; suffix++) {
+        struct buf bytes = {0};
+        char *from = format_text("%s%s", df2redis_binary(), *suffix), *to = format_text("%s%s", copy, *suffix);
+        assert_true(file_read(from, &bytes));
+        assert_true(file_write(to, buf_slice(&bytes)));
+        assert_int_equal(chmod(to, 0755), 0);
+        buf_free(&bytes);
+        free(from);
+        free(to);
+    }
+    return copy;
+}
+
 static void root_gives_up_its_rights_and_the_copy_works_without(void **state)
 {
     (void)state;
     const struct passwd *user = getpwnam("nobody");
-    if (geteuid() != 0 || !user || !reachable_for(user, df2redis_binary())) {
-        print_message("skip: needs root, the user nobody, and a build directory that he can reach\n");
+    assert_int_equal(chmod(run.program.dir, 0755), 0);
+    if (geteuid() != 0 || !user || !reachable_for(user, run.program.dir)) {
+        print_message("skip: needs root, the user nobody, and a TMPDIR that he can reach\n");
         skip();
     }
     struct stat st;
-    char *dir = format_text("%s/state", run.program.dir), *worker;
-    assert_int_equal(chmod(run.program.dir, 0755), 0);
+    char *dir = format_text("%s/state", run.program.dir), *worker, *programs = copy_programs();
+    char *named = getenv("DF2REDIS_TEST_BINARY") ? x_strdup(getenv("DF2REDIS_TEST_BINARY")) : NULL;
     const char *const extra[] = {"--user", "nobody", "--state-dir", dir, NULL};
+    setenv("DF2REDIS_TEST_BINARY", programs, 1);
     run_replicate(&run, extra);
+    if (named)
+        setenv("DF2REDIS_TEST_BINARY", named, 1);
+    else
+        unsetenv("DF2REDIS_TEST_BINARY");
+    free(named);
+    free(programs);
     assert_true(df2redis_wait_said(&run.program, "in step", RUN_DEADLINE_MS));
     worker = format_text("/proc/%d/status", (int)run.program.process.pid);
     char *uid =

@@ -72,7 +72,7 @@ size_t capabilities_command(int i, struct slice *argv, size_t max_args)
 }
 
 /* The value of `name` in INFO's text, "name:value\r\n"; empty when it is not there. */
-static struct slice info_field(struct slice info, const char *name)
+struct slice info_field(struct slice info, const char *name)
 {
     size_t name_len = strlen(name);
     while (info.len > 0) {

@@ -53,6 +53,8 @@ size_t capabilities_command(int i, struct slice *argv, size_t max_args); /* retu
 bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, struct error *error);
 /* From the reply to CONFIG GET client-query-buffer-limit. */
 void capabilities_query_limit(struct capabilities *c, const redisReply *reply);
+/* The value of `name` in INFO's text; empty when it is not there. */
+struct slice info_field(struct slice info, const char *name);
 /* Keys in all databases, from the text of INFO keyspace. */
 uint64_t info_keys(struct slice info);
 /* Of several masters of a cluster: what all of them can do; their keys are added. */

@@ -169,7 +169,8 @@ void run_end_early(struct run *run)
 
 void run_fail(struct run *run)
 {
-    run->exit_code = run->cause.exit_code ? run->cause.exit_code : EX_SOFTWARE;
+    int found = run_tell_findings(run);
+    run->exit_code = found ? found : run->cause.exit_code ? run->cause.exit_code : EX_SOFTWARE;
     log_error("%s", run->cause.text);
     if (run->streamed)
         run_summary(run);

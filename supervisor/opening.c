@@ -27,7 +27,8 @@ static void on_greeted(const struct greeting *greeting, void *arg)
         log_warning(
             "source %s speaks version %u of its protocol, newer than the %d known here; it was asked for %d",
             run->source_name, greeting->version, SOURCE_MAX_VERSION, SOURCE_MAX_VERSION);
-    run_post(run, EVENT_GREETED);
+    if (run_find_on_source(run))
+        run_post(run, EVENT_GREETED);
 }
 
 static void on_phase_answered(bool ok, const char *text, void *arg)
@@ -269,7 +270,9 @@ void run_prepare_target(struct run *run)
         snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
     size_t count;
     const uint32_t *databases = source_databases(run->source, &count);
-    if (run->target.cluster && !databases_fit(run->settings, databases, count, run->source_name, &error)) {
+    uint32_t has = run->target.cluster ? 1 : run->target.databases_told ? run->target.databases : UINT32_MAX;
+    if (!run->settings->target.null_sink &&
+        !databases_fit(run->settings, databases, count, run->source_name, has, run->target.cluster, &error)) {
         run_fatal(run, &error);
         return;
     }

@@ -66,6 +66,10 @@ struct run {
     struct topology target_nodes; /* of a cluster: its masters, as last found */
     struct capabilities target;
     bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
+    struct target_memory target_memory;
+    struct findings findings; /* until they are told */
+    bool findings_told;
+    bool refused; /* the target cannot be used: the source is still asked, for the sake of a whole answer */
     bool target_stray;   /* marks of this name, and nothing here tells of that run */
     char sync_reason[240]; /* why the session began as it did: with a full sync or without */
     bool target_written; /* a full sync was begun: the next one meets its keys */
@@ -130,6 +134,14 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks);
 void run_save_record(struct run *run, enum run_copy copy);
 /* What the target holds now, to be judged by its guard. */
 void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks, struct flush_facts *out);
+
+/* run_findings.c */
+/* False: the target lacks something. Of the job that has just asked it. */
+bool run_find_on_target(struct run *run, bool flush_due);
+/* With a source that was greeted. False: it lacks something, or the target did: all was told, and the run fails. */
+bool run_find_on_source(struct run *run);
+/* At a run's end, if there was no time to; the exit code of what was told, or 0. */
+int run_tell_findings(struct run *run);
 
 /* actions.c */
 void run_perform(struct run *run, enum session_action action);

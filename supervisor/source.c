@@ -14,6 +14,7 @@
 #include "common/client.h"
 #include "common/log.h"
 #include "supervisor/databases.h"
+#include "supervisor/source_facts.h"
 
 struct source {
     const struct settings *settings;
@@ -22,6 +23,7 @@ struct source {
     char name[256]; /* for messages */
     char client_id[41];
     struct greeting greeting;
+    struct source_facts facts;
     uint64_t keys, keys_wanted;
     bool keys_known;
     uint32_t *databases;
@@ -273,9 +275,24 @@ static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
     client_words(c, s->settings->connect_timeout_ms, on_role_changes, s, "INFO", "COMMANDSTATS", NULL);
 }
 
+/* Before it has read all of its data, what it says of its keys is not all. */
+static void on_facts(void *arg)
+{
+    struct source *s = arg;
+    struct error error = {0};
+    if (s->over)
+        return;
+    if (!s->facts.loading) {
+        client_words(s->client, s->settings->connect_timeout_ms, on_keyspace, s, "INFO", "KEYSPACE", NULL);
+        return;
+    }
+    error_set(&error, ERROR_RETRY, "source %s is still loading its data: try again when it is ready", s->name);
+    fail(s, &error);
+}
+
 static void greeted(struct source *s)
 {
-    client_words(s->client, s->settings->connect_timeout_ms, on_keyspace, s, "INFO", "KEYSPACE", NULL);
+    source_facts_ask(s->client, s->settings->connect_timeout_ms, &s->facts, on_facts, s);
 }
 
 /* What a release is known to do in another way than Redis is done so on the target: not worth a failure. */
@@ -493,6 +510,11 @@ const uint64_t *source_lsns(const struct source *s, size_t *count)
 {
     *count = s ? s->lsn_count : 0;
     return s ? s->lsns : NULL;
+}
+
+const struct source_facts *source_facts(const struct source *s)
+{
+    return &s->facts;
 }
 
 uint64_t source_keys(const struct source *s)

@@ -36,6 +36,7 @@ uint32_t greeting_release(struct slice info);
 int64_t greeting_role_changes(struct slice info);
 
 struct source;
+struct source_facts;
 
 /* None is called from within a function of this header. */
 struct source_callbacks {
@@ -62,6 +63,8 @@ void source_ping(struct source *s, uint64_t now_ms);
 void source_ask_role(struct source *s,
                      void (*answered)(bool master, int64_t role_changes, const char *text, void *arg));
 void source_free(struct source *s);
+/* As they were answered; of use after greeted. */
+const struct source_facts *source_facts(const struct source *s);
 /* Keys the master had when it was greeted; 0 when it did not say, and for NULL. */
 uint64_t source_keys(const struct source *s);
 /* The same of the databases that are copied; false when it did not say. */

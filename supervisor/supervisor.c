@@ -96,7 +96,7 @@ void run_session_over(struct run *run, enum session_event event, const struct er
         return;
     /* Scripts want to see that the first start does not work; a run that has worked goes on trying. */
     bool late = clock_monotonic_ms() - run->started_ms >= run->settings->connect_timeout_ms;
-    if (!run->streamed && (why->class == ERROR_FATAL || (!run->greeted && late) ||
+    if (!run->streamed && (run->refused || why->class == ERROR_FATAL || (!run->greeted && late) ||
                            run->backoff.attempts >= RUN_FIRST_ATTEMPTS)) {
         run_fatal(run, why);
         return;
@@ -217,15 +217,17 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
                  target_nodes(run->target_job) == 1 ? "" : "s");
     log_info("target %s: %s%s %s, %llu keys", run->target_name, cluster, kinds[capabilities->kind],
              capabilities->version_text, (unsigned long long)capabilities->keys);
-    if (!target_takes_databases(capabilities, run->settings, &error)) {
-        run_fatal(run, &error);
+    uint64_t keys = target_keys_found(run->target_job);
+    if (!run_find_on_target(run, keys && run->settings->flush_target)) {
+        run->refused = true;
+        run_post(run, EVENT_TARGET_READY);
         return;
     }
     if (run_continue_previous(run, marks)) {
         daemon_tell_ready();
         return;
     }
-    if (!run_may_begin(run, target_keys_found(run->target_job), marks, &error)) {
+    if (!run_may_begin(run, keys, marks, &error)) {
         run_fatal(run, &error);
         return;
     }
@@ -318,6 +320,7 @@ static void tear_down(struct run *run)
     free(run->resume);
     free(run->beyond);
     free(run->drain.lsns);
+    findings_free(&run->findings);
     free(run->worker_path);
     state_dir_close(&run->dir);
 }

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -106,7 +105,10 @@ static void take(struct target_job *job)
 {
     struct error error = {0};
     if (!capabilities_check(&job->capabilities, &error)) {
-        target_fail(job, &error);
+        if (job->task == TARGET_ASK)
+            target_done(job); /* who asks sees it, too */
+        else
+            target_fail(job, &error);
         return;
     }
     remember(job);
@@ -376,18 +378,4 @@ size_t target_nodes(const struct target_job *job)
     for (size_t i = 0; target_is_cluster(job) && i < job->count; i++)
         serving += job->topology.nodes[i].slots > 0;
     return target_is_cluster(job) ? serving : job->count;
-}
-
-/* ---- the judgement ---- */
-
-bool target_takes_databases(const struct capabilities *capabilities, const struct settings *settings,
-                            struct error *error)
-{
-    for (size_t i = 0; capabilities->cluster && i < settings->db_map_count; i++)
-        if (settings->db_maps[i].to)
-            return error_fatal(error, EX_CONFIG,
-                               "--db %u:%u: the target is a cluster, which has database 0 alone: say "
-                               "--db %u:0, or leave the database out",
-                               settings->db_maps[i].from, settings->db_maps[i].to, settings->db_maps[i].from);
-    return true;
 }

@@ -3,6 +3,7 @@
  *
  *   target.c          a job from its first connection to its end
  *   target_node.c     one connection: what is it
+ *   target_probe.c    at the start: its memory, its databases, our rights
  *   target_task.c     what a job does on every node once they are known
  *   target_clean.c    the task of `df2redis clean`
  *   target_marks.c    marks, read and made one of several
@@ -16,6 +17,7 @@
 #include "common/capabilities.h"
 #include "common/settings.h"
 #include "common/topology.h"
+#include "supervisor/rights.h"
 #include "supervisor/target_marks.h"
 
 enum target_task {
@@ -43,7 +45,8 @@ struct target_callbacks {
 struct target_job;
 
 /* Connects, asks, and does the task, unless it turns out to be a Dragonfly (which may be the source
- * under another name: capabilities_check). Callbacks are never called from within this function.
+ * under another name) or something else that cannot be a target: capabilities_check, which after TARGET_ASK is the
+ * caller's. Callbacks are never called from within this function.
  *
  * known (may be NULL): a cluster's masters as the last job found them; asked in turn when the target's URI,
  * or a master that it names, does not answer, and replaced by what this job finds. TARGET_ASK waits about a
@@ -57,6 +60,13 @@ void target_free(struct target_job *job);
 const struct target_marks *target_marks_found(const struct target_job *job);
 /* The same: its keys, without the run's mark. */
 uint64_t target_keys_found(const struct target_job *job);
+/* After done: what TARGET_ASK found against it. flush_due: its keys are to be deleted. */
+void target_findings(const struct target_job *job, bool flush_due, struct findings *out);
+struct target_memory {
+    uint64_t limit, used; /* bytes, of all masters; limit 0: none, or not told */
+    char policy[24];      /* maxmemory-policy; of a cluster: one that evicts, if there is one */
+};
+void target_memory(const struct target_job *job, struct target_memory *out);
 /* After done: what TARGET_CLEAN removed. */
 struct target_cleaned {
     uint64_t marks, leftovers; /* keys */
@@ -64,9 +74,5 @@ struct target_cleaned {
 struct target_cleaned target_cleaned(const struct target_job *job);
 /* Masters that serve slots; 1 when it is no cluster. */
 size_t target_nodes(const struct target_job *job);
-
-/* A cluster has database 0 alone. Does --db send one elsewhere? ERROR_FATAL. */
-bool target_takes_databases(const struct capabilities *capabilities, const struct settings *settings,
-                            struct error *error);
 
 #endif

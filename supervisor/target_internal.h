@@ -16,6 +16,14 @@ struct target_node {
     int answered; /* of the probe's commands */
     bool away;    /* it cannot be reached, and need not be */
     struct target_marks marks;
+    /* TARGET_ASK: target_probe.c */
+    char mark_key[TARGET_KEY_BYTES];
+    struct target_memory memory;
+    uint32_t select_asked, selected;
+    unsigned outside_told;
+    bool transactions; /* EXEC and DISCARD may be run */
+    struct rights rights;
+    size_t rights_told;
     uint32_t database, databases; /* that is looked through, of so many (TARGET_CLEAN) */
 };
 
@@ -53,6 +61,8 @@ bool target_node_open(struct target_node *n, struct target_job *job, const struc
 void target_node_close(struct target_node *n);
 void target_probed(struct target_node *n);
 void target_node_failed(struct target_node *n, const struct error *error);
+/* target_probe.c: then target_probed(). */
+void target_node_probe_more(struct target_node *n);
 /* How many are not away. */
 size_t target_nodes_there(const struct target_job *job);
 /* target_task.c: every node is known. */

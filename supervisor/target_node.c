@@ -10,7 +10,11 @@ static void on_probe(struct client *c, const redisReply *reply, void *arg)
         return;
     if (!capabilities_reply(&n->capabilities, n->answered, reply, &error))
         target_node_failed(n, &error);
-    else if (++n->answered == CAPABILITIES_COMMANDS)
+    else if (++n->answered < CAPABILITIES_COMMANDS)
+        return;
+    else if (n->job->task == TARGET_ASK && n->capabilities.kind != SERVER_OTHER)
+        target_node_probe_more(n);
+    else
         target_probed(n);
 }
 

@@ -312,11 +312,20 @@ static void on_info(struct scripted *m, struct connection *c)
                    m->options.release ? m->options.release : "1.40.1");
     buf_printf(&text,
                "# Replication\r\nrole:%s\r\n# Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
-               "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n# Keyspace\r\n%s",
+               "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n# Keyspace\r\n%s%s",
                m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->role_changes,
-               m->options.keyspace ? m->options.keyspace : "");
+               m->options.keyspace ? m->options.keyspace : "", m->options.info ? m->options.info : "");
     reply(c, "$%zu\r\n%.*s", text.len, (int)text.len, (const char *)text.data);
     buf_free(&text);
+}
+
+static void on_config(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    const char *databases = m->options.config_databases;
+    if (is(command, 1, "get") && is(command, 2, "databases") && databases)
+        reply(c, "*2\r\n$9\r\ndatabases\r\n$%zu\r\n%s", strlen(databases), databases);
+    else
+        reply(c, "-ERR unknown command `CONFIG`");
 }
 
 /* On a FLOW, nothing but ACKs: no reply, and never more than was sent, never less than before. */
@@ -386,6 +395,10 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         on_dfly(m, c, command);
     else if (is(command, 0, "info"))
         on_info(m, c);
+    else if (is(command, 0, "config"))
+        on_config(m, c, command);
+    else if (is(command, 0, "dflycluster"))
+        reply(c, "%s", m->options.dflycluster);
     else if (is(command, 0, "client") || is(command, 0, "select"))
         reply(c, "+OK");
     else

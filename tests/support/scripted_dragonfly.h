@@ -69,6 +69,9 @@ struct scripted_options {
     bool random_split;
     uint64_t seed;
     const char *keyspace; /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: nothing */
+    const char *info;     /* the same, any "name:value\r\n…" */
+    const char *config_databases; /* CONFIG GET databases; NULL: refused */
+    const char *dflycluster;      /* the answer to it, a line of RESP */
     bool trust_acks; /* do not check ACKs against the journal: for benchmarks */
     FILE *log;       /* every event as it happens; NULL */
     /* Session i gets sessions[i], all later ones the last. Owned by the master from scripted_start on. */

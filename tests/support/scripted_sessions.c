@@ -39,7 +39,12 @@ void scripted_session_free(struct scripted_session *s)
 
 void scripted_options_init(struct scripted_options *o)
 {
-    *o = (struct scripted_options){.version = 5, .lineage = true, .release = "1.40.1"};
+    *o = (struct scripted_options){
+        .version = 5,
+        .lineage = true,
+        .release = "1.40.1",
+        .dflycluster = "-ERR Cluster is disabled. Use --cluster_mode=yes to enable.",
+    };
     snprintf(o->master_id, sizeof o->master_id, "%040x", 0xd0a60f17u);
 }
 

@@ -208,29 +208,55 @@ static void databases_without_a_place_are_named(void **state)
     static const uint32_t databases[] = {0, 3, 15};
     struct settings s;
     settings_init(&s);
-    assert_true(databases_fit(&s, databases, 1, "redis://h:1", &error));
-    assert_false(databases_fit(&s, databases, 3, "redis://h:1", &error));
+    assert_true(databases_fit(&s, databases, 1, "redis://h:1", 1, true, &error));
+    assert_false(databases_fit(&s, databases, 3, "redis://h:1", 1, true, &error));
     assert_says(EX_CONFIG, "redis://h:1 has keys in database 3, 15, and");
     assert_says(EX_CONFIG, "--db 3:0");
     assert_true(settings_set(&s, "db", "15:0", NULL));
-    assert_true(databases_fit(&s, databases, 3, "redis://h:1", &error));
+    assert_true(databases_fit(&s, databases, 3, "redis://h:1", 1, true, &error));
     settings_free(&s);
 }
 
-static void a_cluster_takes_database_0_alone(void **state)
+static void databases_that_the_target_lacks_are_named_with_both_ways_out(void **state)
+{
+    (void)state;
+    static const uint32_t databases[] = {0, 15, 20, 31};
+    struct settings s;
+    settings_init(&s);
+    assert_true(databases_fit(&s, databases, 2, "redis://h:1", 16, false, &error));
+    assert_false(databases_fit(&s, databases, 4, "redis://h:1", 16, false, &error));
+    assert_says(EX_CONFIG, "in database 20, 31, and the target has 16 databases: raise its databases to 32, or");
+    assert_non_null(strstr(error.text, "--db 20:0"));
+    assert_true(settings_set(&s, "db", "0,20:5", NULL));
+    assert_true(databases_fit(&s, databases, 4, "redis://h:1", 16, false, &error));
+    settings_free(&s);
+}
+
+static void assert_map_judged(const struct settings *s, const struct capabilities *c, size_t errors, const char *text)
+{
+    struct findings found = {0};
+    databases_judge_map(s, c, "redis://h:1", &found);
+    assert_int_equal(found.errors, errors);
+    if (errors)
+        assert_non_null(strstr(found.list[0].text, text));
+    findings_free(&found);
+}
+
+static void database_that_the_target_lacks_is_none_to_map_to(void **state)
 {
     (void)state;
     struct settings s;
-    struct capabilities c = {.cluster = true};
+    struct capabilities c = {.cluster = true, .databases = 16, .databases_told = true};
     settings_init(&s);
-    assert_true(target_takes_databases(&c, &s, &error));
+    assert_map_judged(&s, &c, 0, "");
     assert_true(settings_set(&s, "db", "3:0", NULL));
-    assert_true(target_takes_databases(&c, &s, &error));
-    assert_true(settings_set(&s, "db", "4", NULL));
-    assert_false(target_takes_databases(&c, &s, &error));
-    assert_says(EX_CONFIG, "--db 4:4: the target is a cluster");
+    assert_map_judged(&s, &c, 0, "");
+    assert_true(settings_set(&s, "db", "4,5:20", NULL));
+    assert_map_judged(&s, &c, 2, "--db 4:4: the target is a cluster");
     c.cluster = false;
-    assert_true(target_takes_databases(&c, &s, &error));
+    assert_map_judged(&s, &c, 1, "--db 5:20: target redis://h:1 has 16 databases");
+    c.databases_told = false;
+    assert_map_judged(&s, &c, 0, "");
     settings_free(&s);
 }
 
@@ -261,7 +287,8 @@ int main(void)
         cmocka_unit_test(refused_flow_is_worth_another_session_but_a_missing_right_is_not),
         cmocka_unit_test(databases_with_keys_are_read_from_info),
         cmocka_unit_test(databases_without_a_place_are_named),
-        cmocka_unit_test(a_cluster_takes_database_0_alone),
+        cmocka_unit_test(databases_that_the_target_lacks_are_named_with_both_ways_out),
+        cmocka_unit_test(database_that_the_target_lacks_is_none_to_map_to),
         cmocka_unit_test(pauses_grow_from_a_tenth_to_thirty_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,281 @@
+/* What a target or a source lacks is named at the start, all of it at once, and nothing was written. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <sysexits.h>
+
+#include "tests/support/crash.h"
+#include "tests/support/testing.h"
+
+enum { FLOWS = 2 };
+
+static const struct journal_snapshot small = {.strings = 50, .commands = 10, .journal = 50};
+static struct crash crash;
+
+static int teardown(void **state)
+{
+    (void)state;
+    crash_end(&crash);
+    return 0;
+}
+
+static void on_target(const char *command)
+{
+    redisContext *c = server_connect(crash.run.target.port);
+    server_ok(c, command);
+    redisFree(c);
+}
+
+static void begin(void (*change)(struct scripted_options *options))
+{
+    struct scripted_options options;
+    crash = (struct crash){0};
+    journal_script_init(&crash.script, FLOWS, 7);
+    scripted_options_init(&options);
+    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    if (change)
+        change(&options);
+    run_begin(&crash.run, &options);
+}
+
+static void replicate_as(const char *user, const char *const *extra)
+{
+    char *uri = format_text("redis://%s:sesame@127.0.0.1:%u", user, crash.run.target.port);
+    df2redis_start(&crash.run.program, "replicate", scripted_uri(crash.run.source), uri, extra);
+    free(uri);
+}
+
+static void assert_refused(int code, uint64_t keys)
+{
+    int ended = process_wait(&crash.run.program.process, RUN_DEADLINE_MS);
+    if (ended != code)
+        df2redis_print(&crash.run.program);
+    assert_int_equal(ended, code);
+    assert_int_equal(scripted_count(crash.run.source, NULL, "DFLY FLOW"), 0);
+    redisContext *c = server_connect(crash.run.target.port);
+    assert_int_equal(server_keys(c), keys);
+    redisFree(c);
+}
+
+static void assert_said(const char *text)
+{
+    if (!df2redis_said(&crash.run.program, text)) {
+        df2redis_print(&crash.run.program);
+        fail_msg("not said: %s", text);
+    }
+}
+
+static void assert_in_step(void)
+{
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+/* ---- rights on the target ---- */
+
+static void target_whose_mark_may_not_be_written_is_refused(void **state)
+{
+    (void)state;
+    begin(NULL);
+    on_target("SET app:1 x");
+    on_target("ACL SETUSER app on >sesame ~app:* +@all");
+    replicate_as("app", (const char *const[]){"--flush-target", NULL});
+    assert_refused(EX_NOPERM, 1);
+    assert_said("~df2redis:default*");
+}
+
+static void right_that_was_taken_away_is_named_at_the_next_start(void **state)
+{
+    (void)state;
+    begin(NULL);
+    on_target("ACL SETUSER app on >sesame ~* +@all");
+    replicate_as("app", NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    on_target("ACL SETUSER app -restore -xadd");
+    uint64_t keys = run_target_keys(&crash.run);
+    replicate_as("app", NULL);
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_NOPERM);
+    assert_said("+restore +xadd");
+    assert_int_equal(run_target_keys(&crash.run), keys);
+}
+
+static void user_with_the_rights_of_the_manual_copies(void **state)
+{
+    (void)state;
+    begin(NULL);
+    on_target("ACL SETUSER app on >sesame ~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill "
+              "+restore +flushall +flushdb +sort +keys");
+    replicate_as("app", NULL);
+    assert_in_step();
+    assert_false(df2redis_said(&crash.run.program, "its user"));
+}
+
+static void missing_rights_that_are_only_useful_are_warned_of(void **state)
+{
+    (void)state;
+    begin(NULL);
+    on_target("ACL SETUSER app on >sesame ~* +@all -client|kill -config -flushall -dump");
+    replicate_as("app", NULL);
+    assert_in_step();
+    assert_said("+client|kill");
+    assert_said("+config|get");
+    assert_said("+flushall");
+    assert_said("+dump");
+}
+
+static void renamed_flush_is_refused_where_it_is_due(void **state)
+{
+    (void)state;
+    begin(NULL);
+    server_stop(&crash.run.target);
+    redis_start(&crash.run.target, (const char *const[]){"--rename-command", "FLUSHALL", "", NULL});
+    on_target("SET a 1");
+    run_replicate(&crash.run, (const char *const[]){"--flush-target", NULL});
+    assert_refused(EX_NOPERM, 1);
+    assert_said("+flushall, which the target does not have");
+}
+
+/* ---- the source ---- */
+
+static void make_real_cluster(struct scripted_options *o)
+{
+    o->info = "cluster_enabled:1\r\n";
+    o->dflycluster = "*0";
+}
+
+static void make_emulated_cluster(struct scripted_options *o)
+{
+    o->info = "cluster_enabled:1\r\n";
+}
+
+static void use_database_20(struct scripted_options *o)
+{
+    o->keyspace = "db0:keys=10,expires=0\r\ndb20:keys=3,expires=0\r\n";
+    o->config_databases = "32";
+}
+
+static void have_32_databases(struct scripted_options *o)
+{
+    o->keyspace = "db0:keys=10,expires=0\r\n";
+    o->config_databases = "32";
+}
+
+static void node_of_a_dragonfly_cluster_is_refused(void **state)
+{
+    (void)state;
+    begin(make_real_cluster);
+    run_replicate(&crash.run, NULL);
+    assert_refused(EX_CONFIG, 0);
+    assert_said("is a node of a Dragonfly Cluster");
+}
+
+static void emulated_cluster_is_copied(void **state)
+{
+    (void)state;
+    begin(make_emulated_cluster);
+    run_replicate(&crash.run, NULL);
+    assert_in_step();
+}
+
+static void databases_that_the_target_lacks_are_refused_before_anything_is_written(void **state)
+{
+    (void)state;
+    begin(use_database_20);
+    run_replicate(&crash.run, NULL);
+    assert_refused(EX_CONFIG, 0);
+    assert_said("in database 20, and the target has 16 databases: raise its databases to 21");
+    run_replicate(&crash.run, (const char *const[]){"--db", "0,3,20:1", NULL});
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+static void databases_are_tried_where_the_target_does_not_tell(void **state)
+{
+    (void)state;
+    begin(use_database_20);
+    server_stop(&crash.run.target);
+    redis_start(&crash.run.target, (const char *const[]){"--databases", "20", "--rename-command", "CONFIG", "", NULL});
+    run_replicate(&crash.run, NULL);
+    assert_refused(EX_CONFIG, 0);
+    assert_said("the target has 20 databases");
+}
+
+static void databases_that_may_come_into_use_are_warned_of(void **state)
+{
+    (void)state;
+    begin(have_32_databases);
+    run_replicate(&crash.run, NULL);
+    assert_in_step();
+    assert_said("may have 32 databases, and target");
+    assert_said("--journal_omit_redundant_writes=false");
+}
+
+static void use_much_memory(struct scripted_options *o)
+{
+    o->info = "used_memory:209715200\r\n";
+}
+
+static void eviction_is_warned_of(void **state)
+{
+    (void)state;
+    begin(use_much_memory);
+    on_target("CONFIG SET maxmemory 100mb");
+    on_target("CONFIG SET maxmemory-policy allkeys-lru");
+    run_replicate(&crash.run, NULL);
+    assert_in_step();
+    assert_said("evicts keys when its maxmemory of 100 MiB is reached (allkeys-lru), which is less than the source uses");
+}
+
+/* ---- all at once ---- */
+
+static void all_that_is_missing_is_named_at_once(void **state)
+{
+    (void)state;
+    begin(make_real_cluster);
+    on_target("SET app:1 x");
+    on_target("ACL SETUSER app on >sesame ~app:* +@all -restore -flushall");
+    replicate_as("app", (const char *const[]){"--db", "0:40", "--flush-target", NULL});
+    assert_refused(EX_NOPERM, 1);
+    assert_said("~df2redis:default*");
+    assert_said("+restore");
+    assert_said("+flushall");
+    assert_said("--db 0:40: target");
+    assert_said("is a node of a Dragonfly Cluster");
+    assert_said("lack 5 things");
+}
+
+static void what_the_target_lacks_is_named_though_the_source_is_away(void **state)
+{
+    (void)state;
+    begin(NULL);
+    scripted_listen(crash.run.source, false);
+    on_target("ACL SETUSER app on >sesame ~app:* +@all");
+    replicate_as("app", NULL);
+    assert_refused(EX_NOPERM, 0);
+    assert_said("~df2redis:default*");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(target_whose_mark_may_not_be_written_is_refused, teardown),
+        cmocka_unit_test_teardown(right_that_was_taken_away_is_named_at_the_next_start, teardown),
+        cmocka_unit_test_teardown(user_with_the_rights_of_the_manual_copies, teardown),
+        cmocka_unit_test_teardown(missing_rights_that_are_only_useful_are_warned_of, teardown),
+        cmocka_unit_test_teardown(renamed_flush_is_refused_where_it_is_due, teardown),
+        cmocka_unit_test_teardown(node_of_a_dragonfly_cluster_is_refused, teardown),
+        cmocka_unit_test_teardown(emulated_cluster_is_copied, teardown),
+        cmocka_unit_test_teardown(databases_that_the_target_lacks_are_refused_before_anything_is_written, teardown),
+        cmocka_unit_test_teardown(databases_are_tried_where_the_target_does_not_tell, teardown),
+        cmocka_unit_test_teardown(databases_that_may_come_into_use_are_warned_of, teardown),
+        cmocka_unit_test_teardown(eviction_is_warned_of, teardown),
+        cmocka_unit_test_teardown(all_that_is_missing_is_named_at_once, teardown),
+        cmocka_unit_test_teardown(what_the_target_lacks_is_named_though_the_source_is_away, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -20,7 +20,8 @@ static const char *const clean_settings[] = {"target",   "name",    "target-pass
 static const struct verb_help verbs[] = {
     [VERB_REPLICATE] = {"df2redis replicate --source URI --target URI [OPTION ...]",
                         "Copies a live Dragonfly into a Redis or Valkey and keeps it in step until it is\n"
-                        "stopped (df2redis stop, Ctrl-C, SIGTERM); what the source has then is applied first.\n",
+                        "stopped (df2redis stop, Ctrl-C, SIGTERM); what the source has then is\n"
+                        "applied first.\n",
                         NULL},
     [VERB_MIGRATE] = {"df2redis migrate --source URI --target URI [OPTION ...]",
                       "Copies a live Dragonfly into a Redis or Valkey with all that is written meanwhile,\n"
@@ -118,7 +119,7 @@ static void print_overview(FILE *out)
           "  df2redis migrate   -s URI -t URI   copy until complete, and end\n"
           "  df2redis status [--json|--watch]   how a run is doing\n"
           "  df2redis wait --in-step            wait until a run is in step\n"
-          "  df2redis stop                      let a run apply what its source has and end\n"
+          "  df2redis stop                      have a run apply what the source has, end\n"
           "  df2redis clean -t URI              remove the marks of an ended run\n"
           "  df2redis help VERB                 all options of one; version: the version\n\n"
           "  -s, --source URI        redis://[user[:password]@]host[:port]; rediss: TLS\n"

@@ -312,6 +312,11 @@ void client_words(struct client *c, uint32_t timeout_ms, client_reply on_reply, 
     client_command(c, timeout_ms, on_reply, arg, argc, argv);
 }
 
+void client_reply_limit(struct client *c, size_t max_bytes)
+{
+    c->reader.max_bytes = max_bytes;
+}
+
 void client_send(struct client *c, size_t argc, const struct slice *argv)
 {
     if (c->state == CLIENT_OVER)

@@ -36,6 +36,8 @@ void client_command(struct client *c, uint32_t timeout_ms, client_reply on_reply
 /* The same from words, NULL-terminated. */
 void client_words(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, ...)
     __attribute__((sentinel));
+/* Replies may be as large as that; 8 MiB otherwise. */
+void client_reply_limit(struct client *c, size_t max_bytes);
 /* A command that has no reply. */
 void client_send(struct client *c, size_t argc, const struct slice *argv);
 

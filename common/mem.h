@@ -37,6 +37,12 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+static inline bool slice_begins(struct slice a, const char *with)
+{
+    size_t n = strlen(with);
+    return a.len >= n && memcmp(a.data, with, n) == 0;
+}
+
 /* ASCII case-insensitive comparison with a literal. */
 bool slice_is(struct slice a, const char *word);
 

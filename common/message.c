@@ -25,6 +25,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_AT_GLOBAL] = "AT_GLOBAL",
         [MESSAGE_GLOBAL_DONE] = "GLOBAL_DONE",
         [MESSAGE_DIVERGENCE] = "DIVERGENCE",
+        [MESSAGE_HEALED] = "HEALED",
         [MESSAGE_FAILED] = "FAILED",
         [MESSAGE_DRAINED] = "DRAINED",
         [MESSAGE_BREAK] = "BREAK",
@@ -158,6 +159,7 @@ static bool put_fields(const struct message *m, struct buf *out)
             wire_put_u64(out, m->global.age_ms);
         return true;
     case MESSAGE_DIVERGENCE:
+    case MESSAGE_HEALED:
         PUT_TEXT(m->divergence.reason);
         PUT_TEXT(m->divergence.command);
         PUT_TEXT(m->divergence.key);
@@ -222,6 +224,7 @@ static bool get_fields(struct wire_reader *r, struct message *m)
             m->global.age_ms = wire_get_u64(r);
         return true;
     case MESSAGE_DIVERGENCE:
+    case MESSAGE_HEALED:
         GET_TEXT(m->divergence.reason);
         GET_TEXT(m->divergence.command);
         GET_TEXT(m->divergence.key);

@@ -11,6 +11,7 @@
  *   AT_GLOBAL      waiting at txid              STOP           end now
  *   GLOBAL_DONE    txid was run                 RECONFIGURE    settings that may change live
  *   DIVERGENCE     what could not be carried
+ *   HEALED         a key was not as on the source, and is now
  *   FAILED         class, text; then it exits
  *   DRAINED        what DRAIN said is applied and acknowledged, or all there is when the source has ended
  *   BREAK          the journal can be followed no further in this session
@@ -35,6 +36,7 @@ enum message_type {
     MESSAGE_AT_GLOBAL,
     MESSAGE_GLOBAL_DONE,
     MESSAGE_DIVERGENCE,
+    MESSAGE_HEALED,
     MESSAGE_FAILED,
     MESSAGE_DRAINED,
     MESSAGE_BREAK,
@@ -87,7 +89,7 @@ struct message {
             uint64_t count;
             uint32_t stream; /* enum report_stream */
             struct report_position position;
-        } divergence;
+        } divergence; /* HEALED, too */
         struct {
             uint32_t class;     /* enum error_class */
             uint32_t exit_code; /* sysexits.h, for fatal */

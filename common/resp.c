@@ -35,7 +35,7 @@ static void *create_limited_array(const redisReadTask *task, element_count eleme
 
 void resp_reader_init(struct resp_reader *r)
 {
-    *r = (struct resp_reader){redisReaderCreate(), 0};
+    *r = (struct resp_reader){redisReaderCreate(), 0, RESP_REPLY_MAX_BYTES};
     if (!r->hiredis)
         return;
     if (!create_array) {
@@ -58,8 +58,8 @@ bool resp_reader_feed(struct resp_reader *r, struct slice bytes, struct error *e
 {
     if (bytes.len == 0)
         return true;
-    if (bytes.len > RESP_REPLY_MAX_BYTES || r->unread > RESP_REPLY_MAX_BYTES - bytes.len)
-        return error_fatal(error, EX_PROTOCOL, "a reply is larger than %d MiB", RESP_REPLY_MAX_BYTES >> 20);
+    if (bytes.len > r->max_bytes || r->unread > r->max_bytes - bytes.len)
+        return error_fatal(error, EX_PROTOCOL, "a reply is larger than %zu MiB", r->max_bytes >> 20);
     if (!r->hiredis || redisReaderFeed(r->hiredis, (const char *)bytes.data, bytes.len) != REDIS_OK)
         return error_set(error, ERROR_RETRY, "no memory for a reply");
     r->unread += bytes.len;

@@ -2,6 +2,7 @@
 #include "supervisor/divergences.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -55,20 +56,19 @@ static struct divergence *find(struct divergences *d, const char *reason)
     return one;
 }
 
-/* " entry=SEQ.NUMBER.STREAM@SESSION", when a worker told it. */
-static void append_log(struct divergences *d, const struct divergence_source *source, const char *reason,
-                       const char *command, const char *key, uint64_t count)
+static void append_line(struct divergences *d, uint32_t flow, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void append_line(struct divergences *d, uint32_t flow, const char *format, ...)
 {
+    va_list args;
+    int64_t now_ms = clock_unix_ms();
     if (!d->log || d->log_bytes >= d->log_limit_bytes)
         return;
-    int64_t now_ms = clock_unix_ms();
-    char entry[96] = "";
-    if (source->position.seq)
-        snprintf(entry, sizeof entry, "entry=%llu.%u.%u@%llu ", (unsigned long long)source->position.seq,
-                 source->position.number, (unsigned)source->stream, (unsigned long long)source->session);
-    int n =
-        fprintf(d->log, "%lld.%03d flow=%u %s%s %s %s ×%llu\n", (long long)(now_ms / 1000),
-                (int)(now_ms % 1000), source->flow, entry, reason, command, key, (unsigned long long)count);
+    int n = fprintf(d->log, "%lld.%03d flow=%u ", (long long)(now_ms / 1000), (int)(now_ms % 1000), flow);
+    va_start(args, format);
+    n += vfprintf(d->log, format, args);
+    va_end(args);
+    n += fputc('\n', d->log) != EOF;
     if (n > 0)
         d->log_bytes += (uint64_t)n;
     if (d->log_bytes >= d->log_limit_bytes) {
@@ -84,6 +84,16 @@ static void append_log(struct divergences *d, const struct divergence_source *so
     }
 }
 
+/* " entry=SEQ.NUMBER.STREAM@SESSION", when a worker told it. */
+static void append_log(struct divergences *d, const struct divergence_source *source, const char *reason,
+                       const char *command, const char *key, uint64_t count)
+{
+    char entry[96] = "";
+    if (source->position.seq)
+        snprintf(entry, sizeof entry, "entry=%llu.%u.%u@%llu ", (unsigned long long)source->position.seq,
+                 source->position.number, (unsigned)source->stream, (unsigned long long)source->session);
+    append_line(d, source->flow, "%s%s %s %s ×%llu", entry, reason, command, key, (unsigned long long)count);
+}
 static void count(struct divergences *d, uint32_t flow, struct divergence *one, const char *command,
                   const char *key, uint64_t times)
 {
@@ -108,6 +118,13 @@ void divergences_add(struct divergences *d, const struct divergence_source *sour
         log_warning("not carried over (%s): %s %s from FLOW %u%s%s%s", one->reason, command, key, source->flow,
                     source->text && *source->text ? ": " : "", source->text ? source->text : "",
                     one->example_count == 5 ? "; more of this kind only in divergences.log" : "");
+}
+
+/* Such a line ends without a count, so that recalling passes it by. */
+void divergences_note_healed(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+                             const char *key)
+{
+    append_line(d, flow, "healed %s %s %s", reason, command, key);
 }
 
 static const char begin_line[] = "A copy begins.\n";

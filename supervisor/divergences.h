@@ -61,5 +61,8 @@ void divergences_recall(struct divergences *d, const char *log_path, uint64_t se
 void divergences_free(struct divergences *d);
 void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason,
                      const char *command, const char *key, uint64_t count);
+/* Not one of them any more: into the log alone. */
+void divergences_note_healed(struct divergences *d, uint32_t flow, const char *reason, const char *command,
+                             const char *key);
 
 #endif

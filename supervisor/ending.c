@@ -138,7 +138,9 @@ static void finish(struct run *run)
 void run_end(struct run *run)
 {
     char lacking[400];
-    bool diverged = run->divergences.total || run_failed_flows(run);
+    struct totals t;
+    totals_of(run, clock_monotonic_ms(), &t);
+    bool diverged = run->divergences.total || run_failed_flows(run) || t.suspects_pending;
     bool all = run_drained_all(run, lacking, sizeof lacking);
     if (!all) {
         run->exit_code = EX_TEMPFAIL;

@@ -120,6 +120,20 @@ static void put_run(const cJSON *status, struct buf *out)
     }
 }
 
+static void put_suspects(const cJSON *status, struct buf *out)
+{
+    static const char *const ends[] = {"equal", "healed", "permanent", NULL};
+    const cJSON *suspects = cJSON_GetObjectItem(status, "suspects");
+    put_single(out, "suspects_pending", "gauge", number_of(suspects, "pending"),
+               "Suspect keys that are still to be compared with the source's");
+    head(out, "suspects_total", "counter", "Suspect keys that were compared, by what came of it");
+    for (const char *const *end = ends; *end; end++) {
+        buf_printf(out, "df2redis_suspects_total");
+        put_label(out, "outcome", *end);
+        put_value(out, number_of(suspects, *end));
+    }
+}
+
 static void put_flows(const cJSON *flows, struct buf *out)
 {
     const cJSON *flow;
@@ -213,6 +227,7 @@ void metrics_write(const cJSON *status, struct buf *out)
 {
     const cJSON *flows = cJSON_GetObjectItem(status, "flows");
     put_run(status, out);
+    put_suspects(status, out);
     put_flows(flows, out);
     put_histograms(flows, out);
     put_workers(flows, out);

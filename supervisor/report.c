@@ -99,6 +99,18 @@ static void add_divergences(cJSON *json, const struct divergences *d)
     }
 }
 
+static void add_suspects(cJSON *json, struct run *run)
+{
+    struct totals t;
+    cJSON *suspects = cJSON_AddObjectToObject(json, "suspects");
+    totals_of(run, clock_monotonic_ms(), &t);
+    totals_add(&t, &run->past);
+    put(suspects, "pending", t.suspects_pending);
+    put(suspects, "equal", t.suspects_equal);
+    put(suspects, "healed", t.suspects_healed);
+    put(suspects, "permanent", t.suspects_permanent);
+}
+
 static void add_time(cJSON *json, const char *name, int64_t unix_ms)
 {
     char text[40];
@@ -138,6 +150,7 @@ cJSON *run_status(struct run *run)
         cJSON_AddItemToArray(flows, flow_status(&run->flows[i], now_ms));
     cJSON_AddItemToObject(json, "throughput_bytes", throughput_list(&run->throughput));
     add_divergences(json, &run->divergences);
+    add_suspects(json, run);
     cJSON_AddBoolToObject(json, "degraded", run_failed_flows(run) > 0);
     char reason[IN_STEP_REASON_BYTES];
     uint64_t age_ms;
@@ -169,6 +182,12 @@ void run_summary(struct run *run)
         (unsigned long long)t.restarts, t.restarts == 1 ? "" : "s");
     if (run_failed_flows(run))
         log_error("degraded: %u of %u FLOWs were given up", run_failed_flows(run), run->flow_count);
+    if (t.suspects_healed)
+        log_info("%llu suspect key%s not as on the source, and healed (divergences.log)",
+                 (unsigned long long)t.suspects_healed, t.suspects_healed == 1 ? " was" : "s were");
+    if (t.suspects_pending)
+        log_warning("%llu suspect key%s not compared with the source's yet: the next run does it",
+                    (unsigned long long)t.suspects_pending, t.suspects_pending == 1 ? " was" : "s were");
     if (d->total)
         log_warning("%llu divergence%s: these are not, or not exactly, on the target",
                     (unsigned long long)d->total, d->total == 1 ? "" : "s");

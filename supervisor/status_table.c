@@ -45,9 +45,22 @@ static void print_flow(const cJSON *flow, FILE *out)
             totals_bytes(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
 }
 
+/* Only where there are, or were, any. */
+static void print_suspects(const cJSON *status, FILE *out)
+{
+    const cJSON *s = cJSON_GetObjectItem(status, "suspects");
+    uint64_t pending = number_of(s, "pending"), equal = number_of(s, "equal"), healed = number_of(s, "healed"),
+             permanent = number_of(s, "permanent");
+    if (pending + equal + healed + permanent)
+        fprintf(out, "suspects: %llu pending, %llu equal, %llu healed, %llu permanent\n",
+                (unsigned long long)pending, (unsigned long long)equal, (unsigned long long)healed,
+                (unsigned long long)permanent);
+}
+
 void status_print_divergences(const cJSON *status, FILE *out)
 {
     const cJSON *one, *counts = cJSON_GetObjectItem(status, "divergences");
+    print_suspects(status, out);
     if (cJSON_GetArraySize(counts) == 0) {
         fputs("divergences: none\n", out);
         return;

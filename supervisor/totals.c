@@ -27,6 +27,10 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
         out->commands += cursor_get(&m->commands);
         out->lag_entries += decoded_seq > applied_seq ? decoded_seq - applied_seq : 0;
         out->errors += cursor_get(&m->errors);
+        out->suspects_pending += cursor_get(&m->suspects_pending);
+        out->suspects_equal += cursor_get(&m->suspects_equal);
+        out->suspects_healed += cursor_get(&m->suspects_healed);
+        out->suspects_permanent += cursor_get(&m->suspects_permanent);
         if (waited_ms > out->oldest_waiting_ms)
             out->oldest_waiting_ms = waited_ms;
     }
@@ -40,6 +44,9 @@ void totals_add(struct totals *to, const struct totals *more)
     to->keys += more->keys;
     to->commands += more->commands;
     to->errors += more->errors;
+    to->suspects_equal += more->suspects_equal;
+    to->suspects_healed += more->suspects_healed;
+    to->suspects_permanent += more->suspects_permanent;
     to->restarts += more->restarts;
 }
 

@@ -328,6 +328,10 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
     case MESSAGE_DIVERGENCE:
         on_divergence(f, m);
         break;
+    case MESSAGE_HEALED:
+        divergences_note_healed(&run->divergences, f->number, m->divergence.reason, m->divergence.command,
+                                m->divergence.key);
+        break;
     case MESSAGE_FAILED:
         on_failed(f, m);
         break;

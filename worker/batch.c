@@ -194,6 +194,28 @@ size_t batch_largest_argument(const struct batch *b)
     return most;
 }
 
+size_t batch_command(const struct batch *b, uint32_t i, struct slice *argv, size_t most, uint32_t *db)
+{
+    struct walk w = {b, BEFORE_BYTES, 0};
+    struct slice name, text, arg;
+    uint64_t number, argc;
+    for (uint32_t n = 0; n < i; n++) {
+        if (!walk_command(&w, &name, &text))
+            return 0;
+        if (slice_is(name, "SELECT") && slice_to_u64(text, &number) && number <= UINT32_MAX)
+            *db = (uint32_t)number;
+    }
+    if (!walk_number(&w, '*', &argc))
+        return 0;
+    for (uint64_t a = 0; a < argc; a++) {
+        if (!walk_bulk(&w, &arg))
+            return 0;
+        if (a < most)
+            argv[a] = arg;
+    }
+    return argc < most ? (size_t)argc : most;
+}
+
 uint64_t batch_command_seq(const struct batch *b, uint32_t i)
 {
     uint64_t seq = 0;

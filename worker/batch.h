@@ -72,6 +72,9 @@ size_t batch_begin(const struct batch *b);
 bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key);
 /* Bytes of its largest argument. */
 size_t batch_largest_argument(const struct batch *b);
+/* Its first `most` arguments, with the name; *db: the database that it ran in, where the batch tells. Returns
+ * how many. */
+size_t batch_command(const struct batch *b, uint32_t i, struct slice *argv, size_t most, uint32_t *db);
 /* The entry that command number i carries out. */
 uint64_t batch_command_seq(const struct batch *b, uint32_t i);
 bool batch_is_conflict_command(const struct batch *b, uint32_t i);

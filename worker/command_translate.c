@@ -256,6 +256,10 @@ static bool unsupported(struct translator *t, const struct command *c, const str
 static bool report_lost(struct translator *t, const struct command *c, const struct entry *e)
 {
     struct slice key = command_first_key(c, e);
+    for (size_t i = 1; t->suspect && i < e->argc; i++)
+        t->suspect(t->report_arg, t->db, e->argv[i], DIVERGENCE_LOST_BY_SOURCE, c->name);
+    if (t->suspect && e->argc > 1)
+        return true;
     if (key.len == 0 && e->argc > 1)
         key = e->argv[1];
     return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);

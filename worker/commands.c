@@ -100,6 +100,32 @@ size_t command_keys(const struct command *c, const struct entry *e, size_t *posi
     return n;
 }
 
+/* A row tells of the journal's command of that name; what the rewrites make of others has its key first. */
+size_t command_written_keys(const struct slice *argv, size_t argc, struct slice *keys, size_t max)
+{
+    static const char *const keyless[] = {"SELECT", "SCRIPT", "EXEC", "MULTI", "WAIT", "PING"};
+    static const struct command script = {.name = "EVAL", .key_count = 2};
+    size_t fixed[64], n;
+    struct entry e = {.argv = argv, .argc = argc};
+    bool eval = slice_is(argv[0], "EVAL") || slice_is(argv[0], "EVALSHA");
+    const struct command *c = eval ? &script : command_find(argv[0]);
+    for (size_t i = 0; i < sizeof keyless / sizeof *keyless; i++)
+        if (slice_is(argv[0], keyless[i]))
+            return 0;
+    if (c && (c->class == COMMAND_GLOBAL || slice_begins(argv[0], "FT.")))
+        return 0;
+    n = c ? command_keys(c, &e, fixed, sizeof fixed / sizeof *fixed) : 0;
+    if (!n && !eval && argc > 1) {
+        keys[0] = argv[1];
+        return 1;
+    }
+    if (n > sizeof fixed / sizeof *fixed)
+        n = sizeof fixed / sizeof *fixed;
+    for (size_t i = 0; i < n && i < max; i++)
+        keys[i] = argv[fixed[i]];
+    return n < max ? n : max;
+}
+
 struct slice command_first_key(const struct command *c, const struct entry *e)
 {
     size_t at;

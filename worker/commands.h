@@ -51,6 +51,8 @@ bool command_is_global(const struct command *c);
 /* The keys of a command line; returns their number and fills positions up to max. What lies beyond the
  * arguments is no key. */
 size_t command_keys(const struct command *c, const struct entry *e, size_t *positions, size_t max);
+/* The keys of a command as it is sent to the target, scripts included. */
+size_t command_written_keys(const struct slice *argv, size_t argc, struct slice *keys, size_t max);
 /* The first of them; empty when there is none. */
 struct slice command_first_key(const struct command *c, const struct entry *e);
 /* Does the command line have as many arguments as the command takes? */

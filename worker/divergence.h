@@ -18,5 +18,6 @@
 #define DIVERGENCE_DATABASE_MISSING "database_not_in_target" /* the target has fewer databases */
 #define DIVERGENCE_RESERVED "reserved_key" /* the source has a key of a name that the run uses in the target */
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
+#define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 
 #endif

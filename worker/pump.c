@@ -340,6 +340,8 @@ static void check_ends(struct worker *w)
         if (!drain_is_over(w) || seal_last_mark(w))
             return;
         w->drained = true;
+        if (w->settings.migrate) /* nobody comes after us */
+            heal_give_up(w->heal);
         w->reached_drain_lsn = pump_reached_drain_lsn(w);
         /* To a successor that is the end of a migration, which has no mark any more. */
         if (!w->settings.migrate || w->reached_drain_lsn)

@@ -18,6 +18,7 @@ struct suspect {
     uint64_t times;  /* it was added: a comparison that began before the last of them settles nothing */
     uint64_t due_ms; /* not to be compared before; CLOCK_MONOTONIC */
     uint32_t tries;  /* comparisons that came to nothing */
+    bool alone;      /* the last of them together with others */
     /* private */
     struct suspect *in_bucket, *newer, *older;
     uint64_t hash;

@@ -15,7 +15,9 @@ struct translator {
     struct output *out;
     /* What could not be carried over: a word of divergence.h, the command or type, its key. */
     void (*report)(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
-    void *report_arg;
+    /* The key may be wrong now, or be right: it is to be compared. NULL: reported instead. */
+    void (*suspect)(void *arg, uint32_t db, struct slice key, const char *reason, const char *command);
+    void *report_arg; /* of both */
     int64_t (*now_unix_ms)(void); /* tests put their own clock in */
     uint32_t db;                  /* the target's database of the entry at hand */
     bool all_wanted;              /* names of keys are not what the source has: no filter */

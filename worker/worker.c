@@ -12,13 +12,21 @@
 #include "common/client.h"
 #include "common/clock.h"
 #include "worker/confine.h"
+#include "worker/commands.h"
 #include "worker/cross.h"
 #include "worker/divergence.h"
 #include "worker/log_pipe.h"
 #include "worker/identities.h"
 #include "worker/received.h"
 
-enum { TICK_MS = 100, BORROW_FROM_BYTES = 128 * 1024, GROUP_ELEMENTS = 512, GROUP_BYTES = 128 * 1024 };
+enum {
+    TICK_MS = 100,
+    SUSPECT_ARGS = 64,
+    HEAL_AT_END_MS = 10000,
+    BORROW_FROM_BYTES = 128 * 1024,
+    GROUP_ELEMENTS = 512,
+    GROUP_BYTES = 128 * 1024
+};
 
 void worker_tell(struct worker *w, const struct message *m)
 {
@@ -99,15 +107,31 @@ void worker_wait_until_told(struct worker *w)
     w->reports_unread = false;
 }
 
+/* Of these the source may have what the target lacks, and the key is known. A module that the target has not
+ * is another matter: its values cannot be there. */
+static bool is_healable(const char *reason, const char *command)
+{
+    return strcmp(reason, DIVERGENCE_LOST_BY_SOURCE) == 0 || strcmp(reason, DIVERGENCE_REFUSED) == 0 ||
+           (strcmp(reason, DIVERGENCE_COMMAND) == 0 && !strchr(command, '.'));
+}
+
+static void on_suspect(void *arg, uint32_t db, struct slice key, const char *reason, const char *command)
+{
+    worker_suspect(arg, db, key, reason, command);
+}
+
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
 {
     struct worker *w = arg;
+    if (key.len && is_healable(reason, command) && heal_is_on(w)) {
+        worker_suspect(w, w->translator.db, key, reason, command);
+        return;
+    }
     tell_divergence(w, REPORT_TRANSLATED, w->decoder ? decoder_seq(w->decoder) : 0, reason, command, key,
                     count, NULL);
 }
 
-/* What no report of an entry tells. */
-static void tell_once(struct worker *w, const char *reason, const char *command, struct slice key)
+void worker_tell_divergence(struct worker *w, const char *reason, const char *command, struct slice key)
 {
     struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
     snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
@@ -123,9 +147,13 @@ void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, cons
                     const char *command)
 {
     struct error error;
+    if (!settings_key_wanted(&w->settings, key))
+        return;
     if (!suspects_add(w->suspects, target_db, key, reason, command, &error)) {
-        log_warning("%s %s: %s", command, log_key(key), error.text);
-        tell_once(w, reason, command, key);
+        if (!w->suspects_overflowed)
+            log_warning("%s; what is refused or lost from now on is counted, not healed", error.text);
+        w->suspects_overflowed = true;
+        worker_tell_divergence(w, reason, command, key);
     }
     cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
 }
@@ -151,7 +179,9 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
 
 static void on_acknowledged(void *arg, struct round *r)
 {
-    seal_acknowledged(arg, r);
+    struct worker *w = arg;
+    seal_acknowledged(w, r);
+    heal_go_on(w->heal);
 }
 
 static void describe(const struct batch *b, uint32_t i, char *name, size_t name_bytes, struct slice *key)
@@ -173,6 +203,23 @@ static bool met_later_state(const struct worker *w, uint64_t seq, const char *te
     return seq <= w->answered_seq || (there_already && seq <= w->seen_seq);
 }
 
+/* The keys of a refused command are compared. False: it has none. */
+static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, const char *text)
+{
+    struct slice argv[SUSPECT_ARGS], keys[SUSPECT_ARGS];
+    uint32_t db = w->settings.target.db;
+    size_t argc = batch_command(b, i, argv, SUSPECT_ARGS, &db);
+    size_t n = argc ? command_written_keys(argv, argc, keys, SUSPECT_ARGS) : 0;
+    char name[SUSPECT_WORD_BYTES];
+    if (!n || slice_begins(keys[0], "df2redis:"))
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
+    log_debug("%s %s was refused, and is compared with the source's: %s", name, log_key(keys[0]), text);
+    for (size_t k = 0; k < n; k++)
+        worker_suspect(w, db, keys[k], DIVERGENCE_REFUSED, name);
+    return true;
+}
+
 static void on_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
 {
     struct worker *w = arg;
@@ -182,7 +229,7 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         cross_not_replicated(w, text);
         return;
     }
-    if (global_refused(w, text))
+    if (global_refused(w, text) || (heal_is_on(w) && suspect_keys(w, b, i, text)))
         return;
     describe(b, i, name, sizeof name, &key);
     if (met_later_state(w, batch_command_seq(b, i), text)) {
@@ -231,6 +278,14 @@ static void on_writable(void *arg)
     pump(arg);
 }
 
+static void begin_drain(struct worker *w)
+{
+    w->draining = true;
+    w->last_mark_sent = false;
+    w->drain_offset = w->drain_lsn ? UINT64_MAX : spool_received(w->spool);
+    pump_schedule(w);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -247,19 +302,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     log_pipe_turn();
     cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
     source_watch_full(w);
+    heal_go_on(w->heal);
+    if (w->drain_due_ms && !w->draining &&
+        (!heal_has_work(w->heal) || clock_monotonic_ms() >= w->drain_due_ms))
+        begin_drain(w);
     pump(w);
 }
 
 /* ---- the supervisor's messages ---- */
-
-static void begin_drain(struct worker *w, uint64_t lsn)
-{
-    w->draining = true;
-    w->last_mark_sent = false;
-    w->drain_lsn = lsn;
-    w->drain_offset = lsn ? UINT64_MAX : spool_received(w->spool);
-    pump_schedule(w);
-}
 
 static void obey(struct worker *w, const struct message *m)
 {
@@ -279,7 +329,11 @@ static void obey(struct worker *w, const struct message *m)
         global_pass(w, m->global.txid, m->global.age_ms);
         return;
     case MESSAGE_DRAIN:
-        begin_drain(w, m->drain.lsn);
+        /* Suspects need the source's journal to go on a little. */
+        w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
+        w->drain_lsn = m->drain.lsn;
+        if (!w->said_stable || !heal_has_work(w->heal))
+            begin_drain(w);
         return;
     case MESSAGE_STOP:
         event_base_loopbreak(w->base);
@@ -350,6 +404,7 @@ static bool identity(struct worker *w, const struct message *start, struct error
     snprintf(w->mark_key, sizeof w->mark_key, "df2redis:%s", w->settings.name);
     snprintf(w->mark_field, sizeof w->mark_field, "flow-%u", w->flow);
     snprintf(w->node_field, sizeof w->node_field, "node-%u", w->flow);
+    snprintf(w->heal_name, sizeof w->heal_name, "df2redis:%s:heal-%u", w->settings.name, w->flow);
     snprintf(w->client_name, sizeof w->client_name, "df2redis:%s:flow-%u", w->settings.name, w->flow);
     return true;
 }
@@ -463,10 +518,13 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     w->output = output_new();
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     make_router(w);
+    w->heal = heal_new(w);
     translator_init(&w->translator, &w->settings, &w->target, w->output);
     w->translator.source_release = start->start.source_release;
     w->translator.report = worker_report;
     w->translator.report_arg = w;
+    if (heal_is_on(w))
+        w->translator.suspect = on_suspect;
     w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
 
     w->supervisor_event = event_new(w->base, w->supervisor, EV_READ | EV_PERSIST, on_supervisor, w);
@@ -497,6 +555,7 @@ void worker_finish(struct worker *w)
     if (w->tls)
         source_tls_close(w);
     client_free(w->tls_client);
+    heal_free(w->heal);
     router_free(w->router);
     cross_free(w->cross);
     buf_free(&w->sealed.record);

@@ -15,6 +15,7 @@
 #include "common/message.h"
 #include "worker/batch.h"
 #include "worker/decoder.h"
+#include "worker/heal.h"
 #include "worker/history.h"
 #include "worker/reports.h"
 #include "worker/router.h"
@@ -51,7 +52,8 @@ struct worker {
     uint64_t session;
     char master_id[41], last_master_id[41];
     char masters[1024]; /* of a cluster, to begin with */
-    char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128];
+    char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128],
+        heal_name[128];
 
     int source;            /* the FLOW's socket, -1 when closed */
     struct transport *tls; /* the same with TLS, which only the process that made it can use */
@@ -87,6 +89,8 @@ struct worker {
     uint64_t answered_seq; /* entries up to it were acknowledged once before */
     uint64_t seen_seq;     /* entries up to it were translated once before */
     struct suspects *suspects;
+    bool suspects_overflowed;
+    struct heal *heal;
     struct reports reports;
     bool reports_unread;                  /* perhaps */
     uint64_t marked_seq;                  /* of the last mark that was acknowledged */
@@ -115,6 +119,7 @@ struct worker {
     bool reached_drain_lsn; /* when it was drained */
     uint64_t drain_lsn;    /* up to where; 0: up to drain_offset, */
     uint64_t drain_offset; /* which had been received by then */
+    uint64_t drain_due_ms; /* a drain begins then, or once no suspects are left; 0: none was asked for */
     bool entered_stable, said_snapshot_done, said_stable;
 
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */
@@ -140,6 +145,8 @@ void worker_tell_simple(struct worker *w, enum message_type type);
  * cursor is beyond what they are about. */
 void worker_wait_until_told(struct worker *w);
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
+/* The same about what no entry tells: not counted twice only by the caller's care. */
+void worker_tell_divergence(struct worker *w, const char *reason, const char *command, struct slice key);
 /* The key may have come out wrong on the target, though it could be right: it is kept for a comparison with
  * the source's, from now on, whatever happens to this process. reason: a word of divergence.h, under which it
  * counts as a divergence if it cannot be kept. */

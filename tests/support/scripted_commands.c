@@ -311,9 +311,9 @@ static void on_info(struct scripted *m, struct connection *c)
         buf_printf(&text, "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v%s\r\n",
                    m->options.release ? m->options.release : "1.40.1");
     buf_printf(&text,
-               "# Replication\r\nrole:%s\r\n# Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
+               "# Replication\r\nrole:%s\r\nmaster_replid:%s\r\n# Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
                "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n# Keyspace\r\n%s%s",
-               m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->role_changes,
+               m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->options.master_id, m->role_changes,
                m->options.keyspace ? m->options.keyspace : "", m->options.info ? m->options.info : "");
     reply(c, "$%zu\r\n%.*s", text.len, (int)text.len, (const char *)text.data);
     buf_free(&text);
@@ -326,6 +326,60 @@ static void on_config(struct scripted *m, struct connection *c, const redisReply
         reply(c, "*2\r\n$9\r\ndatabases\r\n$%zu\r\n%s", strlen(databases), databases);
     else
         reply(c, "-ERR unknown command `CONFIG`");
+}
+
+redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const char **argv, const size_t *lens)
+{
+    if (!m->data)
+        m->data = redisConnect("127.0.0.1", m->options.data_port);
+    if (!m->data || m->data->err)
+        die("the scripted master's data does not answer");
+    freeReplyObject(redisCommand(m->data, "SELECT %u", db));
+    redisReply *r = redisCommandArgv(m->data, (int)argc, argv, lens);
+    if (!r)
+        die("the scripted master's data: %s", m->data->errstr);
+    return r;
+}
+
+static bool is_about_data(const redisReply *command)
+{
+    static const char *const names[] = {"dump", "pexpiretime", "pttl", "memory", "exists", "scan", NULL};
+    for (const char *const *name = names; *name; name++)
+        if (is(command, 0, *name))
+            return true;
+    return false;
+}
+
+static void put_answer(struct buf *out, const redisReply *r)
+{
+    if (r->type == REDIS_REPLY_INTEGER)
+        buf_printf(out, ":%lld\r\n", r->integer);
+    else if (r->type == REDIS_REPLY_NIL)
+        buf_printf(out, "$-1\r\n");
+    else if (r->type == REDIS_REPLY_ERROR)
+        buf_printf(out, "-%s\r\n", r->str);
+    else if (r->type == REDIS_REPLY_ARRAY) {
+        buf_printf(out, "*%zu\r\n", r->elements);
+        for (size_t i = 0; i < r->elements; i++)
+            put_answer(out, r->element[i]);
+    } else {
+        buf_printf(out, "$%zu\r\n", r->len);
+        buf_put(out, r->str, r->len);
+        buf_put(out, "\r\n", 2);
+    }
+}
+
+static void on_data(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    const char *argv[16];
+    size_t lens[16], argc = command->elements < 16 ? command->elements : 16;
+    for (size_t i = 0; i < argc; i++) {
+        argv[i] = command->element[i]->str;
+        lens[i] = command->element[i]->len;
+    }
+    redisReply *r = scripted_data(m, c->db, argc, argv, lens);
+    put_answer(&c->out, r);
+    freeReplyObject(r);
 }
 
 /* On a FLOW, nothing but ACKs: no reply, and never more than was sent, never less than before. */
@@ -399,8 +453,13 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         on_config(m, c, command);
     else if (is(command, 0, "dflycluster"))
         reply(c, "%s", m->options.dflycluster);
-    else if (is(command, 0, "client") || is(command, 0, "select"))
+    else if (m->options.data_port && is_about_data(command))
+        on_data(m, c, command);
+    else if (is(command, 0, "client") || is(command, 0, "select")) {
+        if (is(command, 0, "select"))
+            c->db = (uint32_t)strtoul(word(command, 1), NULL, 10);
         reply(c, "+OK");
+    }
     else
         reply(c, "-ERR unknown command `%s`", word(command, 0));
 }

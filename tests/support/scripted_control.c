@@ -1,6 +1,7 @@
 /* The scripted master as its test sees it: what came, and what it is to do now. Every function takes the
  * lock. */
 #include "tests/support/scripted_internal.h"
+#include "tests/support/stream_writer.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -227,9 +228,8 @@ void scripted_hold(struct scripted *m, size_t flow, uint64_t at)
     unlock_and_wake(m);
 }
 
-void scripted_append(struct scripted *m, size_t flow, struct slice journal)
+static void append(struct scripted *m, size_t flow, struct slice journal)
 {
-    pthread_mutex_lock(&m->lock);
     struct sync *s = scripted_newest(m);
     size_t index = m->sync_count ? m->sync_count - 1 : 0;
     if (index >= m->options.session_count)
@@ -239,6 +239,12 @@ void scripted_append(struct scripted *m, size_t flow, struct slice journal)
         buf_put(&script->flows[flow].bytes, journal.data, journal.len);
     if (s && flow < script->flow_count)
         s->flows[flow].all_told = false;
+}
+
+void scripted_append(struct scripted *m, size_t flow, struct slice journal)
+{
+    pthread_mutex_lock(&m->lock);
+    append(m, flow, journal);
     unlock_and_wake(m);
 }
 
@@ -259,6 +265,27 @@ void scripted_promote(struct scripted *m, const char *master_id, uint64_t before
     for (size_t i = 0; i < script->flow_count; i++)
         script->flows[i].ring_lsn = scripted_flow_end_lsn(&script->flows[i]) - before_end;
     unlock_and_wake(m);
+}
+
+bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char *words)
+{
+    struct buf journal = {0};
+    const char *argv[16];
+    size_t lens[16], argc = 0;
+    for (const char *at = words; *at && argc < 16; at += *at == ' ') {
+        argv[argc] = at;
+        lens[argc] = strcspn(at, " ");
+        at += lens[argc++];
+    }
+    write_journal(&journal, db, 0, words);
+    pthread_mutex_lock(&m->lock);
+    redisReply *r = scripted_data(m, db, argc, argv, lens);
+    bool taken = r->type != REDIS_REPLY_ERROR;
+    freeReplyObject(r);
+    append(m, flow, buf_slice(&journal));
+    unlock_and_wake(m);
+    buf_free(&journal);
+    return taken;
 }
 
 /* The peer sees an end, the loop sees it too and forgets the connection. */

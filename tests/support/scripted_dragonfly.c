@@ -323,6 +323,8 @@ void scripted_free(struct scripted *m)
         scripted_session_free(&m->options.sessions[i]);
     free(m->options.sessions);
     free(m->holds);
+    if (m->data)
+        redisFree(m->data);
     buf_free(&m->violation);
     if (m->listener >= 0)
         close(m->listener);

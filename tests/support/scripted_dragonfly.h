@@ -72,6 +72,7 @@ struct scripted_options {
     const char *info;     /* the same, any "name:value\r\n…" */
     const char *config_databases; /* CONFIG GET databases; NULL: refused */
     const char *dflycluster;      /* the answer to it, a line of RESP */
+    uint16_t data_port;   /* of a Redis that has its data: DUMP and the like are answered by it; 0: by nobody */
     bool trust_acks; /* do not check ACKs against the journal: for benchmarks */
     FILE *log;       /* every event as it happens; NULL */
     /* Session i gets sessions[i], all later ones the last. Owned by the master from scripted_start on. */
@@ -126,6 +127,9 @@ void scripted_become(struct scripted *m, enum scripted_kind kind);
 /* It is another one from now on, promoted from a replica of the one before: each FLOW's
  * ring begins so many entries before its end. */
 void scripted_promote(struct scripted *m, const char *master_id, uint64_t before_end);
+/* A command of words is carried out on its data and journaled for that FLOW: nobody sees the one without the
+ * other. True: the data took it. */
+bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char *words);
 /* As a network failure would: closes the FLOW's connection, the control one, or all. */
 void scripted_cut_flow(struct scripted *m, size_t flow);
 void scripted_cut_control(struct scripted *m);

@@ -24,6 +24,7 @@ struct connection {
     bool vanished; /* nothing more can be said on it */
     struct sync *sync; /* of a control connection after the greeting, and of a FLOW */
     int flow;          /* -1: not one */
+    uint32_t db;
 };
 
 struct flow_state {
@@ -73,6 +74,7 @@ struct scripted {
     uint64_t *holds; /* per FLOW */
     unsigned role_changes;
     size_t hold_count;
+    redisContext *data; /* options.data_port */
 };
 
 struct sync *scripted_newest(struct scripted *m);
@@ -87,6 +89,8 @@ void scripted_violate(struct scripted *m, const struct connection *c, const char
 void scripted_command_received(struct scripted *m, struct connection *c, const redisReply *command);
 /* Ends a session: its FLOW connections are closed. */
 void scripted_cancel(struct scripted *m, struct sync *s);
+/* One command of words in a database of its data; its answer, freed by the caller. */
+redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const char **argv, const size_t *lens);
 /* Up to where a FLOW may send now. */
 uint64_t scripted_limit(const struct scripted *m, const struct sync *s, size_t flow);
 

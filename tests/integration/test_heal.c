@@ -1,0 +1,374 @@
+/* Keys that may have come out wrong are compared with the source's, and what is not equal is written anew:
+ * what was only suspected counts for nothing, and what is written meanwhile is never set back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "tests/support/kills.h"
+#include "tests/support/run.h"
+#include "tests/support/stream_writer.h"
+#include "tests/support/testing.h"
+
+enum { FLOWS = 2 };
+
+static struct run run;
+static struct server data; /* what the source has */
+static struct kills kills;
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_end(&run);
+    server_stop(&data);
+    return 0;
+}
+
+/* An empty source of FLOWS shards; with_data: it lets its values be read. */
+static void begin_with(bool with_data, const char *const *extra)
+{
+    struct scripted_options options;
+    struct scripted_session session = scripted_session_new(FLOWS);
+    redis_start(&data, NULL);
+    scripted_options_init(&options);
+    for (size_t i = 0; i < FLOWS; i++) {
+        struct stream_writer w = {0};
+        char token[41];
+        memcpy(token, session.flows[i].token, sizeof token);
+        writer_begin(&w, 0, token);
+        writer_fullsync_end(&w);
+        writer_stable(&w, 1);
+        session.flows[i] = writer_finish(&w);
+    }
+    scripted_options_add(&options, session);
+    options.data_port = with_data ? data.port : 0;
+    run_begin(&run, &options);
+    run_replicate(&run, extra);
+    assert_true(run_wait_in_step(&run));
+}
+
+static void begin(void)
+{
+    begin_with(true, NULL);
+}
+
+/* On the source, and journaled for FLOW 0. */
+static void source(const char *words)
+{
+    if (!scripted_carry_out(run.source, 0, 0, words))
+        fail_msg("%s", words);
+}
+
+/* On the data alone: the journal does not tell. */
+static void source_secretly(const char *words)
+{
+    redisContext *c = server_connect(data.port);
+    redisReply *r = server_command(c, words);
+    assert_int_not_equal(r->type, REDIS_REPLY_ERROR);
+    freeReplyObject(r);
+    redisFree(c);
+}
+
+static void target(const char *words)
+{
+    redisContext *c = server_connect(run.target.port);
+    redisReply *r = server_command(c, words);
+    assert_int_not_equal(r->type, REDIS_REPLY_ERROR);
+    freeReplyObject(r);
+    redisFree(c);
+}
+
+static double suspects(const char *what)
+{
+    char path[64];
+    snprintf(path, sizeof path, "suspects.%s", what);
+    return df2redis_status_number(&run.program, path);
+}
+
+static bool none_pending(void *arg)
+{
+    (void)arg;
+    return df2redis_status_true(&run.program, "in_step") && suspects("pending") == 0;
+}
+
+static void wait_settled(void)
+{
+    assert_true(run_wait_in_step(&run));
+    if (!wait_until(none_pending, NULL, RUN_DEADLINE_MS)) {
+        df2redis_print(&run.program);
+        fail_msg("suspects are left");
+    }
+}
+
+static void assert_equal_to_source(void)
+{
+    struct state_server expected, actual;
+    struct state_report report;
+    struct state_rules rules = {.read = {.stream_details = true}};
+    state_open(&expected, data.port, NULL);
+    state_open(&actual, run.target.port, NULL);
+    bool equal = state_compare_servers(&expected, &actual, &rules, &report);
+    if (!equal) {
+        fprintf(stderr, "%s", (const char *)report.text.data);
+        df2redis_print(&run.program);
+    }
+    state_report_free(&report);
+    state_close(&expected);
+    state_close(&actual);
+    assert_true(equal);
+}
+
+static bool log_says(const char *text)
+{
+    char *path = format_text("%s/default/divergences.log", run.program.dir);
+    bool says = file_contains(path, text);
+    free(path);
+    return says;
+}
+
+/* ---- what becomes of a suspect ---- */
+
+static void what_was_refused_and_is_equal_counts_nothing(void **state)
+{
+    (void)state;
+    begin();
+    source("SET k v");
+    /* Journaled, though the source has refused it, too. */
+    assert_false(scripted_carry_out(run.source, 0, 0, "HSET k f v"));
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects("equal") == 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void what_was_refused_and_differs_is_healed(void **state)
+{
+    (void)state;
+    static const char *const writes[] = {"HSET k f v",       "RPUSH k a b c",  "SADD k a b",
+                                         "ZADD k 1.5 a 2 b", "XADD k 5-1 f v", NULL};
+    begin();
+    unsigned n = 0;
+    for (const char *const *write = writes; *write; write++) {
+        source("DEL k");
+        wait_settled();
+        target(write == writes + 1 ? "HSET k f v" : "RPUSH k x");
+        source(*write);
+        if (write == writes + 1)
+            source("PEXPIREAT k 9999999999999");
+        wait_settled();
+        assert_equal_to_source();
+        assert_true(suspects("healed") == ++n);
+    }
+    assert_true(log_says("healed refused_by_target"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* SORT ... STORE across shards: its journal names the keys and nothing else. */
+static void what_the_source_lost_is_healed(void **state)
+{
+    (void)state;
+    struct buf journal = {0};
+    begin();
+    source("RPUSH l 3 1 2");
+    source_secretly("SORT l STORE sorted");
+    write_journal(&journal, 0, 77, "SORT l");
+    scripted_append(run.source, 0, buf_slice(&journal));
+    buf_clear(&journal);
+    write_journal(&journal, 0, 77, "SORT sorted");
+    scripted_append(run.source, 1, buf_slice(&journal));
+    buf_free(&journal);
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects("healed") == 1 && suspects("equal") == 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void what_the_source_has_no_more_is_removed(void **state)
+{
+    (void)state;
+    begin();
+    source("SET k v");
+    wait_settled();
+    source_secretly("DEL k");
+    scripted_carry_out(run.source, 0, 0, "HSET k f v");
+    source_secretly("DEL k");
+    wait_settled();
+    assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void a_wrong_time_to_live_is_healed(void **state)
+{
+    (void)state;
+    begin();
+    char words[64];
+    long long end_ms = (long long)clock_unix_ms() + 3600 * 1000;
+    snprintf(words, sizeof words, "SET k v PXAT %lld", end_ms);
+    source(words);
+    wait_settled();
+    snprintf(words, sizeof words, "PEXPIREAT k %lld", end_ms + 100);
+    target(words);
+    scripted_carry_out(run.source, 0, 0, "HSET k f v");
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects("healed") == 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void databases_are_mapped(void **state)
+{
+    (void)state;
+    static const char *const map[] = {"--db", "3:5", NULL};
+    begin_with(true, map);
+    redisContext *c = server_connect(run.target.port);
+    server_ok(c, "SELECT 5");
+    server_ok(c, "SET k wrong");
+    assert_true(scripted_carry_out(run.source, 1, 3, "HSET k f v"));
+    wait_settled();
+    redisReply *r = server_command(c, "HGET k f");
+    assert_string_equal(r->str, "v");
+    freeReplyObject(r);
+    redisFree(c);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void a_source_that_cannot_be_read_leaves_divergences(void **state)
+{
+    (void)state;
+    begin_with(false, NULL);
+    target("RPUSH k x");
+    source_secretly("SET other v");
+    struct buf journal = {0};
+    write_journal(&journal, 0, 0, "HSET k f v");
+    scripted_append(run.source, 0, buf_slice(&journal));
+    buf_free(&journal);
+    wait_settled();
+    assert_true(df2redis_status_number(&run.program, "divergences.refused_by_target") == 1);
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
+/* A key of the target may be another's: it is only told. */
+static void nothing_is_healed_where_keys_may_be_others(void **state)
+{
+    (void)state;
+    static const char *const skip[] = {"--on-conflict", "skip", NULL};
+    begin_with(true, skip);
+    target("RPUSH k x");
+    source("HSET k f v");
+    assert_true(run_wait_in_step(&run));
+    assert_true(df2redis_status_number(&run.program, "divergences.refused_by_target") == 1);
+    redisContext *c = server_connect(run.target.port);
+    assert_int_equal(server_integer(c, "LLEN k"), 1);
+    redisFree(c);
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
+/* ---- deaths ---- */
+
+static void suspects_outlive_the_run(void **state)
+{
+    (void)state;
+    begin();
+    target("RPUSH k x");
+    /* The source does not answer to anybody new, and so nothing is compared. */
+    scripted_listen(run.source, false);
+    source("HSET k f v");
+    assert_true(run_wait_in_step(&run));
+    assert_true(suspects("pending") == 1);
+    for (int i = 0; i < 2; i++)
+        assert_true(kill_worker(&kills, &run.program, 0));
+    assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+    assert_true(suspects("pending") == 1);
+    process_signal(&run.program.process, SIGKILL);
+    process_wait(&run.program.process, RUN_DEADLINE_MS);
+    scripted_listen(run.source, true);
+    run_replicate(&run, NULL);
+    wait_settled();
+    assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* ---- races ---- */
+
+enum { WRITES = 100000 };
+
+/* As fast as it can, with gaps in which a comparison may begin, or end. */
+static void *write_fast(void *arg)
+{
+    uint32_t writes = *(const uint32_t *)arg;
+    struct random random = {4711};
+    for (uint32_t i = 0; i < writes; i++) {
+        scripted_carry_out(run.source, 0, 0, "INCR k");
+        if (random_below(&random, 100) == 0)
+            poll(NULL, 0, (int)random_below(&random, 40)); /* the load's own gaps */
+    }
+    return NULL;
+}
+
+/* It is a suspect all the time, since another command on it is refused again and again. */
+static void what_is_written_meanwhile_is_never_set_back(void **state)
+{
+    (void)state;
+    pthread_t writer;
+    const char *wanted = getenv("DF2REDIS_TEST_WRITES");
+    uint32_t writes = wanted ? (uint32_t)strtoul(wanted, NULL, 10) : WRITES / 10;
+    begin();
+    source("SET k 0");
+    wait_settled();
+    target("DECR k"); /* wrong from the begin */
+    redisContext *c = server_connect(run.target.port);
+    assert_int_equal(pthread_create(&writer, NULL, write_fast, &writes), 0);
+    long long before = -1;
+    for (long long now = 0; now < (long long)writes / 2;) {
+        scripted_carry_out(run.source, 0, 0, "HSET k f v");
+        now = server_integer(c, "INCRBY k 0");
+        assert_true(now >= before);
+        before = now;
+    }
+    pthread_join(writer, NULL);
+    wait_settled();
+    assert_equal_to_source();
+    assert_int_equal(server_integer(c, "INCRBY k 0"), writes);
+    redisFree(c);
+    print_message("%.0f comparisons came out equal, %.0f healed\n", suspects("equal"), suspects("healed"));
+    assert_true(suspects("healed") >= 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* Those of the end are compared before it. */
+static void the_end_waits_for_suspects(void **state)
+{
+    (void)state;
+    begin();
+    target("RPUSH k x");
+    source("HSET k f v");
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_equal_to_source();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(what_was_refused_and_is_equal_counts_nothing, teardown),
+        cmocka_unit_test_teardown(what_was_refused_and_differs_is_healed, teardown),
+        cmocka_unit_test_teardown(what_the_source_lost_is_healed, teardown),
+        cmocka_unit_test_teardown(what_the_source_has_no_more_is_removed, teardown),
+        cmocka_unit_test_teardown(a_wrong_time_to_live_is_healed, teardown),
+        cmocka_unit_test_teardown(databases_are_mapped, teardown),
+        cmocka_unit_test_teardown(a_source_that_cannot_be_read_leaves_divergences, teardown),
+        cmocka_unit_test_teardown(nothing_is_healed_where_keys_may_be_others, teardown),
+        cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
+        cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),
+        cmocka_unit_test_teardown(the_end_waits_for_suspects, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -75,6 +75,23 @@ static bool wanted_by_target(struct worker *w, struct entry *e)
     return entry_drop_front(e, w->skip_seq) && !(e->lsn && e->lsn < w->skip_lsn);
 }
 
+/* The target has it, by its mark, and what it answered was lost with the connection: a refusal, perhaps. */
+static void suspect_unanswered(struct worker *w, const struct entry *e)
+{
+    size_t positions[64], n = 0;
+    uint32_t db;
+    if (!heal_is_on(w) || e->seq <= w->answered_seq || !settings_db_target(&w->settings, e->db, &db))
+        return;
+    const struct command *c = e->kind == ENTRY_COMMAND && e->argc ? command_find(e->argv[0]) : NULL;
+    if (c)
+        n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
+    for (size_t i = 0; i < n && i < sizeof positions / sizeof *positions; i++)
+        worker_suspect(w, db, e->argv[positions[i]], DIVERGENCE_REFUSED, c->name);
+    if (e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_ELEMENTS ||
+        e->kind == ENTRY_END)
+        worker_suspect(w, db, e->key, DIVERGENCE_REFUSED, rdb_type_name(e->type));
+}
+
 /* One entry. False: failed, already told. */
 static bool take(struct worker *w, struct entry *e)
 {
@@ -111,8 +128,12 @@ static bool take(struct worker *w, struct entry *e)
         worker_fail(w, &error);
         return false;
     }
-    if (router_is_null(w->router) || !wanted_by_target(w, e))
+    if (router_is_null(w->router))
         return true;
+    if (!wanted_by_target(w, e)) {
+        suspect_unanswered(w, e);
+        return true;
+    }
     bool across = false;
     if (router_is_cluster(w->router) && e->kind == ENTRY_COMMAND && !cross_begin(w, e, &across, &error)) {
         worker_fail(w, &error);

@@ -155,8 +155,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
         return false;
     if (known && !cluster && seq > applied && seq != UINT64_MAX)
         log_info("the target has carried out entries %llu to %llu, but its answers were lost with the "
-                 "connection: a "
-                 "command among them that it refused is not counted",
+                 "connection: their keys are compared with the source's",
                  (unsigned long long)applied + 1, (unsigned long long)seq);
     bool behind = known && decoder_seq(w->decoder) < applied, lost = behind && seq < w->marked_seq;
     if (lost)

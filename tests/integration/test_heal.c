@@ -295,6 +295,28 @@ static void suspects_outlive_the_run(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* The target carries out a MULTI while nobody is left to hear that it refused a part of it. */
+static void what_was_refused_unheard_is_healed(void **state)
+{
+    (void)state;
+    begin();
+    source("SET once 0");
+    wait_settled();
+    target("RPUSH k x");
+    process_signal(&run.target.process, SIGSTOP);
+    source("INCR once");
+    source("HSET k f v");
+    uint64_t begun = clock_monotonic_ms();
+    while (!port_unread_bytes(run.target.port) && clock_monotonic_ms() - begun < RUN_DEADLINE_MS)
+        poll(NULL, 0, 5);
+    assert_true(kill_worker(&kills, &run.program, 0));
+    process_signal(&run.target.process, SIGCONT);
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(df2redis_said(&run.program, "its answers were lost"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* ---- races ---- */
 
 enum { WRITES = 100000 };
@@ -367,6 +389,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_source_that_cannot_be_read_leaves_divergences, teardown),
         cmocka_unit_test_teardown(nothing_is_healed_where_keys_may_be_others, teardown),
         cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
+        cmocka_unit_test_teardown(what_was_refused_unheard_is_healed, teardown),
         cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),
         cmocka_unit_test_teardown(the_end_waits_for_suspects, teardown),
     };

@@ -330,15 +330,21 @@ static void on_config(struct scripted *m, struct connection *c, const redisReply
 
 redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const char **argv, const size_t *lens)
 {
-    if (!m->data)
-        m->data = redisConnect("127.0.0.1", m->options.data_port);
-    if (!m->data || m->data->err)
-        die("the scripted master's data does not answer");
-    freeReplyObject(redisCommand(m->data, "SELECT %u", db));
-    redisReply *r = redisCommandArgv(m->data, (int)argc, argv, lens);
-    if (!r)
-        die("the scripted master's data: %s", m->data->errstr);
-    return r;
+    /* Its connection may be killed: what changes data is only asked for where none is. */
+    for (int attempts = 0; attempts < 100; attempts++) {
+        if (!m->data)
+            m->data = redisConnect("127.0.0.1", m->options.data_port);
+        redisReply *r = NULL;
+        if (m->data && !m->data->err) {
+            freeReplyObject(redisCommand(m->data, "SELECT %u", db));
+            r = m->data->err ? NULL : redisCommandArgv(m->data, (int)argc, argv, lens);
+        }
+        if (r)
+            return r;
+        redisFree(m->data);
+        m->data = NULL;
+    }
+    die("the scripted master's data does not answer");
 }
 
 static bool is_about_data(const redisReply *command)

@@ -267,6 +267,13 @@ void scripted_promote(struct scripted *m, const char *master_id, uint64_t before
     unlock_and_wake(m);
 }
 
+void scripted_answer_from(struct scripted *m, uint16_t data_port)
+{
+    pthread_mutex_lock(&m->lock);
+    m->options.data_port = data_port;
+    unlock_and_wake(m);
+}
+
 bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char *words)
 {
     struct buf journal = {0};

@@ -130,6 +130,8 @@ void scripted_promote(struct scripted *m, const char *master_id, uint64_t before
 /* A command of words is carried out on its data and journaled for that FLOW: nobody sees the one without the
  * other. True: the data took it. */
 bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char *words);
+/* options.data_port from now on. */
+void scripted_answer_from(struct scripted *m, uint16_t data_port);
 /* As a network failure would: closes the FLOW's connection, the control one, or all. */
 void scripted_cut_flow(struct scripted *m, size_t flow);
 void scripted_cut_control(struct scripted *m);

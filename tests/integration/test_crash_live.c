@@ -241,21 +241,38 @@ static void source_that_stood_still_is_resumed(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
-static void source_started_again_empty_is_synced_anew(void **state)
+static void source_started_again_empty_leaves_the_copy(void **state)
 {
     (void)state;
     begin();
     write_some(BEFORE, 0);
     run_replicate(&run, NULL);
     assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+    uint64_t keys = run_target_keys(&run);
+    assert_true(keys > 0);
     dragonfly_restart(&run.dragonfly, SHARDS, NULL);
-    write_some(2000, 0);
-    assert_comes_out_equal();
-    assert_last_sync("full", "its master id is");
-    dragonfly_restart(&run.dragonfly, SHARDS + 1, NULL);
-    write_some(2000, 0);
-    assert_comes_out_equal();
-    assert_last_sync("full", "its master id is");
+    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_TEMPFAIL);
+    assert_true(df2redis_said(&run.program, "the copy is left as it is"));
+    assert_int_equal(run_target_keys(&run), keys);
+}
+
+/* While nothing ran, so that it has its data when it is met again. */
+static void source_started_again_with_data_is_synced_anew(void **state)
+{
+    (void)state;
+    begin();
+    write_some(BEFORE, 0);
+    run_replicate(&run, NULL);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+        process_signal(&run.program.process, SIGKILL);
+        process_wait(&run.program.process, RUN_DEADLINE_MS);
+        dragonfly_restart(&run.dragonfly, SHARDS + round, NULL);
+        write_some(BEFORE + 2000, 0);
+        run_replicate(&run, NULL);
+        assert_comes_out_equal();
+        assert_last_sync("full", "its master id is");
+    }
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -270,7 +287,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(flows_without_an_entry_resume, teardown),
         cmocka_unit_test_teardown(journal_that_was_overwritten_leads_to_a_full_sync, teardown),
         cmocka_unit_test_teardown(source_that_stood_still_is_resumed, teardown),
-        cmocka_unit_test_teardown(source_started_again_empty_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(source_started_again_empty_leaves_the_copy, teardown),
+        cmocka_unit_test_teardown(source_started_again_with_data_is_synced_anew, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

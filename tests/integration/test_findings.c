@@ -258,6 +258,74 @@ static void what_the_target_lacks_is_named_though_the_source_is_away(void **stat
     assert_said("~df2redis:default*");
 }
 
+/* ---- a real Dragonfly ---- */
+
+static void begin_live(const char *const *options)
+{
+    if (!dragonfly_available()) {
+        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+        skip();
+    }
+    crash = (struct crash){0};
+    run_begin(&crash.run, NULL);
+    dragonfly_start(&crash.run.dragonfly, 2, options);
+}
+
+static void on_source(const char *command)
+{
+    redisContext *c = server_connect(crash.run.dragonfly.port);
+    server_ok(c, command);
+    redisFree(c);
+}
+
+static void assert_live_refused(const char *text)
+{
+    run_replicate(&crash.run, NULL);
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_CONFIG);
+    assert_said(text);
+    assert_int_equal(run_target_keys(&crash.run), 0);
+}
+
+static void real_node_of_a_dragonfly_cluster_is_refused(void **state)
+{
+    (void)state;
+    begin_live((const char *const[]){"--cluster_mode=yes", NULL});
+    assert_live_refused("is a node of a Dragonfly Cluster");
+}
+
+static void real_emulated_cluster_is_copied(void **state)
+{
+    (void)state;
+    begin_live((const char *const[]){"--cluster_mode=emulated", NULL});
+    on_source("SET a 1");
+    run_replicate(&crash.run, NULL);
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+    assert_int_equal(run_target_keys(&crash.run), 1);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void real_databases_that_the_target_lacks_are_refused(void **state)
+{
+    (void)state;
+    begin_live((const char *const[]){"--dbnum=32", NULL});
+    redisContext *c = server_connect(crash.run.dragonfly.port);
+    server_ok(c, "SELECT 20");
+    server_ok(c, "SET a 1");
+    redisFree(c);
+    assert_live_refused("in database 20, and the target has 16 databases: raise its databases to 21");
+}
+
+static void real_databases_that_may_come_into_use_are_warned_of(void **state)
+{
+    (void)state;
+    begin_live((const char *const[]){"--dbnum=32", NULL});
+    on_source("SET a 1");
+    run_replicate(&crash.run, NULL);
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+    assert_said("may have 32 databases, and target");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -276,6 +344,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(eviction_is_warned_of, teardown),
         cmocka_unit_test_teardown(all_that_is_missing_is_named_at_once, teardown),
         cmocka_unit_test_teardown(what_the_target_lacks_is_named_though_the_source_is_away, teardown),
+        cmocka_unit_test_teardown(real_node_of_a_dragonfly_cluster_is_refused, teardown),
+        cmocka_unit_test_teardown(real_emulated_cluster_is_copied, teardown),
+        cmocka_unit_test_teardown(real_databases_that_the_target_lacks_are_refused, teardown),
+        cmocka_unit_test_teardown(real_databases_that_may_come_into_use_are_warned_of, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Settings as bytes for a worker: the rows of the table in order, each as its kind, then what has no row.
  *
  *   u32 rows | row … | u8 migrate | u8 on_full_resync_given
- *   URI: u8 flags, u32 port, u32 db, host, user, password, text    TEXT, NAME, WORD, ADDRESS: text
+ *   URI: u8 flags, u32 port, u32 db, host, address, user, password, text    TEXT, NAME, WORD, ADDRESS: text
  *   LIST: u32 n, n × text    DB: u32 n, n × (u32 from, u32 to)     other kinds: u64
  *   text: u8 is there, and if so u32 length, bytes (no zero byte among them)
  */
@@ -28,6 +28,7 @@ static void put_uri(struct buf *out, const struct uri *u, const char *text)
     wire_put_u32(out, u->port);
     wire_put_u32(out, u->db);
     put_text(out, u->host);
+    put_text(out, u->address);
     put_text(out, u->user);
     put_text(out, u->password);
     put_text(out, text);
@@ -101,6 +102,7 @@ static void get_uri(struct wire_reader *r, struct uri *u, char **text)
     u->port = (uint16_t)port;
     u->db = wire_get_u32(r);
     get_text(r, &u->host);
+    get_text(r, &u->address);
     get_text(r, &u->user);
     get_text(r, &u->password);
     get_text(r, text);

@@ -31,7 +31,8 @@ _Static_assert(LOG_LEVEL_DEBUG == 3 && LOG_FORMAT_JSON == 1, "choices are in the
 /* clang-format off */
 const struct setting settings_table[] = {
     {ROW(SETTING_URI, "source", "URI", source, .text_offset = offsetof(struct settings, source_text),
-         HELP("the Dragonfly to copy: redis://[user[:password]@]host[:port]; rediss:// for TLS"))},
+         HELP("the Dragonfly to copy: redis://[user[:password]@]host[:port]; rediss:// for TLS; of several "
+              "addresses, with commas between, the master is found"))},
     {ROW(SETTING_URI, "target", "URI", target, .text_offset = offsetof(struct settings, target_text),
          HELP("the Redis or Valkey to copy into; also unix:///path"))},
     {ROW(SETTING_NAME, "name", "NAME", name,

@@ -132,8 +132,8 @@ static bool look_up(struct transport_private *p, const struct uri *uri, struct e
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     char port[8];
     snprintf(port, sizeof port, "%u", uri->port);
-    int result = getaddrinfo(uri->host, port, &hints, &p->addresses);
-    if (result == EAI_NONAME) {
+    int result = getaddrinfo(uri->address ? uri->address : uri->host, port, &hints, &p->addresses);
+    if (result == EAI_NONAME && !uri->address) {
         hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
         result = getaddrinfo(uri->host, port, &hints, &p->addresses);
     }

@@ -7,9 +7,12 @@
  * wrong, an error never shows what may be a password: see shown(). */
 #include "common/uri.h"
 
+#include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 
 #include "common/mem.h"
@@ -202,11 +205,110 @@ bool uri_parse(const char *text, struct uri *out, struct error *error)
     return true;
 }
 
+/* Does a URI of its own begin here? */
+static bool begins_uri(const char *text)
+{
+    static const char *const schemes[] = {"redis://", "rediss://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strncasecmp(text, schemes[i], strlen(schemes[i])) == 0)
+            return true;
+    return false;
+}
+
+/* One host of a URI with several: what stands before the first one, the host, what stands behind the last. */
+static bool parse_one_host(struct slice before, struct slice host, struct slice behind, struct uri *out,
+                           struct error *error)
+{
+    struct buf text = {0};
+    buf_put(&text, before.data, before.len);
+    buf_put(&text, host.data, host.len);
+    buf_put(&text, behind.data, behind.len);
+    buf_put_u8(&text, '\0');
+    bool good = uri_parse((const char *)text.data, out, error);
+    explicit_bzero(text.data, text.len);
+    buf_free(&text);
+    return good;
+}
+
+/* scheme://user@host,host,…/db. False: one is wrong, or there are too many. */
+static bool parse_hosts(struct slice uri, struct uri *out, size_t *count, struct error *error)
+{
+    const uint8_t *end = uri.data + uri.len, *scheme_end = memmem(uri.data, uri.len, "://", 3);
+    const uint8_t *begin = scheme_end ? scheme_end + 3 : uri.data, *path = begin;
+    while (path < end && !strchr("/?#", *path))
+        path++;
+    const uint8_t *at = memrchr(begin, '@', (size_t)(path - begin)), *host = at ? at + 1 : begin;
+    struct slice before = slice_of(uri.data, (size_t)(host - uri.data));
+    struct slice behind = slice_of(path, (size_t)(end - path));
+    for (;;) {
+        const uint8_t *comma = memchr(host, ',', (size_t)(path - host)), *host_end = comma ? comma : path;
+        if (*count == URI_LIST_MAX)
+            return error_fatal(error, EX_USAGE, "more than %d addresses", URI_LIST_MAX);
+        if (!parse_one_host(before, slice_of(host, (size_t)(host_end - host)), behind, &out[*count], error))
+            return false;
+        ++*count;
+        if (!comma)
+            return true;
+        host = comma + 1;
+    }
+}
+
+size_t uri_parse_list(const char *text, struct uri *out, struct error *error)
+{
+    size_t count = 0;
+    bool good = true;
+    while (good && text) {
+        const char *next = text;
+        do
+            next = strchr(next + 1, ',');
+        while (next && !begins_uri(next + 1));
+        size_t len = next ? (size_t)(next - text) : strlen(text);
+        good = parse_hosts(slice_of(text, len), out, &count, error);
+        text = next ? next + 1 : NULL;
+    }
+    for (size_t i = 0; !good && i < count; i++)
+        uri_free(&out[i]);
+    return good ? count : 0;
+}
+
+size_t uri_addresses(const struct uri *u, struct uri *out, size_t max, struct error *error)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list = NULL;
+    size_t count = 0;
+    int result = getaddrinfo(u->host, NULL, &hints, &list);
+    if (result != 0) {
+        error_set(error, ERROR_RETRY, "looking up %s: %s; check the host's name", u->host,
+                  result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
+        return 0;
+    }
+    for (const struct addrinfo *a = list; a && count < max; a = a->ai_next) {
+        char text[NI_MAXHOST];
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
+            continue;
+        size_t seen = 0;
+        while (seen < count && strcmp(out[seen].address, text) != 0)
+            seen++;
+        if (seen < count)
+            continue;
+        out[count] = (struct uri){0};
+        uri_copy(&out[count], u);
+        free(out[count].address);
+        out[count++].address = x_strdup(text);
+    }
+    freeaddrinfo(list);
+    for (size_t i = 0; i < count; i++)
+        out[i].address_shown = count > 1;
+    if (!count)
+        error_set(error, ERROR_RETRY, "looking up %s: it has no address", u->host);
+    return count;
+}
+
 void uri_free(struct uri *u)
 {
     if (u->password)
         explicit_bzero(u->password, strlen(u->password));
     free(u->host);
+    free(u->address);
     free(u->user);
     free(u->password);
     *u = (struct uri){0};
@@ -216,6 +318,7 @@ void uri_copy(struct uri *to, const struct uri *from)
 {
     struct uri u = *from;
     u.host = from->host ? x_strdup(from->host) : NULL;
+    u.address = from->address ? x_strdup(from->address) : NULL;
     u.user = from->user ? x_strdup(from->user) : NULL;
     u.password = from->password ? x_strdup(from->password) : NULL;
     uri_free(to);
@@ -235,6 +338,8 @@ void uri_display(const struct uri *u, char *out, size_t out_bytes)
         int n = snprintf(out, out_bytes, "%s://%s%s%s:%u", u->tls ? "rediss" : "redis", v6 ? "[" : "",
                          u->host, v6 ? "]" : "", u->port);
         if (u->db && n > 0 && (size_t)n < out_bytes)
-            snprintf(out + n, out_bytes - (size_t)n, "/%u", u->db);
+            n += snprintf(out + n, out_bytes - (size_t)n, "/%u", u->db);
+        if (u->address_shown && n > 0 && (size_t)n < out_bytes)
+            snprintf(out + n, out_bytes - (size_t)n, " (%s)", u->address);
     }
 }

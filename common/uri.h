@@ -9,6 +9,8 @@
 
 struct uri {
     char *host; /* or the socket's path when unix_socket */
+    char *address; /* of the host, numeric: connected to, the host is not looked up again; NULL: it is */
+    bool address_shown; /* the host has several: messages say which */
     char *user; /* NULL: default user */
     char *password;
     uint16_t port;
@@ -20,6 +22,13 @@ struct uri {
 
 /* Percent-encoded parts are decoded; IPv6 hosts in brackets. Replaces *out on success. */
 bool uri_parse(const char *text, struct uri *out, struct error *error);
+/* Several, with commas between: whole URIs, or hosts behind a first one, which take user, password, scheme and database
+ * from it: redis://:secret@a:6379,b,c:7000,redis://d. A comma before the last @ belongs to a password. *out: URI_LIST_MAX of
+ * them, empty; 0: one is wrong. */
+enum { URI_LIST_MAX = 32 };
+size_t uri_parse_list(const char *text, struct uri *out, struct error *error);
+/* What its host's name stands for now: a copy of *u for each address, up to max. 0 and *error: it cannot be looked up. */
+size_t uri_addresses(const struct uri *u, struct uri *out, size_t max, struct error *error);
 void uri_free(struct uri *u);
 void uri_copy(struct uri *to, const struct uri *from);
 /* For logs and status: without user and password. Into out, always terminated. */

@@ -97,7 +97,7 @@ void run_restart(struct run *run, bool with_lsns)
     struct timeval soon = {0};
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = (uint32_t)clock_monotonic_ms();
-    pause_ms = backoff_next_ms(&run->backoff, random);
+    pause_ms = run->next_address ? 0 : backoff_next_ms(&run->backoff, random);
     if (!with_lsns) {
         free(run->resume);
         run->resume = NULL;
@@ -106,8 +106,12 @@ void run_restart(struct run *run, bool with_lsns)
         remember_lsns(run);
     } /* else: of an attempt that did not become stable; the LSNs it had are still good, as the target's marks tell what
          came since */
-    log_warning("the session with the source is over: %s; next attempt in %.1f s", run->cause.text,
-                (double)pause_ms / 1000.0);
+    if (run->next_address)
+        log_info("%s; the next address is tried", run->cause.text);
+    else
+        log_warning("the session with the source is over: %s; next attempt in %.1f s", run->cause.text,
+                    (double)pause_ms / 1000.0);
+    run->next_address = false;
     totals_of(run, clock_monotonic_ms(), &session);
     totals_add(&run->past, &session);
     run_forget_events(run);

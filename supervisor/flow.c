@@ -81,7 +81,10 @@ static bool send_start(struct flow *f, enum start_mode mode)
     put_masters(&run->target_nodes, m.start.masters, sizeof m.start.masters);
     if (f->begin.lsn && mode == START_PARTIAL)
         run_put_question(run, f, &m.start.asked);
-    settings_encode(run->settings, &m.start.settings);
+    struct settings settings = *run->settings; /* with the address at hand */
+    if (run->source_uri.host)
+        settings.source = run->source_uri;
+    settings_encode(&settings, &m.start.settings);
     bool ok = worker_process_send(&f->worker, &m);
     message_free(&m);
     return ok;

@@ -107,7 +107,7 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
     fail(arg, error);
 }
 
-struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings,
+struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings, const struct uri *uri,
                                   const struct greeting *greeting, uint32_t flow, struct slice asked,
                                   const struct flow_open_callbacks *callbacks, struct error *error)
 {
@@ -119,9 +119,9 @@ struct flow_open *flow_open_start(struct event_base *base, const struct settings
     f->callbacks = *callbacks;
     f->flow = flow;
     buf_put(&f->asked, asked.data, asked.len);
-    uri_display(&settings->source, f->source_name, sizeof f->source_name);
+    uri_display(uri, f->source_name, sizeof f->source_name);
     struct client_callbacks client_callbacks = {.arg = f, .ready = on_ready, .failed = on_failed};
-    f->client = client_connect(base, &settings->source, settings, what, &client_callbacks, error);
+    f->client = client_connect(base, uri, settings, what, &client_callbacks, error);
     if (!f->client) {
         buf_free(&f->asked);
         free(f);

@@ -20,6 +20,7 @@ static void on_greeted(const struct greeting *greeting, void *arg)
     struct run *run = arg;
     run->greeting = *greeting;
     run->greeted = true;
+    addresses_found(&run->addresses);
     log_info("source %s: Dragonfly, %u FLOW%s, protocol version %u, master id %s, %s", run->source_name,
              greeting->flow_count, greeting->flow_count == 1 ? "" : "s", greeting->version,
              greeting->master_id, greeting->sync_id);
@@ -49,9 +50,26 @@ static void on_phase_answered(bool ok, const char *text, void *arg)
     }
 }
 
+/* Before it was greeted: the next address is tried at once. */
+static void address_failed(struct run *run, const struct error *error)
+{
+    struct error all = *error;
+    if (addresses_next(&run->addresses, error, &all)) {
+        run->cause = *error;
+        run->next_address = true;
+        run_post(run, EVENT_LINK_LOST);
+    } else {
+        run_link_lost(run, &all);
+    }
+}
+
 static void on_source_failed(const struct error *error, void *arg)
 {
-    run_link_lost(arg, error);
+    struct run *run = arg;
+    if (run->session.state == SESSION_CONNECTING || run->session.state == SESSION_HANDSHAKE)
+        address_failed(run, error);
+    else
+        run_link_lost(run, error);
 }
 
 void run_connect(struct run *run)
@@ -66,9 +84,16 @@ void run_connect(struct run *run)
     run->target_job = NULL;
     run_free_flows(run);
     run->session_ms = clock_monotonic_ms();
-    run->source = source_connect(run->base, run->settings, run->client_id, &callbacks, &error);
-    if (!run->source)
+    const struct uri *uri = addresses_current(&run->addresses, &error);
+    if (!uri) {
         run_link_lost(run, &error);
+        return;
+    }
+    uri_copy(&run->source_uri, uri);
+    uri_display(uri, run->source_name, sizeof run->source_name);
+    run->source = source_connect(run->base, run->settings, &run->source_uri, run->client_id, &callbacks, &error);
+    if (!run->source)
+        address_failed(run, &error);
 }
 
 /* Unique and growing, also over restarts of the supervisor. */
@@ -167,7 +192,7 @@ void run_open_flows(struct run *run)
         if (f->begin.lsn)
             run_put_question(run, f, &asked);
         f->open =
-            flow_open_start(run->base, run->settings, &run->greeting, i, buf_slice(&asked), &callbacks, &error);
+            flow_open_start(run->base, run->settings, &run->source_uri, &run->greeting, i, buf_slice(&asked), &callbacks, &error);
         buf_free(&asked);
         if (!f->open) {
             run_link_lost(run, &error);

@@ -54,7 +54,7 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
     record.scope = previous_scope(run->settings, run->target.cluster);
-    record.source = x_strdup(run->source_name);
+    record.source = x_strdup(run->source_list);
     snprintf(record.last_master_id, sizeof record.last_master_id, "%s", run->last_master_id);
     record.role_changes = run->role_changes;
     record.begins = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.begins);
@@ -103,7 +103,7 @@ void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *
 {
     const struct settings *s = run->settings;
     bool same = strcmp(run->copy.master_id, run->greeting.master_id) == 0;
-    bool at_home = !run->copy.source[0] || strcmp(run->copy.source, run->source_name) == 0;
+    bool at_home = !run->copy.source[0] || addresses_share(run->copy.source, run->source_list);
     *out = (struct flush_facts){.keys = keys,
                                 .holds = what_it_holds(run, marks),
                                 .owned = run->target_owned,

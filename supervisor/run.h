@@ -17,6 +17,7 @@
 #include <event2/event.h>
 
 #include "common/capabilities.h"
+#include "supervisor/addresses.h"
 #include "supervisor/barrier.h"
 #include "supervisor/control.h"
 #include "supervisor/divergences.h"
@@ -51,7 +52,11 @@ struct run {
     struct control *control;
     struct operation *operation;
     char *worker_path;
-    char source_name[256], target_name[256];
+    char source_name[256], target_name[256]; /* the source's: of the address at hand */
+    char source_list[1024];                  /* all of its addresses */
+    struct addresses addresses;
+    struct uri source_uri; /* at hand: of the session that is, or is tried */
+    bool next_address;     /* it was no use, and another one is tried at once */
     char client_id[41];
 
     struct session session;
@@ -76,7 +81,7 @@ struct run {
     struct {             /* those keys, as the record says it */
         enum run_copy state;
         uint64_t session;
-        char master_id[41], source[256];
+        char master_id[41], source[1024];
     } copy;
 
     struct source *source;

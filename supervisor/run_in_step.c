@@ -31,7 +31,7 @@ void run_watch_source(struct run *run)
     struct source_watch_callbacks callbacks = {.arg = run, .told = on_told, .changed = on_changed};
     source_watch_free(run->source_watch);
     run->source_watch =
-        source_watch_start(run->base, run->settings, &run->settings->source, run->flow_count, &callbacks);
+        source_watch_start(run->base, run->settings, &run->source_uri, run->flow_count, &callbacks);
 }
 
 static struct in_step_flow flow_facts(struct flow *f)

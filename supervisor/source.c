@@ -417,16 +417,16 @@ static void on_phase(struct client *c, const redisReply *reply, void *arg)
                                 s->callbacks.arg);
 }
 
-struct source *source_connect(struct event_base *base, const struct settings *settings, const char *client_id,
-                              const struct source_callbacks *callbacks, struct error *error)
+struct source *source_connect(struct event_base *base, const struct settings *settings, const struct uri *uri,
+                              const char *client_id, const struct source_callbacks *callbacks, struct error *error)
 {
     struct source *s = x_calloc(1, sizeof *s);
     s->settings = settings;
     s->callbacks = *callbacks;
-    uri_display(&settings->source, s->name, sizeof s->name);
+    uri_display(uri, s->name, sizeof s->name);
     snprintf(s->client_id, sizeof s->client_id, "%s", client_id);
     struct client_callbacks client_callbacks = {.arg = s, .ready = on_ready, .failed = on_failed};
-    s->client = client_connect(base, &settings->source, settings, "source", &client_callbacks, error);
+    s->client = client_connect(base, uri, settings, "source", &client_callbacks, error);
     if (!s->client) {
         free(s);
         return NULL;

@@ -318,6 +318,8 @@ static void tear_down(struct run *run)
         event_base_free(run->base);
     divergences_free(&run->divergences);
     free(run->resume);
+    addresses_free(&run->addresses);
+    uri_free(&run->source_uri);
     free(run->beyond);
     free(run->drain.lsns);
     findings_free(&run->findings);
@@ -331,6 +333,8 @@ int supervisor_run(struct options *options)
     struct run run = {.options = options, .settings = settings, .dir.lock_fd = -1, .role_changes = -1};
     struct error error = {0};
     session_init(&run.session);
+    addresses_init(&run.addresses, settings);
+    addresses_display(&run.addresses, run.source_list, sizeof run.source_list);
     uri_display(&settings->source, run.source_name, sizeof run.source_name);
     uri_display(&settings->target, run.target_name, sizeof run.target_name);
     make_client_id(run.client_id);
@@ -340,7 +344,7 @@ int supervisor_run(struct options *options)
     /* In the background of a terminal, neither is a reason to stop. */
     signal(SIGTTIN, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
-    log_info("%s %s → %s, run \"%s\"", settings->migrate ? "migrate" : "replicate", run.source_name,
+    log_info("%s %s → %s, run \"%s\"", settings->migrate ? "migrate" : "replicate", run.source_list,
              run.target_name, settings->name);
     if (set_up(&run, &error)) {
         event_base_dispatch(run.base);

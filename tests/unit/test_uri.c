@@ -248,6 +248,53 @@ static void a_failed_parse_leaves_what_was_there(void **state)
     uri_free(&u);
 }
 
+/* host:port of each, with what else it has. */
+static void assert_list(const char *text, const char *const *expected)
+{
+    struct uri list[URI_LIST_MAX] = {{0}};
+    struct error e = {0};
+    size_t count = uri_parse_list(text, list, &e), n = 0;
+    if (!count)
+        fail_msg("%s: %s", text, e.text);
+    for (; expected[n]; n++) {
+        char one[400];
+        assert_true(n < count);
+        snprintf(one, sizeof one, "%s %s:%s@%s:%u", list[n].tls ? "tls" : "plain", list[n].user ? list[n].user : "",
+                 list[n].password ? list[n].password : "", list[n].host, list[n].port);
+        assert_string_equal(one, expected[n]);
+    }
+    assert_int_equal(count, n);
+    for (size_t i = 0; i < count; i++)
+        uri_free(&list[i]);
+}
+
+static void several_addresses_are_told_apart(void **state)
+{
+    (void)state;
+    assert_list("redis://h", (const char *const[]){"plain :@h:6379", NULL});
+    assert_list("redis://u:p@a:1,b,[::1]:3",
+                (const char *const[]){"plain u:p@a:1", "plain u:p@b:6379", "plain u:p@::1:3", NULL});
+    assert_list("redis://a,rediss://:x@b:2,c,REDIS://d",
+                (const char *const[]){"plain :@a:6379", "tls :x@b:2", "tls :x@c:6379", "plain :@d:6379", NULL});
+    /* A comma of a password. */
+    assert_list("redis://:p,q@a,b", (const char *const[]){"plain :p,q@a:6379", "plain :p,q@b:6379", NULL});
+    assert_list("redis://a,redis://:p,q@b", (const char *const[]){"plain :@a:6379", "plain :p,q@b:6379", NULL});
+}
+
+static void a_list_with_something_wrong_is_refused_without_a_password(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"redis://:secret@a,", "redis://:secret@a,,b", "redis://:secret@a,b:x",
+                                        "redis://:secret@a,redis://", ",redis://:secret@a"};
+    struct uri list[URI_LIST_MAX] = {{0}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct error e = {0};
+        assert_int_equal(uri_parse_list(wrong[i], list, &e), 0);
+        assert_int_equal(e.exit_code, EX_USAGE);
+        assert_null(strstr(e.text, "secret"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +313,8 @@ int main(void)
         cmocka_unit_test(no_error_shows_a_password),
         cmocka_unit_test(display_shows_neither_user_nor_password),
         cmocka_unit_test(a_failed_parse_leaves_what_was_there),
+        cmocka_unit_test(several_addresses_are_told_apart),
+        cmocka_unit_test(a_list_with_something_wrong_is_refused_without_a_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

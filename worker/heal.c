@@ -26,16 +26,18 @@ struct heal {
     uint64_t begun_lsn; /* applied when the batch began: the source cannot be behind that */
     uint64_t next_ms, idle_ms, trouble_ms;
     unsigned told_healed, told_denied;
-    bool troubled;
+    bool any_shard; /* of the batch: a key may be that of another FLOW */
 };
 
 static bool applied(void *arg, const uint64_t *lsns, size_t count)
 {
     const struct heal *h = arg;
-    const struct worker *w = h->w;
+    struct worker *w = h->w;
     /* Another number of shards, or LSNs that go back: another history. */
     if (count != w->flow_count || lsns[w->flow] < h->begun_lsn)
         return false;
+    if (h->any_shard)
+        return flows_applied(w, lsns, count);
     return cursor_get(&w->cursor.marks->applied_lsn) >= lsns[w->flow];
 }
 
@@ -91,7 +93,9 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
     }
     if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times) {
         cursor_add(&m->suspects_permanent, 1);
-        tell_impossible(h, k, c);
+        /* What the target cannot hold was counted when the snapshot had it. */
+        if (strcmp(k->command, INVENTORY_COMMAND) != 0 || !*c->reason)
+            tell_impossible(h, k, c);
     }
     suspects_settle(h->w->suspects, k, times);
 }
@@ -106,7 +110,7 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
         if (h->trouble_ms > TROUBLE_MAX_MS)
             h->trouble_ms = TROUBLE_MAX_MS;
         h->next_ms = now + h->trouble_ms;
-        if (h->troubled || trouble->class != ERROR_RETRY || h->trouble_ms > 1000)
+        if (trouble->class != ERROR_RETRY || h->trouble_ms > 1000)
             log_warning("suspect keys cannot be compared now: %s; next attempt in %.1f s", trouble->text,
                         (double)h->trouble_ms / 1000);
         else
@@ -139,10 +143,12 @@ static void begin(struct heal *h, uint64_t now)
     struct compared list[COMPARISON_KEYS];
     bool cluster = router_is_cluster(w->router);
     size_t n = suspects_due(w->suspects, now, due, COMPARISON_KEYS), count = 0;
+    h->any_shard = false;
     for (size_t i = 0; i < n; i++) {
         struct suspect *k = due[i];
         if (count && (cluster || due[0]->alone || k->alone || k->db != due[0]->db))
             continue;
+        h->any_shard |= strcmp(k->command, INVENTORY_COMMAND) == 0;
         h->times[count] = k->times;
         list[count++] = (struct compared){.db = k->db, .key = k->key, .owner = k};
     }
@@ -173,7 +179,8 @@ void heal_go_on(struct heal *h)
 
 bool heal_has_work(const struct heal *h)
 {
-    return comparison_is_busy(h->comparison) || (suspects_count(h->w->suspects) && heal_is_on(h->w));
+    return comparison_is_busy(h->comparison) || (suspects_count(h->w->suspects) && heal_is_on(h->w)) ||
+           (h->w->settings.migrate && inventory_is_due(h->w->inventory));
 }
 
 bool heal_is_on(const struct worker *w)

@@ -22,7 +22,7 @@
 enum {
     TICK_MS = 100,
     SUSPECT_ARGS = 64,
-    HEAL_AT_END_MS = 10000,
+    HEAL_AT_END_MS = 10000, INVENTORY_AT_END_MS = 600000,
     BORROW_FROM_BYTES = 128 * 1024,
     GROUP_ELEMENTS = 512,
     GROUP_BYTES = 128 * 1024
@@ -147,7 +147,7 @@ void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, cons
                     const char *command)
 {
     struct error error;
-    if (!settings_key_wanted(&w->settings, key))
+    if (!settings_key_wanted(&w->settings, key) || settings_key_reserved(&w->settings, key))
         return;
     if (!suspects_add(w->suspects, target_db, key, reason, command, &error)) {
         if (!w->suspects_overflowed)
@@ -182,6 +182,7 @@ static void on_acknowledged(void *arg, struct round *r)
     struct worker *w = arg;
     seal_acknowledged(w, r);
     heal_go_on(w->heal);
+    inventory_go_on(w->inventory);
 }
 
 static void describe(const struct batch *b, uint32_t i, char *name, size_t name_bytes, struct slice *key)
@@ -303,6 +304,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
     source_watch_full(w);
     heal_go_on(w->heal);
+    inventory_go_on(w->inventory);
     if (w->drain_due_ms && !w->draining &&
         (!heal_has_work(w->heal) || clock_monotonic_ms() >= w->drain_due_ms))
         begin_drain(w);
@@ -330,7 +332,9 @@ static void obey(struct worker *w, const struct message *m)
         return;
     case MESSAGE_DRAIN:
         /* Suspects need the source's journal to go on a little. */
-        w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
+        w->drain_due_ms = clock_monotonic_ms() + (w->settings.migrate && inventory_is_due(w->inventory)
+                                                      ? (uint64_t)INVENTORY_AT_END_MS
+                                                      : (uint64_t)HEAL_AT_END_MS);
         w->drain_lsn = m->drain.lsn;
         if (!w->said_stable || !heal_has_work(w->heal))
             begin_drain(w);
@@ -430,6 +434,8 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->suspects = suspects_open(w->directory, w->flow, start->start.mode == START_FULL, error);
     if (!w->suspects)
         return false;
+    if (start->start.mode == START_FULL)
+        inventory_order(w, start->start.source_release);
     cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
@@ -519,6 +525,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     make_router(w);
     w->heal = heal_new(w);
+    w->inventory = inventory_new(w);
     translator_init(&w->translator, &w->settings, &w->target, w->output);
     w->translator.source_release = start->start.source_release;
     w->translator.report = worker_report;
@@ -556,6 +563,8 @@ void worker_finish(struct worker *w)
         source_tls_close(w);
     client_free(w->tls_client);
     heal_free(w->heal);
+    inventory_free(w->inventory);
+    flows_applied_free(w);
     router_free(w->router);
     cross_free(w->cross);
     buf_free(&w->sealed.record);

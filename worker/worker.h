@@ -17,6 +17,7 @@
 #include "worker/decoder.h"
 #include "worker/heal.h"
 #include "worker/history.h"
+#include "worker/inventory.h"
 #include "worker/reports.h"
 #include "worker/router.h"
 #include "worker/spool.h"
@@ -91,6 +92,8 @@ struct worker {
     struct suspects *suspects;
     bool suspects_overflowed;
     struct heal *heal;
+    struct inventory *inventory;
+    struct flow_cursors *others; /* cursors of the other FLOWs */
     struct reports reports;
     bool reports_unread;                  /* perhaps */
     uint64_t marked_seq;                  /* of the last mark that was acknowledged */

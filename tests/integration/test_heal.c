@@ -22,12 +22,16 @@ enum { FLOWS = 2 };
 static struct run run;
 static struct server data; /* what the source has */
 static struct kills kills;
+static bool migrates;
+static void (*prepare)(void); /* what the data has before anything else */
 
 static int teardown(void **state)
 {
     (void)state;
     run_end(&run);
     server_stop(&data);
+    prepare = NULL;
+    migrates = false;
     return 0;
 }
 
@@ -49,7 +53,14 @@ static void begin_with(bool with_data, const char *const *extra)
     }
     scripted_options_add(&options, session);
     options.data_port = with_data ? data.port : 0;
+    options.keyspace = "db0:keys=1,expires=0\r\ndb3:keys=1,expires=0\r\n";
+    if (prepare)
+        prepare();
     run_begin(&run, &options);
+    if (migrates) {
+        df2redis_start(&run.program, "migrate", scripted_uri(run.source), run.target.uri, extra);
+        return;
+    }
     run_replicate(&run, extra);
     assert_true(run_wait_in_step(&run));
 }
@@ -270,6 +281,47 @@ static void nothing_is_healed_where_keys_may_be_others(void **state)
     assert_int_equal(run_terminate(&run), EX_DATAERR);
 }
 
+enum { LEFT_OUT = 2500 };
+
+static void leave_out(void)
+{
+    redisContext *c = server_connect(data.port);
+    for (int i = 0; i < LEFT_OUT; i++)
+        freeReplyObject(redisCommand(c, "SET left:%d %d", i, i));
+    server_ok(c, "SELECT 3");
+    server_ok(c, "SET other v");
+    redisFree(c);
+}
+
+static bool all_there(void *arg)
+{
+    (void)arg;
+    return run_target_keys(&run) == LEFT_OUT + 1 && none_pending(NULL);
+}
+
+/* Neither snapshot nor journal had them. */
+static void keys_that_a_full_sync_left_out_are_found(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    begin();
+    assert_true(wait_until(all_there, NULL, RUN_DEADLINE_MS));
+    assert_equal_to_source();
+    assert_true(df2redis_said(&run.program, "are not on the target"));
+    assert_true(suspects("healed") == LEFT_OUT + 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void a_migration_waits_for_keys_that_were_left_out(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    migrates = true;
+    begin();
+    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_OK);
+    assert_equal_to_source();
+}
+
 /* ---- deaths ---- */
 
 static void suspects_outlive_the_run(void **state)
@@ -388,6 +440,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(databases_are_mapped, teardown),
         cmocka_unit_test_teardown(a_source_that_cannot_be_read_leaves_divergences, teardown),
         cmocka_unit_test_teardown(nothing_is_healed_where_keys_may_be_others, teardown),
+        cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
+        cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
         cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
         cmocka_unit_test_teardown(what_was_refused_unheard_is_healed, teardown),
         cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),

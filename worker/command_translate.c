@@ -38,6 +38,14 @@ bool rewrite_value_fits(struct translator *t, const char *name, struct slice key
     return false;
 }
 
+bool rewrite_suspect(struct translator *t, const char *reason, const struct command *c, struct slice key)
+{
+    if (!t->suspect)
+        return rewrite_report(t, reason, c, key);
+    t->suspect(t->report_arg, t->db, key, reason, c->name);
+    return true;
+}
+
 const char *rewrite_database_lacks(const struct translator *t, uint32_t db)
 {
     if (db != 0 && output_by_slot(t->out))

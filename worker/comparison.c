@@ -435,17 +435,30 @@ static void ask_exec(struct comparison *x)
     free(argv);
 }
 
+/* The target looks at what it restores more closely than the source does: two equal fields in a hash. */
+static bool is_payload_refusal(struct slice text)
+{
+    return slice_begins(text, "ERR Bad data format") || slice_begins(text, "ERR DUMP payload");
+}
+
+static void note_refusal(struct pair *p, const redisReply *reply)
+{
+    struct slice text = slice_of(reply->str, reply->len);
+    p->decided = true;
+    if (!p->told.by_elements && is_payload_refusal(text))
+        p->told.by_elements = true;
+    else if (refusal_class(text) != REFUSAL_WAIT) /* that: another time */
+        comparison_impossible(p, DIVERGENCE_REFUSED, "%s", resp_text(reply));
+}
+
 static void decide(struct comparison *x, const redisReply *exec)
 {
     for (size_t i = 0; i < x->count; i++) {
         struct pair *p = &x->pairs[i];
         for (size_t k = p->first_command; k < p->first_command + p->commands && k < exec->elements; k++)
-            if (exec->element[k]->type == REDIS_REPLY_ERROR && p->told.outcome != COMPARISON_IMPOSSIBLE) {
-                if (refusal_class(slice_of(exec->element[k]->str, exec->element[k]->len)) == REFUSAL_WAIT)
-                    p->decided = true; /* another time */
-                else
-                    comparison_impossible(p, DIVERGENCE_REFUSED, "%s", resp_text(exec->element[k]));
-            }
+            if (exec->element[k]->type == REDIS_REPLY_ERROR && !p->decided &&
+                p->told.outcome != COMPARISON_IMPOSSIBLE)
+                note_refusal(p, exec->element[k]);
         if (p->decided)
             continue;
         p->told.outcome = !p->differs        ? COMPARISON_EQUAL

@@ -38,6 +38,7 @@ struct compared {
     void *owner;
     enum comparison_outcome outcome;
     bool alone;      /* AGAIN: another key's trouble, perhaps; to be tried alone */
+    bool by_elements; /* its payload was refused: written element by element */
     char reason[48]; /* IMPOSSIBLE: a word of divergence.h; empty: the source does not let us read */
     char text[160];  /* … and what stands behind it */
 };

@@ -152,6 +152,7 @@ static void write_value(struct comparison *x, struct pair *p)
     uint8_t type;
     struct slice value;
     x->writing = p;
+    x->translator.by_elements = p->told.by_elements;
     buf_clear(&x->translator.bytes);
     if (!dump_split(buf_slice(&p->payload), &type, &value) || !rdb_type_known(type))
         comparison_impossible(p, DIVERGENCE_TYPE, "RDB type %u", p->source.type);

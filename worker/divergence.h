@@ -17,6 +17,9 @@
 #define DIVERGENCE_DATABASE "database_not_in_cluster"  /* a cluster has database 0 alone */
 #define DIVERGENCE_DATABASE_MISSING "database_not_in_target" /* the target has fewer databases */
 #define DIVERGENCE_RESERVED "reserved_key" /* the source has a key of a name that the run uses in the target */
+#define DIVERGENCE_DIFFERS "done_differently"          /* a command that the target's server or module, or the source's
+                                                          release, may carry out otherwise */
+#define DIVERGENCE_SCRIPT "script_not_in_target"       /* the target cannot compile it */
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
 #define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 

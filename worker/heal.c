@@ -80,6 +80,7 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
     if (c->outcome == COMPARISON_AGAIN) {
         suspects_put_off(h->w->suspects, k, clock_monotonic_ms() + pause_ms(k->tries));
         k->alone |= c->alone;
+        k->by_elements |= c->by_elements;
         return;
     }
     /* Added again meanwhile: what was written is right all the same, but perhaps no more. */
@@ -150,7 +151,7 @@ static void begin(struct heal *h, uint64_t now)
             continue;
         h->any_shard |= strcmp(k->command, INVENTORY_COMMAND) == 0;
         h->times[count] = k->times;
-        list[count++] = (struct compared){.db = k->db, .key = k->key, .owner = k};
+        list[count++] = (struct compared){.db = k->db, .key = k->key, .owner = k, .by_elements = k->by_elements};
     }
     if (!count)
         return;

@@ -12,7 +12,8 @@ struct output;
 enum output_flags {
     OUTPUT_IDEMPOTENT = 0, /* run again on any later state and followed by the rest in order: same end */
     OUTPUT_ONCE = 1,       /* anything else: carried exactly once by a mark */
-    OUTPUT_CONFLICT = 2,   /* nil, 0 or BUSYKEY tells that the key was there already (--on-conflict) */
+    OUTPUT_CONFLICT = 2,   /* nil, 0, an empty array or BUSYKEY tells that it did nothing: the key was there already
+                              (--on-conflict), or there was nothing to claim */
 };
 
 /* For a command without key (SCRIPT LOAD): for node i of output_nodes(), instead of the key's. */

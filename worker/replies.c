@@ -55,7 +55,7 @@ static void *take_array(const redisReadTask *task, int elements)
 #endif
 {
     struct replies *r = task->privdata;
-    take(task, REPLY_OTHER, NULL, 0);
+    take(task, elements == 0 ? REPLY_EMPTY : REPLY_OTHER, NULL, 0);
     if (!task->parent)
         r->elements = (size_t)elements;
     return done;

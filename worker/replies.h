@@ -1,13 +1,13 @@
 /* Reading the target's answers without keeping them: hiredis's reader with object functions that
- * allocate nothing. What matters of an answer is whether it is an error, and which, and whether it is nil or
- * 0. */
+ * allocate nothing. What matters of an answer is whether it is an error, and which, and whether it is nil, 0
+ * or an empty array. */
 #ifndef DF2REDIS_REPLIES_H
 #define DF2REDIS_REPLIES_H
 
 #include "common/error.h"
 #include "common/mem.h"
 
-enum reply_kind { REPLY_OTHER, REPLY_ZERO /* integer 0 */, REPLY_NIL, REPLY_ERROR };
+enum reply_kind { REPLY_OTHER, REPLY_ZERO /* integer 0 */, REPLY_NIL, REPLY_ERROR, REPLY_EMPTY /* array */ };
 
 struct reply_handler {
     void *arg;

@@ -35,6 +35,8 @@ bool rewrite_value_fits(struct translator *t, const char *name, struct slice key
 bool rewrite_dump_fits(const struct translator *t, struct slice key, size_t bytes);
 /* Type and value of what DUMP gives; false: it is broken. */
 bool rewrite_dump_parse(struct slice dump, uint8_t *type, struct slice *value);
+/* The key may come out otherwise than on the source: it is compared later, or reported where nothing is. Returns true. */
+bool rewrite_suspect(struct translator *t, const char *reason, const struct command *c, struct slice key);
 /* Why the target has no such database; NULL: it has. */
 const char *rewrite_database_lacks(const struct translator *t, uint32_t db);
 /* The command as it is, routed by `key`. Returns true. */
@@ -101,7 +103,7 @@ rewrite_function rewrite_xadd, rewrite_xtrim, rewrite_xclaim, rewrite_xgroup, re
 /* rewrite_sort.c */
 rewrite_function rewrite_sort, rewrite_georadius;
 /* rewrite_json.c */
-rewrite_function rewrite_json_set, rewrite_json_mset, rewrite_json_del;
+rewrite_function rewrite_json_set, rewrite_json_mset, rewrite_json_del, rewrite_json_inside;
 /* rewrite_search.c */
 rewrite_function rewrite_search;
 

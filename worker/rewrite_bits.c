@@ -4,6 +4,10 @@
  * too large, and makes it its greatest value; Redis makes it zero. */
 #include "worker/rewrite.h"
 
+/* Up to this release Dragonfly wraps an unsigned field that becomes too large or falls below zero at the wrong number;
+ * v1.40.1 does not. */
+enum { LAST_RELEASE_THAT_WRAPS_WRONG = 13099 };
+
 /* One subcommand after the other: FAIL tells whether the field would fall below zero; -1 is all bits set. */
 static const char saturating[] =
     "local function b(...) return redis.call('BITFIELD',KEYS[1],...) end\n"
@@ -29,7 +33,7 @@ bool rewrite_bitfield(struct translator *t, const struct command *c, const struc
                       struct error *error)
 {
     (void)error;
-    bool reads_only = true, saturates = false, below_zero = false;
+    bool reads_only = true, saturates = false, below_zero = false, wraps = false;
     unsigned flags = OUTPUT_IDEMPOTENT;
     for (size_t i = 2; i < e->argc;) {
         if (slice_is(e->argv[i], "GET")) {
@@ -44,6 +48,7 @@ bool rewrite_bitfield(struct translator *t, const struct command *c, const struc
         reads_only = false;
         if (!slice_is(e->argv[i], "SET"))
             flags = OUTPUT_ONCE;
+        wraps |= i + 1 < e->argc && begins_with(e->argv[i + 1], 'u');
         below_zero |= saturates && flags == OUTPUT_ONCE && i + 3 < e->argc &&
                       begins_with(e->argv[i + 1], 'u') && e->argv[i + 3].len > 0 &&
                       e->argv[i + 3].data[0] == '-';
@@ -51,6 +56,8 @@ bool rewrite_bitfield(struct translator *t, const struct command *c, const struc
     }
     if (reads_only)
         return true;
+    if (wraps && t->source_release && t->source_release <= LAST_RELEASE_THAT_WRAPS_WRONG)
+        rewrite_suspect(t, DIVERGENCE_DIFFERS, c, e->argv[1]);
     if (!below_zero)
         return rewrite_pass(t, e, e->argv[1], flags);
     if (!rewrite_eval(t, c, saturating, e->argv[1], 1, e->argc - 2, OUTPUT_ONCE))

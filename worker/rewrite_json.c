@@ -1,6 +1,13 @@
 /* Rewrites of JSON commands: what replaces or deletes a whole document may be repeated, what works inside it
  * not. */
+#include "worker/json_scan.h"
 #include "worker/rewrite.h"
+
+/* The JSON module for Valkey is not RedisJSON: another answer to the same command, or none. */
+static bool module_differs(const struct translator *t)
+{
+    return t->target->kind == SERVER_VALKEY;
+}
 
 static bool is_root(struct slice path)
 {
@@ -24,6 +31,8 @@ static void set_document(struct translator *t, const struct command *c, const st
             rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
         return;
     }
+    if (module_differs(t) && json_is_ambiguous(e->argv[from + 2]))
+        rewrite_suspect(t, DIVERGENCE_DIFFERS, c, key);
     bool whole = is_root(e->argv[from + 1]), by_slot = output_by_slot(t->out);
     if (whole && !rewrite_value_fits(t, c->name, key, e->argv[from + 2]))
         return;
@@ -42,6 +51,36 @@ static void set_document(struct translator *t, const struct command *c, const st
     output_end(t->out);
 }
 
+static bool is_negative(struct slice number)
+{
+    return number.len > 0 && number.data[0] == '-';
+}
+
+/* What comes out otherwise with Valkey's: trimming from an end, CLEAR, factors, what goes beyond 2^53, names that come
+ * twice. */
+static bool may_differ(const struct command *c, const struct entry *e)
+{
+    if (strcmp(c->name, "JSON.CLEAR") == 0 || strcmp(c->name, "JSON.NUMMULTBY") == 0)
+        return true;
+    if (strcmp(c->name, "JSON.ARRTRIM") == 0)
+        return is_negative(e->argv[3]) || is_negative(e->argv[4]);
+    for (size_t i = 3; i < e->argc; i++)
+        if (json_is_ambiguous(e->argv[i]))
+            return true;
+    return false;
+}
+
+bool rewrite_json_inside(struct translator *t, const struct command *c, const struct entry *e,
+                         struct error *error)
+{
+    (void)error;
+    struct slice key = e->argv[1];
+    bool missing = strcmp(c->name, "JSON.MERGE") == 0 && module_differs(t);
+    if (missing || (module_differs(t) && may_differ(c, e)))
+        rewrite_suspect(t, DIVERGENCE_DIFFERS, c, key);
+    return missing || rewrite_pass(t, e, key, OUTPUT_ONCE);
+}
+
 bool rewrite_json_set(struct translator *t, const struct command *c, const struct entry *e,
                       struct error *error)
 {
@@ -50,8 +89,11 @@ bool rewrite_json_set(struct translator *t, const struct command *c, const struc
         set_document(t, c, e, 1);
     else if (!t->target->json)
         rewrite_report(t, DIVERGENCE_COMMAND, c, e->argv[1]); /* NX, XX: not known whether it did anything */
-    else
+    else {
+        if (module_differs(t) && json_is_ambiguous(e->argv[3]))
+            rewrite_suspect(t, DIVERGENCE_DIFFERS, c, e->argv[1]);
         rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+    }
     return true;
 }
 

@@ -156,8 +156,10 @@ bool rewrite_script(struct translator *t, const struct command *c, const struct 
     (void)error;
     if (e->argc != 3 || !slice_is(e->argv[1], "LOAD"))
         return true;
-    size_t nodes = output_nodes(t->out);
+    size_t nodes = output_nodes(t->out), borrowing = output_borrowing(t->out);
+    output_borrow_from(t->out, 0); /* it is named when it is refused */
     for (size_t i = 0; i < nodes; i++)
         rewrite_pass(t, e, slice_of(NULL, 0), OUTPUT_IDEMPOTENT | output_node(i));
+    output_borrow_from(t->out, borrowing);
     return true;
 }

@@ -330,7 +330,7 @@ static bool place_value(struct translator *t, struct slice key, uint8_t type, st
             write_1(t, "DEL", key, OUTPUT_IDEMPOTENT);
         return true;
     }
-    bool fits = rewrite_dump_fits(t, key, value.len);
+    bool fits = !t->by_elements && rewrite_dump_fits(t, key, value.len);
     if (is_stream(type) && fits) {
         if (type > t->target->stream_type) {
             buf_clear(&t->bytes);
@@ -407,7 +407,7 @@ static bool collection_part(struct translator *t, const struct entry *e, struct 
     }
 }
 
-static void load_script(struct translator *t, struct slice body)
+static void load_script_as(struct translator *t, struct slice body)
 {
     size_t nodes = output_nodes(t->out);
     for (size_t i = 0; i < nodes; i++) {
@@ -417,6 +417,39 @@ static void load_script(struct translator *t, struct slice body)
         output_arg(t->out, body);
         output_end(t->out);
     }
+}
+
+/* redis.call → redis.acall, redis.pcall → redis.apcall: what --lua_auto_async makes of calls whose value is not used. Its
+ * clients know the script by the SHA of what they sent. False: there is nothing of that in it. */
+static bool undo_asynchronous_calls(struct slice body, struct buf *out)
+{
+    static const char prefix[] = "redis.a";
+    size_t done = 0;
+    for (size_t i = 0; i + sizeof prefix - 1 < body.len; i++) {
+        size_t name = i + sizeof prefix - 1, end = name;
+        if (memcmp(body.data + i, prefix, sizeof prefix - 1) != 0)
+            continue;
+        while (end < body.len && body.data[end] == 'p')
+            end++;
+        if (body.len - end < 4 || memcmp(body.data + end, "call", 4) != 0)
+            continue;
+        buf_put(out, body.data + done, name - 1 - done);
+        done = name;
+    }
+    buf_put(out, body.data + done, body.len - done);
+    return done > 0;
+}
+
+/* Which of the two its clients use is not known: a script may have asynchronous calls of its own. */
+static void load_script(struct translator *t, struct slice body)
+{
+    size_t borrowing = output_borrowing(t->out);
+    output_borrow_from(t->out, 0); /* it is named when it is refused */
+    load_script_as(t, body);
+    buf_clear(&t->text);
+    if (undo_asynchronous_calls(body, &t->text))
+        load_script_as(t, buf_slice(&t->text));
+    output_borrow_from(t->out, borrowing);
 }
 
 bool translate_snapshot(struct translator *t, const struct entry *e, struct error *error)

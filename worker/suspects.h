@@ -19,6 +19,7 @@ struct suspect {
     uint64_t due_ms; /* not to be compared before; CLOCK_MONOTONIC */
     uint32_t tries;  /* comparisons that came to nothing */
     bool alone;      /* the last of them together with others */
+    bool by_elements; /* the target does not take its payload */
     /* private */
     struct suspect *in_bucket, *newer, *older;
     uint64_t hash;

@@ -26,6 +26,7 @@ struct translator {
     int64_t late_ms; /* an entry may have been written so much earlier than it came: the link was down */
     uint64_t lag_ms;              /* how old the entry at hand may be since it came from the source */
     uint32_t source_release;      /* 14001: Dragonfly 1.40.1; 0: not known, taken for the newest that is */
+    bool by_elements;             /* no RESTORE: the target has refused the value's payload */
     /* Conflict policy is off: a rewind may meet its own keys. */
     bool ignore_conflicts;
     /* Owned scratch. */

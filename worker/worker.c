@@ -18,6 +18,7 @@
 #include "worker/log_pipe.h"
 #include "worker/identities.h"
 #include "worker/received.h"
+#include "worker/script_name.h"
 
 enum {
     TICK_MS = 100,
@@ -205,7 +206,7 @@ static bool met_later_state(const struct worker *w, uint64_t seq, const char *te
 }
 
 /* The keys of a refused command are compared. False: it has none. */
-static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, const char *text)
+static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, const char *reason, const char *text)
 {
     struct slice argv[SUSPECT_ARGS], keys[SUSPECT_ARGS];
     uint32_t db = w->settings.target.db;
@@ -215,9 +216,36 @@ static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, co
     if (!n || slice_begins(keys[0], "df2redis:"))
         return false;
     snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
-    log_debug("%s %s was refused, and is compared with the source's: %s", name, log_key(keys[0]), text);
+    log_debug("%s %s is compared with the source's: %s", name, log_key(keys[0]), text);
     for (size_t k = 0; k < n; k++)
-        worker_suspect(w, db, keys[k], DIVERGENCE_REFUSED, name);
+        worker_suspect(w, db, keys[k], reason, name);
+    return true;
+}
+
+/* The same script is loaded again and again, and on every node. */
+static bool is_new_script(struct worker *w, const char *sha)
+{
+    for (size_t i = 0; i < REFUSED_SCRIPTS; i++)
+        if (strcmp(w->refused_scripts[i], sha) == 0)
+            return false;
+    snprintf(w->refused_scripts[w->refused_script_next++ % REFUSED_SCRIPTS], sizeof *w->refused_scripts, "%s", sha);
+    return true;
+}
+
+/* Dragonfly's own syntax, or flags that Redis does not have. */
+static bool on_script_refused(struct worker *w, const struct batch *b, uint32_t i, const char *text)
+{
+    struct slice argv[SUSPECT_ARGS];
+    uint32_t db = 0;
+    char name[SCRIPT_NAME_BYTES];
+    if (batch_command(b, i, argv, SUSPECT_ARGS, &db) != 3 || !slice_is(argv[0], "SCRIPT"))
+        return false;
+    script_name(argv[2], name, sizeof name);
+    char sha[41] = "";
+    memcpy(sha, name, 40);
+    if (is_new_script(w, sha))
+        tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_SCRIPT, "SCRIPT LOAD", slice_str(name), 1,
+                        text);
     return true;
 }
 
@@ -230,7 +258,7 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         cross_not_replicated(w, text);
         return;
     }
-    if (global_refused(w, text) || (heal_is_on(w) && suspect_keys(w, b, i, text)))
+    if (global_refused(w, text) || on_script_refused(w, b, i, text) || (heal_is_on(w) && suspect_keys(w, b, i, DIVERGENCE_REFUSED, text)))
         return;
     describe(b, i, name, sizeof name, &key);
     if (met_later_state(w, batch_command_seq(b, i), text)) {
@@ -244,6 +272,13 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         log_debug("the target refused %s %s: %s", name, log_key(key), text);
 }
 
+/* A pending entry whose message was deleted: no command makes one, only the RESTORE of the whole stream. */
+static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, const char *name, struct slice key)
+{
+    if (!heal_is_on(w) || !suspect_keys(w, b, i, DIVERGENCE_STREAM, "a pending entry of a deleted message"))
+        tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
+}
+
 static void on_conflict(void *arg, const struct batch *b, uint32_t i)
 {
     struct worker *w = arg;
@@ -251,6 +286,10 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
     struct error error;
     char name[64];
     describe(b, i, name, sizeof name, &key);
+    if (strcmp(name, "XCLAIM") == 0) {
+        on_unclaimed(w, b, i, name, key);
+        return;
+    }
     if (w->settings.on_conflict == ON_CONFLICT_STOP) {
         error_fatal(
             &error, EX_CANTCREAT,

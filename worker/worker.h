@@ -40,6 +40,8 @@ enum global_state {
     CROSS_LAST,        /* the last step, of the source: when it is acknowledged the command is done */
 };
 
+enum { REFUSED_SCRIPTS = 64 };
+
 struct cross;
 
 struct worker {
@@ -91,6 +93,8 @@ struct worker {
     uint64_t seen_seq;     /* entries up to it were translated once before */
     struct suspects *suspects;
     bool suspects_overflowed;
+    char refused_scripts[REFUSED_SCRIPTS][41]; /* their SHAs, the last ones */
+    size_t refused_script_next;
     struct heal *heal;
     struct inventory *inventory;
     struct flow_cursors *others; /* cursors of the other FLOWs */

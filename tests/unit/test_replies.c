@@ -46,7 +46,7 @@ static void every_kind_is_told_apart_at_any_split(void **state)
         struct heard h = {0};
         hear(bytes, split, &h);
         assert_string_equal((const char *)h.text.data,
-                            "(0 0 )(1 0 )(0 0 )(2 0 )(0 0 )(3 0 WRONGTYPE no)(0 0 )"
+                            "(0 0 )(1 0 )(0 0 )(2 0 )(0 0 )(3 0 WRONGTYPE no)(4 0 )"
                             "[0 0 ][1 3 ERR x][2 2 ][3 0 ](0 4 )(0 0 )");
         buf_free(&h.text);
     }

@@ -163,6 +163,27 @@ static void bitfields_that_only_read_are_dropped(void **state)
     case_expect_reports(c, "");
 }
 
+static void note_suspect(void *arg, uint32_t db, struct slice key, const char *reason, const char *command)
+{
+    (void)db;
+    case_report(arg, reason, command, key, 1);
+}
+
+static void unsigned_field_that_an_old_release_wraps_wrong_is_suspect(void **state)
+{
+    struct translate_case *c = *state;
+    static const char line[] = "BITFIELD b SET u8 0 255 INCRBY u4 4 3";
+    c->translator.suspect = note_suspect;
+    c->translator.source_release = 13003;
+    case_expect(c, line, line, true);
+    case_expect_reports(c, "done_differently BITFIELD b\n");
+    case_expect(c, "BITFIELD b INCRBY i8 0 1", "BITFIELD b INCRBY i8 0 1", true);
+    case_expect_reports(c, "");
+    c->translator.source_release = 14001;
+    case_expect(c, line, line, true);
+    case_expect_reports(c, "");
+}
+
 static void without_scripts_what_needs_one_is_reported(void **state)
 {
     struct translate_case *c = *state;
@@ -220,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(targets_before_6_2_get_the_time_in_a_second_command, open_redis_6_0,
                                         close_case),
         cmocka_unit_test_setup_teardown(bitfields_that_only_read_are_dropped, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(unsigned_field_that_an_old_release_wraps_wrong_is_suspect, open_modern, close_case),
         cmocka_unit_test_setup_teardown(without_scripts_what_needs_one_is_reported, open_modern, close_case),
         cmocka_unit_test_setup_teardown(delex_with_a_condition_is_a_script_before_8_4, open_modern,
                                         close_case),

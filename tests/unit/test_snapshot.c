@@ -270,6 +270,29 @@ static void script_is_loaded_and_index_is_named(void **state)
     assert_string_equal(b->reported, DIVERGENCE_SEARCH " FT.CREATE idx");
 }
 
+/* --lua_auto_async: clients know it by the SHA of what they sent. */
+static void script_that_the_source_has_altered_is_loaded_as_it_was_too(void **state)
+{
+    struct bench *b = *state;
+    say(b, entry_of(ENTRY_SCRIPT, 0, "",
+                    slice_str("redis.acall('SET',KEYS[1],1)\n redis.apcall('DEL','x')\nreturn redis.call('GET',KEYS[1])")));
+    static const char sent[] = "redis.call('SET',KEYS[1],1)\n redis.pcall('DEL','x')\nreturn redis.call('GET',KEYS[1])";
+    assert_lines(b, "SELECT 0\nSCRIPT LOAD <86>\nSCRIPT LOAD <84>\n");
+    assert_non_null(memmem(b->resp.data, b->resp.len, sent, sizeof sent - 1));
+    b->resp.len = 0;
+    say(b, entry_of(ENTRY_SCRIPT, 0, "", slice_str("return redis.a")));
+    assert_lines(b, "SCRIPT LOAD return redis.a\n");
+}
+
+static void payload_that_the_target_refused_is_written_by_elements(void **state)
+{
+    struct bench *b = *state;
+    static const uint8_t twice[] = {2, 1, 'f', 1, '1', 1, 'f', 1, '2'};
+    b->t.by_elements = true;
+    say(b, entry_of(ENTRY_VALUE, RDB_HASH, "h", slice_of(twice, sizeof twice)));
+    assert_lines(b, "SELECT 0\nDEL h\nHSET h f 1 f 2\n");
+}
+
 #define SNAPSHOT_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -286,6 +309,8 @@ int main(void)
         SNAPSHOT_TEST(json_goes_where_it_is_known_and_is_named_where_not),
         SNAPSHOT_TEST(unwanted_keys_and_databases_are_left_out),
         SNAPSHOT_TEST(value_beyond_the_targets_limit_is_named),
+        SNAPSHOT_TEST(script_that_the_source_has_altered_is_loaded_as_it_was_too),
+        SNAPSHOT_TEST(payload_that_the_target_refused_is_written_by_elements),
         SNAPSHOT_TEST(script_is_loaded_and_index_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,7 +63,8 @@ const struct command command_table_modules[] = {
     {"JSON.ARRAPPEND", ONCE, -4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside},
     {"BF.RESERVE", ONCE, -4, .heading = "Bloom filters", KEY, BLOOM},
     {"BF.ADD", IDEMPOTENT, 3, KEY, BLOOM,
-     .note = "filters of the snapshot itself cannot be carried over: reported there"},
+     .note = "filters of the snapshot itself cannot be carried over: reported there, and what is added to them "
+             "makes no new one"},
     {"BF.MADD", IDEMPOTENT, -3, .head = 2, .repeat = 1, KEY, BLOOM, .note = "as BF.ADD"},
     {"BF.LOADCHUNK", COMMAND_UNSUPPORTED, 4, KEY, .note = "Dragonfly's own layout: reported"},
     {"CF.RESERVE", ONCE, -3, .heading = "Cuckoo filters", KEY, CUCKOO},

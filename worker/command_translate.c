@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/topology.h"
+#include "worker/left_out.h"
 #include "worker/rewrite.h"
 
 bool rewrite_report(struct translator *t, const char *reason, const struct command *c, struct slice key)
@@ -257,6 +258,8 @@ static bool names_reserved_key(struct translator *t, const struct command *c, co
 static bool unsupported(struct translator *t, const struct command *c, const struct entry *e)
 {
     bool search = strncmp(c->name, "FT.", 3) == 0;
+    if (strstr(c->name, ".LOADCHUNK"))
+        left_out_note(t, command_first_key(c, e), RDB_SBF2);
     return rewrite_report(t, search ? DIVERGENCE_SEARCH : DIVERGENCE_COMMAND, c, command_first_key(c, e));
 }
 
@@ -396,5 +399,5 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
         return report_lost(t, c, e);
     if (c->able && !c->able(t->target))
         return unsupported(t, c, e);
-    return dispatch_any_size(t, c, e, error);
+    return left_out_takes(t, c, e) || dispatch_any_size(t, c, e, error);
 }

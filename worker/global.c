@@ -230,6 +230,15 @@ static bool target_has_it(struct worker *w, uint64_t age_ms)
     return false;
 }
 
+static void forget_left_out(struct worker *w)
+{
+    uint32_t db;
+    if (strcasecmp(w->global_command, "FLUSHDB") != 0)
+        suspects_remove_all(w->left_out, NULL);
+    else if (settings_db_target(&w->settings, w->global_db, &db))
+        suspects_remove_all(w->left_out, &db);
+}
+
 void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
 {
     if (w->global != GLOBAL_WAITING || txid != w->global_txid)
@@ -237,6 +246,7 @@ void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
     if (w->global_again && is_carried_out(w) && !target_has_it(w, age_ms))
         return;
     router_note_flushed(w->router, w->global_txid);
+    forget_left_out(w);
     w->global = GLOBAL_NONE;
     seal_held_done(w);
     pump_schedule(w);
@@ -258,6 +268,7 @@ bool global_refused(struct worker *w, const char *text)
 
 void global_acknowledged(struct worker *w)
 {
+    forget_left_out(w);
     if (w->global == GLOBAL_RUNNING)
         router_note_flushed(w->router, w->global_txid);
     w->global = GLOBAL_NONE;

@@ -14,6 +14,7 @@
 #include "common/topology.h"
 #include "worker/divergence.h"
 #include "worker/elements.h"
+#include "worker/left_out.h"
 #include "worker/rewrite.h"
 #include "worker/stream.h"
 #include "worker/translator.h"
@@ -227,6 +228,8 @@ static bool write_native(struct translator *t, struct slice key, uint8_t type, s
 static void leave_out(struct translator *t, struct slice key, uint8_t type, enum place place)
 {
     t->report(t->report_arg, DIVERGENCE_TYPE, rdb_type_name(type), key, 1);
+    if (rdb_type_unsupported(type))
+        left_out_note(t, key, type);
     if (place == PLACE_REPLACE)
         write_1(t, "DEL", key, OUTPUT_IDEMPOTENT);
 }

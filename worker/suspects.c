@@ -241,12 +241,24 @@ static bool note(struct suspects *s, uint8_t kind, const struct suspect *k, stru
 
 /* ---- what others call ---- */
 
+static char *path_of(const char *kind, const char *directory, uint32_t flow, const char *suffix)
+{
+    char name[64];
+    snprintf(name, sizeof name, "flow-%%u.%s%s", kind, suffix);
+    return statefile_path(directory, name, flow);
+}
+
 struct suspects *suspects_open(const char *directory, uint32_t flow, bool fresh, struct error *error)
+{
+    return suspects_open_as("suspects", directory, flow, fresh, error);
+}
+
+struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh, struct error *error)
 {
     struct suspects *s = x_calloc(1, sizeof *s);
     s->directory = x_strdup(directory);
-    s->path = statefile_path(directory, "flow-%u.suspects", flow);
-    s->new_path = statefile_path(directory, "flow-%u.suspects.new", flow);
+    s->path = path_of(kind, directory, flow, "");
+    s->new_path = path_of(kind, directory, flow, ".new");
     s->fd = statefile_open(directory, s->path, O_RDWR | O_CREAT | O_APPEND | (fresh ? O_TRUNC : 0), error);
     if (s->fd >= 0 && load(s, error))
         return s;
@@ -271,7 +283,12 @@ void suspects_close(struct suspects *s)
 
 void suspects_remove_file(const char *directory, uint32_t flow)
 {
-    char *path = statefile_path(directory, "flow-%u.suspects", flow);
+    suspects_remove_file_as("suspects", directory, flow);
+}
+
+void suspects_remove_file_as(const char *kind, const char *directory, uint32_t flow)
+{
+    char *path = path_of(kind, directory, flow, "");
     unlink(path);
     free(path);
 }
@@ -293,6 +310,27 @@ bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char 
         return true;
     delete (s, k);
     return false;
+}
+
+bool suspects_has(const struct suspects *s, uint32_t db, struct slice key)
+{
+    return find(s, db, key) != NULL;
+}
+
+void suspects_remove(struct suspects *s, uint32_t db, struct slice key)
+{
+    struct suspect *k = find(s, db, key);
+    if (k)
+        suspects_settle(s, k, k->times);
+}
+
+void suspects_remove_all(struct suspects *s, const uint32_t *db)
+{
+    for (struct suspect *k = s->oldest, *next; k; k = next) {
+        next = k->newer;
+        if (!db || k->db == *db)
+            suspects_settle(s, k, k->times);
+    }
 }
 
 size_t suspects_count(const struct suspects *s)

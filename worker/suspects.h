@@ -29,12 +29,19 @@ struct suspects;
 
 /* fresh: whatever stood in the file is forgotten. A torn end is cut off: its entry had not been applied. */
 struct suspects *suspects_open(const char *directory, uint32_t flow, bool fresh, struct error *error);
+/* The same kind of set for other keys, in flow-N.<kind>. */
+struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh, struct error *error);
 void suspects_close(struct suspects *s);
 void suspects_remove_file(const char *directory, uint32_t flow);
+void suspects_remove_file_as(const char *kind, const char *directory, uint32_t flow);
 
 /* False with ERROR_RETRY: it is not in the set, which is full, or the file cannot be written. */
 bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char *reason, const char *command,
                   struct error *error);
+bool suspects_has(const struct suspects *s, uint32_t db, struct slice key);
+void suspects_remove(struct suspects *s, uint32_t db, struct slice key);
+/* All of a database, or of every one (db NULL). */
+void suspects_remove_all(struct suspects *s, const uint32_t *db);
 size_t suspects_count(const struct suspects *s);
 /* At most `most` of those due, the longest waiting first. They stay where they are until they are settled. */
 size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most);

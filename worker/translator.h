@@ -35,6 +35,7 @@ struct translator {
     struct slice *args;
     size_t args_capacity;
     struct stream_node_reader *node;
+    struct suspects *left_out; /* the owner's; NULL: none is remembered (left_out.h) */
 };
 
 void translator_init(struct translator *t, const struct settings *s, const struct capabilities *target,

@@ -17,6 +17,7 @@
 #include "worker/divergence.h"
 #include "worker/log_pipe.h"
 #include "worker/identities.h"
+#include "worker/left_out.h"
 #include "worker/received.h"
 #include "worker/script_name.h"
 
@@ -473,6 +474,9 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->suspects = suspects_open(w->directory, w->flow, start->start.mode == START_FULL, error);
     if (!w->suspects)
         return false;
+    w->left_out = left_out_open(w->directory, w->flow, start->start.mode == START_FULL, error);
+    if (!w->left_out)
+        return false;
     if (start->start.mode == START_FULL)
         inventory_order(w, start->start.source_release);
     cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
@@ -571,6 +575,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     w->translator.report_arg = w;
     if (heal_is_on(w))
         w->translator.suspect = on_suspect;
+    w->translator.left_out = w->left_out;
     w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
 
     w->supervisor_event = event_new(w->base, w->supervisor, EV_READ | EV_PERSIST, on_supervisor, w);
@@ -622,8 +627,10 @@ void worker_finish(struct worker *w)
         history_remove(w->directory, w->flow);
         identities_remove(w->directory, w->flow);
         suspects_remove_file(w->directory, w->flow);
+        left_out_remove_file(w->directory, w->flow);
     }
     history_close(w->history);
     suspects_close(w->suspects);
+    suspects_close(w->left_out);
     settings_free(&w->settings);
 }

@@ -92,6 +92,7 @@ struct worker {
     uint64_t answered_seq; /* entries up to it were acknowledged once before */
     uint64_t seen_seq;     /* entries up to it were translated once before */
     struct suspects *suspects;
+    struct suspects *left_out; /* left_out.h */
     bool suspects_overflowed;
     char refused_scripts[REFUSED_SCRIPTS][41]; /* their SHAs, the last ones */
     size_t refused_script_next;

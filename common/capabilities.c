@@ -330,6 +330,8 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
     into->up_s = into->up_s < other->up_s ? into->up_s : other->up_s;
     into->promoted |= other->promoted;
     into->cluster |= other->cluster;
+    if (other->clock_ahead_ms > into->clock_ahead_ms)
+        into->clock_ahead_ms = other->clock_ahead_ms;
     into->replica |= other->replica;
     into->databases = into->databases < other->databases ? into->databases : other->databases;
     into->stream_type = into->stream_type < other->stream_type ? into->stream_type : other->stream_type;

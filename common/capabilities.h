@@ -40,6 +40,7 @@ struct capabilities {
     bool zrangestore;                        /* ≥ 6.2 */
     bool json, bloom, cuckoo, cms, topk, search, throttle;
     bool scripts; /* EVAL is allowed */
+    int64_t clock_ahead_ms; /* the server's clock, of ours; by the link */
     bool import_mode; /* Valkey's, and it took CLIENT IMPORT-SOURCE of this connection: nothing expires; by
                          the link */
     bool wait;    /* WAIT is; asked of a cluster's nodes alone, by the link */

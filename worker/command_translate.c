@@ -120,16 +120,30 @@ bool rewrite_was_over(const struct translator *t, int64_t at_ms)
     return at_ms < translator_arrived_ms(t) - t->late_ms - REWRITE_SKEW_MS;
 }
 
-int64_t rewrite_deadline(const struct translator *t, int64_t at_ms)
+static int64_t put_off(const struct translator *t, int64_t at_ms)
 {
-    if (t->target->import_mode || rewrite_was_over(t, at_ms))
-        return at_ms;
     int64_t now = t->now_unix_ms();
     int64_t lag = t->lag_ms < REWRITE_GRACE_MS / 2 ? (int64_t)t->lag_ms : REWRITE_GRACE_MS / 2;
     int64_t near = now + REWRITE_NEAR_MS + 2 * lag;
     if (at_ms > now)
         return at_ms > near ? at_ms : near;
     return now + REWRITE_GRACE_MS;
+}
+
+int64_t rewrite_field_deadline(const struct translator *t, struct slice key, struct slice field,
+                               int64_t at_ms)
+{
+    if (t->target->import_mode || rewrite_was_over(t, at_ms))
+        return at_ms;
+    int64_t told_ms = put_off(t, at_ms);
+    if (t->told)
+        t->told(t->report_arg, key, field, at_ms, told_ms);
+    return told_ms;
+}
+
+int64_t rewrite_deadline(const struct translator *t, struct slice key, int64_t at_ms)
+{
+    return rewrite_field_deadline(t, key, slice_of(NULL, 0), at_ms);
 }
 
 bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms)

@@ -20,6 +20,7 @@
 #define DIVERGENCE_DIFFERS "done_differently"          /* a command that the target's server or module, or the source's
                                                           release, may carry out otherwise */
 #define DIVERGENCE_SCRIPT "script_not_in_target"       /* the target cannot compile it */
+#define DIVERGENCE_EXPIRED "expired_on_target" /* the target's clock was faster than what renewed the key */
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
 #define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 

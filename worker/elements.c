@@ -102,7 +102,10 @@ static void write_field_ends(struct translator *t, const struct placing *p, cons
         output_begin(t->out, t->db, p->write_key, 5 + end - from, OUTPUT_IDEMPOTENT);
         output_text(t->out, "HPEXPIREAT");
         output_arg(t->out, p->write_key);
-        output_i64(t->out, rewrite_deadline(t, ms));
+        int64_t told_ms = ms;
+        for (size_t i = from; i < end; i++)
+            told_ms = rewrite_field_deadline(t, p->key, elements[i].a, ms);
+        output_i64(t->out, told_ms);
         output_text(t->out, "FIELDS");
         output_i64(t->out, (int64_t)(end - from));
         for (size_t i = from; i < end; i++)

@@ -4,7 +4,7 @@
  *   → CLIENT KILL ID … for every other connection of that name
  *   → the capability probe
  *   → SELECT of the last database, and others where that is refused; that of the mark (not in a cluster)
- *   → CLIENT IMPORT-SOURCE ON (Valkey 8.1 and later)
+ *   → TIME; CLIENT IMPORT-SOURCE ON (Valkey 8.1 and later)
  *   → HMGET <mark key> <field> flushed (in a cluster: one for each slot)
  *
  * A connection that died on our side may have left commands in the server's receive buffer. They would
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "common/clock.h"
 #include "common/topology.h"
 #include "worker/link_databases.h"
 #include "worker/mark_text.h"
@@ -29,6 +30,7 @@ struct greeting {
     struct client *client;
     struct capabilities target;
     struct mark mark;
+    bool asks_import_mode;
     int capability;
     struct database_search databases;
     uint32_t database; /* that SELECT is tried with */
@@ -168,13 +170,26 @@ static void on_import_source(struct client *c, const redisReply *reply, void *ar
     ask_marks(g);
 }
 
-static void ask_import_mode(struct greeting *g)
+static void on_time(struct client *c, const redisReply *reply, void *arg)
 {
-    if (g->target.kind == SERVER_VALKEY && g->target.version >= IMPORT_SOURCE_VERSION)
+    (void)c;
+    struct greeting *g = arg;
+    uint64_t seconds, micros;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str &&
+        reply->element[1]->str && slice_to_u64(slice_str(reply->element[0]->str), &seconds) &&
+        slice_to_u64(slice_str(reply->element[1]->str), &micros) && seconds < UINT32_MAX * UINT64_C(1000))
+        g->target.clock_ahead_ms = (int64_t)(seconds * 1000 + micros / 1000) - clock_unix_ms();
+    if (!g->asks_import_mode)
+        ask_marks(g);
+}
+
+static void ask_time(struct greeting *g)
+{
+    g->asks_import_mode = g->target.kind == SERVER_VALKEY && g->target.version >= IMPORT_SOURCE_VERSION;
+    client_words(g->client, ANSWER_TIMEOUT_MS, on_time, g, "TIME", NULL);
+    if (g->asks_import_mode)
         client_words(g->client, ANSWER_TIMEOUT_MS, on_import_source, g, "CLIENT", "IMPORT-SOURCE", "ON",
                      NULL);
-    else
-        ask_marks(g);
 }
 
 /* ---- databases ---- */
@@ -193,7 +208,7 @@ static void on_databases_known(struct greeting *g)
     g->target.databases = g->databases.there;
     if (own < g->target.databases) {
         select_database(g, own, NULL);
-        ask_import_mode(g);
+        ask_time(g);
         return;
     }
     error_fatal(&error, EX_CONFIG,
@@ -261,7 +276,7 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     if (g->config->in_cluster) {
-        ask_import_mode(g);
+        ask_time(g);
         return;
     }
     database_search_begin(&g->databases, g->target.databases, g->target.databases_told);

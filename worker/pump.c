@@ -132,8 +132,10 @@ static bool take(struct worker *w, struct entry *e)
         return true;
     if (!wanted_by_target(w, e)) {
         suspect_unanswered(w, e);
+        expiry_entry(w, e, true);
         return true;
     }
+    expiry_entry(w, e, false);
     bool across = false;
     if (router_is_cluster(w->router) && e->kind == ENTRY_COMMAND && !cross_begin(w, e, &across, &error)) {
         worker_fail(w, &error);
@@ -355,7 +357,7 @@ static bool drain_is_over(struct worker *w)
 static void check_ends(struct worker *w)
 {
     struct error error;
-    if (!w->starved || !all_applied(w))
+    if (!w->starved || !all_applied(w) || expiry_put_right(w))
         return;
     if (w->draining && !w->drained) {
         if (!drain_is_over(w) || seal_last_mark(w))

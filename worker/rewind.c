@@ -134,6 +134,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     /* Without marks, and after they were removed at the end, we go on from what was acknowledged. */
     bool known = !router_is_null(w->router) && w->settings.marks;
     struct buf newest = {0};
+    expiry_rewound(w);
     w->seen_seq = cursor_get(&w->cursor.marks->decoded_seq);
     if (applied > w->answered_seq)
         w->answered_seq = applied;
@@ -178,6 +179,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
 
 void rewind_keep(struct worker *w, const struct checkpoint *at)
 {
+    expiry_marked(w, at->seq);
     uint64_t now = clock_monotonic_ms(), newest = history_newest_offset(w->history);
     uint64_t spacing = w->settings.ring_bytes / 16, most = w->settings.ring_bytes / 4;
     if (spacing > KEEP_EVERY_BYTES)

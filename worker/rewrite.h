@@ -63,7 +63,9 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
  * that will pass before what was said until then at the source is applied here is put off as well: to
  * REWRITE_NEAR_MS and twice the lag from now. A target in import mode expires nothing by itself, and is told
  * what the source was told. */
-int64_t rewrite_deadline(const struct translator *t, int64_t at_ms);
+int64_t rewrite_deadline(const struct translator *t, struct slice key, int64_t at_ms);
+int64_t rewrite_field_deadline(const struct translator *t, struct slice key, struct slice field,
+                               int64_t at_ms);
 /* It had passed when it came. */
 bool rewrite_was_over(const struct translator *t, int64_t at_ms);
 

@@ -4,13 +4,17 @@
 
 /* As Dragonfly has it: the time left rounded up to seconds, counted from the second in which it came. One
  * that has passed since is put off as that of a key. */
-static int64_t field_deadline(const struct translator *t, int64_t at_ms)
+static int64_t field_deadline(const struct translator *t, const struct entry *e, int64_t at_ms, size_t first,
+                              size_t end, size_t step)
 {
     int64_t now = translator_arrived_ms(t);
     if (at_ms <= now || at_ms - now > INT64_MAX - now - 2000)
         return at_ms;
     int64_t left = (at_ms - now + 999) / 1000;
-    return rewrite_deadline(t, (now / 1000 + left) * 1000);
+    int64_t told_ms = at_ms;
+    for (size_t i = first; i < end; i += step)
+        told_ms = rewrite_field_deadline(t, e->argv[1], e->argv[i], (now / 1000 + left) * 1000);
+    return told_ms;
 }
 
 /* HPEXPIREAT key ms [flag] FIELDS n field …, of fields first, first+step, … below end. */
@@ -22,7 +26,7 @@ static bool expire_fields(struct translator *t, const struct entry *e, int64_t a
                  flag.len ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
     output_text(t->out, "HPEXPIREAT");
     output_arg(t->out, e->argv[1]);
-    output_i64(t->out, field_deadline(t, at_ms));
+    output_i64(t->out, field_deadline(t, e, at_ms, first, end, step));
     if (flag.len)
         output_arg(t->out, flag);
     output_text(t->out, "FIELDS");
@@ -115,7 +119,7 @@ static bool hsetex_conditional(struct translator *t, const struct command *c, co
         output_text(t->out, h->condition.len ? "NX" : "");
     output_text(t->out, h->keep_ttl && ttl ? "1" : "0");
     if (ttl && h->expires)
-        output_i64(t->out, field_deadline(t, h->at_ms));
+        output_i64(t->out, field_deadline(t, e, h->at_ms, h->first, h->end, 2));
     else
         output_text(t->out, "");
     rewrite_args(t, e, h->first, h->end);

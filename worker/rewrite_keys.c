@@ -86,7 +86,7 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
     output_begin(t->out, t->db, key, e->argc, e->argc > 3 ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
     output_text(t->out, "PEXPIREAT");
     output_arg(t->out, key);
-    output_i64(t->out, rewrite_deadline(t, at_ms));
+    output_i64(t->out, rewrite_deadline(t, key, at_ms));
     rewrite_args(t, e, 3, e->argc);
     output_end(t->out);
     return true;
@@ -129,10 +129,10 @@ bool rewrite_restore(struct translator *t, const struct command *c, const struct
     }
     if (!slice_to_i64(e->argv[2], &ttl) || ttl < 0 || !rewrite_dump_parse(e->argv[3], &type, &value))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
-    if (ttl > 0 && absolute)
-        expire_ms = rewrite_deadline(t, ttl);
-    else if (ttl > 0 && !rewrite_after(t, ttl, 1, &expire_ms))
+    if (ttl > 0 && !absolute && !rewrite_after(t, ttl, 1, &ttl))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
+    if (ttl > 0)
+        expire_ms = rewrite_deadline(t, key, ttl);
     /* Whatever is wrong is wrong with this payload alone: the master's own replica refuses it too. */
     struct error why = {0};
     if (!rdb_type_known(type))

@@ -8,7 +8,7 @@ static bool set_until(struct translator *t, const struct command *c, struct slic
     bool pxat = rewrite_target_6_2(t->target);
     if (!rewrite_value_fits(t, c->name, key, value))
         return true;
-    at_ms = rewrite_deadline(t, at_ms);
+    at_ms = rewrite_deadline(t, key, at_ms);
     output_begin(t->out, t->db, key, pxat ? 5 : 3, OUTPUT_IDEMPOTENT);
     output_text(t->out, "SET");
     output_arg(t->out, key);
@@ -103,7 +103,7 @@ bool rewrite_getex(struct translator *t, const struct command *c, const struct e
     output_begin(t->out, t->db, e->argv[1], 3, OUTPUT_IDEMPOTENT);
     output_text(t->out, "PEXPIREAT");
     output_arg(t->out, e->argv[1]);
-    output_i64(t->out, rewrite_deadline(t, at_ms));
+    output_i64(t->out, rewrite_deadline(t, e->argv[1], at_ms));
     output_end(t->out);
     return true;
 }

@@ -182,6 +182,7 @@ void seal_acknowledged(struct worker *w, struct round *r)
     uint64_t last = r->end.seq;
     if (w->failed) /* by one of its answers */
         return;
+    expiry_acknowledged(w, r->done_seq);
     if (r->end.record.len)
         seal_save_record(w, &r->end);
     if (r->marked && r->end.record.len) {

@@ -390,7 +390,7 @@ bool translate_value(struct translator *t, struct slice key, uint8_t type, struc
  * behind in the stream can have arrived. */
 static int64_t deadline(const struct translator *t, const struct entry *e)
 {
-    return e->expire_ms ? rewrite_deadline(t, e->expire_ms) : 0;
+    return e->expire_ms ? rewrite_deadline(t, e->key, e->expire_ms) : 0;
 }
 
 static bool collection_part(struct translator *t, const struct entry *e, struct error *error)

@@ -26,6 +26,7 @@ enum {
     SUSPECT_ARGS = 64,
     HEAL_AT_END_MS = 10000, INVENTORY_AT_END_MS = 600000,
     BORROW_FROM_BYTES = 128 * 1024,
+    DEADLINES_PART = 8,
     GROUP_ELEMENTS = 512,
     GROUP_BYTES = 128 * 1024
 };
@@ -479,6 +480,10 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         return false;
     if (start->start.mode == START_FULL)
         inventory_order(w, start->start.source_release);
+    w->deadlines = deadlines_open(w->directory, w->flow, w->settings.ring_bytes / DEADLINES_PART,
+                                  start->start.mode == START_FULL, error);
+    if (!w->deadlines)
+        return false;
     cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
@@ -576,6 +581,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     if (heal_is_on(w))
         w->translator.suspect = on_suspect;
     w->translator.left_out = w->left_out;
+    w->translator.told = expiry_told;
     w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
 
     w->supervisor_event = event_new(w->base, w->supervisor, EV_READ | EV_PERSIST, on_supervisor, w);
@@ -628,8 +634,11 @@ void worker_finish(struct worker *w)
         identities_remove(w->directory, w->flow);
         suspects_remove_file(w->directory, w->flow);
         left_out_remove_file(w->directory, w->flow);
+        deadlines_remove_file(w->directory, w->flow);
     }
     history_close(w->history);
+    deadlines_close(w->deadlines);
+    buf_free(&w->expiry_checks);
     suspects_close(w->suspects);
     suspects_close(w->left_out);
     settings_free(&w->settings);

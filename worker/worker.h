@@ -14,7 +14,9 @@
 #include "common/cursor.h"
 #include "common/message.h"
 #include "worker/batch.h"
+#include "worker/deadlines.h"
 #include "worker/decoder.h"
+#include "worker/expiry.h"
 #include "worker/heal.h"
 #include "worker/history.h"
 #include "worker/inventory.h"
@@ -75,6 +77,13 @@ struct worker {
     struct spool *spool;
     struct cursor cursor;
     struct history *history;
+    struct deadlines *deadlines;
+    struct buf
+        expiry_checks; /* expiry.c: of what is not acknowledged; those before expiry_checked are done */
+    size_t expiry_checked;
+    int64_t expiry_oldest_ms; /* the oldest arrival of what was translated since the last acknowledgement */
+    uint64_t expiry_right_to; /* what was put off is on its way to be put right up to there; 0: nothing */
+    bool expiry_unknown_told;
     struct decoder *decoder;
     struct decoder_config decoder_config;
     struct capabilities target;

@@ -124,6 +124,36 @@ static void relative_times_count_from_arrival_for_a_successor_too(void **state)
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+static bool is_gone(void *key)
+{
+    char command[64];
+    snprintf(command, sizeof command, "EXISTS %s", (const char *)key);
+    return number_of(command) == 0;
+}
+
+/* Passed by the time it can be told, it is put off, so that what renews it is not too late; but not for ever.
+ */
+static void a_time_that_was_put_off_is_told_as_it_is_once_in_step(void **state)
+{
+    (void)state;
+    begin();
+    source_writes("SET renewed 1");
+    source_writes("SET over 1");
+    assert_true(run_wait_in_step(&crash.run));
+    pid_t worker = worker_pid(&crash.run.program, 0);
+    kill(worker, SIGSTOP);
+    int64_t now = clock_unix_ms();
+    source_writes("PEXPIREAT renewed %lld", (long long)now + 1000);
+    source_writes("PEXPIREAT over %lld", (long long)now + 1000);
+    source_writes("PEXPIREAT renewed %lld", (long long)now + 600000);
+    wait_beyond(now + 2000);
+    kill(worker, SIGCONT);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(wait_until(is_gone, "over", RUN_DEADLINE_MS)); /* no DEL has come */
+    assert_int_equal(number_of("PEXPIRETIME renewed"), now + 600000);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -132,6 +162,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_time_that_was_over_when_it_came_deletes, teardown),
         cmocka_unit_test_teardown(relative_times_count_from_arrival, teardown),
         cmocka_unit_test_teardown(relative_times_count_from_arrival_for_a_successor_too, teardown),
+        cmocka_unit_test_teardown(a_time_that_was_put_off_is_told_as_it_is_once_in_step, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

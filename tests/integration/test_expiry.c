@@ -1,0 +1,247 @@
+/* What the target let expire before its renewal came is noticed, compared with the source's, and healed; of a
+ * target in import mode nothing expires. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/clock.h"
+#include "tests/support/kills.h"
+#include "tests/support/run.h"
+#include "tests/support/stream_writer.h"
+#include "tests/support/testing.h"
+
+enum { LIVES_MS = 2000, RENEWED_MS = 600000 };
+
+static struct run run;
+static struct server data; /* what the source has */
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_end(&run);
+    server_stop(&data);
+    return 0;
+}
+
+/* An empty source of one shard, which lets its values be read. */
+static void begin(bool import_mode)
+{
+    struct scripted_options options;
+    struct scripted_session session = scripted_session_new(1);
+    struct stream_writer w = {0};
+    char token[41];
+    redis_start(&data, NULL);
+    scripted_options_init(&options);
+    memcpy(token, session.flows[0].token, sizeof token);
+    writer_begin(&w, 0, token);
+    writer_fullsync_end(&w);
+    writer_stable(&w, 1);
+    session.flows[0] = writer_finish(&w);
+    scripted_options_add(&options, session);
+    options.data_port = data.port;
+    run_begin(&run, &options);
+    if (import_mode) {
+        redisContext *c = server_connect(run.target.port);
+        redisReply *r = server_command(c, "CONFIG SET import-mode yes");
+        bool taken = r->type == REDIS_REPLY_STATUS;
+        freeReplyObject(r);
+        redisFree(c);
+        if (!taken) {
+            print_message("the target is no Valkey 8.1 or newer (DF2REDIS_TEST_REDIS): skipped\n");
+            skip();
+        }
+    }
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+}
+
+/* On the source, and journaled. */
+static void source(const char *format, ...)
+{
+    char words[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    if (!scripted_carry_out(run.source, 0, 0, words))
+        fail_msg("%s", words);
+}
+
+static double suspects(const char *what)
+{
+    char path[64];
+    snprintf(path, sizeof path, "suspects.%s", what);
+    return df2redis_status_number(&run.program, path);
+}
+
+static bool none_pending(void *arg)
+{
+    (void)arg;
+    return df2redis_status_true(&run.program, "in_step") && suspects("pending") == 0;
+}
+
+static void assert_comes_out_equal(void)
+{
+    struct state_server expected, actual;
+    struct state_report report;
+    struct state_rules rules = {.read = {.stream_details = true}};
+    assert_true(run_wait_in_step(&run));
+    if (!wait_until(none_pending, NULL, RUN_DEADLINE_MS)) {
+        df2redis_print(&run.program);
+        fail_msg("suspects are left");
+    }
+    state_open(&expected, data.port, NULL);
+    state_open(&actual, run.target.port, NULL);
+    bool equal = state_compare_servers(&expected, &actual, &rules, &report);
+    if (!equal) {
+        fprintf(stderr, "%s", (const char *)report.text.data);
+        df2redis_print(&run.program);
+    }
+    state_report_free(&report);
+    state_close(&expected);
+    state_close(&actual);
+    assert_true(equal);
+}
+
+static bool has_passed(void *at_ms)
+{
+    return clock_unix_ms() > *(int64_t *)at_ms;
+}
+
+static void wait_beyond(int64_t at_ms)
+{
+    assert_true(wait_until(has_passed, &at_ms, RUN_DEADLINE_MS));
+}
+
+/* Keys of all kinds that are about to expire. Returns when. */
+static int64_t write_short_lived(void)
+{
+    int64_t at_ms = clock_unix_ms() + LIVES_MS;
+    source("INCRBY counter 5");
+    source("HSET session a 1 b 2");
+    source("RPUSH list a b");
+    source("SADD set a b");
+    source("SET text abc");
+    source("SET whole 1");
+    static const char *const keys[] = {"counter", "session", "list", "set", "text", "whole", NULL};
+    for (const char *const *k = keys; *k; k++)
+        source("PEXPIREAT %s %lld", *k, (long long)at_ms);
+    assert_true(run_wait_in_step(&run));
+    return at_ms;
+}
+
+/* In time, at the source. */
+static void renew(int64_t at_ms)
+{
+    assert_true(clock_unix_ms() < at_ms);
+    at_ms += RENEWED_MS;
+    source("INCR counter");
+    source("PEXPIREAT counter %lld", (long long)at_ms);
+    source("HSET session c 3");
+    source("PERSIST session");
+    source("RPUSH list c");
+    source("PEXPIREAT list %lld", (long long)at_ms);
+    source("PEXPIREAT set %lld", (long long)at_ms);
+    source("RENAME text renamed");
+    source("PERSIST renamed");
+    source("SET whole 2");
+}
+
+static void what_expired_while_the_target_stood_still_is_healed(void **state)
+{
+    (void)state;
+    begin(false);
+    int64_t at_ms = write_short_lived();
+    process_signal(&run.target.process, SIGSTOP);
+    renew(at_ms);
+    wait_beyond(at_ms + 500);
+    process_signal(&run.target.process, SIGCONT);
+    assert_comes_out_equal();
+    assert_true(suspects("healed") >= 5);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void what_expired_while_the_worker_was_away_is_healed(void **state)
+{
+    (void)state;
+    begin(false);
+    int64_t at_ms = write_short_lived();
+    pid_t worker = worker_pid(&run.program, 0);
+    kill(worker, SIGSTOP);
+    renew(at_ms);
+    wait_beyond(at_ms + 500);
+    kill(worker, SIGKILL);
+    assert_comes_out_equal();
+    assert_true(suspects("healed") >= 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void what_expired_while_nobody_ran_is_healed(void **state)
+{
+    (void)state;
+    begin(false);
+    int64_t at_ms = write_short_lived();
+    process_signal(&run.program.process, SIGKILL);
+    process_wait(&run.program.process, RUN_DEADLINE_MS);
+    renew(at_ms);
+    wait_beyond(at_ms + 500);
+    run_replicate(&run, NULL);
+    assert_comes_out_equal();
+    assert_true(suspects("healed") >= 5);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* The stream says that they were gone, or what they are now. */
+static void what_was_deleted_or_written_anew_is_no_suspect(void **state)
+{
+    (void)state;
+    begin(false);
+    int64_t at_ms = write_short_lived();
+    process_signal(&run.target.process, SIGSTOP);
+    source("DEL counter");
+    source("INCR counter");
+    source("SET text new");
+    source("APPEND text er");
+    source("DEL session list set");
+    source("GETSET whole 2");
+    wait_beyond(at_ms + 500);
+    process_signal(&run.target.process, SIGCONT);
+    assert_comes_out_equal();
+    assert_true(suspects("healed") == 0 && suspects("equal") == 0);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void of_a_target_in_import_mode_nothing_expires(void **state)
+{
+    (void)state;
+    begin(true);
+    int64_t at_ms = write_short_lived();
+    process_signal(&run.target.process, SIGSTOP);
+    renew(at_ms);
+    wait_beyond(at_ms + 500);
+    process_signal(&run.target.process, SIGCONT);
+    assert_comes_out_equal();
+    assert_true(suspects("healed") == 0 && suspects("equal") == 0);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(what_expired_while_the_target_stood_still_is_healed, teardown),
+        cmocka_unit_test_teardown(what_expired_while_the_worker_was_away_is_healed, teardown),
+        cmocka_unit_test_teardown(what_expired_while_nobody_ran_is_healed, teardown),
+        cmocka_unit_test_teardown(what_was_deleted_or_written_anew_is_no_suspect, teardown),
+        cmocka_unit_test_teardown(of_a_target_in_import_mode_nothing_expires, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

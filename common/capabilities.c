@@ -71,7 +71,6 @@ size_t capabilities_command(int i, struct slice *argv, size_t max_args)
     return argc;
 }
 
-/* The value of `name` in INFO's text, "name:value\r\n"; empty when it is not there. */
 struct slice info_field(struct slice info, const char *name)
 {
     size_t name_len = strlen(name);

@@ -11,6 +11,7 @@ struct drain {
     bool asking; /* for the source's LSNs; nothing is cut off before they are known */
     uint64_t asked_ms;
     uint64_t *lsns;                    /* per FLOW: entries before it are waited for; NULL: not known */
+    uint64_t target_asked_ms;          /* once all is applied: has the target kept it? 0: not yet */
     char unknown[DRAIN_UNKNOWN_BYTES]; /* why not */
     uint64_t progress, progress_ms;    /* bytes received and applied, and when that changed last */
     uint64_t contact_ms, warned_ms;    /* of a target that is away while a session ends */

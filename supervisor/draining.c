@@ -15,6 +15,7 @@
 
 enum {
     ASK_LIMIT_MS = 30000,       /* an answer may stand behind much else on a slow link */
+    TARGET_LIMIT_MS = 3000,
     UNREACHABLE_LIMIT_MS = 5000, /* a source that cannot even be connected to */
 };
 
@@ -121,6 +122,23 @@ bool run_flow_settled(const struct flow *f)
     return f->drained || globals_holds(&f->run->globals, f->number);
 }
 
+/* What it evicted for the last commands counts, too. */
+static bool target_has_told(struct run *run)
+{
+    struct drain *d = &run->drain;
+    uint64_t now_ms = clock_monotonic_ms();
+    if (!d->target_asked_ms) {
+        d->target_asked_ms = now_ms;
+        target_watch_ask(run->target_watch, now_ms);
+    }
+    if (target_watch_told_since(run->target_watch, d->target_asked_ms))
+        return true;
+    if (now_ms - d->target_asked_ms < TARGET_LIMIT_MS)
+        return false;
+    log_warning("the target could not be asked whether it has evicted keys");
+    return true;
+}
+
 void run_check_drained(struct run *run)
 {
     bool draining = in_state(run, SESSION_DRAINING);
@@ -131,6 +149,8 @@ void run_check_drained(struct run *run)
         if (!f->failed && !run_flow_settled(f))
             return;
     }
+    if (draining && !target_has_told(run))
+        return;
     run_post(run, draining ? EVENT_DRAINED : EVENT_SETTLED);
 }
 

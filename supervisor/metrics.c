@@ -134,6 +134,35 @@ static void put_suspects(const cJSON *status, struct buf *out)
     }
 }
 
+/* Of each master of the target that has answered. */
+static const struct flow_metric target_metrics[] = {
+    {"round_trip_seconds", "gauge", "rtt_us", 1e-6, "Time to the answer to INFO"},
+    {"evicted_keys_total", "counter", "evicted_keys", 1, "Keys thrown away by the target since the run first saw it"},
+    {"used_memory_bytes", "gauge", "used_memory_bytes", 1, "Memory that the target uses"},
+    {"maxmemory_bytes", "gauge", "maxmemory_bytes", 1, "Its maxmemory, 0: none"},
+    {"evicts", "gauge", "evicts", 1, "1 when it throws keys away once it has maxmemory"},
+};
+
+static void put_targets(const cJSON *targets, struct buf *out)
+{
+    const cJSON *one;
+    for (size_t i = 0; i < sizeof target_metrics / sizeof *target_metrics; i++) {
+        const struct flow_metric *m = &target_metrics[i];
+        char name[80];
+        snprintf(name, sizeof name, "target_%s", m->name);
+        head(out, name, m->type, m->help);
+        cJSON_ArrayForEach(one, targets)
+        {
+            const cJSON *value = cJSON_GetObjectItem(one, m->field);
+            if (!value)
+                continue;
+            buf_printf(out, "df2redis_%s", name);
+            put_label(out, "target", text_of(one, "address"));
+            put_value(out, cJSON_IsTrue(value) ? 1 : number_of(one, m->field) * m->unit);
+        }
+    }
+}
+
 static void put_flows(const cJSON *flows, struct buf *out)
 {
     const cJSON *flow;
@@ -228,6 +257,7 @@ void metrics_write(const cJSON *status, struct buf *out)
     const cJSON *flows = cJSON_GetObjectItem(status, "flows");
     put_run(status, out);
     put_suspects(status, out);
+    put_targets(cJSON_GetObjectItem(status, "targets"), out);
     put_flows(flows, out);
     put_histograms(flows, out);
     put_workers(flows, out);

@@ -155,6 +155,7 @@ cJSON *run_status(struct run *run)
     char reason[IN_STEP_REASON_BYTES];
     uint64_t age_ms;
     bool in_step = run_in_step(run, &age_ms, reason, sizeof reason);
+    cJSON_AddItemToObject(json, "targets", target_watch_status(run->target_watch, now_ms));
     put(json, "source_rtt_us", source_watch_rtt_us(run->source_watch));
     cJSON_AddBoolToObject(json, "in_step", in_step);
     if (in_step)

@@ -3,7 +3,7 @@
  *   supervisor.c  life: set up, event queue, signals, the end
  *   actions.c     the session table's actions; opening.c: up to SYNC, ending.c: restarts and ends
  *   workers.c     what workers say, and their deaths
- *   run_in_step.c what the source's LSNs mean for the run
+ *   run_in_step.c what the watches on source and target mean for the run
  *   draining.c    up to where everything is applied, at the end of a run or a session
  *   watch.c       the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
  *   report.c      status and summary
@@ -30,6 +30,7 @@
 #include "supervisor/source_watch.h"
 #include "supervisor/state_dir.h"
 #include "supervisor/target.h"
+#include "supervisor/target_watch.h"
 #include "supervisor/throughput.h"
 #include "supervisor/totals.h"
 
@@ -70,6 +71,7 @@ struct run {
     struct target_job *target_job;
     struct topology target_nodes; /* of a cluster: its masters, as last found */
     struct capabilities target;
+    struct target_watch *target_watch; /* NULL: everything is thrown away */
     bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
     struct target_memory target_memory;
     struct findings findings; /* until they are told */
@@ -190,6 +192,8 @@ void run_watch_stop(struct run *run);
 
 /* run_in_step.c */
 void run_watch_source(struct run *run);
+/* goes_on: with an earlier run. */
+void run_watch_target(struct run *run, bool goes_on);
 /* *age_ms: how old the source's LSNs are that are applied. reason: why it is not in step. All may be NULL. */
 bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_bytes);
 /* The next LSN of this FLOW's shard, as the source last told it; 0: not known. */

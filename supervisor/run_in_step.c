@@ -1,5 +1,5 @@
-/* What the source's LSNs mean for the run: whether it is in step, how far it is behind, and that the session
- * ends when the source is a master no more. */
+/* What the watches on source and target mean for the run: whether it is in step, how far it is behind, that the
+ * session ends when the source is a master no more, and that keys are lacking which the target has evicted. */
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -32,6 +32,28 @@ void run_watch_source(struct run *run)
     source_watch_free(run->source_watch);
     run->source_watch =
         source_watch_start(run->base, run->settings, &run->source_uri, run->flow_count, &callbacks);
+    source_watch_turn(run->source_watch, clock_monotonic_ms());
+}
+
+static void on_evicted(const char *node, uint64_t keys, void *arg)
+{
+    struct run *run = arg;
+    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_EVICTED, "eviction", node, keys);
+}
+
+static void on_target_told(void *arg)
+{
+    run_check_drained(arg);
+}
+
+void run_watch_target(struct run *run, bool goes_on)
+{
+    struct target_watch_callbacks callbacks = {.arg = run, .evicted = on_evicted, .told = on_target_told};
+    char *path = state_dir_file(run->settings, "evictions");
+    run->target_watch =
+        target_watch_start(run->base, run->settings, &run->target_nodes, path, goes_on, &callbacks);
+    free(path);
+    target_watch_turn(run->target_watch, clock_monotonic_ms());
 }
 
 static struct in_step_flow flow_facts(struct flow *f)

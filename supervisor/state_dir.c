@@ -364,8 +364,11 @@ bool state_dir_load_run(const struct state_dir *dir, struct run_record *out)
 
 void state_dir_forget_run(const struct state_dir *dir)
 {
-    char *path = NULL;
-    if (asprintf(&path, "%s/run.json", dir->path) >= 0)
-        unlink(path);
-    free(path);
+    static const char *const files[] = {"run.json", "evictions"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = NULL;
+        if (asprintf(&path, "%s/%s", dir->path, files[i]) >= 0)
+            unlink(path);
+        free(path);
+    }
 }

@@ -81,6 +81,44 @@ void status_print_divergences(const cJSON *status, FILE *out)
     }
 }
 
+static void print_round_trip(const char *side, uint64_t us, FILE *out)
+{
+    if (us)
+        fprintf(out, "%s %.1f ms", side, (double)us / 1000.0);
+    else
+        fprintf(out, "%s not known", side);
+}
+
+/* Of a cluster: the slowest, and all together. */
+static void print_targets(const cJSON *status, FILE *out)
+{
+    const cJSON *one, *targets = cJSON_GetObjectItem(status, "targets");
+    uint64_t rtt_us = 0, used = 0, evicted = 0;
+    cJSON_ArrayForEach(one, targets)
+    {
+        rtt_us = number_of(one, "rtt_us") > rtt_us ? number_of(one, "rtt_us") : rtt_us;
+        used += number_of(one, "used_memory_bytes");
+        evicted += number_of(one, "evicted_keys");
+    }
+    if (!cJSON_GetArraySize(targets))
+        return;
+    fputs("answers  ", out);
+    print_round_trip("source", number_of(status, "source_rtt_us"), out);
+    print_round_trip(", target", rtt_us, out);
+    if (used)
+        fprintf(out, "; target's memory %s, %llu keys evicted", totals_bytes(used), (unsigned long long)evicted);
+    fputc('\n', out);
+    cJSON_ArrayForEach(one, targets)
+    {
+        if (*text_of(one, "trouble"))
+            fprintf(out, "beware   target %s: %s\n", text_of(one, "address"), text_of(one, "trouble"));
+        if (true_of(one, "evicts"))
+            fprintf(out, "beware   target %s throws keys away at %s: set its maxmemory-policy to noeviction (now %s)\n",
+                    text_of(one, "address"), totals_bytes(number_of(one, "maxmemory_bytes")),
+                    text_of(one, "maxmemory_policy"));
+    }
+}
+
 void status_print_head(const cJSON *status, FILE *out)
 {
     fprintf(out, "run %s (%s, pid %llu): %s for ", text_of(status, "name"), text_of(status, "mode"),
@@ -94,6 +132,7 @@ void status_print_head(const cJSON *status, FILE *out)
             text_of(status, "target"), text_of(status, "started"));
     print_duration(number_of(status, "uptime_ms"), out);
     fprintf(out, ", session %llu\n", (unsigned long long)number_of(status, "sessions"));
+    print_targets(status, out);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
     if (sync && *text_of(sync, "reason"))
         fprintf(out, "begun    by %s sync: %s\n", text_of(sync, "kind"), text_of(sync, "reason"));

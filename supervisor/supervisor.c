@@ -223,7 +223,9 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
         run_post(run, EVENT_TARGET_READY);
         return;
     }
-    if (run_continue_previous(run, marks)) {
+    bool goes_on = run_continue_previous(run, marks);
+    run_watch_target(run, goes_on);
+    if (goes_on) {
         daemon_tell_ready();
         return;
     }
@@ -302,6 +304,7 @@ static void tear_down(struct run *run)
     progress_stop(run);
     run_close_source(run);
     run_free_flows(run);
+    target_watch_free(run->target_watch);
     target_free(run->target_job);
     topology_free(&run->target_nodes);
     operation_stop(run->operation);

@@ -207,6 +207,7 @@ static void slow_turn(struct run *run, uint64_t now_ms)
     if (run->session.state == SESSION_STABLE && run->source)
         source_ping(run->source, now_ms);
     source_watch_turn(run->source_watch, now_ms);
+    target_watch_turn(run->target_watch, now_ms);
     watch_progress(run, now_ms);
     warn_globals(run, now_ms);
     watch_health(run, now_ms);

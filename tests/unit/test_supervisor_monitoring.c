@@ -13,7 +13,8 @@ static struct buf exported, bytes;
 
 static const char document[] =
     "{\"phase\":\"stable\",\"sessions\":1,\"flows\":[{\"id\":0,\"pid\":%ld,\"received_bytes\":1,"
-    "\"batch_histogram\":[1]}],\"divergences\":{\"other\":1},\"degraded\":false,\"in_step\":true}";
+    "\"batch_histogram\":[1]}],\"divergences\":{\"other\":1},"
+    "\"targets\":[{\"address\":\"t:1\",\"rtt_us\":200,\"evicted_keys\":0,\"evicts\":false}],\"degraded\":false,\"in_step\":true}";
 
 static void read_file(const char *path)
 {

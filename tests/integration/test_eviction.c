@@ -1,0 +1,180 @@
+/* A target that throws keys away below its maxmemory: what is lacking there is counted, and nobody takes the copy
+ * for complete. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <sysexits.h>
+
+#include "tests/support/generate.h"
+#include "tests/support/run.h"
+#include "tests/support/testing.h"
+
+enum { STRINGS = 20000, STRING_BYTES = 400 };
+
+static const char *const evicting[] = {"--maxmemory", "6mb", "--maxmemory-policy", "allkeys-lru", NULL};
+static struct run run;
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_end(&run);
+    return 0;
+}
+
+static void begin(uint64_t strings, const char *const *target)
+{
+    struct scripted_options options;
+    struct generate_options g;
+    generate_options_init(&g);
+    g.flows = 2;
+    g.strings = strings;
+    g.string_bytes = STRING_BYTES;
+    scripted_options_init(&options);
+    scripted_options_add(&options, generate_session(&g, NULL));
+    run_begin(&run, &options);
+    if (target) {
+        server_stop(&run.target);
+        redis_start(&run.target, target);
+    }
+}
+
+static double evicted(void)
+{
+    return df2redis_status_number(&run.program, "divergences.evicted_by_target");
+}
+
+static uint64_t info_number(const char *section, const char *field)
+{
+    redisContext *c = server_connect(run.target.port);
+    char *text = server_info(c, section, field);
+    uint64_t n = text ? strtoull(text, NULL, 10) : 0;
+    free(text);
+    redisFree(c);
+    return n;
+}
+
+static void tell_target(const char *command)
+{
+    redisContext *c = server_connect(run.target.port);
+    server_ok(c, command);
+    redisFree(c);
+}
+
+static void migration_into_a_target_that_evicts_ends_with_divergences(void **state)
+{
+    (void)state;
+    begin(STRINGS, evicting);
+    int code = run_migrate(&run, NULL);
+    if (code != EX_DATAERR)
+        df2redis_print(&run.program);
+    assert_int_equal(code, EX_DATAERR);
+    assert_true(run_target_keys(&run) < STRINGS);
+    assert_true(df2redis_said(&run.program, "throws keys away once it has 6.0 MiB (maxmemory-policy allkeys-lru)"));
+    char *summary = format_text("evicted_by_target: %llu", (unsigned long long)info_number("stats", "evicted_keys"));
+    assert_true(df2redis_said(&run.program, summary));
+    free(summary);
+}
+
+/* Keys that may be evicted, beside the copy and its marks, which may not. */
+static void fill_with_keys_that_expire(void)
+{
+    redisContext *c = server_connect(run.target.port);
+    redisReply *r = redisCommand(c, "EVAL %s 0", "for i=1,4000 do redis.call('SET','t'..i,string.rep('x',300),'EX',1000) end");
+    assert_true(r && r->type != REDIS_REPLY_ERROR);
+    freeReplyObject(r);
+    redisFree(c);
+}
+
+static bool some_are_evicted(void *arg)
+{
+    (void)arg;
+    return evicted() > 0 || !process_running(&run.program.process);
+}
+
+static bool all_are_counted(void *arg)
+{
+    (void)arg;
+    return evicted() == (double)info_number("stats", "evicted_keys") || !process_running(&run.program.process);
+}
+
+static void evictions_are_counted_while_it_runs_and_over_a_kill(void **state)
+{
+    (void)state;
+    begin(2000, NULL);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(evicted(), 0);
+    fill_with_keys_that_expire();
+    tell_target("CONFIG SET maxmemory-policy volatile-random");
+    uint64_t used = info_number("memory", "used_memory");
+    char *limit = format_text("CONFIG SET maxmemory %llu", (unsigned long long)used - 200000);
+    tell_target(limit);
+    free(limit);
+    assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
+    assert_true(wait_until(all_are_counted, NULL, RUN_DEADLINE_MS));
+    double before = evicted();
+    assert_true(df2redis_wait_said(&run.program, "throws keys away", RUN_DEADLINE_MS));
+    assert_true(df2redis_status_true(&run.program, "targets.0.evicts"));
+    /* What is thrown away while nobody watches counts, too. */
+    process_signal(&run.program.process, SIGKILL);
+    process_wait(&run.program.process, RUN_DEADLINE_MS);
+    limit = format_text("CONFIG SET maxmemory %llu", (unsigned long long)used - 500000);
+    tell_target(limit);
+    free(limit);
+    assert_true(info_number("stats", "evicted_keys") > before);
+    run_replicate(&run, NULL);
+    assert_true(df2redis_wait_said(&run.program, "an earlier run of this name", RUN_DEADLINE_MS));
+    assert_true(wait_until(all_are_counted, NULL, RUN_DEADLINE_MS));
+    assert_true(evicted() > before);
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
+static void evictions_before_the_run_are_none_of_ours(void **state)
+{
+    (void)state;
+    begin(100, NULL);
+    tell_target("CONFIG SET maxmemory-policy allkeys-random");
+    tell_target("SET one 1");
+    tell_target("CONFIG SET maxmemory 1");
+    redisContext *c = server_connect(run.target.port);
+    freeReplyObject(server_command(c, "SET two 2")); /* refused when nothing is left to throw away */
+    redisFree(c);
+    tell_target("CONFIG SET maxmemory 0");
+    tell_target("FLUSHALL");
+    assert_true(info_number("stats", "evicted_keys") > 0);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(evicted(), 0);
+    assert_false(df2redis_said(&run.program, "throws keys away"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void target_that_is_started_anew_is_named(void **state)
+{
+    (void)state;
+    static const char *const appendonly[] = {"--appendonly", "yes", NULL};
+    begin(100, appendonly);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    process_signal(&run.target.process, SIGKILL);
+    redis_restart(&run.target, appendonly);
+    assert_true(df2redis_wait_said(&run.program, "was started anew: it is another process", RUN_DEADLINE_MS));
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, teardown)
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        TEST(migration_into_a_target_that_evicts_ends_with_divergences),
+        TEST(evictions_are_counted_while_it_runs_and_over_a_kill),
+        TEST(evictions_before_the_run_are_none_of_ours),
+        TEST(target_that_is_started_anew_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

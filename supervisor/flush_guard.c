@@ -97,7 +97,7 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
                     source, counted, target, keys);
         break;
     case FLUSH_STOP_ENDED:
-        error_fatal(error, EX_TEMPFAIL,
+        error_fatal(error, EX_CANTCREAT,
                     "the run was ended in order, target %s may be in use since, and a full sync is needed (%.130s): "
                     "the copy is left as it is. Choose: --on-full-resync flush, which empties it; or --on-full-resync "
                     "keep, which writes over it",

@@ -64,12 +64,18 @@ static void on_claimed(struct client *c, const redisReply *reply, void *arg)
         target_fail(n->job, &error);
 }
 
+static void claim(struct target_job *job, bool empty);
+
 static void on_empty_claimed(struct client *c, const redisReply *reply, void *arg)
 {
     struct target_node *n = arg;
     struct error error = {0};
     if (n->job->over)
         return;
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ERR ", 4) == 0) {
+        claim(n->job, false); /* a server that has no INFO for scripts: it was looked at a moment ago */
+        return;
+    }
     if (reply->type != REDIS_REPLY_INTEGER || reply->integer == 0) {
         on_claimed(c, reply, arg);
         return;

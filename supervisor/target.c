@@ -2,7 +2,8 @@
  *
  *   ask the URI ──standalone──────────────────────────────────> task ──> done
  *        └──a cluster──> CLUSTER SLOTS, NODES ──> probe every master ──^
- *   (a failure that may pass, of TARGET_ASK in a cluster: again from the beginning) */
+ *   (a failure that may pass, of TARGET_ASK in a cluster: again from the beginning)
+ *   (a replica, where the URI's host has several addresses: the next one) */
 #include "supervisor/target.h"
 
 #include <stdio.h>
@@ -47,10 +48,42 @@ static bool may_try_again(const struct target_job *job, const struct error *erro
     return job->task == TARGET_ASK && clock_monotonic_ms() < job->deadline_ms;
 }
 
+/* True: another one is asked, soon. */
+static bool ask_next_address(struct target_job *job)
+{
+    struct timeval at_once = {0};
+    if (job->seed || job->begun || job->settings->target.unix_socket || target_is_cluster(job))
+        return false;
+    if (job->address_count)
+        job->address++;
+    else
+        job->address_count = uri_addresses(&job->settings->target, job->addresses, TARGET_ADDRESSES, NULL);
+    if (job->address_count < 2 || job->address >= job->address_count || event_add(job->again, &at_once) != 0)
+        return false;
+    job->next_address = job->over = true;
+    return true;
+}
+
+/* One of them was a replica: whatever is wrong with this one, the next may be the master. */
+static void none_is_a_master(struct target_job *job, const struct error *last)
+{
+    struct error error = {0};
+    job->over = true;
+    error_set(&error, last->class, "none of the %zu addresses of target %s is a master that answers; the last: %s",
+              job->address_count, job->name, last->text);
+    error.exit_code = last->exit_code;
+    job->callbacks.failed(&error, job->callbacks.arg);
+}
+
 void target_fail(struct target_job *job, const struct error *error)
 {
     if (job->over)
         return;
+    if (job->address_count > 1 && !job->begun) {
+        if (!ask_next_address(job))
+            none_is_a_master(job, error);
+        return;
+    }
     struct timeval pause = {0, AGAIN_MS * 1000};
     if (may_try_again(job, error) && event_add(job->again, &pause) == 0) {
         if (!job->warned)
@@ -70,7 +103,9 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
     struct target_job *job = arg;
     close_nodes(job);
     job->over = false;
-    job->seed = (job->seed + 1) % seeds(job);
+    if (!job->next_address)
+        job->seed = (job->seed + 1) % seeds(job);
+    job->next_address = false;
     topology_free(&job->topology);
     begin(job);
 }
@@ -104,8 +139,13 @@ bool target_answered(struct target_job *job)
 static void take(struct target_job *job)
 {
     struct error error = {0};
+    bool lone_replica = job->capabilities.replica && !job->capabilities.cluster;
+    if (lone_replica && ask_next_address(job))
+        return;
     if (!capabilities_check(&job->capabilities, &error)) {
-        if (job->task == TARGET_ASK)
+        if (lone_replica && job->address_count > 1)
+            none_is_a_master(job, &error);
+        else if (job->task == TARGET_ASK)
             target_done(job); /* who asks sees it, too */
         else
             target_fail(job, &error);
@@ -226,6 +266,8 @@ static void seed_uri(const struct target_job *job, struct uri *out)
 {
     if (job->seed)
         topology_uri(job->known, job->seed - 1, &job->settings->target, out);
+    else if (job->address < job->address_count)
+        uri_copy(out, &job->addresses[job->address]);
     else
         uri_copy(out, &job->settings->target);
 }
@@ -341,6 +383,8 @@ void target_free(struct target_job *job)
     if (!job)
         return;
     close_nodes(job);
+    for (size_t i = 0; i < job->address_count; i++)
+        uri_free(&job->addresses[i]);
     if (job->again)
         event_free(job->again);
     target_marks_free(&job->marks);

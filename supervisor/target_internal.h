@@ -5,7 +5,7 @@
 #include "common/client.h"
 #include "supervisor/target.h"
 
-enum { TARGET_KEY_BYTES = 160 };
+enum { TARGET_KEY_BYTES = 160, TARGET_ADDRESSES = 16 };
 
 /* One connection. */
 struct target_node {
@@ -40,6 +40,10 @@ struct target_job {
     size_t count;
     size_t pending;       /* answers of this step that are still to come */
     size_t seed;          /* who was asked last: 0 the URI, then `known` */
+    /* Of the URI's host, once a replica has answered there and it has several: one after the other is asked. */
+    struct uri addresses[TARGET_ADDRESSES];
+    size_t address_count, address;
+    bool next_address;
     struct event *again;  /* after a failure that may pass */
     uint64_t deadline_ms; /* for that; 0: nothing says that this is a cluster */
     bool warned, over;

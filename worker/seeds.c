@@ -6,8 +6,11 @@
 
 #include "common/mem.h"
 
+enum { ADDRESSES_MAX = 16 };
+
 struct seeds {
     struct uri given, now;
+    size_t turn; /* of the given one: 0 as its name says, then its addresses, where there are several */
     char *masters;
     const char *next; /* of masters; at its end: the given one */
 };
@@ -54,6 +57,18 @@ static bool take(struct uri *to, const char *word, size_t len)
     return true;
 }
 
+/* A connection goes to the first address that takes it, which may be that of a replica. */
+static void take_next_address(struct seeds *s)
+{
+    struct uri list[ADDRESSES_MAX] = {{0}};
+    bool numeric = s->given.address || s->given.unix_socket;
+    size_t count = numeric ? 0 : uri_addresses(&s->given, list, ADDRESSES_MAX, NULL);
+    if (count > 1)
+        uri_copy(&s->now, &list[s->turn++ % count]);
+    for (size_t i = 0; i < count; i++)
+        uri_free(&list[i]);
+}
+
 void seeds_next(struct seeds *s)
 {
     uri_copy(&s->now, &s->given);
@@ -65,4 +80,5 @@ void seeds_next(struct seeds *s)
             return;
     }
     s->next = s->masters;
+    take_next_address(s);
 }

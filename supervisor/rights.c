@@ -89,9 +89,12 @@ static const struct {
     {NEED_CLIENT, {"CLIENT", "KILL", "ID", "0"}},
     {NEED_CONFIG, {"CONFIG", "GET", "databases"}},
     {NEED_HEAL, {"WATCH", K}},
+    {NEED_HEAL, {"UNWATCH"}},
     {NEED_HEAL, {"DUMP", K}},
     {NEED_HEAL, {"PTTL", K}},
-    {NEED_HEAL, {"TYPE", K}},
+    {NEED_HEAL, {"EXISTS", K}},
+    {NEED_HEAL, {"MEMORY", "USAGE", K}},
+    {NEED_HEAL, {"TIME"}},
     {NEED_ANY_KEY, {"SET", "probe", "0"}},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -139,7 +142,8 @@ static void name_rows(const struct rights *r, enum need need, bool absent, char 
         char name[40];
         const char *command = rows[i].words[0];
         bool parts = strcmp(command, "CLIENT") == 0 || strcmp(command, "CONFIG") == 0 ||
-                     strcmp(command, "SCRIPT") == 0 || strcmp(command, "XGROUP") == 0;
+                     strcmp(command, "SCRIPT") == 0 || strcmp(command, "XGROUP") == 0 ||
+                     strcmp(command, "MEMORY") == 0;
         snprintf(name, sizeof name, "+%s%s%s", command, parts ? "|" : "", parts ? rows[i].words[1] : "");
         for (char *c = name; *c; c++)
             *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 'a' - 'A') : *c;

@@ -1,11 +1,13 @@
 /* The questions, one after the other, and what follows from the answers.
  *
- *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    CONFIG GET databases    cluster_enabled: DFLYCLUSTER
+ *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    what comparing keys needs, of a key that there is not
+ *   CONFIG GET databases    cluster_enabled: DFLYCLUSTER
  *
  * A real cluster's node cannot be told from an emulated one by INFO. But DFLYCLUSTER is refused as "disabled" by all
  * but real ones. */
 #include "supervisor/source_facts.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -32,6 +34,38 @@ static void on_info(struct client *c, const redisReply *reply, void *arg)
         f->used_memory = number(info, "used_memory");
     if (number(info, "total_journal_omits"))
         f->omits = number(info, "total_journal_omits");
+}
+
+static const struct {
+    const char *right, *words[4];
+} compares[] = {{"+dump", {"DUMP", "df2redis:probe"}},
+                {"+pttl", {"PTTL", "df2redis:probe"}},
+                {"+memory", {"MEMORY", "USAGE", "df2redis:probe"}},
+                {"+scan", {"SCAN", "0", "COUNT", "1"}},
+                {"+time", {"TIME"}}};
+enum { COMPARES = sizeof compares / sizeof *compares };
+
+static void on_compare(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source_facts *f = arg;
+    const char *right = compares[f->compare_told++].right;
+    size_t len = strlen(f->not_compared);
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)
+        snprintf(f->not_compared + len, sizeof f->not_compared - len, "%s%s", len ? " " : "", right);
+}
+
+static void ask_compares(struct client *c, uint32_t timeout_ms, struct source_facts *f)
+{
+    for (size_t i = 0; i < COMPARES; i++) {
+        struct slice argv[4];
+        size_t argc = 0;
+        while (argc < 4 && compares[i].words[argc]) {
+            argv[argc] = slice_str(compares[i].words[argc]);
+            argc++;
+        }
+        client_command(c, timeout_ms, on_compare, f, argc, argv);
+    }
 }
 
 static void on_dflycluster(struct client *c, const redisReply *reply, void *arg)
@@ -67,6 +101,7 @@ void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts
     *out = (struct source_facts){.timeout_ms = timeout_ms, .done = done, .arg = arg};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         client_words(c, timeout_ms, on_info, out, "INFO", sections[i], NULL);
+    ask_compares(c, timeout_ms, out);
     client_words(c, timeout_ms, on_databases, out, "CONFIG", "GET", "databases", NULL);
 }
 
@@ -145,6 +180,10 @@ void source_facts_judge(const struct source_facts *facts, const struct source_ju
                       "source %s does not tell what it is and which databases it uses: give its user +info (it needs "
                       "+ping +replconf +dfly, and should have +info +config|get)",
                       with->source);
+    if (facts->not_compared[0])
+        findings_warn(out,
+                      "source %s: keys in doubt cannot be compared with the target's, only counted: give its user ~* %s",
+                      with->source, facts->not_compared);
     judge_cluster(facts, with, out);
     judge_databases(facts, with, out);
     judge_release(facts, with, out);

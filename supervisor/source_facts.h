@@ -19,6 +19,8 @@ struct source_facts {
     uint32_t databases;    /* --dbnum; 0: not told */
     uint64_t omits;        /* total_journal_omits */
     enum source_cluster cluster;
+    char not_compared[80]; /* rights that are missing for comparing keys with the target's, as ACL SETUSER wants them */
+    size_t compare_told;
     /* While they are asked. */
     uint32_t timeout_ms;
     bool cluster_enabled;

@@ -315,6 +315,20 @@ static void real_databases_that_the_target_lacks_are_refused(void **state)
     assert_live_refused("in database 20, and the target has 16 databases: raise its databases to 21");
 }
 
+static void real_user_with_few_rights_copies_and_is_told_what_is_missing(void **state)
+{
+    (void)state;
+    begin_live(NULL);
+    on_source("SET a 1");
+    on_source("ACL SETUSER copy ON >sesame ~* +PING +REPLCONF +DFLY +INFO");
+    char *uri = format_text("redis://copy:sesame@127.0.0.1:%u", crash.run.dragonfly.port);
+    df2redis_start(&crash.run.program, "replicate", uri, crash.run.target.uri, NULL);
+    free(uri);
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+    assert_said("give its user ~* +dump +pttl +memory +scan +time");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 static void real_databases_that_may_come_into_use_are_warned_of(void **state)
 {
     (void)state;
@@ -347,6 +361,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(real_node_of_a_dragonfly_cluster_is_refused, teardown),
         cmocka_unit_test_teardown(real_emulated_cluster_is_copied, teardown),
         cmocka_unit_test_teardown(real_databases_that_the_target_lacks_are_refused, teardown),
+        cmocka_unit_test_teardown(real_user_with_few_rights_copies_and_is_told_what_is_missing, teardown),
         cmocka_unit_test_teardown(real_databases_that_may_come_into_use_are_warned_of, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -222,8 +222,10 @@ static void source_is_judged_by_what_it_is(void **state)
     assert_source(&facts, &with, EX_CONFIG, "in database 20, and the target has 16");
     with.goes_on = true;
     assert_source(&facts, &with, 0, "is counted, key by key");
-    facts = (struct source_facts){0};
+    facts = (struct source_facts){.info = true, .not_compared = "+dump +scan"};
     with = usual(&s);
+    assert_source(&facts, &with, 0, "give its user ~* +dump +scan");
+    facts = (struct source_facts){0};
     assert_source(&facts, &with, 0, "+info");
     settings_free(&s);
 }

@@ -205,6 +205,13 @@ static void say_the_rest(struct client *client)
         ;
 }
 
+void clients_tell_held(struct clients *c, const char *line)
+{
+    for (struct client *one = c->oldest; one; one = one->next)
+        if (one->held)
+            evbuffer_add_printf(client_output(one), "%s\n", line);
+}
+
 void clients_close(struct clients *c)
 {
     if (!c)

@@ -26,6 +26,8 @@ struct clients_config {
 /* fd: listens, does not block; the clients' from now on. NULL: no memory; then fd is still the caller's. */
 struct clients *clients_open(struct event_base *base, int fd, const struct clients_config *config);
 size_t clients_count(const struct clients *c);
+/* To all that are held. */
+void clients_tell_held(struct clients *c, const char *line);
 /* Ends all connections, those that are held too. */
 void clients_close(struct clients *c);
 

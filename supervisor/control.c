@@ -127,6 +127,14 @@ struct control *control_open(struct event_base *base, const char *directory,
     return NULL;
 }
 
+void control_ended(struct control *c, int exit_code)
+{
+    char line[48];
+    snprintf(line, sizeof line, "{\"exit_code\":%d}", exit_code);
+    if (c)
+        clients_tell_held(c->clients, line);
+}
+
 void control_close(struct control *c)
 {
     if (!c)

@@ -23,6 +23,8 @@ struct control;
 /* directory: STATE/NAME, whose lock is held: a socket found there is a dead run's. */
 struct control *control_open(struct event_base *base, const char *directory,
                              const struct control_callbacks *callbacks, struct error *error);
+/* The run has ended: whoever asked it to stop is told how. */
+void control_ended(struct control *c, int exit_code);
 void control_close(struct control *c);
 
 /* An address for directory/control.sock, also where the path is longer than a socket's may be: then it goes

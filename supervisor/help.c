@@ -34,7 +34,9 @@ static const struct verb_help verbs[] = {
                    "Waits until a run is in step. Exit code 0: it is; 75: not in time; 69: no such run.\n",
                    name_settings},
     [VERB_STOP] = {"df2redis stop [--name NAME] [--state-dir DIR]",
-                   "Lets a run apply what it has received and end; waits for that.\n", name_settings},
+                   "Lets a run apply what its source has and end; waits for that.\n"
+                   "Its exit code is the run's.\n",
+                   name_settings},
     [VERB_CLEAN] = {"df2redis clean --target URI [--name NAME] [OPTION ...]",
                     "Removes from a target what an ended run of that name has left there: its position\n"
                     "(marks). Without them the run cannot be taken up again. Refused while it goes on.\n",

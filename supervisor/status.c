@@ -148,12 +148,39 @@ int status_command(const struct settings *settings, bool json)
     return code;
 }
 
+/* What the run says at its end; -1: nothing, it was killed. */
+static int ended_with(const struct buf *answer)
+{
+    const uint8_t *line = answer->len ? memchr(answer->data, '\n', answer->len) : NULL;
+    cJSON *json = line ? cJSON_Parse((const char *)line + 1) : NULL;
+    const cJSON *code = cJSON_GetObjectItem(json, "exit_code");
+    int exit_code = cJSON_IsNumber(code) ? code->valueint : -1;
+    cJSON_Delete(json);
+    return exit_code;
+}
+
+static int tell_end(const struct settings *settings, int exit_code)
+{
+    const char *name = settings->name;
+    if (exit_code == EX_OK)
+        printf("run %s has stopped, and all that the source had is applied\n", name);
+    else if (exit_code < 0)
+        fprintf(stderr, "df2redis: the run %s ended without a word: it was killed, or failed; see its log\n", name);
+    else if (exit_code == EX_DATAERR)
+        fprintf(stderr, "df2redis: the run %s has stopped, with divergences (exit code %d): see its log\n", name,
+                exit_code);
+    else
+        fprintf(stderr, "df2redis: the run %s has stopped, and the copy is not complete (exit code %d): see its log\n",
+                name, exit_code);
+    return exit_code < 0 ? EX_UNAVAILABLE : exit_code;
+}
+
 int stop_command(const struct settings *settings)
 {
     struct error error = {0};
     struct buf answer = {0};
     struct timeval no_limit = {0};
-    int fd;
+    int fd, code = EX_UNAVAILABLE;
     if (!ask(settings, "stop\n", &fd, &answer, &error)) {
         fprintf(stderr, "df2redis: %s\n", error.text);
         buf_free(&answer);
@@ -166,11 +193,13 @@ int stop_command(const struct settings *settings)
     cJSON_Delete(json);
     /* The connection ends with the run. */
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof no_limit);
-    if (stopping)
+    if (stopping) {
+        answer.len--; /* its terminator */
         read_answer(fd, true, &answer);
+        buf_put_u8(&answer, '\0');
+        code = tell_end(settings, ended_with(&answer));
+    }
     close(fd);
     buf_free(&answer);
-    if (stopping)
-        printf("run %s has stopped; its log tells how\n", settings->name);
-    return stopping ? EX_OK : EX_UNAVAILABLE;
+    return code;
 }

@@ -8,7 +8,8 @@
 #include "common/settings.h"
 
 /* Both print to standard output and return the exit code:
- * 0 in step (or stopped), EX_TEMPFAIL running but not in step, EX_UNAVAILABLE no such run. */
+ * status: 0 in step, EX_TEMPFAIL running but not in step, EX_UNAVAILABLE no such run;
+ * stop: the run's own exit code, EX_UNAVAILABLE when there is none or it was killed. */
 int status_command(const struct settings *settings, bool json);
 int stop_command(const struct settings *settings);
 /* Once a second on the terminal, until the run ends (EX_UNAVAILABLE). */

@@ -158,6 +158,72 @@ static void flows_that_break_before_the_last_lsn_are_no_complete_end(void **stat
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+/* `df2redis stop`: its exit code. */
+static int stop(void)
+{
+    const char *const argv[] = {df2redis_binary(), "stop", "--state-dir", crash.run.program.dir, NULL};
+    return process_run(argv, RUN_DEADLINE_MS, NULL);
+}
+
+static void stop_in_an_early_phase_says_that_nothing_is_complete(void **state)
+{
+    (void)state;
+    crash_begin(&crash, FLOWS, &small);
+    scripted_deaf(crash.run.source, true);
+    run_replicate(&crash.run, NULL);
+    assert_true(df2redis_wait_said(&crash.run.program, "keys", RUN_DEADLINE_MS)); /* of the target */
+    assert_int_equal(stop(), EX_TEMPFAIL);
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_TEMPFAIL);
+}
+
+static void begin_live(void)
+{
+    if (!dragonfly_available()) {
+        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+        skip();
+    }
+    run_begin(&crash.run, NULL);
+    dragonfly_start(&crash.run.dragonfly, FLOWS, NULL);
+    proxy = proxy_start(crash.run.dragonfly.port);
+    start("replicate");
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+}
+
+static void write_live(int keys)
+{
+    redisContext *c = server_connect(crash.run.dragonfly.port);
+    char value[401];
+    memset(value, 'v', 400);
+    value[400] = '\0';
+    for (int i = 0; i < keys; i++)
+        redisAppendCommand(c, "SET key:%d %s", i, value);
+    for (int i = 0; i < keys; i++) {
+        redisReply *r = NULL;
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        assert_int_equal(r->type, REDIS_REPLY_STATUS);
+        freeReplyObject(r);
+    }
+    redisFree(c);
+}
+
+static void writers_of_a_real_source_stop_and_then_the_run_does(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t delay_ms;
+        uint64_t bytes_per_s;
+        int keys;
+    } links[] = {{DELAY_MS, 0, 1000}, {0, SLOW_BYTES_PER_S, 3000}};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        begin_live();
+        proxy_slow(proxy, links[i].delay_ms, links[i].bytes_per_s);
+        write_live(links[i].keys);
+        assert_int_equal(stop(), EX_OK);
+        assert_int_equal(run_target_keys(&crash.run), links[i].keys);
+        teardown(state);
+    }
+}
+
 /* Half a minute of waiting: only where DF2REDIS_TEST_LONG is set. */
 static void black_hole_at_the_stop_is_given_up_and_said(void **state)
 {
@@ -184,6 +250,8 @@ int main(int argc, char **argv)
         TEST(migration_ends_where_the_source_was_at_the_barrier),
         TEST(source_that_cannot_be_asked_is_no_complete_end),
         TEST(flows_that_break_before_the_last_lsn_are_no_complete_end),
+        TEST(stop_in_an_early_phase_says_that_nothing_is_complete),
+        TEST(writers_of_a_real_source_stop_and_then_the_run_does),
         TEST(black_hole_at_the_stop_is_given_up_and_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ static struct settings s;
 static struct error error;
 static unsigned stops;
 static bool ends_at_once;
+static int exit_code; /* of the run; -1: it is killed */
 
 static cJSON *give_status(void *arg)
 {
@@ -49,6 +50,7 @@ static int setup(void **state)
 {
     stops = 0;
     ends_at_once = false;
+    exit_code = EX_OK;
     if (make_dir(state) != 0)
         return -1;
     settings_in_dir(&s, "one");
@@ -258,6 +260,8 @@ static int serve_child(int (*verb)(void))
         event_base_loop(base, 0);
         /* The answer goes out first, unless the run ends at once. */
         if (stops && control && (ends_at_once || ++turns > ANSWER_TURNS)) {
+            if (exit_code >= 0)
+                control_ended(control, exit_code);
             control_close(control);
             control = NULL;
         }
@@ -295,6 +299,20 @@ static void stop_of_a_run_that_ends_in_the_same_turn_is_answered(void **state)
     ends_at_once = true;
     assert_int_equal(serve_child(ask_stop), EX_OK);
     assert_int_equal(stops, 1);
+}
+
+static void stop_command_ends_as_the_run_does(void **state)
+{
+    (void)state;
+    exit_code = EX_TEMPFAIL;
+    assert_int_equal(serve_child(ask_stop), EX_TEMPFAIL);
+}
+
+static void stop_command_knows_a_run_that_was_killed(void **state)
+{
+    (void)state;
+    exit_code = -1;
+    assert_int_equal(serve_child(ask_stop), EX_UNAVAILABLE);
 }
 
 static void run_that_is_not_there_is_unavailable(void **state)
@@ -345,6 +363,8 @@ int main(void)
         TEST(path_longer_than_a_socket_address_works),
         TEST(status_command_ends_with_the_runs_state),
         TEST(stop_command_waits_for_the_end),
+        TEST(stop_command_ends_as_the_run_does),
+        TEST(stop_command_knows_a_run_that_was_killed),
         TEST(stop_of_a_run_that_ends_in_the_same_turn_is_answered),
         TEST(silent_clients_lock_nobody_out),
         TEST(run_that_is_not_there_is_unavailable),

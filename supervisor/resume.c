@@ -32,19 +32,28 @@ static bool role_is_unchanged(const struct run *run)
     return run->role_changes >= 0 && run->role_changes == run->greeting.role_changes;
 }
 
+static void say_another(struct run *run)
+{
+    snprintf(run->sync_reason, sizeof run->sync_reason,
+             "the source is another one, or was started anew: its master id is %.40s, and was %.40s",
+             run->greeting.master_id, run->resume_master_id);
+}
+
 /* An entry that could be compared, or what stands for it. */
 static bool can_be_told_apart(struct run *run, uint32_t flow)
 {
     const struct resume_point *at = &run->resume[flow];
     if (at->check.lsn || (!is_another(run) && (at->unchecked || role_is_unchanged(run))))
         return true;
-    snprintf(run->sync_reason, sizeof run->sync_reason,
-             "of the journal of FLOW %u no command was applied yet that could be compared, and the source %s",
-             flow,
-             is_another(run) ? "is another one"
-             : run->greeting.role_changes < 0
-                 ? "does not tell (INFO COMMANDSTATS) whether it was a replica meanwhile"
-                 : "was made a replica or a master meanwhile");
+    if (is_another(run))
+        say_another(run);
+    else
+        snprintf(run->sync_reason, sizeof run->sync_reason,
+                 "of the journal of FLOW %u no command was applied yet that could be compared, and the source %s",
+                 flow,
+                 run->greeting.role_changes < 0
+                     ? "does not tell (INFO COMMANDSTATS) whether it was a replica meanwhile"
+                     : "was made a replica or a master meanwhile");
     return false;
 }
 
@@ -56,9 +65,7 @@ bool resume_plan(struct run *run, uint32_t flow_count)
     if (!run->resume)
         return false;
     if (is_another(run) && g->version < PROMOTED_VERSION) {
-        snprintf(run->sync_reason, sizeof run->sync_reason,
-                 "the source is another one, or was started anew: its master id is %.40s, and was %.40s",
-                 g->master_id, run->resume_master_id);
+        say_another(run);
         return false;
     }
     if (run->resume_count != flow_count) {
@@ -74,8 +81,7 @@ bool resume_plan(struct run *run, uint32_t flow_count)
     }
     if (unchecked)
         log_warning("the marks in the target were written by an earlier release of df2redis: that the "
-                    "source's journal "
-                    "is still the one that was followed cannot be verified this time");
+                    "source's journal is still the one that was followed cannot be verified this time");
     if (is_another(run))
         snprintf(run->last_master_id, sizeof run->last_master_id, "%s", run->resume_master_id);
     return true;
@@ -139,9 +145,7 @@ bool resume_ask_again(struct run *run, struct error *error)
 void resume_refused(struct run *run)
 {
     if (is_another(run))
-        snprintf(run->sync_reason, sizeof run->sync_reason,
-                 "the source is another one, or was started anew: its master id is %.40s, and was %.40s",
-                 run->greeting.master_id, run->resume_master_id);
+        say_another(run);
     else
         snprintf(run->sync_reason, sizeof run->sync_reason,
                  "the source's journal no longer goes back to where the target is");

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
-#include <poll.h>
 #include <signal.h>
 #include <sysexits.h>
 
@@ -123,6 +122,18 @@ static void assert_last_sync(const char *kind, const char *reason)
 
 /* ---- another history ---- */
 
+/* While it loads it says so instead. */
+static bool has_theirs(void *arg)
+{
+    (void)arg;
+    redisContext *c = server_connect(run.dragonfly.port);
+    redisReply *reply = server_command(c, "EXISTS theirs:299");
+    bool has = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    freeReplyObject(reply);
+    redisFree(c);
+    return has;
+}
+
 static void another_history_under_the_same_id_is_synced_anew(void **state)
 {
     (void)state;
@@ -135,10 +146,7 @@ static void another_history_under_the_same_id_is_synced_anew(void **state)
     proxy_to(proxy, 1); /* nobody listens there */
     assert_true(df2redis_wait_said(&run.program, "the session with the source is over", RUN_DEADLINE_MS));
     become_replica(&run.dragonfly, &second);
-    redisContext *c = server_connect(run.dragonfly.port);
-    for (int i = 0; i < 500 && server_integer(c, "EXISTS theirs:299") == 0; i++)
-        poll(NULL, 0, 20);
-    redisFree(c);
+    assert_true(wait_until(has_theirs, NULL, RUN_DEADLINE_MS));
     tell(&run.dragonfly, "REPLICAOF NO ONE");
     write_some(run.dragonfly.port, "later", 0, 1400);
     proxy_to(proxy, run.dragonfly.port);

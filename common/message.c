@@ -95,6 +95,7 @@ static void put_start(const struct message *m, struct buf *out)
     wire_put_u64(out, m->start.asked_lsn);
     wire_put_u64(out, m->start.check.lsn);
     wire_put_u64(out, m->start.check.sum);
+    wire_put_u32(out, m->start.in_blobs);
     PUT_TEXT(m->start.last_master_id);
     wire_put_bytes(out, buf_slice(&m->start.asked));
     wire_put_u64(out, m->start.received_base);
@@ -120,6 +121,7 @@ static void get_start(struct wire_reader *r, struct message *m)
     m->start.asked_lsn = wire_get_u64(r);
     m->start.check.lsn = wire_get_u64(r);
     m->start.check.sum = wire_get_u64(r);
+    m->start.in_blobs = wire_get_u32(r);
     GET_TEXT(m->start.last_master_id);
     get_buf(r, &m->start.asked);
     m->start.received_base = wire_get_u64(r);
@@ -134,7 +136,7 @@ static void get_start(struct wire_reader *r, struct message *m)
     GET_TEXT(m->start.masters);
     get_buf(r, &m->start.settings);
     r->failed |= m->start.mode < START_FULL || m->start.mode > START_RESUME;
-    r->failed |= m->start.flow >= m->start.flow_count || m->start.asked_lsn > m->start.first_lsn;
+    r->failed |= m->start.flow >= m->start.flow_count || m->start.asked_lsn > m->start.first_lsn || m->start.in_blobs > 1;
 }
 
 /* False for an unknown type. */

@@ -23,7 +23,7 @@
 #include "common/error.h"
 #include "common/journal_check.h"
 
-#define MESSAGE_VERSION 6
+#define MESSAGE_VERSION 7
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -109,6 +109,7 @@ struct message {
             uint64_t first_lsn;     /* PARTIAL: of the next entry wanted */
             uint64_t asked_lsn;     /* PARTIAL: of the first one that comes, to be compared */
             struct journal_check check; /* with what */
+            uint32_t in_blobs;          /* PARTIAL: 1: after SYNC, in JOURNAL_BLOBs, as older masters send it */
             char last_master_id[41]; /* marks of that master count: this one goes on with its journal; or "" */
             struct buf asked; /* TLS: what DFLY FLOW is asked behind the FLOW's number; owned by the message */
             uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */

@@ -22,7 +22,7 @@ static void forget_resume_lsns(struct run *run)
 static void send_phase(struct run *run, enum phase_command command)
 {
     struct error error = {0};
-    if (command == PHASE_SYNC) {
+    if (command == PHASE_SYNC && run->session.full) {
         forget_resume_lsns(run);
         run->last_master_id[0] = '\0';
         run->role_changes = run->greeting.role_changes;
@@ -92,7 +92,7 @@ void run_perform(struct run *run, enum session_action action)
         send_phase(run, PHASE_SYNC);
         break;
     case ACTION_SEND_STARTSTABLE:
-        if (run->session.state == SESSION_BARRIER)
+        if (run->session.state == SESSION_BARRIER && run->session.full)
             log_info("barrier: every FLOW's snapshot is complete after %.1f s",
                      seconds_since(run->session_ms));
         send_phase(run, PHASE_STARTSTABLE);

@@ -120,7 +120,8 @@ static void give_up(struct flow *f, const char *how)
 static enum start_mode next_mode(const struct flow *f)
 {
     enum session_state state = f->run->session.state;
-    if (state != SESSION_FLOWS && state != SESSION_WORKERS_FULL && state != SESSION_WORKERS_PARTIAL)
+    if (state != SESSION_FLOWS && state != SESSION_WORKERS_FULL && state != SESSION_WORKERS_PARTIAL &&
+        state != SESSION_WORKERS_BLOBS)
         return START_RESUME;
     return f->begin.lsn && !f->full ? START_PARTIAL : START_FULL;
 }

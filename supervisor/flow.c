@@ -70,6 +70,7 @@ static bool send_start(struct flow *f, enum start_mode mode)
         m.start.first_lsn = f->begin.lsn;
         m.start.asked_lsn = f->asked_lsn;
         m.start.check = f->begin.check;
+        m.start.in_blobs = f->begin.lsn && run->session.sync_after_partial;
     }
     snprintf(m.start.last_master_id, sizeof m.start.last_master_id, "%s", run->last_master_id);
     m.start.received_base = f->received_base_bytes;

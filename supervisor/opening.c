@@ -43,7 +43,9 @@ static void on_phase_answered(bool ok, const char *text, void *arg)
         return;
     }
     run_post(run, EVENT_PHASE_OK);
-    if (run->session.state == SESSION_SYNC_SENT) {
+    if (run->session.state == SESSION_SYNC_SENT && run->session.partial) {
+        log_info("the source sends what the target lacks of its journal");
+    } else if (run->session.state == SESSION_SYNC_SENT) {
         run->streamed = run->target_written = true;
         log_info("full sync: the source streams its snapshot on %u FLOW%s", run->flow_count,
                  run->flow_count == 1 ? "" : "s");
@@ -117,7 +119,7 @@ void run_check_flows_answered(struct run *run)
         run_post(run, EVENT_FLOWS_FULL);
     } else if (s->partial == run->flow_count) {
         resume_granted(run);
-        run_post(run, EVENT_FLOWS_PARTIAL);
+        run_post(run, s->sync_after_partial ? EVENT_FLOWS_BLOBS : EVENT_FLOWS_PARTIAL);
     } else {
         error_set(&error, ERROR_RETRY,
                   "source %s answers FULL on %u FLOWs and PARTIAL on %u: no phase command may follow a mix",
@@ -164,6 +166,7 @@ void run_open_flows(struct run *run)
     flow_set_init(&run->snapshots_done, count);
     globals_init(&run->globals, count);
     session_flows_asked(&run->session, count);
+    session_sync_after_partial(&run->session, resume_wants_sync(run));
     bool resume = resume_plan(run, count);
     struct flow_open_callbacks callbacks = {
         .arg = run, .opened = on_flow_opened, .failed = on_flow_open_failed};
@@ -316,7 +319,7 @@ void run_begin_workers(struct run *run)
     }
     target_free(run->target_job);
     run->target_job = NULL;
-    if (run->session.state == SESSION_WORKERS_PARTIAL) {
+    if (run->session.state == SESSION_WORKERS_PARTIAL || run->session.state == SESSION_WORKERS_BLOBS) {
         log_info("no full sync: %s", run->sync_reason);
         run_save_record(run, RUN_COPY_COMPLETE);
     }

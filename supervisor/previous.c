@@ -57,6 +57,7 @@ void run_save_record(struct run *run, enum run_copy copy)
     record.source = x_strdup(run->source_list);
     snprintf(record.last_master_id, sizeof record.last_master_id, "%s", run->last_master_id);
     record.role_changes = run->role_changes;
+    record.in_blobs = run->session.sync_after_partial;
     record.begins = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.begins);
     record.asked_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.asked_lsns);
     record.tokens = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.tokens);
@@ -230,6 +231,7 @@ static void begin_settling(struct run *run, const struct run_record *record,
     flow_set_init(&run->snapshots_done, run->flow_count);
     globals_init(&run->globals, run->flow_count);
     session_flows_asked(&run->session, run->flow_count);
+    session_sync_after_partial(&run->session, record->in_blobs);
     snprintf(run->greeting.master_id, sizeof run->greeting.master_id, "%s", record->master_id);
     snprintf(run->greeting.sync_id, sizeof run->greeting.sync_id, "%s", record->sync_id);
     for (uint32_t i = 0; i < run->flow_count; i++) {

@@ -12,6 +12,8 @@ enum {
     COUNTED_RING_RELEASE =
         14099, /* up to then a ring holds a number of entries, 8192 where nothing else was said */
     SURELY_IN_RING = 1024,
+    SYNC_AFTER_PARTIAL_FIRST = 13100, /* these releases refuse a lone STARTSTABLE */
+    SYNC_AFTER_PARTIAL_LAST = 13499,
 };
 
 static bool is_another(const struct run *run)
@@ -57,6 +59,11 @@ static bool can_be_told_apart(struct run *run, uint32_t flow)
     return false;
 }
 
+bool resume_wants_sync(const struct run *run)
+{
+    return run->greeting.release >= SYNC_AFTER_PARTIAL_FIRST && run->greeting.release <= SYNC_AFTER_PARTIAL_LAST;
+}
+
 bool resume_plan(struct run *run, uint32_t flow_count)
 {
     const struct greeting *g = &run->greeting;
@@ -64,7 +71,7 @@ bool resume_plan(struct run *run, uint32_t flow_count)
         forget_beyond(run);
     if (!run->resume)
         return false;
-    if (is_another(run) && g->version < PROMOTED_VERSION) {
+    if (is_another(run) && (g->version < PROMOTED_VERSION || resume_wants_sync(run))) {
         say_another(run);
         return false;
     }

@@ -11,6 +11,8 @@
 
 #include "supervisor/run.h"
 
+/* Does this master want SYNC after PARTIAL? */
+bool resume_wants_sync(const struct run *run);
 /* False: a full sync is to be asked for; the reason is noted. */
 bool resume_plan(struct run *run, uint32_t flow_count);
 /* What this FLOW is asked for. */

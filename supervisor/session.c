@@ -4,13 +4,14 @@
  *
  *   starting ─→ connecting ─→ handshake ─→ flows ─all FULL─→ preparing ─→ workers ─→ SYNC ─→ full-sync ─→ barrier
  *                    ↑                       ├─all PARTIAL─→ workers ──────────────→ STARTSTABLE ────────────┤
+ *                    ↑                       ├─the same, v1.31 to v1.34─→ workers ─→ SYNC ─→ full-sync …
  *                 waiting ←── link lost ─────┴─a mix (then without LSNs)                                     ↓
  *                    ↑                                                                                    entering
  *                    └──────────── settling ←── link lost ── stable ←────────────────────────────────────────┘
  *                                     └──────→ draining ←───────┘
  *                                                 └→ stopped
  *
- * SYNC leaves only workers-full; STARTSTABLE only full-sync and workers-partial. A master that refuses
+ * SYNC leaves only workers-full and workers-blobs; STARTSTABLE only full-sync and workers-partial. A master that refuses
  * a phase command is left and asked for everything anew: what state it is in is not ours to guess.
  * clang-format on */
 #include "supervisor/session.h"
@@ -28,7 +29,7 @@
 #define OVER(state)                                                                                          \
     [EVENT_PREVIOUS] = {ACTION_NONE, state}, [EVENT_TARGET_READY] = {ACTION_NONE, state}, [EVENT_CONNECTED] = {ACTION_NONE, state},                   \
     [EVENT_GREETED] = {ACTION_NONE, state}, [EVENT_FLOWS_FULL] = {ACTION_NONE, state},                       \
-    [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state}, [EVENT_FLOWS_AGAIN] = {ACTION_NONE, state},                \
+    [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state}, [EVENT_FLOWS_BLOBS] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state}, [EVENT_FLOWS_AGAIN] = {ACTION_NONE, state},                \
     [EVENT_WORKERS_READY] = {ACTION_NONE, state}, [EVENT_PHASE_OK] = {ACTION_NONE, state},                   \
     [EVENT_PHASE_REFUSED] = {ACTION_NONE, state}, [EVENT_SNAPSHOT_DONE] = {ACTION_NONE, state},              \
     [EVENT_ALL_STABLE] = {ACTION_NONE, state}, [EVENT_COMPLETE] = {ACTION_NONE, state},                      \
@@ -44,10 +45,12 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_HANDSHAKE] = {ANY_TIME, [EVENT_GREETED] = {ACTION_OPEN_FLOWS, SESSION_FLOWS}},
     [SESSION_FLOWS] = {ANY_TIME, [EVENT_FLOWS_FULL] = {ACTION_PREPARE_TARGET, SESSION_PREPARING},
                        [EVENT_FLOWS_PARTIAL] = {ACTION_START_WORKERS, SESSION_WORKERS_PARTIAL},
+                       [EVENT_FLOWS_BLOBS] = {ACTION_START_WORKERS, SESSION_WORKERS_BLOBS},
                        [EVENT_FLOWS_MIXED] = {ACTION_RESTART_FULL, SESSION_WAITING},
                        [EVENT_FLOWS_AGAIN] = {ACTION_RESTART, SESSION_WAITING}},
     [SESSION_PREPARING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_START_WORKERS, SESSION_WORKERS_FULL}},
     [SESSION_WORKERS_FULL] = {ANY_TIME, [EVENT_WORKERS_READY] = {ACTION_SEND_SYNC, SESSION_SYNC_SENT}},
+    [SESSION_WORKERS_BLOBS] = {ANY_TIME, [EVENT_WORKERS_READY] = {ACTION_SEND_SYNC, SESSION_SYNC_SENT}},
     [SESSION_WORKERS_PARTIAL] = {ANY_TIME, [EVENT_WORKERS_READY] = {ACTION_SEND_STARTSTABLE,
                                                                     SESSION_PARTIAL_SENT}},
     [SESSION_SYNC_SENT] = {ANY_TIME, [EVENT_PHASE_OK] = {ACTION_NONE, SESSION_FULL_SYNC},
@@ -97,6 +100,7 @@ static const struct {
     [SESSION_PREPARING] = {"preparing", "flows"},
     [SESSION_WORKERS_FULL] = {"workers-full", "flows"},
     [SESSION_WORKERS_PARTIAL] = {"workers-partial", "flows"},
+    [SESSION_WORKERS_BLOBS] = {"workers-blobs", "flows"},
     [SESSION_SYNC_SENT] = {"sync-sent", "full-sync"},
     [SESSION_FULL_SYNC] = {"full-sync", "full-sync"},
     [SESSION_BARRIER] = {"barrier", "barrier"},
@@ -117,6 +121,7 @@ static const char *const event_names[SESSION_EVENTS] = {
     [EVENT_GREETED] = "greeted",
     [EVENT_FLOWS_FULL] = "flows-full",
     [EVENT_FLOWS_PARTIAL] = "flows-partial",
+    [EVENT_FLOWS_BLOBS] = "flows-blobs",
     [EVENT_FLOWS_MIXED] = "flows-mixed",
     [EVENT_FLOWS_AGAIN] = "flows-again",
     [EVENT_WORKERS_READY] = "workers-ready",
@@ -211,16 +216,17 @@ bool session_take_permit(struct session *s, enum phase_command command)
         return false;
     bool all_full = s->full == s->flow_count && s->partial == 0;
     bool all_partial = s->partial == s->flow_count && s->full == 0;
+    bool wants_sync = all_full || (all_partial && s->sync_after_partial);
     switch (command) {
     case PHASE_SYNC:
-        if (s->state != SESSION_SYNC_SENT || !all_full || s->sync_sent)
+        if (s->state != SESSION_SYNC_SENT || !wants_sync || s->sync_sent)
             return false;
         s->sync_sent = true;
         return true;
     case PHASE_STARTSTABLE:
         if (s->state == SESSION_PARTIAL_SENT)
-            return all_partial;
-        return s->state == SESSION_BARRIER && all_full && s->sync_answered &&
+            return all_partial && !s->sync_after_partial && !s->sync_sent;
+        return s->state == SESSION_BARRIER && wants_sync && s->sync_answered &&
                s->snapshots_done == s->flow_count;
     case PHASE_NONE:
         break;
@@ -233,7 +239,12 @@ void session_flows_asked(struct session *s, uint32_t flow_count)
     s->permit = PHASE_NONE;
     s->flow_count = flow_count;
     s->full = s->partial = s->snapshots_done = 0;
-    s->sync_sent = s->sync_answered = false;
+    s->sync_sent = s->sync_answered = s->sync_after_partial = false;
+}
+
+void session_sync_after_partial(struct session *s, bool wanted)
+{
+    s->sync_after_partial = wanted;
 }
 
 void session_flow_answered(struct session *s, bool full)

@@ -17,6 +17,7 @@ enum session_state {
     SESSION_PREPARING,       /* all FULL: the target is flushed where that was decided */
     SESSION_WORKERS_FULL,    /* workers start, a snapshot will follow */
     SESSION_WORKERS_PARTIAL, /* workers start, the journal will follow */
+    SESSION_WORKERS_BLOBS,   /* workers start, the journal will follow after SYNC, as from a snapshot */
     SESSION_SYNC_SENT,       /* DFLY SYNC sent */
     SESSION_FULL_SYNC,       /* it was answered +OK; snapshots flow */
     SESSION_BARRIER,         /* every snapshot is complete, DFLY STARTSTABLE sent */
@@ -39,6 +40,7 @@ enum session_event {
     EVENT_GREETED,
     EVENT_FLOWS_FULL,
     EVENT_FLOWS_PARTIAL,
+    EVENT_FLOWS_BLOBS, /* all PARTIAL, of a master that wants SYNC then */
     EVENT_FLOWS_MIXED, /* or an answer that is neither */
     EVENT_FLOWS_AGAIN, /* they are to be asked for other LSNs */
     EVENT_WORKERS_READY,
@@ -93,6 +95,7 @@ struct session {
     /* What the master has answered and sent since ACTION_OPEN_FLOWS. */
     uint32_t flow_count, full, partial, snapshots_done;
     bool sync_sent, sync_answered;
+    bool sync_after_partial; /* the master's release wants it: 1.31 to 1.34 */
 };
 
 void session_init(struct session *s);
@@ -104,6 +107,7 @@ bool session_take_permit(struct session *s, enum phase_command command);
 
 /* Facts for the guard. */
 void session_flows_asked(struct session *s, uint32_t flow_count);
+void session_sync_after_partial(struct session *s, bool wanted); /* after session_flows_asked */
 void session_flow_answered(struct session *s, bool full);
 void session_snapshot_done(struct session *s);
 

@@ -235,6 +235,7 @@ static char *record_text(const struct run_record *record)
     cJSON_AddStringToObject(json, "source", record->source ? record->source : "");
     cJSON_AddStringToObject(json, "last_master_id", record->last_master_id);
     cJSON_AddNumberToObject(json, "role_changes", (double)record->role_changes);
+    cJSON_AddBoolToObject(json, "in_blobs", record->in_blobs);
     cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
     cJSON *asked = cJSON_AddArrayToObject(json, "asked_lsns");
     cJSON *checks = cJSON_AddArrayToObject(json, "checks");
@@ -326,6 +327,7 @@ static bool read_record(const cJSON *json, struct run_record *out)
     out->scope = x_strdup(scope->valuestring);
     out->source = x_strdup(cJSON_IsString(source) ? source->valuestring : "");
     const cJSON *changes = cJSON_GetObjectItem(json, "role_changes");
+    out->in_blobs = cJSON_IsTrue(cJSON_GetObjectItem(json, "in_blobs"));
     out->role_changes = cJSON_IsNumber(changes) ? (int64_t)changes->valuedouble : -1;
     if (!text_of(json, "last_master_id", out->last_master_id, sizeof out->last_master_id))
         out->last_master_id[0] = '\0';

@@ -30,6 +30,7 @@ struct run_record {
     int64_t role_changes;    /* of the source (source.h), when the copy or its journal began; -1: not told */
     struct resume_point *begins; /* per FLOW: where a session without a snapshot began; lsn 0: with one */
     uint64_t *asked_lsns;        /* per FLOW: and from where on its journal was asked for */
+    bool in_blobs;               /* and that it came in JOURNAL_BLOBs, after SYNC */
     char (*tokens)[41];   /* per FLOW: the EOF token, should its snapshot be decoded again */
     char *scope;          /* which keys are copied where to */
     char *source;         /* where from: its URI, without user and password; "": an older version did not say */

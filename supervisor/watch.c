@@ -40,6 +40,7 @@ static bool awaited(const struct flow *f)
     switch (f->run->session.state) {
     case SESSION_WORKERS_FULL:
     case SESSION_WORKERS_PARTIAL:
+    case SESSION_WORKERS_BLOBS:
         return !f->hello;
     case SESSION_FULL_SYNC:
         return !f->run->snapshots_done.member[f->number];

@@ -168,7 +168,8 @@ static void note_stable(struct flow *f)
 
 static void check_workers_ready(struct run *run)
 {
-    if (!in_state(run, SESSION_WORKERS_FULL) && !in_state(run, SESSION_WORKERS_PARTIAL))
+    if (!in_state(run, SESSION_WORKERS_FULL) && !in_state(run, SESSION_WORKERS_PARTIAL) &&
+        !in_state(run, SESSION_WORKERS_BLOBS))
         return;
     for (uint32_t i = 0; i < run->flow_count; i++)
         if (!run->flows[i].hello)
@@ -183,7 +184,7 @@ static void catch_up(struct flow *f)
     uint64_t phase = marks ? cursor_get(&marks->phase) : CURSOR_STARTING;
     if ((!f->restarts && !f->inherited) || phase == CURSOR_FAILED)
         return;
-    if (f->full && phase >= CURSOR_FULL_SYNC_END)
+    if ((f->full || f->run->session.sync_after_partial) && phase >= CURSOR_FULL_SYNC_END)
         note_snapshot_done(f);
     if (phase >= CURSOR_STABLE)
         note_stable(f);

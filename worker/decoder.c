@@ -31,7 +31,7 @@ struct decoder *decoder_new(const struct decoder_config *config)
     d->snapshot_lsn = 1;
     d->open = NO_VALUE;
     if (config->first_lsn) {
-        d->phase = PHASE_JOURNAL;
+        d->phase = config->in_blobs ? PHASE_HEADER : PHASE_JOURNAL;
         d->next_lsn = config->asked_lsn ? config->asked_lsn : config->first_lsn;
         d->check = config->check;
     }
@@ -322,7 +322,7 @@ uint64_t decoder_next_lsn(const struct decoder *d)
 
 bool decoder_comparing(const struct decoder *d)
 {
-    return d->phase == PHASE_JOURNAL && d->next_lsn < d->config.first_lsn;
+    return (d->phase == PHASE_JOURNAL || d->config.in_blobs) && d->next_lsn < d->config.first_lsn;
 }
 
 struct journal_check decoder_check(const struct decoder *d, uint64_t lsn)

@@ -25,6 +25,8 @@ struct decoder_config {
     uint64_t asked_lsn;           /* partial sync: LSN of the stream's first entry. Those before first_lsn were
                                      applied already: they are compared and not given */
     struct journal_check check;   /* what they are compared with: that command; all others must be PINGs */
+    bool in_blobs;                /* partial sync of an older master: it begins as a snapshot does, without a key,
+                                     and the journal stands in its JOURNAL_BLOBs until EOF */
 };
 
 enum decode_status {
@@ -53,7 +55,7 @@ uint64_t decoder_wanted(const struct decoder *d);
 uint64_t decoder_seq(const struct decoder *d);
 /* LSN of the next journal entry (what DFLY FLOW would be asked for); 0 while not known. */
 uint64_t decoder_next_lsn(const struct decoder *d);
-bool decoder_in_journal(const struct decoder *d); /* ENTRY_EOF was given out, or first_lsn set */
+bool decoder_in_journal(const struct decoder *d); /* ENTRY_EOF was given out, or it began there */
 /* Entries that were applied already are still to be compared: nothing was given out yet. */
 bool decoder_comparing(const struct decoder *d);
 /* The last command before this LSN, which is that of the next entry or of the one just given out. */

@@ -65,13 +65,13 @@ static enum step give_lsn(struct decoder *d, uint64_t lsn, struct entry *out)
 }
 
 /* An entry that was applied in an earlier session: is it the one that it was? */
-static enum step compare(struct decoder *d, const struct journal_item *item)
+static enum step compare(struct decoder *d, const struct journal_item *item, uint32_t db)
 {
     const struct journal_check *was = &d->config.check;
     bool same = item->opcode == JOURNAL_PING;
     if (d->next_lsn == was->lsn)
         same = item->opcode == JOURNAL_COMMAND &&
-               journal_checksum(d->journal_db, item->argv, item->argc) == was->sum;
+               journal_checksum(db, item->argv, item->argc) == was->sum;
     if (!same) {
         error_set(&d->why, ERROR_REDIRECT,
                   "the source's journal is not the one that was followed: its entry %" PRIu64
@@ -83,10 +83,24 @@ static enum step compare(struct decoder *d, const struct journal_item *item)
     return STEP_ON;
 }
 
-static void note_command(struct decoder *d, const struct journal_item *item)
+static void note_command(struct decoder *d, const struct journal_item *item, uint32_t db)
 {
     d->check_before = d->check;
-    d->check = (struct journal_check){d->next_lsn, journal_checksum(d->journal_db, item->argv, item->argc)};
+    d->check = (struct journal_check){d->next_lsn, journal_checksum(db, item->argv, item->argc)};
+}
+
+/* COMMAND or PING of the journal itself. STEP_ON: it was applied already. */
+static enum step take_item(struct decoder *d, const struct journal_item *item, uint32_t db, struct entry *out)
+{
+    if (decoder_comparing(d))
+        return compare(d, item, db);
+    give_item(d, item, db, d->next_lsn, out);
+    out->in_snapshot = false;
+    if (d->next_lsn && item->opcode == JOURNAL_COMMAND)
+        note_command(d, item, db);
+    if (d->next_lsn)
+        d->next_lsn++;
+    return STEP_ENTRY;
 }
 
 enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry *out)
@@ -110,14 +124,8 @@ enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry 
         step = give_lsn(d, item.value, out);
     } else if (item.opcode == JOURNAL_LSN) {
         step = STEP_ON;
-    } else if (decoder_comparing(d)) {
-        step = compare(d, &item);
     } else {
-        step = give_item(d, &item, d->journal_db, d->next_lsn, out);
-        if (d->next_lsn && item.opcode == JOURNAL_COMMAND)
-            note_command(d, &item);
-        if (d->next_lsn)
-            d->next_lsn++;
+        step = take_item(d, &item, d->journal_db, out);
     }
     if (step != STEP_ERROR && step != STEP_BREAK)
         decoder_consume(d, t, used);
@@ -203,15 +211,22 @@ enum step decoder_journal_blob(struct decoder *d, struct text *t, struct entry *
     }
     if (d->journal_blob.count == 0)
         return close_blob(d, t);
+    size_t position = d->journal_blob.position;
     step = read_item(d, t, &item);
     if (step != STEP_ON)
         return step;
 
-    give_item(d, &item, d->snapshot_journal_db, d->snapshot_lsn++, out);
+    enum step given = d->config.in_blobs
+                          ? take_item(d, &item, d->snapshot_journal_db, out)
+                          : give_item(d, &item, d->snapshot_journal_db, d->snapshot_lsn++, out);
+    if (given == STEP_BREAK) {
+        d->journal_blob.position = position;
+        return given;
+    }
     if (++d->journal_given == d->journal_blob.count) {
         /* The entry's arguments stay where they are until the next call. */
         step = close_blob(d, t);
-        return step == STEP_ON ? STEP_ENTRY : step;
+        return step == STEP_ON ? given : step;
     }
-    return STEP_ENTRY;
+    return given;
 }

@@ -51,6 +51,7 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
     if (full) {
         w->decoder_config.first_lsn = w->decoder_config.asked_lsn = 0;
         w->decoder_config.check = (struct journal_check){0};
+        w->decoder_config.in_blobs = false;
     }
     decoder_free(w->decoder);
     w->decoder = decoder_new(&w->decoder_config);

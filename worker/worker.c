@@ -566,6 +566,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
             start->start.first_lsn, /* for a successor, too: its predecessor may have saved nothing */
         .asked_lsn = start->start.asked_lsn,
         .check = start->start.check,
+        .in_blobs = start->start.in_blobs,
     };
     memcpy(w->decoder_config.token, start->start.token, sizeof w->decoder_config.token);
     w->decoder = decoder_new(&w->decoder_config);

@@ -281,6 +281,64 @@ static void promoted_replica_that_forgets_by_time_is_synced_anew(void **state)
     assert_synced_again("its master id is");
 }
 
+/* ---- an older release ---- */
+
+static void begin_with_an_older_release(void)
+{
+    struct scripted_options options;
+    crash_begin(&crash, FLOWS, &small);
+    uint16_t port = scripted_port(crash.run.source);
+    scripted_stop(crash.run.source);
+    journal_script_free(&crash.script);
+    journal_script_init(&crash.script, FLOWS, 99);
+    scripted_options_init(&options);
+    options.port = port;
+    options.release = "1.34.2";
+    options.sync_after_partial = true;
+    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    crash.run.source = scripted_start(&options);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+/* v1.31 to v1.34 want SYNC after PARTIAL, too. */
+static void older_release_is_resumed_by_sync(void **state)
+{
+    (void)state;
+    begin_with_an_older_release();
+    scripted_cut_all(crash.run.source);
+    journal_script_append(&crash.script, crash.run.source, 200);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 2));
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    journal_script_append(&crash.script, crash.run.source, 200);
+    assert_true(crash_came_out_equal(&crash));
+    assert_true(crash_last_sync(&crash, "partial", "still has the journal"));
+    assert_string_equal(scripted_violation(crash.run.source), "");
+    scripted_cut_all(crash.run.source);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 3));
+    journal_script_flush(&crash.script, crash.run.source);
+    journal_script_append(&crash.script, crash.run.source, 50);
+    assert_true(crash_came_out_equal(&crash));
+    assert_string_equal(scripted_violation(crash.run.source), "");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void older_release_is_resumed_after_a_kill(void **state)
+{
+    (void)state;
+    begin_with_an_older_release();
+    assert_true(crash_kill(&crash, true));
+    journal_script_append(&crash.script, crash.run.source, 300);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    for (uint32_t f = 0; f < FLOWS; f++)
+        assert_true(kill_worker(&crash.kills, &crash.run.program, f));
+    assert_true(crash_came_out_equal(&crash));
+    assert_true(crash_last_sync(&crash, "partial", "still has the journal"));
+    assert_string_equal(scripted_violation(crash.run.source), "");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -299,6 +357,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(run_killed_after_a_failover_goes_on, teardown),
         cmocka_unit_test_teardown(link_that_breaks_after_a_failover_resumes, teardown),
         cmocka_unit_test_teardown(replica_promoted_behind_the_target_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(older_release_is_resumed_by_sync, teardown),
+        cmocka_unit_test_teardown(older_release_is_resumed_after_a_kill, teardown),
         cmocka_unit_test_teardown(promoted_replica_that_forgets_by_time_is_synced_anew, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

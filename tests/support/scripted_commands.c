@@ -8,6 +8,7 @@
  *
  * Everything else is a violation; some of it a real server answers with an error, some of it crashes it. */
 #include "tests/support/scripted_internal.h"
+#include "tests/support/stream_writer.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -169,6 +170,35 @@ static bool decide_partial(const struct scripted_flow *f, uint64_t lsn, uint64_t
     return true;
 }
 
+/* The journal from `begin` on, as a snapshot without keys; what is appended later follows as itself. */
+static void put_blobs(struct scripted_flow *f, struct flow_state *state)
+{
+    static const uint8_t zero[8];
+    uint64_t lsn = scripted_flow_end_lsn(f);
+    struct journal_reader r = {.bytes = buf_slice(&f->bytes), .at = (size_t)state->begin};
+    struct journal_item *item = x_malloc(sizeof *item);
+    size_t at = r.at;
+    buf_put(&state->blobs, "REDIS0009", 9);
+    for (; journal_next(&r, item) == 1; at = r.at) {
+        if (item->kind == JOURNAL_LSN)
+            continue;
+        buf_put_u8(&state->blobs, 210);
+        write_packed(&state->blobs, 1);
+        write_string(&state->blobs, slice_of(f->bytes.data + at, r.at - at));
+    }
+    free(item);
+    buf_put_u8(&state->blobs, 200);
+    buf_put(&state->blobs, zero, sizeof zero);
+    state->blobs_at_startstable = state->blobs.len;
+    buf_put_u8(&state->blobs, 211);
+    for (int i = 0; i < 8; i++)
+        buf_put_u8(&state->blobs, (uint8_t)(lsn >> 8 * i));
+    buf_put_u8(&state->blobs, 255);
+    buf_put(&state->blobs, zero, sizeof zero);
+    buf_put(&state->blobs, f->token, 40);
+    state->sent = at;
+}
+
 static void on_flow(struct scripted *m, struct connection *c, const redisReply *command)
 {
     struct sync *s = find_sync(m, word(command, 3));
@@ -188,7 +218,7 @@ static void on_flow(struct scripted *m, struct connection *c, const redisReply *
         scripted_violate(m, c, "DFLY FLOW with %zu LSNs for %zu FLOWs", lsns_asked(word(command, 6)),
                          s->script->flow_count);
     } else {
-        const struct scripted_flow *f = &s->script->flows[flow];
+        struct scripted_flow *f = &s->script->flows[flow];
         struct flow_state *state = &s->flows[flow];
         state->asked = true;
         if (f->reply == REPLY_ERROR) {
@@ -204,6 +234,8 @@ static void on_flow(struct scripted *m, struct connection *c, const redisReply *
         uint64_t lsn = asked_lsn(m, command, flow);
         state->partial = decide_partial(f, lsn, &state->begin);
         state->sent = state->begin;
+        if (state->partial && m->options.sync_after_partial)
+            put_blobs(&s->script->flows[flow], state);
         state->acked = state->partial ? lsn : 0;
         if (!state->partial && !f->fullsync_end)
             scripted_violate(m, c,
@@ -234,7 +266,7 @@ static void on_sync(struct scripted *m, struct connection *c, struct sync *s)
         scripted_violate(m, c, "DFLY SYNC on another connection than the session's control connection");
     else if (s->state != SYNC_PREPARATION)
         scripted_violate(m, c, "DFLY SYNC twice, or after STARTSTABLE");
-    else if (partial)
+    else if (partial && !(m->options.sync_after_partial && partial == s->script->flow_count))
         scripted_violate(m, c, "DFLY SYNC although %zu FLOWs were answered PARTIAL", partial);
     else if (!all)
         scripted_violate(m, c, "DFLY SYNC before every FLOW is connected");
@@ -248,7 +280,8 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
 {
     size_t partial;
     bool all = all_connected(s, &partial);
-    if (s->state == SYNC_CANCELLED || s->script->refuse_startstable) {
+    bool lone = s->state == SYNC_PREPARATION && m->options.sync_after_partial;
+    if (s->state == SYNC_CANCELLED || s->script->refuse_startstable || (lone && partial == s->script->flow_count)) {
         reply(c, "-ERR invalid state");
         return;
     }
@@ -268,6 +301,9 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
             scripted_violate(
                 m, c, "DFLY STARTSTABLE before FLOW %zu had its FULLSYNC_END (%llu of %llu bytes sent)", i,
                 (unsigned long long)s->flows[i].sent, (unsigned long long)s->script->flows[i].fullsync_end);
+    for (size_t i = 0; i < s->script->flow_count && partial; i++)
+        if (s->flows[i].blobs_sent < s->flows[i].blobs_at_startstable)
+            scripted_violate(m, c, "DFLY STARTSTABLE before FLOW %zu had its FULLSYNC_END", i);
     s->state = SYNC_STABLE;
     reply(c, "+OK");
 }

@@ -167,6 +167,23 @@ static void tell_progress(struct scripted *m, struct connection *c, const struct
     }
 }
 
+static size_t blobs_limit(const struct sync *s, const struct flow_state *f)
+{
+    return s->state == SYNC_STABLE ? f->blobs.len : s->state == SYNC_FULL ? f->blobs_at_startstable : 0;
+}
+
+static bool send_blobs(struct connection *c)
+{
+    struct flow_state *f = &c->sync->flows[c->flow];
+    while (f->blobs_sent < blobs_limit(c->sync, f)) {
+        ssize_t n = send(c->fd, f->blobs.data + f->blobs_sent, blobs_limit(c->sync, f) - f->blobs_sent, MSG_NOSIGNAL);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        f->blobs_sent += (size_t)n;
+    }
+    return true;
+}
+
 /* The next pieces of a FLOW. False when the connection is broken or has to be closed. */
 static bool send_flow(struct scripted *m, struct connection *c)
 {
@@ -174,6 +191,10 @@ static bool send_flow(struct scripted *m, struct connection *c)
     const struct scripted_flow *script = &c->sync->script->flows[c->flow];
     uint64_t limit = scripted_limit(m, c->sync, (size_t)c->flow);
     size_t budget = m->options.piece ? 1 : 16;
+    if (!send_blobs(c))
+        return false;
+    if (f->blobs_sent < f->blobs.len)
+        return true;
     while (f->sent < limit && budget--) {
         size_t piece = (size_t)(limit - f->sent);
         size_t most = m->options.piece ? m->options.piece : 1 << 20;
@@ -198,7 +219,11 @@ static bool send_flow(struct scripted *m, struct connection *c)
 
 static bool flow_wants_to_send(const struct scripted *m, const struct connection *c)
 {
-    return c->flow >= 0 && c->sync->flows[c->flow].sent < scripted_limit(m, c->sync, (size_t)c->flow);
+    if (c->flow < 0)
+        return false;
+    const struct flow_state *f = &c->sync->flows[c->flow];
+    bool blobs = f->blobs_sent < f->blobs.len;
+    return blobs ? f->blobs_sent < blobs_limit(c->sync, f) : f->sent < scripted_limit(m, c->sync, (size_t)c->flow);
 }
 
 static bool serve(struct scripted *m, struct connection *c, short events)
@@ -312,6 +337,8 @@ void scripted_free(struct scripted *m)
         close_connection(m, m->connection_count - 1);
     free(m->connections);
     for (size_t i = 0; i < m->sync_count; i++) {
+        for (size_t f = 0; f < m->syncs[i]->script->flow_count; f++)
+            buf_free(&m->syncs[i]->flows[f].blobs);
         free(m->syncs[i]->flows);
         free(m->syncs[i]);
     }

@@ -63,6 +63,7 @@ struct scripted_options {
     char promoted_from[41]; /* it was a replica of that master; "" */
     int version; /* in the greeting; 0: absent */
     const char *release; /* "1.40.1" */
+    bool sync_after_partial; /* as v1.31 to v1.34: STARTSTABLE alone is refused, the journal comes in JOURNAL_BLOBs */
     bool lineage;
     /* Bytes a send: 0 as many as fit; with random_split 1 … piece. */
     size_t piece;

@@ -32,6 +32,8 @@ struct flow_state {
     bool asked;                    /* DFLY FLOW came */
     bool partial;
     uint64_t begin, sent; /* offsets into the script's bytes */
+    struct buf blobs;     /* comes before those: PARTIAL with SYNC */
+    size_t blobs_sent, blobs_at_startstable;
     uint64_t acked;
     bool end_told, all_told, closed_told;
     struct journal_reader counted; /* how far LSNs were counted for the ACK check */

@@ -375,7 +375,7 @@ TESTING void source_begin(struct source *s, const struct decoder_config *config)
 {
     struct decoder_config standard = config_of(TOKEN, 0);
     *s = (struct source){.d = decoder_new(config ? config : &standard)};
-    if (!config || !config->first_lsn)
+    if (!config || !config->first_lsn) /* with a snapshot */
         put_header(&s->bytes);
 }
 

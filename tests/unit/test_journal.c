@@ -153,6 +153,13 @@ static void error_line_between_entries_ends_the_journal(void **state)
     source_end(&s);
 }
 
+static void put_journal_blob(struct buf *b, unsigned count, const struct buf *entries)
+{
+    buf_put_u8(b, 210);
+    rdb_length_write(b, count);
+    put_slice(b, buf_slice(entries));
+}
+
 /* Applied up to LSN 102: the last command is that of 101. */
 static struct decoder_config config_to_compare(const char *words)
 {
@@ -249,6 +256,49 @@ static void without_a_command_to_compare_only_pings_may_come(void **state)
     expect_another_journal(&c, put_101_to_103);
 }
 
+/* v1.31 to v1.34 send it like that: no key, the journal in JOURNAL_BLOBs, and then what follows every snapshot. */
+static void journal_of_a_partial_sync_may_stand_in_blobs(void **state)
+{
+    (void)state;
+    struct decoder_config c = config_to_compare("SET a b");
+    struct source s;
+    struct buf one = {0};
+    c.in_blobs = true;
+    source_begin(&s, &c);
+    put_header(&s.bytes);
+    buf_put(&one, "\x06\x02", 2);
+    put_command(&one, 77, "SET a b"); /* 101, in database 2 */
+    put_journal_blob(&s.bytes, 1, &one);
+    one.len = 0;
+    buf_put_u8(&one, 13); /* 102 */
+    put_journal_blob(&s.bytes, 1, &one);
+    one.len = 0;
+    put_command(&one, 9, "FLUSHALL"); /* 103 */
+    put_journal_blob(&s.bytes, 1, &one);
+    buf_put_u8(&s.bytes, 200);
+    put_le(&s.bytes, 0, 8);
+    one.len = 0;
+    put_command(&one, 0, "SET a c"); /* 104 */
+    put_journal_blob(&s.bytes, 1, &one);
+    buf_put_u8(&s.bytes, 211);
+    put_le(&s.bytes, 105, 8);
+    put_eof(&s.bytes);
+    put_command(&s.bytes, 0, "SET a d"); /* 105 */
+    assert_true(decoder_comparing(s.d) && !decoder_in_journal(s.d));
+    expect_entry(&s, ENTRY_COMMAND);
+    assert_true(s.e.lsn == 103 && !s.e.in_snapshot && s.e.db == 2 && s.e.seq == 1);
+    expect_entry(&s, ENTRY_FULLSYNC_END);
+    expect_entry(&s, ENTRY_COMMAND);
+    assert_true(s.e.lsn == 104 && !s.e.in_snapshot);
+    expect_entry(&s, ENTRY_JOURNAL_OFFSET);
+    expect_entry(&s, ENTRY_EOF);
+    expect_entry(&s, ENTRY_COMMAND);
+    assert_true(s.e.lsn == 105 && decoder_check(s.d, 105).lsn == 104);
+    assert_decodes_the_same(&c, buf_slice(&s.bytes), 1);
+    buf_free(&one);
+    source_end(&s);
+}
+
 static void error_line_without_an_end_is_refused(void **state)
 {
     (void)state;
@@ -256,13 +306,6 @@ static void error_line_without_an_end_is_refused(void **state)
     memset(long_line, 'x', sizeof long_line);
     long_line[0] = '-';
     refused(long_line, sizeof long_line, "opcode 45 is not known");
-}
-
-static void put_journal_blob(struct buf *b, unsigned count, const struct buf *entries)
-{
-    buf_put_u8(b, 210);
-    rdb_length_write(b, count);
-    put_slice(b, buf_slice(entries));
 }
 
 static void journal_blobs_give_their_entries_and_keep_the_database(void **state)
@@ -367,6 +410,7 @@ int main(void)
         cmocka_unit_test(entries_that_were_applied_are_compared_and_not_given),
         cmocka_unit_test(another_entry_in_its_place_is_another_journal),
         cmocka_unit_test(without_a_command_to_compare_only_pings_may_come),
+        cmocka_unit_test(journal_of_a_partial_sync_may_stand_in_blobs),
         cmocka_unit_test(journal_blobs_give_their_entries_and_keep_the_database),
         cmocka_unit_test(journal_blob_may_be_lzf),
         cmocka_unit_test(journal_blob_of_another_count_is_refused),

@@ -63,6 +63,7 @@ static struct message example(enum message_type type)
         m.start.session = 99;
         m.start.first_lsn = 12345;
         m.start.asked_lsn = 12340;
+        m.start.in_blobs = 1;
         m.start.check = (struct journal_check){12340, UINT64_MAX};
         memset(m.start.last_master_id, 'd', 40);
         buf_put(&m.start.asked, "12340", 5);

@@ -87,7 +87,7 @@ static void phase_commands_leave_only_their_states(void **state)
         for (int e = 0; e < SESSION_EVENTS; e++) {
             enum session_action a = session_transition((enum session_state)s, (enum session_event)e).action;
             if (a == ACTION_SEND_SYNC)
-                assert_true(s == SESSION_WORKERS_FULL && e == EVENT_WORKERS_READY);
+                assert_true((s == SESSION_WORKERS_FULL || s == SESSION_WORKERS_BLOBS) && e == EVENT_WORKERS_READY);
             if (a == ACTION_SEND_STARTSTABLE)
                 assert_true((s == SESSION_FULL_SYNC && e == EVENT_SNAPSHOT_DONE) ||
                             (s == SESSION_WORKERS_PARTIAL && e == EVENT_WORKERS_READY));
@@ -108,6 +108,7 @@ struct walk {
     struct node *nodes;
     size_t count, next;
     unsigned syncs, startstables;
+    bool sync_after_partial; /* a master of such a release */
 };
 
 static void visit(struct walk *w, const struct node *n)
@@ -125,17 +126,18 @@ static void send_if_permitted(struct walk *w, struct node *n, enum phase_command
     if (!session_take_permit(&n->session, command))
         return;
     assert_true(n->asked);
+    /* All PARTIAL, of a release that refuses a lone STARTSTABLE then: SYNC first, and every FULLSYNC_END. */
+    bool blobs = before.partial == FLOWS && before.full == 0 && before.sync_after_partial;
     if (command == PHASE_SYNC) {
-        assert_int_equal(before.full, FLOWS);
-        assert_int_equal(before.partial, 0);
+        assert_true(blobs || (before.full == FLOWS && before.partial == 0));
         assert_false(n->sync_sent);
         assert_false(n->startstable_sent);
         n->sync_sent = true;
         w->syncs++;
     } else {
-        bool after_snapshot =
-            before.full == FLOWS && n->sync_sent && before.sync_answered && before.snapshots_done == FLOWS;
-        bool partial = before.partial == FLOWS && before.full == 0 && !n->sync_sent;
+        bool after_snapshot = (before.full == FLOWS || blobs) && n->sync_sent && before.sync_answered &&
+                              before.snapshots_done == FLOWS;
+        bool partial = before.partial == FLOWS && before.full == 0 && !n->sync_sent && !before.sync_after_partial;
         assert_true(after_snapshot || partial);
         assert_false(n->startstable_sent);
         n->startstable_sent = true;
@@ -153,6 +155,7 @@ static void follow(struct walk *w, const struct node *from)
         enum session_action action = session_step(&n.session, (enum session_event)e);
         if (action == ACTION_OPEN_FLOWS) {
             session_flows_asked(&n.session, FLOWS);
+            session_sync_after_partial(&n.session, w->sync_after_partial);
             n.asked = true;
             n.sync_sent = n.startstable_sent = false;
         }
@@ -179,10 +182,9 @@ static void follow(struct walk *w, const struct node *from)
     }
 }
 
-static void no_path_sends_a_phase_command_that_the_master_would_not_survive(void **state)
+static void walk_all(bool sync_after_partial)
 {
-    (void)state;
-    struct walk w = {.nodes = x_calloc(MAX_NODES, sizeof *w.nodes)};
+    struct walk w = {.nodes = x_calloc(MAX_NODES, sizeof *w.nodes), .sync_after_partial = sync_after_partial};
     struct node first;
     memset(&first, 0, sizeof first);
     session_init(&first.session);
@@ -196,6 +198,13 @@ static void no_path_sends_a_phase_command_that_the_master_would_not_survive(void
     assert_true(w.count > 100);
     assert_true(w.syncs > 0 && w.startstables > 0);
     free(w.nodes);
+}
+
+static void no_path_sends_a_phase_command_that_the_master_would_not_survive(void **state)
+{
+    (void)state;
+    walk_all(false);
+    walk_all(true);
 }
 
 static void take_events(struct session *s, const enum session_event *events, size_t count)
@@ -228,6 +237,33 @@ static void full_sync_goes_through_to_the_end(void **state)
     assert_string_equal(session_phase_name(s.state), "stable");
     take_events(&s, (enum session_event[]){EVENT_STOP, EVENT_DRAINED}, 2);
     assert_int_equal(s.state, SESSION_STOPPED);
+}
+
+static void partial_of_an_older_master_goes_by_sync(void **state)
+{
+    (void)state;
+    struct session s;
+    session_init(&s);
+    take_events(&s, (enum session_event[]){EVENT_TARGET_READY, EVENT_CONNECTED, EVENT_GREETED}, 3);
+    session_sync_after_partial(&s, true);
+    session_flow_answered(&s, false);
+    session_flow_answered(&s, false);
+    take_events(&s, (enum session_event[]){EVENT_FLOWS_BLOBS, EVENT_WORKERS_READY}, 2);
+    assert_false(session_take_permit(&s, PHASE_STARTSTABLE));
+    session_init(&s);
+    take_events(&s, (enum session_event[]){EVENT_TARGET_READY, EVENT_CONNECTED, EVENT_GREETED}, 3);
+    session_sync_after_partial(&s, true);
+    session_flow_answered(&s, false);
+    session_flow_answered(&s, false);
+    take_events(&s, (enum session_event[]){EVENT_FLOWS_BLOBS, EVENT_WORKERS_READY}, 2);
+    assert_true(session_take_permit(&s, PHASE_SYNC));
+    take_events(&s, (enum session_event[]){EVENT_PHASE_OK}, 1);
+    session_snapshot_done(&s);
+    session_snapshot_done(&s);
+    take_events(&s, (enum session_event[]){EVENT_SNAPSHOT_DONE}, 1);
+    assert_true(session_take_permit(&s, PHASE_STARTSTABLE));
+    take_events(&s, (enum session_event[]){EVENT_PHASE_OK, EVENT_ALL_STABLE}, 2);
+    assert_string_equal(session_phase_name(s.state), "stable");
 }
 
 static void permit_is_refused_when_the_facts_do_not_agree_with_the_state(void **state)
@@ -266,6 +302,7 @@ int main(void)
         cmocka_unit_test(forbidden_cells_lead_to_failed),
         cmocka_unit_test(phase_commands_leave_only_their_states),
         cmocka_unit_test(no_path_sends_a_phase_command_that_the_master_would_not_survive),
+        cmocka_unit_test(partial_of_an_older_master_goes_by_sync),
         cmocka_unit_test(full_sync_goes_through_to_the_end),
         cmocka_unit_test(permit_is_refused_when_the_facts_do_not_agree_with_the_state),
         cmocka_unit_test(refused_phase_command_starts_over_without_lsns),

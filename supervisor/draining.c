@@ -214,11 +214,26 @@ static void watch_settling(struct run *run, uint64_t now_ms)
     }
 }
 
+static const struct flow *find_still(struct run *run)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        if (!run_flow_settled(&run->flows[i]) && flow_worker_stands_still(&run->flows[i], now_ms))
+            return &run->flows[i];
+    return NULL;
+}
+
 static void give_up(struct run *run, uint64_t lag_bytes)
 {
     struct error error = {0};
     char lacking[300] = "";
-    if (lag_bytes || run_drained_all(run, lacking, sizeof lacking))
+    const struct flow *still = find_still(run);
+    if (still)
+        error_fatal(&error, EX_TEMPFAIL,
+                    "the worker of FLOW %u (pid %ld) does not move: ended, although not all is applied; a new start "
+                    "goes on from here",
+                    still->number, (long)still->worker.pid);
+    else if (lag_bytes || run_drained_all(run, lacking, sizeof lacking))
         error_fatal(&error, EX_TEMPFAIL,
                     "the target has taken nothing for %d s: ended with %s received but not applied",
                     RUN_DRAIN_LIMIT_MS / 1000, totals_bytes(lag_bytes));

@@ -124,6 +124,13 @@ const struct cursor_marks *flow_marks(struct flow *f)
     return f->cursor.marks;
 }
 
+bool flow_worker_stands_still(struct flow *f, uint64_t now_ms)
+{
+    const struct cursor_marks *marks = flow_marks(f);
+    uint64_t alive_ms = marks ? cursor_get(&marks->alive_ms) : 0;
+    return flow_worker_alive(f) && alive_ms && now_ms > alive_ms + IN_STEP_ALIVE_MS;
+}
+
 uint64_t flow_expected_keys(const struct flow *f)
 {
     return f->run->flow_count ? source_keys(f->run->source) / f->run->flow_count : 0;

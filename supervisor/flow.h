@@ -65,6 +65,8 @@ void flow_close_source(struct flow *f);
 /* Starts a worker. The mode is that of the session's start or START_RESUME. */
 bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error);
 bool flow_worker_alive(const struct flow *f);
+/* Its worker has not said for some time that it moves: it is stopped, or hangs. */
+bool flow_worker_stands_still(struct flow *f, uint64_t now_ms);
 /* The marks of this session; NULL while there are none. */
 const struct cursor_marks *flow_marks(struct flow *f);
 /* The next LSN wanted after all that the target acknowledged; 0 before the journal. */

@@ -63,6 +63,11 @@ static void warn_stuck(struct flow *f, uint64_t now_ms)
         log_warning("FLOW %u: its worker (pid %ld) does not say HELLO", f->number, (long)f->worker.pid);
         return;
     }
+    if (flow_worker_stands_still(f, now_ms)) {
+        log_warning("FLOW %u: its worker (pid %ld) does not move, in %s: is it stopped?", f->number,
+                    (long)f->worker.pid, session_phase_name(f->run->session.state));
+        return;
+    }
     log_warning("FLOW %u: no progress for %llu s in %s; received %s, applied %s%s", f->number,
                 (unsigned long long)((now_ms - f->progress_ms) / 1000),
                 session_phase_name(f->run->session.state),

@@ -89,6 +89,60 @@ static void stopped_workers_are_not_in_step_and_are_named(void **state)
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+static void stopped_worker_in_a_full_sync_is_named(void **state)
+{
+    (void)state;
+    static const char *const soon[] = {"--stuck-warning", "4s", NULL};
+    crash_begin(&crash, FLOWS, &small);
+    scripted_hold(crash.run.source, 0, 10);
+    run_replicate(&crash.run, soon);
+    assert_true(df2redis_wait_status(&crash.run.program, "phase", "full-sync", RUN_DEADLINE_MS));
+    assert_int_equal(kill(worker_pid(&crash.run.program, 0), SIGSTOP), 0);
+    assert_true(df2redis_wait_said(&crash.run.program, "does not move, in full-sync: is it stopped?", RUN_DEADLINE_MS));
+    assert_int_equal(kill(worker_pid(&crash.run.program, 0), SIGCONT), 0);
+    scripted_hold(crash.run.source, 0, NEVER);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+/* The same with a real Dragonfly; for a while its FLOWs lie in a black hole, too. */
+static void real_source_is_not_in_step_either(void **state)
+{
+    (void)state;
+    if (!dragonfly_available()) {
+        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+        skip();
+    }
+    run_begin(&crash.run, NULL);
+    dragonfly_start(&crash.run.dragonfly, FLOWS, NULL);
+    proxy = proxy_start(crash.run.dragonfly.port);
+    df2redis_start(&crash.run.program, "replicate", proxy_uri(proxy), crash.run.target.uri, NULL);
+    assert_int_equal(wait_in_step("30s"), EX_OK);
+    redisContext *c = server_connect(crash.run.dragonfly.port);
+    signal_workers(SIGSTOP);
+    for (int i = 0; i < 100; i++) {
+        char *set = format_text("SET stopped:%d 1", i);
+        server_ok(c, set);
+        free(set);
+    }
+    assert_not_in_step_because("the worker of FLOW");
+    signal_workers(SIGCONT);
+    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(run_target_keys(&crash.run), 100);
+    proxy_hold_flows(proxy, true);
+    for (int i = 0; i < 100; i++) {
+        char *set = format_text("SET held:%d 1", i);
+        server_ok(c, set);
+        free(set);
+    }
+    redisFree(c);
+    assert_not_in_step_because("behind the source: nothing comes from the source");
+    proxy_hold_flows(proxy, false);
+    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(run_target_keys(&crash.run), 200);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 static void flows_in_a_black_hole_are_not_in_step(void **state)
 {
     (void)state;
@@ -153,6 +207,8 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         TEST(stopped_workers_are_not_in_step_and_are_named),
+        TEST(stopped_worker_in_a_full_sync_is_named),
+        TEST(real_source_is_not_in_step_either),
         TEST(flows_in_a_black_hole_are_not_in_step),
         TEST(wait_asks_for_lsns_that_are_newer_than_itself),
         TEST(source_that_does_not_tell_its_lsns_is_never_in_step),

@@ -34,8 +34,9 @@ static uint64_t mark_lsn(uint16_t port, uint32_t flow)
 {
     redisContext *c = server_connect(port);
     redisReply *r = redisCommand(c, "HGET df2redis:default flow-%u", flow);
-    const char *lsn = r && r->str ? strrchr(r->str, ' ') : NULL;
-    uint64_t n = lsn ? strtoull(lsn + 1, NULL, 10) : 0;
+    unsigned long long n = 0;
+    if (r && r->str && sscanf(r->str, "%*s %*s %*s %llu", &n) != 1)
+        n = 0;
     if (r)
         freeReplyObject(r);
     redisFree(c);

@@ -8,11 +8,12 @@
 #include <signal.h>
 #include <sysexits.h>
 
+#include "tests/support/crash.h"
 #include "tests/support/generate.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 
-enum { STRINGS = 20000, STRING_BYTES = 400 };
+enum { STRINGS = 20000, STRING_BYTES = 400, MASTERS = 3 };
 
 static const char *const evicting[] = {"--maxmemory", "6mb", "--maxmemory-policy", "allkeys-lru", NULL};
 static struct run run;
@@ -164,6 +165,41 @@ static void target_that_is_started_anew_is_named(void **state)
     assert_true(df2redis_wait_said(&run.program, "was started anew: it is another process", RUN_DEADLINE_MS));
 }
 
+static struct crash crash;
+static struct redis_cluster cluster;
+
+static int teardown_cluster(void **state)
+{
+    (void)state;
+    struct redis_cluster_mover *none = NULL;
+    crash_end_in(&crash, &cluster, &none);
+    return 0;
+}
+
+static bool all_masters_answer(void *arg)
+{
+    (void)arg;
+    cJSON *status = df2redis_status(&crash.run.program);
+    const cJSON *one, *targets = cJSON_GetObjectItem(status, "targets");
+    bool all = cJSON_GetArraySize(targets) == MASTERS;
+    cJSON_ArrayForEach(one, targets)
+    {
+        const cJSON *role = cJSON_GetObjectItem(one, "role"), *rtt = cJSON_GetObjectItem(one, "rtt_us");
+        all &= role && strcmp(role->valuestring, "master") == 0 && rtt && rtt->valuedouble > 0 &&
+               !cJSON_GetObjectItem(one, "trouble");
+    }
+    cJSON_Delete(status);
+    return all;
+}
+
+static void every_master_of_a_cluster_is_watched(void **state)
+{
+    (void)state;
+    assert_true(crash_begin_in_step(&crash, &cluster, MASTERS, 0));
+    assert_true(wait_until(all_masters_answer, NULL, RUN_DEADLINE_MS));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(int argc, char **argv)
@@ -175,6 +211,7 @@ int main(int argc, char **argv)
         TEST(evictions_are_counted_while_it_runs_and_over_a_kill),
         TEST(evictions_before_the_run_are_none_of_ours),
         TEST(target_that_is_started_anew_is_named),
+        cmocka_unit_test_teardown(every_master_of_a_cluster_is_watched, teardown_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

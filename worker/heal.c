@@ -181,7 +181,7 @@ void heal_go_on(struct heal *h)
 bool heal_has_work(const struct heal *h)
 {
     return comparison_is_busy(h->comparison) || (suspects_count(h->w->suspects) && heal_is_on(h->w)) ||
-           (h->w->settings.migrate && inventory_is_due(h->w->inventory));
+           pops_is_due(h->w->pops) || (h->w->settings.migrate && inventory_is_due(h->w->inventory));
 }
 
 bool heal_is_on(const struct worker *w)

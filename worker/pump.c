@@ -130,6 +130,8 @@ static bool take(struct worker *w, struct entry *e)
     }
     if (router_is_null(w->router))
         return true;
+    if (e->kind == ENTRY_COMMAND)
+        pops_note(w->pops, e);
     if (!wanted_by_target(w, e)) {
         suspect_unanswered(w, e);
         expiry_entry(w, e, true);

@@ -340,6 +340,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         seal_and_send(w, true);
     source_tls_acknowledge(w, false);
     source_note_waiting(w);
+    pops_go_on(w->pops);
     log_turn();
     log_pipe_turn();
     cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
@@ -575,6 +576,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     make_router(w);
     w->heal = heal_new(w);
     w->inventory = inventory_new(w);
+    w->pops = pops_new(w);
     translator_init(&w->translator, &w->settings, &w->target, w->output);
     w->translator.source_release = start->start.source_release;
     w->translator.report = worker_report;
@@ -615,6 +617,7 @@ void worker_finish(struct worker *w)
     client_free(w->tls_client);
     heal_free(w->heal);
     inventory_free(w->inventory);
+    pops_free(w->pops);
     flows_applied_free(w);
     router_free(w->router);
     cross_free(w->cross);

@@ -20,6 +20,7 @@
 #include "worker/heal.h"
 #include "worker/history.h"
 #include "worker/inventory.h"
+#include "worker/pops.h"
 #include "worker/reports.h"
 #include "worker/router.h"
 #include "worker/spool.h"
@@ -107,6 +108,7 @@ struct worker {
     size_t refused_script_next;
     struct heal *heal;
     struct inventory *inventory;
+    struct pops *pops;
     struct flow_cursors *others; /* cursors of the other FLOWs */
     struct reports reports;
     bool reports_unread;                  /* perhaps */

@@ -1,0 +1,217 @@
+/* A real Dragonfly whose journal lacks a part of what it did: what the target lacks then is found and healed.
+ * Needs DF2REDIS_TEST_DRAGONFLY. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "tests/support/run.h"
+#include "tests/support/testing.h"
+
+enum { SHARDS = 4, ROUNDS = 40 };
+
+static struct run run;
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_end(&run);
+    return 0;
+}
+
+static void begin(void)
+{
+    if (!dragonfly_available()) {
+        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+        skip();
+    }
+    run_begin(&run, NULL);
+    dragonfly_start(&run.dragonfly, SHARDS, NULL);
+}
+
+static bool none_pending(void *arg)
+{
+    (void)arg;
+    return df2redis_status_number(&run.program, "suspects.pending") == 0;
+}
+
+static void assert_comes_out_equal(void)
+{
+    struct state_rules rules = {.read = {.stream_details = true}};
+    uint64_t keys = 0;
+    assert_true(run_wait_applied(&run));
+    if (!wait_until(none_pending, NULL, RUN_DEADLINE_MS)) {
+        df2redis_print(&run.program);
+        fail_msg("suspects are left");
+    }
+    if (!run_equals_dragonfly(&run, &rules, &keys)) {
+        df2redis_print(&run.program);
+        fail_msg("not equal");
+    }
+    print_message("%llu keys; suspects: %.0f equal, %.0f healed, %.0f permanent\n", (unsigned long long)keys,
+                  df2redis_status_number(&run.program, "suspects.equal"),
+                  df2redis_status_number(&run.program, "suspects.healed"),
+                  df2redis_status_number(&run.program, "suspects.permanent"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void write_round(redisContext *c, int i)
+{
+    static const char *const commands[] = {
+        "RPUSH list:%d 5 1 4 2 3",
+        "SORT list:%d STORE sorted:%d",
+        "GEOADD geo:%d 13.361389 38.115556 a 15.087269 37.502669 b",
+        "GEORADIUS geo:%d 15 37 200 km STORE near:%d",
+        "GEORADIUSBYMEMBER geo:%d a 200 km STORE beside:%d",
+        "PFADD hll:%d a b c",
+        "PFADD other-hll:%d c d e",
+        "PFMERGE merged:%d hll:%d other-hll:%d",
+        "ZADD z:%d 1 a 2 b",
+        "ZADD z2:%d 3 b 4 c",
+        "ZUNIONSTORE union:%d 2 z:%d z2:%d",
+        "ZMPOP 1 z:%d MIN COUNT 1",
+        "SADD s:%d a b c",
+        "SADD s2:%d b c d",
+        "SINTERSTORE both:%d 2 s:%d",
+        "SUNIONSTORE all:%d s:%d s2:%d",
+        "COPY list:%d copy:%d",
+        "RENAME z2:%d renamed:%d",
+        "SETBIT b:%d 7 1",
+        "BITOP NOT not:%d b:%d",
+    };
+    for (size_t n = 0; n < sizeof commands / sizeof *commands; n++) {
+        char words[200];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(words, sizeof words, commands[n], i, i, i);
+#pragma GCC diagnostic pop
+        freeReplyObject(server_command(c, words));
+    }
+}
+
+static void what_its_journal_lacks_is_healed(void **state)
+{
+    (void)state;
+    begin();
+    redisContext *c = server_connect(run.dragonfly.port);
+    for (int i = 0; i < ROUNDS; i++)
+        write_round(c, i);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    for (int i = ROUNDS / 2; i < ROUNDS * 2; i++)
+        write_round(c, i);
+    redisFree(c);
+    assert_comes_out_equal();
+}
+
+static bool all_healed(void *arg)
+{
+    (void)arg;
+    return df2redis_status_number(&run.program, "suspects.healed") >= ROUNDS;
+}
+
+static void pops_of_several_elements_are_healed(void **state)
+{
+    (void)state;
+    begin();
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    redisContext *c = server_connect(run.dragonfly.port);
+    for (int i = 0; i < ROUNDS; i++) {
+        char words[200];
+        snprintf(words, sizeof words, "RPUSH l:%d 1 2 3 4 5 6 7 8", i);
+        freeReplyObject(server_command(c, words));
+        snprintf(words, sizeof words, "LMPOP 2 none:%d l:%d LEFT COUNT %d", i, i, 2 + i % 3);
+        freeReplyObject(server_command(c, words));
+        snprintf(words, sizeof words, "BLMPOP 1 1 l:%d RIGHT COUNT 2", i);
+        freeReplyObject(server_command(c, words));
+    }
+    redisFree(c);
+    assert_true(wait_until(all_healed, NULL, RUN_DEADLINE_MS));
+    assert_comes_out_equal();
+}
+
+enum { OLD_KEYS = 200000, NEW_KEYS = 100000, AT_ONCE = 1000 };
+
+static void write_keys(redisContext *c, const char *prefix, int count)
+{
+    redisReply *r = NULL;
+    for (int i = 0; i < count; i += AT_ONCE) {
+        for (int k = i; k < i + AT_ONCE; k++)
+            redisAppendCommand(c, "SET %s:%d %d", prefix, k, k);
+        for (int k = i; k < i + AT_ONCE; k++) {
+            assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+            freeReplyObject(r);
+        }
+    }
+}
+
+static bool looked_for(void *arg)
+{
+    (void)arg;
+    return df2redis_said(&run.program, "looked for on the target") ||
+           df2redis_said(&run.program, "not on the target");
+}
+
+/* This release may have them in neither snapshot nor journal. */
+static void keys_that_are_new_during_a_full_sync_are_there(void **state)
+{
+    (void)state;
+    begin();
+    redisContext *c = server_connect(run.dragonfly.port);
+    freeReplyObject(redisCommand(c, "DEBUG POPULATE %d old 100", OLD_KEYS));
+    run_replicate(&run, NULL);
+    write_keys(c, "new", NEW_KEYS);
+    char *omits = server_info(c, "stats", "total_journal_omits");
+    print_message("omitted by the source: %s\n", omits ? omits : "?");
+    free(omits);
+    redisFree(c);
+    assert_true(run_wait_in_step(&run));
+    assert_true(wait_until(looked_for, NULL, 2 * RUN_DEADLINE_MS));
+    print_message("left out by the source: %.0f\n",
+                  df2redis_status_number(&run.program, "suspects.pending") +
+                      df2redis_status_number(&run.program, "suspects.healed"));
+    assert_comes_out_equal();
+}
+
+/* The same key again and again, by two clients. */
+static void counters_of_a_busy_source_are_right(void **state)
+{
+    (void)state;
+    begin();
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    redisContext *c = server_connect(run.dragonfly.port), *target = server_connect(run.target.port);
+    for (int i = 0; i < 20000; i++) {
+        redisAppendCommand(c, "INCR k");
+        if (i % 2000 == 0) {
+            freeReplyObject(server_command(target, "RPUSH h x"));
+            redisAppendCommand(c, "HSET h f v");
+        }
+    }
+    redisReply *r = NULL;
+    for (int i = 0; i < 20010; i++) {
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        freeReplyObject(r);
+    }
+    redisFree(c);
+    redisFree(target);
+    assert_comes_out_equal();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(what_its_journal_lacks_is_healed, teardown),
+        cmocka_unit_test_teardown(pops_of_several_elements_are_healed, teardown),
+        cmocka_unit_test_teardown(keys_that_are_new_during_a_full_sync_are_there, teardown),
+        cmocka_unit_test_teardown(counters_of_a_busy_source_are_right, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -356,13 +356,23 @@ static bool drain_is_over(struct worker *w)
     return offset + spool_peek(w->spool, offset).len >= end;
 }
 
+/* What came last has made suspects: these need the journal to go on a little. */
+static bool heal_puts_off_end(struct worker *w)
+{
+    if (!w->said_stable || w->source_ended || !heal_has_work(w->heal) ||
+        clock_monotonic_ms() >= w->drain_due_ms)
+        return false;
+    w->draining = false;
+    return true;
+}
+
 static void check_ends(struct worker *w)
 {
     struct error error;
     if (!w->starved || !all_applied(w) || expiry_put_right(w))
         return;
     if (w->draining && !w->drained) {
-        if (!drain_is_over(w) || seal_last_mark(w))
+        if (!drain_is_over(w) || heal_puts_off_end(w) || seal_last_mark(w))
             return;
         w->drained = true;
         if (w->settings.migrate) /* nobody comes after us */

@@ -24,4 +24,8 @@
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
 #define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 
+/* Of suspects alone: the target did it, and its answer was lost. It was a refusal in the worst case, and mostly none:
+ * what cannot be compared is not counted. */
+#define SUSPECT_UNHEARD "answer_lost"
+
 #endif

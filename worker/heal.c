@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "worker/divergence.h"
 #include "worker/worker.h"
 
 enum {
@@ -74,6 +75,16 @@ static void tell_impossible(struct heal *h, const struct suspect *k, const struc
     worker_tell_divergence(h->w, *c->reason ? c->reason : k->reason, k->command, k->key);
 }
 
+/* What the target cannot hold was counted when it came, for instance in the snapshot; and a lost answer alone
+ * is no difference. */
+static bool is_news(const struct suspect *k, const struct compared *c)
+{
+    if (strcmp(k->reason, SUSPECT_UNHEARD) == 0)
+        return strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
+    return strcmp(k->command, INVENTORY_COMMAND) != 0 || !*c->reason ||
+           strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
+}
+
 static void settle(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
 {
     struct cursor_marks *m = h->w->cursor.marks;
@@ -94,8 +105,7 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
     }
     if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times) {
         cursor_add(&m->suspects_permanent, 1);
-        /* What the target cannot hold was counted when the snapshot had it. */
-        if (strcmp(k->command, INVENTORY_COMMAND) != 0 || !*c->reason)
+        if (is_news(k, c))
             tell_impossible(h, k, c);
     }
     suspects_settle(h->w->suspects, k, times);
@@ -151,7 +161,8 @@ static void begin(struct heal *h, uint64_t now)
             continue;
         h->any_shard |= strcmp(k->command, INVENTORY_COMMAND) == 0;
         h->times[count] = k->times;
-        list[count++] = (struct compared){.db = k->db, .key = k->key, .owner = k, .by_elements = k->by_elements};
+        list[count++] =
+            (struct compared){.db = k->db, .key = k->key, .owner = k, .by_elements = k->by_elements};
     }
     if (!count)
         return;
@@ -194,7 +205,8 @@ void heal_give_up(struct heal *h)
 {
     struct suspect *k;
     while (suspects_due(h->w->suspects, UINT64_MAX, &k, 1)) {
-        worker_tell_divergence(h->w, k->reason, k->command, k->key);
+        if (strcmp(k->reason, SUSPECT_UNHEARD) != 0)
+            worker_tell_divergence(h->w, k->reason, k->command, k->key);
         suspects_settle(h->w->suspects, k, k->times);
     }
     note_pending(h);

@@ -86,10 +86,10 @@ static void suspect_unanswered(struct worker *w, const struct entry *e)
     if (c)
         n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
     for (size_t i = 0; i < n && i < sizeof positions / sizeof *positions; i++)
-        worker_suspect(w, db, e->argv[positions[i]], DIVERGENCE_REFUSED, c->name);
+        worker_suspect(w, db, e->argv[positions[i]], SUSPECT_UNHEARD, c->name);
     if (e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_ELEMENTS ||
         e->kind == ENTRY_END)
-        worker_suspect(w, db, e->key, DIVERGENCE_REFUSED, rdb_type_name(e->type));
+        worker_suspect(w, db, e->key, SUSPECT_UNHEARD, rdb_type_name(e->type));
 }
 
 /* One entry. False: failed, already told. */

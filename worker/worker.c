@@ -156,7 +156,8 @@ void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, cons
         if (!w->suspects_overflowed)
             log_warning("%s; what is refused or lost from now on is counted, not healed", error.text);
         w->suspects_overflowed = true;
-        worker_tell_divergence(w, reason, command, key);
+        if (strcmp(reason, SUSPECT_UNHEARD) != 0)
+            worker_tell_divergence(w, reason, command, key);
     }
     cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
 }

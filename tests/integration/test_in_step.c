@@ -187,6 +187,17 @@ static void source_that_does_not_tell_its_lsns_is_never_in_step(void **state)
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+/* As after REPLICAOF and REPLICAOF NO ONE between two questions: the journal is another one. */
+static void lsns_that_go_back_end_the_session(void **state)
+{
+    (void)state;
+    begin();
+    scripted_set_back_offsets(crash.run.source, 10);
+    assert_true(df2redis_wait_said(&crash.run.program, "its journal is another one now", RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&crash.run, NULL, "REPLCONF capa dragonfly", 2));
+    assert_string_equal(scripted_violation(crash.run.source), "");
+}
+
 static void missing_right_is_named_at_the_start(void **state)
 {
     (void)state;
@@ -212,6 +223,7 @@ int main(int argc, char **argv)
         TEST(flows_in_a_black_hole_are_not_in_step),
         TEST(wait_asks_for_lsns_that_are_newer_than_itself),
         TEST(source_that_does_not_tell_its_lsns_is_never_in_step),
+        TEST(lsns_that_go_back_end_the_session),
         TEST(missing_right_is_named_at_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -318,7 +318,7 @@ static void on_replicaoffset(struct scripted *m, struct connection *c)
     }
     reply(c, "*%zu", script->flow_count);
     for (size_t i = 0; i < script->flow_count; i++)
-        reply(c, ":%llu", (unsigned long long)scripted_flow_end_lsn(&script->flows[i]));
+        reply(c, ":%llu", (unsigned long long)(scripted_flow_end_lsn(&script->flows[i]) - m->offsets_set_back));
 }
 
 static void on_dfly(struct scripted *m, struct connection *c, const redisReply *command)

@@ -385,6 +385,13 @@ void scripted_refuse_offsets(struct scripted *m, const char *error)
     unlock_and_wake(m);
 }
 
+void scripted_set_back_offsets(struct scripted *m, uint64_t by)
+{
+    pthread_mutex_lock(&m->lock);
+    m->offsets_set_back = by;
+    unlock_and_wake(m);
+}
+
 void scripted_listen(struct scripted *m, bool listen)
 {
     pthread_mutex_lock(&m->lock);

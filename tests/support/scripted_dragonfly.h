@@ -147,6 +147,8 @@ bool scripted_vanish(struct scripted *m);
 void scripted_deaf(struct scripted *m, bool deaf);
 /* DFLY REPLICAOFFSET is answered with this (an error without its -) instead of LSNs; NULL: with LSNs again. */
 void scripted_refuse_offsets(struct scripted *m, const char *error);
+/* … and with LSNs so much smaller than they are: those of another history. */
+void scripted_set_back_offsets(struct scripted *m, uint64_t by);
 /* Refuses connections until told otherwise. */
 void scripted_listen(struct scripted *m, bool listen);
 

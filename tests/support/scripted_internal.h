@@ -60,6 +60,7 @@ struct scripted {
     pthread_t thread;
     bool threaded, stopping, deaf;
     const char *offsets_error;
+    uint64_t offsets_set_back;
     int wake[2];
     int listener;
     uint16_t port;

@@ -34,7 +34,7 @@ static cJSON *give_status(void *arg)
 {
     char text[2000];
     (void)arg;
-    snprintf(text, sizeof text, document, (long)getpid(), in_step ? "true" : "false");
+    snprintf(text, sizeof text, document, (long)getpid(), in_step ? "true" : "false,\"in_step_reason\":\"FLOW 1 is 3 entries behind\"");
     return cJSON_Parse(text);
 }
 
@@ -121,6 +121,7 @@ static void health_is_told_always_readiness_only_in_step(void **state)
     assert_string_equal(body_of("/healthz"), "alive\n");
     request("GET", "/readyz");
     assert_true(strncmp(answer, "HTTP/1.1 503 ", 13) == 0);
+    assert_has(answer, "not in step: FLOW 1 is 3 entries behind\n");
 }
 
 static void status_is_the_document(void **state)

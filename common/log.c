@@ -70,23 +70,52 @@ void log_set_sink(void (*sink)(struct slice line))
     line_sink = sink;
 }
 
+/* Bytes of the UTF-8 character at p; 0: it is none. A text may hold what others said: any bytes. */
+static size_t character_bytes(const unsigned char *p)
+{
+    size_t n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xf0 && p[1] < 0x90);
+    bool none = (*p == 0xed && p[1] >= 0xa0) || (*p == 0xf4 && p[1] >= 0x90); /* surrogates, beyond Unicode */
+    return overlong || none ? 0 : n;
+}
+
+static bool is_control(const unsigned char *p)
+{
+    return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
+}
+
 static void put_json_text(struct buf *line, const char *text)
 {
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        size_t n = character_bytes(p);
         if (*p == '"' || *p == '\\')
             buf_printf(line, "\\%c", *p);
         else if (*p < 0x20)
             buf_printf(line, "\\u%04x", *p);
+        else if (n)
+            buf_put(line, p, n);
         else
-            buf_put_u8(line, *p);
+            buf_put_u8(line, '?');
+        p += n ? n : 1;
     }
 }
 
 /* Control characters would move a terminal's cursor, or make a second line. */
 static void put_plain_text(struct buf *line, const char *text)
 {
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-        buf_put_u8(line, *p < 0x20 || *p == 0x7f ? ' ' : *p);
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        size_t n = character_bytes(p);
+        if (!n)
+            buf_put_u8(line, '?');
+        else if (is_control(p))
+            buf_put_u8(line, ' ');
+        else
+            buf_put(line, p, n);
+        p += n ? n : 1;
+    }
 }
 
 static void put_time(struct buf *line)

@@ -92,6 +92,11 @@ static void control_characters_do_not_reach_the_terminal(void **state)
     (void)state;
     log_warning("ERR \x1b[2J\x07 gone\x7f\ttab");
     assert_string_equal(strstr(line, "ERR"), "ERR  [2J  gone  tab\n");
+    log_warning("ERR \xc2\x9b" "31m \xff\xc3 caf\xc3\xa9 \xe2\x86\x92 \xed\xa0\x80 \xe2\x86");
+    assert_string_equal(strstr(line, "ERR"), "ERR  31m ?? caf\xc3\xa9 \xe2\x86\x92 ??? ??\n");
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    log_warning("ERR \xff \xe2\x86\x92");
+    assert_non_null(strstr(line, "\"ERR ? \xe2\x86\x92\""));
 }
 
 static unsigned told;

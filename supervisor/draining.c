@@ -1,8 +1,8 @@
 /* Draining.
  *
- * At the end of a run the source is asked for its LSNs first, and every FLOW goes on until it has applied up to
- * them, also what still lies on the network. Only then the run is complete. When the source cannot be asked,
- * what was received is applied, and the run says that it does not know whether that is all.
+ * At the end of a run the source is asked for its LSNs first, and every FLOW goes on until it has applied up
+ * to them, also what still lies on the network. Only then the run is complete. When the source cannot be
+ * asked, what was received is applied, and the run says that it does not know whether that is all.
  *
  * At the end of a session (settling) what was received is applied, so that the next one asks for the rest. */
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "supervisor/run.h"
 
 enum {
-    ASK_LIMIT_MS = 30000,       /* an answer may stand behind much else on a slow link */
+    ASK_LIMIT_MS = 30000, /* an answer may stand behind much else on a slow link */
     TARGET_LIMIT_MS = 3000,
     UNREACHABLE_LIMIT_MS = 5000, /* a source that cannot even be connected to */
 };
@@ -82,7 +82,8 @@ static void lsns_unknown(struct run *run)
     d->asking = false;
     d->progress_ms = clock_monotonic_ms();
     snprintf(d->unknown, sizeof d->unknown, "%s", trouble[0] ? trouble : "it does not answer");
-    log_warning("draining: the source cannot be asked for its LSNs: %s; applying what was received", d->unknown);
+    log_warning("draining: the source cannot be asked for its LSNs: %s; applying what was received",
+                d->unknown);
     tell_workers(run);
 }
 
@@ -229,18 +230,20 @@ static void give_up(struct run *run, uint64_t lag_bytes)
     char lacking[300] = "";
     const struct flow *still = find_still(run);
     if (still)
-        error_fatal(&error, EX_TEMPFAIL,
-                    "the worker of FLOW %u (pid %ld) does not move: ended, although not all is applied; a new start "
-                    "goes on from here",
-                    still->number, (long)still->worker.pid);
+        error_fatal(
+            &error, EX_TEMPFAIL,
+            "the worker of FLOW %u (pid %ld) does not move: ended, although not all is applied; a new start "
+            "goes on from here",
+            still->number, (long)still->worker.pid);
     else if (lag_bytes || run_drained_all(run, lacking, sizeof lacking))
         error_fatal(&error, EX_TEMPFAIL,
                     "the target has taken nothing for %d s: ended with %s received but not applied",
                     RUN_DRAIN_LIMIT_MS / 1000, totals_bytes(lag_bytes));
     else
-        error_fatal(&error, EX_TEMPFAIL,
-                    "nothing has come from the source for %d s: ended, although %s; a new start goes on from here",
-                    RUN_DRAIN_LIMIT_MS / 1000, lacking);
+        error_fatal(
+            &error, EX_TEMPFAIL,
+            "nothing has come from the source for %d s: ended, although %s; a new start goes on from here",
+            RUN_DRAIN_LIMIT_MS / 1000, lacking);
     run_fatal(run, &error);
 }
 

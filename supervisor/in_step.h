@@ -25,14 +25,14 @@ struct source_lsns {
 };
 
 struct in_step_flow {
-    bool failed;    /* given up */
-    bool worker;    /* there is one, and its cursor is this session's */
-    long pid;       /* of it */
-    uint64_t alive_ms; /* when it last said that it moves; 0: never yet */
-    bool stable;    /* it follows the journal */
-    bool in_contact; /* the target is connected and has what was decoded before */
+    bool failed;                        /* given up */
+    bool worker;                        /* there is one, and its cursor is this session's */
+    long pid;                           /* of it */
+    uint64_t alive_ms;                  /* when it last said that it moves; 0: never yet */
+    bool stable;                        /* it follows the journal */
+    bool in_contact;                    /* the target is connected and has what was decoded before */
     uint64_t received_lsn, applied_lsn; /* next LSN behind all that is decoded, all that is applied */
-    bool waiting;   /* bytes are here that the target has not acknowledged */
+    bool waiting;                       /* bytes are here that the target has not acknowledged */
 };
 
 struct in_step_facts {

@@ -1,5 +1,6 @@
-/* What the watches on source and target mean for the run: whether it is in step, how far it is behind, that the
- * session ends when the source is a master no more, and that keys are lacking which the target has evicted. */
+/* What the watches on source and target mean for the run: whether it is in step, how far it is behind, that
+ * the session ends when the source is a master no more, and that keys are lacking which the target has
+ * evicted. */
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -38,7 +39,8 @@ void run_watch_source(struct run *run)
 static void on_evicted(const char *node, uint64_t keys, void *arg)
 {
     struct run *run = arg;
-    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_EVICTED, "eviction", node, keys);
+    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_EVICTED, "eviction", node,
+                    keys);
 }
 
 static void on_target_told(void *arg)
@@ -85,7 +87,8 @@ bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_
         flows[i] = flow_facts(&run->flows[i]);
     facts.flows = flows;
     facts.answer_count = source_watch_answers(run->source_watch, &facts.answers);
-    bool in_step = in_step_decide(&facts, &confirmed_ms, reason ? reason : own, reason ? reason_bytes : sizeof own);
+    bool in_step =
+        in_step_decide(&facts, &confirmed_ms, reason ? reason : own, reason ? reason_bytes : sizeof own);
     if (age_ms)
         *age_ms = in_step ? facts.now_ms - confirmed_ms : 0;
     free(flows);
@@ -112,7 +115,8 @@ void run_tell_in_step(struct run *run, uint64_t now_ms)
         run->in_step_ms = now_ms;
         run->behind_warned_ms = 0;
     } else if (now_ms - since_ms >= BEHIND_MS &&
-               (!run->behind_warned_ms || now_ms - run->behind_warned_ms >= run->settings->stuck_warning_ms)) {
+               (!run->behind_warned_ms ||
+                now_ms - run->behind_warned_ms >= run->settings->stuck_warning_ms)) {
         bool first = run->in_step_told;
         run->in_step_told = false;
         run->behind_warned_ms = now_ms;

@@ -107,10 +107,11 @@ static bool is_refusal(const redisReply *reply, const char *word)
 static void lacks_right(struct source_watch *w, const char *doing, const char *right, const redisReply *reply)
 {
     struct error error = {0};
-    error_fatal(&error, EX_NOPERM,
-                "source %s does not permit %s to this user: %.120s; it needs %s, or it is never known whether "
-                "the target is in step",
-                w->name, doing, reply->str, right);
+    error_fatal(
+        &error, EX_NOPERM,
+        "source %s does not permit %s to this user: %.120s; it needs %s, or it is never known whether "
+        "the target is in step",
+        w->name, doing, reply->str, right);
     end_with(w, &error);
 }
 
@@ -148,10 +149,11 @@ static void on_role(struct client *c, const redisReply *reply, void *arg)
     struct ask ask = w->asks[0];
     memmove(w->asks, w->asks + 1, --w->ask_count * sizeof *w->asks);
     if (reply->type == REDIS_REPLY_ERROR && strcasestr(reply->str, "replica")) {
-        error_set(&error, ERROR_RETRY,
-                  "source %s is no master any more (%.100s): what it holds from now on is not what was copied; "
-                  "the target stays as it is",
-                  w->name, reply->str);
+        error_set(
+            &error, ERROR_RETRY,
+            "source %s is no master any more (%.100s): what it holds from now on is not what was copied; "
+            "the target stays as it is",
+            w->name, reply->str);
         end_with(w, &error);
     } else if (is_refusal(reply, "NOPERM")) {
         lacks_right(w, "REPLCONF", "+replconf", reply);

@@ -114,9 +114,10 @@ static void note_policy(struct node *n)
 {
     bool bad = evicts(n);
     if (bad && strcmp(n->warned_policy, n->policy) != 0)
-        log_warning("target %s throws keys away once it has %s (maxmemory-policy %s): what it evicts is lacking "
-                    "there; set its maxmemory-policy to noeviction",
-                    n->name, totals_bytes(n->max_bytes), n->policy);
+        log_warning(
+            "target %s throws keys away once it has %s (maxmemory-policy %s): what it evicts is lacking "
+            "there; set its maxmemory-policy to noeviction",
+            n->name, totals_bytes(n->max_bytes), n->policy);
     snprintf(n->warned_policy, sizeof n->warned_policy, "%s", bad ? n->policy : "");
 }
 
@@ -128,7 +129,8 @@ static void note_info(struct node *n, struct slice info)
     n->trouble[0] = '\0';
     take_text(info, "role", role, sizeof role);
     if (strcmp(role, "master") != 0) {
-        snprintf(n->trouble, sizeof n->trouble, "it is no master: its role is %s", role[0] ? role : "not told");
+        snprintf(n->trouble, sizeof n->trouble, "it is no master: its role is %s",
+                 role[0] ? role : "not told");
         if (n->role[0] && strcmp(n->role, role) != 0)
             log_warning("target %s is no master any more: its role is %s", n->name, role);
         n->watch->masters_due_ms = 0;
@@ -152,9 +154,10 @@ static void note_refusal(struct node *n, const redisReply *reply)
 {
     bool right = reply->type == REDIS_REPLY_ERROR && strncasecmp(reply->str, "NOPERM", 6) == 0;
     if (right && !n->warned_right)
-        log_warning("target %s does not permit INFO to this user: whether it evicts keys is not known; give it "
-                    "+info",
-                    n->name);
+        log_warning(
+            "target %s does not permit INFO to this user: whether it evicts keys is not known; give it "
+            "+info",
+            n->name);
     n->warned_right |= right;
     snprintf(n->trouble, sizeof n->trouble, "it answers INFO with: %.200s",
              reply->type == REDIS_REPLY_ERROR ? reply->str : "no text");
@@ -192,8 +195,8 @@ static void ask_node(struct node *n, uint64_t now_ms)
     if (n->plain_info)
         client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", NULL);
     else
-        client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", "server", "replication", "stats", "memory",
-                     "keyspace", NULL);
+        client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", "server", "replication", "stats",
+                     "memory", "keyspace", NULL);
 }
 
 /* ---- connections ---- */

@@ -1,5 +1,5 @@
-/* A short INFO of every master of the target, once a second, over connections of its own: is it the process it
- * was, a master, and has it thrown keys away? Nothing waits for it; what cannot be asked is not known. */
+/* A short INFO of every master of the target, once a second, over connections of its own: is it the process
+ * it was, a master, and has it thrown keys away? Nothing waits for it; what cannot be asked is not known. */
 #ifndef DF2REDIS_SUPERVISOR_TARGET_WATCH_H
 #define DF2REDIS_SUPERVISOR_TARGET_WATCH_H
 

@@ -1,5 +1,5 @@
-/* A target that throws keys away below its maxmemory: what is lacking there is counted, and nobody takes the copy
- * for complete. */
+/* A target that throws keys away below its maxmemory: what is lacking there is counted, and nobody takes the
+ * copy for complete. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,8 +73,10 @@ static void migration_into_a_target_that_evicts_ends_with_divergences(void **sta
         df2redis_print(&run.program);
     assert_int_equal(code, EX_DATAERR);
     assert_true(run_target_keys(&run) < STRINGS);
-    assert_true(df2redis_said(&run.program, "throws keys away once it has 6.0 MiB (maxmemory-policy allkeys-lru)"));
-    char *summary = format_text("evicted_by_target: %llu", (unsigned long long)info_number("stats", "evicted_keys"));
+    assert_true(
+        df2redis_said(&run.program, "throws keys away once it has 6.0 MiB (maxmemory-policy allkeys-lru)"));
+    char *summary =
+        format_text("evicted_by_target: %llu", (unsigned long long)info_number("stats", "evicted_keys"));
     assert_true(df2redis_said(&run.program, summary));
     free(summary);
 }
@@ -83,7 +85,8 @@ static void migration_into_a_target_that_evicts_ends_with_divergences(void **sta
 static void fill_with_keys_that_expire(void)
 {
     redisContext *c = server_connect(run.target.port);
-    redisReply *r = redisCommand(c, "EVAL %s 0", "for i=1,4000 do redis.call('SET','t'..i,string.rep('x',300),'EX',1000) end");
+    redisReply *r = redisCommand(
+        c, "EVAL %s 0", "for i=1,4000 do redis.call('SET','t'..i,string.rep('x',300),'EX',1000) end");
     assert_true(r && r->type != REDIS_REPLY_ERROR);
     freeReplyObject(r);
     redisFree(c);
@@ -98,7 +101,8 @@ static bool some_are_evicted(void *arg)
 static bool all_are_counted(void *arg)
 {
     (void)arg;
-    return evicted() == (double)info_number("stats", "evicted_keys") || !process_running(&run.program.process);
+    return (uint64_t)evicted() == info_number("stats", "evicted_keys") ||
+           !process_running(&run.program.process);
 }
 
 static void evictions_are_counted_while_it_runs_and_over_a_kill(void **state)

@@ -46,8 +46,8 @@ static bool says(void *text)
 {
     cJSON *status = df2redis_status(&crash.run.program);
     const cJSON *reason = cJSON_GetObjectItem(status, "in_step_reason");
-    bool it_does = cJSON_IsFalse(cJSON_GetObjectItem(status, "in_step")) && reason &&
-                   strstr(reason->valuestring, text);
+    bool it_does =
+        cJSON_IsFalse(cJSON_GetObjectItem(status, "in_step")) && reason && strstr(reason->valuestring, text);
     cJSON_Delete(status);
     return it_does;
 }
@@ -63,8 +63,8 @@ static void assert_not_in_step_because(const char *text)
 /* `df2redis wait --in-step` with a time limit: its exit code. */
 static int wait_in_step(const char *limit)
 {
-    const char *const argv[] = {df2redis_binary(), "wait", "--in-step", "--state-dir", crash.run.program.dir,
-                                "--timeout", limit, NULL};
+    const char *const argv[] = {df2redis_binary(),     "wait",      "--in-step", "--state-dir",
+                                crash.run.program.dir, "--timeout", limit,       NULL};
     return process_run(argv, RUN_DEADLINE_MS, NULL);
 }
 
@@ -98,7 +98,8 @@ static void stopped_worker_in_a_full_sync_is_named(void **state)
     run_replicate(&crash.run, soon);
     assert_true(df2redis_wait_status(&crash.run.program, "phase", "full-sync", RUN_DEADLINE_MS));
     assert_int_equal(kill(worker_pid(&crash.run.program, 0), SIGSTOP), 0);
-    assert_true(df2redis_wait_said(&crash.run.program, "does not move, in full-sync: is it stopped?", RUN_DEADLINE_MS));
+    assert_true(df2redis_wait_said(&crash.run.program, "does not move, in full-sync: is it stopped?",
+                                   RUN_DEADLINE_MS));
     assert_int_equal(kill(worker_pid(&crash.run.program, 0), SIGCONT), 0);
     scripted_hold(crash.run.source, 0, NEVER);
     assert_true(crash_came_out_equal(&crash));

@@ -1,5 +1,5 @@
-/* A run that is told to stop ends where the source was when it was asked, not where the network happened to cut
- * its FLOWs; and does not call itself complete when it does not know. */
+/* A run that is told to stop ends where the source was when it was asked, not where the network happened to
+ * cut its FLOWs; and does not call itself complete when it does not know. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -16,7 +16,8 @@ static struct in_step_facts facts;
 static char reason[IN_STEP_REASON_BYTES];
 static uint64_t confirmed_ms;
 
-/* Three FLOWs that have applied up to 100, with a source that was at 100 when asked 100 ms ago, and at 90 before. */
+/* Three FLOWs that have applied up to 100, with a source that was at 100 when asked 100 ms ago, and at 90
+ * before. */
 static int setup(void **state)
 {
     (void)state;

@@ -171,6 +171,8 @@ void comparison_judge(struct comparison *x, struct pair *p)
     if (!p->differs || !x->config.repair)
         return;
     p->first_command = x->batch->commands;
+    p->told.expires_ms =
+        p->source.kind != DIGEST_NOTHING && p->source_expire_ms > 0 ? p->source_expire_ms : 0;
     x->translator.db = x->batch->current_db = p->told.db;
     if (p->source.kind == DIGEST_FOREIGN)
         comparison_impossible(p, DIVERGENCE_TYPE, "%s", rdb_type_name(p->source.type));

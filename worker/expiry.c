@@ -72,6 +72,16 @@ void expiry_told(void *worker, struct slice key, struct slice field, int64_t sou
         suspect(w, db, key, "PEXPIREAT");
 }
 
+/* What was translated since is not on the target yet, so the earlier of both times counts. */
+void expiry_healed(struct worker *w, uint32_t db, struct slice key, int64_t at_ms)
+{
+    if (!is_on(w) || !at_ms)
+        return;
+    int64_t told_ms = deadlines_get(w->deadlines, deadlines_hash(db, key, no_field));
+    if (!told_ms || at_ms < told_ms)
+        set(w, db, key, no_field, at_ms);
+}
+
 /* ---- checks ---- */
 
 static void check_later(struct worker *w, uint64_t seq, uint32_t db, struct slice key, int64_t at_ms,
@@ -152,7 +162,7 @@ static void moved(struct worker *w, const struct command *c, const struct entry 
 static void check_fields(struct worker *w, const struct command *c, const struct entry *e, uint32_t db,
                          bool done)
 {
-    if (c->name[0] != 'H' || e->argc < 3)
+    if ((c->name[0] != 'H' && c->name[0] != 'F') || e->argc < 3)
         return;
     if (strncmp(c->name, "HINCRBY", 7) == 0 || strcmp(c->name, "HSETNX") == 0) {
         check_key(w, c, e, db, e->argv[1], e->argv[2], done);
@@ -305,6 +315,9 @@ static void tell_right_time(struct worker *w, const struct put_off *p)
 {
     struct translator *t = &w->translator;
     bool field = p->field.data != NULL;
+    int64_t last_ms = deadlines_get(w->deadlines, deadlines_hash(p->db, p->key, p->field));
+    if (last_ms != 0 && last_ms != p->target_ms && last_ms != p->source_ms)
+        return; /* it was told another one since */
     if (!t->target->scripts) {
         suspect(w, p->db, p->key, "PEXPIREAT");
         return;

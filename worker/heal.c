@@ -102,6 +102,7 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
     if (c->outcome == COMPARISON_HEALED) {
         cursor_add(&m->suspects_healed, 1);
         tell_healed(h, k);
+        expiry_healed(h->w, c->db, c->key, c->expires_ms);
     }
     if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times) {
         cursor_add(&m->suspects_permanent, 1);

@@ -7,6 +7,19 @@ static const char before_text[] = "*1\r\n$6\r\nASKING\r\n*1\r\n$5\r\nMULTI\r\n";
 static const char exec_text[] = "*1\r\n$4\r\nEXEC\r\n";
 enum { BEFORE_BYTES = sizeof before_text - 1, ASKING_BYTES = sizeof "*1\r\n$6\r\nASKING\r\n" - 1 };
 
+/* Where the last command that was described begins: they are asked for one after the other. */
+static struct {
+    const struct batch *batch;
+    uint32_t number;
+    size_t at, piece;
+} place;
+
+static void forget_place(const struct batch *b)
+{
+    if (place.batch == b)
+        place.batch = NULL;
+}
+
 struct batch *batch_new(void)
 {
     struct batch *b = x_calloc(1, sizeof *b);
@@ -18,6 +31,7 @@ void batch_free(struct batch *b)
 {
     if (!b)
         return;
+    forget_place(b);
     buf_free(&b->out);
     buf_free(&b->conflict_at);
     buf_free(&b->seqs);
@@ -32,7 +46,12 @@ void batch_reset(struct batch *b, size_t keep_bytes)
     buf_clear(&out);
     buf_clear(&conflict_at);
     buf_clear(&seqs);
-    *b = (struct batch){.out = out, .conflict_at = conflict_at, .seqs = seqs, .current_db = UINT32_MAX};
+    *b = (struct batch){.out = out,
+                        .conflict_at = conflict_at,
+                        .seqs = seqs,
+                        .current_db = UINT32_MAX,
+                        .mark_at = UINT32_MAX};
+    forget_place(b);
     buf_put(&b->out, before_text, BEFORE_BYTES);
     b->sent = BEFORE_BYTES;
 }
@@ -169,10 +188,24 @@ static bool walk_command(struct walk *w, struct slice *name, struct slice *key)
 bool batch_describe(const struct batch *b, uint32_t i, struct slice *name, struct slice *key)
 {
     struct walk w = {b, BEFORE_BYTES, 0};
-    for (uint32_t n = 0; n <= i; n++)
+    uint32_t n = 0;
+    if (place.batch == b && place.number <= i) {
+        n = place.number;
+        w.at = place.at;
+        w.piece = place.piece;
+    }
+    for (;; n++) {
+        size_t at = w.at, piece = w.piece;
         if (!walk_command(&w, name, key))
             return false;
-    return true;
+        if (n < i)
+            continue;
+        place.batch = b;
+        place.number = i;
+        place.at = at;
+        place.piece = piece;
+        return true;
+    }
 }
 
 size_t batch_largest_argument(const struct batch *b)
@@ -224,39 +257,67 @@ uint64_t batch_command_seq(const struct batch *b, uint32_t i)
     return seq;
 }
 
-bool batch_remove(struct batch *b, uint32_t i)
+/* The numbers of what is left become lower by how many before them are gone. */
+static void renumber_conflicts(struct batch *b, const uint32_t *numbers, size_t count)
 {
-    struct walk w = {b, BEFORE_BYTES, 0};
-    struct slice name, key;
-    for (uint32_t n = 0; n < i; n++)
-        if (!walk_command(&w, &name, &key))
-            return false;
-    size_t from = w.at, piece = w.piece;
-    if (!walk_command(&w, &name, &key))
-        return false;
-    size_t cut = w.at - from, pieces = w.piece - piece;
-    memmove(b->out.data + from, b->out.data + w.at, b->out.len - w.at);
-    b->out.len -= cut;
-    for (size_t p = piece; p + pieces < b->borrowed_count; p++) {
-        b->borrowed[p] = b->borrowed[p + pieces];
-        b->borrowed[p].at -= cut;
-    }
-    b->borrowed_count -= pieces;
-    b->borrowed_bytes = 0;
-    for (size_t p = 0; p < b->borrowed_count; p++)
-        b->borrowed_bytes += b->borrowed[p].data.len;
-    b->commands--;
-    size_t seq_at = (size_t)i * sizeof(uint64_t);
-    memmove(b->seqs.data + seq_at, b->seqs.data + seq_at + sizeof(uint64_t),
-            b->seqs.len - seq_at - sizeof(uint64_t));
-    b->seqs.len -= sizeof(uint64_t);
+    size_t kept = 0, gone = 0;
     for (size_t at = 0; at < b->conflict_at.len; at += sizeof(uint32_t)) {
         uint32_t n;
         memcpy(&n, b->conflict_at.data + at, sizeof n);
-        n = n == i ? UINT32_MAX : n > i && n != UINT32_MAX ? n - 1 : n;
-        memcpy(b->conflict_at.data + at, &n, sizeof n);
+        while (gone < count && numbers[gone] < n)
+            gone++;
+        if (gone < count && numbers[gone] == n)
+            continue;
+        n -= (uint32_t)gone;
+        memcpy(b->conflict_at.data + kept, &n, sizeof n);
+        kept += sizeof n;
     }
-    return true;
+    b->conflict_at.len = kept;
+}
+
+/* What was walked over since `from` moves down to *to. */
+static void keep(struct batch *b, const struct walk *from, const struct walk *now, struct walk *to)
+{
+    size_t down = from->at - to->at;
+    memmove(b->out.data + to->at, b->out.data + from->at, now->at - from->at);
+    to->at += now->at - from->at;
+    for (size_t p = from->piece; p < now->piece; p++) {
+        b->borrowed[to->piece] = b->borrowed[p];
+        b->borrowed[to->piece++].at -= down;
+    }
+}
+
+bool batch_remove(struct batch *b, const uint32_t *numbers, size_t count)
+{
+    struct walk w = {b, BEFORE_BYTES, 0}, to = w;
+    size_t gone = 0, seqs = 0;
+    struct slice name, key;
+    forget_place(b);
+    for (uint32_t n = 0; n < b->commands; n++) {
+        struct walk from = w;
+        if (!walk_command(&w, &name, &key))
+            return false;
+        if (gone < count && numbers[gone] == n) {
+            gone++;
+            continue;
+        }
+        keep(b, &from, &w, &to);
+        memmove(b->seqs.data + seqs, b->seqs.data + (size_t)n * sizeof(uint64_t), sizeof(uint64_t));
+        seqs += sizeof(uint64_t);
+        if (b->mark_at == n)
+            b->mark_at -= (uint32_t)gone;
+    }
+    struct walk end = {b, b->out.len, b->borrowed_count};
+    keep(b, &w, &end, &to);
+    b->out.len = to.at;
+    b->seqs.len = seqs;
+    b->borrowed_count = to.piece;
+    b->borrowed_bytes = 0;
+    for (size_t p = 0; p < b->borrowed_count; p++)
+        b->borrowed_bytes += b->borrowed[p].data.len;
+    renumber_conflicts(b, numbers, count);
+    b->commands -= (uint32_t)gone;
+    return gone == count;
 }
 
 bool batch_is_conflict_command(const struct batch *b, uint32_t i)

@@ -35,6 +35,9 @@ struct batch {
     bool unmarked;          /* asking: it could run twice, and carries no mark */
     bool marked_last;       /* asking: the last command is its mark */
     uint64_t key_hash;      /* asking: of the key that all its commands have */
+    uint32_t mark_at;       /* the number of the command that is its mark; UINT32_MAX: none */
+    bool removing;          /* what is refused now was not queued, and is taken out */
+    bool stripped;          /* of what the target is known not to know */
     bool conflicts;         /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */
     struct buf conflict_at; /* uint32_t command numbers, ascending */
     struct buf seqs;        /* uint64_t of each command: its entry */
@@ -58,8 +61,8 @@ static inline bool batch_empty(const struct batch *b)
 size_t batch_bytes(const struct batch *b);
 /* Closes it: MULTI and EXEC where needed. Nothing is added after that. */
 void batch_seal(struct batch *b);
-/* Takes command number i out again (a once batch that the target refused to queue). */
-bool batch_remove(struct batch *b, uint32_t i);
+/* Takes these commands out again, whose numbers ascend (the target refused to queue them). */
+bool batch_remove(struct batch *b, const uint32_t *numbers, size_t count);
 /* From the beginning again. */
 void batch_rewind(struct batch *b);
 /* What is still to be sent, in at most `max` parts; then how much of it was. */

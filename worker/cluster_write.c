@@ -148,6 +148,7 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
     }
     output_end(o);
     b->marked_last = b->asking;
+    b->mark_at = b->commands - 1;
     c->into = NULL;
     c->marked[b->slot] = 1;
 }

@@ -31,7 +31,9 @@ static void close_connection(struct link *l)
     l->transport = NULL;
     replies_free(l->replies);
     l->replies = NULL;
-    l->queue_refused = l->mark_refused = l->select_refused = l->broken = false;
+    link_forget_refused(l);
+    l->unknown_count = 0;
+    l->mark_refused = l->must_not_fail = l->broken = false;
 }
 
 static void retry_later(struct link *l)
@@ -98,8 +100,11 @@ static bool send_some(struct link *l)
     while (l->sending && may_go(l, l->sending) && sent < SEND_BYTES_PER_EVENT) {
         struct iovec parts[PARTS_MAX];
         int n = 0;
-        for (struct batch *b = l->sending; b && may_go(l, b) && n < PARTS_MAX; b = b->next)
+        for (struct batch *b = l->sending; b && may_go(l, b) && n < PARTS_MAX; b = b->next) {
+            if (!link_strip_unknown(l, b))
+                return false;
             n += batch_parts(b, parts + n, PARTS_MAX - n);
+        }
         ssize_t got = l->transport->send(l->transport, parts, n);
         if (got == TRANSPORT_AGAIN)
             return true;
@@ -248,6 +253,7 @@ void link_free(struct link *l)
     if (!l)
         return;
     close_connection(l);
+    buf_free(&l->refused);
     link_drop_batches(l, &l->first);
     event_free(l->retry);
     free(l);

@@ -1,7 +1,6 @@
 /* Answers to batches: carried out, refused, not now, or not here. A plain batch is answered command by
  * command; one that must not run twice by MULTI (before it ASKING), QUEUED for each, and EXEC. */
 #include <stdio.h>
-#include <sysexits.h>
 
 #include "common/topology.h"
 #include "worker/link_internal.h"
@@ -55,26 +54,10 @@ static bool trouble(struct link *l, enum refusal refusal, struct slice text)
                      (const char *)text.data);
 }
 
-/* It had all databases when it was greeted. What stands behind a SELECT that it refuses all the same is
- * carried out in the database before: nobody can undo that, and nothing of it may count. */
-static bool is_select(struct link *l, const struct batch *b, uint32_t i, struct slice text)
-{
-    struct slice name, database;
-    if (!batch_describe(b, i, &name, &database) || !slice_is(name, "SELECT"))
-        return false;
-    l->select_refused = true;
-    error_fatal(&l->trouble, EX_CONFIG,
-                "the target refuses SELECT %.*s (%.*s), which it took when it was connected to: what stood "
-                "behind it may have been written into another database; connect to it without what stands "
-                "between, and begin anew with --flush-target, or leave that database out with --db",
-                (int)database.len, (const char *)database.data, (int)text.len, (const char *)text.data);
-    return true;
-}
-
 static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind, struct slice text)
 {
     if (kind == REPLY_ERROR) {
-        if (is_select(l, b, i, text))
+        if (link_must_not_fail(l, b, i, text))
             return;
         if (refusal_class(text) == REFUSAL_BUSYKEY && batch_is_conflict_command(b, i)) {
             l->callbacks.conflict(l->callbacks.arg, b, i);
@@ -126,38 +109,22 @@ static void moved(struct link *l, const struct batch *b, struct slice text)
     drop_unsent(l);
 }
 
-/* The target would not queue a command: taken out, told, and the rest sent again. Nothing of the
- * MULTI was carried out, and a once batch is alone, so this cannot disturb the order. */
-static bool send_without(struct link *l, struct batch *b)
-{
-    uint32_t i = l->queue_refused_at;
-    if (is_select(l, b, i, slice_str(l->queue_text)))
-        return false;
-    l->callbacks.refused(l->callbacks.arg, b, i, l->queue_text);
-    l->queue_refused = false;
-    l->window_bytes -= batch_bytes(b);
-    l->borrowing -= b->borrowed_count > 0;
-    if (!batch_remove(b, i))
-        return error_set(&l->trouble, ERROR_FATAL, "a batch that the target refused cannot be read back");
-    l->window_bytes += batch_bytes(b);
-    l->borrowing += b->borrowed_count > 0;
-    batch_rewind(b);
-    if (b->next) { /* in a cluster: behind those of other slots, whose answers come first now */
-        l->first = b->next;
-        l->last->next = b;
-        l->last = b;
-        b->next = NULL;
-    }
-    if (!l->sending)
-        l->sending = b;
-    event_add(l->writable, NULL);
-    return true;
-}
-
 /* Without it nothing vouches for the others. */
 static bool is_asking_mark(const struct batch *b, size_t i)
 {
     return b->marked_last && i + 1 == b->commands;
+}
+
+static void not_queued(struct link *l, const struct batch *b, uint32_t i, struct slice text)
+{
+    enum refusal refusal = refusal_class(text);
+    if (refusal == REFUSAL_COMMAND && !is_asking_mark(b, i)) {
+        link_note_refused(l, i, text);
+    } else if (!l->queue_refused) {
+        l->queue_refused = true;
+        l->queue_refusal = refusal;
+        snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
+    }
 }
 
 static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements,
@@ -171,21 +138,16 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
     if (i == 0)
         return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
     if (i <= b->commands) {
-        if (kind == REPLY_ERROR && !l->queue_refused) {
-            l->queue_refused = true;
-            l->queue_refused_at = i - 1;
-            l->queue_refusal = refusal_class(text);
-            snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
-        }
+        if (kind == REPLY_ERROR)
+            not_queued(l, b, i - 1, text);
         return true;
     }
     if (kind == REPLY_ERROR) {
-        if (l->queue_refused && l->queue_refusal == REFUSAL_COMMAND &&
-            !is_asking_mark(b, l->queue_refused_at))
-            return send_without(l, b);
+        if (!l->queue_refused && l->refused_count)
+            return link_send_without(l, b);
         struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
         if (l->config.in_cluster && refusal_class(why) == REFUSAL_MOVED) {
-            l->queue_refused = false;
+            link_forget_refused(l);
             moved(l, b, why);
             acknowledged(l);
             return true;
@@ -195,7 +157,7 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
     if (kind != REPLY_OTHER || elements != b->commands)
         return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
                          elements, b->commands);
-    if (l->select_refused)
+    if (l->must_not_fail)
         return false;
     if (l->mark_refused)
         moved(l, b, slice_str(l->queue_text));
@@ -221,7 +183,7 @@ bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slic
             return trouble(l, refusal, text);
         else
             answer(l, b, b->answered, kind, text);
-        if (l->select_refused)
+        if (l->must_not_fail)
             return false;
     }
     if (++b->answered == b->commands)

@@ -5,7 +5,7 @@
 #include "worker/link.h"
 #include "worker/replies.h"
 
-enum { LINK_BACKOFF_FIRST_MS = 100 };
+enum { LINK_BACKOFF_FIRST_MS = 100, LINK_UNKNOWN_NAMES = 32, LINK_NAME_BYTES = 40 };
 
 struct greeting;
 
@@ -27,18 +27,31 @@ struct link {
     size_t borrowing; /* batches with borrowed arguments */
     /* Trouble found while a callback of the reader runs: acted on when it has returned. */
     struct error trouble;
-    /* A once batch's refusal to queue. */
+    /* What was not queued of the once batch that is answered: the commands that were refused for themselves,
+     * each with its text (link_refused.c); and the first refusal that concerns the whole. */
+    struct buf refused;
+    size_t refused_count;
     bool queue_refused;
-    uint32_t queue_refused_at;
     enum refusal queue_refusal;
     char queue_text[200];
-    bool select_refused; /* `trouble` says so */
+    char unknown[LINK_UNKNOWN_NAMES][LINK_NAME_BYTES]; /* commands that the target does not know */
+    size_t unknown_count;
+    bool must_not_fail; /* `trouble` says so */
     bool mark_refused;   /* behind ASKING, inside EXEC; queue_text says how */
 };
 
 /* link_answers.c: the reply_handler of a link that is ready. */
 bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slice text);
 void link_on_element(void *arg, size_t i, enum reply_kind kind, struct slice text);
+/* link_refused.c: the target would not queue command number i. */
+void link_note_refused(struct link *l, uint32_t i, struct slice text);
+void link_forget_refused(struct link *l);
+/* All that were noted are told and taken out, and the rest goes again. */
+bool link_send_without(struct link *l, struct batch *b);
+/* Before it is sent: takes out what the target does not know. */
+bool link_strip_unknown(struct link *l, struct batch *b);
+/* Is it one that nothing may follow? Then `trouble` tells. */
+bool link_must_not_fail(struct link *l, const struct batch *b, uint32_t i, struct slice text);
 /* Gives up all unanswered batches from *at on. */
 void link_drop_batches(struct link *l, struct batch **at);
 

@@ -332,6 +332,8 @@ static void put_mark(struct router *r, const char *text)
     output_text(r->output, c->mark_field);
     output_text(r->output, text);
     output_end(r->output);
+    struct batch *b = r->open->plain[0];
+    b->mark_at = b->commands - 1;
 }
 
 void router_put_marks(struct router *r, const char *text, bool whole)

@@ -269,8 +269,7 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         return;
     }
     /* What is not queued is told once EXEC has been answered: the MULTI is sent again without it. */
-    bool not_queued = b->once && b->answered == b->commands + 2;
-    enum report_stream stream = not_queued ? REPORT_NOT_QUEUED : REPORT_ANSWERED;
+    enum report_stream stream = b->removing ? REPORT_NOT_QUEUED : REPORT_ANSWERED;
     if (tell_divergence(w, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1, text))
         log_debug("the target refused %s %s: %s", name, log_key(key), text);
 }

@@ -223,6 +223,67 @@ static void command_that_cannot_be_queued_is_told_and_the_rest_applied(void **st
     assert_value(b, "a", "xy");
 }
 
+static uint64_t bytes_received(struct bench *b)
+{
+    char *text = server_info(b->redis, "stats", "total_net_input_bytes");
+    uint64_t n = strtoull(text, NULL, 10);
+    free(text);
+    return n;
+}
+
+/* A batch of them is sent twice, and none of those that follow at all. */
+static void many_unknown_commands_are_taken_out_at_once(void **state)
+{
+    enum { MANY = 5000 };
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    uint64_t before = bytes_received(b);
+    struct batch *batch = begin(b);
+    for (int i = 0; i < MANY; i++)
+        put(b, OUTPUT_ONCE, i % 2 ? "NOSUCHCOMMAND" : "NOSUCHEITHER", "b", "x");
+    put(b, OUTPUT_ONCE, "APPEND", "a", "x");
+    uint64_t size = batch_bytes(batch);
+    send_batch(b, batch);
+    run_until(b, &b->acknowledged, 1);
+    assert_int_equal(b->refused, MANY);
+    uint64_t once = bytes_received(b);
+    assert_true(once - before < size * 2);
+    for (unsigned round = 2; round <= 3; round++) {
+        batch = begin(b);
+        for (int i = 0; i < MANY; i++)
+            put(b, OUTPUT_ONCE, "NOSUCHCOMMAND", "b", "x");
+        put(b, OUTPUT_ONCE, "APPEND", "a", "y");
+        send_batch(b, batch);
+        run_until(b, &b->acknowledged, round);
+        assert_int_equal(b->refused, MANY * round);
+    }
+    assert_true(bytes_received(b) - once < size / 10);
+    assert_int_equal(b->lost, 0);
+    assert_value(b, "a", "xyy");
+}
+
+static void a_refused_mark_is_fatal(void **state)
+{
+    struct bench *b = *state;
+    run_until(b, &b->ready, 1);
+    server_ok(b->redis, "SET df2redis:t other");
+    struct batch *batch = begin(b);
+    put(b, OUTPUT_ONCE, "APPEND", "a", "x");
+    output_begin(b->output, 0, slice_str("df2redis:t"), 4, OUTPUT_ONCE);
+    output_text(b->output, "HSET");
+    output_text(b->output, "df2redis:t");
+    output_text(b->output, "flow-0");
+    output_text(b->output, "text");
+    output_end(b->output);
+    batch->mark_at = batch->commands - 1;
+    send_batch(b, batch);
+    run_until(b, &b->lost, 1);
+    assert_int_equal(b->lost_error.class, ERROR_FATAL);
+    assert_int_equal(b->lost_error.exit_code, 77);
+    assert_non_null(strstr(b->lost_error.text, "WRONGTYPE"));
+    assert_int_equal(b->acknowledged, 0);
+}
+
 static void refused_commands_are_told_with_their_key(void **state)
 {
     struct bench *b = *state;
@@ -324,6 +385,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LINK_TEST(batches_are_acknowledged_in_order_and_applied),
         LINK_TEST(once_batch_is_alone_and_brings_its_mark),
+        LINK_TEST(many_unknown_commands_are_taken_out_at_once),
+        LINK_TEST(a_refused_mark_is_fatal),
         LINK_TEST(command_that_cannot_be_queued_is_told_and_the_rest_applied),
         LINK_TEST(refused_commands_are_told_with_their_key),
         LINK_TEST(key_that_exists_is_a_conflict_where_asked_for),

@@ -160,7 +160,7 @@ static void removed_command_leaves_the_others_whole(void **state)
         put(o, 3, OUTPUT_ONCE, "APPEND", slice_str("third"), slice_str("small"));
         batch_seal(b);
         assert_true(batch_is_conflict_command(b, 2));
-        assert_true(batch_remove(b, gone));
+        assert_true(batch_remove(b, &gone, 1));
         const char *keys[] = {"first", "second", "third"};
         uint32_t n = 1;
         for (uint32_t i = 0; i < 3; i++) {
@@ -171,6 +171,55 @@ static void removed_command_leaves_the_others_whole(void **state)
             assert_true(slice_eq(key, slice_str(keys[i])));
             assert_int_equal(batch_is_conflict_command(b, n), i == 1);
             assert_int_equal(batch_command_seq(b, n), i == 2 ? 43 : 41);
+            n++;
+        }
+        struct buf sent = {0};
+        send_all(b, 64, &sent);
+        assert_int_equal(sent.len, batch_bytes(b));
+        assert_memory_equal(sent.data + sent.len - 14, "*1\r\n$4\r\nEXEC\r\n", 14);
+        buf_free(&sent);
+        output_free(o);
+        batch_free(b);
+    }
+}
+
+/* Any of eight, some of them borrowed. */
+static void many_are_removed_at_once(void **state)
+{
+    (void)state;
+    enum { COMMANDS = 8 };
+    char large[300];
+    memset(large, 'z', sizeof large);
+    for (unsigned gone = 0; gone < 1u << COMMANDS; gone++) {
+        struct batch *b = batch_new();
+        struct output *o = output_new();
+        char key[] = "k0";
+        uint32_t numbers[COMMANDS], count = 0, n = 0;
+        b->current_db = 0;
+        output_target(o, b);
+        output_borrow_from(o, 200);
+        for (uint32_t i = 0; i < COMMANDS; i++) {
+            key[1] = (char)('0' + i);
+            output_entry(o, 100 + i);
+            put(o, 0, OUTPUT_ONCE | (i % 3 ? 0 : OUTPUT_CONFLICT), "APPEND", slice_str(key),
+                slice_of(large, i % 2 ? 250 : 10));
+            if (gone >> i & 1)
+                numbers[count++] = i;
+        }
+        b->mark_at = COMMANDS - 1;
+        batch_seal(b);
+        assert_true(batch_remove(b, numbers, count));
+        assert_int_equal(b->commands, COMMANDS - count);
+        for (uint32_t i = 0; i < COMMANDS; i++) {
+            struct slice name, found;
+            if (gone >> i & 1)
+                continue;
+            key[1] = (char)('0' + i);
+            assert_true(batch_describe(b, n, &name, &found));
+            assert_true(slice_eq(found, slice_str(key)));
+            assert_int_equal(batch_command_seq(b, n), 100 + i);
+            assert_int_equal(batch_is_conflict_command(b, n), i % 3 == 0);
+            assert_true(i != COMMANDS - 1 || b->mark_at == n);
             n++;
         }
         struct buf sent = {0};
@@ -231,6 +280,7 @@ int main(void)
         cmocka_unit_test(batch_of_a_slot_on_its_way_goes_out_behind_asking),
         cmocka_unit_test(borrowed_arguments_are_sent_from_where_they_are),
         cmocka_unit_test(removed_command_leaves_the_others_whole),
+        cmocka_unit_test(many_are_removed_at_once),
         cmocka_unit_test(reset_batch_is_as_new),
         cmocka_unit_test(doubles_read_back_as_the_same),
     };

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "common/printable.h"
+
 static void fill(struct error *e, enum error_class class, int exit_code, const char *format, va_list args)
 {
     if (!e)
@@ -12,6 +14,7 @@ static void fill(struct error *e, enum error_class class, int exit_code, const c
     e->class = class;
     e->exit_code = exit_code;
     vsnprintf(e->text, sizeof e->text, format, args);
+    printable(e->text, sizeof e->text);
 }
 
 bool error_set(struct error *e, enum error_class class, const char *format, ...)

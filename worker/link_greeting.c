@@ -71,29 +71,36 @@ static void finish(struct greeting *g)
     callbacks.done(callbacks.arg, t, &mark, &target);
 }
 
+/* What stands where the mark does cannot be read, or is none. */
+static void mark_unreadable(struct greeting *g, const char *key, const redisReply *reply)
+{
+    struct error error;
+    bool refused = reply->type == REDIS_REPLY_ERROR;
+    enum refusal refusal =
+        refused ? refusal_class(slice_of(reply->str, (size_t)reply->len)) : REFUSAL_COMMAND;
+    if (refusal == REFUSAL_WAIT)
+        error_set(&error, ERROR_RETRY, "reading the mark %s was answered: %.200s", key, reply->str);
+    else if (refusal == REFUSAL_FATAL)
+        error_fatal(&error, EX_NOPERM,
+                    "the target refuses to tell the mark %s (%.160s): let its user run HMGET and HSET on keys "
+                    "that begin with df2redis:",
+                    key, reply->str);
+    else
+        error_fatal(&error, EX_CONFIG,
+                    "the target's key %s holds something that is no mark of df2redis%s%.100s%s: remove the key, "
+                    "or choose another --name",
+                    key, refused ? " (" : "", refused ? reply->str : "", refused ? ")" : "");
+    fail(g, &error);
+}
+
 static void on_mark(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct greeting *g = arg;
-    struct error error;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        bool wait = refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT;
-        error_set(&error, wait ? ERROR_RETRY : ERROR_FATAL,
-                  "reading the mark %s from the target was answered: %.200s", g->config->mark_key,
-                  reply->str);
-        fail(g, &error);
-        return;
-    }
-    if (!mark_read(reply, &g->mark)) {
-        error_set(
-            &error, ERROR_FATAL,
-            "the target's hash %s holds something that is no mark of df2redis: remove the key, or choose "
-            "another --name",
-            g->config->mark_key);
-        fail(g, &error);
-        return;
-    }
-    finish(g);
+    if (reply->type == REDIS_REPLY_ERROR || !mark_read(reply, &g->mark))
+        mark_unreadable(g, g->config->mark_key, reply);
+    else
+        finish(g);
 }
 
 static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
@@ -101,7 +108,6 @@ static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct greeting *g = arg;
     struct slot_mark mark;
-    struct error error;
     uint16_t slot = g->slots[g->slots_told++];
     bool elsewhere = reply->type == REDIS_REPLY_ERROR &&
                      refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_MOVED;
@@ -112,12 +118,7 @@ static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
     } else {
         char key[160];
         slot_mark_key(key, sizeof key, g->config->settings->name, slot);
-        bool wait = reply->type == REDIS_REPLY_ERROR &&
-                    refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT;
-        error_set(&error, wait ? ERROR_RETRY : ERROR_FATAL,
-                  "reading the mark %s from the target was answered: %.200s", key,
-                  reply->type == REDIS_REPLY_ERROR ? reply->str : "something that is no mark of df2redis");
-        fail(g, &error);
+        mark_unreadable(g, key, reply);
         return;
     }
     if (g->slots_told == g->slot_count)
@@ -292,11 +293,30 @@ static void ask_capabilities(struct greeting *g)
     }
 }
 
+/* Without these nothing ends what a dead worker may have left in the server's receive buffer, and a command of
+ * it could be carried out twice. True: they are refused, and the greeting is over. */
+static bool clients_refused(struct greeting *g, const char *command, const redisReply *reply)
+{
+    struct error error;
+    bool gone = reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "No such client");
+    if (reply->type != REDIS_REPLY_ERROR || gone)
+        return false;
+    if (refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT)
+        error_set(&error, ERROR_RETRY, "%s was answered: %.200s", command, reply->str);
+    else
+        error_fatal(&error, EX_NOPERM,
+                    "the target refuses %s (%.160s), and without it commands of a connection that broke may be "
+                    "carried out twice: let its user run CLIENT|SETNAME, CLIENT|LIST and CLIENT|KILL",
+                    command, reply->str);
+    fail(g, &error);
+    return true;
+}
+
 static void on_kill(struct client *c, const redisReply *reply, void *arg)
 {
-    (void)c, (void)reply;
+    (void)c;
     struct greeting *g = arg;
-    if (--g->kills == 0)
+    if (!clients_refused(g, "CLIENT KILL", reply) && --g->kills == 0)
         ask_capabilities(g);
 }
 
@@ -328,12 +348,8 @@ static void on_list(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct greeting *g = arg;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        log_debug("the target refused CLIENT LIST (%s): an earlier connection cannot be ended first",
-                  reply->str);
-        ask_capabilities(g);
+    if (clients_refused(g, "CLIENT LIST", reply))
         return;
-    }
     /* The newest connection of our name is this one. */
     struct slice own = slice_of("", 0);
     uint64_t newest = 0;
@@ -361,10 +377,16 @@ static void on_list(struct client *c, const redisReply *reply, void *arg)
         ask_capabilities(g);
 }
 
+static void on_named(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    clients_refused(arg, "CLIENT SETNAME", reply);
+}
+
 static void on_ready(struct client *c, void *arg)
 {
     struct greeting *g = arg;
-    client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", g->config->client_name, NULL);
+    client_words(c, ANSWER_TIMEOUT_MS, on_named, g, "CLIENT", "SETNAME", g->config->client_name, NULL);
     client_words(c, ANSWER_TIMEOUT_MS, on_list, g, "CLIENT", "LIST", NULL);
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/client.h"
 #include "common/clock.h"
+#include "common/printable.h"
 #include "worker/confine.h"
 #include "worker/commands.h"
 #include "worker/cross.h"
@@ -90,6 +91,7 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
     snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
     snprintf(m.divergence.text, sizeof m.divergence.text, "%s", text ? text : "");
+    printable(m.divergence.text, sizeof m.divergence.text);
     m.divergence.count = count;
     m.divergence.stream = stream;
     m.divergence.position = w->reports.told[stream];

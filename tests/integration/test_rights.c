@@ -1,0 +1,93 @@
+/* Rights that the target's user loses while the run goes on: it ends and names them, before anything could be
+ * carried out twice. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <sysexits.h>
+
+#include "tests/support/run.h"
+#include "tests/support/stream_writer.h"
+#include "tests/support/testing.h"
+
+static struct run run;
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_end(&run);
+    return 0;
+}
+
+static void begin(void)
+{
+    static const char token[41] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
+    struct scripted_options options;
+    struct scripted_session s = scripted_session_new(1);
+    struct stream_writer w;
+    writer_begin(&w, 0, token);
+    writer_string(&w, slice_str("a"), slice_str("snapshot"));
+    writer_fullsync_end(&w);
+    writer_stable(&w, w.next_lsn);
+    s.flows[0] = writer_finish(&w);
+    scripted_options_init(&options);
+    scripted_options_add(&options, s);
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+}
+
+static void tell_target(const char *words)
+{
+    redisContext *c = server_connect(run.target.port);
+    server_ok(c, words);
+    redisFree(c);
+}
+
+/* The connection breaks, and the next one may not end what is left of it. */
+static void assert_ends_without(const char *forbidden, const char *named)
+{
+    begin();
+    tell_target(forbidden);
+    tell_target("CLIENT KILL TYPE normal SKIPME yes");
+    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_NOPERM);
+    assert_true(df2redis_said(&run.program, named));
+}
+
+static void without_client_list_nothing_goes_on(void **state)
+{
+    (void)state;
+    assert_ends_without("ACL SETUSER default -client|list", "CLIENT|LIST");
+}
+
+static void without_client_setname_nothing_goes_on(void **state)
+{
+    (void)state;
+    assert_ends_without("ACL SETUSER default -client|setname", "CLIENT|SETNAME");
+}
+
+static void without_select_nothing_goes_on(void **state)
+{
+    (void)state;
+    assert_ends_without("ACL SETUSER default -select", "SELECT");
+}
+
+static void without_the_right_to_the_mark_nothing_goes_on(void **state)
+{
+    (void)state;
+    assert_ends_without("ACL SETUSER default resetkeys ~app:*", "df2redis:");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(without_client_list_nothing_goes_on, teardown),
+        cmocka_unit_test_teardown(without_client_setname_nothing_goes_on, teardown),
+        cmocka_unit_test_teardown(without_select_nothing_goes_on, teardown),
+        cmocka_unit_test_teardown(without_the_right_to_the_mark_nothing_goes_on, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

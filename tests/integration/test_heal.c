@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/topology.h"
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
 #include "tests/support/stream_writer.h"
@@ -22,6 +23,8 @@ enum { FLOWS = 2 };
 static struct run run;
 static struct server data; /* what the source has */
 static struct kills kills;
+static struct redis_cluster cluster; /* the target of some */
+static bool in_cluster;
 static bool migrates;
 static void (*prepare)(void); /* what the data has before anything else */
 
@@ -30,6 +33,9 @@ static int teardown(void **state)
     (void)state;
     run_end(&run);
     server_stop(&data);
+    if (in_cluster)
+        redis_cluster_stop(&cluster);
+    in_cluster = false;
     prepare = NULL;
     migrates = false;
     return 0;
@@ -53,10 +59,14 @@ static void begin_with(bool with_data, const char *const *extra)
     }
     scripted_options_add(&options, session);
     options.data_port = with_data ? data.port : 0;
-    options.keyspace = "db0:keys=1,expires=0\r\ndb3:keys=1,expires=0\r\n";
+    options.keyspace =
+        in_cluster ? "db0:keys=1,expires=0\r\n" : "db0:keys=1,expires=0\r\ndb3:keys=1,expires=0\r\n";
     if (prepare)
         prepare();
-    run_begin(&run, &options);
+    if (in_cluster)
+        run_begin_in(&run, &cluster, &options);
+    else
+        run_begin(&run, &options);
     if (migrates) {
         df2redis_start(&run.program, "migrate", scripted_uri(run.source), run.target.uri, extra);
         return;
@@ -322,6 +332,42 @@ static void a_migration_waits_for_keys_that_were_left_out(void **state)
     assert_equal_to_source();
 }
 
+/* On the master that has the key. */
+static void in_target_cluster(const char *key, const char *words)
+{
+    redisContext *c =
+        redis_cluster_connect(&cluster, redis_cluster_owner(&cluster, key_slot(slice_str(key))));
+    server_ok(c, words);
+    redisFree(c);
+}
+
+/* Each key is compared on the master that has it, also after its slot has gone to another one. */
+static void keys_of_a_cluster_are_healed(void **state)
+{
+    (void)state;
+    enum { KEYS = 20 };
+    char key[16], words[64];
+    in_cluster = true;
+    redis_cluster_start(&cluster, 3, 0);
+    begin();
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < KEYS; i++) {
+            snprintf(key, sizeof key, "k%d", i);
+            snprintf(words, sizeof words, "SET %s wrong", key);
+            in_target_cluster(key, words);
+            snprintf(words, sizeof words, "HSET %s f v%d", key, round);
+            source(words);
+        }
+        wait_settled();
+        assert_equal_to_source();
+        assert_true(suspects("healed") == KEYS * (round + 1));
+        uint16_t slot = key_slot(slice_str("k0"));
+        size_t owner = redis_cluster_owner(&cluster, slot);
+        assert_true(redis_cluster_move_slot(&cluster, slot, (owner + 1) % 3));
+    }
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* ---- deaths ---- */
 
 static void suspects_outlive_the_run(void **state)
@@ -442,6 +488,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(nothing_is_healed_where_keys_may_be_others, teardown),
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
         cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
+        cmocka_unit_test_teardown(keys_of_a_cluster_are_healed, teardown),
         cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
         cmocka_unit_test_teardown(what_was_refused_unheard_is_healed, teardown),
         cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),

@@ -38,10 +38,10 @@ struct compared {
     void *owner;
     enum comparison_outcome outcome;
     int64_t expires_ms; /* HEALED: when the target lets it expire now; 0: never, or it is gone */
-    bool alone;      /* AGAIN: another key's trouble, perhaps; to be tried alone */
-    bool by_elements; /* its payload was refused: written element by element */
-    char reason[48]; /* IMPOSSIBLE: a word of divergence.h; empty: the source does not let us read */
-    char text[160];  /* … and what stands behind it */
+    bool alone;         /* AGAIN: another key's trouble, perhaps; to be tried alone */
+    bool by_elements;   /* its payload was refused: written element by element */
+    char reason[48];    /* IMPOSSIBLE: a word of divergence.h; empty: the source does not let us read */
+    char text[160];     /* … and what stands behind it */
 };
 
 struct comparison_config {

@@ -9,6 +9,8 @@
 #include "worker/digest.h"
 #include "worker/translator.h"
 
+enum { TARGET, SOURCE };
+enum { ANSWER_TIMEOUT_MS = 20000, BATCH_MAX_BYTES = 48 << 20 };
 enum { NO_EXPIRY = -1, NO_KEY = -2 }; /* as PEXPIRETIME answers */
 
 /* A key of the batch. */
@@ -59,6 +61,32 @@ struct comparison {
     struct batch *batch;
     struct pair *writing; /* whose value is being translated */
 };
+
+/* comparison.c */
+/* All of the batch is AGAIN; within a callback of a client it is told afterwards. */
+void comparison_fail(struct comparison *x, const struct error *why);
+void comparison_fail_answer(struct comparison *x, int side, const redisReply *reply);
+/* "MOVED 3999 127.0.0.1:6381": the slot's master is there. */
+void comparison_follow(struct comparison *x, const char *text);
+void comparison_on_answer(struct client *c, const redisReply *reply, void *arg);
+
+/* comparison_ask.c: x->awaited answers follow, each told to the function of its stage as number x->got. */
+void comparison_ask(struct comparison *x, int side, size_t argc, const struct slice *argv);
+void comparison_ask_word(struct comparison *x, int side, const char *word);
+void comparison_ask_sizes(struct comparison *x, int side);
+void comparison_on_size(struct comparison *x, const redisReply *reply);
+/* So many as memory allows; the others come another time. */
+void comparison_choose_by_size(struct comparison *x);
+void comparison_ask_values(struct comparison *x, int side);
+void comparison_on_target_value(struct comparison *x, const redisReply *reply);
+void comparison_on_source_value(struct comparison *x, const redisReply *reply);
+void comparison_ask_json(struct comparison *x); /* perhaps nothing */
+void comparison_ask_offsets(struct comparison *x);
+void comparison_on_offsets(struct comparison *x, const redisReply *reply);
+
+/* comparison_exec.c */
+void comparison_ask_exec(struct comparison *x);
+void comparison_on_exec(struct comparison *x, const redisReply *reply);
 
 /* comparison_value.c */
 void comparison_values_init(struct comparison *x);

@@ -426,8 +426,8 @@ static void *write_fast(void *arg)
     struct random random = {4711};
     for (uint32_t i = 0; i < writes; i++) {
         scripted_carry_out(run.source, 0, 0, "INCR k");
-        if (random_below(&random, 100) == 0)
-            poll(NULL, 0, (int)random_below(&random, 40)); /* the load's own gaps */
+        if (random_below(&random, 400) == 0)
+            poll(NULL, 0, (int)random_below(&random, 300)); /* the load's own gaps */
     }
     return NULL;
 }

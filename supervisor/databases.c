@@ -68,26 +68,30 @@ bool databases_fit(const struct settings *settings, const uint32_t *databases, s
             source_name, shown, (const char *)names.data, first);
     else if (!fit)
         error_fatal(error, EX_CONFIG,
-                    "source %s has keys in database %.*s, and the target has %u database%s: raise its databases to %u, or "
+                    "source %s has keys in database %.*s, and the target has %u database%s: raise its "
+                    "databases to %u, or "
                     "say with --db which are copied, and where to (--db %u:0)",
-                    source_name, shown, (const char *)names.data, has, has == 1 ? "" : "s", highest + 1, first);
+                    source_name, shown, (const char *)names.data, has, has == 1 ? "" : "s", highest + 1,
+                    first);
     buf_free(&names);
     return fit;
 }
 
-void databases_judge_map(const struct settings *settings, const struct capabilities *target, const char *target_name,
-                         struct findings *out)
+void databases_judge_map(const struct settings *settings, const struct capabilities *target,
+                         const char *target_name, struct findings *out)
 {
     for (size_t i = 0; i < settings->db_map_count; i++) {
         uint32_t from = settings->db_maps[i].from, to = settings->db_maps[i].to;
         if (target->cluster && to)
             findings_refuse(out, EX_CONFIG,
-                            "--db %u:%u: the target is a cluster, which has database 0 alone: say --db %u:0, or leave the "
+                            "--db %u:%u: the target is a cluster, which has database 0 alone: say --db %u:0, "
+                            "or leave the "
                             "database out",
                             from, to, from);
         else if (!target->cluster && target->databases_told && to >= target->databases)
-            findings_refuse(out, EX_CONFIG,
-                            "--db %u:%u: target %s has %u database%s: choose one below that, or raise its databases",
-                            from, to, target_name, target->databases, target->databases == 1 ? "" : "s");
+            findings_refuse(
+                out, EX_CONFIG,
+                "--db %u:%u: target %s has %u database%s: choose one below that, or raise its databases",
+                from, to, target_name, target->databases, target->databases == 1 ? "" : "s");
     }
 }

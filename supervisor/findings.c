@@ -9,7 +9,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-static void add(struct findings *f, enum finding_severity severity, int exit_code, const char *format, va_list args)
+static void add(struct findings *f, enum finding_severity severity, int exit_code, const char *format,
+                va_list args)
 {
     char text[480];
     vsnprintf(text, sizeof text, format, args);
@@ -17,7 +18,8 @@ static void add(struct findings *f, enum finding_severity severity, int exit_cod
         if (strcmp(f->list[i].text, text) == 0)
             return;
     f->list = x_realloc(f->list, (f->count + 1) * sizeof *f->list);
-    f->list[f->count++] = (struct finding){.severity = severity, .exit_code = exit_code, .text = x_strdup(text)};
+    f->list[f->count++] =
+        (struct finding){.severity = severity, .exit_code = exit_code, .text = x_strdup(text)};
     f->errors += severity == FINDING_ERROR;
 }
 
@@ -56,7 +58,8 @@ bool findings_tell(struct findings *f, struct error *error)
     if (errors == 1)
         error_fatal(error, exit_code, "%s", first->text);
     else if (errors)
-        error_fatal(error, exit_code, "source and target lack %zu things, each of which stands above; nothing was written",
+        error_fatal(error, exit_code,
+                    "source and target lack %zu things, each of which stands above; nothing was written",
                     errors);
     findings_free(f);
     return errors > 0;

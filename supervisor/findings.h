@@ -1,5 +1,5 @@
-/* What stands against a run, or should be known of it, before anything is written: gathered from target and source,
- * then told all at once. */
+/* What stands against a run, or should be known of it, before anything is written: gathered from target and
+ * source, then told all at once. */
 #ifndef DF2REDIS_SUPERVISOR_FINDINGS_H
 #define DF2REDIS_SUPERVISOR_FINDINGS_H
 
@@ -21,9 +21,11 @@ struct findings {
 
 /* One that is there already is not added again. */
 void findings_warn(struct findings *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void findings_refuse(struct findings *f, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Into the log, and out of the list: warnings; errors too unless there is one alone, which *error has then. Else *error
- * says how many they are. False: there is no error, and *error is left alone. A missing right decides the exit code. */
+void findings_refuse(struct findings *f, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Into the log, and out of the list: warnings; errors too unless there is one alone, which *error has then.
+ * Else *error says how many they are. False: there is no error, and *error is left alone. A missing right
+ * decides the exit code. */
 bool findings_tell(struct findings *f, struct error *error);
 void findings_free(struct findings *f);
 

@@ -9,7 +9,8 @@
 /* A source that came back without its data must not take the only good copy with it. */
 static bool source_lost_keys(const struct flush_facts *f)
 {
-    return f->source == FLUSH_SOURCE_RESTARTED && (!f->source_keys_known || f->source_keys < f->keys / 2 + f->keys % 2);
+    return f->source == FLUSH_SOURCE_RESTARTED &&
+           (!f->source_keys_known || f->source_keys < f->keys / 2 + f->keys % 2);
 }
 
 static enum flush_verdict judge_others(const struct flush_facts *f)
@@ -49,8 +50,9 @@ enum flush_verdict flush_guard(const struct flush_facts *f)
     return f->holds == FLUSH_HOLDS_PARTIAL ? FLUSH_NOW : judge_copy(f);
 }
 
-void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts, const struct settings *settings,
-                         const char *source_before, const char *reason, struct error *error)
+void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts,
+                         const struct settings *settings, const char *source_before, const char *reason,
+                         struct error *error)
 {
     char target[128], source[128], counted[48] = "an unknown number of keys";
     unsigned long long keys = facts->keys;
@@ -64,44 +66,54 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
     case FLUSH_WRITE_OVER:
         break;
     case FLUSH_STOP_OTHERS:
-        error_fatal(error, EX_CANTCREAT,
-                    "target %s holds %llu keys. Choose: an empty target; --flush-target, which deletes them all; or "
-                    "--on-conflict overwrite|skip|stop, which says what to do with keys that are on both sides and "
-                    "leaves the others",
-                    target, keys);
+        error_fatal(
+            error, EX_CANTCREAT,
+            "target %s holds %llu keys. Choose: an empty target; --flush-target, which deletes them all; or "
+            "--on-conflict overwrite|skip|stop, which says what to do with keys that are on both sides and "
+            "leaves the others",
+            target, keys);
         break;
     case FLUSH_STOP_STRAY:
-        error_fatal(error, EX_CANTCREAT,
-                    "target %s holds %llu keys, a complete copy by a run \"%s\" whose state directory is not here. "
-                    "Choose: that directory (--state-dir); or df2redis clean, which makes the keys nobody's, and then "
-                    "--flush-target, which deletes them all",
-                    target, keys, settings->name);
+        error_fatal(
+            error, EX_CANTCREAT,
+            "target %s holds %llu keys, a complete copy by a run \"%s\" whose state directory is not here. "
+            "Choose: that directory (--state-dir); or df2redis clean, which makes the keys nobody's, and "
+            "then "
+            "--flush-target, which deletes them all",
+            target, keys, settings->name);
         break;
     case FLUSH_STOP_OTHER_SOURCE:
-        error_fatal(error, EX_CANTCREAT,
-                    "target %s holds %llu keys that run \"%s\" copied from %s, and the source is %s now. Choose: "
-                    "another --name and an empty target; or --flush-target, which deletes them all",
-                    target, keys, settings->name, source_before, source);
+        error_fatal(
+            error, EX_CANTCREAT,
+            "target %s holds %llu keys that run \"%s\" copied from %s, and the source is %s now. Choose: "
+            "another --name and an empty target; or --flush-target, which deletes them all",
+            target, keys, settings->name, source_before, source);
         break;
     case FLUSH_STOP_ASKED:
         error_fatal(error, EX_TEMPFAIL,
                     "a new full sync is needed (%.130s), and --on-full-resync stop was given or follows from "
                     "--on-conflict: the target is left as it is. Choose: --on-full-resync flush or keep%s",
-                    reason, facts->owned ? "" : ", where flush keeps the keys, too; or --flush-target, which deletes them all");
+                    reason,
+                    facts->owned
+                        ? ""
+                        : ", where flush keeps the keys, too; or --flush-target, which deletes them all");
         break;
     case FLUSH_STOP_SOURCE_LOST_KEYS:
-        error_fatal(error, EX_TEMPFAIL,
-                    "source %s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: the "
-                    "source with its data; --on-full-resync keep, which writes over the copy; or df2redis clean and "
-                    "then --flush-target, which deletes it",
-                    source, counted, target, keys);
+        error_fatal(
+            error, EX_TEMPFAIL,
+            "source %s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: the "
+            "source with its data; --on-full-resync keep, which writes over the copy; or df2redis clean and "
+            "then --flush-target, which deletes it",
+            source, counted, target, keys);
         break;
     case FLUSH_STOP_ENDED:
-        error_fatal(error, EX_CANTCREAT,
-                    "the run was ended in order, target %s may be in use since, and a full sync is needed (%.130s): "
-                    "the copy is left as it is. Choose: --on-full-resync flush, which empties it; or --on-full-resync "
-                    "keep, which writes over it",
-                    target, reason);
+        error_fatal(
+            error, EX_CANTCREAT,
+            "the run was ended in order, target %s may be in use since, and a full sync is needed (%.130s): "
+            "the copy is left as it is. Choose: --on-full-resync flush, which empties it; or "
+            "--on-full-resync "
+            "keep, which writes over it",
+            target, reason);
         break;
     }
 }

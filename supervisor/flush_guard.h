@@ -1,8 +1,9 @@
-/* May the target be emptied now? The one place that says so: no FLUSHALL without its word, and it is asked at the
- * moment at which the flush would be sent, with what is there then.
+/* May the target be emptied now? The one place that says so: no FLUSHALL without its word, and it is asked at
+ * the moment at which the flush would be sent, with what is there then.
  *
- * Nothing of the target is deleted that the operator did not give up by an option, and a complete copy is never emptied
- * because a connection, a process, a pod or the source was started anew. df2redis-design(7) has the table. Pure. */
+ * Nothing of the target is deleted that the operator did not give up by an option, and a complete copy is
+ * never emptied because a connection, a process, a pod or the source was started anew. df2redis-design(7) has
+ * the table. Pure. */
 #ifndef DF2REDIS_SUPERVISOR_FLUSH_GUARD_H
 #define DF2REDIS_SUPERVISOR_FLUSH_GUARD_H
 
@@ -40,8 +41,8 @@ struct flush_facts {
 enum flush_verdict {
     FLUSH_NOT_NEEDED, /* the target is empty */
     FLUSH_NOW,
-    FLUSH_WRITE_OVER,     /* nothing is deleted, nothing said */
-    FLUSH_STOP,           /* this and all that follow: the run ends, the target is left as it is */
+    FLUSH_WRITE_OVER, /* nothing is deleted, nothing said */
+    FLUSH_STOP,       /* this and all that follow: the run ends, the target is left as it is */
     FLUSH_STOP_OTHERS = FLUSH_STOP,
     FLUSH_STOP_STRAY,
     FLUSH_STOP_OTHER_SOURCE,
@@ -52,7 +53,8 @@ enum flush_verdict {
 
 enum flush_verdict flush_guard(const struct flush_facts *facts);
 /* Why, and what there is to choose. reason: why a full sync is needed. ERROR_FATAL. */
-void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts, const struct settings *settings,
-                         const char *source_before, const char *reason, struct error *error);
+void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts,
+                         const struct settings *settings, const char *source_before, const char *reason,
+                         struct error *error);
 
 #endif

@@ -6,8 +6,8 @@
 #include <sysexits.h>
 
 enum need {
-    NEED_DATA,    /* every value is written with one of these, and the journal has the others: refused without */
-    NEED_MARK,    /* on the run's own key: refused without */
+    NEED_DATA, /* every value is written with one of these, and the journal has the others: refused without */
+    NEED_MARK, /* on the run's own key: refused without */
     NEED_SELECT,  /* where there are several databases */
     NEED_FLUSH,   /* warned of, unless a flush is due */
     NEED_CLIENT,  /* warned of: exactly once */
@@ -164,7 +164,8 @@ static bool lacks(const struct rights *r, enum need need, char *out, size_t out_
     name_rows(r, need, true, absent, sizeof absent);
     size_t len = strlen(out);
     if (absent[0])
-        snprintf(out + len, out_bytes - len, "%s%s, which the target does not have", len ? "; and " : "", absent);
+        snprintf(out + len, out_bytes - len, "%s%s, which the target does not have", len ? "; and " : "",
+                 absent);
     return out[0] != '\0';
 }
 
@@ -172,38 +173,54 @@ static void judge_needed(const struct rights *r, const struct rights_context *c,
 {
     char names[300];
     if (c->marks && lacks(r, NEED_MARK, names, sizeof names))
-        findings_refuse(out, EX_NOPERM, "target %s: its user may not write the run's mark: give it ~df2redis:%s* %s",
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user may not write the run's mark: give it ~df2redis:%s* %s",
                         c->target, c->run, names);
     if (lacks(r, NEED_DATA, names, sizeof names))
-        findings_refuse(out, EX_NOPERM, "target %s: its user lacks rights to write what is copied: give it %s", c->target,
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user lacks rights to write what is copied: give it %s", c->target,
                         names);
     if (c->databases && lacks(r, NEED_SELECT, names, sizeof names))
-        findings_refuse(out, EX_NOPERM, "target %s: its user may not change databases: give it %s, or choose database 0 "
-                        "alone with --db 0", c->target, names);
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user may not change databases: give it %s, or choose database 0 "
+                        "alone with --db 0",
+                        c->target, names);
     if (!lacks(r, NEED_FLUSH, names, sizeof names))
         return;
     if (c->flush_due)
-        findings_refuse(out, EX_NOPERM, "target %s: its user may not flush it, and --flush-target is given: give it %s, or "
-                        "empty the target", c->target, names);
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user may not flush it, and --flush-target is given: give it %s, or "
+                        "empty the target",
+                        c->target, names);
     else
-        findings_warn(out, "target %s: its user may not flush it: the run stops at a FLUSHALL or FLUSHDB of the source, and "
-                      "when it needs a new full sync; give it %s", c->target, names);
+        findings_warn(
+            out,
+            "target %s: its user may not flush it: the run stops at a FLUSHALL or FLUSHDB of the source, and "
+            "when it needs a new full sync; give it %s",
+            c->target, names);
 }
 
 static void judge_useful(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
     char names[300];
     if (lacks(r, NEED_CLIENT, names, sizeof names))
-        findings_warn(out, "target %s: after a connection breaks, commands may be carried out twice there, since its user "
-                      "may not end what is left of the old one: give it %s", c->target, names);
+        findings_warn(
+            out,
+            "target %s: after a connection breaks, commands may be carried out twice there, since its user "
+            "may not end what is left of the old one: give it %s",
+            c->target, names);
     if (lacks(r, NEED_CONFIG, names, sizeof names))
-        findings_warn(out, "target %s: its limits are not known and taken for the defaults: give its user %s", c->target,
-                      names);
+        findings_warn(out, "target %s: its limits are not known and taken for the defaults: give its user %s",
+                      c->target, names);
     if (lacks(r, NEED_HEAL, names, sizeof names))
-        findings_warn(out, "target %s: keys in doubt cannot be compared there: give its user %s", c->target, names);
+        findings_warn(out, "target %s: keys in doubt cannot be compared there: give its user %s", c->target,
+                      names);
     if (!c->include && lacks(r, NEED_ANY_KEY, names, sizeof names))
-        findings_warn(out, "target %s: its user may not write every key; those are refused one by one and counted: give it "
-                      "~*, or leave them out with --include and --exclude", c->target);
+        findings_warn(
+            out,
+            "target %s: its user may not write every key; those are refused one by one and counted: give it "
+            "~*, or leave them out with --include and --exclude",
+            c->target);
 }
 
 void rights_judge(const struct rights *r, const struct rights_context *context, struct findings *out)

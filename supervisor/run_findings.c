@@ -1,5 +1,5 @@
-/* Before anything is written: what was found on the target is kept until the source has been greeted, so that all of it
- * is told at once. */
+/* Before anything is written: what was found on the target is kept until the source has been greeted, so that
+ * all of it is told at once. */
 #include "common/log.h"
 #include "supervisor/databases.h"
 #include "supervisor/run.h"
@@ -32,7 +32,8 @@ bool run_find_on_source(struct run *run)
                                    .database_count = count,
                                    .goes_on = run->target_written && run->copy.state != RUN_COPY_PARTIAL,
                                    .target_cluster = run->target.cluster,
-                                   .target_databases = run->target.databases_told ? run->target.databases : UINT32_MAX,
+                                   .target_databases =
+                                       run->target.databases_told ? run->target.databases : UINT32_MAX,
                                    .memory_limit = run->target_memory.limit,
                                    .memory_policy = run->target_memory.policy};
     if (run->settings->target.null_sink)

@@ -3,8 +3,8 @@
  *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    what comparing keys needs, of a key that there is not
  *   CONFIG GET databases    cluster_enabled: DFLYCLUSTER
  *
- * A real cluster's node cannot be told from an emulated one by INFO. But DFLYCLUSTER is refused as "disabled" by all
- * but real ones. */
+ * A real cluster's node cannot be told from an emulated one by INFO. But DFLYCLUSTER is refused as "disabled"
+ * by all but real ones. */
 #include "supervisor/source_facts.h"
 
 #include <stdio.h>
@@ -86,7 +86,8 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
 {
     struct source_facts *f = arg;
     uint64_t n;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[1]->type == REDIS_REPLY_STRING &&
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING &&
         slice_to_u64(slice_of(reply->element[1]->str, reply->element[1]->len), &n) && n <= UINT32_MAX)
         f->databases = (uint32_t)n;
     if (f->cluster_enabled)
@@ -95,7 +96,8 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
         f->done(f->arg);
 }
 
-void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out, void (*done)(void *arg), void *arg)
+void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out,
+                      void (*done)(void *arg), void *arg)
 {
     static const char *const sections[] = {"PERSISTENCE", "MEMORY", "STATS", "CLUSTER"};
     *out = (struct source_facts){.timeout_ms = timeout_ms, .done = done, .arg = arg};
@@ -112,16 +114,18 @@ enum { FIRST_OMITTING = 13900, LAST_OMITTING = 14001 };
 static void judge_cluster(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
     if (f->cluster == SOURCE_CLUSTER_REAL)
-        findings_refuse(out, EX_CONFIG,
-                        "source %s is a node of a Dragonfly Cluster (--cluster_mode=yes): it has a part of the keys, and "
-                        "slots that leave it would stay on the target: give a Dragonfly that has all keys "
-                        "(--cluster_mode=emulated is one)",
-                        w->source);
+        findings_refuse(
+            out, EX_CONFIG,
+            "source %s is a node of a Dragonfly Cluster (--cluster_mode=yes): it has a part of the keys, and "
+            "slots that leave it would stay on the target: give a Dragonfly that has all keys "
+            "(--cluster_mode=emulated is one)",
+            w->source);
     else if (f->cluster == SOURCE_CLUSTER_UNKNOWN)
-        findings_warn(out,
-                      "source %s does not tell whether it is a node of a Dragonfly Cluster, which would have a part of "
-                      "the keys: give its user +dflycluster",
-                      w->source);
+        findings_warn(
+            out,
+            "source %s does not tell whether it is a node of a Dragonfly Cluster, which would have a part of "
+            "the keys: give its user +dflycluster",
+            w->source);
 }
 
 /* Of those that are copied, the highest number that the target must have. */
@@ -129,16 +133,18 @@ static void judge_databases(const struct source_facts *f, const struct source_ju
 {
     struct error error = {0};
     uint32_t has = w->target_cluster ? 1 : w->target_databases;
-    if (!databases_fit(w->settings, w->databases, w->database_count, w->source, has, w->target_cluster, &error)) {
+    if (!databases_fit(w->settings, w->databases, w->database_count, w->source, has, w->target_cluster,
+                       &error)) {
         if (w->goes_on)
             findings_warn(out, "%s; what is written there is counted, key by key", error.text);
         else
             findings_refuse(out, EX_CONFIG, "%s", error.text);
     } else if (f->databases > has && !w->settings->db_map_count) {
-        findings_warn(out,
-                      "source %s may have %u databases, and target %s has %u: should others come into use, what is "
-                      "written there is counted, key by key; --db chooses what is copied",
-                      w->source, f->databases, w->target, has);
+        findings_warn(
+            out,
+            "source %s may have %u databases, and target %s has %u: should others come into use, what is "
+            "written there is counted, key by key; --db chooses what is copied",
+            w->source, f->databases, w->target, has);
     }
 }
 
@@ -147,13 +153,14 @@ static void judge_release(const struct source_facts *f, const struct source_judg
 {
     if (w->release < FIRST_OMITTING || w->release > LAST_OMITTING || w->goes_on)
         return;
-    findings_warn(out,
-                  "source %s: Dragonfly %u.%u.%u may leave out keys that are new while a full sync runs (%llu journal "
-                  "entries omitted so far): %s; --journal_omit_redundant_writes=false at its start prevents it",
-                  w->source, w->release / 10000, w->release / 100 % 100, w->release % 100, (unsigned long long)f->omits,
-                  w->target_cluster ? "on a cluster nothing notices"
-                                    : "each of its keys is looked for on the target afterwards, and healed where it is "
-                                      "missing");
+    findings_warn(
+        out,
+        "source %s: Dragonfly %u.%u.%u may leave out keys that are new while a full sync runs (%llu journal "
+        "entries omitted so far): %s; --journal_omit_redundant_writes=false at its start prevents it",
+        w->source, w->release / 10000, w->release / 100 % 100, w->release % 100, (unsigned long long)f->omits,
+        w->target_cluster ? "on a cluster nothing notices"
+                          : "each of its keys is looked for on the target afterwards, and healed where it is "
+                            "missing");
 }
 
 static void judge_memory(const struct source_facts *f, const struct source_judged *w, struct findings *out)
@@ -164,25 +171,29 @@ static void judge_memory(const struct source_facts *f, const struct source_judge
     if (!w->memory_limit || (!evicts && !small))
         return;
     if (evicts)
-        findings_warn(out,
-                      "target %s evicts keys when its maxmemory of %llu MiB is reached (%s)%s: set maxmemory-policy "
-                      "noeviction",
-                      w->target, limit, w->memory_policy, small ? ", which is less than the source uses" : "");
+        findings_warn(
+            out,
+            "target %s evicts keys when its maxmemory of %llu MiB is reached (%s)%s: set maxmemory-policy "
+            "noeviction",
+            w->target, limit, w->memory_policy, small ? ", which is less than the source uses" : "");
     else
-        findings_warn(out, "target %s has a maxmemory of %llu MiB, and the source uses %llu MiB: raise it", w->target, limit,
-                      used);
+        findings_warn(out, "target %s has a maxmemory of %llu MiB, and the source uses %llu MiB: raise it",
+                      w->target, limit, used);
 }
 
-void source_facts_judge(const struct source_facts *facts, const struct source_judged *with, struct findings *out)
+void source_facts_judge(const struct source_facts *facts, const struct source_judged *with,
+                        struct findings *out)
 {
     if (!facts->info)
-        findings_warn(out,
-                      "source %s does not tell what it is and which databases it uses: give its user +info (it needs "
-                      "+ping +replconf +dfly, and should have +info +config|get)",
-                      with->source);
+        findings_warn(
+            out,
+            "source %s does not tell what it is and which databases it uses: give its user +info (it needs "
+            "+ping +replconf +dfly, and should have +info +config|get)",
+            with->source);
     if (facts->not_compared[0])
         findings_warn(out,
-                      "source %s: keys in doubt cannot be compared with the target's, only counted: give its user ~* %s",
+                      "source %s: keys in doubt cannot be compared with the target's, only counted: give its "
+                      "user ~* %s",
                       with->source, facts->not_compared);
     judge_cluster(facts, with, out);
     judge_databases(facts, with, out);

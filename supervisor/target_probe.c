@@ -1,7 +1,7 @@
 /* What else a node is asked at the start, behind what it can do: memory, databases, rights.
  *
- *   INFO memory, SELECT 1 … where CONFIG GET was refused → EXEC, DISCARD, which both must refuse outside of a MULTI
- *   → MULTI → the first row, which must be queued → the other rows, DISCARD
+ *   INFO memory, SELECT 1 … where CONFIG GET was refused → EXEC, DISCARD, which both must refuse outside of a
+ * MULTI → MULTI → the first row, which must be queued → the other rows, DISCARD
  *
  * Step by step, since without a MULTI the rows would be carried out. */
 #include <stdio.h>
@@ -101,7 +101,8 @@ static void probe_rights(struct target_node *n)
     const struct target_job *job = n->job;
     struct slice exec = slice_str("EXEC"), discard_word = slice_str("DISCARD");
     if (target_is_cluster(job))
-        slot_mark_key(n->mark_key, sizeof n->mark_key, job->settings->name, job->topology.nodes[n - job->nodes].first_slot);
+        slot_mark_key(n->mark_key, sizeof n->mark_key, job->settings->name,
+                      job->topology.nodes[n - job->nodes].first_slot);
     else
         snprintf(n->mark_key, sizeof n->mark_key, "df2redis:%s", job->settings->name);
     ask(n, on_outside, 1, &exec);
@@ -157,10 +158,12 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
     if (is_over(n))
         return;
     if (reply->type == REDIS_REPLY_STRING) {
-        struct slice info = slice_of(reply->str, (size_t)reply->len), policy = info_field(info, "maxmemory_policy");
+        struct slice info = slice_of(reply->str, (size_t)reply->len),
+                     policy = info_field(info, "maxmemory_policy");
         slice_to_u64(info_field(info, "maxmemory"), &n->memory.limit);
         slice_to_u64(info_field(info, "used_memory"), &n->memory.used);
-        snprintf(n->memory.policy, sizeof n->memory.policy, "%.*s", (int)policy.len, (const char *)policy.data);
+        snprintf(n->memory.policy, sizeof n->memory.policy, "%.*s", (int)policy.len,
+                 (const char *)policy.data);
     }
     probe_databases(n);
 }
@@ -182,14 +185,17 @@ void target_findings(const struct target_job *job, bool flush_due, struct findin
                                          .marks = job->settings->marks,
                                          .flush_due = flush_due,
                                          .include = job->settings->include || job->settings->exclude,
-                                         .databases = !n->capabilities.cluster && n->capabilities.databases > 1};
+                                         .databases =
+                                             !n->capabilities.cluster && n->capabilities.databases > 1};
         if (target_is_cluster(job) && !job->topology.nodes[i].slots)
             continue;
         if (!n->transactions && job->settings->marks)
-            findings_refuse(out, EX_NOPERM, "target %s: its user may not run EXEC or DISCARD: give it +@transaction",
+            findings_refuse(out, EX_NOPERM,
+                            "target %s: its user may not run EXEC or DISCARD: give it +@transaction",
                             n->name);
         else if (!n->rights.probed)
-            findings_warn(out, "target %s: what its user may do there cannot be found out: it takes no MULTI", n->name);
+            findings_warn(out, "target %s: what its user may do there cannot be found out: it takes no MULTI",
+                          n->name);
         rights_judge(&n->rights, &context, out);
     }
 }

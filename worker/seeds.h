@@ -1,5 +1,6 @@
-/* Where the target may answer: its address, or those of its name one after the other, since some may be replicas'; and the
- * masters that a cluster had when the supervisor last looked. The address may be of a node that has died since. */
+/* Where the target may answer: its address, or those of its name one after the other, since some may be
+ * replicas'; and the masters that a cluster had when the supervisor last looked. The address may be of a node
+ * that has died since. */
 #ifndef DF2REDIS_SEEDS_H
 #define DF2REDIS_SEEDS_H
 

@@ -107,8 +107,9 @@ static void user_with_the_rights_of_the_manual_copies(void **state)
 {
     (void)state;
     begin(NULL);
-    on_target("ACL SETUSER app on >sesame ~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill "
-              "+restore +flushall +flushdb +sort +keys");
+    on_target(
+        "ACL SETUSER app on >sesame ~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill "
+        "+restore +flushall +flushdb +sort +keys");
     replicate_as("app", NULL);
     assert_in_step();
     assert_false(df2redis_said(&crash.run.program, "its user"));
@@ -197,7 +198,8 @@ static void databases_are_tried_where_the_target_does_not_tell(void **state)
     (void)state;
     begin(use_database_20);
     server_stop(&crash.run.target);
-    redis_start(&crash.run.target, (const char *const[]){"--databases", "20", "--rename-command", "CONFIG", "", NULL});
+    redis_start(&crash.run.target,
+                (const char *const[]){"--databases", "20", "--rename-command", "CONFIG", "", NULL});
     run_replicate(&crash.run, NULL);
     assert_refused(EX_CONFIG, 0);
     assert_said("the target has 20 databases");
@@ -226,7 +228,8 @@ static void eviction_is_warned_of(void **state)
     on_target("CONFIG SET maxmemory-policy allkeys-lru");
     run_replicate(&crash.run, NULL);
     assert_in_step();
-    assert_said("evicts keys when its maxmemory of 100 MiB is reached (allkeys-lru), which is less than the source uses");
+    assert_said("evicts keys when its maxmemory of 100 MiB is reached (allkeys-lru), which is less than the "
+                "source uses");
 }
 
 /* ---- all at once ---- */
@@ -352,7 +355,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(renamed_flush_is_refused_where_it_is_due, teardown),
         cmocka_unit_test_teardown(node_of_a_dragonfly_cluster_is_refused, teardown),
         cmocka_unit_test_teardown(emulated_cluster_is_copied, teardown),
-        cmocka_unit_test_teardown(databases_that_the_target_lacks_are_refused_before_anything_is_written, teardown),
+        cmocka_unit_test_teardown(databases_that_the_target_lacks_are_refused_before_anything_is_written,
+                                  teardown),
         cmocka_unit_test_teardown(databases_are_tried_where_the_target_does_not_tell, teardown),
         cmocka_unit_test_teardown(databases_that_may_come_into_use_are_warned_of, teardown),
         cmocka_unit_test_teardown(eviction_is_warned_of, teardown),

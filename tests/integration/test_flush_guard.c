@@ -1,5 +1,5 @@
-/* When the target is emptied, and when the run stops instead: nothing of it is deleted that no option gave up, and a
- * complete copy is not emptied because something was started anew. */
+/* When the target is emptied, and when the run stops instead: nothing of it is deleted that no option gave
+ * up, and a complete copy is not emptied because something was started anew. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

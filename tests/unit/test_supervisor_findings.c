@@ -1,4 +1,5 @@
-/* What is found before anything is written: rights of the target's user, kinds of sources, limits; told all at once. */
+/* What is found before anything is written: rights of the target's user, kinds of sources, limits; told all
+ * at once. */
 #include "tests/unit/supervisor_testing.h"
 
 #include "supervisor/rights.h"
@@ -69,8 +70,8 @@ static struct findings judged(const char *command, const char *answer, struct ri
     return out;
 }
 
-static void assert_found(const char *command, const char *answer, struct rights_context context, int exit_code,
-                         const char *text)
+static void assert_found(const char *command, const char *answer, struct rights_context context,
+                         int exit_code, const char *text)
 {
     struct findings f = judged(command, answer, context);
     if (f.count != 1 || !strstr(f.list[0].text, text))
@@ -89,8 +90,10 @@ static void assert_nothing_found(const char *command, const char *answer, struct
 
 static const char no_command[] = "NOPERM User app has no permissions to run the 'x' command";
 static const char no_key[] = "NOPERM No permissions to access a key";
-static const char no_command_6_2[] = "NOPERM this user has no permissions to run the 'x' command or its subcommand";
-static const char no_key_6_2[] = "NOPERM this user has no permissions to access one of the keys used as arguments";
+static const char no_command_6_2[] =
+    "NOPERM this user has no permissions to run the 'x' command or its subcommand";
+static const char no_key_6_2[] =
+    "NOPERM this user has no permissions to access one of the keys used as arguments";
 
 static void every_right_is_there(void **state)
 {
@@ -114,8 +117,8 @@ static void data_needs_its_commands_whatever_the_keys(void **state)
     (void)state;
     assert_found("RESTORE", no_command, standalone, EX_NOPERM, "give it +restore");
     assert_found("RESTORE", no_command_6_2, standalone, EX_NOPERM, "give it +restore");
-    assert_found("RESTORE", "ERR unknown command 'RESTORE', with args beginning with: ", standalone, EX_NOPERM,
-                 "+restore, which the target does not have");
+    assert_found("RESTORE", "ERR unknown command 'RESTORE', with args beginning with: ", standalone,
+                 EX_NOPERM, "+restore, which the target does not have");
     assert_nothing_found("RESTORE", no_key, standalone);
     assert_nothing_found("RESTORE", "OOM command not allowed when used memory > 'maxmemory'.", standalone);
     assert_nothing_found("RESTORE", "MOVED 1 127.0.0.1:7000", standalone);
@@ -240,7 +243,8 @@ static void releases_that_leave_out_keys_are_named(void **state)
     static const struct {
         uint32_t release;
         bool named;
-    } cases[] = {{0, false}, {13899, false}, {13900, true}, {14000, true}, {14001, true}, {14002, false}, {14100, false}};
+    } cases[] = {{0, false},    {13899, false}, {13900, true}, {14000, true},
+                 {14001, true}, {14002, false}, {14100, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         with.release = cases[i].release;
         assert_source(&facts, &with, 0, cases[i].named ? "--journal_omit_redundant_writes=false" : NULL);

@@ -1,4 +1,5 @@
-/* When the target is emptied: the table of df2redis-design(7) row by row, and what holds for all that may come together.
+/* When the target is emptied: the table of df2redis-design(7) row by row, and what holds for all that may
+ * come together.
  */
 #include "tests/unit/supervisor_testing.h"
 
@@ -6,7 +7,8 @@
 
 enum { KEYS = 101 };
 
-static const struct flush_facts nobodys = {.keys = KEYS, .holds = FLUSH_HOLDS_OTHERS, .source_keys_known = true};
+static const struct flush_facts nobodys = {
+    .keys = KEYS, .holds = FLUSH_HOLDS_OTHERS, .source_keys_known = true};
 static const struct flush_facts copied = {
     .keys = KEYS, .holds = FLUSH_HOLDS_COPY, .owned = true, .source_keys_known = true, .source_keys = KEYS};
 
@@ -200,7 +202,8 @@ static void copy_of_an_ended_run_is_never_flushed_unasked(void **state)
 
 static void each(void (*check)(const struct flush_facts *f))
 {
-    static const uint64_t keys[] = {0, 1, KEYS}, source_keys[] = {0, 1, KEYS / 2, KEYS / 2 + 1, KEYS, UINT64_MAX};
+    static const uint64_t keys[] = {0, 1, KEYS},
+                          source_keys[] = {0, 1, KEYS / 2, KEYS / 2 + 1, KEYS, UINT64_MAX};
     for (unsigned bits = 0; bits < 32; bits++)
         for (int holds = FLUSH_HOLDS_OTHERS; holds <= FLUSH_HOLDS_ENDED; holds++)
             for (int source = FLUSH_SOURCE_SAME; source <= FLUSH_SOURCE_OTHER; source++)

@@ -1,5 +1,5 @@
-/* A target whose name has several addresses, of which some are replicas'. getaddrinfo(3) is ours: "two" is 127.0.0.2 and
- * 127.0.0.1, at each of which a redis-server of our own listens. */
+/* A target whose name has several addresses, of which some are replicas'. getaddrinfo(3) is ours: "two" is
+ * 127.0.0.2 and 127.0.0.1, at each of which a redis-server of our own listens. */
 #include "tests/unit/supervisor_testing.h"
 
 #include <arpa/inet.h>
@@ -53,8 +53,10 @@ static pid_t start_server(const char *address, const char *port)
         int null = open("/dev/null", O_RDWR);
         dup2(null, STDOUT_FILENO);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        const char *named = getenv("DF2REDIS_TEST_REDIS"), *program = named && *named ? named : "redis-server";
-        execlp(program, program, "--bind", address, "--port", port, "--save", "", "--dir", testing_dir, (char *)NULL);
+        const char *named = getenv("DF2REDIS_TEST_REDIS"),
+                   *program = named && *named ? named : "redis-server";
+        execlp(program, program, "--bind", address, "--port", port, "--save", "", "--dir", testing_dir,
+               (char *)NULL);
         _exit(127);
     }
     return pid;

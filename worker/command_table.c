@@ -193,7 +193,8 @@ const struct command command_table[] = {
      .note = "ENTRIESADDED, MAXDELETEDID need Redis 7.0; older: left out"},
     {"XACK", IDEMPOTENT, -4, CUT(3, 1), KEY},
     {"XCLAIM", ONCE, -6, KEY, .rewrite = rewrite_xclaim,
-     .note = "idle times are judged by the target's clock; script before Redis 7.0. "
+     .note = "idle times are judged as of the entry's arrival; script with a least idle time, and before "
+             "Redis 7.0. "
              "XREADGROUP comes as this and XGROUP SETID"},
     {"XAUTOCLAIM", ONCE, -6, KEY, SINCE_6_2, .rewrite = rewrite_xclaim, .note = "as XCLAIM"},
     {"XGROUP", ONCE, -3, KEY_2, .rewrite = rewrite_xgroup,

@@ -60,35 +60,94 @@ bool rewrite_xtrim(struct translator *t, const struct command *c, const struct e
     return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
 }
 
-/* Pending entries whose message was deleted are dropped by whoever claims them, but not before Redis 7.0. The
- * message ids end where the options begin; one without a dash is the first of its millisecond. */
-static const char old_xclaim[] =
-    "for i=4,#ARGV do\n"
-    "local d=ARGV[i]\n"
-    "if not string.find(d,'^%d') then break end\n"
-    "if not string.find(d,'-',1,true) then d=d..'-0' end\n"
-    "if #redis.call('XRANGE',KEYS[1],d,d)==0 then redis.call('XACK',KEYS[1],ARGV[1],d) end\n"
-    "end\n"
-    "redis.call('XCLAIM',KEYS[1],unpack(ARGV))";
+/* Claims with a least idle time are judged as of the moment at which the entry came: as of now others would
+ * be idle long enough. d: how long ago that was. Pending entries whose message was deleted are dropped by a
+ * claim, but not before Redis 7.0. */
+#define CLAIM_AGE                                                                                            \
+    "local t=redis.call('TIME')\n"                                                                           \
+    "local d=t[1]*1000+math.floor(t[2]/1000)-ARGV[1]\n"                                                      \
+    "local g,c,m=ARGV[2],ARGV[3],tonumber(ARGV[4])\n"                                                        \
+    "if m>0 then m=math.max(m+d,0) end\n"
 
-/* key group consumer idle start [COUNT n] [JUSTID] */
-static const char old_xautoclaim[] =
-    "local g,c,m,n,j=ARGV[1],ARGV[2],ARGV[3],100,{}\n"
-    "for i=5,#ARGV do\n"
-    "local w=string.upper(ARGV[i])\n"
-    "if w=='COUNT' then n=tonumber(ARGV[i+1]) elseif w=='JUSTID' then j={w} end\n"
-    "end\n"
-    "for _,p in ipairs(redis.call('XPENDING',KEYS[1],g,ARGV[4],'+',n*10)) do\n"
-    "if n==0 then break end\n"
-    "if #redis.call('XRANGE',KEYS[1],p[1],p[1])==0 then redis.call('XACK',KEYS[1],g,p[1]) n=n-1\n"
-    "elseif p[3]>=tonumber(m) then\n"
-    "redis.call('XCLAIM',KEYS[1],g,c,m,p[1],unpack(j)) n=n-1\n"
-    "end end";
+/* ARGV: arrival group consumer idle id … option … The message ids end where the options begin; one without a
+ * dash is the first of its millisecond. */
+static const char xclaim_script[] =
+    CLAIM_AGE "local a={g,c,string.format('%.0f',m)}\n"
+              "local ids=true\n"
+              "for i=5,#ARGV do\n"
+              "local id=ARGV[i]\n"
+              "a[#a+1]=id\n"
+              "if not string.find(id,'^%d') then ids=false end\n"
+              "if not string.find(id,'-',1,true) then id=id..'-0' end\n"
+              "if ids and #redis.call('XRANGE',KEYS[1],id,id)==0 then redis.call('XACK',KEYS[1],g,id) end\n"
+              "end\n"
+              "redis.call('XCLAIM',KEYS[1],unpack(a))";
+
+/* ARGV: arrival group consumer idle start [COUNT n] [JUSTID] */
+static const char xautoclaim_script[] =
+    CLAIM_AGE "local n,j=100,{}\n"
+              "for i=6,#ARGV do\n"
+              "local w=string.upper(ARGV[i])\n"
+              "if w=='COUNT' then n=tonumber(ARGV[i+1]) elseif w=='JUSTID' then j={w} end\n"
+              "end\n"
+              "for _,p in ipairs(redis.call('XPENDING',KEYS[1],g,ARGV[5],'+',n*10)) do\n"
+              "if n==0 then break end\n"
+              "if #redis.call('XRANGE',KEYS[1],p[1],p[1])==0 then redis.call('XACK',KEYS[1],g,p[1]) n=n-1\n"
+              "elseif p[3]>=m then\n"
+              "redis.call('XCLAIM',KEYS[1],g,c,0,p[1],'TIME',ARGV[1],unpack(j)) n=n-1\n"
+              "end end";
+
+/* The options of XCLAIM from `at` on, with the time of delivery that the source gave: IDLE becomes TIME, and
+ * without either it is that of arrival. */
+static void claim_options(struct translator *t, const struct entry *e, size_t at, size_t idle)
+{
+    int64_t arrived_ms = translator_arrived_ms(t), idle_ms = 0;
+    rewrite_args(t, e, at, idle ? idle : e->argc);
+    if (find_option(e, at, "TIME"))
+        return;
+    if (idle)
+        slice_to_i64(e->argv[idle + 1], &idle_ms);
+    output_text(t->out, "TIME");
+    output_i64(t->out, arrived_ms > idle_ms ? arrived_ms - idle_ms : 0);
+    if (idle)
+        rewrite_args(t, e, idle + 2, e->argc);
+}
+
+static bool claim(struct translator *t, const struct command *c, const struct entry *e, int64_t least_idle_ms)
+{
+    bool automatic = slice_is(e->argv[0], "XAUTOCLAIM");
+    size_t idle = automatic ? 0 : find_option(e, 6, "IDLE");
+    idle = idle + 1 < e->argc ? idle : 0;
+    size_t added = automatic || idle || find_option(e, 6, "TIME") ? 0 : 2;
+    if (least_idle_ms > 0 && t->late_ms) /* nobody knows when it was */
+        rewrite_suspect(t, DIVERGENCE_DIFFERS, c, e->argv[1]);
+    if (!automatic && least_idle_ms <= 0 && rewrite_target_7_0(t->target)) {
+        output_begin(t->out, t->db, e->argv[1], e->argc + added, OUTPUT_ONCE);
+        rewrite_args(t, e, 0, 5);
+        claim_options(t, e, 5, idle);
+        output_end(t->out);
+        return true;
+    }
+    if (!rewrite_eval(t, c, automatic ? xautoclaim_script : xclaim_script, e->argv[1], 1, e->argc - 1 + added,
+                      OUTPUT_ONCE))
+        return true;
+    output_arg(t->out, e->argv[1]);
+    output_i64(t->out, translator_arrived_ms(t));
+    if (automatic) {
+        rewrite_args(t, e, 2, e->argc);
+    } else {
+        rewrite_args(t, e, 2, 5);
+        claim_options(t, e, 5, idle);
+    }
+    output_end(t->out);
+    return true;
+}
 
 /* XCLAIM and XAUTOCLAIM key group consumer …: Dragonfly creates the consumer even when there is nothing to
  * claim. With FORCE and LASTID it is what XREADGROUP is journaled as, and always claims. */
 bool rewrite_xclaim(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
+    int64_t least_idle_ms = 0;
     (void)error;
     bool read = find_option(e, 6, "LASTID") && find_option(e, 6, "FORCE");
     if (rewrite_target_6_2(t->target) && !read) {
@@ -98,14 +157,10 @@ bool rewrite_xclaim(struct translator *t, const struct command *c, const struct 
         rewrite_args(t, e, 1, 4);
         output_end(t->out);
     }
-    if (read || rewrite_target_7_0(t->target))
+    if (read)
         return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
-    const char *script = slice_is(e->argv[0], "XCLAIM") ? old_xclaim : old_xautoclaim;
-    if (!rewrite_eval(t, c, script, e->argv[1], 1, e->argc - 2, OUTPUT_ONCE))
-        return true;
-    rewrite_args(t, e, 1, e->argc);
-    output_end(t->out);
-    return true;
+    slice_to_i64(e->argv[4], &least_idle_ms);
+    return claim(t, c, e, least_idle_ms);
 }
 
 /* XGROUP CREATE key group id [MKSTREAM] [ENTRIESREAD n] | SETID key group id [ENTRIESREAD n] | CREATECONSUMER

@@ -233,6 +233,63 @@ static void full_sync_takes_long(void **state)
     assert_ends_equal();
 }
 
+static long long number_of(uint16_t port, const char *command)
+{
+    redisContext *c = server_connect(port);
+    redisReply *r = server_command(c, command);
+    long long n = r->type == REDIS_REPLY_ARRAY ? (long long)r->elements : -1;
+    freeReplyObject(r);
+    redisFree(c);
+    return n;
+}
+
+static void source(redisContext *c, const char *command)
+{
+    redisReply *r = server_command(c, command);
+    if (r->type == REDIS_REPLY_ERROR)
+        fail_msg("%s: %s", command, r->str);
+    freeReplyObject(r);
+}
+
+static bool has_passed(void *at_ms)
+{
+    return clock_unix_ms() > *(int64_t *)at_ms;
+}
+
+/* Which messages are idle long enough is decided at the source, not when the target hears of it. */
+static void claims_take_what_the_source_took(void **state)
+{
+    (void)state;
+    static const char *const questions[] = {"XPENDING s g - + 100 auto", "XPENDING s g - + 100 by:id",
+                                            "XPENDING s g - + 100 first", "XPENDING s g - + 100 second"};
+    begin(true, NULL);
+    redisContext *c = server_connect(run.dragonfly.port);
+    source(c, "XGROUP CREATE s g 0 MKSTREAM");
+    for (int i = 1; i <= 20; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "XADD s %d-0 f v", i);
+        source(c, line);
+    }
+    source(c, "XREADGROUP GROUP g first COUNT 10 STREAMS s >");
+    int64_t later_ms = clock_unix_ms() + 1500, resumed_ms = later_ms + 3000;
+    assert_true(wait_until(has_passed, &later_ms, RUN_DEADLINE_MS));
+    source(c, "XREADGROUP GROUP g second COUNT 10 STREAMS s >");
+    assert_true(run_wait_applied(&run));
+    process_signal(&run.target.process, SIGSTOP);
+    source(c, "XCLAIM s g by:id 1000 1-0 2-0 11-0 12-0");
+    source(c, "XAUTOCLAIM s g auto 1000 0");
+    assert_true(wait_until(has_passed, &resumed_ms, RUN_DEADLINE_MS));
+    process_signal(&run.target.process, SIGCONT);
+    redisFree(c);
+    assert_true(run_wait_applied(&run));
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(number_of(run.target.port, questions[i]),
+                         number_of(run.dragonfly.port, questions[i]));
+    assert_int_equal(number_of(run.target.port, questions[0]), 8);
+    assert_int_equal(number_of(run.target.port, questions[1]), 2);
+    assert_ends_equal();
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -243,6 +300,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(nobody_runs, teardown),
         cmocka_unit_test_teardown(times_are_shorter_than_the_way, teardown),
         cmocka_unit_test_teardown(full_sync_takes_long, teardown),
+        cmocka_unit_test_teardown(claims_take_what_the_source_took, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

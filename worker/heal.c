@@ -192,8 +192,11 @@ void heal_go_on(struct heal *h)
 
 bool heal_has_work(const struct heal *h)
 {
-    return comparison_is_busy(h->comparison) || (suspects_count(h->w->suspects) && heal_is_on(h->w)) ||
-           pops_is_due(h->w->pops) || (h->w->settings.migrate && inventory_is_due(h->w->inventory));
+    const struct worker *w = h->w;
+    if (w->source_ended || cursor_get(&w->cursor.marks->phase) != CURSOR_STABLE)
+        return false;
+    return comparison_is_busy(h->comparison) || (suspects_count(w->suspects) && heal_is_on(w)) ||
+           pops_is_due(w->pops) || (w->settings.migrate && inventory_is_due(w->inventory));
 }
 
 bool heal_is_on(const struct worker *w)

@@ -359,8 +359,7 @@ static bool drain_is_over(struct worker *w)
 /* What came last has made suspects: these need the journal to go on a little. */
 static bool heal_puts_off_end(struct worker *w)
 {
-    if (!w->said_stable || w->source_ended || !heal_has_work(w->heal) ||
-        clock_monotonic_ms() >= w->drain_due_ms)
+    if (!heal_has_work(w->heal) || clock_monotonic_ms() >= w->drain_due_ms)
         return false;
     w->draining = false;
     return true;

@@ -380,7 +380,7 @@ static void obey(struct worker *w, const struct message *m)
                                                       ? (uint64_t)INVENTORY_AT_END_MS
                                                       : (uint64_t)HEAL_AT_END_MS);
         w->drain_lsn = m->drain.lsn;
-        if (!w->said_stable || !heal_has_work(w->heal))
+        if (!heal_has_work(w->heal))
             begin_drain(w);
         return;
     case MESSAGE_STOP:

@@ -269,8 +269,12 @@ static void on_spool_full(struct flow *f, const struct message *m)
 {
     struct run *run = f->run;
     struct error error = {0};
-    if (f->failed || in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING))
+    if (f->failed)
         return;
+    if (in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING)) {
+        flow_close_source(f); /* what the end of the run waits for is in the spool, or asked for by the next one */
+        return;
+    }
     error_set(&error, ERROR_RETRY,
               "the spool of FLOW %u is full, and the session with the source was ended before its clients "
               "have to wait "

@@ -60,19 +60,14 @@ static void warn_fullness(struct worker *w)
     }
 }
 
-/* Not at the end of the run: the last of the journal is waited for. */
-static bool may_end_session(const struct worker *w)
-{
-    return w->settings.on_spool_full == ON_SPOOL_FULL_END_SESSION && !w->draining;
-}
-
 /* Nothing more is read. The journal can be asked for again later, so its session is ended before the source's
  * clients have to wait; a full sync is paced by the target, as by any replica, as long as that takes
  * anything. */
 static void end_session_when_full(struct worker *w)
 {
     bool paused_long = clock_monotonic_ms() - w->source_paused_ms >= FULL_SYNC_PAUSE_MS;
-    if (!w->source_paused || !may_end_session(w) || (!w->said_stable && !paused_long))
+    if (!w->source_paused || w->settings.on_spool_full != ON_SPOOL_FULL_END_SESSION ||
+        (!w->said_stable && !paused_long))
         return;
     struct message m = {.type = MESSAGE_SPOOL_FULL, .fd = -1};
     snprintf(m.spool_full.text, sizeof m.spool_full.text, "%s", w->full_text);

@@ -94,6 +94,29 @@ static void a_worker_killed_with_a_full_spool_loses_nothing(void **state)
     assert_comes_out_equal(1);
 }
 
+/* What the run is to end with is here; what is written behind it must not hold the source's clients up. */
+static void a_spool_that_is_full_at_the_end_of_a_run_lets_the_source_go(void **state)
+{
+    (void)state;
+    static const char *const extra[] = {"--ring-size", "64k", "--spool-limit", "2m", NULL};
+    begin(extra);
+    process_signal(&crash.run.target.process, SIGSTOP);
+    write_much(5);
+    assert_true(wait_until(crash_all_received, &crash, RUN_DEADLINE_MS));
+    process_signal(&crash.run.program.process, SIGTERM);
+    assert_true(df2redis_wait_said(&crash.run.program, "are still to be applied", RUN_DEADLINE_MS));
+    write_much(80);
+    assert_true(wait_until(source_is_let_go, NULL, RUN_DEADLINE_MS));
+    process_signal(&crash.run.target.process, SIGCONT);
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_OK);
+    assert_true(df2redis_said(&crash.run.program, "completed"));
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_target_equal(&crash));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+}
+
 /* In the middle: not what is about to be written, nor what is in the ring. */
 static void spool_files_are_deleted(void)
 {
@@ -135,6 +158,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_full_spool_ends_the_session_and_the_journal_is_asked_for_later, teardown),
         cmocka_unit_test_teardown(a_worker_killed_with_a_full_spool_loses_nothing, teardown),
+        cmocka_unit_test_teardown(a_spool_that_is_full_at_the_end_of_a_run_lets_the_source_go, teardown),
         cmocka_unit_test_teardown(a_spool_file_that_is_gone_means_a_full_sync, teardown),
         cmocka_unit_test_teardown(a_spool_file_that_is_gone_at_the_end_of_a_run_is_no_success, teardown),
     };

@@ -25,6 +25,10 @@ void source_note_waiting(struct worker *w)
 
 static void note_received(struct worker *w, size_t got)
 {
+    if (w->target_waits) {
+        w->target_waits = false;
+        worker_open_target(w);
+    }
     uint64_t now = clock_monotonic_ms();
     waiting_received(&w->waiting, spool_received(w->spool) - got, now);
     cursor_set(&w->cursor.marks->last_received_ms, now);
@@ -42,6 +46,11 @@ static void source_close(struct worker *w)
         close(w->source);
     w->source = -1;
     w->source_ended = true;
+    if (w->target_waits) {
+        struct error error;
+        error_set(&error, ERROR_RETRY, "the source closed FLOW %u before its snapshot began", w->flow);
+        worker_fail(w, &error);
+    }
 }
 
 static void warn_fullness(struct worker *w)

@@ -61,7 +61,10 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
     memcpy(m.flow_opened.token, w->decoder_config.token, sizeof m.flow_opened.token);
     worker_tell(w, &m);
     source_start(w);
-    worker_open_target(w);
+    /* Others may be answered otherwise, and the FLOWs asked again: the target keeps its marks until SYNC was sent. */
+    w->target_waits = full;
+    if (!full)
+        worker_open_target(w);
 }
 
 static void ready(struct client *c, void *arg)

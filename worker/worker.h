@@ -70,6 +70,7 @@ struct worker {
     uint64_t acked_lsn, acked_at_ms;
     bool successor; /* of a worker that died, here or in an earlier run */
     bool source_opened;
+    bool target_waits; /* it is connected to when the stream begins */
     bool source_ended;
     bool source_paused; /* the spool is at its limit */
     bool journal_broke; /* it can be followed no further, and the supervisor was told */

@@ -176,6 +176,38 @@ static void killed_workers_cost_no_full_sync(void **state)
     assert_comes_out_equal(1);
 }
 
+/* The workers themselves ask, in the second form, and compare. */
+static void promoted_replica_goes_on_over_tls(void **state)
+{
+    (void)state;
+    start_crash();
+    assert_true(run_wait_in_step(&crash.run));
+    scripted_promote(crash.run.source, "cccccccccccccccccccccccccccccccccccccccc", 0);
+    scripted_cut_all(crash.run.source);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_true(crash_came_out_equal(&crash));
+    assert_true(crash_last_sync(&crash, "partial", "was promoted from a replica"));
+    assert_comes_out_equal(1);
+}
+
+static void master_that_becomes_a_replica_ends_the_session_over_tls(void **state)
+{
+    (void)state;
+    start_crash();
+    assert_true(run_wait_in_step(&crash.run));
+    uint64_t keys = run_target_keys(&crash.run);
+    struct buf flush = {0};
+    write_journal(&flush, 0, 4711, "FLUSHALL");
+    scripted_become(crash.run.source, SCRIPTED_REPLICA);
+    for (size_t f = 0; f < FLOWS; f++)
+        scripted_append(crash.run.source, f, buf_slice(&flush));
+    buf_free(&flush);
+    assert_true(df2redis_wait_said(&crash.run.program, "is itself a replica", RUN_DEADLINE_MS));
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    assert_int_equal(run_terminate(&crash.run), EX_TEMPFAIL);
+}
+
 /* What the dead worker had received is applied by a successor that has no connection, even when that is
  * killed. */
 static void spool_of_a_killed_worker_is_applied_first(void **state)
@@ -272,6 +304,8 @@ int main(int argc, char **argv)
         TLS_TEST(partial_that_was_not_asked_for_ends_the_run),
         TLS_TEST(worker_that_dies_ends_the_session_and_it_begins_anew),
         CRASH_TEST(killed_workers_cost_no_full_sync),
+        CRASH_TEST(promoted_replica_goes_on_over_tls),
+        CRASH_TEST(master_that_becomes_a_replica_ends_the_session_over_tls),
         CRASH_TEST(spool_of_a_killed_worker_is_applied_first),
         CRASH_TEST(worker_killed_while_draining_is_succeeded),
         CRASH_TEST(killed_run_goes_on_without_a_full_sync),

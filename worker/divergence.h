@@ -16,16 +16,20 @@
 #define DIVERGENCE_STREAM "stream_detail_lost"         /* e.g. pending entries of deleted messages */
 #define DIVERGENCE_DATABASE "database_not_in_cluster"  /* a cluster has database 0 alone */
 #define DIVERGENCE_DATABASE_MISSING "database_not_in_target" /* the target has fewer databases */
-#define DIVERGENCE_RESERVED "reserved_key" /* the source has a key of a name that the run uses in the target */
-#define DIVERGENCE_DIFFERS "done_differently"          /* a command that the target's server or module, or the source's
-                                                          release, may carry out otherwise */
-#define DIVERGENCE_SCRIPT "script_not_in_target"       /* the target cannot compile it */
-#define DIVERGENCE_EXPIRED "expired_on_target" /* the target's clock was faster than what renewed the key */
-#define DIVERGENCE_TOO_LARGE "too_large_for_target"    /* beyond proto-max-bulk-len */
+#define DIVERGENCE_RESERVED                                                                                  \
+    "reserved_key" /* the source has a key of a name that the run uses in the target */
+#define DIVERGENCE_DIFFERS                                                                                   \
+    "done_differently" /* a command that the target's server or module, or the source's                      \
+                          release, may carry out otherwise */
+#define DIVERGENCE_SCRIPT "script_not_in_target" /* the target cannot compile it */
+#define DIVERGENCE_EXPIRED "expired_on_target"   /* the target's clock was faster than what renewed the key */
+#define DIVERGENCE_TOO_LARGE "too_large_for_target"            /* beyond proto-max-bulk-len */
 #define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 
-/* Of suspects alone: the target did it, and its answer was lost. It was a refusal in the worst case, and mostly none:
- * what cannot be compared is not counted. */
+/* Of suspects alone: the target did it, and its answer was lost; it knows no such key, and the source gave it
+ * a time to live. Mostly nothing is wrong: what cannot be compared is not counted. */
 #define SUSPECT_UNHEARD "answer_lost"
+#define SUSPECT_ABSENT "not_there"
+#define SUSPECT_ONLY(reason) (strcmp(reason, SUSPECT_UNHEARD) == 0 || strcmp(reason, SUSPECT_ABSENT) == 0)
 
 #endif

@@ -79,7 +79,7 @@ static void tell_impossible(struct heal *h, const struct suspect *k, const struc
  * is no difference. */
 static bool is_news(const struct suspect *k, const struct compared *c)
 {
-    if (strcmp(k->reason, SUSPECT_UNHEARD) == 0)
+    if (SUSPECT_ONLY(k->reason))
         return strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
     return strcmp(k->command, INVENTORY_COMMAND) != 0 || !*c->reason ||
            strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
@@ -209,7 +209,7 @@ void heal_give_up(struct heal *h)
 {
     struct suspect *k;
     while (suspects_due(h->w->suspects, UINT64_MAX, &k, 1)) {
-        if (strcmp(k->reason, SUSPECT_UNHEARD) != 0)
+        if (!SUSPECT_ONLY(k->reason))
             worker_tell_divergence(h->w, k->reason, k->command, k->key);
         suspects_settle(h->w->suspects, k, k->times);
     }

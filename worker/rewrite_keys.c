@@ -83,7 +83,9 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
         return rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
     if (e->argc > 3 && !rewrite_target_7_0(t->target))
         return rewrite_report(t, DIVERGENCE_COMMAND, c, key);
-    output_begin(t->out, t->db, key, e->argc, e->argc > 3 ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
+    /* It is journaled only where there was such a key. */
+    unsigned expected = t->suspect && e->argc == 3 ? OUTPUT_CONFLICT : 0;
+    output_begin(t->out, t->db, key, e->argc, expected | (e->argc > 3 ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT));
     output_text(t->out, "PEXPIREAT");
     output_arg(t->out, key);
     output_i64(t->out, rewrite_deadline(t, key, at_ms));

@@ -25,7 +25,8 @@
 enum {
     TICK_MS = 100,
     SUSPECT_ARGS = 64,
-    HEAL_AT_END_MS = 10000, INVENTORY_AT_END_MS = 600000,
+    HEAL_AT_END_MS = 10000,
+    INVENTORY_AT_END_MS = 600000,
     BORROW_FROM_BYTES = 128 * 1024,
     DEADLINES_PART = 8,
     GROUP_ELEMENTS = 512,
@@ -158,7 +159,7 @@ void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, cons
         if (!w->suspects_overflowed)
             log_warning("%s; what is refused or lost from now on is counted, not healed", error.text);
         w->suspects_overflowed = true;
-        if (strcmp(reason, SUSPECT_UNHEARD) != 0)
+        if (!SUSPECT_ONLY(reason))
             worker_tell_divergence(w, reason, command, key);
     }
     cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
@@ -211,7 +212,8 @@ static bool met_later_state(const struct worker *w, uint64_t seq, const char *te
 }
 
 /* The keys of a refused command are compared. False: it has none. */
-static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, const char *reason, const char *text)
+static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, const char *reason,
+                         const char *text)
 {
     struct slice argv[SUSPECT_ARGS], keys[SUSPECT_ARGS];
     uint32_t db = w->settings.target.db;
@@ -233,7 +235,8 @@ static bool is_new_script(struct worker *w, const char *sha)
     for (size_t i = 0; i < REFUSED_SCRIPTS; i++)
         if (strcmp(w->refused_scripts[i], sha) == 0)
             return false;
-    snprintf(w->refused_scripts[w->refused_script_next++ % REFUSED_SCRIPTS], sizeof *w->refused_scripts, "%s", sha);
+    snprintf(w->refused_scripts[w->refused_script_next++ % REFUSED_SCRIPTS], sizeof *w->refused_scripts, "%s",
+             sha);
     return true;
 }
 
@@ -249,8 +252,8 @@ static bool on_script_refused(struct worker *w, const struct batch *b, uint32_t 
     char sha[41] = "";
     memcpy(sha, name, 40);
     if (is_new_script(w, sha))
-        tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_SCRIPT, "SCRIPT LOAD", slice_str(name), 1,
-                        text);
+        tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_SCRIPT, "SCRIPT LOAD",
+                        slice_str(name), 1, text);
     return true;
 }
 
@@ -263,7 +266,8 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         cross_not_replicated(w, text);
         return;
     }
-    if (global_refused(w, text) || on_script_refused(w, b, i, text) || (heal_is_on(w) && suspect_keys(w, b, i, DIVERGENCE_REFUSED, text)))
+    if (global_refused(w, text) || on_script_refused(w, b, i, text) ||
+        (heal_is_on(w) && suspect_keys(w, b, i, DIVERGENCE_REFUSED, text)))
         return;
     describe(b, i, name, sizeof name, &key);
     if (met_later_state(w, batch_command_seq(b, i), text)) {
@@ -277,7 +281,8 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
 }
 
 /* A pending entry whose message was deleted: no command makes one, only the RESTORE of the whole stream. */
-static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, const char *name, struct slice key)
+static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, const char *name,
+                         struct slice key)
 {
     if (!heal_is_on(w) || !suspect_keys(w, b, i, DIVERGENCE_STREAM, "a pending entry of a deleted message"))
         tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
@@ -292,6 +297,11 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
     describe(b, i, name, sizeof name, &key);
     if (strcmp(name, "XCLAIM") == 0) {
         on_unclaimed(w, b, i, name, key);
+        return;
+    }
+    if (strcmp(name, "PEXPIREAT") == 0) { /* run again it may meet what a later command has made of the key */
+        if (batch_command_seq(b, i) > w->seen_seq)
+            suspect_keys(w, b, i, SUSPECT_ABSENT, "the target has no such key");
         return;
     }
     if (w->settings.on_conflict == ON_CONFLICT_STOP) {

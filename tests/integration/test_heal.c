@@ -25,6 +25,7 @@ static struct server data; /* what the source has */
 static struct kills kills;
 static struct redis_cluster cluster; /* the target of some */
 static bool in_cluster;
+static const char *source_info; /* more of its INFO */
 static bool migrates;
 static void (*prepare)(void); /* what the data has before anything else */
 
@@ -36,6 +37,7 @@ static int teardown(void **state)
     if (in_cluster)
         redis_cluster_stop(&cluster);
     in_cluster = false;
+    source_info = NULL;
     prepare = NULL;
     migrates = false;
     return 0;
@@ -59,6 +61,7 @@ static void begin_with(bool with_data, const char *const *extra)
     }
     scripted_options_add(&options, session);
     options.data_port = with_data ? data.port : 0;
+    options.info = source_info;
     options.keyspace =
         in_cluster ? "db0:keys=1,expires=0\r\n" : "db0:keys=1,expires=0\r\ndb3:keys=1,expires=0\r\n";
     if (prepare)
@@ -291,6 +294,69 @@ static void nothing_is_healed_where_keys_may_be_others(void **state)
     assert_int_equal(run_terminate(&run), EX_DATAERR);
 }
 
+/* The target has lost it to somebody else: the time to live has nothing to be given to. */
+static void a_key_that_is_not_there_is_healed(void **state)
+{
+    (void)state;
+    char words[64];
+    begin();
+    source("HSET k f v g w");
+    wait_settled();
+    target("DEL k");
+    snprintf(words, sizeof words, "PEXPIREAT k %lld", (long long)clock_unix_ms() + 3600 * 1000);
+    source(words);
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects("healed") == 1);
+    assert_true(log_says("healed not_there PEXPIREAT"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void pop_three(void)
+{
+    struct buf journal = {0};
+    source("RPUSH l a b c d");
+    source_secretly("LMPOP 1 l LEFT COUNT 3");
+    write_journal(&journal, 0, 77, "LPOP l");
+    scripted_append(run.source, 0, buf_slice(&journal));
+    buf_free(&journal);
+    wait_settled();
+}
+
+static bool one_healed(void *arg)
+{
+    (void)arg;
+    return suspects("healed") == 1;
+}
+
+/* LMPOP with COUNT is journaled as the pop of one. */
+static void pops_are_compared_where_several_may_have_been_popped(void **state)
+{
+    (void)state;
+    source_info = "cmdstat_lmpop:calls=3,usec=1,usec_per_call=1\r\n";
+    begin();
+    pop_three();
+    assert_true(wait_until(one_healed, NULL, RUN_DEADLINE_MS));
+    assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static bool asked_twice(void *arg)
+{
+    (void)arg;
+    return scripted_count(run.source, NULL, "INFO COMMANDSTATS") >= 3; /* one of the start */
+}
+
+static void pops_are_not_compared_where_only_one_is_popped(void **state)
+{
+    (void)state;
+    begin();
+    pop_three();
+    assert_true(wait_until(asked_twice, NULL, RUN_DEADLINE_MS));
+    assert_true(suspects("healed") == 0 && suspects("equal") == 0);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 enum { LEFT_OUT = 2500 };
 
 static void leave_out(void)
@@ -486,6 +552,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(databases_are_mapped, teardown),
         cmocka_unit_test_teardown(a_source_that_cannot_be_read_leaves_divergences, teardown),
         cmocka_unit_test_teardown(nothing_is_healed_where_keys_may_be_others, teardown),
+        cmocka_unit_test_teardown(a_key_that_is_not_there_is_healed, teardown),
+        cmocka_unit_test_teardown(pops_are_compared_where_several_may_have_been_popped, teardown),
+        cmocka_unit_test_teardown(pops_are_not_compared_where_only_one_is_popped, teardown),
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
         cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
         cmocka_unit_test_teardown(keys_of_a_cluster_are_healed, teardown),

@@ -138,11 +138,15 @@ static void on_query_limit(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct greeting *g = arg;
     capabilities_query_limit(&g->target, reply);
+    if (g->config->in_cluster && !g->slot_count)
+        finish(g); /* a master without slots has no marks */
 }
 
 static void ask_marks(struct greeting *g)
 {
     const struct link_config *config = g->config;
+    if (config->in_cluster)
+        g->slot_count = g->callbacks.slots(g->callbacks.arg, &g->slots);
     client_words(g->client, ANSWER_TIMEOUT_MS, on_query_limit, g, "CONFIG", "GET", "client-query-buffer-limit",
                  NULL);
     if (!config->in_cluster) {
@@ -150,11 +154,8 @@ static void ask_marks(struct greeting *g)
                      MARK_FLUSHED_FIELD, NULL);
         return;
     }
-    g->slot_count = g->callbacks.slots(g->callbacks.arg, &g->slots);
-    if (!g->slot_count) {
-        finish(g);
+    if (!g->slot_count)
         return;
-    }
     client_words(g->client, ANSWER_TIMEOUT_MS, on_wait, g, "WAIT", "0", "0", NULL);
     for (size_t i = 0; i < g->slot_count; i++)
         slot_mark_ask(g->client, config, g->slots[i], on_slot_mark, g);

@@ -143,6 +143,8 @@ static void take(struct target_job *job)
     if (lone_replica && ask_next_address(job))
         return;
     if (!capabilities_check(&job->capabilities, &error)) {
+        if (lone_replica && job->task == TARGET_PREPARE) /* it was a master when the run began: it may be again */
+            error.class = ERROR_RETRY;
         if (lone_replica && job->address_count > 1)
             none_is_a_master(job, &error);
         else if (job->task == TARGET_ASK)

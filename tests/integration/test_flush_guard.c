@@ -248,6 +248,23 @@ static void source_that_came_back_with_its_data_is_synced_anew(void **state)
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+/* A failover of the target, in the moment in which a full sync begins. */
+static void target_that_is_a_replica_for_a_while_is_waited_for(void **state)
+{
+    (void)state;
+    crash_begin(&crash, FLOWS, &small);
+    scripted_listen(crash.run.source, false);
+    run_replicate(&crash.run, NULL);
+    assert_true(df2redis_wait_said(&crash.run.program, "0 keys", RUN_DEADLINE_MS));
+    on_target("REPLICAOF 127.0.0.1 1");
+    scripted_listen(crash.run.source, true);
+    assert_true(df2redis_wait_said(&crash.run.program, "the target is a replica and takes no writes",
+                                   RUN_DEADLINE_MS));
+    on_target("REPLICAOF NO ONE");
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 /* ---- after an orderly end ---- */
 
 static void begin_and_end_with_a_source_that_forgets(void)
@@ -297,6 +314,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(other_source_does_not_flush_the_copy_of_an_ended_run, teardown),
         cmocka_unit_test_teardown(source_that_lost_its_data_leaves_the_copy, teardown),
         cmocka_unit_test_teardown(source_that_came_back_with_its_data_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(target_that_is_a_replica_for_a_while_is_waited_for, teardown),
         cmocka_unit_test_teardown(target_that_was_taken_into_use_is_not_flushed, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

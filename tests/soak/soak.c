@@ -88,7 +88,8 @@ static bool has_settled(void *arg)
         return scripted_wait_acked(s->run.source, 0) || *scripted_violation(s->run.source);
     redisContext *c = server_connect(s->run.dragonfly.port);
     redisReply *offsets = server_command(c, "DFLY REPLICAOFFSET");
-    bool all = offsets->elements == s->flows;
+    bool all =
+        offsets->elements == s->flows && df2redis_status_number(&s->run.program, "suspects.pending") == 0;
     for (size_t i = 0; all && i < offsets->elements; i++) {
         char *path = format_text("flows.%zu.lsn_applied", i);
         all = df2redis_status_number(&s->run.program, path) >= (double)offsets->element[i]->integer;

@@ -123,8 +123,10 @@ static bool applied_or_over(void *arg)
     redisReply *offsets = server_command(c, "DFLY REPLICAOFFSET");
     cJSON *status = df2redis_status(&w->run->program);
     const cJSON *flows = cJSON_GetObjectItem(status, "flows");
+    const cJSON *suspects = cJSON_GetObjectItem(cJSON_GetObjectItem(status, "suspects"), "pending");
     w->done = cJSON_GetArraySize(flows) == (int)offsets->elements &&
-              cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step"));
+              cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) &&
+              (!suspects || suspects->valuedouble == 0);
     for (size_t i = 0; w->done && i < offsets->elements; i++) {
         const cJSON *flow = cJSON_GetArrayItem(flows, (int)i);
         w->done =

@@ -35,8 +35,8 @@ int run_migrate(struct run *r, const char *const *extra);
 bool run_wait_in_step(struct run *r);
 /* Waits until the source has so many of these events; false at once when the program ends before. */
 bool run_wait_source(struct run *r, const char *who, const char *text, size_t count);
-/* Waits until the end of the real Dragonfly's journal, as it is when asked, is applied and the run in step.
- * False at once when the program ends, too. */
+/* Waits until the end of the real Dragonfly's journal, as it is when asked, is applied and the run in step,
+ * and no suspect key is left to be compared. False at once when the program ends, too. */
 bool run_wait_applied(struct run *r);
 /* Keys in the target, without df2redis's own. */
 uint64_t run_target_keys(const struct run *r);

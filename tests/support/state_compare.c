@@ -8,7 +8,8 @@
 enum {
     BATCH = 500,
     SHOWN = 20,
-    PUT_OFF_MS = 2000, /* df2redis puts deadlines that are near off a little, until the source says DEL */
+    LEFT_SO_MS = 150,
+    PUT_OFF_MS = 500, /* df2redis puts deadlines that are near off a little, until the source says DEL */
 };
 
 /* Which keys the actual server should hold. */
@@ -100,6 +101,8 @@ static void compare_one(struct comparison *c, uint32_t db, struct slice key,
     }
     /* Redis 6.2 tells only how much is left, and when it was asked is not known to the millisecond. */
     int64_t reading_ms = c->actual->expiretime ? 0 : 1000;
+    if (expected->expire_ms && expected->expire_ms < clock_unix_ms() + PUT_OFF_MS && reading_ms < LEFT_SO_MS)
+        reading_ms = LEFT_SO_MS;
     const char *what = state_value_difference(expected, actual, c->rules->ttl_tolerance_ms + reading_ms,
                                               c->rules->field_ttl_tolerance_ms);
     if (*what)

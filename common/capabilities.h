@@ -27,6 +27,7 @@ struct capabilities {
     uint64_t max_bulk_bytes; /* proto-max-bulk-len; 512 MiB otherwise */
     uint64_t query_bytes;    /* client-query-buffer-limit, asked by the link alone; 1 GiB otherwise */
     bool limits_told;        /* both */
+    bool evicts_any;         /* when its maxmemory is reached; asked by the link alone */
     uint64_t keys;           /* in all databases, at the time of asking */
     /* Layouts RESTORE takes (worker/value.h); the stream type is the newest it takes: 15, 19, 21. */
     bool restore_listpacks;    /* 16, 17, 18: Redis ≥ 7.0 */

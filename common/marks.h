@@ -24,6 +24,7 @@ enum { MARK_TEXT_BYTES = 192, NODE_MARK_TEXT_BYTES = 320 };
 struct mark {
     bool present;   /* a mark of this FLOW exists, of whatever session */
     bool unchecked; /* written by a release that knew no checks */
+    bool claimed;   /* standalone: the field run stands beside it. A mark alone was written after a flush */
     uint64_t session, seq, lsn;
     struct journal_check check;
     char master_id[41];

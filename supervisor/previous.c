@@ -204,6 +204,8 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
         text = "the target is empty";
     else if (!is_ours(record, marks))
         text = "the target has no mark of the run before";
+    else if (!target->cluster && !marks->run_session)
+        way = PREVIOUS_FULL, text = "the target was emptied since by somebody: the mark of the run itself is gone";
     else if (record->copy == RUN_COPY_PARTIAL)
         way = PREVIOUS_FULL, text = "the run before ended before its full sync was complete";
     else if (record->copy == RUN_COPY_DEGRADED)

@@ -36,6 +36,7 @@ struct batch {
     bool marked_last;       /* asking: the last command is its mark */
     uint64_t key_hash;      /* asking: of the key that all its commands have */
     uint32_t mark_at;       /* the number of the command that is its mark; UINT32_MAX: none */
+    bool mark_known;        /* the target had that mark before: HSET makes no new field */
     bool removing;          /* what is refused now was not queued, and is taken out */
     bool stripped;          /* of what the target is known not to know */
     bool conflicts;         /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */

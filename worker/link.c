@@ -33,6 +33,7 @@ static void close_connection(struct link *l)
     l->replies = NULL;
     link_forget_refused(l);
     l->unknown_count = 0;
+    l->marks_lost = false;
     l->mark_refused = l->must_not_fail = l->broken = false;
 }
 
@@ -192,6 +193,7 @@ static void greeted(void *arg, struct transport *t, const struct mark *mark,
     struct capabilities known = *target;
     size_t most = l->config.trouble->argument_bytes;
     l->limits_told = target->limits_told;
+    l->evicts_any = target->evicts_any;
     if (most && !l->limits_told && most < known.max_bulk_bytes)
         known.max_bulk_bytes = most;
     l->callbacks.ready(l->callbacks.arg, mark, &known);

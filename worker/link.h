@@ -22,6 +22,10 @@
 #include "worker/batch.h"
 #include "worker/trouble.h"
 
+#define LINK_EVICTED_TEXT                                                                                    \
+    "the target has evicted the run's mark (maxmemory-policy allkeys-...), and so perhaps any key: give it "  \
+    "more memory and maxmemory-policy noeviction, then begin anew with --flush-target"
+
 struct link;
 
 struct link_callbacks {

@@ -1,6 +1,7 @@
 /* Answers to batches: carried out, refused, not now, or not here. A plain batch is answered command by
  * command; one that must not run twice by MULTI (before it ASKING), QUEUED for each, and EXEC. */
 #include <stdio.h>
+#include <sysexits.h>
 
 #include "common/topology.h"
 #include "worker/link_internal.h"
@@ -157,7 +158,7 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
     if (kind != REPLY_OTHER || elements != b->commands)
         return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
                          elements, b->commands);
-    if (l->must_not_fail)
+    if (l->must_not_fail || l->marks_lost)
         return false;
     if (l->mark_refused)
         moved(l, b, slice_str(l->queue_text));
@@ -191,9 +192,28 @@ bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slic
     return true;
 }
 
+/* HSET of a mark that was there has made new fields: the target was emptied meanwhile, or has evicted it, and so
+ * perhaps anything. Nothing of the batch counts. */
+static void marks_lost(struct link *l)
+{
+    l->marks_lost = true;
+    if (l->evicts_any)
+        error_fatal(&l->trouble, EX_CONFIG, LINK_EVICTED_TEXT);
+    else
+        error_set(&l->trouble, ERROR_REDIRECT,
+                  "the target has lost the mark that it had a moment ago: somebody has emptied it (FLUSHALL, "
+                  "FLUSHDB) or deleted %s; a full sync is needed",
+                  l->config.mark_key);
+}
+
 void link_on_element(void *arg, size_t i, enum reply_kind kind, struct slice text)
 {
     struct link *l = arg;
+    if (kind == REPLY_OTHER && l->first && l->first->once && l->first->mark_known && i == l->first->mark_at &&
+        l->first->answered == l->first->commands + 1) {
+        marks_lost(l);
+        return;
+    }
     if (kind == REPLY_ERROR && l->first && is_asking_mark(l->first, i)) {
         snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
         l->mark_refused = true;

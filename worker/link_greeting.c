@@ -142,6 +142,15 @@ static void on_query_limit(struct client *c, const redisReply *reply, void *arg)
         finish(g); /* a master without slots has no marks */
 }
 
+/* In "maxmemory_policy:allkeys-lru" and the like. */
+static void on_memory(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct greeting *g = arg;
+    g->target.evicts_any = reply->type == REDIS_REPLY_STRING && strstr(reply->str, "maxmemory_policy:allkeys-") &&
+                           !strstr(reply->str, "maxmemory:0\r\n");
+}
+
 static void ask_marks(struct greeting *g)
 {
     const struct link_config *config = g->config;
@@ -149,9 +158,10 @@ static void ask_marks(struct greeting *g)
         g->slot_count = g->callbacks.slots(g->callbacks.arg, &g->slots);
     client_words(g->client, ANSWER_TIMEOUT_MS, on_query_limit, g, "CONFIG", "GET", "client-query-buffer-limit",
                  NULL);
+    client_words(g->client, ANSWER_TIMEOUT_MS, on_memory, g, "INFO", "memory", NULL);
     if (!config->in_cluster) {
         client_words(g->client, ANSWER_TIMEOUT_MS, on_mark, g, "HMGET", config->mark_key, config->mark_field,
-                     MARK_FLUSHED_FIELD, NULL);
+                     MARK_FLUSHED_FIELD, MARK_RUN_FIELD, NULL);
         return;
     }
     if (!g->slot_count)

@@ -18,6 +18,8 @@ struct link {
     struct replies *replies;
     struct event *readable, *writable, *retry;
     uint32_t backoff_ms;
+    bool evicts_any;  /* the target, its own keys */
+    bool marks_lost;  /* `trouble` says so */
     bool limits_told; /* by the target */
     bool broken;      /* the connection, by the other side */
     bool dead; /* in a cluster, when lost */

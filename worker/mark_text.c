@@ -13,11 +13,12 @@ static struct slice element(const redisReply *reply, size_t i)
 bool mark_read(const redisReply *reply, struct mark *out)
 {
     *out = (struct mark){0};
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
         return false;
     struct slice text = element(reply, 0);
     if (text.len && !mark_parse(text, out))
         return false;
+    out->claimed = element(reply, 2).len > 0;
     flushed_parse(element(reply, 1), &out->flushed_session, &out->flushed_txid);
     return true;
 }

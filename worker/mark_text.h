@@ -7,7 +7,7 @@
 
 enum { MARK_ANSWER_TIMEOUT_MS = 30000 };
 
-/* From the reply to HMGET hash flow-N flushed. */
+/* From the reply to HMGET hash flow-N flushed run. */
 bool mark_read(const redisReply *reply, struct mark *out);
 
 /* HMGET of a slot's hash, and its reply. False: something else stands there. */

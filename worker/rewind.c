@@ -39,6 +39,14 @@ static bool read_position(struct worker *w, const struct mark *mark, uint64_t *s
     uint64_t first_lsn = w->decoder_config.first_lsn;
     bool of_source = follows(w, mark);
     *seq = 0;
+    if (!mark->present && w->marked_seq && w->target.evicts_any)
+        return error_fatal(error, EX_CONFIG, LINK_EVICTED_TEXT);
+    /* At a migration's end another FLOW may have taken it away. */
+    if (mark->present && !mark->claimed && !w->settings.migrate)
+        return error_set(error, ERROR_REDIRECT,
+                         "the target's mark %s %s was written after somebody had emptied it (FLUSHALL, FLUSHDB): "
+                         "what was there before is gone; a full sync is needed",
+                         w->mark_key, w->mark_field);
     if (mark->present && mark->session == w->session) {
         *seq = mark->seq;
         return true;

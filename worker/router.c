@@ -192,12 +192,17 @@ static void on_ready(void *arg, const struct mark *mark, const struct capabiliti
 {
     struct router *r = arg;
     struct position at = {*mark, mark->seq, mark->lsn};
+    r->mark_there = mark->present;
+    r->claimed = mark->claimed;
     r->callbacks.ready(r->callbacks.arg, &at, target);
 }
 
 static void on_acknowledged(void *arg, struct batch *b)
 {
-    router_batch_done(arg, b);
+    struct router *r = arg;
+    if (b->mark_at != UINT32_MAX)
+        r->mark_there = r->claimed = true;
+    router_batch_done(r, b);
 }
 
 static void on_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
@@ -326,14 +331,20 @@ bool router_begin_entry(struct router *r, struct entry *e)
 static void put_mark(struct router *r, const char *text)
 {
     const struct link_config *c = &r->config;
-    output_begin(r->output, c->settings->target.db, slice_str(c->mark_key), 4, OUTPUT_ONCE);
+    char session[24];
+    output_begin(r->output, c->settings->target.db, slice_str(c->mark_key), r->claimed ? 4 : 6, OUTPUT_ONCE);
     output_text(r->output, "HSET");
     output_text(r->output, c->mark_key);
     output_text(r->output, c->mark_field);
     output_text(r->output, text);
+    if (!r->claimed) { /* it came back without, and is brought forward from its begin */
+        output_text(r->output, MARK_RUN_FIELD);
+        output_arg(r->output, slice_of(session, format_u64(session, r->session.id)));
+    }
     output_end(r->output);
     struct batch *b = r->open->plain[0];
     b->mark_at = b->commands - 1;
+    b->mark_known = r->mark_there && r->claimed;
 }
 
 void router_put_marks(struct router *r, const char *text, bool whole)

@@ -24,6 +24,7 @@
 
 enum {
     TICK_MS = 100,
+    IDLE_MARK_MS = 10000,
     SUSPECT_ARGS = 64,
     HEAL_AT_END_MS = 10000,
     INVENTORY_AT_END_MS = 600000,
@@ -347,7 +348,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     /* A target that only got idempotent commands lately still learns where it stands. */
     bool due =
         clock_monotonic_ms() - w->marked_at_ms >= 1000 && w->sealed_marked_seq < decoder_seq(w->decoder);
-    if (w->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted) &&
+    /* And one that gets nothing is asked whether it still has the mark: somebody may have emptied it. */
+    bool idle_long = clock_monotonic_ms() - w->marked_at_ms >= IDLE_MARK_MS && !router_is_cluster(w->router);
+    if (w->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted || idle_long) &&
         w->global == GLOBAL_NONE && round_empty(router_open(w->router)) && router_idle(w->router))
         seal_and_send(w, true);
     source_tls_acknowledge(w, false);

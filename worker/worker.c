@@ -206,10 +206,14 @@ static void describe(const struct batch *b, uint32_t i, char *name, size_t name_
 /* What is run again may find its key as commands behind it have left it, and they follow: that is no
  * difference. Where no answer had come the first time only XADD is sure to be such a case: its own entry
  * stands in the stream. */
+static bool met_itself(const struct worker *w, uint64_t seq, const char *text)
+{
+    return seq <= w->seen_seq && strstr(text, "equal or smaller than the target stream");
+}
+
 static bool met_later_state(const struct worker *w, uint64_t seq, const char *text)
 {
-    bool there_already = strstr(text, "equal or smaller than the target stream") != NULL;
-    return seq <= w->answered_seq || (there_already && seq <= w->seen_seq);
+    return seq <= w->answered_seq || met_itself(w, seq, text);
 }
 
 /* The keys of a refused command are compared. False: it has none. */
@@ -268,7 +272,8 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         return;
     }
     if (global_refused(w, text) || on_script_refused(w, b, i, text) ||
-        (heal_is_on(w) && suspect_keys(w, b, i, DIVERGENCE_REFUSED, text)))
+        (heal_is_on(w) && !met_itself(w, batch_command_seq(b, i), text) &&
+         suspect_keys(w, b, i, DIVERGENCE_REFUSED, text)))
         return;
     describe(b, i, name, sizeof name, &key);
     if (met_later_state(w, batch_command_seq(b, i), text)) {

@@ -65,6 +65,8 @@ static void announce_stable(struct run *run)
     backoff_reset(&run->backoff);
     if (run->settings->migrate)
         run_post(run, EVENT_COMPLETE);
+    if (run->spool_full_waits)
+        run_end_full_session(run);
 }
 
 void run_perform(struct run *run, enum session_action action)

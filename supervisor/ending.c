@@ -120,6 +120,7 @@ void run_restart(struct run *run, bool with_lsns)
     run->target_job = NULL;
     run_stop_workers(run);
     run_close_source(run);
+    run->spool_full_waits = false;
     run->retry_due_ms = clock_monotonic_ms() + pause_ms;
     if (!run->retry)
         run->retry = event_new(run->base, -1, 0, on_retry, run);

@@ -106,6 +106,9 @@ struct run {
     bool greeted;       /* the source was reached once */
     bool streamed;      /* and has answered SYNC: from then on, retry for ever */
     bool stable_before; /* the copy was complete once */
+    bool spool_full_waits; /* until the session is stable, to be ended then */
+    uint32_t spool_full_flow;
+    struct error spool_full_why;
     bool spool_full;    /* a session was ended for that, and none has been in step since */
 
     struct backoff backoff;
@@ -182,6 +185,7 @@ void run_on_flow_closed(evutil_socket_t fd, short what, void *flow);
 void run_reap(struct run *run); /* after SIGCHLD */
 void run_restart_due(struct run *run, uint64_t now_ms);
 void run_check_stable(struct run *run);
+void run_end_full_session(struct run *run); /* a spool is full */
 /* A global command has reached every FLOW: the source is asked whether it is a master, then it is run. */
 void run_confirm_globals(struct run *run);
 uint32_t run_failed_flows(const struct run *run);

@@ -108,10 +108,11 @@ void run_tell_in_step(struct run *run, uint64_t now_ms)
         return;
     uint64_t since_ms = run->in_step_ms > run->state_ms ? run->in_step_ms : run->state_ms;
     if (run_in_step(run, NULL, reason, sizeof reason)) {
-        if (!run->in_step_told)
+        if (!run->in_step_told) {
+            run->spool_full = false; /* not by the LSNs of the moment before it was */
             log_info("in step: the target has what the source has");
+        }
         run->in_step_told = true;
-        run->spool_full = false;
         run->in_step_ms = now_ms;
         run->behind_warned_ms = 0;
     } else if (now_ms - since_ms >= BEHIND_MS &&

@@ -280,10 +280,26 @@ static void on_spool_full(struct flow *f, const struct message *m)
               "have to wait "
               "(--on-spool-full): %.300s",
               f->number, m->spool_full.text);
-    log_error("%s", error.text);
     run->spool_full = true;
-    run_link_lost(run, &error);
-    flow_close_source(f);
+    run->spool_full_flow = f->number;
+    run->spool_full_why = error;
+    /* Only from stable sync on what was received is applied: a session that has just gone on with the journal
+     * is nearly there. */
+    bool nearly = in_state(run, SESSION_PARTIAL_SENT) || in_state(run, SESSION_ENTERING);
+    if (nearly && !f->full)
+        run->spool_full_waits = true;
+    else
+        run_end_full_session(run);
+}
+
+void run_end_full_session(struct run *run)
+{
+    struct error why = run->spool_full_why;
+    run->spool_full_waits = false;
+    log_error("%s", why.text);
+    run_link_lost(run, &why);
+    if (run->spool_full_flow < run->flow_count)
+        flow_close_source(&run->flows[run->spool_full_flow]);
 }
 
 static void on_divergence(struct flow *f, const struct message *m)

@@ -222,6 +222,14 @@ static void died_with_tls(struct flow *f, int status, const char *how, const str
         run_link_lost(f->run, why);
 }
 
+/* Both at about the same time: what the spool holds is a successor's to apply before the next session. */
+static void died_with_link(struct flow *f, int status, const char *how, const struct error *why)
+{
+    if (f->run->session.state == SESSION_STABLE && !f->drained)
+        schedule_restart(f, status, how);
+    run_link_lost(f->run, why);
+}
+
 static void died(struct flow *f, int status)
 {
     struct run *run = f->run;
@@ -247,7 +255,7 @@ static void died(struct flow *f, int status)
     else if (run->settings->source.tls && !f->drained)
         died_with_tls(f, status, how, &error);
     else if (!applying_rest && flow_link_closed(f))
-        run_link_lost(run, &error);
+        died_with_link(f, status, how, &error);
     else
         schedule_restart(f, status, how);
 }

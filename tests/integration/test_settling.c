@@ -116,6 +116,23 @@ static void run_stopped_while_the_target_is_away_keeps_the_rest(void **state)
     assert_ends_equal(1);
 }
 
+/* The supervisor meets both at once: a successor applies what the spool holds. */
+static void a_worker_that_dies_with_the_link_has_a_successor(void **state)
+{
+    (void)state;
+    begin_with_appendonly();
+    process_signal(&crash.run.target.process, SIGSTOP);
+    journal_script_append(&crash.script, crash.run.source, 3000);
+    assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
+    process_signal(&crash.run.program.process, SIGSTOP);
+    assert_int_equal(kill(worker_pid(&crash.run.program, 0), SIGKILL), 0);
+    scripted_cut_all(crash.run.source);
+    process_signal(&crash.run.program.process, SIGCONT);
+    process_signal(&crash.run.target.process, SIGCONT);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_ends_equal(1);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -125,6 +142,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(target_that_refuses_is_waited_for, teardown),
         cmocka_unit_test_teardown(run_stopped_while_the_target_is_away_keeps_the_rest, teardown),
         cmocka_unit_test_teardown(target_that_takes_nothing_is_given_up, teardown),
+        cmocka_unit_test_teardown(a_worker_that_dies_with_the_link_has_a_successor, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

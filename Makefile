@@ -73,7 +73,11 @@ $(B)/tests/run-%: $(SUPPORT) $(COMMON)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(TEST_LIBS)
 $(B)/tests/run-bench: $(call objects,$(wildcard tests/bench/*.c))
-$(B)/tests/run-soak: $(call objects,$(wildcard tests/soak/*.c))
+$(B)/tests/run-soak: $(call objects,$(wildcard tests/soak/*.c)) | $(B)/tests/wrong_clock.so
+
+$(B)/tests/wrong_clock.so: tests/preload/wrong_clock.c
+	@mkdir -p $(@D)
+	$(call QUIET,CC  )$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC -shared -o $@ $<
 
 $(HELPERS): $(B)/tests/%: $(B)/tests/support/main_%.o $(SUPPORT) $(COMMON)
 	@mkdir -p $(@D)
@@ -153,6 +157,10 @@ soak: deps
 	$(MAKE) all $(B)/tests/run-soak
 	$(B)/tests/run-soak $(MINUTES) $(SEED)
 
+soak-cluster: deps
+	$(MAKE) all $(B)/tests/run-soak
+	$(B)/tests/run-soak $(MINUTES) '$(SEED)' cluster
+
 demo: deps
 	$(MAKE) all $(HELPERS)
 	tests/demo $(B)
@@ -175,6 +183,7 @@ help:
 	@echo '  make unit, integration, sanitized, fuzz   the parts of check'
 	@echo '  make bench-cluster                        ratios against raw pipes into a cluster of three masters'
 	@echo '  make soak MINUTES=n SEED=s                random faults under load, then a comparison'
+	@echo '  make soak-cluster MINUTES=n SEED=s        the same into a cluster of three masters'
 	@echo '  make install, uninstall, deb, rpm, dist   packages: see packaging/'
 	@echo '  make check-packages                       the built packages in a clean chroot'
 	@echo '  make manual                               man/df2redis-commands.7, from the tables'
@@ -185,5 +194,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all manual unit-programs test-programs integration-programs unit integration sanitized-programs sanitized beside-tests fuzzers fuzz check bench bench-cluster soak demo deps format clean help
+.PHONY: all manual unit-programs test-programs integration-programs unit integration sanitized-programs sanitized beside-tests fuzzers fuzz check bench bench-cluster soak soak-cluster demo deps format clean help
 .SECONDARY:

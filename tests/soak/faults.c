@@ -1,76 +1,27 @@
-/* Everything that is known to happen to a target, to a link and to processes. */
-#include "tests/soak/faults.h"
+/* Everything that is known to happen to source, target, links and processes; and what happens to the
+ * processes of the program and to their files. */
+#include "tests/soak/soak.h"
 
-#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "tests/support/kills.h"
 #include "tests/support/testing.h"
 
-enum { TURN_MS = 20 };
-
-static const char *const with_data[] = {"--appendonly", "yes", "--appendfsync", "no", NULL};
-
-static bool has_begun(void *arg)
-{
-    struct soak *s = arg;
-    return !process_running(&s->run.program.process) ||
-           df2redis_status_number(&s->run.program, "sessions") > 0;
-}
-
-void soak_start_program(struct soak *s)
-{
-    /* What a killed one left in the target is not refused. */
-    static const char *const extra[] = {"--flush-target", "--ring-size", "4m", NULL};
-    const char *source = s->live ? proxy_uri(s->to_source) : scripted_uri(s->run.source);
-    df2redis_start(&s->run.program, "replicate", source, proxy_uri(s->to_target), extra);
-    s->starts++;
-    /* A start into a target that is in trouble is refused, as it should be. */
-    wait_until(has_begun, s, RUN_DEADLINE_MS);
-}
-
-bool soak_go_on(struct soak *s, uint32_t ms)
-{
-    uint64_t end_ms = clock_monotonic_ms() + ms;
-    do {
-        if (!s->live)
-            journal_script_append(&s->script, s->run.source, 1 + (uint32_t)random_below(&s->random, 60));
-        poll(NULL, 0, TURN_MS); /* the pace of the load */
-    } while (clock_monotonic_ms() < end_ms && process_running(&s->run.program.process));
-    return process_running(&s->run.program.process);
-}
-
-static uint32_t some_ms(struct soak *s, uint32_t least, uint32_t most)
-{
-    return least + (uint32_t)random_below(&s->random, most - least);
-}
-
-/* Whatever state the target is in, its answer does not matter. */
-static void tell(struct soak *s, const char *command)
-{
-    struct timeval limit = {2, 0};
-    redisContext *c = redisConnectWithTimeout("127.0.0.1", s->run.target.port, limit);
-    if (c && !c->err) {
-        redisSetTimeout(c, limit);
-        redisReply *r = redisCommand(c, command);
-        if (r)
-            freeReplyObject(r);
-    }
-    if (c)
-        redisFree(c);
-}
+enum { SMALL_FILES = 1 << 20, LARGE_KEYS = 30, LARGE_BYTES = 600000 };
 
 static void kill_one(struct soak *s)
 {
-    pid_t pid = worker_pid(&s->run.program, (uint32_t)random_below(&s->random, s->flows));
+    pid_t pid = worker_pid(&s->run.program, (uint32_t)random_below(&s->random, SOAK_FLOWS));
     if (pid > 0)
         kill(pid, SIGKILL);
 }
 
 static void kill_workers(struct soak *s)
 {
-    for (uint32_t f = 0; f < s->flows; f++) {
+    for (uint32_t f = 0; f < SOAK_FLOWS; f++) {
         pid_t pid = worker_pid(&s->run.program, f);
         if (pid > 0)
             kill(pid, SIGKILL);
@@ -90,122 +41,164 @@ static void kill_all(struct soak *s)
     kill_supervisor(s);
 }
 
-static void cut_source(struct soak *s)
+static void stop_one(struct soak *s)
 {
-    if (s->live)
-        proxy_cut(s->to_source);
-    else
-        scripted_cut_all(s->run.source);
+    pid_t pid = worker_pid(&s->run.program, (uint32_t)random_below(&s->random, SOAK_FLOWS));
+    if (pid <= 0)
+        return;
+    kill(pid, SIGSTOP);
+    soak_go_on(s, soak_some_ms(s, 100, 4000));
+    kill(pid, SIGCONT);
 }
 
-static void cut_target(struct soak *s)
+/* With something to say meanwhile. */
+static void stop_reader(struct soak *s)
 {
-    proxy_cut(s->to_target);
+    process_signal(&s->reader, SIGSTOP);
+    for (int i = 0; i < 4; i++) {
+        if (s->to_target)
+            proxy_cut(s->to_target);
+        else
+            fault_cut_node(s);
+        soak_go_on(s, soak_some_ms(s, 50, 1000));
+    }
+    process_signal(&s->reader, SIGCONT);
 }
 
-static void cut_target_anywhere(struct soak *s)
+static void limit_files(struct soak *s, rlim_t bytes)
 {
-    proxy_cut_after(s->to_target, 1000 + random_below(&s->random, 100000));
-    soak_go_on(s, some_ms(s, 200, 2000));
-    proxy_cut_after(s->to_target, 0);
+    struct rlimit limit = {bytes, RLIM_INFINITY};
+    prlimit(s->run.program.process.pid, RLIMIT_FSIZE, &limit, NULL);
+    for (uint32_t f = 0; f < SOAK_FLOWS; f++) {
+        pid_t pid = worker_pid(&s->run.program, f);
+        if (pid > 0)
+            prlimit(pid, RLIMIT_FSIZE, &limit, NULL);
+    }
 }
 
-static void kill_clients(struct soak *s)
+/* More than the spools' rings hold. */
+static void write_much(struct soak *s)
 {
-    tell(s, "CLIENT KILL TYPE normal");
+    char *value = x_malloc(LARGE_BYTES + 1);
+    memset(value, 'a' + (int)random_below(&s->random, 26), LARGE_BYTES);
+    value[LARGE_BYTES] = '\0';
+    redisContext *c = s->live ? server_connect(s->run.dragonfly.port) : NULL;
+    for (unsigned i = 0; i < LARGE_KEYS; i++) {
+        char *words = format_text("SET large:%u %s", i, value);
+        if (c)
+            freeReplyObject(server_command(c, words));
+        else
+            journal_script_line(&s->script, s->run.source, i % SOAK_FLOWS, words);
+        free(words);
+    }
+    for (unsigned i = 0; i < LARGE_KEYS; i++) {
+        char *words = format_text("DEL large:%u", i);
+        if (c)
+            freeReplyObject(server_command(c, words));
+        else
+            journal_script_line(&s->script, s->run.source, i % SOAK_FLOWS, words);
+        free(words);
+    }
+    if (c)
+        redisFree(c);
+    free(value);
 }
 
-static void restart_target(struct soak *s)
+/* A limit on the size of files is to the program what a full disk is. It ends when it has to begin a session
+ * then. */
+static void fill_disk(struct soak *s)
 {
-    redis_restart(&s->run.target, with_data);
-}
-
-static void run_shell(const char *format, const char *dir)
-{
-    char *line = format_text(format, dir, dir, dir);
-    if (system(line) != 0)
-        die("%s", line);
-    free(line);
-}
-
-static void restart_target_empty(struct soak *s)
-{
-    process_stop(&s->run.target.process);
-    run_shell("rm -rf %s/appendonlydir", s->run.target.dir);
-    redis_restart(&s->run.target, with_data);
-}
-
-/* As a snapshot of its disk would bring it back; half a command at the end is cut off by the server. */
-static void restart_target_from_an_older_copy(struct soak *s)
-{
-    process_signal(&s->run.target.process, SIGSTOP);
-    run_shell("rm -rf %s/old; cp -r %s/appendonlydir %s/old", s->run.target.dir);
-    process_signal(&s->run.target.process, SIGCONT);
-    soak_go_on(s, some_ms(s, 50, 3000));
-    process_stop(&s->run.target.process);
-    run_shell("rm -rf %s/appendonlydir; mv %s/old %s/appendonlydir", s->run.target.dir);
-    redis_restart(&s->run.target, with_data);
-}
-
-static void stop_target(struct soak *s)
-{
-    process_signal(&s->run.target.process, SIGSTOP);
-    soak_go_on(s, some_ms(s, 100, 4000));
-    process_signal(&s->run.target.process, SIGCONT);
-}
-
-static void fill_target(struct soak *s)
-{
-    tell(s, "CONFIG SET maxmemory 1");
-    soak_go_on(s, some_ms(s, 50, 2000));
-    tell(s, "CONFIG SET maxmemory 0");
-}
-
-static void demote_target(struct soak *s)
-{
-    tell(s, "REPLICAOF 127.0.0.1 1");
-    soak_go_on(s, some_ms(s, 50, 2000));
-    tell(s, "REPLICAOF NO ONE");
-}
-
-static void flush_source(struct soak *s)
-{
-    if (!s->live) {
-        journal_script_flush(&s->script, s->run.source);
+    size_t masters = s->in_cluster ? s->cluster.count : 1;
+    limit_files(s, SMALL_FILES);
+    for (size_t i = 0; i < masters; i++)
+        process_signal(s->in_cluster ? &s->cluster.members[i].server.process : &s->run.target.process,
+                       SIGSTOP);
+    write_much(s);
+    soak_go_on(s, soak_some_ms(s, 500, 2000));
+    for (size_t i = 0; i < masters; i++)
+        process_signal(s->in_cluster ? &s->cluster.members[i].server.process : &s->run.target.process,
+                       SIGCONT);
+    soak_go_on(s, soak_some_ms(s, 100, 1000));
+    if (process_running(&s->run.program.process)) {
+        limit_files(s, RLIM_INFINITY);
         return;
     }
-    redisContext *c = server_connect(s->run.dragonfly.port);
-    server_ok(c, random_below(&s->random, 4) ? "FLUSHDB" : "FLUSHALL");
-    redisFree(c);
+    printf("    it had to begin a session, and ended\n");
+    soak_start_program(s);
 }
 
+/* With the weights of their kinds; what needs a full sync is seldom. */
 static const struct fault faults[] = {
-    {"kill -9 of a worker", 8, kill_one},
-    {"kill -9 of all workers", 3, kill_workers},
-    {"kill -9 of the supervisor", 3, kill_supervisor},
-    {"kill -9 of everything", 2, kill_all},
-    {"source link cut", 4, cut_source},
-    {"target connections cut", 6, cut_target},
-    {"target connections cut after some bytes", 4, cut_target_anywhere},
-    {"target kills its clients", 4, kill_clients},
-    {"target restarted with its data", 4, restart_target},
-    {"target restarted empty", 1, restart_target_empty},
-    {"target restarted from an older copy", 3, restart_target_from_an_older_copy},
-    {"target stopped for a while", 4, stop_target},
-    {"target out of memory for a while", 4, fill_target},
-    {"target made a replica for a while", 2, demote_target},
-    {"source flushed", 4, flush_source},
+    {"kill -9 of a worker", 8, kill_one, 0},
+    {"kill -9 of all workers", 3, kill_workers, 0},
+    {"kill -9 of the supervisor", 3, kill_supervisor, 0},
+    {"kill -9 of everything", 2, kill_all, 0},
+    {"a worker stopped for a while", 2, stop_one, 0},
+    {"log reader stopped for a while", 2, stop_reader, 0},
+    {"disk full for a while", 2, fill_disk, 0},
+    {"source link cut", 4, fault_cut_source, 0},
+    {"source link slow for a while", 3, fault_slow_source, 0},
+    {"FLOWs in a black hole for a while", 2, fault_hold_flows, 0},
+    {"source flushed", 4, fault_flush_source, 0},
+    {"database of the source that the target lacks", 2, fault_write_beyond, FAULT_SINGLE},
+    {"source made a replica for a while", 1, fault_demote_source, FAULT_SYNCS | FAULT_LIVE},
+    {"source failed over to its replica", 2, fault_fail_over_source, FAULT_LIVE},
+    {"target connections cut", 6, fault_cut_target, FAULT_SINGLE},
+    {"target connections cut after some bytes", 4, fault_cut_target_anywhere, FAULT_SINGLE},
+    {"target link slow for a while", 3, fault_slow_target, FAULT_SINGLE},
+    {"target kills its clients", 4, fault_kill_clients, FAULT_SINGLE},
+    {"target restarted with its data", 4, fault_restart_target, FAULT_SINGLE},
+    {"target restarted empty", 1, fault_restart_target_empty, FAULT_SINGLE | FAULT_SYNCS},
+    {"target restarted from an older copy", 3, fault_restart_target_from_an_older_copy,
+     FAULT_SINGLE | FAULT_SYNCS},
+    {"target stopped for a while", 4, fault_stop_target, FAULT_SINGLE},
+    {"target out of memory for a while", 4, fault_fill_target, FAULT_SINGLE},
+    {"target made a replica for a while", 2, fault_demote_target, FAULT_SINGLE},
+    {"target flushed by another client", 1, fault_flush_target, FAULT_SINGLE | FAULT_SYNCS},
+    {"target evicts for a while", 1, fault_evict, FAULT_SINGLE | FAULT_SYNCS},
+    {"target's clock wrong for a while", 2, fault_change_clock, FAULT_SINGLE},
+    {"node killed, its replica promoted", 3, fault_kill_node, FAULT_CLUSTER | FAULT_SYNCS},
+    {"node failed over in order", 4, fault_fail_over_node, FAULT_CLUSTER},
+    {"node stopped for a while", 4, fault_stop_node, FAULT_CLUSTER},
+    {"node out of memory for a while", 4, fault_fill_node, FAULT_CLUSTER},
+    {"node kills its clients", 6, fault_cut_node, FAULT_CLUSTER},
+    {"slots moved", 6, fault_move_slots, FAULT_CLUSTER},
 };
+enum { FAULTS = sizeof faults / sizeof *faults };
+static uint64_t survived[FAULTS];
+
+static unsigned weight_of(struct soak *s, const struct fault *f)
+{
+    unsigned not = (s->in_cluster ? FAULT_SINGLE : FAULT_CLUSTER) | (s->live ? 0 : FAULT_LIVE) |
+                   (s->calm ? FAULT_SYNCS : 0);
+    const char *only = getenv("DF2REDIS_SOAK_FAULT"); /* a part of the name: to look into one kind */
+    bool wanted = !only || !*only || strstr(f->name, only);
+    return wanted && !(f->flags & not ) ? f->weight : 0;
+}
 
 const struct fault *soak_choose(struct soak *s)
 {
     unsigned total = 0;
-    const size_t count = sizeof faults / sizeof *faults;
-    for (size_t i = 0; i < count; i++)
-        total += faults[i].weight;
+    for (size_t i = 0; i < FAULTS; i++)
+        total += weight_of(s, &faults[i]);
+    if (!total)
+        die("no such fault is possible here");
     uint64_t at = random_below(&s->random, total);
     size_t i = 0;
-    while (at >= faults[i].weight)
-        at -= faults[i++].weight;
+    for (; at >= weight_of(s, &faults[i]); i++)
+        at -= weight_of(s, &faults[i]);
     return &faults[i];
+}
+
+void soak_survived(struct soak *s, const struct fault *fault)
+{
+    survived[fault - faults]++;
+    s->survived++;
+}
+
+void soak_print_faults(void)
+{
+    for (size_t i = 0; i < FAULTS; i++)
+        if (survived[i])
+            printf("  %4llu  %s\n", (unsigned long long)survived[i], faults[i].name);
 }

@@ -35,7 +35,7 @@ struct proxy {
     int listener;
     char uri[48];
     _Atomic uint32_t to_port, generation; /* connections of an older generation break */
-    _Atomic uint64_t cut_after, cuts, bytes_per_s;
+    _Atomic uint64_t cut_after, cuts, bytes_per_s, full_syncs;
     _Atomic uint32_t delay_ms;
     atomic_bool stopping, hold_flows;
     uint64_t tokens, tokens_us; /* bytes that may pass now */
@@ -158,7 +158,8 @@ static void take_slowly(struct proxy *p, struct pair *pair)
             break_pair(p, pair);
         return;
     }
-    *piece = (struct piece){.due_us = now_us() + atomic_load(&p->delay_ms) * UINT64_C(1000), .len = (size_t)n};
+    *piece =
+        (struct piece){.due_us = now_us() + atomic_load(&p->delay_ms) * UINT64_C(1000), .len = (size_t)n};
     *pair->last = piece;
     pair->last = &piece->next;
     pair->queued_bytes += piece->len;
@@ -203,6 +204,8 @@ static void pass(struct proxy *p, struct pair *pair, bool from_client)
         return;
     }
     pair->passed += from_client ? (uint64_t)n : 0;
+    if (from_client && memmem(piece, (size_t)n, "\r\nSYNC\r\n", 8))
+        atomic_fetch_add(&p->full_syncs, 1);
     pair->flow |= from_client && memmem(piece, (size_t)n, "\r\nFLOW\r\n", 8);
     if (from_client && limit && pair->passed >= limit)
         break_pair(p, pair);
@@ -316,4 +319,9 @@ void proxy_hold_flows(struct proxy *p, bool hold)
 uint64_t proxy_cuts(struct proxy *p)
 {
     return atomic_load(&p->cuts);
+}
+
+uint64_t proxy_full_syncs(struct proxy *p)
+{
+    return atomic_load(&p->full_syncs);
 }

@@ -24,6 +24,8 @@ void proxy_slow(struct proxy *p, uint32_t delay_ms, uint64_t bytes_per_s);
 /* Connections on which a FLOW of a Dragonfly was asked for lie in a black hole: they stay, and nothing passes
  * in either direction. */
 void proxy_hold_flows(struct proxy *p, bool hold);
+/* How many times a client of a Dragonfly asked for a full sync (DFLY SYNC). */
+uint64_t proxy_full_syncs(struct proxy *p);
 /* Connections broken so far. */
 uint64_t proxy_cuts(struct proxy *p);
 

@@ -1,0 +1,144 @@
+/* What happens to the nodes of a cluster, and to its slots. */
+#include "tests/soak/soak.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "tests/support/testing.h"
+
+enum { NODES = 6, MASTERS = 3, SLOTS_AT_ONCE = 12, STOPPED_AT_MOST_MS = 2000 };
+
+/* It serves slots, or it is a replica. */
+static bool is_master(struct soak *s, size_t member)
+{
+    redisContext *c = server_connect(s->cluster.members[member].server.port);
+    char *role = server_info(c, "replication", "role");
+    bool master = role && strcmp(role, "master") == 0;
+    free(role);
+    redisFree(c);
+    return master;
+}
+
+/* The nth of one kind. */
+static size_t choose(struct soak *s, bool master)
+{
+    size_t found[NODES], count = 0;
+    for (size_t i = 0; i < NODES; i++)
+        if (is_master(s, i) == master)
+            found[count++] = i;
+    if (!count)
+        die("no %s in the cluster", master ? "master" : "replica");
+    return found[random_below(&s->random, count)];
+}
+
+static uint16_t port_of(struct soak *s, size_t member)
+{
+    return s->cluster.members[member].server.port;
+}
+
+static void wait_whole(struct soak *s)
+{
+    if (!redis_cluster_wait_ok(&s->cluster) || !redis_cluster_wait_replicas(&s->cluster, 1))
+        die("the cluster is not whole again");
+    run_follow(&s->run, &s->cluster);
+}
+
+/* ---- nodes ---- */
+
+struct change {
+    struct soak *s;
+    size_t member;
+};
+
+static bool promote(void *arg)
+{
+    struct change *c = arg;
+    return redis_cluster_wait_promoted(&c->s->cluster, c->member);
+}
+
+/* In a thread, while the load goes on. */
+static bool beside(struct soak *s, bool (*work)(void *arg), void *arg)
+{
+    struct redis_cluster_work *w = redis_cluster_work_begin(work, arg);
+    while (!redis_cluster_work_done(w))
+        soak_go_on(s, 50);
+    return redis_cluster_work_end(w);
+}
+
+void fault_kill_node(struct soak *s)
+{
+    struct change c = {s, choose(s, true)};
+    redis_cluster_kill(&s->cluster, c.member);
+    if (!beside(s, promote, &c))
+        die("no replica of member %zu was promoted", c.member);
+    redis_cluster_revive(&s->cluster, c.member);
+    wait_whole(s);
+}
+
+static bool became_master(void *arg)
+{
+    struct change *c = arg;
+    return is_master(c->s, c->member);
+}
+
+static bool wait_master(void *arg)
+{
+    return wait_until(became_master, arg, SOAK_STEP_MS);
+}
+
+void fault_fail_over_node(struct soak *s)
+{
+    struct change c = {s, choose(s, false)};
+    soak_tell(port_of(s, c.member), "CLUSTER FAILOVER");
+    if (!beside(s, wait_master, &c))
+        printf("    not failed over\n");
+    wait_whole(s);
+}
+
+void fault_stop_node(struct soak *s)
+{
+    struct process *p = &s->cluster.members[choose(s, true)].server.process;
+    process_signal(p, SIGSTOP);
+    soak_go_on(s, soak_some_ms(s, 100, STOPPED_AT_MOST_MS));
+    process_signal(p, SIGCONT);
+    wait_whole(s);
+}
+
+void fault_fill_node(struct soak *s)
+{
+    uint16_t port = port_of(s, choose(s, true));
+    soak_tell(port, "CONFIG SET maxmemory 1");
+    soak_go_on(s, soak_some_ms(s, 50, 2000));
+    soak_tell(port, "CONFIG SET maxmemory 0");
+}
+
+void fault_cut_node(struct soak *s)
+{
+    soak_tell(port_of(s, choose(s, true)), "CLIENT KILL TYPE normal");
+}
+
+/* ---- slots ---- */
+
+struct moves {
+    struct soak *s;
+    size_t from, to;
+    unsigned slots;
+};
+
+static bool move(void *arg)
+{
+    struct moves *m = arg;
+    return redis_cluster_move_slots(&m->s->cluster, m->from, m->to, m->slots);
+}
+
+void fault_move_slots(struct soak *s)
+{
+    struct moves m = {.s = s, .slots = 1 + (unsigned)random_below(&s->random, SLOTS_AT_ONCE)};
+    m.from = choose(s, true);
+    do
+        m.to = choose(s, true);
+    while (m.to == m.from);
+    if (!beside(s, move, &m))
+        printf("    not all were moved\n");
+    wait_whole(s);
+}

@@ -1,0 +1,174 @@
+/* What happens to the source, and to the link to it. */
+#include "tests/soak/soak.h"
+
+#include <stdlib.h>
+
+#include "tests/support/testing.h"
+
+enum { TAKEOVER_LIMIT_MS = 15000 };
+
+void fault_cut_source(struct soak *s)
+{
+    if (s->live)
+        proxy_cut(s->sources[s->master]);
+    else
+        scripted_cut_all(s->run.source);
+}
+
+void fault_slow_source(struct soak *s)
+{
+    struct proxy *p = s->sources[s->master];
+    proxy_slow(p, soak_some_ms(s, 0, 300), random_below(&s->random, 2) ? soak_some_ms(s, 50000, 500000) : 0);
+    soak_go_on(s, soak_some_ms(s, 500, 4000));
+    proxy_slow(p, 0, 0);
+}
+
+void fault_hold_flows(struct soak *s)
+{
+    struct proxy *p = s->sources[s->master];
+    proxy_hold_flows(p, true);
+    soak_go_on(s, soak_some_ms(s, 200, 5000));
+    proxy_hold_flows(p, false);
+}
+
+void fault_flush_source(struct soak *s)
+{
+    if (s->live)
+        soak_tell(s->run.dragonfly.port, random_below(&s->random, 4) ? "FLUSHDB" : "FLUSHALL");
+    else
+        journal_script_flush(&s->script, s->run.source);
+}
+
+/* ---- databases ---- */
+
+static bool is_reported(void *arg)
+{
+    return soak_divergences(arg, "database_not_in_target") > 0;
+}
+
+/* Written and deleted: while it is in use a new start is refused. */
+void fault_write_beyond(struct soak *s)
+{
+    static const char *const words[] = {"SET beyond 1", "APPEND beyond 2", "DEL beyond"};
+    struct buf journal = {0};
+    redisContext *c = s->live ? server_connect(s->run.dragonfly.port) : NULL;
+    char *select = format_text("SELECT %d", SOAK_BEYOND_DATABASE);
+    if (c)
+        server_ok(c, select);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (c)
+            server_ok(c, words[i]);
+        else
+            write_journal(&journal, SOAK_BEYOND_DATABASE, 0, words[i]);
+    if (c)
+        redisFree(c);
+    else
+        scripted_append(s->run.source, random_below(&s->random, SOAK_FLOWS), buf_slice(&journal));
+    free(select);
+    buf_free(&journal);
+    s->beyond++;
+    soak_go_on(s, soak_some_ms(s, 0, 500));
+    if (!wait_until(is_reported, s, SOAK_STEP_MS))
+        s->trouble = "a database that the target lacks was not reported";
+}
+
+/* ---- roles ---- */
+
+static bool info_is(uint16_t port, const char *field, const char *value)
+{
+    redisContext *c = server_connect(port);
+    char *is = server_info(c, "replication", field);
+    bool same = is && strcmp(is, value) == 0;
+    free(is);
+    redisFree(c);
+    return same;
+}
+
+static bool follows(void *port)
+{
+    return info_is(*(uint16_t *)port, "master_link_status", "up") &&
+           info_is(*(uint16_t *)port, "master_sync_in_progress", "0");
+}
+
+static void become_replica(uint16_t port, uint16_t of)
+{
+    char *words = format_text("REPLICAOF 127.0.0.1 %u", of);
+    redisContext *c = server_connect(port);
+    server_ok(c, words);
+    redisFree(c);
+    free(words);
+    if (!wait_until(follows, &port, SOAK_STEP_MS))
+        die("the Dragonfly on port %u does not follow that on %u", port, of);
+}
+
+/* Another Dragonfly with all that the source has. */
+static void begin_spare(struct soak *s)
+{
+    if (s->spare.dir)
+        dragonfly_restart(&s->spare, SOAK_FLOWS, soak_dragonfly_words);
+    else
+        dragonfly_start(&s->spare, SOAK_FLOWS, soak_dragonfly_words);
+    become_replica(s->spare.port, s->run.dragonfly.port);
+}
+
+/* Its master id stays, and its journal is another one from then on. */
+void fault_demote_source(struct soak *s)
+{
+    begin_spare(s);
+    soak_end_load(s);
+    soak_tell(s->spare.port, "REPLICAOF NO ONE");
+    become_replica(s->run.dragonfly.port, s->spare.port);
+    soak_go_on(s, soak_some_ms(s, 50, 2000));
+    soak_tell(s->run.dragonfly.port, "REPLICAOF NO ONE");
+    process_stop(&s->spare.process);
+    soak_begin_load(s);
+}
+
+static bool has_ended(void *process)
+{
+    return !process_running(process);
+}
+
+/* A replica knows the journal of the master that it had, not of those before. */
+static bool has_found_master(void *arg)
+{
+    struct soak *s = arg;
+    cJSON *status = df2redis_status(&s->run.program);
+    const cJSON *id = cJSON_GetObjectItem(status, "master_id");
+    const cJSON *flow = cJSON_GetArrayItem(cJSON_GetObjectItem(status, "flows"), 0);
+    const cJSON *phase = cJSON_GetObjectItem(flow, "phase");
+    bool found = cJSON_IsString(id) && info_is(s->run.dragonfly.port, "master_replid", id->valuestring) &&
+                 cJSON_IsString(phase) && strcmp(phase->valuestring, "stable") == 0;
+    cJSON_Delete(status);
+    return found || !process_running(&s->run.program.process);
+}
+
+void fault_fail_over_source(struct soak *s)
+{
+    if (!wait_until(has_found_master, s, SOAK_STEP_MS))
+        s->trouble = "the program does not follow the source that there is";
+    begin_spare(s);
+    soak_go_on(s, soak_some_ms(s, 50, 2000));
+    soak_end_load(s);
+    redisContext *c = server_connect(s->spare.port);
+    struct timeval limit = {TAKEOVER_LIMIT_MS / 1000 + 5, 0};
+    redisSetTimeout(c, limit);
+    redisReply *r = server_command(c, "REPLTAKEOVER 15");
+    bool over = r->type != REDIS_REPLY_ERROR;
+    if (!over)
+        printf("    not taken over: %s\n", r->str);
+    freeReplyObject(r);
+    redisFree(c);
+    if (over) {
+        struct server old = s->run.dragonfly;
+        wait_until(has_ended, &s->run.dragonfly.process, SOAK_STEP_MS);
+        old = s->run.dragonfly;
+        s->run.dragonfly = s->spare;
+        s->spare = old;
+        s->master = 1 - s->master;
+        proxy_to(s->sources[s->master], s->run.dragonfly.port);
+    } else {
+        process_stop(&s->spare.process);
+    }
+    soak_begin_load(s);
+}

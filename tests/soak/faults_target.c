@@ -1,0 +1,155 @@
+/* What happens to a single target, and to the link to it. */
+#include "tests/soak/soak.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "tests/support/testing.h"
+
+enum { SHORT_TTLS_MS = 2500 };
+
+static void tell(struct soak *s, const char *command)
+{
+    soak_tell(s->run.target.port, command);
+}
+
+void fault_cut_target(struct soak *s)
+{
+    proxy_cut(s->to_target);
+}
+
+void fault_cut_target_anywhere(struct soak *s)
+{
+    proxy_cut_after(s->to_target, 1000 + random_below(&s->random, 100000));
+    soak_go_on(s, soak_some_ms(s, 200, 2000));
+    proxy_cut_after(s->to_target, 0);
+}
+
+void fault_slow_target(struct soak *s)
+{
+    proxy_slow(s->to_target, soak_some_ms(s, 0, 300), 0);
+    soak_go_on(s, soak_some_ms(s, 500, 4000));
+    proxy_slow(s->to_target, 0, 0);
+}
+
+void fault_kill_clients(struct soak *s)
+{
+    tell(s, "CLIENT KILL TYPE normal");
+}
+
+void fault_restart_target(struct soak *s)
+{
+    soak_start_target(s);
+}
+
+static void run_shell(const char *format, const char *dir)
+{
+    char *line = format_text(format, dir, dir, dir);
+    if (system(line) != 0)
+        die("%s", line);
+    free(line);
+}
+
+void fault_restart_target_empty(struct soak *s)
+{
+    process_stop(&s->run.target.process);
+    run_shell("rm -rf %s/appendonlydir", s->run.target.dir);
+    soak_start_target(s);
+}
+
+/* As a snapshot of its disk would bring it back; half a command at the end is cut off by the server. */
+void fault_restart_target_from_an_older_copy(struct soak *s)
+{
+    process_signal(&s->run.target.process, SIGSTOP);
+    run_shell("rm -rf %s/old; cp -r %s/appendonlydir %s/old", s->run.target.dir);
+    process_signal(&s->run.target.process, SIGCONT);
+    soak_go_on(s, soak_some_ms(s, 50, 3000));
+    process_stop(&s->run.target.process);
+    run_shell("rm -rf %s/appendonlydir; mv %s/old %s/appendonlydir", s->run.target.dir);
+    soak_start_target(s);
+}
+
+void fault_stop_target(struct soak *s)
+{
+    process_signal(&s->run.target.process, SIGSTOP);
+    soak_go_on(s, soak_some_ms(s, 100, 4000));
+    process_signal(&s->run.target.process, SIGCONT);
+}
+
+void fault_fill_target(struct soak *s)
+{
+    tell(s, "CONFIG SET maxmemory 1");
+    soak_go_on(s, soak_some_ms(s, 50, 2000));
+    tell(s, "CONFIG SET maxmemory 0");
+}
+
+void fault_demote_target(struct soak *s)
+{
+    tell(s, "REPLICAOF 127.0.0.1 1");
+    soak_go_on(s, soak_some_ms(s, 50, 2000));
+    tell(s, "REPLICAOF NO ONE");
+}
+
+void fault_flush_target(struct soak *s)
+{
+    tell(s, "FLUSHALL");
+    if (!soak_wait_full_sync(s))
+        s->trouble = "that another client flushed the target was not noticed";
+}
+
+/* ---- eviction ---- */
+
+static uint64_t info_number(struct soak *s, const char *section, const char *field)
+{
+    redisContext *c = server_connect(s->run.target.port);
+    char *text = server_info(c, section, field);
+    uint64_t v = text ? strtoull(text, NULL, 10) : 0;
+    free(text);
+    redisFree(c);
+    return v;
+}
+
+/* Counted, or it has ended, since it cannot go on: its mark was evicted, too. */
+static bool is_told(void *arg)
+{
+    struct soak *s = arg;
+    return !process_running(&s->run.program.process) || soak_divergences(s, "evicted_by_target") > 0;
+}
+
+/* What is evicted never comes back by itself. It has to be told, and the way out is to copy anew. */
+void fault_evict(struct soak *s)
+{
+    char *limit = format_text("CONFIG SET maxmemory %llu",
+                              (unsigned long long)info_number(s, "memory", "used_memory") * 9 / 10);
+    tell(s, "CONFIG SET maxmemory-policy allkeys-lru");
+    tell(s, limit);
+    free(limit);
+    soak_go_on(s, soak_some_ms(s, 200, 1500));
+    bool evicted = info_number(s, "stats", "evicted_keys") > 0;
+    tell(s, "CONFIG SET maxmemory 0");
+    tell(s, "CONFIG SET maxmemory-policy noeviction");
+    if (!evicted)
+        return;
+    s->evicted++;
+    if (!wait_until(is_told, s, SOAK_STEP_MS))
+        s->trouble = "keys that the target evicted were not reported";
+    bool ended = !process_running(&s->run.program.process);
+    if (ended && s->run.program.process.status != EX_CONFIG)
+        s->trouble = "the program ended by itself";
+    fault_restart_target_empty(s);
+    if (ended)
+        soak_start_program(s);
+}
+
+/* ---- the clock ---- */
+
+/* Until all that has expired too early there is over on the source, too. */
+void fault_change_clock(struct soak *s)
+{
+    int64_t off_ms = soak_some_ms(s, 500, 40000);
+    soak_set_clock(s, random_below(&s->random, 2) ? off_ms : -off_ms);
+    soak_go_on(s, soak_some_ms(s, 200, 3000));
+    soak_set_clock(s, 0);
+    soak_go_on(s, SHORT_TTLS_MS);
+}

@@ -1,0 +1,128 @@
+/* What the soak test runs, and what its faults are done to.
+ *
+ *   soak.c            rounds: faults under load, then the comparison
+ *   setup.c           servers, load and program: started, changed, ended
+ *   verdict.c         has it settled, is it equal, was a full sync needed
+ *   faults.c          the table of faults, and those of processes and their files
+ *   faults_source.c   those of the source and of the link to it
+ *   faults_target.c   those of a single target and of the link to it
+ *   faults_cluster.c  those of a cluster's nodes */
+#ifndef DF2REDIS_TESTS_SOAK_H
+#define DF2REDIS_TESTS_SOAK_H
+
+#include "tests/support/journal_script.h"
+#include "tests/support/proxy.h"
+#include "tests/support/run.h"
+#include "tests/support/workload.h"
+
+enum { SOAK_FLOWS = 3, SOAK_SOURCES = 2, SOAK_BEYOND_DATABASE = 17, SOAK_STEP_MS = 60000 };
+
+struct soak {
+    struct run run;
+    struct random random;
+    bool live;       /* a real Dragonfly; else the scripted one */
+    bool in_cluster; /* the target is one of three masters with a replica each */
+    uint32_t databases;
+    struct server spare; /* live: the Dragonfly that is not the master now; not started before it is needed */
+    struct proxy *sources[SOAK_SOURCES]; /* the addresses of the source; the spare's is the other one */
+    unsigned master;                     /* which of them leads to the master */
+    struct proxy *to_target;             /* a single target */
+    struct redis_cluster cluster;
+    struct workload *load;
+    struct journal_script script;
+    struct server expected; /* what the scripted stream comes to */
+    struct process reader;  /* of what the program says … */
+    int pipe;               /* … through this */
+    int clock;              /* the file that sets a single target's */
+    uint64_t seed, rounds, survived;
+    unsigned starts;
+    bool calm;                /* this round has only faults that need no full sync */
+    bool may_sync;            /* since the program was last in step something has happened that needs one */
+    uint64_t full_syncs;      /* so far, all accounted for */
+    uint64_t evicted, beyond; /* faults whose divergences are reported, and have to be */
+    const char *trouble;      /* what a fault found wrong; NULL: nothing */
+};
+
+/* ---- setup.c ---- */
+
+void soak_begin(struct soak *s);
+void soak_end(struct soak *s);
+void soak_start_program(struct soak *s);
+void soak_print_program(struct soak *s);
+void soak_begin_load(struct soak *s);
+void soak_end_load(struct soak *s);
+/* Lets the load go on for so long. False: the program ended. */
+bool soak_go_on(struct soak *s, uint32_t ms);
+uint32_t soak_some_ms(struct soak *s, uint32_t least, uint32_t most);
+void soak_start_target(struct soak *s);
+/* Wrong by so much, from now on. */
+void soak_set_clock(struct soak *s, int64_t off_ms);
+/* Whatever state a server is in, its answer does not matter; nor whether there is one. */
+void soak_tell(uint16_t port, const char *command);
+/* Options of the source's Dragonflies. */
+extern const char *const soak_dragonfly_words[];
+extern const char *const soak_target_words[];
+
+/* ---- verdict.c ---- */
+
+bool soak_has_settled(void *soak);
+bool soak_is_equal(struct soak *s);
+/* What has expired on the source is deleted there, and journaled so. */
+void soak_expire(struct soak *s);
+/* False, and told: a full sync that nothing needed, or something else that must not be counted. */
+bool soak_full_syncs_are_needed(struct soak *s);
+/* Waits for one more of them, the load going on. */
+bool soak_wait_full_sync(struct soak *s);
+bool soak_divergences_are_expected(struct soak *s);
+bool soak_expects_divergences(const struct soak *s);
+double soak_divergences(struct soak *s, const char *reason);
+
+/* ---- faults ---- */
+
+enum fault_flags {
+    FAULT_SINGLE = 1,  /* of a single target */
+    FAULT_CLUSTER = 2, /* of a cluster */
+    FAULT_LIVE = 4,    /* only a real Dragonfly can do that */
+    FAULT_SYNCS = 8,   /* may need a full sync */
+};
+
+struct fault {
+    const char *name;
+    unsigned weight;
+    void (*make)(struct soak *s);
+    unsigned flags;
+};
+const struct fault *soak_choose(struct soak *s);
+void soak_survived(struct soak *s, const struct fault *fault);
+void soak_print_faults(void);
+
+void fault_cut_source(struct soak *s);
+void fault_slow_source(struct soak *s);
+void fault_hold_flows(struct soak *s);
+void fault_flush_source(struct soak *s);
+void fault_write_beyond(struct soak *s);
+void fault_demote_source(struct soak *s);
+void fault_fail_over_source(struct soak *s);
+
+void fault_cut_target(struct soak *s);
+void fault_cut_target_anywhere(struct soak *s);
+void fault_slow_target(struct soak *s);
+void fault_kill_clients(struct soak *s);
+void fault_restart_target(struct soak *s);
+void fault_restart_target_empty(struct soak *s);
+void fault_restart_target_from_an_older_copy(struct soak *s);
+void fault_stop_target(struct soak *s);
+void fault_fill_target(struct soak *s);
+void fault_demote_target(struct soak *s);
+void fault_flush_target(struct soak *s);
+void fault_evict(struct soak *s);
+void fault_change_clock(struct soak *s);
+
+void fault_kill_node(struct soak *s);
+void fault_fail_over_node(struct soak *s);
+void fault_stop_node(struct soak *s);
+void fault_fill_node(struct soak *s);
+void fault_cut_node(struct soak *s);
+void fault_move_slots(struct soak *s);
+
+#endif

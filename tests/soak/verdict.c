@@ -1,0 +1,170 @@
+/* Has the program settled, is the target equal, and was nothing done that nothing needed? */
+#include "tests/soak/soak.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/support/testing.h"
+
+/* Acknowledged to the last entry, and in step by the program's own word. */
+bool soak_has_settled(void *arg)
+{
+    struct soak *s = arg;
+    if (!process_running(&s->run.program.process))
+        return true;
+    cJSON *status = df2redis_status(&s->run.program);
+    const cJSON *flows = cJSON_GetObjectItem(status, "flows");
+    const cJSON *suspects = cJSON_GetObjectItem(cJSON_GetObjectItem(status, "suspects"), "pending");
+    bool all = cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) &&
+               cJSON_GetArraySize(flows) == SOAK_FLOWS && !(suspects && suspects->valuedouble > 0);
+    if (all && s->live) {
+        redisContext *c = server_connect(s->run.dragonfly.port);
+        redisReply *offsets = server_command(c, "DFLY REPLICAOFFSET");
+        all = offsets->elements == SOAK_FLOWS;
+        for (size_t i = 0; all && i < offsets->elements; i++)
+            all = cJSON_GetObjectItem(cJSON_GetArrayItem(flows, (int)i), "lsn_applied")->valuedouble >=
+                  (double)offsets->element[i]->integer;
+        freeReplyObject(offsets);
+        redisFree(c);
+    }
+    cJSON_Delete(status);
+    if (all && !s->live)
+        all = scripted_wait_acked(s->run.source, 0) || *scripted_violation(s->run.source);
+    return all;
+}
+
+/* ---- equal ---- */
+
+static bool equals_scripted(struct soak *s)
+{
+    struct state_server expected, actual;
+    struct state_report report;
+    struct state_rules rules = {.read = {.stream_details = true}};
+    if (!s->expected.port)
+        redis_start(&s->expected, NULL);
+    redisContext *c = server_connect(s->expected.port);
+    server_ok(c, "FLUSHALL");
+    redisFree(c);
+    journal_script_expect(&s->script, s->expected.port);
+    state_open(&expected, s->expected.port, NULL);
+    state_open(&actual, s->run.target.port, NULL);
+    bool equal = state_compare_servers(&expected, &actual, &rules, &report);
+    if (!equal)
+        fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)report.keys,
+                (unsigned long long)report.different, (const char *)report.text.data);
+    else
+        printf("  equal: %llu keys\n", (unsigned long long)report.keys);
+    state_report_free(&report);
+    state_close(&expected);
+    state_close(&actual);
+    return equal;
+}
+
+/* Deadlines of keys to the millisecond; those of hash fields are whole seconds on a Dragonfly. */
+static bool equals_live(struct soak *s)
+{
+    struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true},
+                                .field_ttl_tolerance_ms = 3000};
+    uint64_t keys = 0;
+    bool equal = run_equals_dragonfly(&s->run, &rules, &keys);
+    if (equal)
+        printf("  equal: %llu keys\n", (unsigned long long)keys);
+    return equal;
+}
+
+/* A Dragonfly deletes, and journals so, what has expired when somebody comes across it. */
+static void come_across_all_keys(struct soak *s)
+{
+    redisContext *c = server_connect(s->run.dragonfly.port);
+    for (unsigned db = 0; db < s->databases; db++) {
+        char *select = format_text("SELECT %u", db), cursor[32] = "0";
+        server_ok(c, select);
+        free(select);
+        do {
+            char *scan = format_text("SCAN %s COUNT 1000", cursor);
+            redisReply *r = server_command(c, scan);
+            snprintf(cursor, sizeof cursor, "%s", r->element[0]->str);
+            freeReplyObject(r);
+            free(scan);
+        } while (strcmp(cursor, "0") != 0);
+    }
+    redisFree(c);
+}
+
+bool soak_is_equal(struct soak *s)
+{
+    return s->live ? equals_live(s) : equals_scripted(s);
+}
+
+void soak_expire(struct soak *s)
+{
+    if (s->live)
+        come_across_all_keys(s);
+}
+
+/* ---- full syncs ---- */
+
+static uint64_t count_full_syncs(struct soak *s)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < SOAK_SOURCES; i++)
+        count += proxy_full_syncs(s->sources[i]);
+    return count;
+}
+
+bool soak_wait_full_sync(struct soak *s)
+{
+    uint64_t before = count_full_syncs(s), end_ms = clock_monotonic_ms() + SOAK_STEP_MS;
+    while (count_full_syncs(s) == before && clock_monotonic_ms() < end_ms)
+        if (!soak_go_on(s, 50))
+            return false;
+    return count_full_syncs(s) > before;
+}
+
+bool soak_full_syncs_are_needed(struct soak *s)
+{
+    uint64_t now = count_full_syncs(s);
+    bool needed = now == s->full_syncs || s->may_sync;
+    s->full_syncs = now;
+    if (needed)
+        return true;
+    cJSON *status = df2redis_status(&s->run.program);
+    const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
+    const cJSON *reason = cJSON_GetObjectItem(sync, "reason");
+    printf("  a full sync that nothing needed: %s\n", reason ? reason->valuestring : "?");
+    cJSON_Delete(status);
+    return false;
+}
+
+/* ---- divergences ---- */
+
+double soak_divergences(struct soak *s, const char *reason)
+{
+    char *path = format_text("divergences.%s", reason);
+    double n = df2redis_status_number(&s->run.program, path);
+    free(path);
+    return n;
+}
+
+/* Nothing is reported but what was done. The scripted source does not answer DUMP: what was in doubt there
+ * stays in doubt. */
+bool soak_divergences_are_expected(struct soak *s)
+{
+    bool expected = true;
+    cJSON *status = df2redis_status(&s->run.program);
+    const cJSON *counts = cJSON_GetObjectItem(status, "divergences");
+    for (const cJSON *one = counts ? counts->child : NULL; one; one = one->next) {
+        bool known = (strcmp(one->string, "refused_by_target") == 0 && !s->live) ||
+                     (strcmp(one->string, "database_not_in_target") == 0 && s->beyond) ||
+                     (strcmp(one->string, "evicted_by_target") == 0 && s->evicted);
+        printf("  reported: %s %.0f%s\n", one->string, one->valuedouble, known ? "" : ", unexpected");
+        expected &= known;
+    }
+    cJSON_Delete(status);
+    return expected;
+}
+
+bool soak_expects_divergences(const struct soak *s)
+{
+    return !s->live || s->beyond || s->evicted;
+}

@@ -124,6 +124,7 @@ static void fill_disk(struct soak *s)
         return;
     }
     printf("    it had to begin a session, and ended\n");
+    s->given_up++;
     soak_start_program(s);
 }
 

@@ -36,11 +36,11 @@ struct soak {
     int clock;              /* the file that sets a single target's */
     uint64_t seed, rounds, survived;
     unsigned starts;
-    bool calm;                /* this round has only faults that need no full sync */
-    bool may_sync;            /* since the program was last in step something has happened that needs one */
-    uint64_t full_syncs;      /* so far, all accounted for */
-    uint64_t evicted, beyond; /* faults whose divergences are reported, and have to be */
-    const char *trouble;      /* what a fault found wrong; NULL: nothing */
+    bool calm;           /* this round has only faults that need no full sync */
+    bool may_sync;       /* since the program was last in step something has happened that needs one */
+    uint64_t full_syncs; /* so far, all accounted for */
+    uint64_t evicted, beyond, given_up; /* faults whose divergences are reported, and have to be */
+    const char *trouble;                /* what a fault found wrong; NULL: nothing */
 };
 
 /* ---- setup.c ---- */

@@ -196,5 +196,6 @@ void divergences_recall(struct divergences *d, const char *log_path, uint64_t se
     free(line);
     fclose(log);
     if (d->total)
-        log_warning("%llu divergences of the run before count on", (unsigned long long)d->total);
+        log_warning("%llu divergence%s of the run before count%s on: see divergences.log",
+                    (unsigned long long)d->total, d->total == 1 ? "" : "s", d->total == 1 ? "s" : "");
 }

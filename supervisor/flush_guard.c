@@ -68,26 +68,26 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
     case FLUSH_STOP_OTHERS:
         error_fatal(
             error, EX_CANTCREAT,
-            "target %s holds %llu keys. Choose: an empty target; --flush-target, which deletes them all; or "
+            "target %s holds %llu key%s. Choose: an empty target; --flush-target, which deletes them all; or "
             "--on-conflict overwrite|skip|stop, which says what to do with keys that are on both sides and "
             "leaves the others",
-            target, keys);
+            target, keys, keys == 1 ? "" : "s");
         break;
     case FLUSH_STOP_STRAY:
         error_fatal(
             error, EX_CANTCREAT,
-            "target %s holds %llu keys, a complete copy by a run \"%s\" whose state directory is not here. "
+            "target %s holds %llu key%s, a complete copy by a run \"%s\" whose state directory is not here. "
             "Choose: that directory (--state-dir); or df2redis clean, which makes the keys nobody's, and "
             "then "
             "--flush-target, which deletes them all",
-            target, keys, settings->name);
+            target, keys, keys == 1 ? "" : "s", settings->name);
         break;
     case FLUSH_STOP_OTHER_SOURCE:
         error_fatal(
             error, EX_CANTCREAT,
-            "target %s holds %llu keys that run \"%s\" copied from %s, and the source is %s now. Choose: "
+            "target %s holds %llu key%s that run \"%s\" copied from %s, and the source is %s now. Choose: "
             "another --name and an empty target; or --flush-target, which deletes them all",
-            target, keys, settings->name, source_before, source);
+            target, keys, keys == 1 ? "" : "s", settings->name, source_before, source);
         break;
     case FLUSH_STOP_ASKED:
         error_fatal(error, EX_TEMPFAIL,

@@ -71,6 +71,10 @@ static bool take_word(struct options *o, const char *word, struct error *error)
         o->help_of = verb;
         return true;
     }
+    if (verb == VERB_NONE && o->verb != VERB_NONE)
+        return error_fatal(error, EX_USAGE,
+                           "\"%.80s\" is one word too many: after the verb %s give options only, as --name value",
+                           word, verb_name(o->verb));
     if (verb == VERB_NONE)
         return error_fatal(
             error, EX_USAGE,

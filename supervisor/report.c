@@ -190,7 +190,8 @@ void run_summary(struct run *run)
         log_warning("%llu suspect key%s not compared with the source's yet: the next run does it",
                     (unsigned long long)t.suspects_pending, t.suspects_pending == 1 ? " was" : "s were");
     if (d->total)
-        log_warning("%llu divergence%s: these are not, or not exactly, on the target",
+        log_warning("%llu divergence%s: these are not, or not exactly, on the target; see divergences.log and "
+                    "df2redis(1), DIVERGENCES",
                     (unsigned long long)d->total, d->total == 1 ? "" : "s");
     for (size_t i = 0; i < d->reason_count; i++) {
         const struct divergence *one = &d->list[i];

@@ -21,7 +21,7 @@ static bool is_phase(const cJSON *status, const char *phase)
     return strcmp(text_of(status, "phase"), phase) == 0;
 }
 
-/* FLOWs that are given up, or whose target is away: " 1 4"; false: none. */
+/* FLOWs that are given up, or whose target is away: " 1, 4"; false: none. */
 static bool print_flows(const cJSON *status, bool failed, FILE *out)
 {
     const cJSON *flow, *contact;
@@ -33,7 +33,7 @@ static bool print_flows(const cJSON *status, bool failed, FILE *out)
         if (failed ? gone
                    : !gone && strcmp(text_of(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
             if (out)
-                fprintf(out, " %.0f", cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
+                fprintf(out, "%s %.0f", any ? "," : "", cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
             any = true;
         }
     }
@@ -45,7 +45,8 @@ static void print_stable(const cJSON *status, FILE *out)
     if (print_flows(status, false, NULL)) {
         fputs("the target does not answer FLOW", out);
         print_flows(status, false, out);
-        fputs(": heal it. The source is read on into the spool meanwhile; the log tells why\n", out);
+        fputs(": start it, or mend the network to it. The run goes on by itself then; what the source sends is kept in "
+              "the spool meanwhile\n", out);
     } else if (is_true(status, "in_step")) {
         fprintf(
             out,

@@ -110,8 +110,11 @@ static void print_targets(const cJSON *status, FILE *out)
     fputc('\n', out);
     cJSON_ArrayForEach(one, targets)
     {
-        if (*text_of(one, "trouble"))
-            fprintf(out, "beware   target %s: %s\n", text_of(one, "address"), text_of(one, "trouble"));
+        const char *trouble = text_of(one, "trouble");
+        if (strncmp(trouble, "target: ", 8) == 0)
+            trouble += 8;
+        if (*trouble)
+            fprintf(out, "beware   target %s: %s\n", text_of(one, "address"), trouble);
         if (true_of(one, "evicts"))
             fprintf(out, "beware   target %s throws keys away at %s: set its maxmemory-policy to noeviction (now %s)\n",
                     text_of(one, "address"), totals_bytes(number_of(one, "maxmemory_bytes")),

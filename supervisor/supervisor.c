@@ -112,7 +112,8 @@ void run_link_lost(struct run *run, const struct error *why)
 
 static void end_at_once(struct run *run)
 {
-    log_warning("ended at once: what was received but not applied is given up");
+    log_warning("ended at once: what was received but not applied stays in the spools; start the run again, and it "
+                "goes on from there, or begins anew where the copy was not complete");
     for (uint32_t i = 0; i < run->flow_count; i++)
         worker_process_kill(&run->flows[i].worker);
     run->ending = true;
@@ -216,7 +217,7 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
         snprintf(cluster, sizeof cluster, "a cluster of %zu master%s, ", target_nodes(run->target_job),
                  target_nodes(run->target_job) == 1 ? "" : "s");
     log_info("target %s: %s%s %s, %llu keys", run->target_name, cluster, kinds[capabilities->kind],
-             capabilities->version_text, (unsigned long long)capabilities->keys);
+             *capabilities->version_text ? capabilities->version_text : "of unknown version", (unsigned long long)capabilities->keys);
     uint64_t keys = target_keys_found(run->target_job);
     if (!run_find_on_target(run, keys && run->settings->flush_target)) {
         run->refused = true;

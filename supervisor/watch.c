@@ -132,7 +132,15 @@ static void warn_globals(struct run *run, uint64_t now_ms)
     }
 }
 
-/* A FLOW on which nothing comes while others live, in stable sync. */
+/* A shard that is not written to: the source says that it has nothing more. */
+static bool is_known_idle(const struct run *run, uint32_t flow)
+{
+    const struct cursor_marks *m = flow_marks(&run->flows[flow]);
+    uint64_t lsn = run_source_lsn(run, flow);
+    return lsn && m && cursor_get(&m->received_lsn) >= lsn;
+}
+
+/* A FLOW on which nothing comes while others live, in stable sync, although there is something. */
 static void watch_health(struct run *run, uint64_t now_ms)
 {
     uint64_t limit_ms = run->settings->stuck_warning_ms;
@@ -145,7 +153,7 @@ static void watch_health(struct run *run, uint64_t now_ms)
         received_ms[i] = m && !run->flows[i].failed ? cursor_get(&m->last_received_ms) : 0;
     }
     for (uint32_t i = 0; i < run->flow_count; i++)
-        if (health_stands_still(received_ms, run->flow_count, i, now_ms, limit_ms))
+        if (health_stands_still(received_ms, run->flow_count, i, now_ms, limit_ms) && !is_known_idle(run, i))
             log_warning(
                 "FLOW %u: nothing has come from the source for %llu s, while other FLOWs are active: look at "
                 "this shard, and at the network to it",

@@ -233,9 +233,12 @@ bool worker_process_send(struct worker_process *w, const struct message *m)
     enum message_status status = message_send(w->channel, m, &error);
     if (status == MESSAGE_OK)
         return true;
+    if (status == MESSAGE_CLOSED) { /* its end is seen, and logged, by itself */
+        log_debug("worker %ld has ended before %s", (long)w->pid, message_name(m->type));
+        return false;
+    }
     log_warning("cannot tell worker %ld %s: %s", (long)w->pid, message_name(m->type),
-                status == MESSAGE_CLOSED  ? "it has ended"
-                : status == MESSAGE_AGAIN ? "it does not read its messages"
+                status == MESSAGE_AGAIN ? "it does not read its messages"
                                           : error.text);
     return false;
 }

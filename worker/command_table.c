@@ -106,7 +106,7 @@ const struct command command_table[] = {
     {"LPUSHX", ONCE, -3, CUT(2, 1), KEY},
     {"RPUSHX", ONCE, -3, CUT(2, 1), KEY},
     {"LPOP", ONCE, -2, KEY, .rewrite = rewrite_pop,
-     .note = "LMPOP COUNT n is journaled as one LPOP by the master: lost, not recognisable"},
+     .note = "LMPOP COUNT n is journaled as one LPOP by the master: compared, and healed"},
     {"RPOP", ONCE, -2, KEY, .rewrite = rewrite_pop, .note = "as LPOP"},
     {"LINSERT", ONCE, 5, KEY},
     {"LSET", ONCE, 4, KEY},

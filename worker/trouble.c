@@ -20,10 +20,12 @@ static void warn(struct trouble *t, const char *who, const struct error *error)
     bool other = strncmp(t->warned, error->text, sizeof t->warned - 1) != 0;
     if (!other && now - t->warned_ms < WARN_EVERY_MS && error->class != ERROR_FATAL)
         return;
-    log_warning("%s: %s%s", who, error->text,
+    size_t len = strlen(who);
+    bool named = strncmp(error->text, who, len) == 0 && error->text[len] == ':';
+    log_warning("%s%s%s%s", named ? "" : who, named ? "" : ": ", error->text,
                 error->class == ERROR_FATAL      ? "; giving up"
                 : error->class == ERROR_REDIRECT ? "" /* which it says itself */
-                                                 : "; everything is kept, trying again");
+                                                 : "; everything is kept, trying again: see to the target");
     t->warned_ms = now;
     snprintf(t->warned, sizeof t->warned, "%.*s", (int)sizeof t->warned - 1, error->text);
 }

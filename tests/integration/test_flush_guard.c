@@ -73,7 +73,7 @@ static void keys_that_came_after_the_start_are_not_flushed(void **state)
     assert_true(df2redis_wait_said(&crash.run.program, "0 keys", RUN_DEADLINE_MS));
     on_target("SET precious 1");
     scripted_listen(crash.run.source, true);
-    assert_ends_with(EX_CANTCREAT, "holds 1 keys. Choose");
+    assert_ends_with(EX_CANTCREAT, "holds 1 key. Choose");
     assert_int_equal(target_says("EXISTS precious"), 1);
     assert_int_equal(target_says("DBSIZE"), 1);
     assert_int_equal(crash_full_syncs(&crash), 0);

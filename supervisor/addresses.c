@@ -103,7 +103,9 @@ bool addresses_next(struct addresses *a, const struct error *why, struct error *
     if (several) {
         all->class = a->any_retry ? ERROR_RETRY : ERROR_FATAL;
         all->exit_code = a->any_retry ? 0 : a->said.exit_code;
-        snprintf(all->text, sizeof all->text, "none of %zu addresses is a master that answers: %.420s",
+        snprintf(all->text, sizeof all->text,
+                 "none of %zu addresses is a master that answers: %.380s; "
+                 "start one, or give its address with --source",
                  a->count, a->said.text);
     }
     end_round(a);

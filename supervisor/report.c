@@ -173,7 +173,7 @@ void run_summary(struct run *run)
     totals_add(&t, &run->past);
     const struct divergences *d = &run->divergences;
     log_info(
-        "%s: %llu keys and %llu commands written, %s received, %.1f s, %u session%s, %llu worker restart%s",
+        "%s: %llu keys of the snapshot read, %llu commands written, %s received, %.1f s, %u session%s, %llu worker restart%s",
         run->session.state == SESSION_FAILED ? "failed"
         : run->exit_code == EX_DATAERR       ? "completed with divergences"
         : run->exit_code                     ? "stopped"

@@ -216,8 +216,8 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
     if (capabilities->cluster)
         snprintf(cluster, sizeof cluster, "a cluster of %zu master%s, ", target_nodes(run->target_job),
                  target_nodes(run->target_job) == 1 ? "" : "s");
-    log_info("target %s: %s%s %s, %llu keys", run->target_name, cluster, kinds[capabilities->kind],
-             *capabilities->version_text ? capabilities->version_text : "of unknown version", (unsigned long long)capabilities->keys);
+    log_info("target %s: %s%s %s, %llu key%s", run->target_name, cluster, kinds[capabilities->kind],
+             *capabilities->version_text ? capabilities->version_text : "of unknown version", (unsigned long long)capabilities->keys, capabilities->keys == 1 ? "" : "s");
     uint64_t keys = target_keys_found(run->target_job);
     if (!run_find_on_target(run, keys && run->settings->flush_target)) {
         run->refused = true;

@@ -138,8 +138,6 @@ static void on_query_limit(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct greeting *g = arg;
     capabilities_query_limit(&g->target, reply);
-    if (g->config->in_cluster && !g->slot_count)
-        finish(g); /* a master without slots has no marks */
 }
 
 /* In "maxmemory_policy:allkeys-lru" and the like. */
@@ -149,6 +147,8 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
     struct greeting *g = arg;
     g->target.evicts_any = reply->type == REDIS_REPLY_STRING && strstr(reply->str, "maxmemory_policy:allkeys-") &&
                            !strstr(reply->str, "maxmemory:0\r\n");
+    if (g->config->in_cluster && !g->slot_count)
+        finish(g); /* a master without slots has no marks: this was the last answer */
 }
 
 static void ask_marks(struct greeting *g)

@@ -30,7 +30,10 @@ static inline void assert_equal(void)
 
 static inline void assert_ends_well(void)
 {
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    int code = run_terminate(&crash.run);
+    if (code != EX_OK)
+        df2redis_print(&crash.run.program);
+    assert_int_equal(code, EX_OK);
 }
 
 static inline void assert_equal_after(size_t full_syncs)

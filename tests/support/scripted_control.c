@@ -286,7 +286,9 @@ bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char
     }
     write_journal(&journal, db, 0, words);
     pthread_mutex_lock(&m->lock);
-    redisReply *r = scripted_data(m, db, argc, argv, lens);
+    redisReply *r = scripted_data(m, db, argc, argv, lens, 10000);
+    if (!r)
+        die("the scripted master's data does not answer");
     bool taken = r->type != REDIS_REPLY_ERROR;
     freeReplyObject(r);
     append(m, flow, buf_slice(&journal));

@@ -92,8 +92,9 @@ void scripted_violate(struct scripted *m, const struct connection *c, const char
 void scripted_command_received(struct scripted *m, struct connection *c, const redisReply *command);
 /* Ends a session: its FLOW connections are closed. */
 void scripted_cancel(struct scripted *m, struct sync *s);
-/* One command of words in a database of its data; its answer, freed by the caller. */
-redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const char **argv, const size_t *lens);
+/* One command of words in a database of its data; its answer, freed by the caller. NULL: none within deadline_ms. */
+redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const char **argv, const size_t *lens,
+                          uint32_t deadline_ms);
 /* Up to where a FLOW may send now. */
 uint64_t scripted_limit(const struct scripted *m, const struct sync *s, size_t flow);
 

@@ -203,6 +203,15 @@ static int64_t time_of(uint64_t slot)
     return (int64_t)(slot & TIME_MASK);
 }
 
+static int64_t table_get(const struct deadlines *d, uint64_t hash)
+{
+    const _Atomic uint64_t *bucket = bucket_of(d, hash);
+    for (int i = 0; i < WAYS; i++)
+        if (is_of(get(&bucket[i]), hash))
+            return time_of(get(&bucket[i]));
+    return 0;
+}
+
 /* One that the table does not have. */
 static void note_unknown(struct deadlines *d, int64_t at_ms)
 {
@@ -298,16 +307,24 @@ int64_t deadlines_get(const struct deadlines *d, uint64_t hash)
     const struct recent *r = d->recent_count ? recent_find(d, hash) : NULL;
     if (r && r->hash)
         return r->at_ms;
-    const _Atomic uint64_t *bucket = bucket_of(d, hash);
-    for (int i = 0; i < WAYS; i++)
-        if (is_of(get(&bucket[i]), hash))
-            return time_of(get(&bucket[i]));
-    return 0;
+    return table_get(d, hash);
 }
 
 bool deadlines_none(const struct deadlines *d)
 {
     return !get(&d->header->any);
+}
+
+void deadlines_announce(struct deadlines *d, uint64_t seq)
+{
+    for (size_t i = 0; d->recent_count && i < d->recent_size; i++) {
+        const struct recent *r = &d->recent[i];
+        if (!r->hash || !r->at_ms || r->seq > seq)
+            continue;
+        int64_t known_ms = table_get(d, r->hash);
+        if (!known_ms || r->at_ms < known_ms)
+            table_set(d, r->hash, r->at_ms);
+    }
 }
 
 void deadlines_keep(struct deadlines *d, uint64_t seq)

@@ -5,7 +5,8 @@
  * off |
  *
  * A bounded table of hashes, in a file beside the spool. It says what holds at the last mark that the target
- * has acknowledged, since there a successor begins; what was set behind that stands in memory. Of too many in
+ * has acknowledged, and what is earlier at one that is on its way, since at one of them a successor begins; what
+ * was set behind that stands in memory. Of too many in
  * a bucket the furthest are left out, and a range of times remembers that there are such. Keys whose time was
  * put off stand in the list, in full, until they were told the right one. */
 #ifndef DF2REDIS_DEADLINES_H
@@ -30,7 +31,10 @@ void deadlines_set(struct deadlines *d, uint64_t hash, uint64_t seq, int64_t at_
 int64_t deadlines_get(const struct deadlines *d, uint64_t hash); /* 0: never, or not known */
 /* There is none at all: deadlines_get need not be asked. */
 bool deadlines_none(const struct deadlines *d);
-/* The target has acknowledged a mark of entry seq. */
+/* A mark of entry seq is about to be sent. The target may have it though nobody learns that: a successor, which begins
+ * there or at the one before, knows the earlier time of both. */
+void deadlines_announce(struct deadlines *d, uint64_t seq);
+/* The target has acknowledged it. */
 void deadlines_keep(struct deadlines *d, uint64_t seq);
 /* The decoder goes back to the last mark. */
 void deadlines_forget(struct deadlines *d);

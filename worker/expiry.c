@@ -280,6 +280,12 @@ void expiry_acknowledged(struct worker *w, uint64_t seq)
         deadlines_keep(w->deadlines, seq);
 }
 
+void expiry_mark_sent(struct worker *w, uint64_t seq)
+{
+    if (w->deadlines)
+        deadlines_announce(w->deadlines, seq);
+}
+
 void expiry_marked(struct worker *w, uint64_t seq)
 {
     if (w->deadlines)

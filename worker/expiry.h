@@ -23,6 +23,8 @@ void expiry_told(void *worker, struct slice key, struct slice field, int64_t sou
 void expiry_entry(struct worker *w, const struct entry *e, bool done);
 /* A key was written anew, with that time, 0: none. */
 void expiry_healed(struct worker *w, uint32_t db, struct slice key, int64_t at_ms);
+/* A mark of entry seq is about to be sent. */
+void expiry_mark_sent(struct worker *w, uint64_t seq);
 /* Entries up to seq are acknowledged; with a mark: the target's state up to there is known. */
 void expiry_acknowledged(struct worker *w, uint64_t seq);
 void expiry_marked(struct worker *w, uint64_t seq);

@@ -47,6 +47,7 @@ static void put_marks(struct worker *w, bool whole)
     router_put_marks(w->router, text, whole);
     if (!router_open(w->router)->marked)
         return;
+    expiry_mark_sent(w, seq);
     w->sealed_marked_seq = seq;
     w->marked_at_ms = clock_monotonic_ms();
     w->marked_offset = decoder_offset(w->decoder);

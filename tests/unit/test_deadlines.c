@@ -62,6 +62,29 @@ static void keys_databases_and_fields_are_told_apart(void **state)
             assert_true(hashes[i] != hashes[j]);
 }
 
+static void a_mark_on_its_way_lets_a_successor_know_the_earlier_time(void **state)
+{
+    (void)state;
+    deadlines_set(d, key(1), 1, NOW + 5, NOW);
+    deadlines_set(d, key(2), 1, NOW + 5, NOW);
+    deadlines_set(d, key(3), 1, NOW + 5, NOW);
+    deadlines_keep(d, 1);
+    deadlines_set(d, key(0), 2, NOW + 2, NOW);
+    deadlines_set(d, key(1), 2, NOW + 2, NOW);
+    deadlines_set(d, key(2), 2, NOW + 9, NOW);
+    deadlines_set(d, key(3), 2, 0, NOW);
+    deadlines_set(d, key(4), 3, NOW + 3, NOW);
+    deadlines_announce(d, 2);
+    assert_int_equal(deadlines_get(d, key(2)), NOW + 9);
+    assert_int_equal(deadlines_get(d, key(3)), 0);
+    open_again(false);
+    assert_int_equal(deadlines_get(d, key(0)), NOW + 2);
+    assert_int_equal(deadlines_get(d, key(1)), NOW + 2);
+    assert_int_equal(deadlines_get(d, key(2)), NOW + 5);
+    assert_int_equal(deadlines_get(d, key(3)), NOW + 5);
+    assert_int_equal(deadlines_get(d, key(4)), 0);
+}
+
 static void what_was_set_holds_at_once_and_for_a_successor_up_to_the_mark(void **state)
 {
     (void)state;
@@ -153,6 +176,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(keys_databases_and_fields_are_told_apart),
+        TEST(a_mark_on_its_way_lets_a_successor_know_the_earlier_time),
         TEST(what_was_set_holds_at_once_and_for_a_successor_up_to_the_mark),
         TEST(of_too_many_the_nearest_are_kept_and_the_others_known_to_be_missing),
         TEST(without_the_file_anything_may_have_a_time),

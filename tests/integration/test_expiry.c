@@ -16,7 +16,7 @@
 #include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"
 
-enum { LIVES_MS = 2000, RENEWED_MS = 600000 };
+enum { LIVES_MS = 5000, RENEWED_MS = 600000 };
 
 static struct run run;
 static struct server data; /* what the source has */

@@ -181,18 +181,35 @@ static bool write_all(int fd, struct slice bytes)
     return true;
 }
 
+/* A read error is not the end of the file: what was not read must not be cut off. */
+static bool read_file(struct suspects *s, struct buf *out, struct error *error)
+{
+    struct stat st;
+    if (fstat(s->fd, &st) != 0)
+        return statefile_error(error, s->directory, s->path, "look at it", errno);
+    size_t size = st.st_size < READ_MAX_BYTES ? (size_t)st.st_size : READ_MAX_BYTES;
+    buf_reserve(out, size + 1);
+    while (out->len < size) {
+        ssize_t n = pread(s->fd, out->data + out->len, size - out->len, (off_t)out->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return statefile_error(error, s->directory, s->path, "read it", errno);
+        if (n == 0)
+            break;
+        out->len += (size_t)n;
+    }
+    return true;
+}
+
 /* What there is, as far as it is whole; the rest is cut off. */
 static bool load(struct suspects *s, struct error *error)
 {
-    struct stat st;
     struct buf bytes = {0};
-    if (fstat(s->fd, &st) != 0)
-        return statefile_error(error, s->directory, s->path, "read it", errno);
-    size_t size = st.st_size < READ_MAX_BYTES ? (size_t)st.st_size : READ_MAX_BYTES;
-    buf_reserve(&bytes, size + 1);
-    for (ssize_t n; bytes.len < size &&
-                    (n = pread(s->fd, bytes.data + bytes.len, size - bytes.len, (off_t)bytes.len)) > 0;)
-        bytes.len += (size_t)n;
+    if (!read_file(s, &bytes, error)) {
+        buf_free(&bytes);
+        return false;
+    }
     size_t at = bytes.len >= MAGIC_BYTES && memcmp(bytes.data, MAGIC, MAGIC_BYTES) == 0 ? MAGIC_BYTES : 0;
     for (size_t n; at && (n = whole_record(slice_of(bytes.data + at, bytes.len - at))) > 0; at += n)
         replay(s, slice_of(bytes.data + at + RECORD_HEAD, n - RECORD_HEAD));

@@ -6,10 +6,16 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -211,6 +217,7 @@ static void the_file_stays_small(void **state)
     assert_int_equal(suspects_count(s), 30000);
     suspects_close(s);
     s = open_set(false);
+    assert_int_equal(suspects_count(s), 30000);
     struct suspect *list[8];
     for (size_t n; (n = due(s, list, 0)) > 0;)
         while (n--)
@@ -267,6 +274,44 @@ static void what_cannot_be_written_is_not_taken(void **state)
     suspects_close(s);
 }
 
+/* Every pread(2) of this process fails as on a broken disk. */
+static void break_reading(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pread64, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof rules / sizeof *rules, rules};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        _exit(2);
+}
+
+static void what_cannot_be_read_is_not_cut_off(void **state)
+{
+    (void)state;
+    struct suspects *s = open_set(true);
+    add(s, 0, "a");
+    add(s, 0, "b");
+    suspects_close(s);
+    size_t before = file_bytes();
+    pid_t child = fork();
+    if (child == 0) {
+        break_reading();
+        bool opened = suspects_open(directory, FLOW, false, &error) != NULL;
+        _exit(opened || error.class != ERROR_FATAL || !strstr(error.text, "check the file system") ||
+              !strstr(error.text, strerror(EIO)));
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(file_bytes(), before);
+    s = open_set(false);
+    assert_int_equal(suspects_count(s), 2);
+    suspects_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_file_stays_small, setup, teardown),
         cmocka_unit_test_setup_teardown(there_is_an_end_to_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_written_is_not_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_read_is_not_cut_off, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

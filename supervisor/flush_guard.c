@@ -51,13 +51,12 @@ enum flush_verdict flush_guard(const struct flush_facts *f)
 }
 
 void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts,
-                         const struct settings *settings, const char *source_before, const char *reason,
-                         struct error *error)
+                         const struct settings *settings, const char *source, const char *source_before,
+                         const char *reason, struct error *error)
 {
-    char target[128], source[128], counted[48] = "an unknown number of keys";
+    char target[128], counted[48] = "an unknown number of keys";
     unsigned long long keys = facts->keys;
     uri_display(&settings->target, target, sizeof target);
-    uri_display(&settings->source, source, sizeof source);
     if (facts->source_keys_known)
         snprintf(counted, sizeof counted, "%llu keys", (unsigned long long)facts->source_keys);
     switch (verdict) {
@@ -85,7 +84,7 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
     case FLUSH_STOP_OTHER_SOURCE:
         error_fatal(
             error, EX_CANTCREAT,
-            "target %s holds %llu key%s that run \"%s\" copied from %s, and the source is %s now. Choose: "
+            "target %s holds %llu key%s that run \"%s\" copied from %.120s, and the source is %.120s now. Choose: "
             "another --name and an empty target; or --flush-target, which deletes them all",
             target, keys, keys == 1 ? "" : "s", settings->name, source_before, source);
         break;
@@ -101,7 +100,7 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
     case FLUSH_STOP_SOURCE_LOST_KEYS:
         error_fatal(
             error, EX_TEMPFAIL,
-            "source %s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: the "
+            "source %.120s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: the "
             "source with its data; --on-full-resync keep, which writes over the copy; or df2redis clean and "
             "then --flush-target, which deletes it",
             source, counted, target, keys);

@@ -52,9 +52,10 @@ enum flush_verdict {
 };
 
 enum flush_verdict flush_guard(const struct flush_facts *facts);
-/* Why, and what there is to choose. reason: why a full sync is needed. ERROR_FATAL. */
+/* Why, and what there is to choose. source: the address of the session, of the several that may be given; reason: why a
+ * full sync is needed. ERROR_FATAL. */
 void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts,
-                         const struct settings *settings, const char *source_before, const char *reason,
-                         struct error *error);
+                         const struct settings *settings, const char *source, const char *source_before,
+                         const char *reason, struct error *error);
 
 #endif

@@ -211,7 +211,7 @@ bool run_may_begin(struct run *run, uint64_t keys, const struct target_marks *ma
     enum flush_verdict verdict = flush_guard(&facts);
     run->target_owned = verdict == FLUSH_NOT_NEEDED || verdict == FLUSH_NOW;
     if (verdict >= FLUSH_STOP)
-        flush_guard_explain(verdict, &facts, run->settings, "", run->sync_reason, error);
+        flush_guard_explain(verdict, &facts, run->settings, run->source_name, "", run->sync_reason, error);
     return verdict < FLUSH_STOP;
 }
 
@@ -232,7 +232,7 @@ static enum target_order write_over(struct run *run)
 static enum target_order refuse(struct run *run, enum flush_verdict verdict, const struct flush_facts *facts)
 {
     struct error error = {0};
-    flush_guard_explain(verdict, facts, run->settings, run->copy.source, run->sync_reason, &error);
+    flush_guard_explain(verdict, facts, run->settings, run->source_name, run->copy.source, run->sync_reason, &error);
     run_fatal(run, &error);
     return TARGET_LEAVE;
 }

@@ -289,7 +289,7 @@ static void check_explained(const struct flush_facts *f)
         assert_true(settings_set(&s, "source", "redis://:secret@source:65000", NULL));
         assert_true(settings_set(&s, "name", "a-name-of-a-run", NULL));
     }
-    flush_guard_explain(verdict, f, &s, "redis://source-before:65000", reason, &error);
+    flush_guard_explain(verdict, f, &s, "redis://second-address:65001", "redis://source-before:65000", reason, &error);
     if (verdict < FLUSH_STOP) {
         assert_int_equal(error.class, ERROR_NONE);
         return;
@@ -299,6 +299,11 @@ static void check_explained(const struct flush_facts *f)
     assert_non_null(strstr(error.text, "Choose: "));
     assert_null(strstr(error.text, "secret"));
     assert_true(strlen(error.text) < sizeof error.text - 1); /* the way out stands at its end */
+    /* Of several addresses the one that is replicated from, not the first. */
+    if (verdict == FLUSH_STOP_OTHER_SOURCE)
+        assert_non_null(strstr(error.text, "the source is redis://second-address:65001 now"));
+    if (verdict == FLUSH_STOP_SOURCE_LOST_KEYS)
+        assert_non_null(strstr(error.text, "source redis://second-address:65001 was started anew"));
 }
 
 static void every_stop_names_the_ways_out(void **state)

@@ -79,6 +79,7 @@ static void on_link_dropped(void *arg, const struct batch *b)
 {
     struct node *n = arg;
     n->gave_up = true;
+    n->cluster->router->answers_lost |= b->sent > batch_begin(b);
     doubt_batch(n->cluster, n, b);
     if (b->once && b->sent > batch_begin(b))
         cluster_set_unread(n->cluster, b->slot, true); /* its mark tells whether it was carried out */

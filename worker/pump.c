@@ -75,12 +75,13 @@ static bool wanted_by_target(struct worker *w, struct entry *e)
     return entry_drop_front(e, w->skip_seq) && !(e->lsn && e->lsn < w->skip_lsn);
 }
 
-/* The target has it, by its mark, and what it answered was lost with the connection: a refusal, perhaps. */
+/* The target has it, by its mark, and what it answered was lost with the connection: a refusal, perhaps. (When
+ * slots of a cluster move, entries are gone through again, too, and no answer to them was lost.) */
 static void suspect_unanswered(struct worker *w, const struct entry *e)
 {
     size_t positions[64], n = 0;
     uint32_t db;
-    if (!heal_is_on(w) || e->seq <= w->answered_seq || !settings_db_target(&w->settings, e->db, &db))
+    if (!heal_is_on(w) || !w->unheard || e->seq <= w->answered_seq || !settings_db_target(&w->settings, e->db, &db))
         return;
     const struct command *c = e->kind == ENTRY_COMMAND && e->argc ? command_find(e->argv[0]) : NULL;
     if (c)

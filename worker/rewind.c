@@ -143,6 +143,8 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     bool known = !router_is_null(w->router) && w->settings.marks;
     struct buf newest = {0};
     expiry_rewound(w);
+    /* What is unheard of is suspect once the decoder has passed it. */
+    w->unheard = router_take_answers_lost(w->router) || (w->unheard && seal_is_behind(w));
     w->seen_seq = cursor_get(&w->cursor.marks->decoded_seq);
     if (applied > w->answered_seq)
         w->answered_seq = applied;

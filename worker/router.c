@@ -221,6 +221,7 @@ static void on_lost(void *arg, const struct error *error)
 {
     struct router *r = arg;
     seeds_next(r->seeds);
+    r->answers_lost = true;
     router_forget_sent(r);
     r->callbacks.lost(r->callbacks.arg, error);
 }
@@ -254,6 +255,7 @@ struct router *router_new(struct event_base *base, const struct link_config *con
     r->output = output;
     r->callbacks = *callbacks;
     r->null = config->settings->target.null_sink;
+    r->answers_lost = true;
     r->config.trouble = &r->trouble;
     open_round(r);
     return r;
@@ -307,6 +309,13 @@ void router_free(struct router *r)
 bool router_is_null(const struct router *r)
 {
     return r->null;
+}
+
+bool router_take_answers_lost(struct router *r)
+{
+    bool lost = r->answers_lost;
+    r->answers_lost = false;
+    return lost;
 }
 
 bool router_is_cluster(const struct router *r)

@@ -61,6 +61,9 @@ void router_send(struct router *r);
 void router_forget_open(struct router *r);
 /* Nothing is unanswered. */
 bool router_idle(const struct router *r);
+/* Were answers to what was sent lost with a connection, since this was asked last? At first, perhaps: those to
+ * an earlier process. */
+bool router_take_answers_lost(struct router *r);
 /* Borrowed arguments are not out whole yet: the bytes must stay where they are. */
 bool router_borrowing(const struct router *r);
 /* The decoder was put there: the next round follows it. */

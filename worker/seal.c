@@ -83,13 +83,17 @@ static void fill_checkpoint(struct worker *w, struct checkpoint *at)
     copy_checkpoint(&w->sealed, at);
 }
 
+bool seal_is_behind(const struct worker *w)
+{
+    return decoder_seq(w->decoder) < w->skip_seq ||
+           (w->skip_lsn && decoder_next_lsn(w->decoder) < w->skip_lsn);
+}
+
 /* Not while the target is ahead of us: a mark would take it back, and what it has would be carried twice
  * after the next loss of the connection. */
 bool seal_marks_on(const struct worker *w)
 {
-    bool behind =
-        decoder_seq(w->decoder) < w->skip_seq || (w->skip_lsn && decoder_next_lsn(w->decoder) < w->skip_lsn);
-    return w->settings.marks && !w->settings.target.null_sink && !behind;
+    return w->settings.marks && !w->settings.target.null_sink && !seal_is_behind(w);
 }
 
 static bool mark_due(const struct worker *w)

@@ -100,6 +100,7 @@ struct worker {
     uint64_t all_seq,
         all_lsn;           /* a cluster: no slot is behind them; skip_seq, skip_lsn: those furthest ahead */
     uint64_t skip_lsn;     /* the same of the journal before it, by the mark of an earlier session */
+    bool unheard;          /* what of that is not acknowledged may have been refused: its answers were lost */
     uint64_t answered_seq; /* entries up to it were acknowledged once before */
     uint64_t seen_seq;     /* entries up to it were translated once before */
     struct suspects *suspects;
@@ -212,6 +213,8 @@ void seal_save_record(struct worker *w, const struct checkpoint *at);
 void seal_note_lsn(struct worker *w, uint64_t next_lsn, struct journal_check check);
 /* The decoder was put elsewhere: what was open is forgotten, and where it stands is the last checkpoint. */
 void seal_restart(struct worker *w);
+/* The target is ahead of the decoder. */
+bool seal_is_behind(const struct worker *w);
 bool seal_marks_on(const struct worker *w);
 
 /* rewind.c */

@@ -10,7 +10,8 @@ bool mark_next_word(struct slice *text, struct slice *word)
     size_t n = blank ? (size_t)(blank - text->data) : text->len;
     *word = slice_of(text->data, n);
     n += blank ? 1 : 0;
-    *text = slice_of(text->data + n, text->len - n);
+    if (n) /* of no text at all there may be no pointer either */
+        *text = slice_of(text->data + n, text->len - n);
     return word->len > 0;
 }
 

@@ -26,6 +26,7 @@ struct log_writer {
 };
 
 static struct log_writer *writer;
+static struct log_writer *left_alone; /* the last one whose thread still waits for its reader at the end: never freed */
 
 /* A descriptor that somebody made non-blocking says EAGAIN. */
 static bool write_all(const uint8_t *data, size_t len)
@@ -231,6 +232,7 @@ void log_writer_stop(uint32_t limit_ms)
     pthread_cond_signal(&w->filled);
     pthread_mutex_unlock(&w->lock);
     if (!flushed) {
+        left_alone = w;
         pthread_detach(w->thread);
         return;
     }

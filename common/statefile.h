@@ -26,7 +26,8 @@ int statefile_open(const char *directory, const char *path, int flags, struct er
 bool statefile_allocate(int fd, uint64_t offset, uint64_t bytes, const char *directory, const char *path,
                         struct error *error);
 
-/* Fills *error for a failed operation on a state file: ERROR_RETRY for a lack of space, else ERROR_FATAL. */
+/* Fills *error for a failed operation on a state file: ERROR_RETRY for a lack of space, then with
+ * the exit code EX_IOERR, too, else ERROR_FATAL. */
 bool statefile_error(struct error *error, const char *directory, const char *path, const char *doing,
                      int errnum);
 

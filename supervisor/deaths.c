@@ -116,12 +116,18 @@ static void give_up(struct flow *f, const char *how)
     run_check_drained(run);
 }
 
-/* Before HELLO nothing has been read: the same start once more. */
+/* Before HELLO nothing has been read. */
+static bool session_begins(const struct run *run)
+{
+    enum session_state state = run->session.state;
+    return state == SESSION_FLOWS || state == SESSION_WORKERS_FULL || state == SESSION_WORKERS_PARTIAL ||
+           state == SESSION_WORKERS_BLOBS;
+}
+
+/* The same start once more. */
 static enum start_mode next_mode(const struct flow *f)
 {
-    enum session_state state = f->run->session.state;
-    if (state != SESSION_FLOWS && state != SESSION_WORKERS_FULL && state != SESSION_WORKERS_PARTIAL &&
-        state != SESSION_WORKERS_BLOBS)
+    if (!session_begins(f->run))
         return START_RESUME;
     return f->begin.lsn && !f->full ? START_PARTIAL : START_FULL;
 }
@@ -143,11 +149,17 @@ static bool same_place(struct flow *f, uint64_t seq)
     return f->restarts && seq == f->death_seq && clock_monotonic_ms() - f->started_ms < WELL_AFTER_MS;
 }
 
+/* Its files could not be made: the disk is full, or a quota or limit on file sizes is reached. */
+static bool lacked_space(const struct flow *f)
+{
+    return !f->hello && f->failure_class == ERROR_RETRY && f->failure_exit_code == EX_IOERR;
+}
+
 /* It idled or waited for the target, or had not read yet: whatever ended it, it was not what it read. */
 static bool blameless(const struct flow *f, const struct cursor_marks *marks, bool killed)
 {
     if (!f->hello)
-        return killed;
+        return killed || lacked_space(f);
     return marks && f->failure_class == ERROR_NONE && !cursor_get(&marks->busy);
 }
 
@@ -230,6 +242,17 @@ static void died_with_link(struct flow *f, int status, const char *how, const st
     run_link_lost(f->run, why);
 }
 
+/* The session begins again, until there is space; the first one ends the run, as there is nothing to lose. */
+static void cannot_begin(struct flow *f)
+{
+    struct error error = {0};
+    if (f->run->streamed)
+        error_set(&error, ERROR_RETRY, "FLOW %u: %.400s", f->number, f->failure);
+    else
+        error_fatal(&error, f->failure_exit_code, "FLOW %u: %.400s", f->number, f->failure);
+    run_link_lost(f->run, &error);
+}
+
 static void died(struct flow *f, int status)
 {
     struct run *run = f->run;
@@ -252,6 +275,8 @@ static void died(struct flow *f, int status)
               f->failure[0] ? ": " : "", f->failure);
     if (f->drained && applying_rest)
         run_check_drained(run);
+    else if (session_begins(run) && lacked_space(f))
+        cannot_begin(f);
     else if (run->settings->source.tls && !f->drained)
         died_with_tls(f, status, how, &error);
     else if (!applying_rest && flow_link_closed(f))

@@ -99,6 +99,7 @@ bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error
     f->oom_at_start = oom_count_now();
     f->failure[0] = '\0';
     f->failure_class = ERROR_NONE;
+    f->failure_exit_code = 0;
     f->worker.on_message = run_on_message;
     f->worker.on_log = run_on_worker_log;
     f->worker.arg = f;

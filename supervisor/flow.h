@@ -49,6 +49,7 @@ struct flow {
     struct backoff backoff;
     char failure[480]; /* what it said last */
     enum error_class failure_class;
+    int failure_exit_code;
     uint64_t kill_due_ms;
 
     /* Progress, as watch.c compares it. */

@@ -240,6 +240,7 @@ static void on_failed(struct flow *f, const struct message *m)
     snprintf(error.text, sizeof error.text, "%s", m->failed.text);
     snprintf(f->failure, sizeof f->failure, "%s", m->failed.text);
     f->failure_class = error.class;
+    f->failure_exit_code = error.exit_code;
     f->kill_due_ms = clock_monotonic_ms() + RUN_STOP_LIMIT_MS;
     if (error.class == ERROR_FATAL) {
         snprintf(error.text, sizeof error.text, "FLOW %u: %.400s", f->number, m->failed.text);

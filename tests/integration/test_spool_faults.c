@@ -72,6 +72,12 @@ static void assert_ends_with(int status, const char *text)
     assert_int_equal(ended, status);
 }
 
+static bool asked_three_times(void *arg)
+{
+    (void)arg;
+    return scripted_count(crash.run.source, NULL, "DFLY FLOW") >= 4 * FLOWS; /* and the first session's */
+}
+
 static bool all_sent(void *arg)
 {
     (void)arg;
@@ -173,8 +179,33 @@ static void file_size_limit_is_named(void **state)
     setrlimit(RLIMIT_FSIZE, &old);
     int status = process_wait(&crash.run.program.process, RUN_DEADLINE_MS);
     assert_true(df2redis_said(&crash.run.program, "file size limit"));
-    assert_true(status > 0 && status < 128);
+    assert_false(df2redis_said(&crash.run.program, "restarted"));
+    assert_int_equal(status, EX_IOERR);
     assert_int_equal(crash_full_syncs(&crash), 0);
+}
+
+/* Workers that are begun from now on have the limit. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit = {bytes, RLIM_INFINITY};
+    assert_int_equal(prlimit(crash.run.program.process.pid, RLIMIT_FSIZE, &limit, NULL), 0);
+}
+
+static void a_session_that_cannot_make_its_files_is_tried_again(void **state)
+{
+    (void)state;
+    prepare();
+    begin(NULL);
+    limit_files(1 << 20);
+    scripted_cut_all(crash.run.source);
+    assert_true(df2redis_wait_said(&crash.run.program, "cannot preallocate", RUN_DEADLINE_MS));
+    assert_true(wait_until(asked_three_times, NULL, RUN_DEADLINE_MS));
+    assert_true(df2redis_said(&crash.run.program, "free space in the state directory"));
+    limit_files(RLIM_INFINITY);
+    write_much(1);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_false(df2redis_said(&crash.run.program, "restarted"));
+    assert_ends_equal();
 }
 
 static void read_only_state_directory_is_named(void **state)
@@ -309,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(full_disk_ends_the_session_and_the_journal_is_asked_for_later, teardown),
         cmocka_unit_test_teardown(disk_that_is_full_at_the_start_is_named, teardown),
         cmocka_unit_test_teardown(file_size_limit_is_named, teardown),
+        cmocka_unit_test_teardown(a_session_that_cannot_make_its_files_is_tried_again, teardown),
         cmocka_unit_test_teardown(read_only_state_directory_is_named, teardown),
         cmocka_unit_test_teardown(missing_state_directory_is_named, teardown),
         cmocka_unit_test_teardown(state_directory_gone_while_running_ends_the_run_when_it_is_needed,

@@ -125,8 +125,10 @@ void comparison_choose_by_size(struct comparison *x)
         struct pair *p = &x->pairs[i];
         sum += p->bytes;
         if (p->bytes > VALUE_MAX_BYTES)
-            comparison_impossible(p, DIVERGENCE_TOO_LARGE_TO_COMPARE, "%llu bytes",
-                                  (unsigned long long)p->bytes);
+            comparison_impossible(p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
+                                  "it takes %llu MiB, and above %u MiB none is compared; write it anew on the source, or "
+                                  "copy it by hand",
+                                  (unsigned long long)p->bytes >> 20, VALUE_MAX_BYTES >> 20);
         else if (sum > BATCH_MAX_BYTES && left)
             p->decided = true;
         left += !p->decided;

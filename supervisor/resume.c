@@ -152,7 +152,10 @@ bool resume_ask_again(struct run *run, struct error *error)
 void resume_refused(struct run *run)
 {
     if (is_another(run))
-        say_another(run);
+        snprintf(run->sync_reason, sizeof run->sync_reason,
+                 "the source is another one: its master id is %.40s, and was %.40s; asked for the journal that the target "
+                 "lacks, it answered FULL, as it does not have it",
+                 run->greeting.master_id, run->resume_master_id);
     else
         snprintf(run->sync_reason, sizeof run->sync_reason,
                  "the source's journal no longer goes back to where the target is");

@@ -278,7 +278,7 @@ static void source_with_another_id_is_synced_anew(void **state)
     (void)state;
     begin_in_step(&small, NULL);
     replace_source("1111111111111111111111111111111111111111", FLOWS);
-    assert_synced_again("its master id is");
+    assert_synced_again("asked for the journal that the target lacks, it answered FULL");
     assert_int_equal(crash_full_syncs(&crash), 1);
 }
 
@@ -306,7 +306,7 @@ static void source_replaced_while_nothing_ran_is_synced_anew(void **state)
     assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), 128 + SIGKILL);
     replace_source("2222222222222222222222222222222222222222", FLOWS);
     run_replicate(&crash.run, NULL);
-    assert_synced_again("its master id is");
+    assert_synced_again("asked for the journal that the target lacks, it answered FULL");
 }
 
 int main(int argc, char **argv)

@@ -109,11 +109,14 @@ void run_perform(struct run *run, enum session_action action)
         run_drain(run);
         break;
     case ACTION_SETTLE:
-        log_warning("%s%s; applying what was received", run->spool_full ? "" : "the link to the source broke: ",
-                    run->cause.text);
+        if (run->told_why)
+            log_info("applying what was received");
+        else
+            log_warning("the link to the source broke: %s; applying what was received", run->cause.text);
         run_settle(run);
         break;
     case ACTION_SETTLE_PREVIOUS:
+        run->told_why = true;
         log_info("applying what the run before had received");
         run_settle(run);
         break;

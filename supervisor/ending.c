@@ -108,10 +108,13 @@ void run_restart(struct run *run, bool with_lsns)
          came since */
     if (run->next_address)
         log_info("%s; the next address is tried", run->cause.text);
+    else if (run->told_why && with_lsns && run->resume)
+        log_info("what was received is applied: the source is asked for what comes after it in %.1f s",
+                 (double)pause_ms / 1000.0);
     else
         log_warning("the session with the source is over: %s; next attempt in %.1f s", run->cause.text,
                     (double)pause_ms / 1000.0);
-    run->next_address = false;
+    run->next_address = run->told_why = false;
     totals_of(run, clock_monotonic_ms(), &session);
     totals_add(&run->past, &session);
     run_forget_events(run);

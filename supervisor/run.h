@@ -109,6 +109,7 @@ struct run {
     bool spool_full_waits; /* until the session is stable, to be ended then */
     uint32_t spool_full_flow;
     struct error spool_full_why;
+    bool told_why;      /* the session is over, and the log has said why */
     bool spool_full;    /* a session was ended for that, and none has been in step since */
 
     struct backoff backoff;

@@ -295,9 +295,11 @@ static void on_spool_full(struct flow *f, const struct message *m)
 
 void run_end_full_session(struct run *run)
 {
-    struct error why = run->spool_full_why;
+    struct error why = {0};
     run->spool_full_waits = false;
-    log_error("%s", why.text);
+    run->told_why = true;
+    log_error("%s", run->spool_full_why.text);
+    error_set(&why, ERROR_RETRY, "the spool of FLOW %u was full", run->spool_full_flow);
     run_link_lost(run, &why);
     if (run->spool_full_flow < run->flow_count)
         flow_close_source(&run->flows[run->spool_full_flow]);

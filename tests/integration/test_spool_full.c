@@ -73,6 +73,8 @@ static void a_full_spool_ends_the_session_and_the_journal_is_asked_for_later(voi
     assert_false(df2redis_said(&crash.run.program, "the source has to wait"));
     process_signal(&crash.run.target.process, SIGCONT);
     assert_true(crash_came_out_equal(&crash));
+    assert_false(df2redis_said(&crash.run.program, "the session with the source is over")); /* told once */
+    assert_true(df2redis_said(&crash.run.program, "the source is asked for what comes after it"));
     if (df2redis_said(&crash.run.program, "the link to the source broke"))
         df2redis_print(&crash.run.program);
     assert_false(df2redis_said(&crash.run.program, "the link to the source broke"));

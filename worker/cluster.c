@@ -253,6 +253,11 @@ void cluster_note_flushed(struct cluster *c, uint64_t txid)
         c->flushed_txid = txid;
 }
 
+const struct uri *cluster_uri(const struct cluster *c, struct slice key)
+{
+    return c->count ? &c->nodes[c->topology.owner[key_slot(key)]]->uri : NULL;
+}
+
 size_t cluster_nodes(const struct cluster *c)
 {
     return c->count;

@@ -30,7 +30,6 @@ static void enter(struct comparison *x, enum stage stage);
 
 static void forget_connections(struct comparison *x)
 {
-    x->sent_to_node = false;
     for (int i = 0; i < 2; i++) {
         client_free(x->sides[i].client);
         x->sides[i] = (struct comparison_side){0};
@@ -112,7 +111,6 @@ void comparison_follow(struct comparison *x, const char *text)
     node.port = (uint16_t)port;
     uri_free(&x->node);
     x->node = node;
-    x->sent_to_node = true;
     error_set(&why, ERROR_REDIRECT, "the target answers %s", text);
     comparison_fail(x, &why);
 }
@@ -143,7 +141,7 @@ static bool open_side(struct comparison *x, int side)
 {
     const struct settings *s = x->config.settings;
     const struct client_callbacks callbacks = {x, on_ready, on_failed};
-    const struct uri *uri = side == SOURCE ? &s->source : x->sent_to_node ? &x->node : &s->target;
+    const struct uri *uri = side == SOURCE ? &s->source : &x->node;
     struct error why;
     if (x->sides[side].client)
         return true;
@@ -319,9 +317,19 @@ bool comparison_is_busy(const struct comparison *x)
     return x->stage != STAGE_IDLE;
 }
 
-void comparison_begin(struct comparison *x, const struct compared *list, size_t count,
+static bool same_address(const struct uri *a, const struct uri *b)
+{
+    return a->host && b->host && strcmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+void comparison_begin(struct comparison *x, const struct compared *list, size_t count, const struct uri *uri,
                       const struct capabilities *target)
 {
+    if (!same_address(&x->node, uri)) {
+        client_free(x->sides[TARGET].client);
+        x->sides[TARGET] = (struct comparison_side){0};
+        uri_copy(&x->node, uri);
+    }
     x->target = *target;
     x->count = count < COMPARISON_KEYS ? count : COMPARISON_KEYS;
     x->redirects = 0;

@@ -13,7 +13,7 @@
  * compared by their digests.
  *
  * The connections are its own, kept until comparison_rest(). One batch at a time; keys of one database, and
- * in a cluster one key. */
+ * in a cluster one key, which the node that serves it is asked about: that of the target's URI may be gone. */
 #ifndef DF2REDIS_COMPARISON_H
 #define DF2REDIS_COMPARISON_H
 
@@ -61,8 +61,8 @@ struct comparison;
 struct comparison *comparison_new(struct event_base *base, const struct comparison_config *config);
 void comparison_free(struct comparison *x);
 bool comparison_is_busy(const struct comparison *x);
-/* Not while it is busy. The list is copied, the keys are not. */
-void comparison_begin(struct comparison *x, const struct compared *list, size_t count,
+/* Not while it is busy. uri: where the target's keys are. The list is copied, the keys are not. */
+void comparison_begin(struct comparison *x, const struct compared *list, size_t count, const struct uri *uri,
                       const struct capabilities *target);
 /* Something was applied, or a while has passed. */
 void comparison_poll(struct comparison *x);

@@ -36,8 +36,7 @@ struct comparison {
     struct comparison_config config;
     struct capabilities target;
     struct comparison_side sides[2];
-    struct uri node; /* of the target: where we were sent to */
-    bool sent_to_node;
+    struct uri node; /* of the target: what we were told, or sent to */
     unsigned redirects;
     struct event *soon; /* what must not happen within a callback */
 

@@ -170,7 +170,7 @@ static void begin(struct heal *h, uint64_t now)
     h->idle_ms = now;
     h->next_ms = now + count * MS_PER_KEY;
     h->begun_lsn = cursor_get(&w->cursor.marks->applied_lsn);
-    comparison_begin(h->comparison, list, count, &w->target);
+    comparison_begin(h->comparison, list, count, router_uri(w->router, list[0].key), &w->target);
 }
 
 void heal_go_on(struct heal *h)

@@ -323,6 +323,12 @@ bool router_is_cluster(const struct router *r)
     return r->cluster != NULL;
 }
 
+const struct uri *router_uri(const struct router *r, struct slice key)
+{
+    const struct uri *node = r->cluster ? cluster_uri(r->cluster, key) : NULL;
+    return node ? node : &r->config.settings->target;
+}
+
 size_t router_nodes(const struct router *r)
 {
     return r->cluster ? cluster_nodes(r->cluster) : 1;

@@ -81,6 +81,8 @@ void router_wait(struct router *r, struct error *why);
 bool router_is_null(const struct router *r);
 bool router_is_cluster(const struct router *r);
 size_t router_nodes(const struct router *r);
+/* Where the key is served: in a cluster its slot's master, as far as is known. */
+const struct uri *router_uri(const struct router *r, struct slice key);
 
 /* The entry whose commands are written next: what its slot has already is left out. False: nothing of it is
  * needed. */

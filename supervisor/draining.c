@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/size_text.h"
 #include "supervisor/run.h"
 
 enum {
@@ -238,7 +239,7 @@ static void give_up(struct run *run, uint64_t lag_bytes)
     else if (lag_bytes || run_drained_all(run, lacking, sizeof lacking))
         error_fatal(&error, EX_TEMPFAIL,
                     "the target has taken nothing for %d s: ended with %s received but not applied",
-                    RUN_DRAIN_LIMIT_MS / 1000, totals_bytes(lag_bytes));
+                    RUN_DRAIN_LIMIT_MS / 1000, size_text(lag_bytes));
     else
         error_fatal(
             &error, EX_TEMPFAIL,

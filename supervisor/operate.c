@@ -11,6 +11,7 @@
 
 #include "common/landlock.h"
 #include "common/log.h"
+#include "common/size_text.h"
 #include "supervisor/http.h"
 #include "supervisor/log_output.h"
 #include "supervisor/notify.h"
@@ -179,14 +180,14 @@ static void describe(struct run *run, uint64_t now_ms, char *out, size_t bytes)
     if (run->session.state == SESSION_FULL_SYNC)
         snprintf(out, bytes, "%s: %u of %u snapshots complete, %llu keys, %s/s", phase,
                  run->snapshots_done.count, run->flow_count, (unsigned long long)t.keys,
-                 totals_bytes(t.rate_bytes));
+                 size_text(t.rate_bytes));
     else if (run->session.state == SESSION_WAITING)
         snprintf(out, bytes, "waiting to try again: %.120s", run->cause.text);
     else if (run->flow_count)
         snprintf(out, bytes, "%s, %s%s: %u FLOWs, lag %s, %.1f s, %s/s", phase,
                  run_in_step(run, NULL, NULL, 0) ? "in step" : "not in step", run_failed_flows(run) ? ", degraded" : "",
-                 run->flow_count, totals_bytes(t.lag_bytes), (double)t.oldest_waiting_ms / 1000.0,
-                 totals_bytes(t.rate_bytes));
+                 run->flow_count, size_text(t.lag_bytes), (double)t.oldest_waiting_ms / 1000.0,
+                 size_text(t.rate_bytes));
     else
         snprintf(out, bytes, "%s", phase);
 }

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/size_text.h"
 #include "common/version.h"
 #include "supervisor/run.h"
 #include "supervisor/totals.h"
@@ -178,7 +179,7 @@ void run_summary(struct run *run)
         : run->exit_code == EX_DATAERR       ? "completed with divergences"
         : run->exit_code                     ? "stopped"
                                              : "completed",
-        (unsigned long long)t.keys, (unsigned long long)t.commands, totals_bytes(t.received_bytes),
+        (unsigned long long)t.keys, (unsigned long long)t.commands, size_text(t.received_bytes),
         (double)(now_ms - run->started_ms) / 1000.0, run->sessions, run->sessions == 1 ? "" : "s",
         (unsigned long long)t.restarts, t.restarts == 1 ? "" : "s");
     if (run_failed_flows(run))

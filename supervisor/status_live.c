@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/size_text.h"
 #include "supervisor/progress.h"
 #include "supervisor/status.h"
 #include "supervisor/totals.h"
@@ -63,8 +64,8 @@ static void print_sums(const cJSON *flows, FILE *out)
         restarts += number_of(flow, "restarts");
         keys += number_of(flow, "keys");
     }
-    fprintf(out, "together %s/s, lag %s, spool %s, %llu keys, %llu worker restarts\n", totals_bytes(rate),
-            totals_bytes(lag), totals_bytes(spool), (unsigned long long)keys, (unsigned long long)restarts);
+    fprintf(out, "together %s/s, lag %s, spool %s, %llu keys, %llu worker restarts\n", size_text(rate),
+            size_text(lag), size_text(spool), (unsigned long long)keys, (unsigned long long)restarts);
 }
 
 static void print_all(const cJSON *status, size_t rows, size_t columns, FILE *out)

@@ -3,6 +3,7 @@
 #include <sysexits.h>
 
 #include "supervisor/status.h"
+#include "common/size_text.h"
 #include "supervisor/totals.h"
 
 enum { ADVICE_COLUMNS = 118 }; /* as wide as the table */
@@ -36,13 +37,13 @@ static void print_duration(uint64_t ms, FILE *out)
 static void print_flow(const cJSON *flow, FILE *out)
 {
     char rate[40];
-    snprintf(rate, sizeof rate, "%s/s", totals_bytes(number_of(flow, "rate_bytes")));
+    snprintf(rate, sizeof rate, "%s/s", size_text(number_of(flow, "rate_bytes")));
     fprintf(out, "%4llu %7llu %-13s %10s %10s %12s %9llu %10s %7.1f %10s %8llu\n",
             (unsigned long long)number_of(flow, "id"), (unsigned long long)number_of(flow, "pid"),
-            text_of(flow, "phase"), totals_bytes(number_of(flow, "received_bytes")),
-            totals_bytes(number_of(flow, "applied_bytes")), rate, (unsigned long long)number_of(flow, number_of(flow, "lsn_source") ? "lag_source" : "lag_entries"),
-            totals_bytes(number_of(flow, "lag_bytes")), (double)number_of(flow, "lag_ms") / 1000.0,
-            totals_bytes(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
+            text_of(flow, "phase"), size_text(number_of(flow, "received_bytes")),
+            size_text(number_of(flow, "applied_bytes")), rate, (unsigned long long)number_of(flow, number_of(flow, "lsn_source") ? "lag_source" : "lag_entries"),
+            size_text(number_of(flow, "lag_bytes")), (double)number_of(flow, "lag_ms") / 1000.0,
+            size_text(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
 }
 
 /* Only where there are, or were, any. */
@@ -106,7 +107,7 @@ static void print_targets(const cJSON *status, FILE *out)
     print_round_trip("source", number_of(status, "source_rtt_us"), out);
     print_round_trip(", target", rtt_us, out);
     if (used)
-        fprintf(out, "; target's memory %s, %llu keys evicted", totals_bytes(used), (unsigned long long)evicted);
+        fprintf(out, "; target's memory %s, %llu keys evicted", size_text(used), (unsigned long long)evicted);
     fputc('\n', out);
     cJSON_ArrayForEach(one, targets)
     {
@@ -117,7 +118,7 @@ static void print_targets(const cJSON *status, FILE *out)
             fprintf(out, "beware   target %s: %s\n", text_of(one, "address"), trouble);
         if (true_of(one, "evicts"))
             fprintf(out, "beware   target %s throws keys away at %s: set its maxmemory-policy to noeviction (now %s)\n",
-                    text_of(one, "address"), totals_bytes(number_of(one, "maxmemory_bytes")),
+                    text_of(one, "address"), size_text(number_of(one, "maxmemory_bytes")),
                     text_of(one, "maxmemory_policy"));
     }
 }

@@ -12,6 +12,7 @@
 #include "common/client.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/size_text.h"
 #include "supervisor/databases.h"
 #include "supervisor/evictions.h"
 #include "supervisor/totals.h"
@@ -117,7 +118,7 @@ static void note_policy(struct node *n)
         log_warning(
             "target %s throws keys away once it has %s (maxmemory-policy %s): what it evicts is lacking "
             "there; set its maxmemory-policy to noeviction",
-            n->name, totals_bytes(n->max_bytes), n->policy);
+            n->name, size_text(n->max_bytes), n->policy);
     snprintf(n->warned_policy, sizeof n->warned_policy, "%s", bad ? n->policy : "");
 }
 

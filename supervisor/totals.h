@@ -18,7 +18,4 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out);
 /* What only grows. */
 void totals_add(struct totals *to, const struct totals *more);
 
-/* "812 B", "3.4 MiB". The text lives until the eighth next call. */
-const char *totals_bytes(uint64_t bytes);
-
 #endif

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/size_text.h"
 #include "supervisor/health.h"
 #include "supervisor/operate.h"
 #include "supervisor/run.h"
@@ -71,8 +72,8 @@ static void warn_stuck(struct flow *f, uint64_t now_ms)
     log_warning("FLOW %u: no progress for %llu s in %s; received %s, applied %s%s", f->number,
                 (unsigned long long)((now_ms - f->progress_ms) / 1000),
                 session_phase_name(f->run->session.state),
-                totals_bytes(m ? cursor_get(&m->received_offset) : 0),
-                totals_bytes(m ? cursor_get(&m->applied_offset) : 0),
+                size_text(m ? cursor_get(&m->received_offset) : 0),
+                size_text(m ? cursor_get(&m->applied_offset) : 0),
                 m && cursor_get(&m->received_offset) > cursor_get(&m->applied_offset)
                     ? ": the target does not take it"
                     : ": the source sends nothing");
@@ -192,11 +193,11 @@ static void report(struct run *run, uint64_t now_ms)
     if (run->session.state == SESSION_FULL_SYNC)
         log_info("full sync: %u of %u snapshots complete, %llu keys, %s received, %s applied, %s/s",
                  run->snapshots_done.count, run->flow_count, (unsigned long long)t.keys,
-                 totals_bytes(t.received_bytes), totals_bytes(t.applied_bytes), totals_bytes(t.rate_bytes));
+                 size_text(t.received_bytes), size_text(t.applied_bytes), size_text(t.rate_bytes));
     else
         log_info("%s: %llu commands applied, lag %s, %llu ms, %s/s%s", session_phase_name(run->session.state),
-                 (unsigned long long)t.commands, totals_bytes(t.lag_bytes),
-                 (unsigned long long)t.oldest_waiting_ms, totals_bytes(t.rate_bytes),
+                 (unsigned long long)t.commands, size_text(t.lag_bytes),
+                 (unsigned long long)t.oldest_waiting_ms, size_text(t.rate_bytes),
                  run_failed_flows(run) ? ", degraded" : "");
 }
 

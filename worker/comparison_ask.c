@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/resp.h"
+#include "common/size_text.h"
 #include "worker/comparison_internal.h"
 #include "worker/divergence.h"
 
@@ -126,9 +127,9 @@ void comparison_choose_by_size(struct comparison *x)
         sum += p->bytes;
         if (p->bytes > VALUE_MAX_BYTES)
             comparison_impossible(p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
-                                  "it takes %llu MiB, and above %u MiB none is compared; write it anew on the source, or "
+                                  "it takes %s, and above %s none is compared; write it anew on the source, or "
                                   "copy it by hand",
-                                  (unsigned long long)p->bytes >> 20, VALUE_MAX_BYTES >> 20);
+                                  size_text(p->bytes), size_text(VALUE_MAX_BYTES));
         else if (sum > BATCH_MAX_BYTES && left)
             p->decided = true;
         left += !p->decided;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/size_text.h"
 #include "worker/worker.h"
 
 enum {
@@ -60,9 +61,9 @@ static void warn_fullness(struct worker *w)
              now = clock_monotonic_ms();
     if (limit && used > limit / 5 * 4 && now - last_ms > 10000) {
         last_ms = now;
-        log_error("the spool holds %llu MiB of at most %llu: the target is too slow; at the limit %s; raise "
+        log_error("the spool holds %s of at most %s: the target is too slow; at the limit %s; raise "
                   "--spool-limit or speed up the target",
-                  (unsigned long long)(used >> 20), (unsigned long long)(limit >> 20),
+                  size_text(used), size_text(limit),
                   w->settings.on_spool_full == ON_SPOOL_FULL_BLOCK
                       ? "the source would have to wait"
                       : "the session with the source ends (--on-spool-full)");

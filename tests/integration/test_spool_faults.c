@@ -105,6 +105,7 @@ static void source_waits_only_at_the_spool_limit(void **state)
     assert_false(df2redis_said(&crash.run.program, "the source has to wait"));
     write_much(250);
     assert_true(df2redis_wait_said(&crash.run.program, "raise --spool-limit", RUN_DEADLINE_MS));
+    assert_true(df2redis_said(&crash.run.program, " of at most 2.0 MiB: the target is too slow"));
     assert_true(df2redis_wait_said(&crash.run.program, "the source has to wait", RUN_DEADLINE_MS));
     assert_source_is_held_up();
     process_signal(&crash.run.target.process, SIGCONT);

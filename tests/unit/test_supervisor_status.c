@@ -1,6 +1,7 @@
 /* What people are shown: the status table, sizes, progress lines. */
 #include "tests/unit/supervisor_testing.h"
 
+#include "common/size_text.h"
 #include "supervisor/progress.h"
 #include "supervisor/status.h"
 #include "supervisor/totals.h"
@@ -72,11 +73,11 @@ static void exit_code_tells_whether_it_is_in_step(void **state)
 static void sizes_have_the_unit_that_keeps_them_short(void **state)
 {
     (void)state;
-    assert_string_equal(totals_bytes(0), "0 B");
-    assert_string_equal(totals_bytes(1023), "1023 B");
-    assert_string_equal(totals_bytes(1536), "1.5 KiB");
-    assert_string_equal(totals_bytes(UINT64_C(5) << 40), "5.0 TiB");
-    assert_string_equal(totals_bytes(UINT64_MAX), "16384.0 PiB");
+    assert_string_equal(size_text(0), "0 B");
+    assert_string_equal(size_text(1023), "1023 B");
+    assert_string_equal(size_text(1536), "1.5 KiB");
+    assert_string_equal(size_text(UINT64_C(5) << 40), "5.0 TiB");
+    assert_string_equal(size_text(UINT64_MAX), "16384.0 PiB");
 }
 
 static void progress_line_shows_the_share_and_fits(void **state)

@@ -271,12 +271,13 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         cross_not_replicated(w, text);
         return;
     }
+    bool again = met_later_state(w, batch_command_seq(b, i), text);
     if (global_refused(w, text) || on_script_refused(w, b, i, text) ||
         (heal_is_on(w) && !met_itself(w, batch_command_seq(b, i), text) &&
-         suspect_keys(w, b, i, DIVERGENCE_REFUSED, text)))
+         suspect_keys(w, b, i, again ? SUSPECT_UNHEARD : DIVERGENCE_REFUSED, text)))
         return;
     describe(b, i, name, sizeof name, &key);
-    if (met_later_state(w, batch_command_seq(b, i), text)) {
+    if (again) {
         log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);
         return;
     }

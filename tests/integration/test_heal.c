@@ -221,8 +221,10 @@ static void what_the_source_has_no_more_is_removed(void **state)
     source("SET k v");
     wait_settled();
     source_secretly("DEL k");
+    scripted_hold(run.source, 0, 10); /* or the comparison may come before the deletion */
     scripted_carry_out(run.source, 0, 0, "HSET k f v");
     source_secretly("DEL k");
+    scripted_hold(run.source, 0, NEVER);
     wait_settled();
     assert_equal_to_source();
     assert_int_equal(run_terminate(&run), EX_OK);

@@ -338,7 +338,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
             n->databases[n->database_count++] = db;
     }
     n->database = 0;
-    strcpy(n->cursor, "0");
+    snprintf(n->cursor, sizeof n->cursor, "0");
     if (n->database_count)
         ask_page(n);
     else

@@ -41,7 +41,7 @@ static void put_listpack(struct buf *b, const char *const *items)
     for (; *items; items++, n++) {
         size_t len = strlen(*items);
         if (**items == '#') {
-            buf_put_u8(&l, (uint8_t)atoi(*items + 1));
+            buf_put_u8(&l, (uint8_t)strtoul(*items + 1, NULL, 10));
             buf_put_u8(&l, 1);
             continue;
         }

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -11,7 +12,7 @@
 static void expect(const char *in, const char *out)
 {
     char text[200];
-    strcpy(text, in);
+    snprintf(text, sizeof text, "%s", in);
     printable(text, sizeof text);
     assert_string_equal(text, out);
 }

@@ -337,7 +337,7 @@ static void commands_too_large_for_the_query_buffer_are_cut_or_reported(void **s
     c->target.query_bytes = 400;
     char line[400] = "SADD k", *at = line + strlen(line);
     for (int i = 0; i < 20; i++)
-        at += sprintf(at, " member%02d", i);
+        at += snprintf(at, (size_t)(line + sizeof line - at), " member%02d", i);
     struct slice argv[CASE_MAX_WORDS];
     size_t argc = case_words(line, argv), commands, arguments, most;
     assert_true(case_run(c, argv, argc));

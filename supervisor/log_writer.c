@@ -1,5 +1,5 @@
-/* One mutex, held only to move bytes in memory. A thread that hangs in write(2) at the end is left alone with its own
- * state, which is why that is allocated. */
+/* One mutex, held only to move bytes in memory. A thread that hangs in write(2) at the end is left alone with
+ * its own state, which is why that is allocated; the thread frees it. */
 #include "supervisor/log_writer.h"
 
 #include <errno.h>
@@ -21,12 +21,12 @@ struct log_writer {
     pthread_t thread;
     struct log_queue queue;
     bool writing, ending;
+    bool left_alone;     /* nobody joins the thread: it frees this itself, should its write(2) ever return */
     int next_fd;         /* -1: none */
     size_t before_bytes; /* of the queue, which still go to the present one */
 };
 
 static struct log_writer *writer;
-static struct log_writer *left_alone; /* the last one whose thread still waits for its reader at the end: never freed */
 
 /* A descriptor that somebody made non-blocking says EAGAIN. */
 static bool write_all(const uint8_t *data, size_t len)
@@ -67,6 +67,17 @@ static size_t take_piece(struct log_writer *w, uint8_t *piece)
     return n;
 }
 
+static void free_writer(struct log_writer *w)
+{
+    if (w->next_fd >= 0)
+        close(w->next_fd);
+    log_queue_free(&w->queue);
+    pthread_cond_destroy(&w->filled);
+    pthread_cond_destroy(&w->emptied);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
 static void *write_lines(void *arg)
 {
     struct log_writer *w = arg;
@@ -93,19 +104,11 @@ static void *write_lines(void *arg)
         else
             log_queue_lose(&w->queue, slice_of(piece, n));
     }
+    bool left_alone = w->left_alone;
     pthread_mutex_unlock(&w->lock);
+    if (left_alone)
+        free_writer(w);
     return NULL;
-}
-
-static void free_writer(struct log_writer *w)
-{
-    if (w->next_fd >= 0)
-        close(w->next_fd);
-    log_queue_free(&w->queue);
-    pthread_cond_destroy(&w->filled);
-    pthread_cond_destroy(&w->emptied);
-    pthread_mutex_destroy(&w->lock);
-    free(w);
 }
 
 /* Signals are the main thread's. */
@@ -229,13 +232,14 @@ void log_writer_stop(uint32_t limit_ms)
     writer = NULL;
     pthread_mutex_lock(&w->lock);
     w->ending = true;
+    w->left_alone = !flushed;
+    pthread_t thread = w->thread;
     pthread_cond_signal(&w->filled);
     pthread_mutex_unlock(&w->lock);
     if (!flushed) {
-        left_alone = w;
-        pthread_detach(w->thread);
+        pthread_detach(thread); /* from here on w is the thread's */
         return;
     }
-    pthread_join(w->thread, NULL);
+    pthread_join(thread, NULL);
     free_writer(w);
 }

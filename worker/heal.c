@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "worker/divergence.h"
+#include "worker/rewrite.h"
 #include "worker/worker.h"
 
 enum {
@@ -148,6 +149,27 @@ static bool may_begin(const struct heal *h, uint64_t now)
            (!waiting || now - waiting < LAG_MAX_MS);
 }
 
+/* Where the target has no such database nothing can be compared, and the others must not wait for that. How many
+ * remain in the list. */
+static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct suspect *k = due[i];
+        const char *lacks = rewrite_database_lacks(&h->w->translator, k->db);
+        struct compared beyond = {.db = k->db, .key = k->key, .outcome = COMPARISON_IMPOSSIBLE};
+        if (!lacks) {
+            due[kept++] = k;
+            continue;
+        }
+        snprintf(beyond.reason, sizeof beyond.reason, "%s", lacks);
+        settle(h, &beyond, k, k->times);
+    }
+    if (kept < count)
+        note_pending(h);
+    return kept;
+}
+
 static void begin(struct heal *h, uint64_t now)
 {
     struct worker *w = h->w;
@@ -155,6 +177,7 @@ static void begin(struct heal *h, uint64_t now)
     struct compared list[COMPARISON_KEYS];
     bool cluster = router_is_cluster(w->router);
     size_t n = suspects_due(w->suspects, now, due, COMPARISON_KEYS), count = 0;
+    n = settle_beyond(h, due, n);
     h->any_shard = false;
     for (size_t i = 0; i < n; i++) {
         struct suspect *k = due[i];

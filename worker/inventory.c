@@ -11,6 +11,7 @@
 #include "common/resp.h"
 #include "common/statefile.h"
 #include "worker/divergence.h"
+#include "worker/rewrite.h"
 #include "worker/worker.h"
 
 enum {
@@ -334,7 +335,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
     for (const char *at = reply->str; at; at = strchr(at, '\n')) {
         at += *at == '\n';
         if (sscanf(at, "db%u:keys=", &db) == 1 && n->database_count < DATABASES_MAX &&
-            settings_db_target(&n->w->settings, db, &to))
+            settings_db_target(&n->w->settings, db, &to) && !rewrite_database_lacks(&n->w->translator, to))
             n->databases[n->database_count++] = db;
     }
     n->database = 0;

@@ -157,6 +157,47 @@ static bool looked_for(void *arg)
            df2redis_said(&run.program, "not on the target");
 }
 
+static bool written_beyond(void *arg)
+{
+    (void)arg;
+    return df2redis_status_number(&run.program, "divergences.database_not_in_target") > 0;
+}
+
+/* What cannot be compared there holds up nothing else. */
+static void keys_of_a_database_that_the_target_lacks_hold_up_no_comparison(void **state)
+{
+    (void)state;
+    if (!dragonfly_available())
+        skip();
+    run_begin(&run, NULL);
+    dragonfly_start(&run.dragonfly, SHARDS, (const char *const[]){"--dbnum=18", NULL});
+    redisContext *c = server_connect(run.dragonfly.port), *beyond = server_connect(run.dragonfly.port);
+    server_ok(beyond, "SELECT 17");
+    freeReplyObject(redisCommand(c, "DEBUG POPULATE %d old 100", OLD_KEYS));
+    run_replicate(&run, NULL);
+    assert_true(df2redis_wait_said(&run.program, "the source streams its snapshot", RUN_DEADLINE_MS));
+    server_ok(beyond, "RPUSH l 1 2 3 4 5 6 7 8");
+    assert_true(run_wait_in_step(&run));
+    freeReplyObject(server_command(beyond, "LMPOP 1 l LEFT COUNT 3"));
+    assert_true(wait_until(written_beyond, NULL, RUN_DEADLINE_MS));
+    for (int i = 0; i < ROUNDS; i++) {
+        char words[100];
+        snprintf(words, sizeof words, "RPUSH l:%d 1 2 3 4 5 6 7 8", i);
+        freeReplyObject(server_command(c, words));
+        snprintf(words, sizeof words, "LMPOP 1 l:%d LEFT COUNT 2", i);
+        freeReplyObject(server_command(c, words));
+        snprintf(words, sizeof words, "LMPOP 1 l LEFT COUNT %d", 1 + i % 2);
+        freeReplyObject(server_command(beyond, words));
+    }
+    redisFree(c);
+    redisFree(beyond);
+    assert_true(wait_until(all_healed, NULL, RUN_DEADLINE_MS));
+    assert_true(wait_until(looked_for, NULL, 2 * RUN_DEADLINE_MS));
+    assert_true(wait_until(none_pending, NULL, RUN_DEADLINE_MS));
+    assert_false(df2redis_said(&run.program, "DB index is out of range"));
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
 /* This release may have them in neither snapshot nor journal. */
 static void keys_that_are_new_during_a_full_sync_are_there(void **state)
 {
@@ -211,6 +252,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_its_journal_lacks_is_healed, teardown),
         cmocka_unit_test_teardown(pops_of_several_elements_are_healed, teardown),
         cmocka_unit_test_teardown(keys_that_are_new_during_a_full_sync_are_there, teardown),
+        cmocka_unit_test_teardown(keys_of_a_database_that_the_target_lacks_hold_up_no_comparison, teardown),
         cmocka_unit_test_teardown(counters_of_a_busy_source_are_right, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,7 @@ static void begin_spare(struct soak *s)
         dragonfly_restart(&s->spare, SOAK_FLOWS, soak_dragonfly_words);
     else
         dragonfly_start(&s->spare, SOAK_FLOWS, soak_dragonfly_words);
+    soak_record(&s->spare, "other source");
     become_replica(s->spare.port, s->run.dragonfly.port);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/soak/record.h"
 #include "tests/support/testing.h"
 
 enum { TURN_MS = 20, RATE = 700, READER_LIMIT_MS = 2000, PIPE_BYTES = 4096, NODE_TIMEOUT_MS = 4000 };
@@ -94,10 +95,20 @@ void soak_begin(struct soak *s)
     if (s->in_cluster)
         begin_cluster(s);
     begin_source(s);
+    if (s->live)
+        soak_record(&s->run.dragonfly, "source");
+    for (size_t i = 0; i < s->cluster.count; i++)
+        soak_record(&s->cluster.members[i].server, "node");
     if (s->in_cluster)
         return;
     soak_start_target(s);
     s->to_target = proxy_start(s->run.target.port);
+    soak_record(&s->run.target, "target");
+}
+
+void soak_record(const struct server *server, const char *name)
+{
+    record_begin(&(struct recorded){.name = name, .dir = server->dir, .port = server->port});
 }
 
 static void end_reader(struct soak *s)
@@ -112,6 +123,7 @@ static void end_reader(struct soak *s)
 void soak_end(struct soak *s)
 {
     soak_end_load(s);
+    record_end();
     end_reader(s);
     run_end(&s->run);
     server_stop(&s->spare);

@@ -9,8 +9,10 @@
 #include "tests/soak/soak.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
 
+#include "tests/soak/record.h"
 #include "tests/support/testing.h"
 
 enum { ROUND_FAULTS = 12, SETTLE_LIMIT_MS = 180000 };
@@ -31,7 +33,8 @@ static bool fail(struct soak *s, const char *what)
 static bool make_one(struct soak *s)
 {
     const struct fault *fault = soak_choose(s);
-    printf("  %s\n", fault->name);
+    long long now_ms = clock_unix_ms();
+    printf("  %lld.%03lld  %s\n", now_ms / 1000, now_ms % 1000, fault->name);
     fflush(stdout);
     s->may_sync |= (fault->flags & FAULT_SYNCS) != 0;
     fault->make(s);
@@ -40,8 +43,7 @@ static bool make_one(struct soak *s)
         return fail(s, "the program ended by itself");
     if (s->trouble)
         return fail(s, s->trouble);
-    if (!soak_full_syncs_are_needed(s))
-        return fail(s, "a full sync that nothing needed");
+    soak_count_full_syncs(s);
     soak_survived(s, fault);
     return true;
 }
@@ -58,8 +60,7 @@ static bool settle(struct soak *s)
         return fail(s, "not in step in time");
     if (s->run.source && *scripted_violation(s->run.source))
         return fail(s, "the protocol was violated");
-    if (!soak_full_syncs_are_needed(s))
-        return fail(s, "a full sync that nothing needed");
+    soak_count_full_syncs(s);
     if (!soak_is_equal(s))
         return fail(s, "the target is not equal");
     s->may_sync = false;
@@ -71,6 +72,7 @@ static bool play_round(struct soak *s)
     s->rounds++;
     s->calm = s->rounds % 2 == 0;
     printf("round %llu%s\n", (unsigned long long)s->rounds, s->calm ? ", without a full sync" : "");
+    record_turn();
     soak_begin_load(s);
     for (int i = 0; i < ROUND_FAULTS; i++)
         if (!make_one(s))
@@ -118,11 +120,14 @@ int main(int argc, char **argv)
         good = play_round(s);
     while (good && clock_monotonic_ms() < end_ms);
     soak_print_faults();
-    good = good && end_in_order(s);
-    printf("soak: %llu faults survived in %llu rounds and %u starts; %llu full syncs, %s\n",
-           (unsigned long long)s->survived, (unsigned long long)s->rounds, s->starts,
-           (unsigned long long)s->full_syncs,
-           good ? "none of them needless; 0 differences" : "and it failed");
+    good = good && end_in_order(s) && !s->needless;
+    printf("soak: %s: %llu faults survived in %llu rounds and %u starts; full syncs: %llu needed, %llu needless; "
+           "differences: %llu\n",
+           good ? "good" : "FAILED", (unsigned long long)s->survived, (unsigned long long)s->rounds, s->starts,
+           (unsigned long long)(s->full_syncs - s->needless), (unsigned long long)s->needless,
+           (unsigned long long)s->differences);
+    if (!good)
+        setenv("DF2REDIS_TEST_KEEP", "1", 0);
     soak_end(s);
     return good ? 0 : 1;
 }

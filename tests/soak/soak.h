@@ -3,6 +3,7 @@
  *   soak.c            rounds: faults under load, then the comparison
  *   setup.c           servers, load and program: started, changed, ended
  *   verdict.c         has it settled, is it equal, was a full sync needed
+ *   record.c          what the servers were told, for a difference
  *   faults.c          the table of faults, and those of processes and their files
  *   faults_source.c   those of the source and of the link to it
  *   faults_target.c   those of a single target and of the link to it
@@ -38,7 +39,9 @@ struct soak {
     unsigned starts;
     bool calm;           /* this round has only faults that need no full sync */
     bool may_sync;       /* since the program was last in step something has happened that needs one */
-    uint64_t full_syncs; /* so far, all accounted for */
+    uint64_t full_syncs; /* so far */
+    uint64_t needless;   /* of them */
+    uint64_t differences;
     uint64_t evicted, beyond, given_up; /* faults whose divergences are reported, and have to be */
     const char *trouble;                /* what a fault found wrong; NULL: nothing */
 };
@@ -47,6 +50,8 @@ struct soak {
 
 void soak_begin(struct soak *s);
 void soak_end(struct soak *s);
+/* What it is told from now on, for what cannot be explained without it. */
+void soak_record(const struct server *server, const char *name);
 void soak_start_program(struct soak *s);
 void soak_print_program(struct soak *s);
 void soak_begin_load(struct soak *s);
@@ -69,8 +74,8 @@ bool soak_has_settled(void *soak);
 bool soak_is_equal(struct soak *s);
 /* What has expired on the source is deleted there, and journaled so. */
 void soak_expire(struct soak *s);
-/* False, and told: a full sync that nothing needed, or something else that must not be counted. */
-bool soak_full_syncs_are_needed(struct soak *s);
+/* One that nothing needed is told; the soak goes on, and has failed. */
+void soak_count_full_syncs(struct soak *s);
 /* Waits for one more of them, the load going on. */
 bool soak_wait_full_sync(struct soak *s);
 bool soak_divergences_are_expected(struct soak *s);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/soak/record.h"
 #include "tests/support/testing.h"
 
 /* Acknowledged to the last entry, and in step by the program's own word. */
@@ -35,10 +36,29 @@ bool soak_has_settled(void *arg)
 
 /* ---- equal ---- */
 
-static bool equals_scripted(struct soak *s)
+static bool equals(struct soak *s, uint16_t expected_port, struct state_rules *rules)
 {
     struct state_server expected, actual;
     struct state_report report;
+    state_open(&expected, expected_port, NULL);
+    state_open(&actual, s->run.target.port, s->run.password);
+    bool equal = state_compare_servers(&expected, &actual, rules, &report);
+    s->differences = report.different;
+    if (equal) {
+        printf("  equal: %llu keys\n", (unsigned long long)report.keys);
+    } else {
+        fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)report.keys,
+                (unsigned long long)report.different, (const char *)report.text.data);
+        record_print_differences((const char *)report.text.data);
+    }
+    state_report_free(&report);
+    state_close(&expected);
+    state_close(&actual);
+    return equal;
+}
+
+static bool equals_scripted(struct soak *s)
+{
     struct state_rules rules = {.read = {.stream_details = true}};
     if (!s->expected.port)
         redis_start(&s->expected, NULL);
@@ -46,18 +66,7 @@ static bool equals_scripted(struct soak *s)
     server_ok(c, "FLUSHALL");
     redisFree(c);
     journal_script_expect(&s->script, s->expected.port);
-    state_open(&expected, s->expected.port, NULL);
-    state_open(&actual, s->run.target.port, NULL);
-    bool equal = state_compare_servers(&expected, &actual, &rules, &report);
-    if (!equal)
-        fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)report.keys,
-                (unsigned long long)report.different, (const char *)report.text.data);
-    else
-        printf("  equal: %llu keys\n", (unsigned long long)report.keys);
-    state_report_free(&report);
-    state_close(&expected);
-    state_close(&actual);
-    return equal;
+    return equals(s, s->expected.port, &rules);
 }
 
 /* Deadlines of keys as exact as those of a Dragonfly and its own replica, to which it may fail over; those of
@@ -67,11 +76,7 @@ static bool equals_live(struct soak *s)
     struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true},
                                 .ttl_tolerance_ms = 2,
                                 .field_ttl_tolerance_ms = 3000};
-    uint64_t keys = 0;
-    bool equal = run_equals_dragonfly(&s->run, &rules, &keys);
-    if (equal)
-        printf("  equal: %llu keys\n", (unsigned long long)keys);
-    return equal;
+    return equals(s, s->run.dragonfly.port, &rules);
 }
 
 /* A Dragonfly deletes, and journals so, what has expired when somebody comes across it. */
@@ -123,19 +128,19 @@ bool soak_wait_full_sync(struct soak *s)
     return count_full_syncs(s) > before;
 }
 
-bool soak_full_syncs_are_needed(struct soak *s)
+void soak_count_full_syncs(struct soak *s)
 {
     uint64_t now = count_full_syncs(s);
     bool needed = now == s->full_syncs || s->may_sync;
+    s->needless += needed ? 0 : now - s->full_syncs;
     s->full_syncs = now;
     if (needed)
-        return true;
+        return;
     cJSON *status = df2redis_status(&s->run.program);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
     const cJSON *reason = cJSON_GetObjectItem(sync, "reason");
     printf("  a full sync that nothing needed: %s\n", reason ? reason->valuestring : "?");
     cJSON_Delete(status);
-    return false;
 }
 
 /* ---- divergences ---- */

@@ -127,7 +127,9 @@ int process_run(const char *const argv[], uint32_t deadline_ms, char **output)
     if (output)
         *output = process_output(&p);
     process_stop(&p);
+    unlink(path);
+    rmdir(dir);
     free(path);
-    temp_dir_remove(dir);
+    free(dir);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,9 +54,13 @@ static bool kill_and_wait(struct kills *k, const struct cursor *c, pid_t old)
     bool over = false;
     while (killed && !over && took < TAKEOVER_LIMIT_MS) {
         poll(NULL, 0, 1);
-        over = (pid_t)cursor_get(&c->marks->pid) != old;
+        pid_t now = (pid_t)cursor_get(&c->marks->pid);
+        over = now && now != old;
         took = now_ms() - begun;
     }
+    if (!over)
+        fprintf(stderr, "worker %ld %s\n", (long)old,
+                killed ? "was killed, and has no successor" : "was dead already");
     if (over && k->count < KILLS_KEPT)
         k->took_ms[k->count++] = took;
     return over;

@@ -114,6 +114,22 @@ static void keys_survive_a_master_and_members_come_and_go(void **state)
     assert_true(is_equal());
 }
 
+/* As after a meeting that was given up since one of them was too slow. */
+static void members_that_do_not_know_each_other_meet_again(void **state)
+{
+    (void)state;
+    redis_cluster_start(&cluster, 3, 0);
+    for (size_t i = 0; i < 2; i++) {
+        char *forget = format_text("CLUSTER FORGET %s", cluster.members[2].id);
+        redisContext *c = redis_cluster_connect(&cluster, i);
+        server_ok(c, forget);
+        redisFree(c);
+        free(forget);
+    }
+    redis_cluster_introduce(&cluster);
+    assert_true(redis_cluster_wait_ok(&cluster));
+}
+
 /* A difference is found wherever it lies, and the password is asked for. */
 static void a_key_too_few_and_one_too_many_are_found(void **state)
 {
@@ -139,6 +155,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(slots_move_with_their_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keys_survive_a_master_and_members_come_and_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(members_that_do_not_know_each_other_meet_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_key_too_few_and_one_too_many_are_found, set_up, tear_down),
     };
     if (argc > 1)

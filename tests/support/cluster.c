@@ -8,7 +8,13 @@
 #include "tests/support/cluster_internal.h"
 #include "tests/support/testing.h"
 
-enum { BUS_OFFSET = 10000, FIRST_PORT = 12000, PORTS = 10000, PORT_TRIES = 400 };
+enum {
+    BUS_OFFSET = 10000,
+    FIRST_PORT = 12000,
+    PORTS = 10000,
+    PORT_TRIES = 400,
+    MEET_AGAIN_MS = 2000, /* a meeting is given up after a node timeout, a second at the least */
+};
 
 void redis_cluster_options_init(struct redis_cluster_options *o)
 {
@@ -172,6 +178,56 @@ static void give_slots(struct redis_cluster *c, size_t member)
     buf_free(&words);
 }
 
+static char *nodes_known_to(struct redis_cluster *c, size_t member)
+{
+    redisContext *connection = redis_cluster_connect(c, member);
+    redisReply *r = server_command(connection, "CLUSTER NODES");
+    char *nodes = x_strdup(r->str);
+    freeReplyObject(r);
+    redisFree(connection);
+    return nodes;
+}
+
+struct introduction {
+    struct redis_cluster *c;
+    uint64_t again_ms; /* when those are to meet again that do not know each other */
+};
+
+static bool all_have_met(void *arg)
+{
+    struct introduction *m = arg;
+    struct redis_cluster *c = m->c;
+    bool due = clock_monotonic_ms() >= m->again_ms, all = true;
+    char *known[CLUSTER_MEMBERS] = {0};
+    for (size_t i = 0; i < c->count; i++)
+        known[i] = redis_cluster_runs(c, i) ? nodes_known_to(c, i) : NULL;
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t j = 0; j < i; j++) {
+            if (!known[i] || !known[j])
+                continue;
+            bool knows_i = strstr(known[j], c->members[i].id), knows_j = strstr(known[i], c->members[j].id);
+            all &= knows_i && knows_j;
+            if (due && !knows_i)
+                redis_cluster_meet(c, i, j);
+            else if (due && !knows_j)
+                redis_cluster_meet(c, j, i);
+        }
+    for (size_t i = 0; i < c->count; i++)
+        free(known[i]);
+    if (due)
+        m->again_ms = clock_monotonic_ms() + MEET_AGAIN_MS;
+    return all;
+}
+
+void redis_cluster_introduce(struct redis_cluster *c)
+{
+    struct introduction m = {.c = c};
+    if (wait_until(all_have_met, &m, CLUSTER_DEADLINE_MS))
+        return;
+    redis_cluster_print(c);
+    die("members of the cluster do not get to know each other");
+}
+
 struct replication {
     struct redis_cluster *c;
     size_t replica, master;
@@ -209,9 +265,7 @@ void redis_cluster_start_with(struct redis_cluster *c, const struct redis_cluste
         give_epoch(c, i);
     for (size_t i = 0; i < o->masters; i++)
         give_slots(c, i);
-    for (size_t i = 1; i < total; i++)
-        for (size_t j = 0; j < i; j++)
-            redis_cluster_meet(c, i, j); /* gossip would tell, too, but later */
+    redis_cluster_introduce(c);
     for (size_t i = o->masters; i < serving; i++)
         redis_cluster_make_replica(c, i, i % o->masters);
     if (!redis_cluster_wait_ok(c))
@@ -312,7 +366,7 @@ static bool all_agree(void *arg)
     return ok && any;
 }
 
-static void print_members(struct redis_cluster *c)
+void redis_cluster_print(struct redis_cluster *c)
 {
     for (size_t i = 0; i < c->count; i++) {
         if (!redis_cluster_runs(c, i))
@@ -330,7 +384,7 @@ bool redis_cluster_wait_ok(struct redis_cluster *c)
     if (wait_until(all_agree, c, CLUSTER_DEADLINE_MS))
         return true;
     fprintf(stderr, "the cluster's members do not agree\n");
-    print_members(c);
+    redis_cluster_print(c);
     return false;
 }
 

@@ -48,6 +48,8 @@ void redis_cluster_start(struct redis_cluster *c, unsigned masters, unsigned rep
 void redis_cluster_stop(struct redis_cluster *c);
 
 bool redis_cluster_runs(struct redis_cluster *c, size_t member);
+/* Running members that do not know each other meet, again when a meeting comes to nothing; waits until all do. */
+void redis_cluster_introduce(struct redis_cluster *c);
 /* The first member that runs. */
 struct server *redis_cluster_any(struct redis_cluster *c);
 /* A connection that said the password; ends the test program when there is none. */

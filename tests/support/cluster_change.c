@@ -60,9 +60,7 @@ void redis_cluster_revive(struct redis_cluster *c, size_t member)
 size_t redis_cluster_add(struct redis_cluster *c, size_t of)
 {
     size_t member = redis_cluster_start_member(c, 0);
-    for (size_t i = 0; i < member; i++)
-        if (redis_cluster_runs(c, i))
-            redis_cluster_meet(c, member, i); /* gossip would tell, too, but later */
+    redis_cluster_introduce(c);
     if (of < CLUSTER_MEMBERS)
         redis_cluster_make_replica(c, member, of);
     if (!redis_cluster_wait_ok(c))

@@ -11,6 +11,8 @@ void redis_cluster_words(struct redis_cluster *c, size_t member);
 /* Where the others reach it. */
 uint16_t redis_cluster_peer_port(const struct redis_cluster *c, size_t member);
 void redis_cluster_meet(struct redis_cluster *c, size_t member, size_t with);
+/* As each running member tells the others; on stderr. */
+void redis_cluster_print(struct redis_cluster *c);
 void redis_cluster_make_replica(struct redis_cluster *c, size_t replica, size_t master);
 /* As this member tells them. */
 bool redis_cluster_slots_of(struct redis_cluster *c, size_t member, struct topology *t);

@@ -322,8 +322,17 @@ bool batch_remove(struct batch *b, const uint32_t *numbers, size_t count)
 
 bool batch_is_conflict_command(const struct batch *b, uint32_t i)
 {
-    for (size_t at = 0; at + sizeof i <= b->conflict_at.len; at += sizeof i)
-        if (memcmp(b->conflict_at.data + at, &i, sizeof i) == 0)
+    size_t from = 0, to = b->conflict_at.len / sizeof i;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        uint32_t n;
+        memcpy(&n, b->conflict_at.data + middle * sizeof n, sizeof n);
+        if (n == i)
             return true;
+        if (n < i)
+            from = middle + 1;
+        else
+            to = middle;
+    }
     return false;
 }

@@ -24,6 +24,7 @@
 #define STORE_KEYS KEYS, .filter = FILTER_STORE
 #define STORE_COUNTED KEY, .key_count = 2, .filter = FILTER_STORE
 #define CUT(before, together) .head = before, .repeat = together
+#define EFFECTIVE .effective = true
 #define SINCE_6_2 .needs = "Redis 6.2", .able = rewrite_target_6_2
 #define ONCE COMMAND_ONCE
 #define IDEMPOTENT COMMAND_IDEMPOTENT
@@ -40,10 +41,10 @@ const struct command command_table[] = {
     {"PEXPIRE", IDEMPOTENT, -3, KEY, .rewrite = rewrite_expire, .note = "PEXPIREAT; journaled so"},
     {"PEXPIREAT", IDEMPOTENT, -3, KEY, .rewrite = rewrite_expire,
      .note = "once with NX, XX, GT, LT; a deadline that is over is put off until the source's DEL comes"},
-    {"PERSIST", IDEMPOTENT, 2, KEY},
+    {"PERSIST", IDEMPOTENT, 2, KEY, EFFECTIVE},
     {"RENAME", ONCE, 3, TWO_KEYS, .filter = FILTER_REWRITE, .rewrite = rewrite_rename,
      .note = "inside one shard; else journaled as RESTORE and DEL"},
-    {"RENAMENX", ONCE, 3, TWO_KEYS, .filter = FILTER_REWRITE, .rewrite = rewrite_rename,
+    {"RENAMENX", ONCE, 3, TWO_KEYS, EFFECTIVE, .filter = FILTER_REWRITE, .rewrite = rewrite_rename,
      .note = "journaled only when it renamed"},
     {"COPY", ONCE, -3, TWO_KEYS, .filter = FILTER_REWRITE, .needs = "Redis 6.2", .rewrite = rewrite_copy,
      .note = "journaled as RESTORE"},
@@ -105,10 +106,10 @@ const struct command command_table[] = {
     {"RPUSH", ONCE, -3, CUT(2, 1), KEY},
     {"LPUSHX", ONCE, -3, CUT(2, 1), KEY},
     {"RPUSHX", ONCE, -3, CUT(2, 1), KEY},
-    {"LPOP", ONCE, -2, KEY, .rewrite = rewrite_pop,
+    {"LPOP", ONCE, -2, KEY, EFFECTIVE, .rewrite = rewrite_pop,
      .note = "LMPOP COUNT n is journaled as one LPOP by the master: compared, and healed"},
-    {"RPOP", ONCE, -2, KEY, .rewrite = rewrite_pop, .note = "as LPOP"},
-    {"LINSERT", ONCE, 5, KEY},
+    {"RPOP", ONCE, -2, KEY, EFFECTIVE, .rewrite = rewrite_pop, .note = "as LPOP"},
+    {"LINSERT", ONCE, 5, KEY, EFFECTIVE},
     {"LSET", ONCE, 4, KEY},
     {"LREM", ONCE, 4, KEY},
     {"LTRIM", ONCE, 4, KEY},

@@ -307,7 +307,8 @@ static bool dispatch(struct translator *t, const struct command *c, const struct
     if (c->class == COMMAND_UNSUPPORTED)
         return unsupported(t, c, e);
     return rewrite_pass(t, e, command_first_key(c, e),
-                        c->class == COMMAND_ONCE ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
+                        (c->class == COMMAND_ONCE ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT) |
+                            (c->effective ? rewrite_effective(t) : 0));
 }
 
 /* SUNIONSTORE and the like come as one SADD of all members. Redis before 7.0 takes a million arguments, any

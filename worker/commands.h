@@ -37,6 +37,10 @@ struct command {
     /* Arguments before those that repeat (with the name), and how many of these belong together: such a
      * command may be cut into several when it is too large for one. repeat 0: never. */
     int8_t head, repeat;
+    /* Journaled only where there was something to do: where the target answers nil, 0 or an empty array, its
+     * key is not as on the source, and becomes a suspect. (HDEL, SREM, ZREM, LREM, XDEL, XACK, ZPOPMIN and
+     * the like are journaled wherever the key exists, MOVE and the pushes with X everywhere.) */
+    bool effective;
     const char *needs; /* what the target must have, for the matrix: "Redis 7.4", "RedisJSON"; NULL = any */
     bool (*able)(const struct capabilities *target); /* NULL: any target, or the rewrite sees to it */
     bool (*rewrite)(struct translator *t, const struct command *c, const struct entry *e,

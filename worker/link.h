@@ -37,7 +37,8 @@ struct link_callbacks {
     void (*acknowledged)(void *arg, struct batch *b);
     /* Command number i of b was answered an error that waiting does not heal. */
     void (*refused)(void *arg, const struct batch *b, uint32_t i, const char *text);
-    /* Command number i was answered nil, 0, an empty array or BUSYKEY and had OUTPUT_CONFLICT. */
+    /* Command number i had OUTPUT_CONFLICT and was answered nil, 0, an empty array, an array with -2 in it,
+     * or BUSYKEY. Perhaps more than once. */
     void (*conflict)(void *arg, const struct batch *b, uint32_t i);
     /* The unanswered batches are given up (the link frees them). ERROR_RETRY: it connects again.
      * ERROR_FATAL: it does not. */

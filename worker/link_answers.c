@@ -155,7 +155,7 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
         }
         return trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
     }
-    if (kind != REPLY_OTHER || elements != b->commands)
+    if ((kind != REPLY_OTHER && kind != REPLY_ABSENT) || elements != b->commands)
         return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
                          elements, b->commands);
     if (l->must_not_fail || l->marks_lost)

@@ -39,6 +39,11 @@ static void *take_string(const redisReadTask *task, char *text, size_t len)
 
 static void *take_integer(const redisReadTask *task, long long v)
 {
+    struct replies *r = task->privdata;
+    if (v == -2 && task->parent && task->parent->parent)
+        take(task->parent, REPLY_ABSENT, NULL, 0);
+    if (v == -2 && task->parent && !task->parent->parent)
+        r->kind = REPLY_ABSENT;
     return take(task, v == 0 ? REPLY_ZERO : REPLY_OTHER, NULL, 0);
 }
 

@@ -1,19 +1,27 @@
 /* Reading the target's answers without keeping them: hiredis's reader with object functions that
- * allocate nothing. What matters of an answer is whether it is an error, and which, and whether it is nil, 0
- * or an empty array. */
+ * allocate nothing. What matters of an answer is whether it is an error, and which, and whether it is nil, 0,
+ * an empty array, or tells of a field that is not there. */
 #ifndef DF2REDIS_REPLIES_H
 #define DF2REDIS_REPLIES_H
 
 #include "common/error.h"
 #include "common/mem.h"
 
-enum reply_kind { REPLY_OTHER, REPLY_ZERO /* integer 0 */, REPLY_NIL, REPLY_ERROR, REPLY_EMPTY /* array */ };
+enum reply_kind {
+    REPLY_OTHER,
+    REPLY_ZERO, /* integer 0 */
+    REPLY_NIL,
+    REPLY_ERROR,
+    REPLY_EMPTY,  /* array */
+    REPLY_ABSENT, /* an array with -2 in it: HPEXPIREAT, of a field that is not there */
+};
 
 struct reply_handler {
     void *arg;
     /* A whole top-level answer. elements: of an array (EXEC), 0 otherwise. error: of REPLY_ERROR. */
     bool (*reply)(void *arg, enum reply_kind kind, size_t elements, struct slice error);
-    /* Element i of a top-level array, before `reply` tells of the whole. */
+    /* Element i of a top-level array, before `reply` tells of the whole. An array in it is told of when it
+     * begins, and again as REPLY_ABSENT. */
     void (*element)(void *arg, size_t i, enum reply_kind kind, struct slice error);
 };
 

@@ -39,6 +39,11 @@ bool rewrite_dump_parse(struct slice dump, uint8_t *type, struct slice *value);
 bool rewrite_suspect(struct translator *t, const char *reason, const struct command *c, struct slice key);
 /* Why the target has no such database; NULL: it has. */
 const char *rewrite_database_lacks(const struct translator *t, uint32_t db);
+/* A flag for what is journaled only where there was something to do (struct command, effective). */
+static inline unsigned rewrite_effective(const struct translator *t)
+{
+    return t->suspect ? OUTPUT_CONFLICT : 0;
+}
 /* The command as it is, routed by `key`. Returns true. */
 bool rewrite_pass(struct translator *t, const struct entry *e, struct slice key, unsigned flags);
 /* The same with another name. */

@@ -23,7 +23,7 @@ static bool expire_fields(struct translator *t, const struct entry *e, int64_t a
 {
     size_t n = (end - first + step - 1) / step;
     output_begin(t->out, t->db, e->argv[1], 5 + n + (flag.len ? 1 : 0),
-                 flag.len ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT);
+                 flag.len ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT | rewrite_effective(t));
     output_text(t->out, "HPEXPIREAT");
     output_arg(t->out, e->argv[1]);
     output_i64(t->out, field_deadline(t, e, at_ms, first, end, step));
@@ -207,7 +207,7 @@ bool rewrite_hgetex(struct translator *t, const struct command *c, const struct 
         return expire_fields(t, e, at_ms, slice_of(NULL, 0), first, end, 1);
     if (!persist || !t->target->hash_field_ttl)
         return true; /* a read, or there is nothing to take away */
-    output_begin(t->out, t->db, e->argv[1], 4 + end - first, OUTPUT_IDEMPOTENT);
+    output_begin(t->out, t->db, e->argv[1], 4 + end - first, OUTPUT_IDEMPOTENT | rewrite_effective(t));
     output_text(t->out, "HPERSIST");
     output_arg(t->out, e->argv[1]);
     rewrite_args(t, e, first - 2, end);

@@ -84,7 +84,7 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
     if (e->argc > 3 && !rewrite_target_7_0(t->target))
         return rewrite_report(t, DIVERGENCE_COMMAND, c, key);
     /* It is journaled only where there was such a key. */
-    unsigned expected = t->suspect && e->argc == 3 ? OUTPUT_CONFLICT : 0;
+    unsigned expected = e->argc == 3 ? rewrite_effective(t) : 0;
     output_begin(t->out, t->db, key, e->argc, expected | (e->argc > 3 ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT));
     output_text(t->out, "PEXPIREAT");
     output_arg(t->out, key);

@@ -33,8 +33,9 @@ bool rewrite_pop(struct translator *t, const struct command *c, const struct ent
 {
     (void)error;
     int64_t count;
+    bool none = e->argc == 3 && slice_is(e->argv[2], "0"); /* journaled, too */
     if (e->argc != 3 || rewrite_target_6_2(t->target))
-        return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+        return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE | (none ? 0 : rewrite_effective(t)));
     if (!slice_to_i64(e->argv[2], &count) || count < 0 || count == INT64_MAX)
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, e->argv[1]);
     output_begin(t->out, t->db, e->argv[1], 4, OUTPUT_ONCE);

@@ -9,7 +9,7 @@ bool rewrite_rename(struct translator *t, const struct command *c, const struct 
     struct slice from = e->argv[1], to = e->argv[2];
     bool wants_from = rewrite_wanted(t, from), wants_to = rewrite_wanted(t, to);
     if (wants_from && wants_to)
-        return rewrite_pass(t, e, from, OUTPUT_ONCE);
+        return rewrite_pass(t, e, from, OUTPUT_ONCE | (c->effective ? rewrite_effective(t) : 0));
     if (wants_from)
         return rewrite_one_key(t, "DEL", from, OUTPUT_IDEMPOTENT);
     return !wants_to || rewrite_report(t, DIVERGENCE_FILTER, c, to);

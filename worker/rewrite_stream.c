@@ -173,6 +173,8 @@ bool rewrite_xgroup(struct translator *t, const struct command *c, const struct 
     if (slice_is(e->argv[1], "CREATECONSUMER") && !rewrite_target_6_2(t->target))
         return true; /* the first XCLAIM for it creates it */
     size_t at = t->target->xgroup_entriesread ? 0 : find_option(e, 5, "ENTRIESREAD");
+    if (slice_is(e->argv[1], "DESTROY")) /* journaled only when there was such a group */
+        return rewrite_pass(t, e, key, OUTPUT_ONCE | rewrite_effective(t));
     if (!at)
         return rewrite_pass(t, e, key, OUTPUT_ONCE);
     return pass_without(t, e, key, at, at + 2 < e->argc ? at + 2 : e->argc, OUTPUT_ONCE);

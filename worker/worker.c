@@ -295,6 +295,13 @@ static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, co
         tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
 }
 
+/* What is run again may meet what a later command has made of its key; what is never run twice does not. */
+static bool answered_in_place(const struct worker *w, const struct batch *b, uint32_t i, const char *name)
+{
+    const struct command *c = command_find(slice_str(name));
+    return (c && c->class == COMMAND_ONCE) || batch_command_seq(b, i) > w->seen_seq;
+}
+
 static void on_conflict(void *arg, const struct batch *b, uint32_t i)
 {
     struct worker *w = arg;
@@ -306,9 +313,9 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         on_unclaimed(w, b, i, name, key);
         return;
     }
-    if (strcmp(name, "PEXPIREAT") == 0) { /* run again it may meet what a later command has made of the key */
-        if (batch_command_seq(b, i) > w->seen_seq)
-            suspect_keys(w, b, i, SUSPECT_ABSENT, "the target has no such key");
+    if (heal_is_on(w)) {
+        if (answered_in_place(w, b, i, name))
+            suspect_keys(w, b, i, SUSPECT_ABSENT, "the target had nothing to do it to");
         return;
     }
     if (w->settings.on_conflict == ON_CONFLICT_STOP) {

@@ -52,6 +52,19 @@ static void every_kind_is_told_apart_at_any_split(void **state)
     }
 }
 
+static void a_field_that_is_not_there_is_told_of_the_whole_answer(void **state)
+{
+    (void)state;
+    const char *bytes = ":-2\r\n*2\r\n:1\r\n:-2\r\n*2\r\n+OK\r\n*2\r\n:-2\r\n:1\r\n*1\r\n:1\r\n";
+    for (size_t split = 1; split < 60; split++) {
+        struct heard h = {0};
+        hear(bytes, split, &h);
+        assert_string_equal((const char *)h.text.data,
+                            "(0 0 )[0 0 ][1 0 ](5 2 )[0 0 ][1 0 ][1 5 ](0 2 )[0 0 ](0 1 )");
+        buf_free(&h.text);
+    }
+}
+
 static void bytes_that_are_not_resp_are_an_error(void **state)
 {
     (void)state;
@@ -91,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_is_told_apart_at_any_split),
+        cmocka_unit_test(a_field_that_is_not_there_is_told_of_the_whole_answer),
         cmocka_unit_test(bytes_that_are_not_resp_are_an_error),
         cmocka_unit_test(temporary_answers_are_waited_out_and_others_not),
     };

@@ -5,36 +5,25 @@
 
 #include "common/client.h"
 #include "common/clock.h"
-#include "common/crc.h"
 #include "common/resp.h"
 #include "worker/divergence.h"
 #include "worker/worker.h"
 
 enum {
-    SLOTS = 8192, /* half of them filled at most */
-    KEYS_MAX = SLOTS / 2,
+    KEYS_MAX = 4096,
     ASK_MS = 2000,
     REST_MS = 10000, /* without pops, and the connection is closed */
     ANSWER_TIMEOUT_MS = 10000,
     KEPT_ASKS = 2, /* a command counts only when it is over, and its pop may be here before */
 };
 
-struct popped {
-    uint64_t hash;
-    char *key; /* NULL: free */
-    size_t len;
-    uint32_t db;  /* the target's */
-    uint64_t ask; /* the number of the next question when it was last popped from */
-};
-
 struct pops {
     struct worker *w;
     struct client *client;
     bool ready, asking;
-    struct popped slots[SLOTS];
-    size_t count;
-    uint64_t asks, calls; /* questions answered; LMPOP and BLMPOP called so far */
-    uint64_t suspect_lsn; /* pops before it are suspect: there were such calls, and we may be behind */
+    struct suspects *keys; /* due, by the number of the question that judges them */
+    uint64_t asks, calls;  /* questions answered; LMPOP and BLMPOP called so far */
+    uint64_t suspect_lsn;  /* pops before it are suspect: there were such calls, and we may be behind */
     uint64_t next_ms, last_ms;
     bool off; /* the source does not tell */
 };
@@ -46,45 +35,23 @@ static void suspect(struct pops *p, uint32_t db, struct slice key)
 
 /* ---- the set ---- */
 
-static struct popped *slot_of(struct pops *p, uint32_t db, struct slice key)
-{
-    uint64_t hash = crc64(db, key.data, key.len);
-    size_t i = hash % SLOTS;
-    struct popped *one;
-    while ((one = &p->slots[i])->key &&
-           (one->hash != hash || one->db != db || !slice_eq(slice_of(one->key, one->len), key)))
-        i = (i + 1) % SLOTS;
-    one->hash = hash;
-    return one;
-}
-
-/* All of them, or, with all false, those that were judged by now, go; the others are put where they belong.
- */
+/* All of them, or, with all false, those that were judged by now, go. */
 static void sweep(struct pops *p, bool all, bool are_suspects)
 {
-    struct popped *kept = x_calloc(KEYS_MAX, sizeof *kept);
-    size_t n = 0;
-    for (size_t i = 0; i < SLOTS; i++) {
-        struct popped *one = &p->slots[i];
-        if (!one->key)
-            continue;
-        if (are_suspects)
-            suspect(p, one->db, slice_of(one->key, one->len));
-        if (all || one->ask + KEPT_ASKS <= p->asks)
-            free(one->key);
-        else
-            kept[n++] = *one;
-        one->key = NULL;
-    }
-    p->count = n;
-    for (size_t i = 0; i < n; i++)
-        *slot_of(p, kept[i].db, slice_of(kept[i].key, kept[i].len)) = kept[i];
-    free(kept);
+    struct suspect *list[64];
+    uint64_t by = all ? UINT64_MAX : p->asks;
+    if (are_suspects)
+        for (struct suspect *k = suspects_oldest(p->keys); k; k = k->newer)
+            suspect(p, k->db, k->key);
+    for (size_t n; (n = suspects_due(p->keys, by, list, sizeof list / sizeof *list)) > 0;)
+        for (size_t i = 0; i < n; i++)
+            suspects_settle(p->keys, list[i], list[i]->times);
 }
 
 void pops_note(struct pops *p, const struct entry *e)
 {
     uint32_t db;
+    struct error error;
     /* A client's own pop of one has no transaction id, or stands in a MULTI. */
     if (e->argc != 2 || e->txid == 0 || p->off ||
         (!slice_is(e->argv[0], "LPOP") && !slice_is(e->argv[0], "RPOP")) ||
@@ -95,17 +62,13 @@ void pops_note(struct pops *p, const struct entry *e)
         suspect(p, db, e->argv[1]);
         return;
     }
-    if (p->count == KEYS_MAX)
+    if (suspects_count(p->keys) == KEYS_MAX)
         sweep(p, true, true);
-    struct popped *one = slot_of(p, db, e->argv[1]);
-    one->ask = p->asks;
-    if (one->key)
+    if (!suspects_add(p->keys, db, e->argv[1], DIVERGENCE_LOST_BY_SOURCE, "LMPOP", &error)) {
+        suspect(p, db, e->argv[1]);
         return;
-    one->db = db;
-    one->len = e->argv[1].len;
-    one->key = x_malloc(one->len + 1);
-    memcpy(one->key, e->argv[1].data, one->len);
-    p->count++;
+    }
+    suspects_find(p->keys, db, e->argv[1])->due_ms = p->asks + KEPT_ASKS;
 }
 
 /* ---- the question ---- */
@@ -179,7 +142,7 @@ void pops_go_on(struct pops *p)
     const struct client_callbacks callbacks = {p, on_ready, on_failed};
     struct error error;
     uint64_t now = clock_monotonic_ms();
-    if (!p->count) {
+    if (!suspects_count(p->keys)) {
         if (p->client && !p->asking && now - p->last_ms > REST_MS)
             close_client(p);
         return;
@@ -199,15 +162,22 @@ void pops_go_on(struct pops *p)
 
 bool pops_is_due(const struct pops *p)
 {
-    return p->count > 0 && (p->calls || !p->asks);
+    return suspects_count(p->keys) > 0 && (p->calls || !p->asks);
 }
 
-struct pops *pops_new(struct worker *w)
+struct pops *pops_new(struct worker *w, bool fresh, struct error *error)
 {
     struct pops *p = x_calloc(1, sizeof *p);
     p->w = w;
     p->off = !heal_is_on(w);
-    return p;
+    p->keys = suspects_open_as("popped", w->directory, w->flow, fresh, error);
+    if (p->keys) {
+        for (struct suspect *k = suspects_oldest(p->keys); k; k = k->newer)
+            k->due_ms = KEPT_ASKS;
+        return p;
+    }
+    free(p);
+    return NULL;
 }
 
 void pops_free(struct pops *p)
@@ -215,7 +185,11 @@ void pops_free(struct pops *p)
     if (!p)
         return;
     close_client(p);
-    for (size_t i = 0; i < SLOTS; i++)
-        free(p->slots[i].key);
+    suspects_close(p->keys);
     free(p);
+}
+
+void pops_remove_file(const char *directory, uint32_t flow)
+{
+    suspects_remove_file_as("popped", directory, flow);
 }

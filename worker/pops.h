@@ -3,18 +3,21 @@
  *
  * The journal does not tell them apart, the source's own statistics do: keys that were popped from in the way
  * of these commands are kept until INFO COMMANDSTATS says whether any LMPOP or BLMPOP was called at that
- * time; if so, they become suspects. Nothing is asked while there are no such pops. A worker's death forgets
- * the last few seconds of them. */
+ * time; if so, they become suspects. Nothing is asked while there are no such pops. The keys lie in a set like
+ * that of the suspects, in a file of its own: what a dead worker left there its successor asks about. */
 #ifndef DF2REDIS_POPS_H
 #define DF2REDIS_POPS_H
 
+#include "common/error.h"
 #include "worker/entry.h"
 
 struct worker;
 struct pops;
 
-struct pops *pops_new(struct worker *w);
+/* fresh: what stands in the file is forgotten. */
+struct pops *pops_new(struct worker *w, bool fresh, struct error *error);
 void pops_free(struct pops *p);
+void pops_remove_file(const char *directory, uint32_t flow);
 /* Of any command of the journal. */
 void pops_note(struct pops *p, const struct entry *e);
 void pops_go_on(struct pops *p);

@@ -42,7 +42,7 @@ static uint64_t hash_of(uint32_t db, struct slice key)
     return crc64(db, key.data, key.len);
 }
 
-static struct suspect *find(const struct suspects *s, uint32_t db, struct slice key)
+struct suspect *suspects_find(const struct suspects *s, uint32_t db, struct slice key)
 {
     uint64_t hash = hash_of(db, key);
     struct suspect *k = s->bucket[hash % BUCKETS];
@@ -161,7 +161,7 @@ static void replay(struct suspects *s, struct slice body)
     if (head > body.len)
         return;
     struct slice key = slice_of(body.data + head, body.len - head);
-    struct suspect *k = find(s, db, key);
+    struct suspect *k = suspects_find(s, db, key);
     if (body.data[0] == REMOVED && k)
         delete (s, k);
     else if (body.data[0] == ADDED && !k)
@@ -313,7 +313,7 @@ void suspects_remove_file_as(const char *kind, const char *directory, uint32_t f
 bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char *reason, const char *command,
                   struct error *error)
 {
-    struct suspect *k = find(s, db, key);
+    struct suspect *k = suspects_find(s, db, key);
     if (k) {
         k->times++;
         return true;
@@ -329,14 +329,9 @@ bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char 
     return false;
 }
 
-bool suspects_has(const struct suspects *s, uint32_t db, struct slice key)
-{
-    return find(s, db, key) != NULL;
-}
-
 void suspects_remove(struct suspects *s, uint32_t db, struct slice key)
 {
-    struct suspect *k = find(s, db, key);
+    struct suspect *k = suspects_find(s, db, key);
     if (k)
         suspects_settle(s, k, k->times);
 }
@@ -353,6 +348,11 @@ void suspects_remove_all(struct suspects *s, const uint32_t *db)
 size_t suspects_count(const struct suspects *s)
 {
     return s->count;
+}
+
+struct suspect *suspects_oldest(const struct suspects *s)
+{
+    return s->oldest;
 }
 
 size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most)

@@ -20,8 +20,9 @@ struct suspect {
     uint32_t tries;  /* comparisons that came to nothing */
     bool alone;      /* the last of them together with others */
     bool by_elements; /* the target does not take its payload */
+    struct suspect *newer;
     /* private */
-    struct suspect *in_bucket, *newer, *older;
+    struct suspect *in_bucket, *older;
     uint64_t hash;
 };
 
@@ -38,11 +39,18 @@ void suspects_remove_file_as(const char *kind, const char *directory, uint32_t f
 /* False with ERROR_RETRY: it is not in the set, which is full, or the file cannot be written. */
 bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char *reason, const char *command,
                   struct error *error);
-bool suspects_has(const struct suspects *s, uint32_t db, struct slice key);
+/* NULL: it is not in the set. */
+struct suspect *suspects_find(const struct suspects *s, uint32_t db, struct slice key);
+static inline bool suspects_has(const struct suspects *s, uint32_t db, struct slice key)
+{
+    return suspects_find(s, db, key) != NULL;
+}
 void suspects_remove(struct suspects *s, uint32_t db, struct slice key);
 /* All of a database, or of every one (db NULL). */
 void suspects_remove_all(struct suspects *s, const uint32_t *db);
 size_t suspects_count(const struct suspects *s);
+/* The first; `newer` of each is the next. */
+struct suspect *suspects_oldest(const struct suspects *s);
 /* At most `most` of those due, the longest waiting first. They stay where they are until they are settled. */
 size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most);
 /* The comparison that began when it had been added `times` times has an end. False: it was added again

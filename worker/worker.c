@@ -507,6 +507,9 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->left_out = left_out_open(w->directory, w->flow, start->start.mode == START_FULL, error);
     if (!w->left_out)
         return false;
+    w->pops = pops_new(w, start->start.mode == START_FULL, error);
+    if (!w->pops)
+        return false;
     if (start->start.mode == START_FULL)
         inventory_order(w, start->start.source_release);
     w->deadlines = deadlines_open(w->directory, w->flow, w->settings.ring_bytes / DEADLINES_PART,
@@ -604,7 +607,6 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     make_router(w);
     w->heal = heal_new(w);
     w->inventory = inventory_new(w);
-    w->pops = pops_new(w);
     translator_init(&w->translator, &w->settings, &w->target, w->output);
     w->translator.source_release = start->start.source_release;
     w->translator.report = worker_report;
@@ -666,6 +668,7 @@ void worker_finish(struct worker *w)
         identities_remove(w->directory, w->flow);
         suspects_remove_file(w->directory, w->flow);
         left_out_remove_file(w->directory, w->flow);
+        pops_remove_file(w->directory, w->flow);
         deadlines_remove_file(w->directory, w->flow);
     }
     history_close(w->history);

@@ -426,6 +426,15 @@ static void pop_three(void)
     wait_settled();
 }
 
+static bool list_has_three(void *arg)
+{
+    (void)arg;
+    redisContext *c = server_connect(run.target.port);
+    bool has = server_integer(c, "LLEN l") == 3;
+    redisFree(c);
+    return has;
+}
+
 /* LMPOP with COUNT is journaled as the pop of one. */
 static void pops_are_compared_where_several_may_have_been_popped(void **state)
 {
@@ -434,6 +443,31 @@ static void pops_are_compared_where_several_may_have_been_popped(void **state)
     begin();
     pop_three();
     unsigned one = 1;
+    assert_true(wait_until(so_many_healed, &one, RUN_DEADLINE_MS));
+    assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* … also when the worker dies before it could ask. */
+static void pops_are_compared_after_a_death_too(void **state)
+{
+    (void)state;
+    struct buf journal = {0};
+    unsigned one = 1;
+    source_info = "cmdstat_lmpop:calls=3,usec=1,usec_per_call=1\r\n";
+    begin();
+    scripted_listen(run.source, false); /* to nobody new: nothing can be asked */
+    source("RPUSH l a b c d");
+    source_secretly("LMPOP 1 l LEFT COUNT 3");
+    write_journal(&journal, 0, 77, "LPOP l");
+    scripted_append(run.source, 0, buf_slice(&journal));
+    buf_free(&journal);
+    assert_true(wait_until(list_has_three, NULL, RUN_DEADLINE_MS));
+    /* The second death is that of one that has not seen the pop: it is behind the mark. */
+    for (int i = 0; i < 2; i++)
+        assert_true(kill_worker(&kills, &run.program, 0));
+    assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
+    scripted_listen(run.source, true);
     assert_true(wait_until(so_many_healed, &one, RUN_DEADLINE_MS));
     assert_equal_to_source();
     assert_int_equal(run_terminate(&run), EX_OK);
@@ -655,6 +689,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_finds_nothing_to_do_anywhere_is_not_compared, teardown),
         cmocka_unit_test_teardown(a_field_that_is_not_there_is_healed, teardown),
         cmocka_unit_test_teardown(pops_are_compared_where_several_may_have_been_popped, teardown),
+        cmocka_unit_test_teardown(pops_are_compared_after_a_death_too, teardown),
         cmocka_unit_test_teardown(pops_are_not_compared_where_only_one_is_popped, teardown),
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
         cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),

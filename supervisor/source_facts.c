@@ -153,14 +153,16 @@ static void judge_release(const struct source_facts *f, const struct source_judg
 {
     if (w->release < FIRST_OMITTING || w->release > LAST_OMITTING || w->goes_on)
         return;
+    bool keeps_keys =
+        w->settings->on_conflict == ON_CONFLICT_SKIP || w->settings->on_conflict == ON_CONFLICT_STOP;
     findings_warn(
         out,
         "source %s: Dragonfly %u.%u.%u may leave out keys that are new while a full sync runs (%llu journal "
         "entries omitted so far): %s; --journal_omit_redundant_writes=false at its start prevents it",
         w->source, w->release / 10000, w->release / 100 % 100, w->release % 100, (unsigned long long)f->omits,
-        w->target_cluster ? "on a cluster nothing notices"
-                          : "each of its keys is looked for on the target afterwards, and healed where it is "
-                            "missing");
+        keeps_keys ? "with --on-conflict skip or stop nothing notices"
+                   : "each of its keys is looked for on the target afterwards, and healed where it is "
+                     "missing");
 }
 
 static void judge_memory(const struct source_facts *f, const struct source_judged *w, struct findings *out)

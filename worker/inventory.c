@@ -27,23 +27,30 @@ enum {
 
 enum step { STEP_IDLE, STEP_CONNECT, STEP_DATABASES, STEP_PAGE, STEP_OFFSETS, STEP_APPLIED, STEP_EXISTS };
 
-struct side {
+/* One that has keys: the target, or a master of a cluster. */
+struct holder {
+    struct inventory *inventory;
     struct client *client;
-    bool ready;
+    struct uri uri;
+    struct buf asked; /* size_t: where in the names of the page those lie that it is asked about */
+    size_t answered;
 };
 
 struct inventory {
     struct worker *w;
     bool due;
     enum step step;
-    struct side source, target;
+    struct client *source;
+    bool source_ready;
+    struct holder **holders;
+    size_t holder_count;
     struct event *soon; /* what must not happen within a callback of a client */
     struct error trouble;
     uint32_t databases[DATABASES_MAX]; /* of the source */
     size_t database_count, database;
     char asked[24], cursor[24]; /* SCAN's: of the page at hand, and of the next one */
     struct buf names;           /* of the page: uint32_t length, bytes */
-    size_t name_count, answered, at;
+    size_t name_count, answered;
     uint64_t *lsns;
     size_t lsn_count;
     uint64_t next_ms, seen, missing;
@@ -71,16 +78,22 @@ void inventory_order(const struct worker *w, uint32_t source_release)
     free(path);
 }
 
-static void close_side(struct side *s)
+static void holder_free(struct holder *h)
 {
-    client_free(s->client);
-    *s = (struct side){0};
+    client_free(h->client);
+    uri_free(&h->uri);
+    buf_free(&h->asked);
+    free(h);
 }
 
 static void rest(struct inventory *n)
 {
-    close_side(&n->source);
-    close_side(&n->target);
+    client_free(n->source);
+    n->source = NULL;
+    n->source_ready = false;
+    for (size_t i = 0; i < n->holder_count; i++)
+        holder_free(n->holders[i]);
+    n->holder_count = 0;
     n->step = STEP_IDLE;
 }
 
@@ -147,35 +160,51 @@ static void ask_page(struct inventory *n);
 static void on_ready(struct client *c, void *arg)
 {
     struct inventory *n = arg;
-    n->source.ready |= n->source.client == c;
-    n->target.ready |= n->target.client == c;
-    if (n->step != STEP_CONNECT || !n->source.ready || !n->target.ready)
+    if (c != n->source)
         return;
+    n->source_ready = true;
     if (n->database_count)
         ask_page(n); /* where it was */
     else
         ask_databases(n);
 }
 
+/* It is freed when all rest. */
 static void on_failed(struct client *c, const struct error *error, void *arg)
 {
-    struct inventory *n = arg;
-    struct side *s = n->source.client == c ? &n->source : &n->target;
-    close_side(s);
-    fail(n, error);
+    (void)c;
+    fail(arg, error);
 }
 
-static bool connect_side(struct inventory *n, struct side *s, const struct uri *uri, const char *what)
+static struct client *connect_to(struct inventory *n, const struct uri *uri, const char *what)
 {
     const struct client_callbacks callbacks = {n, on_ready, on_failed};
     struct error why;
-    s->client = client_connect(n->w->base, uri, &n->w->settings, what, &callbacks, &why);
-    if (!s->client) {
+    struct client *c = client_connect(n->w->base, uri, &n->w->settings, what, &callbacks, &why);
+    if (c)
+        client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->w->heal_name, NULL);
+    else
         fail(n, &why);
-        return false;
-    }
-    client_words(s->client, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->w->heal_name, NULL);
-    return true;
+    return c;
+}
+
+/* NULL: it cannot be connected to, told already. */
+static struct holder *holder_of(struct inventory *n, struct slice key)
+{
+    const struct uri *uri = router_uri(n->w->router, key);
+    for (size_t i = 0; i < n->holder_count; i++)
+        if (n->holders[i]->uri.port == uri->port && strcmp(n->holders[i]->uri.host, uri->host) == 0)
+            return n->holders[i];
+    struct client *c = connect_to(n, uri, "target");
+    if (!c)
+        return NULL;
+    struct holder *h = x_calloc(1, sizeof *h);
+    h->inventory = n;
+    h->client = c;
+    uri_copy(&h->uri, uri);
+    n->holders = x_realloc(n->holders, (n->holder_count + 1) * sizeof *n->holders);
+    n->holders[n->holder_count++] = h;
+    return h;
 }
 
 /* ---- the end ---- */
@@ -194,13 +223,11 @@ static void finish(struct inventory *n)
 
 /* ---- is it there? ---- */
 
-static struct slice next_name(struct inventory *n)
+static struct slice name_at(const struct inventory *n, size_t at)
 {
     uint32_t len;
-    memcpy(&len, n->names.data + n->at, sizeof len);
-    struct slice name = slice_of(n->names.data + n->at + sizeof len, len);
-    n->at += sizeof len + len;
-    return name;
+    memcpy(&len, n->names.data + at, sizeof len);
+    return slice_of(n->names.data + at + sizeof len, len);
 }
 
 static void page_done(struct inventory *n)
@@ -212,41 +239,64 @@ static void page_done(struct inventory *n)
         finish(n);
 }
 
+/* Of a slot that is on its way between two masters: the comparison finds the key. */
+static bool is_elsewhere(const redisReply *reply)
+{
+    return resp_error_is(reply, "MOVED") || resp_error_is(reply, "ASK");
+}
+
 static void on_exists(struct client *c, const redisReply *reply, void *arg)
 {
-    struct inventory *n = arg;
+    struct holder *h = arg;
+    struct inventory *n = h->inventory;
     uint32_t db = 0;
+    size_t at;
     (void)c;
     if (n->trouble.class || n->step != STEP_EXISTS)
         return;
-    struct slice name = next_name(n);
-    if (reply->type != REDIS_REPLY_INTEGER) {
+    memcpy(&at, h->asked.data + h->answered++ * sizeof at, sizeof at);
+    bool elsewhere = is_elsewhere(reply);
+    if (reply->type != REDIS_REPLY_INTEGER && !elsewhere) {
         fail_answer(n, "target", reply);
         return;
     }
     settings_db_target(&n->w->settings, n->databases[n->database], &db);
-    if (reply->integer == 0) {
-        n->missing++;
-        worker_suspect(n->w, db, name, DIVERGENCE_LOST_BY_SOURCE, INVENTORY_COMMAND);
+    if (elsewhere || reply->integer == 0) {
+        n->missing += !elsewhere;
+        worker_suspect(n->w, db, name_at(n, at), DIVERGENCE_LOST_BY_SOURCE, INVENTORY_COMMAND);
     }
     if (++n->answered == n->name_count)
         page_done(n);
 }
 
-static void ask_exists(struct inventory *n)
+static void select_database(struct inventory *n)
 {
     uint32_t db = 0;
     char text[24];
-    n->step = STEP_EXISTS;
     settings_db_target(&n->w->settings, n->databases[n->database], &db);
     struct slice select[] = {slice_str("SELECT"), slice_of(text, format_u64(text, db))};
-    client_command(n->target.client, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
-    n->at = n->answered = 0;
-    for (size_t i = 0; i < n->name_count; i++) {
-        struct slice argv[] = {slice_str("EXISTS"), next_name(n)};
-        client_command(n->target.client, ANSWER_TIMEOUT_MS, on_exists, n, 2, argv);
+    client_command(n->holders[0]->client, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
+}
+
+static void ask_exists(struct inventory *n)
+{
+    n->step = STEP_EXISTS;
+    n->answered = 0;
+    for (size_t i = 0; i < n->holder_count; i++) {
+        buf_clear(&n->holders[i]->asked);
+        n->holders[i]->answered = 0;
     }
-    n->at = 0;
+    for (size_t at = 0; at < n->names.len;) {
+        struct slice argv[] = {slice_str("EXISTS"), name_at(n, at)};
+        struct holder *h = holder_of(n, argv[1]);
+        if (!h)
+            return;
+        if (at == 0 && !router_is_cluster(n->w->router))
+            select_database(n);
+        buf_put(&h->asked, &at, sizeof at);
+        client_command(h->client, ANSWER_TIMEOUT_MS, on_exists, h, 2, argv);
+        at += sizeof(uint32_t) + argv[1].len;
+    }
 }
 
 static void on_offsets(struct client *c, const redisReply *reply, void *arg)
@@ -304,7 +354,7 @@ static void on_page(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     n->step = STEP_OFFSETS;
-    client_words(n->source.client, ANSWER_TIMEOUT_MS, on_offsets, n, "DFLY", "REPLICAOFFSET", NULL);
+    client_words(n->source, ANSWER_TIMEOUT_MS, on_offsets, n, "DFLY", "REPLICAOFFSET", NULL);
 }
 
 static void ask_page(struct inventory *n)
@@ -314,8 +364,8 @@ static void ask_page(struct inventory *n)
     memcpy(n->asked, n->cursor, sizeof n->asked);
     struct slice select[] = {slice_str("SELECT"),
                              slice_of(text, format_u64(text, n->databases[n->database]))};
-    client_command(n->source.client, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
-    client_words(n->source.client, ANSWER_TIMEOUT_MS, on_page, n, "SCAN", n->cursor, "COUNT", PAGE_KEYS,
+    client_command(n->source, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
+    client_words(n->source, ANSWER_TIMEOUT_MS, on_page, n, "SCAN", n->cursor, "COUNT", PAGE_KEYS,
                  NULL);
 }
 
@@ -350,17 +400,16 @@ static void ask_databases(struct inventory *n)
 {
     n->step = STEP_DATABASES;
     n->database_count = 0;
-    client_words(n->source.client, ANSWER_TIMEOUT_MS, on_databases, n, "INFO", "KEYSPACE", NULL);
+    client_words(n->source, ANSWER_TIMEOUT_MS, on_databases, n, "INFO", "KEYSPACE", NULL);
 }
 
 /* ---- what others call ---- */
 
-/* Only beside a single target: a cluster's nodes would have to be asked each for its own. */
 static bool may_begin(const struct inventory *n)
 {
     const struct worker *w = n->w;
     return n->due && clock_monotonic_ms() >= n->next_ms && w->ready && !w->failed && !w->drained &&
-           !w->source_ended && w->global == GLOBAL_NONE && !router_is_cluster(w->router) &&
+           !w->source_ended && w->global == GLOBAL_NONE &&
            cursor_get(&w->cursor.marks->phase) == CURSOR_STABLE &&
            suspects_count(w->suspects) < SUSPECTS_ENOUGH;
 }
@@ -368,23 +417,24 @@ static bool may_begin(const struct inventory *n)
 void inventory_go_on(struct inventory *n)
 {
     struct worker *w = n->w;
-    if (n->step == STEP_APPLIED && flows_applied(w, n->lsns, n->lsn_count)) {
+    if (n->trouble.class)
+        return;
+    if (n->step == STEP_APPLIED && w->ready && flows_applied(w, n->lsns, n->lsn_count)) {
         ask_exists(n);
         return;
     }
     if (n->step != STEP_IDLE || !may_begin(n))
         return;
     n->step = STEP_CONNECT;
-    if (n->source.ready && n->target.ready)
+    if (n->source_ready)
         ask_page(n);
-    else if (!n->source.client && !n->target.client &&
-             connect_side(n, &n->source, &w->settings.source, "source"))
-        connect_side(n, &n->target, &w->settings.target, "target");
+    else if (!n->source)
+        n->source = connect_to(n, &w->settings.source, "source");
 }
 
 bool inventory_is_due(const struct inventory *n)
 {
-    return n->due && heal_is_on(n->w) && !router_is_cluster(n->w->router);
+    return n->due && heal_is_on(n->w);
 }
 
 struct inventory *inventory_new(struct worker *w)
@@ -403,6 +453,7 @@ void inventory_free(struct inventory *n)
     if (!n)
         return;
     rest(n);
+    free(n->holders);
     event_free(n->soon);
     buf_free(&n->names);
     free(n->lsns);

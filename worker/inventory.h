@@ -2,7 +2,8 @@
  *
  *   source   SCAN                 a page of names
  *   source   DFLY REPLICAOFFSET   what the FLOWs have to have applied, so that a name that is new is there
- *   target   EXISTS, for each     those that are not become suspects
+ *   target   EXISTS, for each     those that are not become suspects; in a cluster each is asked of the master
+ *                                 of its slot
  *
  * Done by the worker of FLOW 0 for all databases that are copied, at a rate that neither side feels. A file
  * beside the spool says that it is still to be done, whatever dies meanwhile. */

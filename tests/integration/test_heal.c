@@ -534,6 +534,35 @@ static void a_migration_waits_for_keys_that_were_left_out(void **state)
     assert_equal_to_source();
 }
 
+enum { LEFT_OUT_OF_CLUSTER = 300 };
+
+static void leave_some_out(void)
+{
+    redisContext *c = server_connect(data.port);
+    for (int i = 0; i < LEFT_OUT_OF_CLUSTER; i++)
+        freeReplyObject(redisCommand(c, "SET left:%d %d", i, i));
+    redisFree(c);
+}
+
+static bool so_many_left_out_healed(void *arg)
+{
+    (void)arg;
+    return suspects("healed") == LEFT_OUT_OF_CLUSTER && none_pending(NULL);
+}
+
+static void keys_that_a_full_sync_left_out_are_found_in_a_cluster(void **state)
+{
+    (void)state;
+    in_cluster = true;
+    redis_cluster_start(&cluster, 3, 0);
+    prepare = leave_some_out;
+    begin();
+    assert_true(wait_until(so_many_left_out_healed, NULL, RUN_DEADLINE_MS));
+    assert_equal_to_source();
+    assert_true(df2redis_said(&run.program, "300 of the source's 300 keys are not on the target"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* On the master that has the key. */
 static void in_target_cluster(const char *key, const char *words)
 {
@@ -697,6 +726,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(pops_are_not_compared_where_only_one_is_popped, teardown),
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
         cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
+        cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found_in_a_cluster, teardown),
         cmocka_unit_test_teardown(keys_of_a_cluster_are_healed, teardown),
         cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
         cmocka_unit_test_teardown(what_was_refused_unheard_is_healed, teardown),

@@ -3,7 +3,8 @@
  *   flow-N   <master id> <session> <seq> <lsn> <check>
  *   node-N   the same, then <fingerprint of the node's slots, hex> <run id> <replication id>   (cluster)
  *   flushed  <session> <txid>
- *   run      <session>: the supervisor's, of the session that fills the target
+ *   run      <session>: the supervisor's, of the session that fills the target; in the hash of a slot, of the
+ *            session whose worker found no mark there
  *
  * seq: of the last entry done; lsn: of the next journal entry wanted, 0 during the snapshot; check: of the
  * last command before it (journal_check.h). Earlier releases wrote no check; such a mark is read, too.
@@ -24,7 +25,7 @@ enum { MARK_TEXT_BYTES = 192, NODE_MARK_TEXT_BYTES = 320 };
 struct mark {
     bool present;   /* a mark of this FLOW exists, of whatever session */
     bool unchecked; /* written by a release that knew no checks */
-    bool claimed;   /* standalone: the field run stands beside it. A mark alone was written after a flush */
+    bool claimed;   /* the field run stands beside it. A mark alone was written after a flush */
     uint64_t session, seq, lsn;
     struct journal_check check;
     char master_id[41];

@@ -50,7 +50,8 @@ void batch_reset(struct batch *b, size_t keep_bytes)
                         .conflict_at = conflict_at,
                         .seqs = seqs,
                         .current_db = UINT32_MAX,
-                        .mark_at = UINT32_MAX};
+                        .mark_at = UINT32_MAX,
+                        .mark_new = MARK_UNKNOWN};
     forget_place(b);
     buf_put(&b->out, before_text, BEFORE_BYTES);
     b->sent = BEFORE_BYTES;

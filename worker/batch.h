@@ -14,6 +14,9 @@
 
 enum { BATCH_MAX_BORROWED = 64 };
 
+/* Nobody knows what stands where the mark is written. */
+#define MARK_UNKNOWN UINT32_MAX
+
 struct round;
 
 struct batch {
@@ -36,7 +39,8 @@ struct batch {
     bool marked_last;       /* asking: the last command is its mark */
     uint64_t key_hash;      /* asking: of the key that all its commands have */
     uint32_t mark_at;       /* the number of the command that is its mark; UINT32_MAX: none */
-    bool mark_known;        /* the target had that mark before: HSET makes no new field */
+    uint32_t mark_new;      /* so many fields of the mark's hash the target may not have yet; MARK_UNKNOWN */
+    bool mark_of_node;      /* the mark is the node's, too */
     bool removing;          /* what is refused now was not queued, and is taken out */
     bool stripped;          /* of what the target is known not to know */
     bool conflicts;         /* holds OUTPUT_CONFLICT commands: their positions in conflict_at */

@@ -26,7 +26,7 @@ void cluster_trouble(struct cluster *c, struct error *error)
     uint64_t now = clock_monotonic_ms();
     bool was_ready = c->ready;
     c->ready = c->asked = c->moves_fresh = false;
-    if (error->class == ERROR_FATAL) {
+    if (error->class != ERROR_RETRY) {
         r->callbacks.lost(r->callbacks.arg, error);
         return;
     }

@@ -1,8 +1,8 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble),
  * cluster_judge.c, cluster_nodes.c (links), cluster_moves.c (slots on their way), cluster_between.c (those
  * that stay so), cluster_signs.c (is who gave slots away still there?), cluster_idle.c (masters without
- * slots), cluster_marks.c, cluster_write.c (routing) and cluster_replicas.c (WAIT); the rest of the worker
- * knows it as the router only.
+ * slots), cluster_marks.c, cluster_loss.c (marks that are gone), cluster_write.c (routing) and
+ * cluster_replicas.c (WAIT); the rest of the worker knows it as the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -54,6 +54,10 @@ struct node {
     int coming_slot;    /* one of them, which it does not serve; NO_SLOT */
     struct trouble own; /* of an idle one: it concerns nobody else */
     bool trusted;       /* by the last judgement: it has lost nothing */
+    bool marked;        /* its mark was written since */
+    /* Slots whose marks tell, when read, that it was emptied: NO_SLOT. */
+    int missing_slot;   /* it was there before */
+    int unclaimed_slot; /* it was written after that, by a process that did not see the answer */
     /* As it was when it was greeted. */
     struct capabilities target;
     uint64_t greeted_ms;
@@ -84,6 +88,9 @@ struct between {
 };
 
 enum { NO_SLOT = -1, CLUSTER_LOOK_EVERY_MS = 2000 };
+
+/* The fields of a slot's hash that concern this FLOW: bits. */
+enum slot_fields { FIELD_FLOW = 1, FIELD_NODE = 2, FIELD_RUN = 4 };
 
 struct cluster {
     struct router *router;
@@ -144,6 +151,8 @@ struct cluster {
     struct batch *into;            /* the next command goes there, whatever its key */
     uint64_t seq, lsn;             /* of the entry that is written */
     uint8_t marked[CLUSTER_SLOTS]; /* slots with marks of this FLOW */
+    uint8_t there[CLUSTER_SLOTS];  /* what is known to stand there: bits of enum slot_fields */
+    bool flushing;                 /* the source's flush may take marks away: nothing is known of them */
 };
 
 /* cluster.c */
@@ -173,6 +182,9 @@ void cluster_distrust_id(struct cluster *c, const char *id);
 bool cluster_is_trusted(const struct cluster *c, const struct node *n);
 /* Is there anything of this session that could have been lost? */
 bool cluster_inherits(const struct cluster *c);
+
+/* Did the process that n is, with the history that it has, take that mark? */
+bool cluster_is_mark_of(const struct node *n, const struct node_candidate *k);
 
 /* cluster_signs.c */
 void cluster_signs_want(struct cluster *c, const char *id, const struct uri *uri);
@@ -228,5 +240,15 @@ void cluster_stop_reading(struct cluster *c);
 size_t cluster_find_address(const struct cluster *c, const struct uri *uri);
 /* "ASK 3999 127.0.0.1:6381": *to, which is zeroed, is where it leads. */
 bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct uri *to);
+
+/* cluster_loss.c */
+/* The slot's hash was read, or the mark in b written. */
+void cluster_loss_read(struct node *n, uint16_t slot, const struct slot_mark *mark);
+void cluster_loss_written(struct node *n, const struct batch *b);
+/* False (ERROR_REDIRECT, or ERROR_FATAL for one that evicts): a node that is who it was has lost marks, and
+ * so perhaps anything. */
+bool cluster_loss_judge(const struct cluster *c, const struct position_node *nodes, struct error *error);
+/* After the judgement, for a successor: does every master have its mark? */
+void cluster_loss_judged(struct cluster *c);
 
 #endif

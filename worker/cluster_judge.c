@@ -15,6 +15,37 @@ static bool is_same(const struct capabilities *now, const char *run_id, const ch
     return *now->run_id && strcmp(now->run_id, run_id) == 0 && strcmp(now->replid, replid) == 0;
 }
 
+bool cluster_is_mark_of(const struct node *n, const struct node_candidate *k)
+{
+    return is_same(&n->target, k->run_id, k->replid);
+}
+
+/* By its history; or since it was a replica and has all slots that the other one had, which comes to the
+ * same: a master without replicas changes its replication id unasked. */
+bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    if (strcmp(t->id, of->id) == 0 || !n->target.promoted)
+        return false;
+    if (*of->replid && strcmp(n->target.replid_before, of->replid) == 0)
+        return true;
+    size_t old = topology_find(&c->topology, of->id);
+    bool lives = old != TOPOLOGY_NOBODY && c->nodes[old]->ready && !c->topology.nodes[old].failed;
+    return t->slots && t->fingerprint == of->fingerprint && !lives;
+}
+
+/* Does it, or did the one that it took over from, serve what it serves now? */
+static bool serves_as_before(const struct cluster *c, const struct node *n)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    for (size_t i = 0; i < c->known.count; i++) {
+        const struct identity *k = &c->known.list[i];
+        if ((strcmp(k->id, t->id) == 0 || cluster_is_heir(c, n, k)) && k->fingerprint == t->fingerprint)
+            return true;
+    }
+    return false;
+}
+
 static struct position_mark later_of(struct position_mark a, struct position_mark b)
 {
     struct position_mark m = {.in_session = a.in_session || b.in_session,
@@ -37,22 +68,35 @@ static bool up_all_along(const struct cluster *c, const struct node *n)
     return session_s && now_s >= session_s && up_s(n) > now_s - session_s + ROUNDED_S && !n->target.promoted;
 }
 
+/* Marks of node n that lie with `at`: those of its process, and, at itself, those of the slots it serves. */
+static void take_candidates(const struct cluster *c, const struct node *n, const struct node *at, bool *met,
+                            struct position_node *p)
+{
+    for (size_t i = 0; i < at->candidate_count; i++) {
+        const struct node_candidate *k = &at->candidates[i];
+        bool same = cluster_is_mark_of(n, k);
+        if (!same && (at != n || k->fingerprint != c->topology.nodes[n->index].fingerprint))
+            continue;
+        *met = true;
+        p->unchanged |= same;
+        p->mark = later_of(p->mark, cluster_position(c, &k->mark));
+    }
+}
+
 static struct position_node judge_node(const struct cluster *c, const struct node *n)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
     const struct identity *known = identities_find(&c->known, t->id);
     struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
     bool met = known != NULL;
-    for (size_t i = 0; i < n->candidate_count; i++) {
-        const struct node_candidate *k = &n->candidates[i];
-        bool same = is_same(&n->target, k->run_id, k->replid);
-        if (!same && k->fingerprint != t->fingerprint)
-            continue;
-        met = true;
-        p.trusted |= same && !known;
-        p.unchanged |= same;
-        p.mark = later_of(p.mark, cluster_position(c, &k->mark));
-    }
+    /* Its own mark goes with its lowest slot, wherever that goes. */
+    for (size_t i = 0; i < c->count; i++)
+        take_candidates(c, n, c->nodes[i], &met, &p);
+    p.trusted |= p.unchanged && !known;
+    /* Slots that came from others were marked there, each as far as this session goes back at least. */
+    uint64_t first_lsn = c->router->session.first_lsn;
+    if (p.mark.lsn > first_lsn && !serves_as_before(c, n))
+        p.mark.lsn = first_lsn;
     /* What an earlier session wrote may have been lost before this one began. */
     bool lost_nothing = !c->router->session.first_lsn && up_all_along(c, n);
     bool is_new = c->judged && c->known.count && !n->target.promoted;
@@ -70,20 +114,6 @@ bool cluster_inherits(const struct cluster *c)
 {
     const struct router_session *s = &c->router->session;
     return c->judged || s->applied_seq || s->first_lsn;
-}
-
-/* By its history; or since it was a replica and has all slots that the other one had, which comes to the
- * same: a master without replicas changes its replication id unasked. */
-bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of)
-{
-    const struct topology_node *t = &c->topology.nodes[n->index];
-    if (strcmp(t->id, of->id) == 0 || !n->target.promoted)
-        return false;
-    if (*of->replid && strcmp(n->target.replid_before, of->replid) == 0)
-        return true;
-    size_t old = topology_find(&c->topology, of->id);
-    bool lives = old != TOPOLOGY_NOBODY && c->nodes[old]->ready && !c->topology.nodes[old].failed;
-    return t->slots && t->fingerprint == of->fingerprint && !lives;
 }
 
 static void set_identity(struct cluster *c, const struct node *n, const char *run_id, const char *replid)
@@ -126,7 +156,7 @@ void cluster_load_nodes(struct cluster *c)
     if (found && !of_session && !s->first_lsn)
         identities_free(&c->known);
     if (!of_session)
-        c->known.moved_seq = 0;
+        c->known.moved_seq = c->known.unmarked_seq = 0;
     c->known.session = s->id;
     c->known.changed |= !of_session;
 }
@@ -143,18 +173,6 @@ void cluster_save_nodes(struct cluster *c)
 static uint64_t later_seq(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
-}
-
-/* Does it, or did the one that it took over from, serve what it serves now? */
-static bool serves_as_before(const struct cluster *c, const struct node *n)
-{
-    const struct topology_node *t = &c->topology.nodes[n->index];
-    for (size_t i = 0; i < c->known.count; i++) {
-        const struct identity *k = &c->known.list[i];
-        if ((strcmp(k->id, t->id) == 0 || cluster_is_heir(c, n, k)) && k->fingerprint == t->fingerprint)
-            return true;
-    }
-    return false;
 }
 
 /* At least 1: that no slot came is 0. */
@@ -201,6 +219,12 @@ static void forget_moved(struct cluster *c)
     cluster_signs_forget(c);
     for (size_t i = 0; i < c->count; i++)
         c->nodes[i]->gave_slots = false;
+}
+
+static void forget_missing(struct cluster *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        c->nodes[i]->missing_slot = NO_SLOT;
 }
 
 /* ---- the judgement ---- */
@@ -273,13 +297,14 @@ void cluster_judge(struct cluster *c)
         nodes[i] = judge_node(c, c->nodes[i]);
         c->nodes[i]->trusted = nodes[i].trusted;
     }
+    bool ok = cluster_loss_judge(c, nodes, &error);
     note_sent(c, nodes);
     if (!c->judged)
         recall_came(c);
     note_came(c);
     positions_settle(&c->positions, r->sealed_seq);
-    bool ok = cluster_moves_judge(c, nodes, &error) &&
-              positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
+    ok = ok && cluster_moves_judge(c, nodes, &error) &&
+         positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
     free(nodes);
     if (!ok) {
         r->callbacks.lost(r->callbacks.arg, &error);
@@ -288,6 +313,8 @@ void cluster_judge(struct cluster *c)
     cluster_idle_judged(c);
     c->judged = true;
     forget_moved(c);
+    forget_missing(c);
+    cluster_loss_judged(c);
     router_forget_sent(r);
     begin_sending(c);
     c->ready = true;

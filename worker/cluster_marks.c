@@ -31,6 +31,7 @@ static void add_candidate(struct node *n, const struct slot_mark *mark)
 
 void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const struct slot_mark *mark)
 {
+    cluster_loss_read(n, slot, mark);
     c->positions.mark[slot] = cluster_position(c, &mark->own);
     c->marked[slot] = mark->own.present;
     if (mark->node.present)

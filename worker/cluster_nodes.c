@@ -58,6 +58,7 @@ static void on_link_acknowledged(void *arg, struct batch *b)
 {
     struct node *n = arg;
     struct cluster *c = n->cluster;
+    cluster_loss_written(n, b);
     router_batch_done(c->router, b);
     if (!c->ready)
         cluster_proceed(c);
@@ -211,8 +212,9 @@ static void open_link(struct node *n)
                                 .slot_mark = on_link_slot_mark};
     link_free(n->link);
     n->config.trouble = cluster_is_idle(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
-    n->ready = n->gave_up = n->asked_about = false;
+    n->ready = n->gave_up = n->asked_about = n->marked = false;
     n->candidate_count = 0;
+    n->unclaimed_slot = NO_SLOT;
     n->flushed_session = n->flushed_txid = 0;
     list_slots(n->cluster, n);
     n->link = link_new(n->cluster->router->base, &n->config, &on);
@@ -229,7 +231,7 @@ static struct node *new_node(struct cluster *c, size_t index)
     const struct topology_node *t = &c->topology.nodes[index];
     n->cluster = c;
     n->index = index;
-    n->coming_slot = NO_SLOT;
+    n->coming_slot = n->missing_slot = NO_SLOT;
     n->config = c->router->config;
     topology_uri(&c->topology, index, &n->config.settings->target, &n->uri);
     snprintf(n->who, sizeof n->who, "target %s:%u", t->host, (unsigned)t->port);

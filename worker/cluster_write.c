@@ -130,10 +130,13 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
 {
     const struct link_config *config = &c->router->config;
     struct output *o = c->router->output;
-    char key[160];
+    char key[160], session[24];
+    const uint8_t there = c->there[b->slot], known = FIELD_FLOW | FIELD_RUN;
+    bool claims = (there & known) != known;
     slot_mark_key(key, sizeof key, config->settings->name, b->slot);
     c->into = b;
-    output_begin(o, 0, slice_str(key), (node_text ? 6u : 4u) + (b->asking ? 2u : 0u), OUTPUT_ONCE);
+    output_begin(o, 0, slice_str(key),
+                 4u + (node_text ? 2u : 0u) + (claims ? 2u : 0u) + (b->asking ? 2u : 0u), OUTPUT_ONCE);
     output_text(o, b->asking ? "EVAL" : "HSET");
     if (b->asking) {
         output_text(o, asking_mark_script(&c->nodes[c->topology.owner[b->slot]]->target));
@@ -146,9 +149,15 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
         output_text(o, config->node_field);
         output_text(o, node_text);
     }
+    if (claims) {
+        output_text(o, MARK_RUN_FIELD);
+        output_arg(o, slice_of(session, format_u64(session, c->router->session.id)));
+    }
     output_end(o);
     b->marked_last = b->asking;
     b->mark_at = b->commands - 1;
+    b->mark_of_node = node_text != NULL;
+    b->mark_new = claims ? MARK_UNKNOWN : node_text && !(there & FIELD_NODE);
     c->into = NULL;
     c->marked[b->slot] = 1;
 }
@@ -190,13 +199,15 @@ void cluster_remove_marks(struct cluster *c)
         slot_mark_key(key, sizeof key, config->settings->name, s);
         c->into = c->by_asking[s] ? new_slot_batch(c, c->router->open, s)
                                   : plain_batch(c, c->router->open, c->topology.owner[s]);
-        output_begin(o, 0, slice_str(key), 5, OUTPUT_IDEMPOTENT);
+        output_begin(o, 0, slice_str(key), 6, OUTPUT_IDEMPOTENT);
         output_text(o, "HDEL");
         output_text(o, key);
         output_text(o, config->mark_field);
         output_text(o, config->node_field);
         output_text(o, MARK_FLUSHED_FIELD);
+        output_text(o, MARK_RUN_FIELD);
         output_end(o);
+        c->there[s] = 0;
     }
     uint16_t slot = key_slot(slice_str(config->mark_key));
     c->into = c->by_asking[slot] ? new_slot_batch(c, c->router->open, slot)

@@ -99,6 +99,7 @@ void global_advance(struct worker *w)
         return;
     }
     w->global = GLOBAL_WAITING;
+    router_flush_begins(w->router);
     tell(w, MESSAGE_AT_GLOBAL);
 }
 
@@ -239,6 +240,13 @@ static void forget_left_out(struct worker *w)
         suspects_remove_all(w->left_out, &db);
 }
 
+/* Marks are written anew at once: before that nothing tells of a flush by somebody else. */
+static void flush_over(struct worker *w)
+{
+    router_flush_over(w->router);
+    w->mark_wanted = w->settings.marks && router_is_cluster(w->router);
+}
+
 void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
 {
     if (w->global != GLOBAL_WAITING || txid != w->global_txid)
@@ -247,6 +255,7 @@ void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
         return;
     router_note_flushed(w->router, w->global_txid);
     forget_left_out(w);
+    flush_over(w);
     w->global = GLOBAL_NONE;
     seal_held_done(w);
     pump_schedule(w);
@@ -271,6 +280,7 @@ void global_acknowledged(struct worker *w)
     forget_left_out(w);
     if (w->global == GLOBAL_RUNNING)
         router_note_flushed(w->router, w->global_txid);
+    flush_over(w);
     w->global = GLOBAL_NONE;
     tell(w, MESSAGE_GLOBAL_DONE);
     pump_schedule(w);

@@ -52,6 +52,12 @@ void identities_moved(struct identities *k, uint64_t seq)
     k->moved_seq = seq > k->moved_seq ? seq : k->moved_seq;
 }
 
+void identities_unmarked(struct identities *k, uint64_t seq)
+{
+    k->changed |= seq > k->unmarked_seq;
+    k->unmarked_seq = seq > k->unmarked_seq ? seq : k->unmarked_seq;
+}
+
 void identities_free(struct identities *k)
 {
     free(k->list);
@@ -79,12 +85,13 @@ static bool is_whole(char *text, size_t len)
 
 static bool parse(struct identities *k, const char *text)
 {
-    unsigned long long session, moved_seq, fingerprint;
+    unsigned long long session, moved_seq, unmarked_seq = UINT64_MAX, fingerprint;
     const char *line = strchr(text, '\n');
-    if (!line || sscanf(text, HEADER "%llu %llu\n", &session, &moved_seq) != 2)
+    if (!line || sscanf(text, HEADER "%llu %llu%*1[ ]%llu", &session, &moved_seq, &unmarked_seq) < 2)
         return false;
     k->session = session;
     k->moved_seq = moved_seq;
+    k->unmarked_seq = unmarked_seq;
     line++;
     for (const char *end; (end = strchr(line, '\n')); line = end + 1) {
         struct identity i = {0};
@@ -129,7 +136,8 @@ void identities_save(struct identities *k, const char *directory, uint32_t flow)
     struct error error;
     struct buf text = {0};
     char *path = path_of(directory, flow);
-    buf_printf(&text, HEADER "%llu %llu\n", (unsigned long long)k->session, (unsigned long long)k->moved_seq);
+    buf_printf(&text, HEADER "%llu %llu %llu\n", (unsigned long long)k->session,
+               (unsigned long long)k->moved_seq, (unsigned long long)k->unmarked_seq);
     for (size_t i = 0; i < k->count; i++)
         buf_printf(&text, "%s %s %s %llx\n", k->list[i].id, word(k->list[i].run_id), word(k->list[i].replid),
                    (unsigned long long)k->list[i].fingerprint);

@@ -1,7 +1,7 @@
 /* Who the nodes of a cluster were when they were last judged: a node that still is who it was, with the
  * history it had, has lost nothing. A successor reads it from its predecessor's file:
  *
- *   flow-N.nodes    df2nodes2 <session> <moved seq>\n
+ *   flow-N.nodes    df2nodes2 <session> <moved seq> <unmarked seq>\n
  *                   {<node id> <run id> <replication id> <fingerprint of its slots, hexadecimal>\n}
  *                   <CRC-64 of all before, hexadecimal>\n
  *
@@ -24,7 +24,9 @@ struct identities {
     size_t count;
     uint64_t session;   /* that they were saved in */
     uint64_t moved_seq; /* what was sent when a slot last came to another node; 0: none did */
-    bool changed;       /* since it was saved */
+    /* What was sent when some node was last without its mark; UINT64_MAX: not known (earlier releases). */
+    uint64_t unmarked_seq;
+    bool changed; /* since it was saved */
 };
 
 /* NULL: unknown. */
@@ -33,6 +35,7 @@ const struct identity *identities_find(const struct identities *k, const char *i
 size_t identities_index(const struct identities *k, const char *id);
 void identities_set(struct identities *k, const struct identity *now);
 void identities_moved(struct identities *k, uint64_t seq);
+void identities_unmarked(struct identities *k, uint64_t seq);
 void identities_free(struct identities *k);
 
 /* False: there are none. */

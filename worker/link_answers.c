@@ -192,25 +192,36 @@ bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slic
     return true;
 }
 
-/* HSET of a mark that was there has made new fields: the target was emptied meanwhile, or has evicted it, and so
- * perhaps anything. Nothing of the batch counts. */
+/* HSET of a mark that was there has made new fields: the target was emptied meanwhile, or has evicted it, and
+ * so perhaps anything. Nothing of the batch counts. */
 static void marks_lost(struct link *l)
 {
+    char key[160];
+    const struct link_config *c = &l->config;
+    if (c->in_cluster)
+        slot_mark_key(key, sizeof key, c->settings->name, l->first->slot);
+    else
+        snprintf(key, sizeof key, "%s", c->mark_key);
     l->marks_lost = true;
     if (l->evicts_any)
         error_fatal(&l->trouble, EX_CONFIG, LINK_EVICTED_TEXT);
     else
         error_set(&l->trouble, ERROR_REDIRECT,
-                  "the target has lost the mark that it had a moment ago: somebody has emptied it (FLUSHALL, "
+                  "%s has lost the mark that it had a moment ago: somebody has emptied it (FLUSHALL, "
                   "FLUSHDB) or deleted %s; a full sync is needed",
-                  l->config.mark_key);
+                  c->in_cluster ? c->who : "the target", key);
 }
 
-void link_on_element(void *arg, size_t i, enum reply_kind kind, struct slice text)
+/* Element i answers the mark of a batch, and says that more fields are new than can be. */
+static bool tells_of_loss(const struct batch *b, size_t i, long long new_fields)
+{
+    return b && b->once && b->answered == b->commands + 1 && i == b->mark_at && new_fields > b->mark_new;
+}
+
+void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice text)
 {
     struct link *l = arg;
-    if (kind == REPLY_OTHER && l->first && l->first->once && l->first->mark_known && i == l->first->mark_at &&
-        l->first->answered == l->first->commands + 1) {
+    if (tells_of_loss(l->first, i, number)) {
         marks_lost(l);
         return;
     }

@@ -44,7 +44,7 @@ struct link {
 
 /* link_answers.c: the reply_handler of a link that is ready. */
 bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slice text);
-void link_on_element(void *arg, size_t i, enum reply_kind kind, struct slice text);
+void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice text);
 /* link_refused.c: the target would not queue command number i. */
 void link_note_refused(struct link *l, uint32_t i, struct slice text);
 void link_forget_refused(struct link *l);

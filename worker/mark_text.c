@@ -26,11 +26,12 @@ bool mark_read(const redisReply *reply, struct mark *out)
 bool slot_mark_read(const redisReply *reply, struct slot_mark *out)
 {
     *out = (struct slot_mark){0};
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4)
         return false;
     struct slice own = element(reply, 0), node = element(reply, 1);
     if ((own.len && !mark_parse(own, &out->own)) || (node.len && !node_mark_parse(node, out)))
         return false;
+    out->own.claimed = element(reply, 3).len > 0;
     flushed_parse(element(reply, 2), &out->own.flushed_session, &out->own.flushed_txid);
     return true;
 }
@@ -41,5 +42,5 @@ void slot_mark_ask(struct client *c, const struct link_config *config, uint16_t 
     char key[160];
     slot_mark_key(key, sizeof key, config->settings->name, slot);
     client_words(c, MARK_ANSWER_TIMEOUT_MS, tell, arg, "HMGET", key, config->mark_field, config->node_field,
-                 MARK_FLUSHED_FIELD, NULL);
+                 MARK_FLUSHED_FIELD, MARK_RUN_FIELD, NULL);
 }

@@ -16,7 +16,8 @@ struct replies {
 /* Any non-NULL pointer does: nothing is ever looked at through it. */
 static void *const done = (void *)1;
 
-static void *take(const redisReadTask *task, enum reply_kind kind, const char *text, size_t len)
+static void *take(const redisReadTask *task, enum reply_kind kind, long long number, const char *text,
+                  size_t len)
 {
     struct replies *r = task->privdata;
     if (!task->parent) {
@@ -27,29 +28,29 @@ static void *take(const redisReadTask *task, enum reply_kind kind, const char *t
             memcpy(r->text, text, r->text_len);
         }
     } else if (!task->parent->parent && r->handler.element) {
-        r->handler.element(r->handler.arg, (size_t)task->idx, kind, slice_of(text, len));
+        r->handler.element(r->handler.arg, (size_t)task->idx, kind, number, slice_of(text, len));
     }
     return done;
 }
 
 static void *take_string(const redisReadTask *task, char *text, size_t len)
 {
-    return take(task, task->type == REDIS_REPLY_ERROR ? REPLY_ERROR : REPLY_OTHER, text, len);
+    return take(task, task->type == REDIS_REPLY_ERROR ? REPLY_ERROR : REPLY_OTHER, 0, text, len);
 }
 
 static void *take_integer(const redisReadTask *task, long long v)
 {
     struct replies *r = task->privdata;
     if (v == -2 && task->parent && task->parent->parent)
-        take(task->parent, REPLY_ABSENT, NULL, 0);
+        take(task->parent, REPLY_ABSENT, 0, NULL, 0);
     if (v == -2 && task->parent && !task->parent->parent)
         r->kind = REPLY_ABSENT;
-    return take(task, v == 0 ? REPLY_ZERO : REPLY_OTHER, NULL, 0);
+    return take(task, v == 0 ? REPLY_ZERO : REPLY_OTHER, v, NULL, 0);
 }
 
 static void *take_nil(const redisReadTask *task)
 {
-    return take(task, REPLY_NIL, NULL, 0);
+    return take(task, REPLY_NIL, 0, NULL, 0);
 }
 
 /* hiredis 1.0 made the count a size_t. */
@@ -60,7 +61,7 @@ static void *take_array(const redisReadTask *task, int elements)
 #endif
 {
     struct replies *r = task->privdata;
-    take(task, elements == 0 ? REPLY_EMPTY : REPLY_OTHER, NULL, 0);
+    take(task, elements == 0 ? REPLY_EMPTY : REPLY_OTHER, 0, NULL, 0);
     if (!task->parent)
         r->elements = (size_t)elements;
     return done;

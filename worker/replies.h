@@ -20,9 +20,9 @@ struct reply_handler {
     void *arg;
     /* A whole top-level answer. elements: of an array (EXEC), 0 otherwise. error: of REPLY_ERROR. */
     bool (*reply)(void *arg, enum reply_kind kind, size_t elements, struct slice error);
-    /* Element i of a top-level array, before `reply` tells of the whole. An array in it is told of when it
-     * begins, and again as REPLY_ABSENT. */
-    void (*element)(void *arg, size_t i, enum reply_kind kind, struct slice error);
+    /* Element i of a top-level array, before `reply` tells of the whole. number: an integer's, else 0. An array in
+     * it is told of when it begins, and again as REPLY_ABSENT. */
+    void (*element)(void *arg, size_t i, enum reply_kind kind, long long number, struct slice error);
 };
 
 struct replies;

@@ -359,7 +359,7 @@ static void put_mark(struct router *r, const char *text)
     output_end(r->output);
     struct batch *b = r->open->plain[0];
     b->mark_at = b->commands - 1;
-    b->mark_known = r->mark_there && r->claimed;
+    b->mark_new = r->mark_there && r->claimed ? 0 : MARK_UNKNOWN;
 }
 
 void router_put_marks(struct router *r, const char *text, bool whole)
@@ -402,6 +402,18 @@ void router_save_nodes(struct router *r)
 bool router_reaches_all(struct router *r, struct error *error)
 {
     return !r->cluster || cluster_reaches_all(r->cluster, error);
+}
+
+void router_flush_begins(struct router *r)
+{
+    if (r->cluster)
+        cluster_flush_begins(r->cluster);
+}
+
+void router_flush_over(struct router *r)
+{
+    if (r->cluster)
+        cluster_flush_over(r->cluster);
 }
 
 void router_flush_nodes(struct router *r, const char *script, const char *flushed)

@@ -20,6 +20,7 @@ struct router_session {
     char master_id[41], last_master_id[41]; /* marks of the second count, too: its journal goes on in the first's */
     uint64_t first_lsn;    /* it began with the journal there; 0: with a snapshot */
     uint64_t applied_seq;  /* acknowledged by all nodes before this process began */
+    uint64_t marked_seq;   /* the same of the newest mark of the whole FLOW; 0: none */
     const char *directory; /* for what a successor has to know; NULL: nowhere */
     uint32_t flow;
     const char *masters; /* as START tells them; for router_start() alone */
@@ -113,6 +114,9 @@ void router_put_marks(struct router *r, const char *text, bool whole);
 bool router_whole_marks_fit(const struct router *r);
 /* Removes this FLOW's marks from the target, by commands in the open round. */
 void router_remove_marks(struct router *r);
+/* In a cluster: from here on any FLOW may run a flush of the source, which takes marks away; and it was run. */
+void router_flush_begins(struct router *r);
+void router_flush_over(struct router *r);
 /* In a cluster: is every master connected that may hold keys? ERROR_RETRY: not yet, or one without slots is
  * not. */
 bool router_reaches_all(struct router *r, struct error *error);

@@ -60,6 +60,8 @@ bool cluster_whole_marks_fit(const struct cluster *c);
 void cluster_put_marks(struct cluster *c, const char *text, bool whole);
 void cluster_remove_marks(struct cluster *c);
 void cluster_save_nodes(struct cluster *c);
+void cluster_flush_begins(struct cluster *c);
+void cluster_flush_over(struct cluster *c);
 void cluster_note_flushed(struct cluster *c, uint64_t txid);
 void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed);
 

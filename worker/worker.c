@@ -362,7 +362,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     bool due =
         clock_monotonic_ms() - w->marked_at_ms >= 1000 && w->sealed_marked_seq < decoder_seq(w->decoder);
     /* And one that gets nothing is asked whether it still has the mark: somebody may have emptied it. */
-    bool idle_long = clock_monotonic_ms() - w->marked_at_ms >= IDLE_MARK_MS && !router_is_cluster(w->router);
+    bool idle_long = clock_monotonic_ms() - w->marked_at_ms >= IDLE_MARK_MS;
     if (w->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted || idle_long) &&
         w->global == GLOBAL_NONE && round_empty(router_open(w->router)) && router_idle(w->router))
         seal_and_send(w, true);
@@ -577,6 +577,10 @@ void worker_open_target(struct worker *w)
                                      .directory = w->directory,
                                      .flow = w->flow,
                                      .masters = w->masters};
+    struct buf record = {0};
+    if (cursor_load_record(&w->cursor, &record) && record.len >= sizeof session.marked_seq)
+        memcpy(&session.marked_seq, record.data, sizeof session.marked_seq);
+    buf_free(&record);
     memcpy(session.master_id, w->master_id, sizeof session.master_id);
     memcpy(session.last_master_id, w->last_master_id, sizeof session.last_master_id);
     router_start(w->router, &session);

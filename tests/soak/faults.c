@@ -163,6 +163,7 @@ static const struct fault faults[] = {
     {"node stopped for a while", 4, fault_stop_node, FAULT_CLUSTER},
     {"node out of memory for a while", 4, fault_fill_node, FAULT_CLUSTER},
     {"node kills its clients", 6, fault_cut_node, FAULT_CLUSTER},
+    {"node flushed by another client", 1, fault_flush_node, FAULT_CLUSTER | FAULT_SYNCS},
     {"slots moved", 6, fault_move_slots, FAULT_CLUSTER},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };

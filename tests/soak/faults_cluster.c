@@ -6,7 +6,7 @@
 
 #include "tests/support/testing.h"
 
-enum { NODES = 6, MASTERS = 3, SLOTS_AT_ONCE = 12, STOPPED_AT_MOST_MS = 2000 };
+enum { NODES = 6, MASTERS = 3, SLOTS_AT_ONCE = 12, STOPPED_AT_MOST_MS = 2000, MARKED_MS = 2500 };
 
 /* It serves slots, or it is a replica. */
 static bool is_master(struct soak *s, size_t member)
@@ -115,6 +115,15 @@ void fault_fill_node(struct soak *s)
 void fault_cut_node(struct soak *s)
 {
     soak_tell(port_of(s, choose(s, true)), "CLIENT KILL TYPE normal");
+}
+
+/* Its mark has to be there: it is written once a second, and after slots have moved. */
+void fault_flush_node(struct soak *s)
+{
+    soak_go_on(s, MARKED_MS);
+    soak_tell(port_of(s, choose(s, true)), "FLUSHALL");
+    if (!soak_wait_full_sync(s))
+        s->trouble = "that another client flushed a node was not noticed";
 }
 
 /* ---- slots ---- */

@@ -128,6 +128,7 @@ void fault_fail_over_node(struct soak *s);
 void fault_stop_node(struct soak *s);
 void fault_fill_node(struct soak *s);
 void fault_cut_node(struct soak *s);
+void fault_flush_node(struct soak *s);
 void fault_move_slots(struct soak *s);
 
 #endif

@@ -42,6 +42,7 @@ static void save_three(void)
     identities_set(&k, &(struct identity){ID_B, "", "", 0});
     identities_set(&k, &(struct identity){ID_C, "", OTHER, 0}); /* not trusted, and its heir is known */
     identities_moved(&k, 12);
+    identities_unmarked(&k, 14);
     assert_true(k.changed);
     identities_save(&k, directory, FLOW);
     assert_false(k.changed);
@@ -66,6 +67,7 @@ static void a_successor_reads_them(void **state)
     assert_false(k.changed);
     assert_int_equal(k.session, SESSION);
     assert_int_equal(k.moved_seq, 12);
+    assert_int_equal(k.unmarked_seq, 14);
     assert_true(identities_find(&k, ID_A)->fingerprint == UINT64_MAX);
     assert_string_equal(identities_find(&k, ID_A)->run_id, RUN);
     assert_string_equal(identities_find(&k, ID_A)->replid, OTHER);

@@ -71,10 +71,10 @@ static void what_is_no_mark_is_refused(void **state)
 
 static bool read_slot(const char *own, const char *node, const char *flushed, struct slot_mark *out)
 {
-    const char *texts[] = {own, node, flushed};
-    redisReply elements[3] = {0}, *list[3],
-               reply = {.type = REDIS_REPLY_ARRAY, .elements = 3, .element = list};
-    for (int i = 0; i < 3; i++) {
+    const char *texts[] = {own, node, flushed, own ? "1" : NULL};
+    redisReply elements[4] = {0}, *list[4],
+               reply = {.type = REDIS_REPLY_ARRAY, .elements = 4, .element = list};
+    for (int i = 0; i < 4; i++) {
         elements[i].type = texts[i] ? REDIS_REPLY_STRING : REDIS_REPLY_NIL;
         elements[i].str = (char *)texts[i];
         elements[i].len = texts[i] ? strlen(texts[i]) : 0;
@@ -90,7 +90,7 @@ static void a_slot_may_carry_any_of_its_marks(void **state)
     assert_true(read_slot(NULL, NULL, NULL, &m));
     assert_false(m.own.present || m.node.present);
     assert_true(read_slot(MASTER " 1 2 3", NULL, "1 77", &m));
-    assert_true(m.own.present && !m.node.present);
+    assert_true(m.own.present && m.own.claimed && !m.node.present);
     assert_int_equal(m.own.flushed_session, 1);
     assert_int_equal(m.own.flushed_txid, 77);
     assert_true(read_slot(NULL, MASTER " 1 2 3 c0ffee0123456789 " RUN " " REPL, NULL, &m));

@@ -19,10 +19,10 @@ static bool on_reply(void *arg, enum reply_kind kind, size_t elements, struct sl
     return true;
 }
 
-static void on_element(void *arg, size_t i, enum reply_kind kind, struct slice error)
+static void on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice error)
 {
     struct heard *h = arg;
-    buf_printf(&h->text, "[%zu %d %.*s]", i, (int)kind, kind == REPLY_ERROR ? (int)error.len : 0,
+    buf_printf(&h->text, "[%zu %d %lld %.*s]", i, (int)kind, number, kind == REPLY_ERROR ? (int)error.len : 0,
                (const char *)error.data);
 }
 
@@ -41,13 +41,13 @@ static void every_kind_is_told_apart_at_any_split(void **state)
 {
     (void)state;
     const char *bytes = "+OK\r\n:0\r\n:17\r\n$-1\r\n$3\r\na\r\n\r\n-WRONGTYPE no\r\n*0\r\n"
-                        "*4\r\n+OK\r\n-ERR x\r\n$-1\r\n*2\r\n:1\r\n:0\r\n+QUEUED\r\n";
+                        "*5\r\n+OK\r\n-ERR x\r\n$-1\r\n*2\r\n:1\r\n:0\r\n:2\r\n+QUEUED\r\n";
     for (size_t split = 1; split < 90; split++) {
         struct heard h = {0};
         hear(bytes, split, &h);
         assert_string_equal((const char *)h.text.data,
                             "(0 0 )(1 0 )(0 0 )(2 0 )(0 0 )(3 0 WRONGTYPE no)(4 0 )"
-                            "[0 0 ][1 3 ERR x][2 2 ][3 0 ](0 4 )(0 0 )");
+                            "[0 0 0 ][1 3 0 ERR x][2 2 0 ][3 0 0 ][4 0 2 ](0 5 )(0 0 )");
         buf_free(&h.text);
     }
 }
@@ -60,7 +60,7 @@ static void a_field_that_is_not_there_is_told_of_the_whole_answer(void **state)
         struct heard h = {0};
         hear(bytes, split, &h);
         assert_string_equal((const char *)h.text.data,
-                            "(0 0 )[0 0 ][1 0 ](5 2 )[0 0 ][1 0 ][1 5 ](0 2 )[0 0 ](0 1 )");
+                            "(0 0 )[0 0 1 ][1 0 -2 ](5 2 )[0 0 0 ][1 0 0 ][1 5 0 ](0 2 )[0 0 1 ](0 1 )");
         buf_free(&h.text);
     }
 }

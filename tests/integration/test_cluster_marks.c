@@ -1,0 +1,264 @@
+/* A master of the target's cluster that somebody empties, or takes a mark from: the marks tell, and nothing
+ * goes on as if its keys were there. What moves a mark, or takes it away lawfully, costs no full sync. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <poll.h>
+#include <signal.h>
+
+#include "tests/support/cluster_doubt.h"
+
+enum { EMPTIED = 1, PAUSE_MS = 15 };
+
+static void load(void)
+{
+    journal_script_append(&crash.script, crash.run.source, 60);
+    poll(NULL, 0, PAUSE_MS); /* the rate of the load */
+}
+
+static bool has_new_session(void *arg)
+{
+    (void)arg;
+    return crash_full_syncs(&crash) >= 2 || !process_running(&crash.run.program.process);
+}
+
+static void begin_marked_flows(uint32_t flows)
+{
+    start_cluster(0, 0);
+    crash_begin_in(&crash, &cluster, flows, &crash_small);
+    replicate();
+    wait_marks();
+}
+
+static void begin_marked(void)
+{
+    begin_marked_flows(FLOWS);
+}
+
+static void assert_noticed(const char *text)
+{
+    assert_true(wait_until(has_new_session, NULL, RUN_DEADLINE_MS));
+    assert_true(process_running(&crash.run.program.process));
+    assert_true(df2redis_said(&crash.run.program, text));
+    assert_equal_after(2);
+}
+
+static void a_master_flushed_by_somebody_is_noticed(void **state)
+{
+    (void)state;
+    begin_marked();
+    tell(EMPTIED, "FLUSHALL", NULL);
+    for (int i = 0; i < 400 && !has_new_session(NULL); i++)
+        load();
+    assert_noticed("somebody has emptied it");
+}
+
+/* Nothing comes from the source that would bring a mark. */
+static void a_master_flushed_by_somebody_is_noticed_while_nothing_comes(void **state)
+{
+    (void)state;
+    begin_marked();
+    assert_in_step();
+    tell(EMPTIED, "FLUSHALL", NULL);
+    assert_noticed("somebody has emptied it");
+}
+
+static void delete_mark(size_t member)
+{
+    char key[80];
+    slot_mark_key(key, sizeof key, "default", (uint16_t)(CLUSTER_SLOTS * member / MASTERS));
+    tell(member, "DEL %s", key);
+}
+
+static void a_mark_that_somebody_deletes_is_noticed(void **state)
+{
+    (void)state;
+    begin_marked();
+    delete_mark(EMPTIED);
+    for (int i = 0; i < 400 && !has_new_session(NULL); i++)
+        load();
+    assert_noticed("or deleted df2redis:default:{");
+}
+
+/* The connections break at the same time: what stands there is read then. */
+static void a_master_flushed_while_the_links_are_away_is_noticed(void **state)
+{
+    (void)state;
+    begin_marked();
+    assert_in_step();
+    redisContext *c = redis_cluster_connect(&cluster, EMPTIED);
+    server_ok(c, "FLUSHALL");
+    freeReplyObject(server_command(c, "CLIENT KILL TYPE normal SKIPME yes"));
+    redisFree(c);
+    assert_noticed("somebody has emptied it");
+}
+
+static void a_master_flushed_while_workers_are_dead_is_noticed(void **state)
+{
+    (void)state;
+    begin_marked();
+    assert_in_step();
+    pid_t supervisor = crash.run.program.process.pid;
+    kill(supervisor, SIGSTOP); /* so that no successor comes before the flush */
+    for (uint32_t f = 0; f < FLOWS; f++)
+        kill(worker_pid(&crash.run.program, f), SIGKILL);
+    tell(EMPTIED, "FLUSHALL", NULL);
+    kill(supervisor, SIGCONT);
+    assert_noticed("somebody has emptied it");
+}
+
+static void a_master_that_evicted_the_mark_ends_the_run(void **state)
+{
+    (void)state;
+    begin_marked();
+    redis_cluster_each(&cluster, "CONFIG SET maxmemory-policy allkeys-lru");
+    redis_cluster_each(&cluster, "CONFIG SET maxmemory 1gb");
+    for (size_t m = 0; m < MASTERS; m++) { /* the policy is asked for when connecting */
+        redisContext *c = redis_cluster_connect(&cluster, m);
+        freeReplyObject(server_command(c, "CLIENT KILL TYPE normal SKIPME yes"));
+        redisFree(c);
+    }
+    wait_marks();
+    delete_mark(EMPTIED);
+    for (int i = 0; i < 400 && process_running(&crash.run.program.process); i++)
+        load();
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_CONFIG);
+    assert_true(df2redis_said(&crash.run.program, "has evicted the run's mark"));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+}
+
+/* Written again by a worker that died before the answer came: without the field beside it, it tells. */
+static void a_mark_that_was_written_after_a_flush_is_none(void **state)
+{
+    (void)state;
+    begin_marked_flows(1);
+    assert_in_step();
+    pid_t supervisor = crash.run.program.process.pid;
+    kill(supervisor, SIGSTOP);
+    kill(worker_pid(&crash.run.program, 0), SIGKILL);
+    char *mark = node_mark(EMPTIED), key[80];
+    slot_mark_key(key, sizeof key, "default", (uint16_t)(CLUSTER_SLOTS * EMPTIED / MASTERS));
+    redisContext *c = redis_cluster_connect(&cluster, EMPTIED);
+    redisReply *own = redisCommand(c, "HGET %s flow-0", key);
+    assert_int_equal(own->type, REDIS_REPLY_STRING);
+    server_ok(c, "FLUSHALL");
+    freeReplyObject(redisCommand(c, "HSET %s flow-0 %s node-0 %s", key, own->str, mark));
+    freeReplyObject(own);
+    redisFree(c);
+    free(mark);
+    kill(supervisor, SIGCONT);
+    assert_noticed("was written after");
+}
+
+/* The lowest slot of each goes to the next, so that all marks stand elsewhere. */
+static void move_lowest_slots(void)
+{
+    for (size_t m = 0; m < MASTERS; m++)
+        assert_true(
+            redis_cluster_move_slot(&cluster, (uint16_t)(CLUSTER_SLOTS * m / MASTERS), (m + 1) % MASTERS));
+    assert_true(redis_cluster_wait_ok(&cluster));
+}
+
+static void marks_that_move_with_their_slots_are_not_lost(void **state)
+{
+    (void)state;
+    begin_marked();
+    for (int i = 0; i < 3; i++) {
+        move_lowest_slots();
+        load();
+        for (uint32_t f = 0; f < FLOWS; f++)
+            assert_true(kill_worker(&crash.kills, &crash.run.program, f));
+        assert_in_step();
+        for (size_t m = 0; m < MASTERS; m++)
+            assert_true(redis_cluster_move_slot(&cluster, (uint16_t)(CLUSTER_SLOTS * m / MASTERS), m));
+        assert_true(redis_cluster_wait_ok(&cluster));
+        load();
+        assert_in_step();
+    }
+    assert_equal_after(1);
+}
+
+static void a_flush_of_the_source_is_no_loss(void **state)
+{
+    (void)state;
+    begin_marked();
+    for (int i = 0; i < 12; i++) {
+        load();
+        journal_script_flush(&crash.script, crash.run.source);
+        if (i % 3 == 0)
+            assert_true(kill_worker(&crash.kills, &crash.run.program, (uint32_t)i / 3 % FLOWS));
+        load();
+    }
+    assert_equal_after(1);
+}
+
+/* ---- a new session, which remembers nothing ---- */
+
+static void start_again(void)
+{
+    run_replicate(&crash.run,
+                  (const char *const[]){"--connect-timeout", "500ms", "--on-full-resync", "flush", NULL});
+    assert_in_step();
+}
+
+static void slots_that_moved_between_two_sessions_cost_no_full_sync(void **state)
+{
+    (void)state;
+    begin_marked();
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    move_lowest_slots();
+    load();
+    start_again();
+    assert_equal_after(1);
+}
+
+static void slots_that_moved_before_a_session_began_cost_no_full_sync(void **state)
+{
+    (void)state;
+    begin_marked();
+    scripted_become(crash.run.source, SCRIPTED_REPLICA);
+    scripted_cut_all(crash.run.source);
+    assert_true(df2redis_wait_said(&crash.run.program, "is itself a replica", RUN_DEADLINE_MS));
+    move_lowest_slots();
+    scripted_become(crash.run.source, SCRIPTED_DRAGONFLY);
+    load();
+    assert_in_step();
+    assert_true(df2redis_said(&crash.run.program, "no full sync"));
+    assert_equal_after(1);
+}
+
+/* Its mark lies with another master now, and does not vouch for it. */
+static void a_master_emptied_between_two_sessions_is_noticed(void **state)
+{
+    (void)state;
+    begin_marked();
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    tell(EMPTIED, "FLUSHALL", NULL);
+    move_lowest_slots();
+    load();
+    start_again();
+    assert_equal_after(2);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_master_flushed_by_somebody_is_noticed, teardown),
+        cmocka_unit_test_teardown(a_master_flushed_by_somebody_is_noticed_while_nothing_comes, teardown),
+        cmocka_unit_test_teardown(a_mark_that_somebody_deletes_is_noticed, teardown),
+        cmocka_unit_test_teardown(a_master_flushed_while_the_links_are_away_is_noticed, teardown),
+        cmocka_unit_test_teardown(a_master_flushed_while_workers_are_dead_is_noticed, teardown),
+        cmocka_unit_test_teardown(a_master_that_evicted_the_mark_ends_the_run, teardown),
+        cmocka_unit_test_teardown(a_mark_that_was_written_after_a_flush_is_none, teardown),
+        cmocka_unit_test_teardown(marks_that_move_with_their_slots_are_not_lost, teardown),
+        cmocka_unit_test_teardown(a_flush_of_the_source_is_no_loss, teardown),
+        cmocka_unit_test_teardown(slots_that_moved_between_two_sessions_cost_no_full_sync, teardown),
+        cmocka_unit_test_teardown(slots_that_moved_before_a_session_began_cost_no_full_sync, teardown),
+        cmocka_unit_test_teardown(a_master_emptied_between_two_sessions_is_noticed, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -117,6 +117,10 @@ void run_check_flows_answered(struct run *run)
         if (run->flows[0].begin.lsn)
             resume_refused(run);
         run_post(run, EVENT_FLOWS_FULL);
+    } else if (s->partial == run->flow_count && resume_ask_to_be_sure(run, &error)) {
+        run_session_over(run, EVENT_FLOWS_AGAIN, &error);
+    } else if (s->partial == run->flow_count && !resume_is_sure(run, &error)) {
+        run_session_over(run, EVENT_FLOWS_MIXED, &error);
     } else if (s->partial == run->flow_count) {
         resume_granted(run);
         run_post(run, s->sync_after_partial ? EVENT_FLOWS_BLOBS : EVENT_FLOWS_PARTIAL);

@@ -24,7 +24,9 @@ static bool is_another(const struct run *run)
 static void forget_beyond(struct run *run)
 {
     free(run->beyond);
+    free(run->beyond_lsns);
     run->beyond = NULL;
+    run->beyond_lsns = NULL;
     run->beyond_master_id[0] = '\0';
 }
 
@@ -115,6 +117,12 @@ void run_put_question(const struct run *run, const struct flow *f, struct buf *o
         buf_printf(out, "%s%llu", i ? "-" : "", (unsigned long long)run->flows[i].asked_lsn);
 }
 
+/* A ring that holds a number of entries, and has forgotten none as long as it is not full. */
+static bool has_counted_ring(const struct run *run)
+{
+    return run->greeting.release && run->greeting.release <= COUNTED_RING_RELEASE;
+}
+
 /* The ring of a promoted master begins where it was promoted. What would be compared lies before that; is all
  * that was applied here sure to lie before it, too? Its next LSN, from before it was asked: where that is the
  * next one wanted, nothing was written since. Where some was, the entry would still be in a ring that holds
@@ -122,8 +130,13 @@ void run_put_question(const struct run *run, const struct flow *f, struct buf *o
 static bool was_promoted_there(const struct run *run, const uint64_t *lsns, uint32_t flow)
 {
     uint64_t wanted = run->resume[flow].lsn, next = lsns[flow];
-    bool counted = run->greeting.release && run->greeting.release <= COUNTED_RING_RELEASE;
-    return next == wanted || (counted && next > wanted && next - wanted <= SURELY_IN_RING);
+    return next == wanted || (has_counted_ring(run) && next > wanted && next - wanted <= SURELY_IN_RING);
+}
+
+/* Where more was written it was perhaps forgotten; but a full ring forgets an entry with each that is written. */
+static bool may_be_promoted_there(const struct run *run, const uint64_t *lsns, uint32_t flow)
+{
+    return was_promoted_there(run, lsns, flow) || (has_counted_ring(run) && lsns[flow] > run->resume[flow].lsn);
 }
 
 bool resume_ask_again(struct run *run, struct error *error)
@@ -136,7 +149,7 @@ bool resume_ask_again(struct run *run, struct error *error)
     bool *beyond = x_calloc(run->flow_count, sizeof *beyond);
     for (uint32_t i = 0; i < run->flow_count; i++) {
         beyond[i] = run->flows[i].full;
-        if (beyond[i] && !was_promoted_there(run, lsns, i)) {
+        if (beyond[i] && !may_be_promoted_there(run, lsns, i)) {
             free(beyond);
             return false;
         }
@@ -147,6 +160,36 @@ bool resume_ask_again(struct run *run, struct error *error)
         error, ERROR_RETRY,
         "source %s no longer has the last entry that was applied: it is asked for what comes after it",
         run->source_name);
+}
+
+bool resume_ask_to_be_sure(struct run *run, struct error *error)
+{
+    size_t count;
+    const uint64_t *lsns = source_lsns(run->source, &count);
+    bool sure = true;
+    for (uint32_t i = 0; run->beyond && count == run->flow_count && i < count; i++)
+        sure &= !run->beyond[i] || was_promoted_there(run, lsns, i);
+    if (sure || run->beyond_lsns)
+        return false;
+    run->beyond_lsns = x_malloc(count * sizeof *lsns);
+    memcpy(run->beyond_lsns, lsns, count * sizeof *lsns);
+    return !error_set(error, ERROR_RETRY,
+                      "source %s has been written to much since it was promoted: it is asked once more where its "
+                      "journal begins",
+                      run->source_name);
+}
+
+bool resume_is_sure(struct run *run, struct error *error)
+{
+    size_t count;
+    const uint64_t *lsns = source_lsns(run->source, &count);
+    for (uint32_t i = 0; run->beyond_lsns && i < run->flow_count; i++)
+        if (run->beyond[i] && (count != run->flow_count || lsns[i] <= run->beyond_lsns[i]))
+            return error_set(error, ERROR_RETRY,
+                             "source %s is not sure to have had all that was applied before it was promoted: "
+                             "its journal begins right behind that, perhaps by chance",
+                             run->source_name);
+    return true;
 }
 
 void resume_refused(struct run *run)

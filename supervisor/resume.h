@@ -3,7 +3,8 @@
  *   the same master id    DFLY FLOW … <lsn of the last command applied>: that entry is compared
  * (journal_check.h) another one           DFLY FLOW … <last master id> <lsn>-<lsn>-…: PARTIAL, when it was a
  * replica of that master and was promoted; its ring begins there, so that the entry to compare may lie before
- * it: then once more, from behind it
+ * it: then once more, from behind it; and again, where it has been written to much since: its ring still begins
+ * there, though it was written to in between, so that it has begun there, and nothing was forgotten
  *
  * All are called by opening.c, between the greeting and the phase commands. */
 #ifndef DF2REDIS_SUPERVISOR_RESUME_H
@@ -19,6 +20,10 @@ bool resume_plan(struct run *run, uint32_t flow_count);
 void resume_begin(struct run *run, struct flow *f);
 /* Some FLOW was answered FULL: are they to be asked once more? Then *error says why the session ends. */
 bool resume_ask_again(struct run *run, struct error *error);
+/* All were answered PARTIAL: the same, to be sure of what cannot be compared. */
+bool resume_ask_to_be_sure(struct run *run, struct error *error);
+/* And is it sure now? False: a full sync; *error says why. */
+bool resume_is_sure(struct run *run, struct error *error);
 /* All were answered FULL, or PARTIAL. */
 void resume_refused(struct run *run);
 void resume_granted(struct run *run);

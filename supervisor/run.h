@@ -101,6 +101,7 @@ struct run {
     char resume_master_id[41];
     char beyond_master_id[41]; /* the promoted master that no longer has what would be compared (resume.c); or "" */
     bool *beyond;              /* for each FLOW, of that master */
+    uint64_t *beyond_lsns;     /* its next LSNs, after it had said so; NULL: not asked yet */
     char last_master_id[41]; /* whose journal goes on in that of the session's master; or "" */
     int64_t role_changes;    /* of the source when the copy, or its journal, began; -1: not told */
     bool greeted;       /* the source was reached once */

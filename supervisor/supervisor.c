@@ -326,6 +326,7 @@ static void tear_down(struct run *run)
     addresses_free(&run->addresses);
     uri_free(&run->source_uri);
     free(run->beyond);
+    free(run->beyond_lsns);
     free(run->drain.lsns);
     findings_free(&run->findings);
     free(run->worker_path);

@@ -221,6 +221,56 @@ static void replica_promoted_exactly_there_and_written_to_goes_on(void **state)
     assert_resumed_and_equal(2);
 }
 
+enum { MUCH = 3 * FLOWS * 1024 };
+
+static bool has_decided(void *arg)
+{
+    (void)arg;
+    journal_script_append(&crash.script, crash.run.source, 10);
+    return scripted_count(crash.run.source, NULL, "DFLY STARTSTABLE") > 1 ||
+           scripted_count(crash.run.source, NULL, "DFLY SYNC") > 1;
+}
+
+/* More than a short ring holds: its begin stays where it was, while it is written to. */
+static void replica_promoted_exactly_there_and_written_to_much_goes_on(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    fail_over_and_write(MUCH);
+    assert_true(wait_until(has_decided, NULL, RUN_DEADLINE_MS));
+    assert_resumed_and_equal(2);
+    assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 4);
+}
+
+/* A source that tells of its keys, so that it may be synced anew. */
+static void begin_in_step_with_keys(const char *release)
+{
+    struct scripted_options options;
+    crash_begin(&crash, FLOWS, &small);
+    uint16_t port = scripted_port(crash.run.source);
+    scripted_stop(crash.run.source);
+    journal_script_free(&crash.script);
+    journal_script_init(&crash.script, FLOWS, 99);
+    scripted_options_init(&options);
+    options.port = port;
+    options.release = release;
+    options.keyspace = "db0:keys=600,expires=0,avg_ttl=0\r\n";
+    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    crash.run.source = scripted_start(&options);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+}
+
+/* And written to no more: its begin says nothing. */
+static void replica_promoted_there_perhaps_by_chance_is_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step_with_keys("1.40.1");
+    fail_over_and_write(MUCH);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 2));
+    assert_synced_again("perhaps by chance");
+}
+
 /* Also when the run is killed right after: its marks bear the id of the master before. */
 static void run_killed_after_a_failover_goes_on(void **state)
 {
@@ -262,20 +312,7 @@ static void replica_promoted_behind_the_target_is_synced_anew(void **state)
 static void promoted_replica_that_forgets_by_time_is_synced_anew(void **state)
 {
     (void)state;
-    struct scripted_options options;
-    crash_begin(&crash, FLOWS, &small);
-    uint16_t port = scripted_port(crash.run.source);
-    scripted_stop(crash.run.source);
-    journal_script_free(&crash.script);
-    journal_script_init(&crash.script, FLOWS, 99);
-    scripted_options_init(&options);
-    options.port = port;
-    options.release = "1.50.0";
-    options.keyspace = "db0:keys=600,expires=0,avg_ttl=0\r\n";
-    scripted_options_add(&options, journal_script_session(&crash.script, &small));
-    crash.run.source = scripted_start(&options);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    begin_in_step_with_keys("1.50.0");
     fail_over_and_write(100);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 2));
     assert_synced_again("its master id is");
@@ -354,6 +391,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(promoted_replica_goes_on_with_the_journal, teardown),
         cmocka_unit_test_teardown(replica_promoted_exactly_there_goes_on, teardown),
         cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_goes_on, teardown),
+        cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_much_goes_on, teardown),
+        cmocka_unit_test_teardown(replica_promoted_there_perhaps_by_chance_is_synced_anew, teardown),
         cmocka_unit_test_teardown(run_killed_after_a_failover_goes_on, teardown),
         cmocka_unit_test_teardown(link_that_breaks_after_a_failover_resumes, teardown),
         cmocka_unit_test_teardown(replica_promoted_behind_the_target_is_synced_anew, teardown),

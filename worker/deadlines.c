@@ -18,6 +18,7 @@ enum {
     TIME_BITS = 42,
     HEADER_BYTES = 4096,
     TABLE_MIN_BYTES = 4096,
+    TABLE_MAX_BYTES = 1 << 30, /* of a file that says more something else is wrong */
     RECENT_MIN = 1024,
     RECENT_MAX = 1 << 18,
     PAST_MS = 10 * 60 * 1000, /* so long ago by the stream's time, and the source has let it expire, too */
@@ -76,11 +77,39 @@ static char *file_path(const char *directory, uint32_t flow)
     return statefile_path(directory, "flow-%u.deadlines", flow);
 }
 
+/* One mapped at the size that the file itself names. */
 static bool is_usable(const struct deadlines *d, uint64_t table_bytes)
 {
     const struct header *h = d->header;
     return memcmp(h->magic, deadlines_magic, sizeof deadlines_magic) == 0 && h->table_bytes == table_bytes &&
            get(&h->list_begin) <= get(&h->list_end) && get(&h->list_end) <= d->list_bytes;
+}
+
+static uint64_t list_of(uint64_t table_bytes)
+{
+    return table_bytes / 2;
+}
+
+static uint64_t file_of(uint64_t table_bytes)
+{
+    return HEADER_BYTES + table_bytes + list_of(table_bytes);
+}
+
+/* Of the table that a predecessor has left, which may have been told another size; 0: there is none. */
+static uint64_t bytes_left(const char *path)
+{
+    struct header h;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    bool read_all = pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && fstat(fd, &st) == 0;
+    close(fd);
+    bool known = read_all && memcmp(h.magic, deadlines_magic, sizeof deadlines_magic) == 0;
+    if (!known || h.table_bytes < TABLE_MIN_BYTES || h.table_bytes > TABLE_MAX_BYTES ||
+        (h.table_bytes & (h.table_bytes - 1)) || (uint64_t)st.st_size != file_of(h.table_bytes))
+        return 0;
+    return h.table_bytes;
 }
 
 static void begin_anew(struct deadlines *d, uint64_t table_bytes, bool fresh)
@@ -122,9 +151,11 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
     while (table_bytes * 2 <= bytes)
         table_bytes *= 2;
     struct deadlines *d = x_calloc(1, sizeof *d);
-    d->list_bytes = table_bytes / 2;
-    d->file_bytes = (size_t)(HEADER_BYTES + table_bytes + d->list_bytes);
     char *path = file_path(directory, flow);
+    uint64_t left = fresh ? 0 : bytes_left(path);
+    table_bytes = left ? left : table_bytes;
+    d->list_bytes = list_of(table_bytes);
+    d->file_bytes = (size_t)file_of(table_bytes);
     bool ok = map_file(d, directory, path, d->file_bytes, error);
     free(path);
     if (!ok) {

@@ -17,8 +17,9 @@
 
 struct deadlines;
 
-/* bytes: of the table, rounded to a power of two. fresh: nothing is known, and nothing expires. Otherwise a
- * file that is not there or of another boot means that anything may. */
+/* bytes: of a new table, rounded down to a power of two. fresh: nothing is known, and nothing expires. Otherwise
+ * the table that is there keeps its size, and a file that is not there or of another boot means that anything
+ * may expire. */
 struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t bytes, bool fresh,
                                  struct error *error);
 void deadlines_close(struct deadlines *d);

@@ -182,20 +182,32 @@ static void what_expired_while_the_worker_was_away_is_healed(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
-static void what_expired_while_nobody_ran_is_healed(void **state)
+static void expire_while_nobody_runs(const char *const *extra)
 {
-    (void)state;
     begin(false);
     int64_t at_ms = write_short_lived();
     process_signal(&run.program.process, SIGKILL);
     process_wait(&run.program.process, RUN_DEADLINE_MS);
     renew(at_ms);
     wait_beyond(at_ms + 500);
-    run_replicate(&run, NULL);
+    run_replicate(&run, extra);
     assert_comes_out_equal();
     assert_true(suspects("healed") >= 5);
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
     assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void what_expired_while_nobody_ran_is_healed(void **state)
+{
+    (void)state;
+    expire_while_nobody_runs(NULL);
+}
+
+static void another_size_of_the_ring_leaves_the_times_to_live_known(void **state)
+{
+    (void)state;
+    expire_while_nobody_runs((const char *const[]){"--ring-size", "16m", NULL});
+    assert_false(df2redis_said(&run.program, "expired_on_target"));
 }
 
 /* The stream says that they were gone, or what they are now. */
@@ -240,6 +252,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_expired_while_the_target_stood_still_is_healed, teardown),
         cmocka_unit_test_teardown(what_expired_while_the_worker_was_away_is_healed, teardown),
         cmocka_unit_test_teardown(what_expired_while_nobody_ran_is_healed, teardown),
+        cmocka_unit_test_teardown(another_size_of_the_ring_leaves_the_times_to_live_known, teardown),
         cmocka_unit_test_teardown(what_was_deleted_or_written_anew_is_no_suspect, teardown),
         cmocka_unit_test_teardown(of_a_target_in_import_mode_nothing_expires, teardown),
     };

@@ -17,13 +17,18 @@ enum { TABLE_BYTES = 65536 };
 static char *directory;
 static struct deadlines *d;
 
-static void open_again(bool fresh)
+static void open_with(uint64_t bytes, bool fresh)
 {
     struct error error = {0};
     deadlines_close(d);
-    d = deadlines_open(directory, 3, TABLE_BYTES, fresh, &error);
+    d = deadlines_open(directory, 3, bytes, fresh, &error);
     if (!d)
         fail_msg("%s", error.text);
+}
+
+static void open_again(bool fresh)
+{
+    open_with(TABLE_BYTES, fresh);
 }
 
 static int setup(void **state)
@@ -142,6 +147,30 @@ static void without_the_file_anything_may_have_a_time(void **state)
     assert_false(deadlines_unknown(d, now, now + 1000));
 }
 
+static void a_table_keeps_its_size_until_it_is_made_anew(void **state)
+{
+    static const uint64_t others[] = {TABLE_BYTES * 4, TABLE_BYTES / 4, 1};
+    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_of(NULL, 0)}, q;
+    int64_t now = clock_unix_ms();
+    (void)state;
+    deadlines_set(d, key(1), 1, NOW + 5, NOW);
+    deadlines_keep(d, 1);
+    assert_true(deadlines_put_off(d, &p));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        uint64_t position = 0;
+        open_with(others[i], false);
+        assert_int_equal(deadlines_get(d, key(1)), NOW + 5);
+        assert_true(deadlines_next_put_off(d, &position, &q));
+        assert_false(deadlines_unknown(d, now, now + 1000));
+    }
+    open_with(TABLE_BYTES * 4, true);
+    assert_int_equal(deadlines_get(d, key(1)), 0);
+    for (unsigned i = 0; i < TABLE_BYTES / 8; i++)
+        deadlines_set(d, key(i), i, NOW + i, NOW);
+    deadlines_keep(d, TABLE_BYTES);
+    assert_false(deadlines_unknown(d, NOW, NOW + TABLE_BYTES));
+}
+
 static void what_was_put_off_is_known_until_it_is_put_right(void **state)
 {
     (void)state;
@@ -180,6 +209,7 @@ int main(void)
         TEST(what_was_set_holds_at_once_and_for_a_successor_up_to_the_mark),
         TEST(of_too_many_the_nearest_are_kept_and_the_others_known_to_be_missing),
         TEST(without_the_file_anything_may_have_a_time),
+        TEST(a_table_keeps_its_size_until_it_is_made_anew),
         TEST(what_was_put_off_is_known_until_it_is_put_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 static void add(struct findings *f, enum finding_severity severity, int exit_code, const char *format,
                 va_list args)
 {
-    char text[480];
+    char text[1600];
     vsnprintf(text, sizeof text, format, args);
     for (size_t i = 0; i < f->count; i++)
         if (strcmp(f->list[i].text, text) == 0)
@@ -39,6 +39,11 @@ void findings_refuse(struct findings *f, int exit_code, const char *format, ...)
     va_end(args);
 }
 
+static bool fits(const struct finding *f, const struct error *error)
+{
+    return strlen(f->text) < sizeof error->text;
+}
+
 bool findings_tell(struct findings *f, struct error *error)
 {
     const struct finding *first = NULL;
@@ -52,11 +57,13 @@ bool findings_tell(struct findings *f, struct error *error)
         }
         first = first ? first : one;
         exit_code = exit_code == EX_NOPERM ? exit_code : one->exit_code;
-        if (errors > 1)
+        if (errors > 1 || !fits(one, error))
             log_error("%s", one->text);
     }
-    if (errors == 1)
+    if (errors == 1 && fits(first, error))
         error_fatal(error, exit_code, "%s", first->text);
+    else if (errors == 1)
+        error_fatal(error, exit_code, "what is missing stands above; nothing was written");
     else if (errors)
         error_fatal(error, exit_code,
                     "source and target lack %zu things, each of which stands above; nothing was written",

@@ -23,8 +23,8 @@ struct findings {
 void findings_warn(struct findings *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void findings_refuse(struct findings *f, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Into the log, and out of the list: warnings; errors too unless there is one alone, which *error has then.
- * Else *error says how many they are. False: there is no error, and *error is left alone. A missing right
+/* Into the log, and out of the list: warnings; errors too unless there is one alone, which *error has
+ * then if it fits. Else *error says how many they are. False: there is no error, and *error is left alone. A missing right
  * decides the exit code. */
 bool findings_tell(struct findings *f, struct error *error);
 void findings_free(struct findings *f);

@@ -6,12 +6,15 @@
 #include <sysexits.h>
 
 enum need {
-    NEED_DATA, /* every value is written with one of these, and the journal has the others: refused without */
+    NEED_DATA, /* every value is written with one of these, the journal has the others, and scripts that stand for
+                  some of its commands read with the rest: refused without */
+    NEED_FIELD_TTL, /* the same, where the target has times to live of hash fields */
     NEED_MARK, /* on the run's own key: refused without */
     NEED_SELECT,  /* where there are several databases */
     NEED_FLUSH,   /* warned of, unless a flush is due */
     NEED_CLIENT,  /* warned of: exactly once */
-    NEED_CONFIG,  /* warned of: limits are guessed */
+    NEED_CONFIG,  /* warned of: limits and modules are guessed */
+    NEED_CLUSTER, /* of a cluster's node: refused without */
     NEED_HEAL,    /* warned of: differences are only counted */
     NEED_ANY_KEY, /* warned of: some keys */
 };
@@ -81,6 +84,29 @@ static const struct {
     {NEED_DATA, {"XACK", K, "0", "0-1"}},
     {NEED_DATA, {"XCLAIM", K, "0", "0", "0", "0-1"}},
     {NEED_DATA, {"XGROUP", "DESTROY", K, "0"}},
+    {NEED_DATA, {"MOVE", K, "0"}},
+    {NEED_DATA, {"SORT", K, "STORE", K}},
+    {NEED_DATA, {"LPUSHX", K, "0"}},
+    {NEED_DATA, {"RPUSHX", K, "0"}},
+    {NEED_DATA, {"LMOVE", K, K, "LEFT", "LEFT"}},
+    {NEED_DATA, {"RPOPLPUSH", K, K}},
+    {NEED_DATA, {"HMSET", K, "0", "0"}},
+    {NEED_DATA, {"GET", K}},
+    {NEED_DATA, {"EXISTS", K}},
+    {NEED_DATA, {"PTTL", K}},
+    {NEED_DATA, {"TIME"}},
+    {NEED_DATA, {"LINDEX", K, "0"}},
+    {NEED_DATA, {"HGET", K, "0"}},
+    {NEED_DATA, {"HEXISTS", K, "0"}},
+    {NEED_DATA, {"HGETALL", K}},
+    {NEED_DATA, {"ZRANGE", K, "0", "0"}},
+    {NEED_DATA, {"XRANGE", K, "-", "+"}},
+    {NEED_DATA, {"XPENDING", K, "0"}},
+    {NEED_DATA, {"OBJECT", "ENCODING", K}},
+    {NEED_FIELD_TTL, {"HPEXPIREAT", K, "0", "FIELDS", "1", "0"}},
+    {NEED_FIELD_TTL, {"HPERSIST", K, "FIELDS", "1", "0"}},
+    {NEED_FIELD_TTL, {"HPTTL", K, "FIELDS", "1", "0"}},
+    {NEED_FIELD_TTL, {"HPEXPIRETIME", K, "FIELDS", "1", "0"}},
     {NEED_DATA, {"SCRIPT", "LOAD", "return 0"}},
     {NEED_FLUSH, {"FLUSHALL", "probe"}}, /* a syntax error, was it ever run */
     {NEED_FLUSH, {"FLUSHDB", "probe"}},
@@ -88,16 +114,16 @@ static const struct {
     {NEED_CLIENT, {"CLIENT", "LIST"}},
     {NEED_CLIENT, {"CLIENT", "KILL", "ID", "0"}},
     {NEED_CONFIG, {"CONFIG", "GET", "databases"}},
+    {NEED_CONFIG, {"COMMAND", "INFO", "GET"}},
+    {NEED_CLUSTER, {"CLUSTER", "SLOTS"}},
+    {NEED_CLUSTER, {"CLUSTER", "NODES"}},
     {NEED_HEAL, {"WATCH", K}},
     {NEED_HEAL, {"UNWATCH"}},
     {NEED_HEAL, {"DUMP", K}},
-    {NEED_HEAL, {"PTTL", K}},
-    {NEED_HEAL, {"EXISTS", K}},
     {NEED_HEAL, {"MEMORY", "USAGE", K}},
-    {NEED_HEAL, {"TIME"}},
     {NEED_ANY_KEY, {"SET", "probe", "0"}},
 };
-enum { ROWS = sizeof rows / sizeof *rows };
+enum { ROWS = sizeof rows / sizeof *rows, NAMES_BYTES = 1024 }; /* all names of one need */
 _Static_assert((int)ROWS <= (int)RIGHTS_MAX, "an answer for each row");
 
 size_t rights_rows(void)
@@ -128,7 +154,18 @@ void rights_answer(struct rights *r, size_t i, const redisReply *reply)
     bool command = refused && strstr(reply->str, "to run the");
     bool own_key = rows[i].need == NEED_MARK || rows[i].need == NEED_ANY_KEY;
     r->missing[i] = own_key ? refused : command;
+    r->mark_key_refused |= rows[i].need == NEED_MARK && refused && !command;
+    r->mark_key_taken |= rows[i].need == NEED_MARK && !refused;
     r->absent[i] = starts_with(reply, "ERR unknown command") || starts_with(reply, "ERR unknown subcommand");
+}
+
+static bool is_named(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = names; (at = strstr(at, name)); at += len)
+        if (at[len] == ' ' || at[len] == '\0')
+            return true;
+    return false;
 }
 
 /* "hset, client|kill": as ACL SETUSER wants them, behind a +. */
@@ -143,11 +180,12 @@ static void name_rows(const struct rights *r, enum need need, bool absent, char 
         const char *command = rows[i].words[0];
         bool parts = strcmp(command, "CLIENT") == 0 || strcmp(command, "CONFIG") == 0 ||
                      strcmp(command, "SCRIPT") == 0 || strcmp(command, "XGROUP") == 0 ||
-                     strcmp(command, "MEMORY") == 0;
+                     strcmp(command, "MEMORY") == 0 || strcmp(command, "CLUSTER") == 0 ||
+                     strcmp(command, "OBJECT") == 0;
         snprintf(name, sizeof name, "+%s%s%s", command, parts ? "|" : "", parts ? rows[i].words[1] : "");
         for (char *c = name; *c; c++)
             *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 'a' - 'A') : *c;
-        if (strstr(out, name))
+        if (is_named(out, name))
             continue;
         if (len + strlen(name) + sizeof " ..." >= out_bytes) {
             snprintf(out + len, out_bytes - len, " ...");
@@ -159,7 +197,7 @@ static void name_rows(const struct rights *r, enum need need, bool absent, char 
 
 static bool lacks(const struct rights *r, enum need need, char *out, size_t out_bytes)
 {
-    char absent[200];
+    char absent[NAMES_BYTES / 2];
     name_rows(r, need, false, out, out_bytes);
     name_rows(r, need, true, absent, sizeof absent);
     size_t len = strlen(out);
@@ -171,15 +209,25 @@ static bool lacks(const struct rights *r, enum need need, char *out, size_t out_
 
 static void judge_needed(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
-    char names[300];
+    char names[NAMES_BYTES];
+    if (c->cluster && lacks(r, NEED_CLUSTER, names, sizeof names))
+        findings_refuse(out, EX_NOPERM, "target %s: its user may not ask for the cluster's nodes: give it %s",
+                        c->target, names);
+    /* A command that is refused hides what there is about its key. */
+    bool key = r->mark_key_refused || !r->mark_key_taken;
     if (c->marks && lacks(r, NEED_MARK, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
-                        "target %s: its user may not write the run's mark: give it ~df2redis:%s* %s",
-                        c->target, c->run, names);
+                        "target %s: its user may not write the run's mark: give it %s%s%s%s",
+                        c->target, key ? "~df2redis:" : "", key ? c->run : "", key ? "* " : "", names);
     if (lacks(r, NEED_DATA, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
                         "target %s: its user lacks rights to write what is copied: give it %s", c->target,
                         names);
+    name_rows(r, NEED_FIELD_TTL, false, names, sizeof names);
+    if (names[0])
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user lacks rights to write times to live of hash fields: give it %s",
+                        c->target, names);
     if (c->databases && lacks(r, NEED_SELECT, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
                         "target %s: its user may not change databases: give it %s, or choose database 0 "
@@ -202,7 +250,7 @@ static void judge_needed(const struct rights *r, const struct rights_context *c,
 
 static void judge_useful(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
-    char names[300];
+    char names[NAMES_BYTES];
     if (lacks(r, NEED_CLIENT, names, sizeof names))
         findings_warn(
             out,
@@ -210,7 +258,7 @@ static void judge_useful(const struct rights *r, const struct rights_context *c,
             "may not end what is left of the old one: give it %s",
             c->target, names);
     if (lacks(r, NEED_CONFIG, names, sizeof names))
-        findings_warn(out, "target %s: its limits are not known and taken for the defaults: give its user %s",
+        findings_warn(out, "target %s: its limits and modules are not all known and taken for the defaults: give its user %s",
                       c->target, names);
     if (lacks(r, NEED_HEAL, names, sizeof names))
         findings_warn(out, "target %s: keys in doubt cannot be compared there: give its user %s", c->target,

@@ -11,11 +11,12 @@
 #include "common/mem.h"
 #include "supervisor/findings.h"
 
-enum { RIGHTS_MAX = 96, RIGHTS_MAX_ARGS = 8 };
+enum { RIGHTS_MAX = 128, RIGHTS_MAX_ARGS = 8 };
 
 struct rights {
     bool probed;              /* else nothing is known of the rest */
     bool missing[RIGHTS_MAX]; /* of the rows */
+    bool mark_key_refused, mark_key_taken;
     bool absent[RIGHTS_MAX];  /* renamed, disabled: the target has no such command */
 };
 
@@ -32,6 +33,7 @@ struct rights_context {
     bool flush_due; /* the target holds keys, and --flush-target is given */
     bool include;   /* only some keys are copied */
     bool databases; /* the target has more than one */
+    bool cluster;
 };
 void rights_judge(const struct rights *r, const struct rights_context *context, struct findings *out);
 

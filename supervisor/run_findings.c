@@ -14,6 +14,8 @@ bool run_find_on_target(struct run *run, bool flush_due)
         databases_judge_map(run->settings, &run->target, run->target_name, &run->findings);
     } else {
         findings_refuse(&run->findings, error.exit_code, "target %s: %s", run->target_name, error.text);
+        if (!run->target.version_text[0]) /* INFO is not all that its user may lack */
+            target_findings(run->target_job, flush_due, &run->findings);
     }
     return run->findings.errors == 0;
 }

@@ -282,6 +282,11 @@ static void on_slots(struct client *c, const redisReply *reply, void *arg)
     struct uri asked = {0};
     if (job->over)
         return;
+    if (job->task == TARGET_ASK && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0) {
+        job->slots_refused = true;
+        target_done(job); /* target_findings() names it beside the node's other rights */
+        return;
+    }
     seed_uri(job, &asked);
     if (!topology_parse(&job->topology, reply, &asked, &error) || !topology_complete(&job->topology, &error))
         target_fail(job, &error);

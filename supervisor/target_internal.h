@@ -21,7 +21,9 @@ struct target_node {
     struct target_memory memory;
     uint32_t select_asked, selected;
     unsigned outside_told;
-    bool transactions; /* EXEC and DISCARD may be run */
+    bool strange;            /* what it answers to EXEC and DISCARD is not what a server would */
+    bool no_multi;           /* it may not be run: nothing else can be asked */
+    bool no_exec, no_discard;
     struct rights rights;
     size_t rights_told;
     uint32_t database, databases; /* that is looked through, of so many (TARGET_CLEAN) */
@@ -47,6 +49,7 @@ struct target_job {
     struct event *again;  /* after a failure that may pass */
     uint64_t deadline_ms; /* for that; 0: nothing says that this is a cluster */
     bool warned, over;
+    bool slots_refused; /* the user of a cluster's node may not ask for its slots */
     bool begun; /* its task */
     struct capabilities capabilities;
     struct target_marks marks;

@@ -12,7 +12,8 @@ static void on_probe(struct client *c, const redisReply *reply, void *arg)
         target_node_failed(n, &error);
     else if (++n->answered < CAPABILITIES_COMMANDS)
         return;
-    else if (n->job->task == TARGET_ASK && n->capabilities.kind != SERVER_OTHER)
+    else if (n->job->task == TARGET_ASK &&
+             (n->capabilities.kind != SERVER_OTHER || !n->capabilities.version_text[0]))
         target_node_probe_more(n);
     else
         target_probed(n);

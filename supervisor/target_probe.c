@@ -3,7 +3,8 @@
  *   INFO memory, SELECT 1 … where CONFIG GET was refused → EXEC, DISCARD, which both must refuse outside of a
  * MULTI → MULTI → the first row, which must be queued → the other rows, DISCARD
  *
- * Step by step, since without a MULTI the rows would be carried out. */
+ * Step by step, since without a MULTI the rows would be carried out. Without DISCARD, which is a right, too, the
+ * connection stays within its MULTI, and its end forgets the rows. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -11,6 +12,11 @@
 #include "supervisor/target_internal.h"
 
 enum { SELECTS = 255 };
+
+/* As df2redis(1) has it. */
+#define ENOUGH                                                                                                \
+    "~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill +restore +flushall +flushdb "   \
+    "+sort +keys"
 
 static void ask(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
 {
@@ -36,6 +42,8 @@ static void on_row(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct target_node *n = arg;
     rights_answer(&n->rights, n->rights_told++, reply);
+    if (n->rights_told == rights_rows() && n->no_discard && !is_over(n))
+        target_probed(n);
 }
 
 static void on_discarded(struct client *c, const redisReply *reply, void *arg)
@@ -63,7 +71,17 @@ static void on_first_row(struct client *c, const redisReply *reply, void *arg)
     on_row(c, reply, arg);
     for (size_t i = 1; n->rights.probed && i < rights_rows(); i++)
         ask_row(n, i, on_row);
-    discard(n);
+    if (!n->no_discard)
+        discard(n);
+    else if (!n->rights.probed)
+        target_probed(n);
+}
+
+/* By an ACL, or renamed. (To EXEC it is "EXECABORT Transaction discarded because of: NOPERM ...".) */
+static bool is_refused(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR &&
+           (strstr(reply->str, "NOPERM") || strstr(reply->str, "unknown command"));
 }
 
 static void on_multi(struct client *c, const redisReply *reply, void *arg)
@@ -72,6 +90,7 @@ static void on_multi(struct client *c, const redisReply *reply, void *arg)
     struct target_node *n = arg;
     if (is_over(n))
         return;
+    n->no_multi = is_refused(reply);
     if (reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0)
         ask_row(n, 0, on_first_row);
     else
@@ -85,12 +104,13 @@ static void on_outside(struct client *c, const redisReply *reply, void *arg)
     struct target_node *n = arg;
     if (is_over(n))
         return;
-    bool there = reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "without MULTI");
-    n->transactions = n->outside_told++ ? n->transactions && there : there;
+    bool refused = is_refused(reply);
+    n->strange |= !refused && !(reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "without MULTI"));
+    *(n->outside_told++ ? &n->no_discard : &n->no_exec) = refused;
     if (n->outside_told < 2)
         return;
     struct slice word = slice_str("MULTI");
-    if (n->transactions)
+    if (!n->strange)
         ask(n, on_multi, 1, &word);
     else
         target_probed(n);
@@ -186,18 +206,28 @@ void target_findings(const struct target_job *job, bool flush_due, struct findin
                                          .flush_due = flush_due,
                                          .include = job->settings->include || job->settings->exclude,
                                          .databases =
-                                             !n->capabilities.cluster && n->capabilities.databases > 1};
+                                             !n->capabilities.cluster && n->capabilities.databases > 1,
+                                         .cluster = n->capabilities.cluster};
         if (target_is_cluster(job) && !job->topology.nodes[i].slots)
             continue;
-        if (!n->transactions && job->settings->marks)
+        if (n->no_multi && job->settings->marks)
             findings_refuse(out, EX_NOPERM,
-                            "target %s: its user may not run EXEC or DISCARD: give it +@transaction",
+                            "target %s: its user may not run MULTI, without which its other rights cannot be asked "
+                            "for: give it at least +@transaction; this is enough for everything: " ENOUGH,
                             n->name);
-        else if (!n->rights.probed)
+        else if ((n->no_exec || n->no_discard) && job->settings->marks)
+            findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s", n->name,
+                            n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");
+        if (!n->rights.probed && !(n->no_multi && job->settings->marks))
             findings_warn(out, "target %s: what its user may do there cannot be found out: it takes no MULTI",
                           n->name);
         rights_judge(&n->rights, &context, out);
     }
+    if (job->slots_refused && !out->errors)
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user may not ask for the cluster's nodes: give it +cluster|slots "
+                        "+cluster|nodes",
+                        job->name);
 }
 
 void target_memory(const struct target_job *job, struct target_memory *out)

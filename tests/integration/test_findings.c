@@ -103,6 +103,46 @@ static void right_that_was_taken_away_is_named_at_the_next_start(void **state)
     assert_int_equal(run_target_keys(&crash.run), keys);
 }
 
+/* Every word of what was said that ACL SETUSER would take, in its order. */
+static void give_what_was_named(void)
+{
+    char *said = process_output(&crash.run.program.process), *save = NULL, rule[128];
+    for (char *word = strtok_r(said, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+        size_t len = strcspn(word, ",;");
+        bool is_rule = word[0] == '+' || word[0] == '~' || strncmp(word, "-@", 2) == 0;
+        if (!is_rule || len < 2)
+            continue;
+        snprintf(rule, sizeof rule, "ACL SETUSER app %.*s", (int)len, word);
+        on_target(rule);
+    }
+    free(said);
+}
+
+/* Whatever it may do already: one start names all that lacks, and with that the next one copies. */
+static void all_rights_that_lack_are_named_by_one_start(void **state)
+{
+    static const char *const users[] = {"", " +info", " +multi +exec +discard", " +info +multi",
+                                        " ~* +@all -info -exec -discard -@read", NULL};
+    (void)state;
+    for (size_t i = 0; users[i]; i++) {
+        char rule[128];
+        begin(NULL);
+        on_target("SET app:1 x");
+        snprintf(rule, sizeof rule, "ACL SETUSER app on >sesame%s", users[i]);
+        on_target(rule);
+        replicate_as("app", (const char *const[]){"--flush-target", NULL});
+        assert_refused(EX_NOPERM, 1);
+        give_what_was_named();
+        replicate_as("app", (const char *const[]){"--flush-target", NULL});
+        if (!run_wait_in_step(&crash.run)) {
+            df2redis_print(&crash.run.program);
+            fail_msg("what was named to a user with%s is not enough", users[i]);
+        }
+        assert_int_equal(run_terminate(&crash.run), EX_OK);
+        crash_end(&crash);
+    }
+}
+
 static void user_with_the_rights_of_the_manual_copies(void **state)
 {
     (void)state;
@@ -350,6 +390,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(target_whose_mark_may_not_be_written_is_refused, teardown),
         cmocka_unit_test_teardown(right_that_was_taken_away_is_named_at_the_next_start, teardown),
+        cmocka_unit_test_teardown(all_rights_that_lack_are_named_by_one_start, teardown),
         cmocka_unit_test_teardown(user_with_the_rights_of_the_manual_copies, teardown),
         cmocka_unit_test_teardown(missing_rights_that_are_only_useful_are_warned_of, teardown),
         cmocka_unit_test_teardown(renamed_flush_is_refused_where_it_is_due, teardown),

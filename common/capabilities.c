@@ -347,7 +347,7 @@ bool capabilities_check(const struct capabilities *c, struct error *error)
     if (c->version_text[0] == '\0')
         return error_fatal(
             error, EX_NOPERM,
-            "the target does not tell its version: give its user +info +command +config|get");
+            "the target does not tell its version by INFO: give its user +info +command +config|get");
     if (strncmp(c->version_text, "Dragonfly ", 10) == 0)
         return error_fatal(
             error, EX_CONFIG,

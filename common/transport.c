@@ -147,6 +147,24 @@ static bool look_up(struct transport_private *p, const struct uri *uri, struct e
                      result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
 }
 
+static bool connect_error(const struct transport_private *p, int number, struct error *error)
+{
+    static const struct {
+        int number;
+        const char *what_to_do;
+    } known[] = {{ECONNREFUSED, ": start the server, or correct host and port"},
+                 {ENOENT, ": start the server, or correct the socket's path"},
+                 {EACCES, ": give this user the right to the socket"},
+                 {EHOSTUNREACH, ": see to the network and its firewalls, or correct the host"},
+                 {ENETUNREACH, ": see to the network and its firewalls, or correct the host"},
+                 {ETIMEDOUT, ": see to the network and its firewalls, or correct host and port"}};
+    const char *what_to_do = "";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].number == number)
+            what_to_do = known[i].what_to_do;
+    return error_set(error, ERROR_RETRY, "connecting to %s: %s%s", p->name, strerror(number), what_to_do);
+}
+
 static bool connect_unix(struct transport_private *p, const struct uri *uri, struct error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -156,8 +174,7 @@ static bool connect_unix(struct transport_private *p, const struct uri *uri, str
                            sizeof address.sun_path - 1);
     memcpy(address.sun_path, uri->host, len);
     p->public.fd = begin_connect(AF_UNIX, (const struct sockaddr *)&address, sizeof address);
-    return p->public.fd >= 0 ||
-           error_set(error, ERROR_RETRY, "connecting to %s: %s", p->name, strerror(errno));
+    return p->public.fd >= 0 || connect_error(p, errno, error);
 }
 
 struct transport *transport_open(const struct uri *uri, const struct settings *tls, struct error *error)
@@ -180,7 +197,7 @@ struct transport *transport_open(const struct uri *uri, const struct settings *t
     } else {
         good = look_up(p, uri, error);
         if (good && !(good = try_addresses(p)))
-            error_set(error, ERROR_RETRY, "connecting to %s: %s", p->name, strerror(errno));
+            connect_error(p, errno, error);
     }
     if (good && uri->tls)
         good = transport_tls_begin(t, uri, tls, error);
@@ -196,8 +213,7 @@ bool transport_connected(struct transport *t, struct error *error)
     socklen_t bytes = sizeof result;
     if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &result, &bytes) < 0)
         result = errno;
-    return result == 0 || error_set(error, ERROR_RETRY, "connecting to %s: %s", transport_private(t)->name,
-                                    strerror(result));
+    return result == 0 || connect_error(transport_private(t), result, error);
 }
 
 bool transport_next_address(struct transport *t)

@@ -151,8 +151,8 @@ static void judge_databases(const struct source_facts *f, const struct source_ju
 /* Known of the releases; whether the flag is on cannot be asked. */
 static void judge_release(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
-    if (w->release < FIRST_OMITTING || w->release > LAST_OMITTING || w->goes_on)
-        return;
+    if (w->release < FIRST_OMITTING || w->release > LAST_OMITTING || w->goes_on || out->errors)
+        return; /* no full sync is going to run */
     bool keeps_keys =
         w->settings->on_conflict == ON_CONFLICT_SKIP || w->settings->on_conflict == ON_CONFLICT_STOP;
     findings_warn(
@@ -199,6 +199,6 @@ void source_facts_judge(const struct source_facts *facts, const struct source_ju
                       with->source, facts->not_compared);
     judge_cluster(facts, with, out);
     judge_databases(facts, with, out);
-    judge_release(facts, with, out);
     judge_memory(facts, with, out);
+    judge_release(facts, with, out);
 }

@@ -207,7 +207,7 @@ static void another_size_of_the_ring_leaves_the_times_to_live_known(void **state
 {
     (void)state;
     expire_while_nobody_runs((const char *const[]){"--ring-size", "16m", NULL});
-    assert_false(df2redis_said(&run.program, "expired_on_target"));
+    assert_false(df2redis_said(&run.program, "kept track of"));
 }
 
 /* The stream says that they were gone, or what they are now. */

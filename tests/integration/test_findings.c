@@ -290,6 +290,27 @@ static void all_that_is_missing_is_named_at_once(void **state)
     assert_said("lack 5 things");
 }
 
+/* No full sync is going to run. */
+static void what_a_full_sync_may_leave_out_is_no_matter_where_none_begins(void **state)
+{
+    (void)state;
+    begin(use_database_20);
+    run_replicate(&crash.run, NULL);
+    assert_refused(EX_CONFIG, 0);
+    assert_false(df2redis_said(&crash.run.program, "journal_omit_redundant_writes"));
+}
+
+static void target_that_is_not_there_is_told_with_what_to_do(void **state)
+{
+    (void)state;
+    begin(NULL);
+    server_stop(&crash.run.target);
+    run_replicate(&crash.run, NULL);
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_UNAVAILABLE);
+    assert_said("Connection refused: start the server, or correct host and port");
+    redis_start(&crash.run.target, NULL);
+}
+
 static void what_the_target_lacks_is_named_though_the_source_is_away(void **state)
 {
     (void)state;
@@ -402,6 +423,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(databases_that_may_come_into_use_are_warned_of, teardown),
         cmocka_unit_test_teardown(eviction_is_warned_of, teardown),
         cmocka_unit_test_teardown(all_that_is_missing_is_named_at_once, teardown),
+        cmocka_unit_test_teardown(what_a_full_sync_may_leave_out_is_no_matter_where_none_begins, teardown),
+        cmocka_unit_test_teardown(target_that_is_not_there_is_told_with_what_to_do, teardown),
         cmocka_unit_test_teardown(what_the_target_lacks_is_named_though_the_source_is_away, teardown),
         cmocka_unit_test_teardown(real_node_of_a_dragonfly_cluster_is_refused, teardown),
         cmocka_unit_test_teardown(real_emulated_cluster_is_copied, teardown),

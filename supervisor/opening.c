@@ -126,8 +126,8 @@ void run_check_flows_answered(struct run *run)
         run_post(run, s->sync_after_partial ? EVENT_FLOWS_BLOBS : EVENT_FLOWS_PARTIAL);
     } else {
         error_set(&error, ERROR_RETRY,
-                  "source %s answers FULL on %u FLOWs and PARTIAL on %u: no phase command may follow a mix",
-                  run->source_name, s->full, s->partial);
+                  "source %s no longer has the journal that the target lacks, of %u of %u FLOWs",
+                  run->source_name, s->full, run->flow_count);
         run_session_over(run, EVENT_FLOWS_MIXED, &error);
     }
 }

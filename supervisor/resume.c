@@ -52,18 +52,20 @@ static bool can_be_told_apart(struct run *run, uint32_t flow)
     if (is_another(run))
         say_another(run);
     else
-        snprintf(run->sync_reason, sizeof run->sync_reason,
-                 "of the journal of FLOW %u no command was applied yet that could be compared, and the source %s",
-                 flow,
-                 run->greeting.role_changes < 0
-                     ? "does not tell (INFO COMMANDSTATS) whether it was a replica meanwhile"
-                     : "was made a replica or a master meanwhile");
+        snprintf(
+            run->sync_reason, sizeof run->sync_reason,
+            "of the journal of FLOW %u no command was applied yet that could be compared, and the source %s",
+            flow,
+            run->greeting.role_changes < 0
+                ? "does not tell (INFO COMMANDSTATS) whether it was a replica meanwhile"
+                : "was made a replica or a master meanwhile");
     return false;
 }
 
 bool resume_wants_sync(const struct run *run)
 {
-    return run->greeting.release >= SYNC_AFTER_PARTIAL_FIRST && run->greeting.release <= SYNC_AFTER_PARTIAL_LAST;
+    return run->greeting.release >= SYNC_AFTER_PARTIAL_FIRST &&
+           run->greeting.release <= SYNC_AFTER_PARTIAL_LAST;
 }
 
 bool resume_plan(struct run *run, uint32_t flow_count)
@@ -133,10 +135,12 @@ static bool was_promoted_there(const struct run *run, const uint64_t *lsns, uint
     return next == wanted || (has_counted_ring(run) && next > wanted && next - wanted <= SURELY_IN_RING);
 }
 
-/* Where more was written it was perhaps forgotten; but a full ring forgets an entry with each that is written. */
+/* Where more was written it was perhaps forgotten; but a full ring forgets an entry with each that is
+ * written. */
 static bool may_be_promoted_there(const struct run *run, const uint64_t *lsns, uint32_t flow)
 {
-    return was_promoted_there(run, lsns, flow) || (has_counted_ring(run) && lsns[flow] > run->resume[flow].lsn);
+    return was_promoted_there(run, lsns, flow) ||
+           (has_counted_ring(run) && lsns[flow] > run->resume[flow].lsn);
 }
 
 bool resume_ask_again(struct run *run, struct error *error)
@@ -173,10 +177,11 @@ bool resume_ask_to_be_sure(struct run *run, struct error *error)
         return false;
     run->beyond_lsns = x_malloc(count * sizeof *lsns);
     memcpy(run->beyond_lsns, lsns, count * sizeof *lsns);
-    return !error_set(error, ERROR_RETRY,
-                      "source %s has been written to much since it was promoted: it is asked once more where its "
-                      "journal begins",
-                      run->source_name);
+    return !error_set(
+        error, ERROR_RETRY,
+        "source %s has been written to much since it was promoted: it is asked once more where its "
+        "journal begins",
+        run->source_name);
 }
 
 bool resume_is_sure(struct run *run, struct error *error)
@@ -196,7 +201,8 @@ void resume_refused(struct run *run)
 {
     if (is_another(run))
         snprintf(run->sync_reason, sizeof run->sync_reason,
-                 "the source is another one: its master id is %.40s, and was %.40s; asked for the journal that the target "
+                 "the source is another one: its master id is %.40s, and was %.40s; asked for the journal "
+                 "that the target "
                  "lacks, it answered FULL, as it does not have it",
                  run->greeting.master_id, run->resume_master_id);
     else

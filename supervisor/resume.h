@@ -1,10 +1,12 @@
 /* Where the journal goes on, and whether it is the one that was followed.
  *
- *   the same master id    DFLY FLOW … <lsn of the last command applied>: that entry is compared
- * (journal_check.h) another one           DFLY FLOW … <last master id> <lsn>-<lsn>-…: PARTIAL, when it was a
- * replica of that master and was promoted; its ring begins there, so that the entry to compare may lie before
- * it: then once more, from behind it; and again, where it has been written to much since: its ring still begins
- * there, though it was written to in between, so that it has begun there, and nothing was forgotten
+ * Of the same master id, DFLY FLOW … <lsn of the last command applied>: that entry is compared
+ * (journal_check.h).
+ *
+ * Of another one, DFLY FLOW … <last master id> <lsn>-<lsn>-…: PARTIAL, when it was a replica of that master and
+ * was promoted. Its ring begins there, so the entry to compare may lie before it: then it is asked once more,
+ * from behind that entry. Where it was written to much since, a third time: a ring that begins there, and still
+ * does after it was written to, is not full and has forgotten nothing.
  *
  * All are called by opening.c, between the greeting and the phase commands. */
 #ifndef DF2REDIS_SUPERVISOR_RESUME_H

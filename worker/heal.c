@@ -149,8 +149,8 @@ static bool may_begin(const struct heal *h, uint64_t now)
            (!waiting || now - waiting < LAG_MAX_MS);
 }
 
-/* Where the target has no such database nothing can be compared, and the others must not wait for that. How many
- * remain in the list. */
+/* Where the target has no such database nothing can be compared, and the others must not wait for that. How
+ * many remain in the list. */
 static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
 {
     size_t kept = 0;

@@ -154,9 +154,9 @@ void fault_fail_over_source(struct soak *s)
     begin_spare(s);
     soak_go_on(s, soak_some_ms(s, 50, 2000));
     soak_end_load(s);
-    /* The replica begins a journal of its own when it is told to take over, at the number of entries that it has
-     * executed. One that it is executing then is missing in it, and those behind have LSNs smaller by one: no
-     * run could go on from there. So nothing may be written then, and nothing expire. */
+    /* The replica begins a journal of its own when it is told to take over, at the number of entries that it
+     * has executed. One that it is executing then is missing in it, and those behind have LSNs smaller by
+     * one: no run could go on from there. So nothing may be written then, and nothing expire. */
     soak_go_on(s, SHORT_TTLS_MS);
     soak_expire(s);
     redisContext *c = server_connect(s->spare.port);

@@ -121,10 +121,11 @@ int main(int argc, char **argv)
     while (good && clock_monotonic_ms() < end_ms);
     soak_print_faults();
     good = good && end_in_order(s) && !s->needless;
-    printf("soak: %s: %llu faults survived in %llu rounds and %u starts; full syncs: %llu needed, %llu needless; "
+    printf("soak: %s: %llu faults survived in %llu rounds and %u starts; full syncs: %llu needed, %llu "
+           "needless; "
            "differences: %llu\n",
-           good ? "good" : "FAILED", (unsigned long long)s->survived, (unsigned long long)s->rounds, s->starts,
-           (unsigned long long)(s->full_syncs - s->needless), (unsigned long long)s->needless,
+           good ? "good" : "FAILED", (unsigned long long)s->survived, (unsigned long long)s->rounds,
+           s->starts, (unsigned long long)(s->full_syncs - s->needless), (unsigned long long)s->needless,
            (unsigned long long)s->differences);
     if (!good)
         setenv("DF2REDIS_TEST_KEEP", "1", 0);

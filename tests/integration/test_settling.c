@@ -116,11 +116,11 @@ static void run_stopped_while_the_target_is_away_keeps_the_rest(void **state)
     assert_ends_equal(1);
 }
 
-/* The supervisor meets both at once: a successor applies what the spool holds. */
+/* The supervisor meets both at once: a successor applies what the spool holds, and nothing of it is given up. */
 static void a_worker_that_dies_with_the_link_has_a_successor(void **state)
 {
     (void)state;
-    begin_with_appendonly();
+    begin(NULL);
     process_signal(&crash.run.target.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 3000);
     assert_true(wait_until(all_received, NULL, RUN_DEADLINE_MS));
@@ -129,7 +129,10 @@ static void a_worker_that_dies_with_the_link_has_a_successor(void **state)
     scripted_cut_all(crash.run.source);
     process_signal(&crash.run.program.process, SIGCONT);
     process_signal(&crash.run.target.process, SIGCONT);
+    assert_true(
+        df2redis_wait_said(&crash.run.program, "FLOW 0: its worker was killed by signal 9", RUN_DEADLINE_MS));
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_false(df2redis_said(&crash.run.program, "is given up"));
     assert_ends_equal(1);
 }
 

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
 #include "common/mem.h"
+#include "tests/support/wait_until.h"
 
 enum { LOCAL_REDIS_START_MS = 20000 };
 
@@ -26,6 +26,23 @@ struct local_redis {
     pid_t pid;
     redisContext *c;
 };
+
+static inline bool local_redis_is_up_or_gone(void *arg)
+{
+    struct local_redis *r = arg;
+    int status;
+    if (waitpid(r->pid, &status, WNOHANG) == r->pid) {
+        rmdir(r->directory);
+        assert_int_equal(WEXITSTATUS(status), 127);
+        r->pid = 0;
+        return true;
+    }
+    r->c = redisConnectUnix(r->socket);
+    if (r->c && !r->c->err)
+        return true;
+    redisFree(r->c);
+    return false;
+}
 
 /* False when there is no redis-server here. */
 static inline bool local_redis_start(struct local_redis *r)
@@ -45,23 +62,9 @@ static inline bool local_redis_start(struct local_redis *r)
                r->directory, (char *)NULL);
         _exit(127);
     }
-    uint64_t deadline = clock_monotonic_ms() + LOCAL_REDIS_START_MS;
-    while (clock_monotonic_ms() < deadline) {
-        int status;
-        if (waitpid(r->pid, &status, WNOHANG) == r->pid) {
-            rmdir(r->directory);
-            assert_int_equal(WEXITSTATUS(status), 127);
-            r->pid = 0;
-            return false;
-        }
-        r->c = redisConnectUnix(r->socket);
-        if (r->c && !r->c->err)
-            return true;
-        redisFree(r->c);
-        usleep(2000);
-    }
-    fail_msg("redis-server did not open %s", r->socket);
-    return false;
+    if (!wait_until(local_redis_is_up_or_gone, r, LOCAL_REDIS_START_MS))
+        fail_msg("redis-server did not open %s", r->socket);
+    return r->pid != 0;
 }
 
 static inline void local_redis_stop(struct local_redis *r)

@@ -5,28 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-bool wait_until(condition holds, void *arg, uint32_t deadline_ms)
-{
-    uint64_t end = clock_monotonic_ms() + deadline_ms;
-    int pause_ms = 1;
-    for (;;) {
-        if (holds(arg))
-            return true;
-        if (clock_monotonic_ms() >= end)
-            return holds(arg);
-        poll(NULL, 0, pause_ms);
-        if (pause_ms < 20)
-            pause_ms *= 2;
-    }
-}
 
 void die(const char *format, ...)
 {

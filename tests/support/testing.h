@@ -5,11 +5,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-
-/* Asks again and again, with short waits in between, until the condition holds (true) or the deadline has
- * passed (false). */
-typedef bool (*condition)(void *arg);
-bool wait_until(condition holds, void *arg, uint32_t deadline_ms);
+#include "tests/support/wait_until.h"
 
 /* Ends the process with a text: for what a test cannot go on without (no binary, no port). */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

@@ -226,7 +226,7 @@ static void killed_while_saving_a_whole_record_is_there(void **state)
             save_for_ever(f, saved);
         while (atomic_load(saved) < enough && waitpid(pid, &status, WNOHANG) == 0)
             sched_yield();
-        nanosleep(&longer, NULL); /* into the midst of the next one */
+        nanosleep(&longer, NULL); /* not waiting: the kill comes at any moment of the next one */
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));

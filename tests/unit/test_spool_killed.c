@@ -146,7 +146,7 @@ static pid_t start_worker(struct scene *sc)
     return pid;
 }
 
-/* Lets it live for some microseconds; true when it had come to its end by itself. */
+/* At whatever moment that is, some microseconds later; true when it had come to its end by itself. */
 static bool killed_after(pid_t pid, uint64_t micros)
 {
     struct timespec life = {.tv_nsec = (long)micros * 1000};

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "supervisor/target.h"
+#include "tests/support/wait_until.h"
 
 enum { START_MS = 20000 };
 
@@ -74,6 +75,25 @@ static bool make_replica(const char *address, int port, bool replica)
     return done;
 }
 
+struct starting {
+    const char *address;
+    int port;
+    bool replica;
+    pid_t *server;
+};
+
+static bool is_made_or_gone(void *arg)
+{
+    struct starting *one = arg;
+    int status;
+    if (make_replica(one->address, one->port, one->replica))
+        return true;
+    if (waitpid(*one->server, &status, WNOHANG) != *one->server)
+        return false;
+    *one->server = 0;
+    return true;
+}
+
 /* On one port, which both addresses have free. */
 static uint16_t start_both(bool first_is_replica, bool second_is_replica)
 {
@@ -89,16 +109,11 @@ static uint16_t start_both(bool first_is_replica, bool second_is_replica)
     snprintf(port, sizeof port, "%u", ntohs(any.sin_port));
     for (unsigned i = 0; i < 2; i++) {
         servers[i] = start_server(addresses[i], port);
-        uint64_t deadline_ms = clock_monotonic_ms() + START_MS;
-        while (!make_replica(addresses[i], ntohs(any.sin_port), replicas[i])) {
-            int status;
-            if (waitpid(servers[i], &status, WNOHANG) == servers[i]) {
-                servers[i] = 0;
-                print_message("no redis-server here, or no 127.0.0.2: skipped\n");
-                skip();
-            }
-            assert_true(clock_monotonic_ms() < deadline_ms);
-            usleep(2000);
+        struct starting one = {addresses[i], ntohs(any.sin_port), replicas[i], &servers[i]};
+        assert_true(wait_until(is_made_or_gone, &one, START_MS));
+        if (!servers[i]) {
+            print_message("no redis-server here, or no 127.0.0.2: skipped\n");
+            skip();
         }
     }
     return ntohs(any.sin_port);

@@ -251,8 +251,8 @@ static void a_master_that_comes_back_empty_is_noticed(void **state)
     redis_cluster_revive(&cluster, 1);
     assert_true(redis_cluster_wait_ok(&cluster));
     load(300);
-    assert_true(wait_until(has_said, (void *)(uintptr_t) "has lost writes that it had acknowledged",
-                           RUN_DEADLINE_MS));
+    /* By its mark, or earlier by a RENAME to a slot there from one that has gone on. */
+    assert_true(wait_until(has_said, (void *)(uintptr_t) "has lost writes", RUN_DEADLINE_MS));
     assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 2));
 }
 

@@ -28,6 +28,7 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
         out->lag_entries += decoded_seq > applied_seq ? decoded_seq - applied_seq : 0;
         out->errors += cursor_get(&m->errors);
         out->suspects_pending += cursor_get(&m->suspects_pending);
+        out->looked_for += cursor_get(&m->looked_for);
         out->suspects_equal += cursor_get(&m->suspects_equal);
         out->suspects_healed += cursor_get(&m->suspects_healed);
         out->suspects_permanent += cursor_get(&m->suspects_permanent);

@@ -233,10 +233,11 @@ static struct slice name_at(const struct inventory *n, size_t at)
 static void page_done(struct inventory *n)
 {
     n->step = STEP_IDLE;
-    if (strcmp(n->cursor, "0") != 0)
-        return;
-    if (++n->database == n->database_count)
+    cursor_set(&n->w->cursor.marks->looked_for, n->seen);
+    if (strcmp(n->cursor, "0") == 0 && ++n->database == n->database_count)
         finish(n);
+    else if (n->w->settings.migrate)
+        inventory_go_on(n); /* its end waits for nothing else */
 }
 
 /* Of a slot that is on its way between two masters: the comparison finds the key. */

@@ -27,7 +27,6 @@ enum {
     IDLE_MARK_MS = 10000,
     SUSPECT_ARGS = 64,
     HEAL_AT_END_MS = 10000,
-    INVENTORY_AT_END_MS = 600000,
     BORROW_FROM_BYTES = 128 * 1024,
     DEADLINES_PART = 8,
     GROUP_ELEMENTS = 512,
@@ -354,6 +353,20 @@ static void begin_drain(struct worker *w)
     pump_schedule(w);
 }
 
+/* However many keys a migration looks for, or heals: as long as that goes on. (A source that is replicated may make
+ * suspects without end.) */
+static void put_off_drain(struct worker *w)
+{
+    const struct cursor_marks *m = w->cursor.marks;
+    if (!w->drain_due_ms || !w->settings.migrate)
+        return;
+    uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) + cursor_get(&m->suspects_healed) +
+                    cursor_get(&m->suspects_permanent);
+    if (done != w->drain_progress || inventory_is_due(w->inventory))
+        w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
+    w->drain_progress = done;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -375,6 +388,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     source_watch_full(w);
     heal_go_on(w->heal);
     inventory_go_on(w->inventory);
+    put_off_drain(w);
     if (w->drain_due_ms && !w->draining &&
         (!heal_has_work(w->heal) || clock_monotonic_ms() >= w->drain_due_ms))
         begin_drain(w);
@@ -402,9 +416,7 @@ static void obey(struct worker *w, const struct message *m)
         return;
     case MESSAGE_DRAIN:
         /* Suspects need the source's journal to go on a little. */
-        w->drain_due_ms = clock_monotonic_ms() + (w->settings.migrate && inventory_is_due(w->inventory)
-                                                      ? (uint64_t)INVENTORY_AT_END_MS
-                                                      : (uint64_t)HEAL_AT_END_MS);
+        w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
         w->drain_lsn = m->drain.lsn;
         if (!heal_has_work(w->heal))
             begin_drain(w);

@@ -140,6 +140,7 @@ struct worker {
     bool reached_drain_lsn; /* when it was drained */
     uint64_t drain_lsn;    /* up to where; 0: up to drain_offset, */
     uint64_t drain_offset; /* which had been received by then */
+    uint64_t drain_progress; /* what was looked for and compared until the last tick */
     uint64_t drain_due_ms; /* a drain begins then, or once no suspects are left; 0: none was asked for */
     bool entered_stable, said_snapshot_done, said_stable;
 

@@ -2,9 +2,9 @@
  * history. So of what was applied last the LSN and a checksum are kept, and who asks for the journal from
  * there on asks for that entry as well, and compares:
  *
- *   applied           … | 41 SET a | 42 INCR b | 43 PING |          next wanted: 44, check: {42, sum of INCR
- * b} DFLY FLOW … 42              → | 42 INCR b | 43 PING | 44 …      the same: on from 44 | 42 DEL c  | …
- * another history: a full sync
+ *   applied           … | 41 SET a | 42 INCR b | 43 PING |     next wanted: 44, check: {42, sum of INCR b}
+ *   DFLY FLOW … 42               → | 42 INCR b | 43 PING | 44 …     the same: on from 44
+ *                                  | 42 DEL c  | …                  another history: a full sync
  *
  * Only commands count: any PING is like any other. */
 #ifndef DF2REDIS_JOURNAL_CHECK_H

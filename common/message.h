@@ -119,7 +119,7 @@ struct message {
             char master_id[41];
             char sync_id[32];
             char masters[1024];  /* of a cluster, "host:port" each and a blank between, as many as there is
-                                    room  for: when the target's address does not answer one of them may */
+                                    room for: when the target's address does not answer one of them may */
             struct buf settings; /* settings_encode; owned by the message */
         } start;                 /* + the FLOW's socket, none with TLS to the source */
         struct {

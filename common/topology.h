@@ -7,8 +7,7 @@
  * and CLUSTER NODES, which knows the masters without slots, too: new ones, to which the first slot may be on
  * its way already with a part of its keys. A line for each node:
  *
- *   <id> <address>:<port>@<port of the bus>[,<name>…] <flags> <its master> <ping> <pong> <epoch> <state>
- * [slots]
+ *   <id> <address>:<port>@<port of the bus>[,<name>…] <flags> <its master> <ping> <pong> <epoch> <state> [slots]
  *
  * A slot is CRC-16 of the key, or of what stands between its first { and the next } when that is not
  * empty, modulo 16,384. */

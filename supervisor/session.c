@@ -1,6 +1,4 @@
-/* clang-format off
- *
- * The session's state table, and the guard of the phase commands.
+/* The session's state table, and the guard of the phase commands.
  *
  *   starting ─→ connecting ─→ handshake ─→ flows ─all FULL─→ preparing ─→ workers ─→ SYNC ─→ full-sync ─→ barrier
  *                    ↑                       ├─all PARTIAL─→ workers ──────────────→ STARTSTABLE ────────────┤
@@ -12,8 +10,7 @@
  *                                                 └→ stopped
  *
  * SYNC leaves only workers-full and workers-blobs; STARTSTABLE only full-sync and workers-partial. A master that refuses
- * a phase command is left and asked for everything anew: what state it is in is not ours to guess.
- * clang-format on */
+ * a phase command is left and asked for everything anew: what state it is in is not ours to guess. */
 #include "supervisor/session.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* What else a node is asked at the start, behind what it can do: memory, databases, rights.
  *
- *   INFO memory, SELECT 1 … where CONFIG GET was refused → EXEC, DISCARD, which both must refuse outside of a
- * MULTI → MULTI → the first row, which must be queued → the other rows, DISCARD
+ *   INFO memory, SELECT 1 … where CONFIG GET was refused
+ *   → EXEC, DISCARD, which both must refuse outside of a MULTI
+ *   → MULTI → the first row, which must be queued → the other rows, DISCARD
  *
  * Step by step, since without a MULTI the rows would be carried out. Without DISCARD, which is a right, too, the
  * connection stays within its MULTI, and its end forgets the rows. */

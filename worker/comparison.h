@@ -6,7 +6,8 @@
  *   source   DFLY REPLICAOFFSET     L, not less than any LSN at t
  *   wait     until the FLOWs have applied L
  *   target   MULTI … EXEC           succeeded: nothing has touched k in between, and everything of the source
- * up to t is in it: T must be S aborted: it was written meanwhile: another time
+ *                                   up to t is in it: T must be S
+ *                                   aborted: it was written meanwhile: another time
  *
  * Where T is not S, the same EXEC writes S, or deletes what the source does not have. So a value that was
  * written meanwhile is never set back, nobody is stopped, and nothing is written to the source. T and S are

@@ -12,7 +12,7 @@ struct cross_plan {
     size_t *sources;    /* positions of the keys that are read and lie in other slots */
     size_t source_count;
     bool moves;    /* something is taken from the one source: put and take tell how. Otherwise: the command
-                      itself, with    copies of its sources */
+                      itself, with copies of its sources */
     bool one_slot; /* both keys lie in one: putting may be done again as long as nothing is taken */
     bool dumps;    /* sources are read whole, by DUMP */
     size_t member; /* SMOVE: position of the member; 0: none */

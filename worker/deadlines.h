@@ -1,8 +1,8 @@
 /* When the target lets which keys expire, as it was told: so that a command which came there after that
  * moment is noticed (expiry.h).
  *
- *   flow-N.deadlines:  | header | buckets of 8 slots: {22 bits of the hash, Unix ms} | list of what was put
- * off |
+ *   flow-N.deadlines:
+ *   | header | buckets of 8 slots: {22 bits of the hash, Unix ms} | list of what was put off |
  *
  * A bounded table of hashes, in a file beside the spool. It says what holds at the last mark that the target
  * has acknowledged, and what is earlier at one that is on its way, since at one of them a successor begins; what

@@ -1,8 +1,8 @@
 /* Keys with their values.
  *
  *   entry   type key value                                   attributes may stand before it
- *   chunk   224 id:4 length:4 payload                        payload of the first: attributes, entry; of
- * later ones of the same id: more of the value
+ *   chunk   224 id:4 length:4 payload                        payload of the first: attributes, entry;
+ *                                                            of later ones of the same id: more of the value
  *
  * A value that ends within restore_limit bytes, and within its chunk, is given whole. This depends on the
  * stream's bytes alone, never on how they arrived. A larger one is given element by element; when its chunk

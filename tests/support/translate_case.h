@@ -1,8 +1,8 @@
 /* For tests of translated commands: command lines as words in, what the target would get as words out.
  *
  *   in   "SET key value"              '' is an empty word
- *   out  "SET key value | DEL other"  a script is written <script>, a database other than 0 before its first
- * command [3] */
+ *   out  "SET key value | DEL other"  a script is written <script>, a database other than 0 before its
+ *                                     first command [3] */
 #ifndef DF2REDIS_TEST_TRANSLATE_CASE_H
 #define DF2REDIS_TEST_TRANSLATE_CASE_H
 

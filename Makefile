@@ -6,7 +6,8 @@
 #   make bench      ratios against a raw pipe of the same commands
 #   make help       the rest
 #
-# Variables: CC, CFLAGS, LDFLAGS, B (where to build), SANITIZE (address,undefined), V=1 (show commands).
+# Variables: CC, CFLAGS, LDFLAGS, B (where to build), SANITIZE (address,undefined), V=1 (show commands),
+# WERROR=1 (a warning is an error).
 
 B ?= build
 CC ?= cc
@@ -14,7 +15,9 @@ CFLAGS ?= -O2 -g
 SANITIZE ?=
 
 PACKAGES = libevent_core libevent_extra hiredis libcjson liblz4 libzstd openssl inih
+WERROR ?=
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion
+WARNINGS += $(if $(filter-out 0,$(WERROR)),-Werror)
 DEFINES = -std=c11 -pthread -D_GNU_SOURCE -I. -DDF2REDIS_BUILD_DIR='"$(B)"'
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 ifneq ($(SANITIZE),)
@@ -175,11 +178,15 @@ manual: $(B)/tests/unit/test_commands_manual
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
+# For editors and clang tools. What would be compiled is asked of make itself.
+compdb:
+	@$(MAKE) --no-print-directory -Bn V=1 all test-programs | awk -v directory='$(CURDIR)' -f tests/compdb.awk >compile_commands.json
+
 clean:
 	rm -rf $(B)
 
 help:
-	@sed -n '2,10s/^# \{0,1\}//p' Makefile
+	@sed -n '2,11s/^# \{0,1\}//p' Makefile
 	@echo '  make unit, integration, sanitized, fuzz   the parts of check'
 	@echo '  make bench-cluster                        ratios against raw pipes into a cluster of three masters'
 	@echo '  make soak MINUTES=n SEED=s                random faults under load, then a comparison'
@@ -187,6 +194,7 @@ help:
 	@echo '  make install, uninstall, deb, rpm, dist   packages: see packaging/'
 	@echo '  make check-packages                       the built packages in a clean chroot'
 	@echo '  make manual                               man/df2redis-commands.7, from the tables'
+	@echo '  make compdb                               compile_commands.json, for editors and clang tools'
 	@echo '  make clean, format'
 
 # ---- install, uninstall, dist, deb, rpm, check-packages ----
@@ -194,5 +202,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all manual unit-programs test-programs integration-programs unit integration sanitized-programs sanitized beside-tests fuzzers fuzz check bench bench-cluster soak soak-cluster demo deps format clean help
+.PHONY: all manual unit-programs test-programs integration-programs unit integration sanitized-programs sanitized beside-tests fuzzers fuzz check bench bench-cluster soak soak-cluster demo deps format compdb clean help
 .SECONDARY:

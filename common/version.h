@@ -2,6 +2,6 @@
 #ifndef DF2REDIS_VERSION_H
 #define DF2REDIS_VERSION_H
 
-#define DF2REDIS_VERSION "0.1.0"
+#define DF2REDIS_VERSION "0.2.0"
 
 #endif

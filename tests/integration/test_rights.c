@@ -51,8 +51,12 @@ static void assert_ends_without(const char *forbidden, const char *named)
     begin();
     tell_target(forbidden);
     tell_target("CLIENT KILL TYPE normal SKIPME yes");
-    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_NOPERM);
-    assert_true(df2redis_said(&run.program, named));
+    int code = process_wait(&run.program.process, RUN_DEADLINE_MS);
+    bool said = df2redis_said(&run.program, named);
+    if (code != EX_NOPERM || !said)
+        df2redis_print(&run.program);
+    assert_int_equal(code, EX_NOPERM);
+    assert_true(said);
 }
 
 static void without_client_list_nothing_goes_on(void **state)

@@ -27,7 +27,7 @@ bool divergences_init(struct divergences *d, const char *log_path, struct error 
     return true;
 }
 
-void divergences_free(struct divergences *d)
+static void forget(struct divergences *d)
 {
     for (size_t i = 0; i < d->reason_count; i++) {
         for (size_t j = 0; j < d->list[i].example_count; j++) {
@@ -37,6 +37,14 @@ void divergences_free(struct divergences *d)
         free(d->list[i].examples);
     }
     free(d->list);
+    d->list = NULL;
+    d->reason_count = 0;
+    d->total = 0;
+}
+
+void divergences_free(struct divergences *d)
+{
+    forget(d);
     if (d->log)
         fclose(d->log);
     *d = (struct divergences){0};
@@ -131,6 +139,7 @@ static const char begin_line[] = "A copy begins.\n";
 
 void divergences_begin(struct divergences *d)
 {
+    forget(d);
     if (!d->log || !d->log_bytes)
         return;
     fputs(begin_line, d->log);

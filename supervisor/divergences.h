@@ -52,7 +52,7 @@ struct divergences {
 
 /* log_path NULL: none. */
 bool divergences_init(struct divergences *d, const char *log_path, struct error *error);
-/* What follows in the log belongs to a copy begun anew. */
+/* What follows belongs to a copy begun anew: what the one before lacked is no matter, here and in the log. */
 void divergences_begin(struct divergences *d);
 /* Counts again what the log at this path has since then: for a run that goes on where another was killed.
  * told: of each FLOW of this session the last reports; what the log does not have was not counted, and will

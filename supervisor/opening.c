@@ -257,6 +257,7 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
     case FLUSH_NOW:
         run->target_owned = true;
         run_save_record(run, RUN_COPY_PARTIAL);
+        divergences_begin(&run->divergences);
         log_info("target %s: flushing it, %llu keys%s", run->target_name, (unsigned long long)keys,
                  run->target_written ? ", for the new full sync" : "");
         return TARGET_FLUSH;

@@ -105,10 +105,9 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
         tell_healed(h, k);
         expiry_healed(h->w, c->db, c->key, c->expires_ms);
     }
-    if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times) {
+    if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && is_news(k, c)) {
         cursor_add(&m->suspects_permanent, 1);
-        if (is_news(k, c))
-            tell_impossible(h, k, c);
+        tell_impossible(h, k, c);
     }
     suspects_settle(h->w->suspects, k, times);
 }

@@ -9,6 +9,7 @@
 
 #include "tests/support/generate.h"
 #include "tests/support/run.h"
+#include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"
 
 static struct run run;
@@ -209,6 +210,39 @@ static void full_answer_to_an_lsn_starts_a_full_sync(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 2);
 }
 
+static struct scripted_session session_with_filter(void)
+{
+    static const char token[41] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
+    const struct slice add[] = {slice_str("BF.ADD"), slice_str("filter"), slice_str("x")};
+    struct scripted_session s = scripted_session_new(1);
+    struct stream_writer w;
+    writer_begin(&w, 0, token);
+    writer_string(&w, slice_str("a"), slice_str("snapshot"));
+    writer_fullsync_end(&w);
+    writer_stable(&w, 1);
+    writer_command(&w, 0, 1, 3, add);
+    s.flows[0] = writer_finish(&w);
+    return s;
+}
+
+static void a_copy_begun_anew_counts_its_divergences_anew(void **state)
+{
+    (void)state;
+    struct scripted_options options;
+    scripted_options_init(&options);
+    scripted_options_add(&options, session_with_filter());
+    scripted_options_add(&options, session_with_filter());
+    options.sessions[1].flows[0].reply = REPLY_FULL;
+    run_begin(&run, &options);
+    run_replicate(&run, (const char *const[]){"--on-full-resync", "flush", NULL});
+    wait_and_cut();
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(df2redis_status_number(&run.program, "divergences.command_not_in_target"), 1);
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 2);
+}
+
 /* A phase command that is refused is not said again in that session, nor the other one instead of it. */
 static void refused_sync_starts_over(void **state)
 {
@@ -403,6 +437,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(lost_control_connection_resumes_without_full_sync, teardown),
         cmocka_unit_test_teardown(mix_of_full_and_partial_is_never_gone_on_with, teardown),
         cmocka_unit_test_teardown(full_answer_to_an_lsn_starts_a_full_sync, teardown),
+        cmocka_unit_test_teardown(a_copy_begun_anew_counts_its_divergences_anew, teardown),
         cmocka_unit_test_teardown(refused_sync_starts_over, teardown),
         cmocka_unit_test_teardown(refused_startstable_starts_over, teardown),
         cmocka_unit_test_teardown(refused_startstable_after_partial_asks_for_a_full_sync, teardown),

@@ -61,6 +61,24 @@ static void databases_that_a_cluster_lacks_are_named(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* Beside what else the user lacks, and nothing is waited for. */
+static void rights_to_ask_for_the_nodes_are_named_with_the_others(void **state)
+{
+    (void)state;
+    redis_cluster_start(&cluster, 3, 0);
+    redis_cluster_each(&cluster, "ACL SETUSER app on >sesame ~* +@all -cluster -xadd");
+    begin_generated(100, NULL);
+    snprintf(run.target.uri, sizeof run.target.uri, "redis://app:sesame@127.0.0.1:%u", run.target.port);
+    run_replicate(&run, NULL);
+    assert_ends(EX_NOPERM, "give it +cluster|slots +cluster|nodes");
+    assert_true(df2redis_said(&run.program, "give it +xadd"));
+    assert_int_equal(redis_cluster_keys(&cluster), 0);
+    redis_cluster_each(&cluster, "ACL SETUSER app +cluster|slots +cluster|nodes +xadd");
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* Found by itself, from any node: here from a replica. */
 static void a_replica_leads_to_the_masters(void **state)
 {
@@ -286,6 +304,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(databases_that_a_cluster_lacks_are_named, teardown),
+        cmocka_unit_test_teardown(rights_to_ask_for_the_nodes_are_named_with_the_others, teardown),
         cmocka_unit_test_teardown(a_replica_leads_to_the_masters, teardown),
         cmocka_unit_test_teardown(slots_without_a_master_are_waited_for, teardown),
         cmocka_unit_test_teardown(keys_on_any_master_are_refused_without_a_decision, teardown),

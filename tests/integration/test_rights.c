@@ -38,19 +38,26 @@ static void begin(void)
     assert_true(run_wait_in_step(&run));
 }
 
-static void tell_target(const char *words)
+/* The connection breaks in the same moment, and the next one may not end what is left of it. */
+static void forbid_and_cut(const char *forbidden)
 {
     redisContext *c = server_connect(run.target.port);
-    server_ok(c, words);
+    server_ok(c, "MULTI");
+    server_ok(c, forbidden);
+    server_ok(c, "CLIENT KILL TYPE normal SKIPME yes");
+    redisReply *r = server_command(c, "EXEC");
+    assert_int_equal(r->type, REDIS_REPLY_ARRAY);
+    assert_int_equal(r->elements, 2);
+    assert_int_not_equal(r->element[0]->type, REDIS_REPLY_ERROR);
+    assert_int_not_equal(r->element[1]->type, REDIS_REPLY_ERROR);
+    freeReplyObject(r);
     redisFree(c);
 }
 
-/* The connection breaks, and the next one may not end what is left of it. */
 static void assert_ends_without(const char *forbidden, const char *named)
 {
     begin();
-    tell_target(forbidden);
-    tell_target("CLIENT KILL TYPE normal SKIPME yes");
+    forbid_and_cut(forbidden);
     int code = process_wait(&run.program.process, RUN_DEADLINE_MS);
     bool said = df2redis_said(&run.program, named);
     if (code != EX_NOPERM || !said)

@@ -37,6 +37,7 @@ static bool parse_common(struct slice *text, struct mark *out)
 {
     struct mark m = {
         .present = true, .flushed_session = out->flushed_session, .flushed_txid = out->flushed_txid};
+    memcpy(m.flushed_master, out->flushed_master, sizeof m.flushed_master);
     if (!next_id(text, m.master_id) || !next_number(text, &m.session) || !next_number(text, &m.seq) ||
         !next_number(text, &m.lsn))
         return false;
@@ -89,12 +90,20 @@ bool node_mark_parse(struct slice text, struct slot_mark *out)
     return true;
 }
 
-bool flushed_parse(struct slice text, uint64_t *session, uint64_t *txid)
+void flushed_write(uint64_t session, uint64_t txid, const char *master_id, char out[FLUSHED_TEXT_BYTES])
 {
-    uint64_t s, t;
-    if (!next_number(&text, &s) || !next_number(&text, &t))
+    snprintf(out, FLUSHED_TEXT_BYTES, "%llu %llu %s", (unsigned long long)session, (unsigned long long)txid,
+             master_id);
+}
+
+bool flushed_parse(struct slice text, struct mark *out)
+{
+    uint64_t session, txid;
+    if (!next_number(&text, &session) || !next_number(&text, &txid))
         return false;
-    *session = s;
-    *txid = t;
+    out->flushed_session = session;
+    out->flushed_txid = txid;
+    if (!next_id(&text, out->flushed_master))
+        out->flushed_master[0] = '\0';
     return true;
 }

@@ -2,7 +2,7 @@
  *
  *   flow-N   <master id> <session> <seq> <lsn> <check>
  *   node-N   the same, then <fingerprint of the node's slots, hex> <run id> <replication id>   (cluster)
- *   flushed  <session> <txid>
+ *   flushed  <session> <txid> <master id>
  *   run      <session>: the supervisor's, of the session that fills the target; in the hash of a slot, of the
  *            session whose worker found no mark there
  *
@@ -19,7 +19,7 @@
 #define MARK_RUN_FIELD "run"
 #define MARK_FLUSHED_FIELD "flushed"
 
-enum { MARK_TEXT_BYTES = 192, NODE_MARK_TEXT_BYTES = 320 };
+enum { MARK_TEXT_BYTES = 192, FLUSHED_TEXT_BYTES = 96, NODE_MARK_TEXT_BYTES = 320 };
 
 /* The position that the target itself carries; all zero when it carries none of this session. */
 struct mark {
@@ -29,7 +29,8 @@ struct mark {
     uint64_t session, seq, lsn;
     struct journal_check check;
     char master_id[41];
-    uint64_t flushed_session, flushed_txid; /* the last global command that was run; 0: none */
+    uint64_t flushed_session, flushed_txid; /* the last global command that was run; 0: none … */
+    char flushed_master[41];                /* … and whose: each master counts anew; "": not told */
 };
 
 /* What a cluster carries of this FLOW in one slot: its own mark, and the node's when it lies in this slot. */
@@ -47,7 +48,9 @@ void node_mark_write(const char *mark, uint64_t fingerprint, const char *run_id,
 bool mark_parse(struct slice text, struct mark *out);
 /* Into out->node, run_id, replid, fingerprint. */
 bool node_mark_parse(struct slice text, struct slot_mark *out);
-bool flushed_parse(struct slice text, uint64_t *session, uint64_t *txid);
+void flushed_write(uint64_t session, uint64_t txid, const char *master_id, char out[FLUSHED_TEXT_BYTES]);
+/* Into out->flushed…; releases before did not tell the master. */
+bool flushed_parse(struct slice text, struct mark *out);
 
 /* Cuts the first word off *text; false when there is none. */
 bool mark_next_word(struct slice *text, struct slice *word);

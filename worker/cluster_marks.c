@@ -36,6 +36,9 @@ void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const s
     c->marked[slot] = mark->own.present;
     if (mark->node.present)
         add_candidate(n, mark);
+    const char *flushed_by = mark->own.flushed_master;
+    if (*flushed_by && strcmp(flushed_by, c->router->session.master_id) != 0)
+        return; /* its numbers say nothing about those of this one */
     if (mark->own.flushed_session > n->flushed_session)
         n->flushed_txid = 0;
     if (mark->own.flushed_session < n->flushed_session)

@@ -125,12 +125,11 @@ static size_t databases_to_flush(struct worker *w, char (**words)[12])
 
 static void write_flush(struct worker *w)
 {
-    char(*databases)[12], flushed[48] = "";
+    char(*databases)[12], flushed[FLUSHED_TEXT_BYTES] = "";
     size_t n = databases_to_flush(w, &databases);
     struct output *o = w->output;
     if (seal_marks_on(w))
-        snprintf(flushed, sizeof flushed, "%llu %llu", (unsigned long long)w->session,
-                 (unsigned long long)w->global_txid);
+        flushed_write(w->session, w->global_txid, w->master_id, flushed);
     if (n) {
         output_entry(o, w->global_seq);
         output_begin(o, w->settings.target.db, slice_str(w->mark_key), 6 + n, OUTPUT_ONCE);
@@ -151,14 +150,13 @@ static void write_flush(struct worker *w)
 /* On every master, each with the marks it carries. False: not now, everything begins again. */
 static bool write_flush_everywhere(struct worker *w, bool note)
 {
-    char flushed[48];
+    char flushed[FLUSHED_TEXT_BYTES];
     struct error error;
     if (!router_reaches_all(w->router, &error)) {
         router_wait(w->router, &error);
         return false;
     }
-    snprintf(flushed, sizeof flushed, "%llu %llu", (unsigned long long)w->session,
-             (unsigned long long)w->global_txid);
+    flushed_write(w->session, w->global_txid, w->master_id, flushed);
     output_entry(w->output, w->global_seq);
     router_flush_nodes(w->router, flush_script, note && seal_marks_on(w) ? flushed : "");
     return true;

@@ -151,7 +151,8 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     reports_rewound(&w->reports);
     w->marked_seq = w->skip_lsn = 0;
     /* A session that began with the journal goes on with the earlier one's. */
-    bool continued = w->decoder_config.first_lsn && follows(w, mark);
+    bool same_master = !*mark->flushed_master || strcmp(mark->flushed_master, w->master_id) == 0;
+    bool continued = w->decoder_config.first_lsn && follows(w, mark) && same_master;
     w->flushed_txid = mark->flushed_session == w->session || continued ? mark->flushed_txid : 0;
     if (cursor_load_record(&w->cursor, &newest) && newest.len >= RECORD_HEADER)
         memcpy(&w->marked_seq, newest.data, RECORD_HEADER);

@@ -221,6 +221,24 @@ static void replica_promoted_exactly_there_and_written_to_goes_on(void **state)
     assert_resumed_and_equal(2);
 }
 
+/* Its transactions are counted anew: one that has the number of an earlier flush is another one. */
+static void flush_of_a_promoted_replica_is_run_whatever_its_number(void **state)
+{
+    (void)state;
+    begin_in_step(&small);
+    for (int i = 0; i < 5; i++)
+        journal_script_flush(&crash.script, crash.run.source);
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_true(run_wait_in_step(&crash.run));
+    fail_over(0);
+    crash.script.txid = 0;
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    journal_script_append(&crash.script, crash.run.source, 100);
+    journal_script_flush(&crash.script, crash.run.source);
+    journal_script_append(&crash.script, crash.run.source, 10);
+    assert_resumed_and_equal(2);
+}
+
 enum { MUCH = 3 * FLOWS * 1024 };
 
 static bool has_decided(void *arg)
@@ -391,6 +409,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(promoted_replica_goes_on_with_the_journal, teardown),
         cmocka_unit_test_teardown(replica_promoted_exactly_there_goes_on, teardown),
         cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_goes_on, teardown),
+        cmocka_unit_test_teardown(flush_of_a_promoted_replica_is_run_whatever_its_number, teardown),
         cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_much_goes_on, teardown),
         cmocka_unit_test_teardown(replica_promoted_there_perhaps_by_chance_is_synced_anew, teardown),
         cmocka_unit_test_teardown(run_killed_after_a_failover_goes_on, teardown),

@@ -93,8 +93,10 @@ void global_advance(struct worker *w)
 {
     if (!round_empty(router_open(w->router)) || !router_idle(w->router))
         return;
-    /* Should the session end here, the next one goes on from the mark. */
-    if (seal_marks_on(w) && w->sealed_marked_seq + 1 < decoder_seq(w->decoder)) {
+    /* Should the session end here, the next one goes on from the mark. In a cluster that was judged by memory
+     * none of the masters may have it yet. */
+    bool wanted = w->mark_wanted && router_is_cluster(w->router);
+    if (seal_marks_on(w) && (wanted || w->sealed_marked_seq + 1 < decoder_seq(w->decoder))) {
         seal_and_send(w, true);
         return;
     }

@@ -16,7 +16,7 @@
 
 #define POLY UINT64_C(0x95ac9329ac4bc9b5) /* 0xad93d23594c935a9, reflected */
 
-enum { SLICES = 16, SLICES_16 = 4, FOLD_MIN_BYTES = 64 };
+enum { SLICES = 16, SLICES_16 = 4, FOLD_MIN_BYTES = 32, FOLD_FAR_BYTES = 64 };
 
 static struct {
     bool ready, fold;
@@ -81,6 +81,16 @@ static uint64_t load64(const uint8_t *p)
     return v;
 }
 
+static uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap32(v);
+#endif
+    return v;
+}
+
 static uint64_t by_slices(uint64_t crc, const uint8_t *p, size_t len)
 {
     while (len >= SLICES) {
@@ -93,6 +103,24 @@ static uint64_t by_slices(uint64_t crc, const uint8_t *p, size_t len)
         }
         p += SLICES;
         len -= SLICES;
+    }
+    if (len >= 8) {
+        uint64_t a = load64(p) ^ crc;
+        crc = 0;
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < 8; i++)
+            crc ^= tables.slice[7 - i][a >> 8 * i & 0xff];
+        p += 8;
+        len -= 8;
+    }
+    if (len >= 4) {
+        uint32_t a = load32(p) ^ (uint32_t)crc;
+        crc >>= 32;
+#pragma GCC unroll 4
+        for (unsigned i = 0; i < 4; i++)
+            crc ^= tables.slice[3 - i][a >> 8 * i & 0xff];
+        p += 4;
+        len -= 4;
     }
     while (len--)
         crc = tables.slice[0][(crc ^ *p++) & 0xff] ^ crc >> 8;
@@ -116,14 +144,19 @@ __attribute__((target("pclmul,sse4.1"))) static uint64_t by_folding(uint64_t crc
 {
     const __m128i far = at((const uint8_t *)tables.fold512), near = at((const uint8_t *)tables.fold128);
     __m128i a = _mm_xor_si128(at(p), _mm_set_epi64x(0, (long long)crc));
-    __m128i b = at(p + 16), c = at(p + 32), d = at(p + 48);
-    for (p += 64, len -= 64; len >= 64; p += 64, len -= 64) {
-        a = fold(a, far, at(p));
-        b = fold(b, far, at(p + 16));
-        c = fold(c, far, at(p + 32));
-        d = fold(d, far, at(p + 48));
+    if (len >= FOLD_FAR_BYTES) {
+        __m128i b = at(p + 16), c = at(p + 32), d = at(p + 48);
+        for (p += 64, len -= 64; len >= 64; p += 64, len -= 64) {
+            a = fold(a, far, at(p));
+            b = fold(b, far, at(p + 16));
+            c = fold(c, far, at(p + 32));
+            d = fold(d, far, at(p + 48));
+        }
+        a = fold(fold(fold(a, near, b), near, c), near, d);
+    } else {
+        p += 16;
+        len -= 16;
     }
-    a = fold(fold(fold(a, near, b), near, c), near, d);
     for (; len >= 16; p += 16, len -= 16)
         a = fold(a, near, at(p));
     uint8_t rest[16];

@@ -3,23 +3,58 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/crc.h"
 
-static uint64_t add_number(uint64_t crc, uint32_t n)
+static void sum_up(struct journal_sum *s)
+{
+    s->crc = crc64(s->crc, s->bytes, s->len);
+    s->len = 0;
+}
+
+static void add_number(struct journal_sum *s, uint32_t n)
 {
     uint8_t bytes[4] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
-    return crc64(crc, bytes, sizeof bytes);
+    if (sizeof s->bytes - s->len < sizeof bytes)
+        sum_up(s);
+    memcpy(s->bytes + s->len, bytes, sizeof bytes);
+    s->len += sizeof bytes;
+}
+
+static void add_bytes(struct journal_sum *s, struct slice piece)
+{
+    if (sizeof s->bytes - s->len < piece.len)
+        sum_up(s);
+    if (piece.len > sizeof s->bytes) {
+        s->crc = crc64(s->crc, piece.data, piece.len);
+    } else if (piece.len) {
+        memcpy(s->bytes + s->len, piece.data, piece.len);
+        s->len += piece.len;
+    }
+}
+
+void journal_sum_begin(struct journal_sum *s, uint32_t db, const struct slice *argv, size_t argc)
+{
+    s->crc = UINT64_MAX;
+    s->len = 0;
+    add_number(s, db);
+    for (size_t i = 0; i < argc; i++) {
+        add_number(s, (uint32_t)argv[i].len);
+        add_bytes(s, argv[i]);
+    }
+}
+
+uint64_t journal_sum_end(const struct journal_sum *s)
+{
+    return crc64(s->crc, s->bytes, s->len);
 }
 
 uint64_t journal_checksum(uint32_t db, const struct slice *argv, size_t argc)
 {
-    uint64_t crc = add_number(UINT64_MAX, db);
-    for (size_t i = 0; i < argc; i++) {
-        crc = add_number(crc, (uint32_t)argv[i].len);
-        crc = crc64(crc, argv[i].data, argv[i].len);
-    }
-    return crc;
+    struct journal_sum s;
+    journal_sum_begin(&s, db, argv, argc);
+    return journal_sum_end(&s);
 }
 
 void journal_check_write(const struct journal_check *c, char out[JOURNAL_CHECK_TEXT_BYTES])

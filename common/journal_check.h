@@ -23,6 +23,16 @@ enum { JOURNAL_CHECK_TEXT_BYTES = 40 };
  * same entry gives anew. */
 uint64_t journal_checksum(uint32_t db, const struct slice *argv, size_t argc);
 
+/* The same in two steps: of all entries only the last one before a mark is asked for its sum, so what costs
+ * waits for that. Short entries are only copied. */
+struct journal_sum {
+    uint64_t crc; /* of what stood before bytes */
+    size_t len;
+    uint8_t bytes[512];
+};
+void journal_sum_begin(struct journal_sum *s, uint32_t db, const struct slice *argv, size_t argc);
+uint64_t journal_sum_end(const struct journal_sum *s);
+
 /* "<lsn>:<sum, 16 hex digits>"; "0:…" when none is known. */
 void journal_check_write(const struct journal_check *c, char out[JOURNAL_CHECK_TEXT_BYTES]);
 bool journal_check_read(struct slice text, struct journal_check *out);

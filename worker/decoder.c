@@ -33,7 +33,7 @@ struct decoder *decoder_new(const struct decoder_config *config)
     if (config->first_lsn) {
         d->phase = config->in_blobs ? PHASE_HEADER : PHASE_JOURNAL;
         d->next_lsn = config->asked_lsn ? config->asked_lsn : config->first_lsn;
-        d->check = config->check;
+        decoder_note_check(d, config->check, (struct journal_check){0});
     }
     return d;
 }
@@ -327,7 +327,20 @@ bool decoder_comparing(const struct decoder *d)
 
 struct journal_check decoder_check(const struct decoder *d, uint64_t lsn)
 {
-    return d->check.lsn < lsn ? d->check : d->check_before;
+    const struct noted_command *c = &d->last[d->newest];
+    if (c->lsn >= lsn)
+        c = &d->last[!d->newest];
+    return (struct journal_check){c->lsn, c->summed ? c->checksum : journal_sum_end(&c->sum)};
+}
+
+void decoder_note_check(struct decoder *d, struct journal_check newest, struct journal_check before)
+{
+    struct noted_command *c = &d->last[d->newest], *b = &d->last[!d->newest];
+    c->lsn = newest.lsn;
+    c->checksum = newest.sum;
+    b->lsn = before.lsn;
+    b->checksum = before.sum;
+    c->summed = b->summed = true;
 }
 
 bool decoder_in_journal(const struct decoder *d)

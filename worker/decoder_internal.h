@@ -79,6 +79,14 @@ struct text {
 
 enum step { STEP_ON, STEP_ENTRY, STEP_MORE, STEP_BREAK, STEP_ERROR };
 
+/* A command of the journal, for its check. */
+struct noted_command {
+    uint64_t lsn; /* 0: none */
+    bool summed;  /* its sum is known: it was told, not decoded */
+    uint64_t checksum;
+    struct journal_sum sum;
+};
+
 struct decoder {
     struct decoder_config config;
 
@@ -94,7 +102,8 @@ struct decoder {
     uint64_t seq;
     uint64_t snapshot_lsn; /* of the next entry in a JOURNAL_BLOB: counted from 1 */
     uint64_t next_lsn;     /* of the journal stream; 0: not known */
-    struct journal_check check, check_before; /* the last two commands of it */
+    struct noted_command last[2]; /* of it: they take turns */
+    unsigned newest;              /* 0 or 1 */
     uint32_t db, snapshot_journal_db, journal_db;
     struct attributes attributes;
     uint64_t journal_given; /* entries of the JOURNAL_BLOB at hand */
@@ -162,6 +171,8 @@ static inline void decoder_give(struct decoder *d, struct entry *out, enum entry
 enum step decoder_broken(struct decoder *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* decoder_value.c: an entry (type, key, value) begins; more of a value; a chunk begins. */
+/* The last two commands, as they are told from elsewhere. */
+void decoder_note_check(struct decoder *d, struct journal_check newest, struct journal_check before);
 enum step decoder_entry(struct decoder *d, struct text *t, struct entry *out);
 enum step decoder_open_value(struct decoder *d, struct text *t, struct entry *out);
 enum step decoder_chunk(struct decoder *d, struct text *t);

@@ -85,8 +85,11 @@ static enum step compare(struct decoder *d, const struct journal_item *item, uin
 
 static void note_command(struct decoder *d, const struct journal_item *item, uint32_t db)
 {
-    d->check_before = d->check;
-    d->check = (struct journal_check){d->next_lsn, journal_checksum(db, item->argv, item->argc)};
+    d->newest = !d->newest;
+    struct noted_command *c = &d->last[d->newest];
+    c->lsn = d->next_lsn;
+    c->summed = false;
+    journal_sum_begin(&c->sum, db, item->argv, item->argc);
 }
 
 /* COMMAND or PING of the journal itself. STEP_ON: it was applied already. */

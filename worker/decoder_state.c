@@ -78,8 +78,8 @@ void decoder_save(const struct decoder *d, struct buf *out)
                            .snapshot_lsn = d->snapshot_lsn,
                            .next_lsn = d->next_lsn,
                            .journal_given = d->journal_given,
-                           .check = d->check,
-                           .check_before = d->check_before,
+                           .check = decoder_check(d, UINT64_MAX),
+                           .check_before = decoder_check(d, d->last[d->newest].lsn),
                            .expire_ms = d->attributes.expire_ms,
                            .chunk_id = d->chunk_id,
                            .chunk_left = d->chunk_left,
@@ -189,8 +189,7 @@ static void set_head(struct decoder *d, const struct saved_head *h)
     d->seq = h->seq;
     d->snapshot_lsn = h->snapshot_lsn;
     d->next_lsn = h->next_lsn;
-    d->check = h->check;
-    d->check_before = h->check_before;
+    decoder_note_check(d, h->check, h->check_before);
     d->db = h->db;
     d->snapshot_journal_db = h->snapshot_journal_db;
     d->journal_db = h->journal_db;

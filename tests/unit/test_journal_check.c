@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "common/crc.h"
 #include "common/journal_check.h"
 
 static uint64_t sum(uint32_t db, const char *a, const char *b)
@@ -20,6 +21,30 @@ static void every_byte_counts_and_where_an_argument_ends(void **state)
     assert_true(sum(0, "DEL", "a") != sum(0, "DEL", "b"));
     assert_true(sum(0, "DEL", "ab") != sum(0, "DELa", "b"));
     assert_true(sum(0, "", "") != journal_checksum(0, NULL, 0));
+}
+
+/* As defined, whatever is put together or waits. */
+static void sum_is_that_of_the_bytes_one_after_the_other(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {0, 1, 15, 16, 100, 492, 493, 496, 500, 511, 512, 513, 5000};
+    enum { COUNT = sizeof lengths / sizeof *lengths };
+    uint8_t bytes[5000];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 31 + 7);
+    for (size_t i = 0; i < COUNT * COUNT; i++) {
+        size_t first = lengths[i / COUNT], second = lengths[i % COUNT];
+        struct slice argv[] = {slice_str("SET"), slice_of(bytes, first), slice_of(bytes, second)};
+        static const uint8_t db[] = {9, 0, 0, 0};
+        uint64_t crc = crc64(UINT64_MAX, db, sizeof db);
+        for (size_t a = 0; a < 3; a++) {
+            for (int shift = 0; shift < 32; shift += 8)
+                crc = crc64(crc, &(uint8_t){(uint8_t)(argv[a].len >> shift)}, 1);
+            for (size_t k = 0; k < argv[a].len; k++)
+                crc = crc64(crc, argv[a].data + k, 1);
+        }
+        assert_true(journal_checksum(9, argv, 3) == crc);
+    }
 }
 
 static void text_is_read_as_it_was_written(void **state)
@@ -57,6 +82,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_counts_and_where_an_argument_ends),
+        cmocka_unit_test(sum_is_that_of_the_bytes_one_after_the_other),
         cmocka_unit_test(text_is_read_as_it_was_written),
         cmocka_unit_test(other_text_is_refused),
     };

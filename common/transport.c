@@ -135,7 +135,7 @@ static bool look_up(struct transport_private *p, const struct uri *uri, struct e
     int result = getaddrinfo(uri->address ? uri->address : uri->host, port, &hints, &p->addresses);
     if (result == EAI_NONAME && !uri->address) {
         hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
-        result = getaddrinfo(uri->host, port, &hints, &p->addresses);
+        result = uri_look_up(uri->host, port, &hints, &p->addresses);
     }
     if (result == 0) {
         p->next = p->addresses;

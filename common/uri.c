@@ -271,11 +271,21 @@ size_t uri_parse_list(const char *text, struct uri *out, struct error *error)
     return good ? count : 0;
 }
 
+int uri_look_up(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **out)
+{
+    int result = getaddrinfo(host, port, hints, out);
+    if (result == 0 || (hints->ai_flags & AI_NUMERICHOST) || strcasecmp(host, "localhost") != 0)
+        return result;
+    struct addrinfo loopback = *hints;
+    loopback.ai_flags &= ~AI_PASSIVE;
+    return getaddrinfo(NULL, port ? port : "0", &loopback, out);
+}
+
 size_t uri_addresses(const struct uri *u, struct uri *out, size_t max, struct error *error)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list = NULL;
     size_t count = 0;
-    int result = getaddrinfo(u->host, NULL, &hints, &list);
+    int result = uri_look_up(u->host, NULL, &hints, &list);
     if (result != 0) {
         error_set(error, ERROR_RETRY, "looking up %s: %s; check the host's name", u->host,
                   result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));

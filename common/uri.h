@@ -27,6 +27,10 @@ bool uri_parse(const char *text, struct uri *out, struct error *error);
  * them, empty; 0: one is wrong. */
 enum { URI_LIST_MAX = 32 };
 size_t uri_parse_list(const char *text, struct uri *out, struct error *error);
+/* getaddrinfo(3), which where nobody knows localhost (no /etc/hosts) takes the loopback addresses for it, as RFC 6761
+ * wants. */
+struct addrinfo;
+int uri_look_up(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **out);
 /* What its host's name stands for now: a copy of *u for each address, up to max. 0 and *error: it cannot be looked up. */
 size_t uri_addresses(const struct uri *u, struct uri *out, size_t max, struct error *error);
 void uri_free(struct uri *u);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/uri.h"
 #include "supervisor/clients.h"
 #include "supervisor/http_request.h"
 
@@ -188,7 +189,7 @@ static int bind_first(const char *host, const char *port)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *list = NULL;
     int fd = -1, failure = 0, on = 1;
-    if (getaddrinfo(host, port, &hints, &list) != 0) {
+    if (host ? uri_look_up(host, port, &hints, &list) : getaddrinfo(host, port, &hints, &list)) {
         errno = 0;
         return -1;
     }

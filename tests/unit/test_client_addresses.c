@@ -1,6 +1,7 @@
 /* Names with several addresses: one that refuses and one that never answers are passed over.
  *
- * getaddrinfo(3) is ours here: "two" is 127.0.0.2 and 127.0.0.1, "dead" 127.0.0.2 twice. */
+ * getaddrinfo(3) is ours here: "two" is 127.0.0.2 and 127.0.0.1, "dead" 127.0.0.2 twice, "localhost" unknown; without a
+ * name it is as "two". */
 #include "tests/unit/client_testing.h"
 
 #include <netdb.h>
@@ -14,10 +15,12 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     if (hints->ai_flags & AI_NUMERICHOST)
         return EAI_NONAME;
     looked_up++;
+    if (name && strcmp(name, "localhost") == 0)
+        return EAI_NONAME;
     for (unsigned i = 0; i < 2; i++) {
         addresses[i] = (struct sockaddr_in){.sin_family = AF_INET,
                                             .sin_port = htons((uint16_t)strtoul(service, NULL, 10))};
-        inet_pton(AF_INET, i == 1 && strcmp(name, "two") == 0 ? "127.0.0.1" : "127.0.0.2",
+        inet_pton(AF_INET, i == 1 && (!name || strcmp(name, "two") == 0) ? "127.0.0.1" : "127.0.0.2",
                   &addresses[i].sin_addr);
         list[i] = (struct addrinfo){.ai_family = AF_INET,
                                     .ai_socktype = SOCK_STREAM,
@@ -100,6 +103,16 @@ static void an_address_that_never_answers_is_passed_over(void **state)
     close(listener);
 }
 
+static void localhost_is_the_loopback_where_no_file_says_so(void **state)
+{
+    (void)state;
+    uint16_t port;
+    struct owner o = {0};
+    int listener = listen_on_loopback(&port);
+    make_ready(&o, uri_of("redis://localhost:%u", port));
+    close(listener);
+}
+
 static void when_no_address_answers_the_connect_timeout_ends_it(void **state)
 {
     (void)state;
@@ -136,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_address_that_refuses_is_passed_over),
         TEST(an_address_that_never_answers_is_passed_over),
+        TEST(localhost_is_the_loopback_where_no_file_says_so),
         TEST(when_no_address_answers_the_connect_timeout_ends_it),
         TEST(when_every_address_refuses_the_connection_is_refused),
     };

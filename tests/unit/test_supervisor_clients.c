@@ -90,8 +90,8 @@ static bool ends_within(int fd, uint32_t ms)
 static void request_has_a_deadline_however_slowly_it_comes(void **state)
 {
     (void)state;
-    int fd = join("x");
     uint64_t begun = clock_monotonic_ms();
+    int fd = join("x");
     while (!ended(fd)) {
         assert_true(clock_monotonic_ms() - begun < 10000);
         send(fd, "x", 1, MSG_NOSIGNAL);

@@ -162,14 +162,6 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
     c->marked[b->slot] = 1;
 }
 
-bool cluster_whole_marks_fit(const struct cluster *c)
-{
-    for (const struct batch *b = c->router->open->once; b; b = b->next)
-        if (c->topology.nodes[c->topology.owner[b->slot]].first_slot != b->slot || b != c->once_of[b->slot])
-            return false;
-    return true;
-}
-
 void cluster_put_marks(struct cluster *c, const char *text, bool whole)
 {
     struct round *q = c->router->open;

@@ -433,11 +433,6 @@ void router_slot_did(struct router *r, uint16_t slot, uint64_t seq)
         cluster_slot_did(r->cluster, slot, seq);
 }
 
-bool router_whole_marks_fit(const struct router *r)
-{
-    return !r->cluster || cluster_whole_marks_fit(r->cluster);
-}
-
 void router_ask(struct router *r, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
                 size_t argc, const struct slice *argv)
 {

@@ -109,9 +109,6 @@ void router_waited(struct router *r, uint16_t slot); /* it is acknowledged */
 /* Marks into the open round: in a cluster for every slot with commands that must not run twice, and, when
  * `whole`, for every node. text: as flow-N holds it. */
 void router_put_marks(struct router *r, const char *text, bool whole);
-/* Marks of the whole FLOW vouch for all before them, so in a cluster they do not go out beside commands that
- * must not run twice (but for those in the very slots that hold the nodes' marks). */
-bool router_whole_marks_fit(const struct router *r);
 /* Removes this FLOW's marks from the target, by commands in the open round. */
 void router_remove_marks(struct router *r);
 /* In a cluster: from here on any FLOW may run a flush of the source, which takes marks away; and it was run. */

@@ -56,7 +56,6 @@ bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint
 void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq);
 void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
                  size_t argc, const struct slice *argv);
-bool cluster_whole_marks_fit(const struct cluster *c);
 void cluster_put_marks(struct cluster *c, const char *text, bool whole);
 void cluster_remove_marks(struct cluster *c);
 void cluster_save_nodes(struct cluster *c);

@@ -107,6 +107,14 @@ bool seal_may_send(struct worker *w)
     return router_can_send(w->router, router_open(w->router)->has_once || mark_due(w));
 }
 
+/* In a cluster a mark of the whole FLOW vouches on each node for all before it, also for slots that are on their
+ * way from there: what another node may still refuse must not be in the same round. A flush is carried out by all
+ * or ends the run. */
+static bool whole_marks_fit(const struct worker *w, const struct round *r)
+{
+    return round_empty(r) || w->global == GLOBAL_RUNNING;
+}
+
 void seal_and_send(struct worker *w, bool force_mark)
 {
     struct round *r = router_open(w->router);
@@ -116,7 +124,7 @@ void seal_and_send(struct worker *w, bool force_mark)
     bool cluster = router_is_cluster(w->router);
     /* The source of a command across slots is perhaps on another node. */
     bool whole = (force_mark || due) && !between_steps(w);
-    w->marks_owed = cluster && whole && seal_marks_on(w) && !router_whole_marks_fit(w->router);
+    w->marks_owed = cluster && whole && seal_marks_on(w) && !whole_marks_fit(w, r);
     if (seal_marks_on(w) && !w->marks_owed && (whole || (r->has_once && !cluster)))
         put_marks(w, true);
     else if (w->settings.marks && r->has_once && cluster)

@@ -212,10 +212,8 @@ static bool was_tried(void *arg)
     return done || df2redis_said(&crash.run.program, "OOM");
 }
 
-static void an_importing_node_without_memory_does_nothing_without_its_mark(void **state)
+static void refused_by_an_importing_node(void)
 {
-    (void)state;
-    begin_between(FLOWS);
     tell(IDLE, "CONFIG SET maxmemory 1", NULL);
     line("LPOP {%s}list");
     assert_true(wait_until(was_tried, NULL, RUN_DEADLINE_MS));
@@ -223,6 +221,22 @@ static void an_importing_node_without_memory_does_nothing_without_its_mark(void 
     tell(IDLE, "CONFIG SET maxmemory 0", NULL);
     end_between();
     assert_equal_after(1);
+}
+
+static void an_importing_node_without_memory_does_nothing_without_its_mark(void **state)
+{
+    (void)state;
+    begin_between(FLOWS);
+    refused_by_an_importing_node();
+}
+
+/* When it is sent, the marks of all nodes are due, a second after the last: those say nothing of it. */
+static void the_marks_of_other_nodes_do_not_vouch_for_what_it_refuses(void **state)
+{
+    (void)state;
+    begin_between(FLOWS);
+    assert_true(redis_cluster_wait_asked(&cluster, redis_cluster_asked(&cluster) + SOME_LOOKS));
+    refused_by_an_importing_node();
 }
 
 static void a_node_that_imports_no_more_for_a_while_refuses_nothing(void **state)
@@ -322,6 +336,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_replica_that_came_later_takes_over_without_a_full_sync, teardown),
         cmocka_unit_test_teardown(late_answers_are_not_taken_for_those_to_new_questions, teardown),
         cmocka_unit_test_teardown(an_importing_node_without_memory_does_nothing_without_its_mark, teardown),
+        cmocka_unit_test_teardown(the_marks_of_other_nodes_do_not_vouch_for_what_it_refuses, teardown),
         cmocka_unit_test_teardown(a_node_that_imports_no_more_for_a_while_refuses_nothing, teardown),
         cmocka_unit_test_teardown(a_flush_waits_for_a_failed_node_to_which_a_slot_is_on_its_way, teardown),
         cmocka_unit_test_teardown(a_failed_node_without_slots_holds_up_no_flush, teardown),

@@ -100,6 +100,18 @@ static bool lost_mark(const struct node *n, int slot, const char *how, struct er
         how, key);
 }
 
+/* Releases up to 0.1.0 wrote no field run in a cluster: such a run pays one full sync when it is upgraded. */
+static bool unclaimed_mark(const struct node *n, struct error *error)
+{
+    char key[SLOT_KEY_BYTES];
+    slot_mark_key(key, sizeof key, n->config.settings->name, (uint16_t)n->unclaimed_slot);
+    return error_set(
+        error, ERROR_REDIRECT,
+        "%s: its mark %s lacks the field run: a release up to 0.1.0 wrote it, or it was written after "
+        "another client had emptied the server (FLUSHALL, FLUSHDB); a full sync is needed",
+        n->who, key);
+}
+
 bool cluster_loss_judge(const struct cluster *c, const struct position_node *nodes, struct error *error)
 {
     for (size_t i = 0; i < c->count; i++) {
@@ -108,8 +120,7 @@ bool cluster_loss_judge(const struct cluster *c, const struct position_node *nod
         if (cluster_is_idle(c, i))
             continue;
         if (n->unclaimed_slot != NO_SLOT)
-            return lost_mark(n, n->unclaimed_slot, "has a mark that was written after it had lost one",
-                             error);
+            return unclaimed_mark(n, error);
         if (!nodes[i].trusted)
             continue;
         if (n->missing_slot != NO_SLOT)

@@ -85,7 +85,8 @@ static void any_command(struct journal_script *s, uint32_t f)
     case 6:
         command(s, db, "LPUSH l:%u:%u %llu", f, k, (unsigned long long)n);
         break;
-    case 7:
+    case 7: /* journaled only when there is something to do, as LMOVE */
+        command(s, db, "RPUSH l:%u:%u %llu", f, k, (unsigned long long)n);
         command(s, db, "LPOP l:%u:%u", f, k);
         break;
     case 8:
@@ -112,6 +113,7 @@ static void any_command(struct journal_script *s, uint32_t f)
         command(s, db, "RENAME r:%u:%u r:%u:to:%u", f, k, f, (unsigned)(r >> 20) % KEYS);
         break;
     case 15:
+        command(s, db, "RPUSH l:%u:%u %llu", f, k, (unsigned long long)n);
         command(s, db, "LMOVE l:%u:%u l:%u:%u LEFT RIGHT", f, k, f, (unsigned)(r >> 20) % KEYS);
         break;
     case 16:

@@ -322,7 +322,7 @@ static void replica_promoted_behind_the_target_is_synced_anew(void **state)
     begin_in_step(&small);
     rewrite_history();
     scripted_promote(crash.run.source, PROMOTED,
-                     1990); /* its own since then, and beyond what was applied here */
+                     2150); /* its own since then, and beyond what was applied here */
     assert_synced_again("is another one than was applied here");
 }
 

@@ -41,7 +41,7 @@ static void assert_resumed_and_equal(void)
     assert_true(crash_came_out_equal(&crash));
     assert_int_equal(crash_full_syncs(&crash), 1);
     assert_true(crash_last_sync(&crash, "partial", "the source still has the journal"));
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
 static void killed_supervisor_goes_on_without_a_full_sync(void **state)
@@ -70,7 +70,7 @@ static void run_stopped_in_order_goes_on_without_a_full_sync(void **state)
     (void)state;
     begin_in_step(NULL);
     journal_script_append(&crash.script, crash.run.source, 500);
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
     journal_script_append(&crash.script, crash.run.source, 500);
     run_replicate(&crash.run, NULL);
     assert_resumed_and_equal();
@@ -328,7 +328,7 @@ static void target_restored_while_nothing_ran(bool in_order, const char *files)
     journal_script_append(&crash.script, crash.run.source, 800);
     assert_true(run_wait_in_step(&crash.run));
     if (in_order)
-        assert_int_equal(run_terminate(&crash.run), EX_OK);
+        assert_int_equal(crash_terminate(&crash), EX_OK);
     else
         assert_true(crash_kill(&crash, true));
     redis_restart(&crash.run.target, NULL);
@@ -337,7 +337,7 @@ static void target_restored_while_nothing_ran(bool in_order, const char *files)
     journal_script_append(&crash.script, crash.run.source, 100);
     run_replicate(&crash.run, NULL);
     assert_true(crash_came_out_equal(&crash));
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
 static void older_target_after_a_kill_leaves_no_gap(void **state)
@@ -375,7 +375,7 @@ static void older_target_while_the_source_is_away_leaves_no_gap(void **state)
     scripted_listen(crash.run.source, true);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
     assert_true(crash_came_out_equal(&crash));
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
 int main(int argc, char **argv)

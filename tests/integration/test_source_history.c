@@ -41,7 +41,7 @@ static void assert_synced_again(const char *reason)
     assert_true(crash_came_out_equal(&crash));
     assert_true(crash_last_sync(&crash, "full", reason));
     assert_string_equal(scripted_violation(crash.run.source), "");
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
 /* sessions: with a phase command, so far. */
@@ -51,7 +51,7 @@ static void assert_resumed_and_equal(size_t sessions)
     assert_true(crash_came_out_equal(&crash));
     assert_int_equal(crash_full_syncs(&crash), 1);
     assert_string_equal(scripted_violation(crash.run.source), "");
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
 /* Another one listens in its place, with the same master id, and LSNs that go beyond those that were applied.
@@ -375,7 +375,7 @@ static void older_release_is_resumed_by_sync(void **state)
     journal_script_append(&crash.script, crash.run.source, 50);
     assert_true(crash_came_out_equal(&crash));
     assert_string_equal(scripted_violation(crash.run.source), "");
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
 static void older_release_is_resumed_after_a_kill(void **state)
@@ -391,7 +391,7 @@ static void older_release_is_resumed_after_a_kill(void **state)
     assert_true(crash_came_out_equal(&crash));
     assert_true(crash_last_sync(&crash, "partial", "still has the journal"));
     assert_string_equal(scripted_violation(crash.run.source), "");
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
 int main(int argc, char **argv)

@@ -110,7 +110,10 @@ static void a_spool_that_is_full_at_the_end_of_a_run_lets_the_source_go(void **s
     write_much(80);
     assert_true(wait_until(source_is_let_go, NULL, RUN_DEADLINE_MS));
     process_signal(&crash.run.target.process, SIGCONT);
-    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_OK);
+    int code = process_wait(&crash.run.program.process, RUN_DEADLINE_MS);
+    if (code != EX_OK)
+        df2redis_print(&crash.run.program);
+    assert_int_equal(code, EX_OK);
     assert_true(df2redis_said(&crash.run.program, "completed"));
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));

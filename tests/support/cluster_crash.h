@@ -30,7 +30,7 @@ static inline void assert_equal(void)
 
 static inline void assert_ends_well(void)
 {
-    int code = run_terminate(&crash.run);
+    int code = crash_terminate(&crash);
     if (code != EX_OK)
         df2redis_print(&crash.run.program);
     assert_int_equal(code, EX_OK);

@@ -12,6 +12,9 @@ struct crash {
     struct journal_script script;
     struct server expected;
     struct kills kills;
+    /* What the target was told of times to live was removed: one that is behind by a second then is reported
+     * once for each FLOW, as nobody knows what may have expired there. */
+    bool times_lost, times_told;
 };
 
 /* Starts all but the program. */
@@ -34,6 +37,8 @@ void crash_end_in(struct crash *c, struct redis_cluster *cluster, struct redis_c
 
 /* The target holds what the script comes to, key by key, whatever the program does now. */
 bool crash_target_equal(struct crash *c);
+/* SIGTERM, and the run's exit code; that of what was reported since times were lost counts as EX_OK. */
+int crash_terminate(struct crash *c);
 /* Acknowledged to the end, in step, equal key by key, nothing reported, nobody said a forbidden word. */
 bool crash_came_out_equal(struct crash *c);
 /* Sessions that the source has begun with a full sync so far. */

@@ -32,14 +32,19 @@ COMPILE = $(call QUIET,CC  )$(CC) $(DEFINES) $(WARNINGS) $(HARDEN) $(PKG_CFLAGS)
 LINK = $(call QUIET,LINK)$(CC) -pthread $(HARDEN) $(CFLAGS) $(LDFLAGS)
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
-COMMON = $(call objects,$(sort $(wildcard common/*.c)))
-WORKER = $(call objects,$(filter-out worker/main.c,$(sort $(wildcard worker/*.c))))
-SUPERVISOR = $(call objects,$(filter-out supervisor/main.c,$(sort $(wildcard supervisor/*.c))))
+sources = $(sort $(shell find $(1) -name '*.c'))
+COMMON = $(call objects,$(call sources,common))
+WORKER = $(call objects,$(filter-out worker/main.c,$(call sources,worker)))
+SUPERVISOR = $(call objects,$(filter-out supervisor/main.c,$(call sources,supervisor)))
 SUPPORT = $(call objects,$(filter-out $(wildcard tests/support/main_*.c),$(sort $(wildcard tests/support/*.c))))
 
 PROGRAMS = $(B)/df2redis $(B)/df2redis-worker
 HELPERS = $(patsubst tests/support/main_%.c,$(B)/tests/%,$(wildcard tests/support/main_*.c))
-UNIT = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+unit_programs = $(patsubst %.c,$(B)/%,$(sort $(shell find tests/unit/$(1) -name 'test_*.c')))
+UNIT_COMMON = $(call unit_programs,common)
+UNIT_SUPERVISOR = $(call unit_programs,supervisor)
+UNIT_WORKER = $(call unit_programs,worker)
+UNIT = $(UNIT_COMMON) $(UNIT_SUPERVISOR) $(UNIT_WORKER)
 INTEGRATION = $(patsubst tests/integration/%.c,$(B)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
 FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_SECONDS ?= 60
@@ -58,13 +63,13 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -o $@ $<
 
-$(B)/supervisor/http_page.o: supervisor/http_page.html
+$(B)/supervisor/observe/http_page.o: supervisor/observe/http_page.html
 
-$(B)/tests/unit/test_supervisor_%: $(B)/tests/unit/test_supervisor_%.o $(SUPERVISOR) $(COMMON)
-	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(TEST_LIBS)
-
-$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(WORKER) $(COMMON)
+# A unit test is linked with the part whose folders it mirrors.
+$(UNIT_COMMON): %: %.o $(COMMON)
+$(UNIT_SUPERVISOR): %: %.o $(SUPERVISOR) $(COMMON)
+$(UNIT_WORKER): %: %.o $(WORKER) $(COMMON)
+$(UNIT):
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(TEST_LIBS)
 
@@ -113,7 +118,7 @@ sanitized: integration-programs sanitized-programs
 	+$(CLANG_SANITIZED) unit
 	DF2REDIS_TEST_BINARY=$(B)/clang-sanitized/df2redis tests/run $(B)/tests/integration/test_recordings $(B)/tests/integration/test_session $(B)/tests/integration/test_global $(B)/tests/integration/test_tls
 
-FUZZ_SOURCES = $(filter-out worker/main.c,$(wildcard worker/*.c)) $(wildcard common/*.c)
+FUZZ_SOURCES = $(filter-out worker/main.c,$(call sources,worker)) $(call sources,common)
 FUZZ_OBJECTS = $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SOURCES))
 $(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
@@ -172,7 +177,7 @@ deps:
 	@packaging/dependencies
 
 # The page that is printed from the tables; test_commands_manual tells when it is out of date.
-manual: $(B)/tests/unit/test_commands_manual
+manual: $(B)/tests/unit/worker/translate/test_commands_manual
 	$< write
 
 format:

@@ -8,7 +8,7 @@
 #
 # The files of a package are the same bytes in every build: its time is that of the newest entry in packaging/debian/changelog.
 
-VERSION := $(shell sed -n 's/^.define DF2REDIS_VERSION "\(.*\)"/\1/p' common/version.h)
+VERSION := $(shell sed -n 's/^.define DF2REDIS_VERSION "\(.*\)"/\1/p' common/base/version.h)
 
 PREFIX ?= /usr/local
 prefix ?= $(PREFIX)
@@ -37,7 +37,7 @@ INSTALL_PROGRAM ?= $(INSTALL)
 INSTALL_DATA ?= $(INSTALL) -m 644
 # Where df2redis looks for NAME.conf: only a build that was given the same directories knows of others than /etc.
 DEFINES += -DDF2REDIS_CONFIG_DIR='"$(sysconfdir)/df2redis"'
-# df2redis looks for its worker in ../libexec/df2redis (supervisor/worker_process.c).
+# df2redis looks for its worker in ../libexec/df2redis (supervisor/flow/worker_process.c).
 workerdir = $(libexecdir)/df2redis
 
 # $(call fill,FROM,TO,MODE): with the directories filled in.

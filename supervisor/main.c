@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#include "common/log.h"
-#include "common/version.h"
-#include "supervisor/clean.h"
-#include "supervisor/daemon.h"
-#include "supervisor/options.h"
-#include "supervisor/service.h"
-#include "supervisor/status.h"
+#include "common/base/version.h"
+#include "common/log/log.h"
+#include "supervisor/cli/clean.h"
+#include "supervisor/cli/status.h"
+#include "supervisor/config/options.h"
+#include "supervisor/service/daemon.h"
+#include "supervisor/service/service.h"
 #include "supervisor/supervisor.h"
 
 static int run_here(struct options *o)

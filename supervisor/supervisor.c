@@ -9,13 +9,13 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "supervisor/daemon.h"
-#include "supervisor/operate.h"
-#include "supervisor/options.h"
-#include "supervisor/run.h"
-#include "supervisor/terminal.h"
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "supervisor/config/options.h"
+#include "supervisor/run/run.h"
+#include "supervisor/service/daemon.h"
+#include "supervisor/service/operator.h"
+#include "supervisor/service/terminal.h"
 
 static void perform_next(struct run *run)
 {

@@ -3,7 +3,7 @@
 #ifndef DF2REDIS_WORKER_CONFINE_H
 #define DF2REDIS_WORKER_CONFINE_H
 
-#include "common/settings.h"
+#include "common/settings/settings.h"
 
 /* Before anything that came from outside is read. What the kernel lacks is left out and said at debug level:
  * the supervisor tells it once. False: nothing could be taken; *error tells why. */

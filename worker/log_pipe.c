@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/log_queue.h"
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "common/log/log_queue.h"
 
 enum { KEPT_BYTES = 256 * 1024, LAST_MS = 200 };
 

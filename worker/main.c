@@ -9,9 +9,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/version.h"
-#include "worker/commands.h"
+#include "common/base/version.h"
 #include "worker/log_pipe.h"
+#include "worker/translate/commands.h"
 #include "worker/worker.h"
 
 enum { SUPERVISOR_FD = 3, START_WAIT_MS = 30000 };

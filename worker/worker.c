@@ -9,18 +9,18 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/client.h"
-#include "common/clock.h"
-#include "common/printable.h"
+#include "common/base/clock.h"
+#include "common/base/printable.h"
+#include "common/ipc/divergence.h"
+#include "common/net/client.h"
+#include "worker/cluster/members.h"
 #include "worker/confine.h"
-#include "worker/commands.h"
-#include "worker/cross.h"
-#include "worker/divergence.h"
 #include "worker/log_pipe.h"
-#include "worker/identities.h"
-#include "worker/left_out.h"
-#include "worker/received.h"
-#include "worker/script_name.h"
+#include "worker/pipeline/cross_slot.h"
+#include "worker/pipeline/script_name.h"
+#include "worker/source/received.h"
+#include "worker/translate/commands.h"
+#include "worker/translate/left_out.h"
 
 enum {
     TICK_MS = 100,

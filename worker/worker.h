@@ -1,35 +1,35 @@
 /* One worker: one FLOW, from its socket to its target.
  *
  *   FLOW socket ─read─> spool ─peek─> decoder ─entries─> translator ─commands─> round ─> router ─> target
- *        source.c                     pump.c                              seal.c      router.c
- *                                        acknowledged: cursor, spool_release (seal.c)
+ *        source.c                     pump.c                              commit.c    router.c
+ *                                        acknowledged: cursor, spool_release (commit.c)
  *
  * One thread, one event loop. Every file of this list holds the functions of one arrow; struct worker
  * is what they share. */
-#ifndef DF2REDIS_WORKER_H
-#define DF2REDIS_WORKER_H
+#ifndef DF2REDIS_WORKER_WORKER_H
+#define DF2REDIS_WORKER_WORKER_H
 
 #include <event2/event.h>
 
-#include "common/cursor.h"
-#include "common/message.h"
-#include "worker/batch.h"
-#include "worker/deadlines.h"
-#include "worker/decoder.h"
-#include "worker/expiry.h"
-#include "worker/heal.h"
-#include "worker/history.h"
-#include "worker/inventory.h"
-#include "worker/pops.h"
-#include "worker/reports.h"
-#include "worker/router.h"
-#include "worker/spool.h"
-#include "worker/suspects.h"
-#include "worker/translator.h"
-#include "worker/waiting.h"
+#include "common/ipc/cursor.h"
+#include "common/ipc/message.h"
+#include "worker/decode/decoder.h"
+#include "worker/keys/deadlines.h"
+#include "worker/keys/suspects.h"
+#include "worker/link/batch.h"
+#include "worker/pipeline/lag.h"
+#include "worker/pipeline/report_dedup.h"
+#include "worker/spool/history.h"
+#include "worker/spool/spool.h"
+#include "worker/target/router.h"
+#include "worker/translate/translator.h"
+#include "worker/verify/expiry.h"
+#include "worker/verify/heal.h"
+#include "worker/verify/inventory.h"
+#include "worker/verify/pops.h"
 
 /* A global command waits for all FLOWs; one whose keys lie in several slots of a cluster goes in steps
- * (cross.h). Meanwhile nothing else is decoded. */
+ * (cross_slot.h). Meanwhile nothing else is decoded. */
 enum global_state {
     GLOBAL_NONE,
     GLOBAL_DRAINING,   /* what comes before it is on its way to the target */
@@ -196,7 +196,7 @@ void pump(struct worker *w);
 /* All entries before the LSN that DRAIN named are decoded. */
 bool pump_reached_drain_lsn(const struct worker *w);
 
-/* seal.c */
+/* commit.c */
 /* A restart record begins with the seq of the last mark before it, then the decoder's state. */
 enum { RECORD_HEADER = 8 };
 bool seal_may_send(struct worker *w); /* the open round could go out now */
@@ -227,7 +227,7 @@ void rewind_keep(struct worker *w, const struct checkpoint *at);
 /* Lets the spool go, but for what a target might need that comes back with its last mark. */
 void rewind_release(struct worker *w);
 
-/* global.c */
+/* flush.c */
 bool global_begin(struct worker *w, const struct entry *e, struct error *error);
 void global_advance(struct worker *w); /* after everything before it is acknowledged */
 void global_run(struct worker *w, uint64_t txid);

@@ -1,6 +1,6 @@
 /* Journal entries: their arguments lie within the input, and what is wanted is more than there is. */
 #include "tests/fuzz/fuzzing.h"
-#include "worker/journal.h"
+#include "worker/decode/journal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

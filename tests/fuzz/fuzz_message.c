@@ -1,8 +1,8 @@
 /* Any bytes as a message, and as the settings in one: refused, or read back as the same bytes. */
 #include <stdlib.h>
 
-#include "common/message.h"
-#include "common/settings.h"
+#include "common/ipc/message.h"
+#include "common/settings/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,8 +2,8 @@
  * in the replies of a probe. The first byte says how many bytes are fed at a time. */
 #include <stdlib.h>
 
-#include "common/capabilities.h"
-#include "common/resp.h"
+#include "common/redis/capabilities.h"
+#include "common/net/resp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

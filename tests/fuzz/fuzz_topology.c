@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/resp.h"
-#include "common/topology.h"
+#include "common/net/resp.h"
+#include "common/redis/topology.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

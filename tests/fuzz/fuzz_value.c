@@ -1,6 +1,6 @@
 /* A type byte and a value: its length, found at once or byte by byte, its elements, and its digest. */
 #include "tests/fuzz/fuzzing.h"
-#include "worker/digest.h"
+#include "worker/compare/digest.h"
 
 /* As the payload of a DUMP, and as text. */
 static void digest(struct slice typed, struct slice value)

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "worker/decoder.h"
-#include "worker/stream.h"
-#include "worker/value.h"
+#include "worker/decode/decoder.h"
+#include "worker/rdb/stream.h"
+#include "worker/rdb/value.h"
 
 #define FUZZING __attribute__((unused)) static
 #define FUZZ_TOKEN "0123456789abcdef0123456789abcdef01234567"

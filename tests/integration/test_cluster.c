@@ -1,6 +1,6 @@
 /* A Redis Cluster as the target: what it cannot take is refused, and what holds for a standalone target
  * (flush, conflicts, passwords, TLS, clean) holds for it. */
-#include "tests/unit/tls_testing.h"
+#include "tests/unit/common/net/tls_testing.h"
 
 #include <sysexits.h>
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/crash.h"
 #include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
 #include "tests/support/stream_writer.h"

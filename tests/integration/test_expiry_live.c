@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"

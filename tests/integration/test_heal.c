@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/topology.h"
+#include "common/redis/topology.h"
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
 #include "tests/support/stream_writer.h"

@@ -10,7 +10,7 @@
 #include "tests/support/run.h"
 #include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"
-#include "worker/rdb_string.h"
+#include "worker/rdb/rdb_string.h"
 
 enum { LARGE_BYTES = 2 << 20, PIECES = 3000, PIECE_BYTES = 1000 };
 

@@ -8,7 +8,7 @@
 
 #include "tests/support/servers.h"
 #include "tests/support/testing.h"
-#include "worker/link.h"
+#include "worker/link/link.h"
 
 enum { DEADLINE_MS = 20000 };
 

@@ -14,7 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/landlock.h"
+#include "common/base/landlock.h"
 #include "tests/support/generate.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"

@@ -12,7 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/statefile.h"
+#include "common/ipc/statefile.h"
 #include "tests/support/crash.h"
 #include "tests/support/testing.h"
 

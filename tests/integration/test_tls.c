@@ -1,6 +1,6 @@
 /* TLS on both sides: the workers open their FLOWs themselves, acknowledge themselves, and the death of one
  * ends the session; the next goes on with the rest of the journal. */
-#include "tests/unit/tls_testing.h"
+#include "tests/unit/common/net/tls_testing.h"
 
 #include <signal.h>
 #include <sysexits.h>

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 struct browser {
     pid_t pid;

@@ -11,7 +11,7 @@
 #ifndef DF2REDIS_TESTS_CLUSTER_H
 #define DF2REDIS_TESTS_CLUSTER_H
 
-#include "common/topology.h"
+#include "common/redis/topology.h"
 #include "tests/support/servers.h"
 
 enum { CLUSTER_MEMBERS = 24, CLUSTER_WORDS = 40, CLUSTER_DEADLINE_MS = 60000 };

@@ -3,7 +3,7 @@
 #ifndef DF2REDIS_TESTS_JOURNAL_READER_H
 #define DF2REDIS_TESTS_JOURNAL_READER_H
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 enum journal_kind { JOURNAL_COMMAND, JOURNAL_PING, JOURNAL_LSN };
 

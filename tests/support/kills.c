@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "common/cursor.h"
+#include "common/ipc/cursor.h"
 #include "tests/support/testing.h"
 
 enum { TAKEOVER_LIMIT_MS = 10000 };

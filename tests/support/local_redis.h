@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/wait_until.h"
 
 enum { LOCAL_REDIS_START_MS = 20000 };

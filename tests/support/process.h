@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 struct process {
     pid_t pid;         /* 0: not started, or reaped */

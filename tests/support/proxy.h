@@ -3,7 +3,7 @@
 #ifndef DF2REDIS_TESTS_PROXY_H
 #define DF2REDIS_TESTS_PROXY_H
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 struct proxy;
 

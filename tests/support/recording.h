@@ -2,7 +2,7 @@
 #ifndef DF2REDIS_TESTS_RECORDING_H
 #define DF2REDIS_TESTS_RECORDING_H
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 struct recorded_flow {
     bool partial;

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "common/cursor.h"
+#include "common/ipc/cursor.h"
 #include "tests/support/testing.h"
 
 enum { MOST_FLOWS = 64, RUN_LONGEST_MS = 10 * RUN_DEADLINE_MS };

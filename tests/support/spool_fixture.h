@@ -3,7 +3,7 @@
 #define DF2REDIS_TESTS_SPOOL_FIXTURE_H
 
 #include "tests/support/generated.h"
-#include "worker/spool.h"
+#include "worker/spool/spool.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)

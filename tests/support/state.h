@@ -9,7 +9,7 @@
 
 #include <hiredis/hiredis.h>
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 struct state_item {
     size_t at, len;    /* in state_value.bytes */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/topology.h"
+#include "common/redis/topology.h"
 #include "tests/support/servers.h"
 #include "tests/support/testing.h"
 

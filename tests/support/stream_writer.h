@@ -4,7 +4,7 @@
 #ifndef DF2REDIS_TESTS_STREAM_WRITER_H
 #define DF2REDIS_TESTS_STREAM_WRITER_H
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 #include "tests/support/scripted_dragonfly.h"
 
 struct stream_writer {

@@ -3,8 +3,8 @@
 #ifndef DF2REDIS_TESTS_TESTING_H
 #define DF2REDIS_TESTS_TESTING_H
 
-#include "common/clock.h"
-#include "common/mem.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "tests/support/wait_until.h"
 
 /* Ends the process with a text: for what a test cannot go on without (no binary, no port). */

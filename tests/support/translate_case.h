@@ -13,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "worker/batch.h"
-#include "worker/commands.h"
-#include "worker/divergence.h"
+#include "worker/link/batch.h"
+#include "worker/translate/commands.h"
+#include "common/ipc/divergence.h"
 
 #define CASE_NOW_MS INT64_C(1700000000000)
 enum { CASE_MAX_WORDS = 64 };

@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 enum { USAGE_PROCESSES = 64 };
 

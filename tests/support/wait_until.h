@@ -4,7 +4,7 @@
 
 #include <poll.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* Asks again and again, with short waits in between, until the condition holds (true) or the deadline has
  * passed (false). */

@@ -3,7 +3,7 @@
 #ifndef DF2REDIS_TESTS_WORKLOAD_H
 #define DF2REDIS_TESTS_WORKLOAD_H
 
-#include "common/mem.h"
+#include "common/base/mem.h"
 
 struct workload_options {
     uint16_t port;

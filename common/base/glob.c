@@ -1,0 +1,66 @@
+/* Glob patterns as Redis's stringmatchlen() has them, malformed ones included, but without its recursion:
+ * every element but * takes exactly one byte, so going back to the last * is enough and the time is bounded
+ * by pattern × text. */
+#include "common/base/glob.h"
+
+/* The class that begins after the [ at *at: does it take c? Moves *at past it. An unclosed class ends with
+ * the pattern. */
+static bool class_takes(struct slice pattern, size_t *at, uint8_t c)
+{
+    const uint8_t *p = pattern.data;
+    size_t i = *at;
+    bool negated = i < pattern.len && p[i] == '^';
+    bool found = false;
+    i += negated;
+    for (; i < pattern.len && p[i] != ']'; i++) {
+        size_t left = pattern.len - i;
+        if (p[i] == '\\' && left >= 2) {
+            i++;
+            found |= p[i] == c;
+        } else if (left >= 3 && p[i + 1] == '-') {
+            uint8_t low = p[i], high = p[i + 2];
+            found |= low <= high ? c >= low && c <= high : c >= high && c <= low;
+            i += 2;
+        } else {
+            found |= p[i] == c;
+        }
+    }
+    *at = i < pattern.len ? i + 1 : i;
+    return found != negated;
+}
+
+/* One element at *at that is not a *: does it take c? Moves *at past it. */
+static bool element_takes(struct slice pattern, size_t *at, uint8_t c)
+{
+    uint8_t p = pattern.data[(*at)++];
+    if (p == '?')
+        return true;
+    if (p == '[')
+        return class_takes(pattern, at, c);
+    if (p == '\\' && *at < pattern.len)
+        p = pattern.data[(*at)++];
+    return p == c;
+}
+
+bool glob_match(struct slice pattern, struct slice text)
+{
+    size_t at = 0, i = 0, star = SIZE_MAX, star_text = 0;
+    while (i < text.len) {
+        if (at < pattern.len && pattern.data[at] == '*') {
+            star = ++at;
+            star_text = i;
+            continue;
+        }
+        if (at < pattern.len && element_takes(pattern, &at, text.data[i])) {
+            i++;
+            continue;
+        }
+        if (star == SIZE_MAX)
+            return false;
+        at = star;
+        i = ++star_text;
+    }
+    while (at < pattern.len && pattern.data[at] == '*')
+        at++;
+    return at == pattern.len;
+}

@@ -1,0 +1,35 @@
+/* The words under which differences between source and target are counted: status, metrics and the
+ * manual use the same. */
+#ifndef DF2REDIS_COMMON_IPC_DIVERGENCE_H
+#define DF2REDIS_COMMON_IPC_DIVERGENCE_H
+
+#define DIVERGENCE_TYPE "type_not_in_target"           /* a value no Redis, or not this one, can hold */
+#define DIVERGENCE_COMMAND "command_not_in_target"     /* a journaled command the target does not know */
+#define DIVERGENCE_UNKNOWN "command_not_known"         /* not in our table: newer Dragonfly */
+#define DIVERGENCE_SET_TTL "set_member_ttl_lost"       /* Redis has no time to live for set members */
+#define DIVERGENCE_FIELD_TTL "hash_field_ttl_lost"     /* the target is too old for hash field TTLs */
+#define DIVERGENCE_LOST_BY_SOURCE "lost_by_source"     /* the master's journal itself lacks the rest */
+#define DIVERGENCE_SEARCH "search_index_not_in_target" /* definition not carried over */
+#define DIVERGENCE_FILTER "command_crosses_filter"     /* some keys wanted, some not, and cannot be split */
+#define DIVERGENCE_CONFLICT "key_existed"              /* --on-conflict skip left the target's key */
+#define DIVERGENCE_REFUSED "refused_by_target"         /* the target answered an error */
+#define DIVERGENCE_STREAM "stream_detail_lost"         /* e.g. pending entries of deleted messages */
+#define DIVERGENCE_DATABASE "database_not_in_cluster"  /* a cluster has database 0 alone */
+#define DIVERGENCE_DATABASE_MISSING "database_not_in_target" /* the target has fewer databases */
+#define DIVERGENCE_RESERVED                                                                                  \
+    "reserved_key" /* the source has a key of a name that the run uses in the target */
+#define DIVERGENCE_DIFFERS                                                                                   \
+    "done_differently" /* a command that the target's server or module, or the source's                      \
+                          release, may carry out otherwise */
+#define DIVERGENCE_SCRIPT "script_not_in_target" /* the target cannot compile it */
+#define DIVERGENCE_EXPIRED "expired_on_target"   /* the target's clock was faster than what renewed the key */
+#define DIVERGENCE_TOO_LARGE "too_large_for_target"            /* beyond proto-max-bulk-len */
+#define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
+
+/* Of suspects alone: the target did it, and its answer was lost; it knows no such key, and the source gave it
+ * a time to live. Mostly nothing is wrong: what cannot be compared is not counted. */
+#define SUSPECT_UNHEARD "answer_lost"
+#define SUSPECT_ABSENT "not_there"
+#define SUSPECT_ONLY(reason) (strcmp(reason, SUSPECT_UNHEARD) == 0 || strcmp(reason, SUSPECT_ABSENT) == 0)
+
+#endif

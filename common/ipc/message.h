@@ -1,0 +1,147 @@
+/* What supervisor and worker say to each other: SOCK_SEQPACKET, one message a packet, descriptors by
+ * SCM_RIGHTS. Every message of both directions stands here; message.c alone turns them into bytes.
+ *
+ *   worker → supervisor                         supervisor → worker
+ *   HELLO          pid, version                 START          who you are, where to begin (+ FLOW fd)
+ *   FLOW_OPENED    TLS only: FULL or PARTIAL    ENTER_STABLE   STARTSTABLE was answered +OK
+ *   SNAPSHOT_DONE  FULLSYNC_END decoded         RUN_GLOBAL     all FLOWs are at txid: run it
+ *   STABLE         EOF token seen               PASS_GLOBAL    another one ran it: go on
+ *   PING           acknowledge at once          DRAIN          apply up to an LSN, or what is received,
+ *                                                               then say DRAINED
+ *   AT_GLOBAL      waiting at txid              STOP           end now
+ *   GLOBAL_DONE    txid was run                 RECONFIGURE    settings that may change live
+ *   DIVERGENCE     what could not be carried
+ *   HEALED         a key was not as on the source, and is now
+ *   FAILED         class, text; then it exits
+ *   DRAINED        what DRAIN said is applied and acknowledged, or all there is when the source has ended
+ *   BREAK          the journal can be followed no further in this session
+ *   SPOOL_FULL     why: nothing more is read
+ */
+#ifndef DF2REDIS_COMMON_IPC_MESSAGE_H
+#define DF2REDIS_COMMON_IPC_MESSAGE_H
+
+#include "common/base/error.h"
+#include "common/redis/journal_check.h"
+
+#define MESSAGE_VERSION 7
+#define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
+
+enum message_type {
+    /* worker → supervisor */
+    MESSAGE_HELLO = 1,
+    MESSAGE_FLOW_OPENED,
+    MESSAGE_SNAPSHOT_DONE,
+    MESSAGE_STABLE,
+    MESSAGE_PING,
+    MESSAGE_AT_GLOBAL,
+    MESSAGE_GLOBAL_DONE,
+    MESSAGE_DIVERGENCE,
+    MESSAGE_HEALED,
+    MESSAGE_FAILED,
+    MESSAGE_DRAINED,
+    MESSAGE_BREAK,
+    MESSAGE_SPOOL_FULL,
+    /* supervisor → worker */
+    MESSAGE_START,
+    MESSAGE_ENTER_STABLE,
+    MESSAGE_RUN_GLOBAL,
+    MESSAGE_PASS_GLOBAL,
+    MESSAGE_DRAIN,
+    MESSAGE_STOP,
+    MESSAGE_RECONFIGURE,
+};
+
+enum start_mode {
+    START_FULL = 1, /* a snapshot follows */
+    START_PARTIAL,  /* the journal from first_lsn follows */
+    START_RESUME,   /* a successor: spool and cursor of this session are there, the socket goes on */
+};
+
+/* Of one entry of a FLOW there may be several reports. */
+enum report_stream { REPORT_TRANSLATED, REPORT_NOT_QUEUED, REPORT_ANSWERED, REPORT_STREAMS };
+struct report_position {
+    uint64_t seq;
+    uint32_t number; /* from 1 */
+};
+
+struct message {
+    enum message_type type;
+    int fd; /* -1, or a descriptor that came or goes along; the receiver owns it */
+    union {
+        struct {
+            uint32_t version; /* MESSAGE_VERSION: both programs must be of one build */
+            uint32_t pid;
+        } hello;
+        struct {
+            uint32_t full; /* 1 FULL, 0 PARTIAL */
+            char token[41];
+        } flow_opened;
+        struct {
+            uint64_t txid;
+            char command[32]; /* FLUSHALL, FLUSHDB */
+            uint64_t age_ms;  /* PASS_GLOBAL: it was run no longer ago; 0: not known */
+        } global;             /* AT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
+        struct {
+            char reason[48];  /* one of the words of the manual's list: the status key */
+            char command[64]; /* or the type's name */
+            char key[400];    /* as log_key shows it */
+            char text[160];   /* what the target said; "": nothing */
+            uint64_t count;
+            uint32_t stream; /* enum report_stream */
+            struct report_position position;
+        } divergence; /* HEALED, too */
+        struct {
+            uint32_t class;     /* enum error_class */
+            uint32_t exit_code; /* sysexits.h, for fatal */
+            uint64_t offset;    /* stream offset it happened at */
+            char text[480];
+        } failed;
+        struct {
+            char text[480]; /* why */
+        } source_break;
+        struct {
+            char text[480];
+        } spool_full;
+        struct {
+            uint32_t flow, flow_count;
+            uint32_t mode; /* enum start_mode */
+            uint64_t session;
+            uint64_t first_lsn;     /* PARTIAL: of the next entry wanted */
+            uint64_t asked_lsn;     /* PARTIAL: of the first one that comes, to be compared */
+            struct journal_check check; /* with what */
+            uint32_t in_blobs;          /* PARTIAL: 1: after SYNC, in JOURNAL_BLOBs, as older masters send it */
+            char last_master_id[41]; /* marks of that master count: this one goes on with its journal; or "" */
+            struct buf asked; /* TLS: what DFLY FLOW is asked behind the FLOW's number; owned by the message */
+            uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */
+            struct report_position told[REPORT_STREAMS]; /* the last reports of its predecessors */
+            uint32_t source_release;                     /* 14001: Dragonfly 1.40.1; 0: not known */
+            char token[41];                              /* the EOF token */
+            char master_id[41];
+            char sync_id[32];
+            char masters[1024];  /* of a cluster, "host:port" each and a blank between, as many as there is
+                                    room for: when the target's address does not answer one of them may */
+            struct buf settings; /* settings_encode; owned by the message */
+        } start;                 /* + the FLOW's socket, none with TLS to the source */
+        struct {
+            uint64_t lsn; /* entries before it are waited for; 0: what is received now is all */
+        } drain;
+        struct {
+            struct buf settings;
+        } reconfigure;
+    };
+};
+
+const char *message_name(enum message_type type);
+/* Frees what the message owns (not its fd). */
+void message_free(struct message *m);
+
+/* Bytes of a message, without its descriptor. */
+bool message_encode(const struct message *m, struct buf *out, struct error *error);
+bool message_decode(struct slice bytes, struct message *m, struct error *error);
+
+enum message_status { MESSAGE_OK, MESSAGE_AGAIN, MESSAGE_CLOSED, MESSAGE_BROKEN };
+/* One message to or from a socketpair end. Received descriptors are close-on-exec. */
+enum message_status message_send(int socket, const struct message *m, struct error *error);
+enum message_status message_receive(int socket, struct message *m, struct error *error);
+
+#endif

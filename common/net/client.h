@@ -1,0 +1,51 @@
+/* A RESP client that never blocks: connects, authenticates, sends commands, hands out replies in order.
+ *
+ * For the few commands of a handshake or a probe (supervisor: control connection and FLOWs, target checks;
+ * worker: probing the target). The data path has worker/link/link.h. Replies are hiredis's redisReply, read by its
+ * reader. */
+#ifndef DF2REDIS_COMMON_NET_CLIENT_H
+#define DF2REDIS_COMMON_NET_CLIENT_H
+
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+
+#include "common/net/transport.h"
+
+struct client;
+
+struct client_callbacks {
+    void *arg;
+    /* Connected, TLS done, AUTH and (db != 0) SELECT answered. */
+    void (*ready)(struct client *c, void *arg);
+    /* Could not connect, refused, lost, silent for too long. Called once; the client is of no more use
+     * and is freed by its owner (client_free is allowed inside). */
+    void (*failed)(struct client *c, const struct error *error, void *arg);
+};
+
+/* what: "source", "target", "flow 3": for messages. */
+struct client *client_connect(struct event_base *base, const struct uri *uri, const struct settings *settings,
+                              const char *what, const struct client_callbacks *callbacks,
+                              struct error *error);
+void client_free(struct client *c);
+
+typedef void (*client_reply)(struct client *c, const redisReply *reply, void *arg);
+/* Queues a command. timeout_ms: no reply in time fails the client; 0 = none. on_reply may be NULL (then the
+ * reply is ignored, and REPLCONF ACK, which has none, is sent with client_send). */
+void client_command(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
+                    const struct slice *argv);
+/* The same from words, NULL-terminated. */
+void client_words(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, ...)
+    __attribute__((sentinel));
+/* Replies may be as large as that; 8 MiB otherwise. */
+void client_reply_limit(struct client *c, size_t max_bytes);
+/* A command that has no reply. */
+void client_send(struct client *c, size_t argc, const struct slice *argv);
+
+/* Takes the socket out (plain connections, nothing unread, nothing unsent): for handing a FLOW on. *received:
+ * bytes read from it so far. -1 when there is something unread or TLS in between. The client can then only be
+ * freed. */
+int client_detach(struct client *c, uint64_t *received);
+/* The same with the whole transport, TLS included; NULL when something is unread or unsent. */
+struct transport *client_take_transport(struct client *c);
+
+#endif

@@ -1,0 +1,62 @@
+/* The client's inside, shared by client.c (life, events, connecting), client_exchange.c and
+ * client_greeting.c. */
+#ifndef DF2REDIS_COMMON_NET_CLIENT_INTERNAL_H
+#define DF2REDIS_COMMON_NET_CLIENT_INTERNAL_H
+
+#include "common/net/client.h"
+#include "common/net/resp.h"
+
+enum client_state { CLIENT_CONNECTING, CLIENT_HANDSHAKE, CLIENT_GREETING, CLIENT_READY, CLIENT_OVER };
+
+struct pending {
+    struct pending *next;
+    client_reply on_reply;
+    void *arg;
+    uint32_t timeout_ms;
+    uint64_t deadline_ms; /* 0: none, or not counting yet */
+};
+
+struct client {
+    struct event_base *base;
+    struct event *readable, *writable, *timer;
+    struct transport *transport;
+    struct client_callbacks callbacks;
+    enum client_state state;
+    int depth;                                       /* of entries from libevent */
+    bool freed;                                      /* by its owner; ends with the last leave() */
+    bool read_waits_for_write, write_waits_for_read; /* TLS */
+    uint32_t connect_timeout_ms;
+    uint64_t newest_deadline_ms; /* of the command that was queued last */
+    uint64_t timer_ms;           /* when the timer fires; 0: it is not set */
+    uint64_t connect_deadline_ms;
+    uint64_t address_deadline_ms; /* then the name's next address is tried; 0: it was the last */
+    uint64_t received;            /* bytes */
+    struct buf out;
+    struct resp_reader reader;
+    struct pending *first, **last;
+    char what[40];
+    char name[120]; /* of the peer */
+};
+
+/* Puts a command into the buffer and its reply into the queue. */
+void client_queue(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
+                  const struct slice *argv);
+/* Ends the client and tells its owner, once. */
+void client_fail(struct client *c, const struct error *error);
+
+/* client_exchange.c: what the socket has is read and its replies handed out; what is to be sent is sent. */
+void client_read(struct client *c);
+void client_write(struct client *c);
+/* The greeting is over: time-outs of what was queued meanwhile begin, the owner is told. */
+void client_become_ready(struct client *c);
+/* client_fail with ERROR_RETRY. */
+void client_fail_lost(struct client *c, const char *how);
+
+/* Queues AUTH and SELECT as the URI wants them. */
+void client_greet(struct client *c, const struct uri *uri);
+bool client_is_greeting(const struct pending *p);
+/* Errors that a server gives whatever was asked, or instead of any answer: true when this was one, and the
+ * client has failed. */
+bool client_refused(struct client *c, const redisReply *reply);
+
+#endif

@@ -1,0 +1,109 @@
+/* Writing and reading marks. */
+#include "common/redis/marks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+bool mark_next_word(struct slice *text, struct slice *word)
+{
+    const uint8_t *blank = text->len ? memchr(text->data, ' ', text->len) : NULL;
+    size_t n = blank ? (size_t)(blank - text->data) : text->len;
+    *word = slice_of(text->data, n);
+    n += blank ? 1 : 0;
+    if (n) /* of no text at all there may be no pointer either */
+        *text = slice_of(text->data + n, text->len - n);
+    return word->len > 0;
+}
+
+static bool next_number(struct slice *text, uint64_t *n)
+{
+    struct slice word;
+    return mark_next_word(text, &word) && slice_to_u64(word, n);
+}
+
+/* 40 characters, and a NUL behind them. */
+static bool next_id(struct slice *text, char *id)
+{
+    struct slice word;
+    if (!mark_next_word(text, &word) || word.len != 40)
+        return false;
+    memcpy(id, word.data, 40);
+    id[40] = '\0';
+    return true;
+}
+
+/* The part that all marks have; *text: what is left. */
+static bool parse_common(struct slice *text, struct mark *out)
+{
+    struct mark m = {
+        .present = true, .flushed_session = out->flushed_session, .flushed_txid = out->flushed_txid};
+    memcpy(m.flushed_master, out->flushed_master, sizeof m.flushed_master);
+    if (!next_id(text, m.master_id) || !next_number(text, &m.session) || !next_number(text, &m.seq) ||
+        !next_number(text, &m.lsn))
+        return false;
+    struct slice rest = *text, word;
+    if (mark_next_word(&rest, &word) && journal_check_read(word, &m.check))
+        *text = rest;
+    else
+        m.unchecked = true;
+    *out = m;
+    return true;
+}
+
+void mark_write(const struct mark *m, char out[MARK_TEXT_BYTES])
+{
+    char check[JOURNAL_CHECK_TEXT_BYTES];
+    journal_check_write(&m->check, check);
+    snprintf(out, MARK_TEXT_BYTES, "%s %llu %llu %llu %s", m->master_id, (unsigned long long)m->session,
+             (unsigned long long)m->seq, (unsigned long long)m->lsn, check);
+}
+
+void node_mark_write(const char *mark, uint64_t fingerprint, const char *run_id, const char *replid,
+                     char out[NODE_MARK_TEXT_BYTES])
+{
+    snprintf(out, NODE_MARK_TEXT_BYTES, "%s %llx %s %s", mark, (unsigned long long)fingerprint, run_id,
+             replid);
+}
+
+bool mark_parse(struct slice text, struct mark *out)
+{
+    struct mark m = *out;
+    if (!parse_common(&text, &m) || text.len)
+        return false;
+    *out = m;
+    return true;
+}
+
+bool node_mark_parse(struct slice text, struct slot_mark *out)
+{
+    struct slot_mark m = *out;
+    struct slice word;
+    char hex[17], *end;
+    if (!parse_common(&text, &m.node) || !mark_next_word(&text, &word) || word.len >= sizeof hex)
+        return false;
+    memcpy(hex, word.data, word.len);
+    hex[word.len] = '\0';
+    m.fingerprint = strtoull(hex, &end, 16);
+    if (*end || !next_id(&text, m.run_id) || !next_id(&text, m.replid) || text.len)
+        return false;
+    *out = m;
+    return true;
+}
+
+void flushed_write(uint64_t session, uint64_t txid, const char *master_id, char out[FLUSHED_TEXT_BYTES])
+{
+    snprintf(out, FLUSHED_TEXT_BYTES, "%llu %llu %s", (unsigned long long)session, (unsigned long long)txid,
+             master_id);
+}
+
+bool flushed_parse(struct slice text, struct mark *out)
+{
+    uint64_t session, txid;
+    if (!next_number(&text, &session) || !next_number(&text, &txid))
+        return false;
+    out->flushed_session = session;
+    out->flushed_txid = txid;
+    if (!next_id(&text, out->flushed_master))
+        out->flushed_master[0] = '\0';
+    return true;
+}

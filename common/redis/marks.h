@@ -1,0 +1,58 @@
+/* The marks as the target holds them: text in fields of a hash.
+ *
+ *   flow-N   <master id> <session> <seq> <lsn> <check>
+ *   node-N   the same, then <fingerprint of the node's slots, hex> <run id> <replication id>   (cluster)
+ *   flushed  <session> <txid> <master id>
+ *   run      <session>: the supervisor's, of the session that fills the target; in the hash of a slot, of the
+ *            session whose worker found no mark there
+ *
+ * seq: of the last entry done; lsn: of the next journal entry wanted, 0 during the snapshot; check: of the
+ * last command before it (journal_check.h). Earlier releases wrote no check; such a mark is read, too.
+ *
+ * Standalone: one hash, df2redis:NAME. Cluster: one for each slot, df2redis:NAME:{tag}; flow-N vouches for
+ * that slot, node-N, in the lowest slot of each node, for all that this FLOW sent to the node. */
+#ifndef DF2REDIS_COMMON_REDIS_MARKS_H
+#define DF2REDIS_COMMON_REDIS_MARKS_H
+
+#include "common/redis/journal_check.h"
+
+#define MARK_RUN_FIELD "run"
+#define MARK_FLUSHED_FIELD "flushed"
+
+enum { MARK_TEXT_BYTES = 192, FLUSHED_TEXT_BYTES = 96, NODE_MARK_TEXT_BYTES = 320 };
+
+/* The position that the target itself carries; all zero when it carries none of this session. */
+struct mark {
+    bool present;   /* a mark of this FLOW exists, of whatever session */
+    bool unchecked; /* written by a release that knew no checks */
+    bool claimed;   /* the field run stands beside it. A mark alone was written after a flush */
+    uint64_t session, seq, lsn;
+    struct journal_check check;
+    char master_id[41];
+    uint64_t flushed_session, flushed_txid; /* the last global command that was run; 0: none … */
+    char flushed_master[41];                /* … and whose: each master counts anew; "": not told */
+};
+
+/* What a cluster carries of this FLOW in one slot: its own mark, and the node's when it lies in this slot. */
+struct slot_mark {
+    struct mark own;
+    struct mark node;
+    char run_id[41], replid[41]; /* of the node that the second was written to */
+    uint64_t fingerprint;        /* of the slots that it served */
+};
+
+void mark_write(const struct mark *m, char out[MARK_TEXT_BYTES]);
+void node_mark_write(const char *mark, uint64_t fingerprint, const char *run_id, const char *replid,
+                     char out[NODE_MARK_TEXT_BYTES]);
+/* Text into *out; false when it is no mark. flushed is left as it is. */
+bool mark_parse(struct slice text, struct mark *out);
+/* Into out->node, run_id, replid, fingerprint. */
+bool node_mark_parse(struct slice text, struct slot_mark *out);
+void flushed_write(uint64_t session, uint64_t txid, const char *master_id, char out[FLUSHED_TEXT_BYTES]);
+/* Into out->flushed…; releases before did not tell the master. */
+bool flushed_parse(struct slice text, struct mark *out);
+
+/* Cuts the first word off *text; false when there is none. */
+bool mark_next_word(struct slice *text, struct slice *word);
+
+#endif

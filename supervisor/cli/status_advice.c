@@ -1,0 +1,127 @@
+/* What to do next, read from a status document: and where to look when there are divergences. */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/cli/status.h"
+
+static const char *text_of(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+static bool is_true(const cJSON *json, const char *name)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItem(json, name));
+}
+
+static bool is_phase(const cJSON *status, const char *phase)
+{
+    return strcmp(text_of(status, "phase"), phase) == 0;
+}
+
+/* FLOWs that are given up, or whose target is away: " 1, 4"; false: none. */
+static bool print_flows(const cJSON *status, bool failed, FILE *out)
+{
+    const cJSON *flow, *contact;
+    bool any = false;
+    cJSON_ArrayForEach(flow, cJSON_GetObjectItem(status, "flows"))
+    {
+        contact = cJSON_GetObjectItem(flow, "in_contact");
+        bool gone = strcmp(text_of(flow, "phase"), "failed") == 0;
+        if (failed ? gone
+                   : !gone && strcmp(text_of(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
+            if (out)
+                fprintf(out, "%s %.0f", any ? "," : "", cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void print_stable(const cJSON *status, FILE *out)
+{
+    if (print_flows(status, false, NULL)) {
+        fputs("the target does not answer FLOW", out);
+        print_flows(status, false, out);
+        fputs(": start it, or mend the network to it. The run goes on by itself then; what the source sends is kept in "
+              "the spool meanwhile\n", out);
+    } else if (is_true(status, "in_step")) {
+        fprintf(
+            out,
+            "leave it running; or, to move: stop the writers, df2redis stop -n %s, point the clients to %s\n",
+            text_of(status, "name"), text_of(status, "target"));
+    } else {
+        fprintf(out,
+                "wait: df2redis wait --in-step -n %s. If the lag grows, the target is too slow, or held by "
+                "max-rate\n",
+                text_of(status, "name"));
+    }
+}
+
+static void print_step(const cJSON *status, FILE *out)
+{
+    if (is_true(status, "degraded")) {
+        fputs("FLOW", out);
+        print_flows(status, true, out);
+        fprintf(out,
+                " was given up, its keys go stale: see the log, df2redis stop -n %s, then a new full copy\n",
+                text_of(status, "name"));
+    } else if (cJSON_GetObjectItem(status, "retry_in_ms")) {
+        fputs("nothing; it tries again by itself. If the reason above stays the same, remove that\n", out);
+    } else if (is_true(status, "spool_full")) {
+        fputs("make the target faster, or raise --spool-limit: the spool was full, so the session with the "
+              "source was "
+              "ended. What was received is applied, then the source is asked for the rest\n",
+              out);
+    } else if (is_phase(status, "stable")) {
+        print_stable(status, out);
+    } else if (is_phase(status, "draining")) {
+        fputs("wait: what was received is applied, then it ends\n", out);
+    } else if (is_phase(status, "failed") || is_phase(status, "stopped")) {
+        fputs("it ends; its log and its exit code tell how\n", out);
+    } else if (strcmp(text_of(status, "mode"), "migrate") == 0) {
+        fputs("wait: it ends by itself when the copy is complete\n", out);
+    } else {
+        fprintf(out, "wait: df2redis wait --in-step -n %s\n", text_of(status, "name"));
+    }
+}
+
+/* Words, with a margin of nine; a line of columns at most. */
+static void print_wrapped(const char *text, size_t columns, FILE *out)
+{
+    enum { MARGIN = 9 };
+    size_t column = MARGIN;
+    while (*text) {
+        size_t len = strcspn(text, " \n");
+        if (column > MARGIN && column + 1 + len > columns) {
+            fprintf(out, "\n%*s", MARGIN, "");
+            column = MARGIN;
+        }
+        column += (size_t)fprintf(out, column > MARGIN ? " %.*s" : "%.*s", (int)len, text);
+        text += len;
+        text += strspn(text, " \n");
+    }
+    fputc('\n', out);
+}
+
+void status_print_advice(const cJSON *status, size_t columns, FILE *out)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *step = open_memstream(&text, &bytes);
+    if (!step)
+        return;
+    print_step(status, step);
+    fclose(step);
+    fputs("next     ", out);
+    print_wrapped(text, columns, out);
+    free(text);
+    if (cJSON_GetArraySize(cJSON_GetObjectItem(status, "divergences"))) {
+        fprintf(out, "%9s", "");
+        print_wrapped(
+            "read divergences.log in the run's state directory; the words: df2redis(1), DIVERGENCES", columns,
+            out);
+    }
+}

@@ -1,0 +1,267 @@
+/* Parsing of the command line. */
+#include "supervisor/config/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+static const char *const verb_names[] = {"",     "replicate", "migrate", "status",
+                                         "wait", "stop",      "clean",   "version", "help"};
+
+struct short_option {
+    char letter;
+    const char *name;
+};
+static const struct short_option short_options[] = {{'s', "source"},  {'t', "target"}, {'n', "name"},
+                                                    {'c', "config"},  {'d', "daemon"}, {'h', "help"},
+                                                    {'V', "version"}, {0, NULL}};
+
+const char *verb_name(enum verb verb)
+{
+    return verb_names[verb];
+}
+
+static enum verb find_verb(const char *word)
+{
+    for (unsigned i = 1; i < sizeof verb_names / sizeof *verb_names; i++)
+        if (strcmp(word, verb_names[i]) == 0)
+            return (enum verb)i;
+    return VERB_NONE;
+}
+
+static const struct setting_help *find_setting(const char *name, size_t len)
+{
+    for (const struct setting_help *h = settings_help(); h->name; h++)
+        if (strlen(h->name) == len && memcmp(h->name, name, len) == 0)
+            return h;
+    return NULL;
+}
+
+/* scheme://user:PASSWORD@host: the password's letters, in place. */
+static void blank_password(char *value)
+{
+    char *begin = strstr(value, "://");
+    if (!begin)
+        return;
+    begin += 3;
+    size_t authority = strcspn(begin, "/?");
+    char *at = memrchr(begin, '@', authority), *colon = memchr(begin, ':', authority);
+    /* A slash inside a password is no valid URI, but it is still a secret. */
+    if (!at)
+        at = strrchr(begin, '@');
+    if (at && colon && colon < at)
+        memset(colon + 1, 'x', (size_t)(at - colon - 1));
+}
+
+static bool take_setting(struct options *o, const struct setting_help *setting, char *value,
+                         struct error *error)
+{
+    bool ok = settings_set(&o->settings, setting->name, value ? value : "on", error);
+    if (ok)
+        config_give(&o->config, setting->name, value ? value : "on");
+    if (value && (strcmp(setting->name, "source") == 0 || strcmp(setting->name, "target") == 0))
+        blank_password(value);
+    return ok;
+}
+
+static bool take_word(struct options *o, const char *word, struct error *error)
+{
+    enum verb verb = find_verb(word);
+    if (o->verb == VERB_HELP && o->help_of == VERB_NONE && verb != VERB_NONE) {
+        o->help_of = verb;
+        return true;
+    }
+    if (verb == VERB_NONE && o->verb != VERB_NONE)
+        return error_fatal(error, EX_USAGE,
+                           "\"%.80s\" is one word too many: after the verb %s give options only, as --name value",
+                           word, verb_name(o->verb));
+    if (verb == VERB_NONE)
+        return error_fatal(
+            error, EX_USAGE,
+            "\"%.80s\" is not known: say replicate, migrate, status, wait, stop, clean, version or help", word);
+    if (o->verb != VERB_NONE)
+        return error_fatal(error, EX_USAGE, "say one of %s and %s, not both", verb_name(o->verb), word);
+    o->verb = verb;
+    return true;
+}
+
+static bool is(const char *name, size_t len, const char *word)
+{
+    return len == strlen(word) && memcmp(name, word, len) == 0;
+}
+
+/* The options that are no settings: flags, */
+static bool take_own_flag(struct options *o, const char *name, size_t len)
+{
+    bool help = is(name, len, "help"), version = is(name, len, "version");
+    bool *flag = is(name, len, "json")           ? &o->json
+                 : is(name, len, "watch")        ? &o->watch
+                 : is(name, len, "in-step")      ? &o->in_step
+                 : is(name, len, "check-config") ? &o->check_config
+                                                 : NULL;
+    if (help && o->verb != VERB_HELP)
+        o->help_of = o->verb;
+    if (help || version)
+        o->verb = help ? VERB_HELP : VERB_VERSION;
+    if (flag)
+        *flag = true;
+    return help || version || flag;
+}
+
+/* and those with a value. */
+static bool take_own_value(struct options *o, bool config, const char *value, struct error *error)
+{
+    if (config)
+        return config_choose(&o->config, value, error);
+    if (settings_time(value, &o->timeout_ms) && o->timeout_ms)
+        return true;
+    return error_fatal(error, EX_USAGE, "timeout: \"%.80s\" is not a time such as 30, 500ms or 5m", value);
+}
+
+/* One option beginning at argv[*at]; *at is left on its last argument. */
+static bool take_option(struct options *o, int argc, char **argv, int *at, struct error *error)
+{
+    char *text = argv[*at];
+    const char *name = text + 2;
+    char *value = NULL;
+    size_t len;
+    if (text[1] != '-') {
+        const struct short_option *s = short_options;
+        while (s->name && s->letter != text[1])
+            s++;
+        if (!s->name)
+            return error_fatal(error, EX_USAGE, "the option -%c is not known: see df2redis --help", text[1]);
+        name = s->name;
+        len = strlen(name);
+        value = text[2] ? text + 2 + (text[2] == '=') : NULL;
+    } else {
+        len = strcspn(name, "=");
+        value = name[len] ? text + 2 + len + 1 : NULL;
+    }
+    if (!value && take_own_flag(o, name, len))
+        return true;
+    static const struct setting_help own[] = {{"config", "FILE", NULL}, {"timeout", "TIME", NULL}};
+    const struct setting_help *setting = is(name, len, "config")    ? &own[0]
+                                         : is(name, len, "timeout") ? &own[1]
+                                                                    : find_setting(name, len);
+    if (!setting)
+        return error_fatal(error, EX_USAGE, "the option --%.*s is not known: see df2redis help replicate",
+                           (int)(len < 80 ? len : 80), name);
+    if (setting->argument && !value) {
+        if (*at + 1 >= argc)
+            return error_fatal(error, EX_USAGE, "--%s needs a value: --%s %s", setting->name, setting->name,
+                               setting->argument);
+        value = argv[++*at];
+    }
+    if (setting == &own[0] || setting == &own[1])
+        return take_own_value(o, setting == &own[0], value, error);
+    return take_setting(o, setting, value, error);
+}
+
+/* Options of one verb with another. */
+static bool check_fit(const struct options *o, struct error *error)
+{
+    bool help = o->verb == VERB_HELP || o->verb == VERB_VERSION;
+    bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
+    if (o->verb == VERB_NONE)
+        return error_fatal(error, EX_USAGE,
+                           "say what to do: replicate, migrate, status, wait, stop, clean, version or help; see "
+                           "df2redis --help");
+    if (help)
+        return true;
+    if ((o->json || o->watch) && o->verb != VERB_STATUS)
+        return error_fatal(error, EX_USAGE, "--%s is for status", o->json ? "json" : "watch");
+    if (o->json && o->watch)
+        return error_fatal(error, EX_USAGE, "--json and --watch contradict each other: give one of them");
+    if ((o->in_step || o->timeout_ms) && o->verb != VERB_WAIT)
+        return error_fatal(error, EX_USAGE, "--%s is for wait", o->in_step ? "in-step" : "timeout");
+    if (o->check_config && !runs)
+        return error_fatal(error, EX_USAGE, "--check-config is for replicate and migrate");
+    return true;
+}
+
+/* Of a file that describes a run: what leads to it. */
+static void keep_name(struct settings *s)
+{
+    struct settings kept;
+    settings_init(&kept);
+    settings_set(&kept, "name", s->name, NULL);
+    if (s->state_dir)
+        settings_set(&kept, "state-dir", s->state_dir, NULL);
+    kept.log_level = s->log_level;
+    kept.log_format = s->log_format;
+    settings_free(s);
+    *s = kept;
+}
+
+static bool build(struct options *o, bool runs, struct error *error)
+{
+    bool chosen = o->config.path != NULL;
+    if (!chosen && config_value_given(&o->config, "name"))
+        config_find(&o->config, o->settings.name);
+    if (!o->config.path)
+        return true;
+    settings_free(&o->settings);
+    if (config_build(&o->config, &o->settings, error))
+        return true;
+    if (runs || chosen || error->exit_code != EX_NOPERM)
+        return false;
+    /* Who may ask a run need not be allowed to read its file. */
+    free(o->config.path);
+    o->config.path = NULL;
+    settings_free(&o->settings);
+    return config_build(&o->config, &o->settings, error);
+}
+
+static bool check(struct options *o, struct error *error)
+{
+    bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
+    if (!check_fit(o, error))
+        return false;
+    if (o->verb == VERB_HELP || o->verb == VERB_VERSION)
+        return true;
+    bool connects = runs || o->verb == VERB_CLEAN;
+    if (!build(o, connects, error))
+        return false;
+    const char *in_file = o->config.path ? ", on the command line or in the file" : "";
+    if (runs && !o->settings.source_text)
+        return error_fatal(error, EX_USAGE,
+                           "%s needs --source redis://host:port, the Dragonfly to copy from%s",
+                           verb_name(o->verb), in_file);
+    if (runs && !o->settings.target_text)
+        return error_fatal(error, EX_USAGE,
+                           "%s needs --target redis://host:port, the Redis or Valkey to copy to%s",
+                           verb_name(o->verb), in_file);
+    if (o->verb == VERB_CLEAN && (!o->settings.target_text || o->settings.target.null_sink))
+        return error_fatal(error, EX_USAGE,
+                           "clean needs --target redis://host:port, the Redis or Valkey to remove marks from%s",
+                           in_file);
+    if (!connects)
+        keep_name(&o->settings);
+    o->settings.migrate = o->verb == VERB_MIGRATE;
+    settings_copy(&o->given, &o->settings);
+    return settings_finish(&o->settings, error);
+}
+
+bool options_parse(struct options *out, int argc, char **argv, struct error *error)
+{
+    *out = (struct options){0};
+    settings_init(&out->settings);
+    bool ok = true, words_only = false;
+    for (int i = 1; ok && i < argc; i++) {
+        if (!words_only && strcmp(argv[i], "--") == 0)
+            words_only = true;
+        else if (!words_only && argv[i][0] == '-' && argv[i][1])
+            ok = take_option(out, argc, argv, &i, error);
+        else
+            ok = take_word(out, argv[i], error);
+    }
+    return ok && check(out, error);
+}
+
+void options_free(struct options *o)
+{
+    config_free(&o->config);
+    settings_free(&o->given);
+    settings_free(&o->settings);
+}

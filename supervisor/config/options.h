@@ -1,0 +1,43 @@
+/* The command line: a verb, and options before or after it. Every setting of common/settings/settings.h is an option
+ * of the same name; -s, -t, -n, -c and -d are short for --source, --target, --name, --config and --daemon. */
+#ifndef DF2REDIS_SUPERVISOR_CONFIG_OPTIONS_H
+#define DF2REDIS_SUPERVISOR_CONFIG_OPTIONS_H
+
+#include <stdio.h>
+
+#include "common/settings/settings.h"
+#include "supervisor/config/config.h"
+
+enum verb {
+    VERB_NONE,
+    VERB_REPLICATE,
+    VERB_MIGRATE,
+    VERB_STATUS,
+    VERB_WAIT,
+    VERB_STOP,
+    VERB_CLEAN,
+    VERB_VERSION,
+    VERB_HELP
+};
+
+struct options {
+    enum verb verb;
+    enum verb help_of; /* with VERB_HELP; VERB_NONE: of everything */
+    bool json, watch, in_step, check_config;
+    uint64_t timeout_ms; /* of wait; 0: none */
+    struct config config;
+    struct settings given;    /* as file and command line say it, for a comparison after SIGHUP */
+    struct settings settings; /* the same, complete: with passwords, absolute paths, defaults */
+};
+
+/* Fills *out, which options_free frees in any case. Passwords in the arguments are blanked where the process
+ * list would show them. EX_USAGE errors name the argument and what is possible. */
+bool options_parse(struct options *out, int argc, char **argv, struct error *error);
+void options_free(struct options *o);
+
+const char *verb_name(enum verb verb);
+
+/* help.c */
+void help_print(enum verb verb, FILE *out);
+
+#endif

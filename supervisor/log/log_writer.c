@@ -1,0 +1,245 @@
+/* One mutex, held only to move bytes in memory. A thread that hangs in write(2) at the end is left alone with
+ * its own state, which is why that is allocated; the thread frees it. */
+#include "supervisor/log/log_writer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log/log_queue.h"
+
+enum { PIECE_BYTES = 16384, FULL_RETRY_MS = 100 };
+
+struct log_writer {
+    pthread_mutex_t lock;
+    pthread_cond_t filled, emptied;
+    pthread_t thread;
+    struct log_queue queue;
+    bool writing, ending;
+    bool left_alone;     /* nobody joins the thread: it frees this itself, should its write(2) ever return */
+    int next_fd;         /* -1: none */
+    size_t before_bytes; /* of the queue, which still go to the present one */
+};
+
+static struct log_writer *writer;
+
+/* A descriptor that somebody made non-blocking says EAGAIN. */
+static bool write_all(const uint8_t *data, size_t len)
+{
+    while (len) {
+        ssize_t n = write(STDERR_FILENO, data, len);
+        if (n >= 0) {
+            data += n;
+            len -= (size_t)n;
+        } else if (errno == EAGAIN) {
+            struct pollfd room = {STDERR_FILENO, POLLOUT, 0};
+            poll(&room, 1, FULL_RETRY_MS);
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_next_fd(struct log_writer *w)
+{
+    dup2(w->next_fd, STDERR_FILENO);
+    if (w->next_fd != STDERR_FILENO)
+        close(w->next_fd);
+    w->next_fd = -1;
+    w->queue.reason = "the log file could not be written, or not in time";
+}
+
+static size_t take_piece(struct log_writer *w, uint8_t *piece)
+{
+    size_t n = w->queue.kept.len < PIECE_BYTES ? w->queue.kept.len : PIECE_BYTES;
+    if (w->next_fd >= 0 && n > w->before_bytes)
+        n = w->before_bytes;
+    memcpy(piece, w->queue.kept.data, n);
+    buf_consume(&w->queue.kept, n);
+    if (w->next_fd >= 0)
+        w->before_bytes -= n;
+    return n;
+}
+
+static void free_writer(struct log_writer *w)
+{
+    if (w->next_fd >= 0)
+        close(w->next_fd);
+    log_queue_free(&w->queue);
+    pthread_cond_destroy(&w->filled);
+    pthread_cond_destroy(&w->emptied);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+static void *write_lines(void *arg)
+{
+    struct log_writer *w = arg;
+    uint8_t piece[PIECE_BYTES];
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        if (w->next_fd >= 0 && !w->before_bytes)
+            take_next_fd(w);
+        if (!w->queue.kept.len) {
+            pthread_cond_broadcast(&w->emptied);
+            if (w->ending)
+                break;
+            pthread_cond_wait(&w->filled, &w->lock);
+            continue;
+        }
+        size_t n = take_piece(w, piece);
+        w->writing = true;
+        pthread_mutex_unlock(&w->lock);
+        bool written = write_all(piece, n);
+        pthread_mutex_lock(&w->lock);
+        w->writing = false;
+        if (written)
+            log_queue_arrived(&w->queue);
+        else
+            log_queue_lose(&w->queue, slice_of(piece, n));
+    }
+    bool left_alone = w->left_alone;
+    pthread_mutex_unlock(&w->lock);
+    if (left_alone)
+        free_writer(w);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+static int start_thread(struct log_writer *w)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(&w->thread, NULL, write_lines, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
+}
+
+bool log_writer_start(void)
+{
+    struct log_writer *w = x_calloc(1, sizeof *w);
+    pthread_condattr_t monotonic;
+    w->next_fd = -1;
+    w->queue.limit_bytes = LOG_WRITER_BYTES;
+    w->queue.reason = "standard error was not read in time";
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->filled, NULL);
+    pthread_cond_init(&w->emptied, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int failure = start_thread(w);
+    if (!failure) {
+        writer = w;
+        return true;
+    }
+    free_writer(w);
+    errno = failure;
+    return false;
+}
+
+bool log_writer_running(void)
+{
+    return writer != NULL;
+}
+
+void log_writer_put(struct slice lines)
+{
+    pthread_mutex_lock(&writer->lock);
+    log_queue_put(&writer->queue, lines);
+    pthread_cond_signal(&writer->filled);
+    pthread_mutex_unlock(&writer->lock);
+}
+
+bool log_writer_draw(struct slice bytes)
+{
+    pthread_mutex_lock(&writer->lock);
+    bool room = writer->queue.kept.len + bytes.len <= writer->queue.limit_bytes / 2;
+    if (room)
+        buf_put(&writer->queue.kept, bytes.data, bytes.len);
+    pthread_cond_signal(&writer->filled);
+    pthread_mutex_unlock(&writer->lock);
+    return room;
+}
+
+size_t log_writer_backlog(void)
+{
+    pthread_mutex_lock(&writer->lock);
+    size_t bytes = writer->queue.kept.len;
+    pthread_mutex_unlock(&writer->lock);
+    return bytes;
+}
+
+void log_writer_turn(void)
+{
+    pthread_mutex_lock(&writer->lock);
+    log_queue_tell_lost(&writer->queue);
+    pthread_cond_signal(&writer->filled);
+    pthread_mutex_unlock(&writer->lock);
+}
+
+void log_writer_replace(int fd)
+{
+    pthread_mutex_lock(&writer->lock);
+    if (writer->next_fd >= 0)
+        close(writer->next_fd); /* not even reached: its lines go to the newest */
+    else
+        writer->before_bytes = writer->queue.kept.len;
+    writer->next_fd = fd;
+    pthread_cond_signal(&writer->filled);
+    pthread_mutex_unlock(&writer->lock);
+}
+
+static struct timespec after_ms(uint32_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+bool log_writer_flush(uint32_t limit_ms)
+{
+    struct timespec end = after_ms(limit_ms);
+    bool in_time = true;
+    pthread_mutex_lock(&writer->lock);
+    log_queue_tell_lost(&writer->queue);
+    pthread_cond_signal(&writer->filled);
+    while (in_time && (writer->queue.kept.len || writer->writing || writer->next_fd >= 0))
+        in_time = pthread_cond_timedwait(&writer->emptied, &writer->lock, &end) != ETIMEDOUT;
+    pthread_mutex_unlock(&writer->lock);
+    return in_time;
+}
+
+void log_writer_stop(uint32_t limit_ms)
+{
+    struct log_writer *w = writer;
+    if (!w)
+        return;
+    bool flushed = log_writer_flush(limit_ms);
+    writer = NULL;
+    pthread_mutex_lock(&w->lock);
+    w->ending = true;
+    w->left_alone = !flushed;
+    pthread_t thread = w->thread;
+    pthread_cond_signal(&w->filled);
+    pthread_mutex_unlock(&w->lock);
+    if (!flushed) {
+        pthread_detach(thread); /* from here on w is the thread's */
+        return;
+    }
+    pthread_join(thread, NULL);
+    free_writer(w);
+}

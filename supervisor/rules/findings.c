@@ -1,0 +1,81 @@
+#include "supervisor/rules/findings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/base/mem.h"
+#include "common/log/log.h"
+
+static void add(struct findings *f, enum finding_severity severity, int exit_code, const char *format,
+                va_list args)
+{
+    char text[1600];
+    vsnprintf(text, sizeof text, format, args);
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->list[i].text, text) == 0)
+            return;
+    f->list = x_realloc(f->list, (f->count + 1) * sizeof *f->list);
+    f->list[f->count++] =
+        (struct finding){.severity = severity, .exit_code = exit_code, .text = x_strdup(text)};
+    f->errors += severity == FINDING_ERROR;
+}
+
+void findings_warn(struct findings *f, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add(f, FINDING_WARNING, 0, format, args);
+    va_end(args);
+}
+
+void findings_refuse(struct findings *f, int exit_code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add(f, FINDING_ERROR, exit_code, format, args);
+    va_end(args);
+}
+
+static bool fits(const struct finding *f, const struct error *error)
+{
+    return strlen(f->text) < sizeof error->text;
+}
+
+bool findings_tell(struct findings *f, struct error *error)
+{
+    const struct finding *first = NULL;
+    int exit_code = 0;
+    size_t errors = f->errors;
+    for (size_t i = 0; i < f->count; i++) {
+        const struct finding *one = &f->list[i];
+        if (one->severity == FINDING_WARNING) {
+            log_warning("%s", one->text);
+            continue;
+        }
+        first = first ? first : one;
+        exit_code = exit_code == EX_NOPERM ? exit_code : one->exit_code;
+        if (errors > 1 || !fits(one, error))
+            log_error("%s", one->text);
+    }
+    if (errors == 1 && fits(first, error))
+        error_fatal(error, exit_code, "%s", first->text);
+    else if (errors == 1)
+        error_fatal(error, exit_code, "what is missing stands above; nothing was written");
+    else if (errors)
+        error_fatal(error, exit_code,
+                    "source and target lack %zu things, each of which stands above; nothing was written",
+                    errors);
+    findings_free(f);
+    return errors > 0;
+}
+
+void findings_free(struct findings *f)
+{
+    for (size_t i = 0; i < f->count; i++)
+        free(f->list[i].text);
+    free(f->list);
+    *f = (struct findings){0};
+}

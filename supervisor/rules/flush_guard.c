@@ -1,0 +1,118 @@
+/* The rules in their order; the first that fits decides. */
+#include "supervisor/rules/flush_guard.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "common/base/uri.h"
+
+/* A source that came back without its data must not take the only good copy with it. */
+static bool source_lost_keys(const struct flush_facts *f)
+{
+    return f->source == FLUSH_SOURCE_RESTARTED &&
+           (!f->source_keys_known || f->source_keys < f->keys / 2 + f->keys % 2);
+}
+
+static enum flush_verdict judge_others(const struct flush_facts *f)
+{
+    if (f->holds == FLUSH_HOLDS_STRAY && (f->flush_target || !f->conflict))
+        return FLUSH_STOP_STRAY;
+    if (f->flush_target)
+        return FLUSH_NOW;
+    return f->conflict ? FLUSH_WRITE_OVER : FLUSH_STOP_OTHERS;
+}
+
+/* Complete, and of this run. */
+static enum flush_verdict judge_copy(const struct flush_facts *f)
+{
+    if (source_lost_keys(f))
+        return FLUSH_STOP_SOURCE_LOST_KEYS;
+    if (f->holds == FLUSH_HOLDS_ENDED && !f->resync_given)
+        return FLUSH_STOP_ENDED;
+    return FLUSH_NOW;
+}
+
+enum flush_verdict flush_guard(const struct flush_facts *f)
+{
+    if (f->keys == 0)
+        return FLUSH_NOT_NEEDED;
+    if (f->holds == FLUSH_HOLDS_OTHERS || f->holds == FLUSH_HOLDS_STRAY)
+        return judge_others(f);
+    if (f->source == FLUSH_SOURCE_OTHER)
+        return f->flush_target ? FLUSH_NOW : FLUSH_STOP_OTHER_SOURCE;
+    /* Given for the first time, or before anything was complete. */
+    if (f->flush_target && (f->holds == FLUSH_HOLDS_PARTIAL || !f->owned))
+        return FLUSH_NOW;
+    if (f->resync == ON_FULL_RESYNC_STOP)
+        return FLUSH_STOP_ASKED;
+    if (f->resync == ON_FULL_RESYNC_KEEP || !f->owned)
+        return FLUSH_WRITE_OVER;
+    return f->holds == FLUSH_HOLDS_PARTIAL ? FLUSH_NOW : judge_copy(f);
+}
+
+void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts,
+                         const struct settings *settings, const char *source, const char *source_before,
+                         const char *reason, struct error *error)
+{
+    char target[128], counted[48] = "an unknown number of keys";
+    unsigned long long keys = facts->keys;
+    uri_display(&settings->target, target, sizeof target);
+    if (facts->source_keys_known)
+        snprintf(counted, sizeof counted, "%llu keys", (unsigned long long)facts->source_keys);
+    switch (verdict) {
+    case FLUSH_NOT_NEEDED:
+    case FLUSH_NOW:
+    case FLUSH_WRITE_OVER:
+        break;
+    case FLUSH_STOP_OTHERS:
+        error_fatal(
+            error, EX_CANTCREAT,
+            "target %s holds %llu key%s. Choose: an empty target; --flush-target, which deletes them all; or "
+            "--on-conflict overwrite|skip|stop, which says what to do with keys that are on both sides and "
+            "leaves the others",
+            target, keys, keys == 1 ? "" : "s");
+        break;
+    case FLUSH_STOP_STRAY:
+        error_fatal(
+            error, EX_CANTCREAT,
+            "target %s holds %llu key%s, a complete copy by a run \"%s\" whose state directory is not here. "
+            "Choose: that directory (--state-dir); or df2redis clean, which makes the keys nobody's, and "
+            "then "
+            "--flush-target, which deletes them all",
+            target, keys, keys == 1 ? "" : "s", settings->name);
+        break;
+    case FLUSH_STOP_OTHER_SOURCE:
+        error_fatal(
+            error, EX_CANTCREAT,
+            "target %s holds %llu key%s that run \"%s\" copied from %.120s, and the source is %.120s now. Choose: "
+            "another --name and an empty target; or --flush-target, which deletes them all",
+            target, keys, keys == 1 ? "" : "s", settings->name, source_before, source);
+        break;
+    case FLUSH_STOP_ASKED:
+        error_fatal(error, EX_TEMPFAIL,
+                    "a new full sync is needed (%.130s), and --on-full-resync stop was given or follows from "
+                    "--on-conflict: the target is left as it is. Choose: --on-full-resync flush or keep%s",
+                    reason,
+                    facts->owned
+                        ? ""
+                        : ", where flush keeps the keys, too; or --flush-target, which deletes them all");
+        break;
+    case FLUSH_STOP_SOURCE_LOST_KEYS:
+        error_fatal(
+            error, EX_TEMPFAIL,
+            "source %.120s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: the "
+            "source with its data; --on-full-resync keep, which writes over the copy; or df2redis clean and "
+            "then --flush-target, which deletes it",
+            source, counted, target, keys);
+        break;
+    case FLUSH_STOP_ENDED:
+        error_fatal(
+            error, EX_CANTCREAT,
+            "the run was ended in order, target %s may be in use since, and a full sync is needed (%.130s): "
+            "the copy is left as it is. Choose: --on-full-resync flush, which empties it; or "
+            "--on-full-resync "
+            "keep, which writes over it",
+            target, reason);
+        break;
+    }
+}

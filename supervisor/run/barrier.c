@@ -1,0 +1,215 @@
+/* Sets of FLOWs, and the barriers built of them. */
+#include "supervisor/run/barrier.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+
+void flow_set_init(struct flow_set *set, uint32_t flow_count)
+{
+    set->flow_count = flow_count;
+    set->count = 0;
+    set->member = x_calloc(flow_count ? flow_count : 1, sizeof *set->member);
+}
+
+void flow_set_free(struct flow_set *set)
+{
+    free(set->member);
+    *set = (struct flow_set){0};
+}
+
+void flow_set_clear(struct flow_set *set)
+{
+    for (uint32_t i = 0; i < set->flow_count; i++)
+        set->member[i] = false;
+    set->count = 0;
+}
+
+bool flow_set_add(struct flow_set *set, uint32_t flow)
+{
+    if (flow >= set->flow_count || set->member[flow])
+        return false;
+    set->member[flow] = true;
+    set->count++;
+    return true;
+}
+
+bool flow_set_remove(struct flow_set *set, uint32_t flow)
+{
+    if (flow >= set->flow_count || !set->member[flow])
+        return false;
+    set->member[flow] = false;
+    set->count--;
+    return true;
+}
+
+bool flow_set_full(const struct flow_set *set)
+{
+    return set->count == set->flow_count;
+}
+
+static void global_release(struct global *one)
+{
+    flow_set_free(&one->arrived);
+}
+
+/* Drops the oldest done ones beyond what is remembered. */
+static void trim(struct globals *g)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < g->count; i++)
+        done += g->list[i].phase == GLOBAL_DONE;
+    for (size_t i = 0; i < g->count && done > GLOBALS_KEPT;) {
+        if (g->list[i].phase != GLOBAL_DONE) {
+            i++;
+            continue;
+        }
+        global_release(&g->list[i]);
+        memmove(&g->list[i], &g->list[i + 1], (g->count - i - 1) * sizeof *g->list);
+        g->count--;
+        done--;
+    }
+}
+
+static struct global *find(struct globals *g, uint64_t txid)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (g->list[i].txid == txid)
+            return &g->list[i];
+    return NULL;
+}
+
+static struct global *add(struct globals *g, uint64_t txid, const char *command, uint64_t now_ms)
+{
+    trim(g);
+    if (g->count == g->capacity) {
+        g->capacity = g->capacity ? g->capacity * 2 : 16;
+        g->list = x_realloc(g->list, g->capacity * sizeof *g->list);
+    }
+    struct global *one = &g->list[g->count++];
+    *one = (struct global){.txid = txid, .phase = GLOBAL_GATHERING, .since_ms = now_ms};
+    snprintf(one->command, sizeof one->command, "%s", command);
+    flow_set_init(&one->arrived, g->flow_count);
+    return one;
+}
+
+/* All FLOWs that still live are there: the lowest of them runs it. */
+static bool ready(struct globals *g, struct global *one)
+{
+    if (one->phase != GLOBAL_GATHERING || one->arrived.count == 0 ||
+        one->arrived.count + g->given_up.count < g->flow_count)
+        return false;
+    one->phase = GLOBAL_RUNNING;
+    for (uint32_t i = 0; i < g->flow_count; i++)
+        if (one->arrived.member[i]) {
+            one->runner = i;
+            break;
+        }
+    return true;
+}
+
+void globals_init(struct globals *g, uint32_t flow_count)
+{
+    *g = (struct globals){.flow_count = flow_count};
+    flow_set_init(&g->given_up, flow_count);
+}
+
+void globals_free(struct globals *g)
+{
+    for (size_t i = 0; i < g->count; i++)
+        global_release(&g->list[i]);
+    free(g->list);
+    flow_set_free(&g->given_up);
+    *g = (struct globals){0};
+}
+
+enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txid, const char *command,
+                                  uint64_t now_ms, uint32_t *runner)
+{
+    struct global *one = find(g, txid);
+    if (!one)
+        one = add(g, txid, command, now_ms);
+    if (one->phase == GLOBAL_DONE)
+        return GLOBAL_PASS;
+    flow_set_add(&one->arrived, flow);
+    /* Told before, but it lost its target meanwhile and came here again. */
+    bool again = one->phase == GLOBAL_RUNNING && one->runner == flow;
+    if (!again && !ready(g, one))
+        return GLOBAL_HOLD;
+    *runner = one->runner;
+    if (!one->confirmed)
+        return GLOBAL_ASK;
+    one->run_ms = again ? one->run_ms : now_ms;
+    return GLOBAL_RUN;
+}
+
+const struct global *globals_confirm(struct globals *g, uint64_t now_ms)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        struct global *one = &g->list[i];
+        if (one->phase != GLOBAL_RUNNING || one->confirmed)
+            continue;
+        one->confirmed = true;
+        one->run_ms = now_ms;
+        return one;
+    }
+    return NULL;
+}
+
+const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txid, uint64_t now_ms)
+{
+    struct global *one = find(g, txid);
+    if (!one)
+        one = add(g, txid, "", now_ms);
+    if (one->phase == GLOBAL_DONE)
+        return NULL;
+    one->phase = GLOBAL_DONE;
+    one->runner = flow;
+    return one;
+}
+
+uint64_t globals_age_ms(struct globals *g, uint64_t txid, uint64_t now_ms)
+{
+    const struct global *one = find(g, txid);
+    return one && one->run_ms ? now_ms - one->run_ms + 1 : 0;
+}
+
+void globals_forget(struct globals *g, uint32_t flow)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        struct global *one = &g->list[i];
+        if (one->phase == GLOBAL_DONE)
+            continue;
+        /* Others are still held, so running it once more finds nothing new. */
+        if (one->phase == GLOBAL_RUNNING && one->runner == flow)
+            one->phase = GLOBAL_GATHERING;
+        flow_set_remove(&one->arrived, flow);
+    }
+}
+
+void globals_give_up(struct globals *g, uint32_t flow)
+{
+    globals_forget(g, flow);
+    flow_set_add(&g->given_up, flow);
+}
+
+const struct global *globals_next_ready(struct globals *g)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (ready(g, &g->list[i]))
+            return &g->list[i];
+    return NULL;
+}
+
+bool globals_holds(const struct globals *g, uint32_t flow)
+{
+    for (size_t i = 0; i < g->count; i++) {
+        const struct global *one = &g->list[i];
+        bool waits = one->phase == GLOBAL_GATHERING || (one->phase == GLOBAL_RUNNING && !one->confirmed);
+        if (waits && flow < g->flow_count && one->arrived.member[flow])
+            return true;
+    }
+    return false;
+}

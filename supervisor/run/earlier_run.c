@@ -1,0 +1,325 @@
+/* A run that was killed, or ended, goes on. */
+#include "supervisor/run/earlier_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+
+/* ---- the record ---- */
+
+static void add_words(struct buf *out, const char *name, char *const *words)
+{
+    for (; words && *words; words++)
+        buf_printf(out, " %s %zu:%s", name, strlen(*words), *words);
+}
+
+/* What decides which keys are copied where to: with anything else the copy would be another one. Any node
+ * leads to the same cluster; the marks tell which cluster it is. */
+static char *previous_scope(const struct settings *settings, bool cluster)
+{
+    struct buf scope = {0};
+    char name[256] = "cluster";
+    if (!cluster)
+        uri_display(&settings->target, name, sizeof name);
+    buf_printf(&scope, "%s db %u", name, settings->target.db);
+    add_words(&scope, "include", settings->include);
+    add_words(&scope, "exclude", settings->exclude);
+    for (size_t i = 0; i < settings->db_map_count; i++)
+        buf_printf(&scope, " map %u:%u", settings->db_maps[i].from, settings->db_maps[i].to);
+    buf_put_u8(&scope, '\0');
+    return (char *)scope.data;
+}
+
+static void remember_copy(struct run *run, const struct run_record *record)
+{
+    run->copy.state = record->copy;
+    run->copy.session = record->session;
+    snprintf(run->copy.master_id, sizeof run->copy.master_id, "%s", record->master_id);
+    snprintf(run->copy.source, sizeof run->copy.source, "%s", record->source);
+}
+
+/* A disk that cannot take it is not worth ending a run for. */
+void run_save_record(struct run *run, enum run_copy copy)
+{
+    struct error error = {0};
+    struct run_record record = {.session = run->session_id,
+                                .flow_count = run->flow_count,
+                                .copy = copy,
+                                .target_owned = run->target_owned};
+    snprintf(record.master_id, sizeof record.master_id, "%s", run->greeting.master_id);
+    snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
+    snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
+    record.scope = previous_scope(run->settings, run->target.cluster);
+    record.source = x_strdup(run->source_list);
+    snprintf(record.last_master_id, sizeof record.last_master_id, "%s", run->last_master_id);
+    record.role_changes = run->role_changes;
+    record.in_blobs = run->session.sync_after_partial;
+    record.begins = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.begins);
+    record.asked_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.asked_lsns);
+    record.tokens = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.tokens);
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        if (!run->flows[i].full) {
+            record.begins[i] = run->flows[i].begin;
+            record.asked_lsns[i] = run->flows[i].asked_lsn;
+        }
+        memcpy(record.tokens[i], run->flows[i].token, sizeof *record.tokens);
+    }
+    if (!state_dir_save_run(&run->dir, &record, &error))
+        log_warning("%s", error.text);
+    remember_copy(run, &record);
+    run_record_free(&record);
+}
+
+/* ---- whose keys they are ---- */
+
+static bool carries_our_marks(const struct run *run, const struct target_marks *marks)
+{
+    bool claimed = marks->run_session && marks->run_session <= run->copy.session;
+    return !run->settings->marks || claimed || strcmp(marks->seen_id, run->copy.master_id) == 0;
+}
+
+static enum flush_holds what_it_holds(const struct run *run, const struct target_marks *marks)
+{
+    if (!run->target_written)
+        return run->target_stray && marks->seen_stable ? FLUSH_HOLDS_STRAY : FLUSH_HOLDS_OTHERS;
+    if (!carries_our_marks(run, marks))
+        return FLUSH_HOLDS_OTHERS;
+    switch (run->copy.state) {
+    case RUN_COPY_PARTIAL:
+        return FLUSH_HOLDS_PARTIAL;
+    case RUN_COPY_ENDED:
+        return FLUSH_HOLDS_ENDED;
+    case RUN_COPY_COMPLETE:
+    case RUN_COPY_DEGRADED:
+        break;
+    }
+    return FLUSH_HOLDS_COPY;
+}
+
+void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks, struct flush_facts *out)
+{
+    const struct settings *s = run->settings;
+    bool same = strcmp(run->copy.master_id, run->greeting.master_id) == 0;
+    bool at_home = !run->copy.source[0] || addresses_share(run->copy.source, run->source_list);
+    *out = (struct flush_facts){.keys = keys,
+                                .holds = what_it_holds(run, marks),
+                                .owned = run->target_owned,
+                                .source = same      ? FLUSH_SOURCE_SAME
+                                          : at_home ? FLUSH_SOURCE_RESTARTED
+                                                    : FLUSH_SOURCE_OTHER,
+                                .flush_target = s->flush_target,
+                                .conflict = s->on_conflict != ON_CONFLICT_UNSET,
+                                .resync = s->on_full_resync,
+                                .resync_given = s->on_full_resync_given};
+    out->source_keys_known = source_keys_wanted(run->source, &out->source_keys);
+}
+
+/* ---- the judgement ---- */
+
+static const struct target_mark *mark_of(const struct target_marks *marks, uint32_t flow)
+{
+    for (size_t i = 0; i < marks->count; i++)
+        if (marks->list[i].flow == flow)
+            return &marks->list[i];
+    return NULL;
+}
+
+/* Of the source, or of the master whose journal goes on there. */
+static bool is_of_source(const struct run_record *record, const struct target_mark *mark)
+{
+    return strcmp(mark->master_id, record->master_id) == 0 ||
+           (*record->last_master_id && strcmp(mark->master_id, record->last_master_id) == 0);
+}
+
+/* Whichever session's: an earlier one of this master, when this one began with the journal. */
+static struct resume_point mark_point(const struct run_record *record, const struct target_marks *marks, uint32_t flow)
+{
+    const struct target_mark *mark = mark_of(marks, flow);
+    if (!mark || !is_of_source(record, mark))
+        return (struct resume_point){0};
+    return mark->session == record->session || record->begins[flow].lsn ? mark->at : (struct resume_point){0};
+}
+
+static bool is_ours(const struct run_record *record, const struct target_marks *marks)
+{
+    bool ours = marks->run_session && marks->run_session <= record->session;
+    for (uint32_t i = 0; i < record->flow_count && !ours; i++) {
+        const struct target_mark *mark = mark_of(marks, i);
+        ours = mark && is_of_source(record, mark);
+    }
+    return ours;
+}
+
+/* In the journal, and of this boot. */
+static bool cursor_is_usable(const struct run_record *record, const char *directory, uint32_t flow)
+{
+    struct cursor c = {0};
+    char ring[512];
+    snprintf(ring, sizeof ring, "%s/flow-%u.ring", directory, flow);
+    if (access(ring, F_OK) != 0 || !cursor_open_readonly(&c, directory, flow, NULL))
+        return false;
+    uint64_t phase = cursor_get(&c.marks->phase);
+    bool usable = cursor_get(&c.marks->session) == record->session &&
+                  (phase == CURSOR_STABLE || phase == CURSOR_DRAINED);
+    cursor_close(&c);
+    return usable;
+}
+
+static bool all_cursors(const struct run_record *record, const char *directory)
+{
+    for (uint32_t i = 0; i < record->flow_count; i++)
+        if (!cursor_is_usable(record, directory, i))
+            return false;
+    return true;
+}
+
+static bool all_marks(const struct run_record *record, const struct target_marks *marks, struct resume_point *points)
+{
+    for (uint32_t i = 0; i < record->flow_count; i++) {
+        points[i] = mark_point(record, marks, i);
+        if (!points[i].lsn)
+            return false;
+    }
+    return true;
+}
+
+enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
+                                 const struct target_marks *marks, const struct capabilities *target,
+                                 const char *directory, struct resume_point *points, char *why, size_t why_bytes)
+{
+    char *scope = previous_scope(settings, target->cluster);
+    bool same_scope = strcmp(scope, record->scope) == 0;
+    free(scope);
+    const char *text;
+    enum previous_way way = PREVIOUS_NONE;
+    if (!settings->marks)
+        text = "without marks in the target (--marks off) nothing tells what the run before had done";
+    else if (!same_scope)
+        text = "the run before had another target, other databases, --include or --exclude";
+    else if (target->keys == 0)
+        text = "the target is empty";
+    else if (!is_ours(record, marks))
+        text = "the target has no mark of the run before";
+    else if (!target->cluster && !marks->run_session)
+        way = PREVIOUS_FULL, text = "the target was emptied since by somebody: the mark of the run itself is gone";
+    else if (record->copy == RUN_COPY_PARTIAL)
+        way = PREVIOUS_FULL, text = "the run before ended before its full sync was complete";
+    else if (record->copy == RUN_COPY_DEGRADED)
+        way = PREVIOUS_FULL, text = "the run before had given up a FLOW";
+    else if (all_cursors(record, directory))
+        way = PREVIOUS_SETTLE, text = "the run before ended in stable sync";
+    else if (all_marks(record, marks, points))
+        way = PREVIOUS_MARKS, text = "the run before ended in stable sync, and its spools are gone";
+    else
+        way = PREVIOUS_FULL,
+        text = "neither spools nor marks tell for every FLOW how far the run before had come";
+    snprintf(why, why_bytes, "%s", text);
+    return way;
+}
+
+/* ---- what follows ---- */
+
+static void begin_settling(struct run *run, const struct run_record *record,
+                           struct report_position (*told)[REPORT_STREAMS])
+{
+    struct error error = {0};
+    run->flow_count = record->flow_count;
+    run->session_id = record->session;
+    run->flows = x_calloc(run->flow_count, sizeof *run->flows);
+    flow_set_init(&run->snapshots_done, run->flow_count);
+    globals_init(&run->globals, run->flow_count);
+    session_flows_asked(&run->session, run->flow_count);
+    session_sync_after_partial(&run->session, record->in_blobs);
+    snprintf(run->greeting.master_id, sizeof run->greeting.master_id, "%s", record->master_id);
+    snprintf(run->greeting.sync_id, sizeof run->greeting.sync_id, "%s", record->sync_id);
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        struct flow *f = &run->flows[i];
+        flow_init(f, run, i);
+        f->session = record->session;
+        f->begin = record->begins[i];
+        f->asked_lsn = record->asked_lsns[i];
+        f->full = f->begin.lsn == 0;
+        memcpy(f->token, record->tokens[i], sizeof f->token);
+        memcpy(f->told, told[i], sizeof f->told);
+        f->inherited = f->stable = f->answered = true;
+        f->progress_ms = clock_monotonic_ms();
+        if (!flow_start_worker(f, START_RESUME, &error)) {
+            run_fatal(run, &error);
+            return;
+        }
+    }
+    run_post(run, EVENT_PREVIOUS);
+}
+
+/* The log tells it: what was counted, and what a worker need not tell again. */
+static void recall(struct run *run, const struct run_record *record,
+                   struct report_position (*told)[REPORT_STREAMS])
+{
+    char *log_path = state_dir_file(run->settings, "divergences.log");
+    divergences_recall(&run->divergences, log_path, record->session, told, record->flow_count);
+    free(log_path);
+}
+
+/* True: an event was posted. */
+static bool follow(struct run *run, const struct run_record *record, enum previous_way way,
+                   const struct resume_point *points)
+{
+    run->target_owned = record->target_owned;
+    run->target_written = true;
+    remember_copy(run, record);
+    run->role_changes = record->role_changes;
+    snprintf(run->last_master_id, sizeof run->last_master_id, "%s", record->last_master_id);
+    run->stable_before = run->streamed = way != PREVIOUS_FULL;
+    error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
+    struct report_position(*told)[REPORT_STREAMS] =
+        x_calloc(record->flow_count ? record->flow_count : 1, sizeof *told);
+    if (way == PREVIOUS_SETTLE || way == PREVIOUS_MARKS)
+        recall(run, record, told);
+    else
+        divergences_begin(&run->divergences);
+    if (way == PREVIOUS_SETTLE)
+        begin_settling(run, record, told);
+    free(told);
+    if (way == PREVIOUS_SETTLE)
+        return true;
+    if (way == PREVIOUS_MARKS) {
+        run->resume = x_calloc(record->flow_count, sizeof *points);
+        memcpy(run->resume, points, record->flow_count * sizeof *points);
+        run->resume_count = record->flow_count;
+        snprintf(run->resume_master_id, sizeof run->resume_master_id, "%s", record->master_id);
+    }
+    run_post(run, EVENT_TARGET_READY);
+    return true;
+}
+
+bool run_continue_previous(struct run *run, const struct target_marks *marks)
+{
+    static const char *const ways[] = {"a first start", "going on from its spools",
+                                       "going on from the target's marks", "a full sync follows"};
+    struct run_record record = {0};
+    enum previous_way way = PREVIOUS_NONE;
+    snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
+    run->target_stray = true;
+    if (state_dir_load_run(&run->dir, &record)) {
+        run->target_stray = false;
+        struct resume_point *points = x_calloc(record.flow_count, sizeof *points);
+        char why[200];
+        way = previous_judge(run->settings, &record, marks, &run->target, run->dir.path, points, why,
+                             sizeof why);
+        snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
+        log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session,
+                 why, ways[way]);
+        run->session_id = record.session;
+        if (way != PREVIOUS_NONE)
+            follow(run, &record, way, points);
+        free(points);
+    }
+    run_record_free(&record);
+    if (way == PREVIOUS_NONE)
+        divergences_begin(&run->divergences);
+    return way != PREVIOUS_NONE;
+}

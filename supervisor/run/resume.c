@@ -1,0 +1,230 @@
+/* What a session asks of the journal. */
+#include "supervisor/run/resume.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log/log.h"
+
+enum {
+    PROMOTED_VERSION = 5, /* of the protocol: knows <last master id> <lsn>-<lsn>-… */
+    COUNTED_RING_RELEASE =
+        14099, /* up to then a ring holds a number of entries, 8192 where nothing else was said */
+    SURELY_IN_RING = 1024,
+    SYNC_AFTER_PARTIAL_FIRST = 13100, /* these releases refuse a lone STARTSTABLE */
+    SYNC_AFTER_PARTIAL_LAST = 13499,
+};
+
+static bool is_another(const struct run *run)
+{
+    return strcmp(run->resume_master_id, run->greeting.master_id) != 0;
+}
+
+static void forget_beyond(struct run *run)
+{
+    free(run->beyond);
+    free(run->beyond_lsns);
+    run->beyond = NULL;
+    run->beyond_lsns = NULL;
+    run->beyond_master_id[0] = '\0';
+}
+
+/* Nothing tells that its journal is another one now; a change of role would be counted. */
+static bool role_is_unchanged(const struct run *run)
+{
+    return run->role_changes >= 0 && run->role_changes == run->greeting.role_changes;
+}
+
+static void say_another(struct run *run)
+{
+    snprintf(run->sync_reason, sizeof run->sync_reason,
+             "the source is another one, or was started anew: its master id is %.40s, and was %.40s",
+             run->greeting.master_id, run->resume_master_id);
+}
+
+/* An entry that could be compared, or what stands for it. */
+static bool can_be_told_apart(struct run *run, uint32_t flow)
+{
+    const struct resume_point *at = &run->resume[flow];
+    if (at->check.lsn || (!is_another(run) && (at->unchecked || role_is_unchanged(run))))
+        return true;
+    if (is_another(run))
+        say_another(run);
+    else
+        snprintf(
+            run->sync_reason, sizeof run->sync_reason,
+            "of the journal of FLOW %u no command was applied yet that could be compared, and the source %s",
+            flow,
+            run->greeting.role_changes < 0
+                ? "does not tell (INFO COMMANDSTATS) whether it was a replica meanwhile"
+                : "was made a replica or a master meanwhile");
+    return false;
+}
+
+bool resume_wants_sync(const struct run *run)
+{
+    return run->greeting.release >= SYNC_AFTER_PARTIAL_FIRST &&
+           run->greeting.release <= SYNC_AFTER_PARTIAL_LAST;
+}
+
+bool resume_plan(struct run *run, uint32_t flow_count)
+{
+    const struct greeting *g = &run->greeting;
+    if (strcmp(run->beyond_master_id, g->master_id) != 0)
+        forget_beyond(run);
+    if (!run->resume)
+        return false;
+    if (is_another(run) && (g->version < PROMOTED_VERSION || resume_wants_sync(run))) {
+        say_another(run);
+        return false;
+    }
+    if (run->resume_count != flow_count) {
+        snprintf(run->sync_reason, sizeof run->sync_reason, "the source has %u FLOWs, and had %u", flow_count,
+                 run->resume_count);
+        return false;
+    }
+    bool unchecked = false;
+    for (uint32_t i = 0; i < flow_count; i++) {
+        if (!can_be_told_apart(run, i))
+            return false;
+        unchecked |= run->resume[i].unchecked;
+    }
+    if (unchecked)
+        log_warning("the marks in the target were written by an earlier release of df2redis: that the "
+                    "source's journal is still the one that was followed cannot be verified this time");
+    if (is_another(run))
+        snprintf(run->last_master_id, sizeof run->last_master_id, "%s", run->resume_master_id);
+    return true;
+}
+
+void resume_begin(struct run *run, struct flow *f)
+{
+    f->begin = run->resume[f->number];
+    f->asked_lsn = f->begin.check.lsn ? f->begin.check.lsn : f->begin.lsn;
+    if (is_another(run) && run->beyond && run->beyond[f->number]) {
+        f->asked_lsn = f->begin.check.lsn + 1;
+        f->begin.check = (struct journal_check){0};
+    }
+}
+
+void run_put_question(const struct run *run, const struct flow *f, struct buf *out)
+{
+    if (!is_another(run)) {
+        buf_printf(out, "%llu", (unsigned long long)f->asked_lsn);
+        return;
+    }
+    buf_printf(out, "%s ", run->resume_master_id);
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        buf_printf(out, "%s%llu", i ? "-" : "", (unsigned long long)run->flows[i].asked_lsn);
+}
+
+/* A ring that holds a number of entries, and has forgotten none as long as it is not full. */
+static bool has_counted_ring(const struct run *run)
+{
+    return run->greeting.release && run->greeting.release <= COUNTED_RING_RELEASE;
+}
+
+/* The ring of a promoted master begins where it was promoted. What would be compared lies before that; is all
+ * that was applied here sure to lie before it, too? Its next LSN, from before it was asked: where that is the
+ * next one wanted, nothing was written since. Where some was, the entry would still be in a ring that holds
+ * so many. */
+static bool was_promoted_there(const struct run *run, const uint64_t *lsns, uint32_t flow)
+{
+    uint64_t wanted = run->resume[flow].lsn, next = lsns[flow];
+    return next == wanted || (has_counted_ring(run) && next > wanted && next - wanted <= SURELY_IN_RING);
+}
+
+/* Where more was written it was perhaps forgotten; but a full ring forgets an entry with each that is
+ * written. */
+static bool may_be_promoted_there(const struct run *run, const uint64_t *lsns, uint32_t flow)
+{
+    return was_promoted_there(run, lsns, flow) ||
+           (has_counted_ring(run) && lsns[flow] > run->resume[flow].lsn);
+}
+
+bool resume_ask_again(struct run *run, struct error *error)
+{
+    size_t count;
+    const uint64_t *lsns = source_lsns(run->source, &count);
+    if (!run->resume || !run->flows[0].begin.lsn || !is_another(run) || run->beyond ||
+        count != run->flow_count)
+        return false;
+    bool *beyond = x_calloc(run->flow_count, sizeof *beyond);
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        beyond[i] = run->flows[i].full;
+        if (beyond[i] && !may_be_promoted_there(run, lsns, i)) {
+            free(beyond);
+            return false;
+        }
+    }
+    run->beyond = beyond;
+    snprintf(run->beyond_master_id, sizeof run->beyond_master_id, "%s", run->greeting.master_id);
+    return !error_set(
+        error, ERROR_RETRY,
+        "source %s no longer has the last entry that was applied: it is asked for what comes after it",
+        run->source_name);
+}
+
+bool resume_ask_to_be_sure(struct run *run, struct error *error)
+{
+    size_t count;
+    const uint64_t *lsns = source_lsns(run->source, &count);
+    bool sure = true;
+    for (uint32_t i = 0; run->beyond && count == run->flow_count && i < count; i++)
+        sure &= !run->beyond[i] || was_promoted_there(run, lsns, i);
+    if (sure || run->beyond_lsns)
+        return false;
+    run->beyond_lsns = x_malloc(count * sizeof *lsns);
+    memcpy(run->beyond_lsns, lsns, count * sizeof *lsns);
+    return !error_set(
+        error, ERROR_RETRY,
+        "source %s has been written to much since it was promoted: it is asked once more where its "
+        "journal begins",
+        run->source_name);
+}
+
+bool resume_is_sure(struct run *run, struct error *error)
+{
+    size_t count;
+    const uint64_t *lsns = source_lsns(run->source, &count);
+    for (uint32_t i = 0; run->beyond_lsns && i < run->flow_count; i++)
+        if (run->beyond[i] && (count != run->flow_count || lsns[i] <= run->beyond_lsns[i]))
+            return error_set(error, ERROR_RETRY,
+                             "source %s is not sure to have had all that was applied before it was promoted: "
+                             "its journal begins right behind that, perhaps by chance",
+                             run->source_name);
+    return true;
+}
+
+void resume_refused(struct run *run)
+{
+    if (is_another(run))
+        snprintf(run->sync_reason, sizeof run->sync_reason,
+                 "the source is another one: its master id is %.40s, and was %.40s; asked for the journal "
+                 "that the target "
+                 "lacks, it answered FULL, as it does not have it",
+                 run->greeting.master_id, run->resume_master_id);
+    else
+        snprintf(run->sync_reason, sizeof run->sync_reason,
+                 "the source's journal no longer goes back to where the target is");
+    if (!is_another(run))
+        log_info("the source keeps more of its journal with a larger %s",
+                 run->greeting.release > COUNTED_RING_RELEASE
+                     ? "--shard_repl_backlog_time_ms and --shard_repl_backlog_max_bytes"
+                     : "--shard_repl_backlog_len (8192 entries of each shard by default)");
+}
+
+void resume_granted(struct run *run)
+{
+    bool another = is_another(run);
+    snprintf(
+        run->sync_reason, sizeof run->sync_reason,
+        another
+            ? "the source was promoted from a replica of the one before, and still has the journal that the "
+              "target lacks"
+            : "the source still has the journal that the target lacks");
+    if (another)
+        run->role_changes = run->greeting.role_changes;
+    forget_beyond(run);
+}

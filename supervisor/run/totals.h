@@ -1,0 +1,22 @@
+/* Sums over a session's FLOWs, and how sizes and numbers are written for people. */
+#ifndef DF2REDIS_SUPERVISOR_RUN_TOTALS_H
+#define DF2REDIS_SUPERVISOR_RUN_TOTALS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct run;
+
+struct totals {
+    uint64_t received_bytes, applied_bytes, lag_bytes, spool_bytes, rate_bytes;
+    uint64_t entries, keys, commands, lag_entries, errors, restarts;
+    uint64_t suspects_pending, suspects_equal, suspects_healed, suspects_permanent;
+    uint64_t looked_for; /* names of the source, on the target */
+    uint64_t oldest_waiting_ms; /* how long the oldest byte has waited to be applied */
+};
+
+void totals_of(struct run *run, uint64_t now_ms, struct totals *out);
+/* What only grows. */
+void totals_add(struct totals *to, const struct totals *more);
+
+#endif

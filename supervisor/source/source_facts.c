@@ -1,0 +1,204 @@
+/* The questions, one after the other, and what follows from the answers.
+ *
+ *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    what comparing keys needs, of a key that there is not
+ *   CONFIG GET databases    cluster_enabled: DFLYCLUSTER
+ *
+ * A real cluster's node cannot be told from an emulated one by INFO. But DFLYCLUSTER is refused as "disabled"
+ * by all but real ones. */
+#include "supervisor/source/source_facts.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/redis/capabilities.h"
+#include "supervisor/rules/databases.h"
+
+static uint64_t number(struct slice info, const char *name)
+{
+    uint64_t n;
+    return slice_to_u64(info_field(info, name), &n) ? n : 0;
+}
+
+static void on_info(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source_facts *f = arg;
+    if (reply->type != REDIS_REPLY_STRING)
+        return;
+    struct slice info = slice_of(reply->str, (size_t)reply->len);
+    f->info = true;
+    f->loading |= number(info, "loading") != 0;
+    f->cluster_enabled |= number(info, "cluster_enabled") != 0;
+    if (number(info, "used_memory"))
+        f->used_memory = number(info, "used_memory");
+    if (number(info, "total_journal_omits"))
+        f->omits = number(info, "total_journal_omits");
+}
+
+static const struct {
+    const char *right, *words[4];
+} compares[] = {{"+dump", {"DUMP", "df2redis:probe"}},
+                {"+pttl", {"PTTL", "df2redis:probe"}},
+                {"+memory", {"MEMORY", "USAGE", "df2redis:probe"}},
+                {"+scan", {"SCAN", "0", "COUNT", "1"}},
+                {"+time", {"TIME"}}};
+enum { COMPARES = sizeof compares / sizeof *compares };
+
+static void on_compare(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source_facts *f = arg;
+    const char *right = compares[f->compare_told++].right;
+    size_t len = strlen(f->not_compared);
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)
+        snprintf(f->not_compared + len, sizeof f->not_compared - len, "%s%s", len ? " " : "", right);
+}
+
+static void ask_compares(struct client *c, uint32_t timeout_ms, struct source_facts *f)
+{
+    for (size_t i = 0; i < COMPARES; i++) {
+        struct slice argv[4];
+        size_t argc = 0;
+        while (argc < 4 && compares[i].words[argc]) {
+            argv[argc] = slice_str(compares[i].words[argc]);
+            argc++;
+        }
+        client_command(c, timeout_ms, on_compare, f, argc, argv);
+    }
+}
+
+static void on_dflycluster(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source_facts *f = arg;
+    bool refused = reply->type == REDIS_REPLY_ERROR;
+    if (refused && strstr(reply->str, "disabled"))
+        f->cluster = SOURCE_CLUSTER_NONE;
+    else if (refused && (strncmp(reply->str, "NOPERM", 6) == 0 || strstr(reply->str, "unknown command")))
+        f->cluster = SOURCE_CLUSTER_UNKNOWN;
+    else
+        f->cluster = SOURCE_CLUSTER_REAL;
+    f->done(f->arg);
+}
+
+static void on_databases(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source_facts *f = arg;
+    uint64_t n;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        reply->element[1]->type == REDIS_REPLY_STRING &&
+        slice_to_u64(slice_of(reply->element[1]->str, reply->element[1]->len), &n) && n <= UINT32_MAX)
+        f->databases = (uint32_t)n;
+    if (f->cluster_enabled)
+        client_words(c, f->timeout_ms, on_dflycluster, f, "DFLYCLUSTER", "SLOT-MIGRATION-STATUS", NULL);
+    else
+        f->done(f->arg);
+}
+
+void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out,
+                      void (*done)(void *arg), void *arg)
+{
+    static const char *const sections[] = {"PERSISTENCE", "MEMORY", "STATS", "CLUSTER"};
+    *out = (struct source_facts){.timeout_ms = timeout_ms, .done = done, .arg = arg};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+        client_words(c, timeout_ms, on_info, out, "INFO", sections[i], NULL);
+    ask_compares(c, timeout_ms, out);
+    client_words(c, timeout_ms, on_databases, out, "CONFIG", "GET", "databases", NULL);
+}
+
+/* ---- the judgement ---- */
+
+enum { FIRST_OMITTING = 13900, LAST_OMITTING = 14001 };
+
+static void judge_cluster(const struct source_facts *f, const struct source_judged *w, struct findings *out)
+{
+    if (f->cluster == SOURCE_CLUSTER_REAL)
+        findings_refuse(
+            out, EX_CONFIG,
+            "source %s is a node of a Dragonfly Cluster (--cluster_mode=yes): it has a part of the keys, and "
+            "slots that leave it would stay on the target: give a Dragonfly that has all keys "
+            "(--cluster_mode=emulated is one)",
+            w->source);
+    else if (f->cluster == SOURCE_CLUSTER_UNKNOWN)
+        findings_warn(
+            out,
+            "source %s does not tell whether it is a node of a Dragonfly Cluster, which would have a part of "
+            "the keys: give its user +dflycluster",
+            w->source);
+}
+
+/* Of those that are copied, the highest number that the target must have. */
+static void judge_databases(const struct source_facts *f, const struct source_judged *w, struct findings *out)
+{
+    struct error error = {0};
+    uint32_t has = w->target_cluster ? 1 : w->target_databases;
+    if (!databases_fit(w->settings, w->databases, w->database_count, w->source, has, w->target_cluster,
+                       &error)) {
+        if (w->goes_on)
+            findings_warn(out, "%s; what is written there is counted, key by key", error.text);
+        else
+            findings_refuse(out, EX_CONFIG, "%s", error.text);
+    } else if (f->databases > has && !w->settings->db_map_count) {
+        findings_warn(
+            out,
+            "source %s may have %u databases, and target %s has %u: should others come into use, what is "
+            "written there is counted, key by key; --db chooses what is copied",
+            w->source, f->databases, w->target, has);
+    }
+}
+
+/* Known of the releases; whether the flag is on cannot be asked. */
+static void judge_release(const struct source_facts *f, const struct source_judged *w, struct findings *out)
+{
+    if (w->release < FIRST_OMITTING || w->release > LAST_OMITTING || w->goes_on || out->errors)
+        return; /* no full sync is going to run */
+    bool keeps_keys =
+        w->settings->on_conflict == ON_CONFLICT_SKIP || w->settings->on_conflict == ON_CONFLICT_STOP;
+    findings_warn(
+        out,
+        "source %s: Dragonfly %u.%u.%u may leave out keys that are new while a full sync runs (%llu journal "
+        "entries omitted so far): %s; --journal_omit_redundant_writes=false at its start prevents it",
+        w->source, w->release / 10000, w->release / 100 % 100, w->release % 100, (unsigned long long)f->omits,
+        keeps_keys ? "with --on-conflict skip or stop nothing notices"
+                   : "each of its keys is looked for on the target afterwards, and healed where it is "
+                     "missing");
+}
+
+static void judge_memory(const struct source_facts *f, const struct source_judged *w, struct findings *out)
+{
+    bool evicts = w->memory_policy[0] && strcmp(w->memory_policy, "noeviction") != 0;
+    unsigned long long limit = w->memory_limit >> 20, used = f->used_memory >> 20;
+    bool small = f->used_memory > w->memory_limit;
+    if (!w->memory_limit || (!evicts && !small))
+        return;
+    if (evicts)
+        findings_warn(
+            out,
+            "target %s evicts keys when its maxmemory of %llu MiB is reached (%s)%s: set maxmemory-policy "
+            "noeviction",
+            w->target, limit, w->memory_policy, small ? ", which is less than the source uses" : "");
+    else
+        findings_warn(out, "target %s has a maxmemory of %llu MiB, and the source uses %llu MiB: raise it",
+                      w->target, limit, used);
+}
+
+void source_facts_judge(const struct source_facts *facts, const struct source_judged *with,
+                        struct findings *out)
+{
+    if (!facts->info)
+        findings_warn(
+            out,
+            "source %s does not tell what it is and which databases it uses: give its user +info (it needs "
+            "+ping +replconf +dfly, and should have +info +config|get)",
+            with->source);
+    if (facts->not_compared[0])
+        findings_warn(out,
+                      "source %s: keys in doubt cannot be compared with the target's, only counted: give its "
+                      "user ~* %s",
+                      with->source, facts->not_compared);
+    judge_cluster(facts, with, out);
+    judge_databases(facts, with, out);
+    judge_memory(facts, with, out);
+    judge_release(facts, with, out);
+}

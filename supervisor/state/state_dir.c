@@ -1,0 +1,376 @@
+/* The directory of a run: made with mode 0750, so that the group comes to the socket; the files are the owner's alone.
+ * Locked so that the kernel frees it however the run ends
+ * (an open file description lock: unlike flock(2)'s it can be asked about without being taken).
+ *
+ *   STATE/NAME/lock             "PID\n", locked
+ *              control.sock     control.c
+ *              run.json         session, master id, FLOW count
+ *              divergences.log  divergences.c
+ *              flow-N.cursor …  the workers' */
+#include "supervisor/state/state_dir.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { RECORD_MAX_FLOWS = 1024, RECORD_MAX_BYTES = 256 * 1024 };
+
+static bool make_directory(const char *path, mode_t mode, struct error *error)
+{
+    if (mkdir(path, mode) == 0 || errno == EEXIST)
+        return true;
+    switch (errno) {
+    case ENOENT:
+        return error_fatal(
+            error, EX_CANTCREAT,
+            "cannot make the state directory %s: the directory above it does not exist; make it "
+            "or choose another with --state-dir",
+            path);
+    case EROFS:
+        return error_fatal(error, EX_CANTCREAT,
+                           "cannot make the state directory %s: the file system is mounted read-only; choose "
+                           "another with --state-dir",
+                           path);
+    case EACCES:
+    case EPERM:
+        return error_fatal(
+            error, EX_NOPERM,
+            "cannot make the state directory %s: this user may not write there; give it to the "
+            "user that runs df2redis or choose another with --state-dir",
+            path);
+    default:
+        return error_fatal(error, EX_CANTCREAT, "cannot make the state directory %s: %s", path,
+                           strerror(errno));
+    }
+}
+
+/* ~/.local/state is ours to make; anything else that is missing may be a file system that is not mounted. */
+static void make_home_parents(const char *path)
+{
+    const char *home = getenv("HOME");
+    size_t len = home ? strlen(home) : 0;
+    static const char below[] = "/.local/state/";
+    if (!len || strncmp(path, home, len) != 0 || strncmp(path + len, below, sizeof below - 1) != 0)
+        return;
+    char *part = x_strdup(path);
+    for (size_t i = len + 1; part[i] && i < len + sizeof below; i++)
+        if (part[i] == '/') {
+            part[i] = '\0';
+            mkdir(part, 0700); /* what it cannot make is said of the directory itself */
+            part[i] = '/';
+        }
+    free(part);
+}
+
+static long read_pid(int fd)
+{
+    char text[32];
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    uint64_t pid = 0;
+    size_t len = n > 0 ? (size_t)n : 0;
+    while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
+        len--;
+    return slice_to_u64(slice_of(text, len), &pid) ? (long)pid : 0;
+}
+
+enum { LOCK_PAUSE_MS = 10, LOCK_WAIT_MS = 5000 };
+
+static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+/* A supervisor that was killed between fork and exec of a worker leaves the lock to that child, which ends as soon as
+ * it runs: only a supervisor that lives is one to give way to. */
+static bool lock_unless_held(int fd)
+{
+    struct timespec pause = {0, LOCK_PAUSE_MS * 1000000L};
+    for (int waited_ms = 0;; waited_ms += LOCK_PAUSE_MS) {
+        struct flock lock = whole_file;
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+            return true;
+        int failure = errno;
+        long pid = read_pid(fd);
+        bool left = (failure == EAGAIN || failure == EACCES) && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+        if (!left || waited_ms >= LOCK_WAIT_MS) {
+            errno = failure;
+            return false;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static bool take_lock(struct state_dir *dir, const char *name, struct error *error)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/lock", dir->path) < 0)
+        return error_fatal(error, EX_OSERR, "out of memory");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        int failure = errno;
+        error_fatal(error, failure == EACCES ? EX_NOPERM : EX_CANTCREAT,
+                    "cannot open %s: %s; the state directory must be writable by the user that runs df2redis "
+                    "(or choose another with --state-dir)",
+                    path, strerror(failure));
+        free(path);
+        return false;
+    }
+    if (!lock_unless_held(fd)) {
+        int failure = errno;
+        long pid = read_pid(fd);
+        close(fd);
+        if (failure == EAGAIN || failure == EACCES)
+            error_fatal(error, EX_TEMPFAIL,
+                        "a run named %s is active (pid %ld): see df2redis status --name %s, or give this one "
+                        "another --name",
+                        name, pid, name);
+        else
+            error_fatal(error, EX_CANTCREAT, "cannot lock %s: %s", path, strerror(failure));
+        free(path);
+        return false;
+    }
+    char text[32];
+    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len) {
+        int failure = errno;
+        close(fd);
+        error_fatal(error, EX_IOERR, "cannot write %s: %s; is the disk full?", path, strerror(failure));
+        free(path);
+        return false;
+    }
+    free(path);
+    dir->lock_fd = fd;
+    return true;
+}
+
+bool state_dir_open(struct state_dir *dir, const struct settings *settings, struct error *error)
+{
+    *dir = (struct state_dir){.lock_fd = -1};
+    make_home_parents(settings->state_dir);
+    if (!make_directory(settings->state_dir, 0755, error))
+        return false;
+    dir->path = state_dir_file(settings, NULL);
+    struct stat st;
+    if (make_directory(dir->path, 0750, error)) {
+        if (stat(dir->path, &st) != 0 || !S_ISDIR(st.st_mode))
+            error_fatal(error, EX_CANTCREAT, "%s is not a directory; choose another --state-dir or --name",
+                        dir->path);
+        else if (take_lock(dir, settings->name, error))
+            return true;
+    }
+    state_dir_close(dir);
+    return false;
+}
+
+void state_dir_close(struct state_dir *dir)
+{
+    if (dir->lock_fd >= 0)
+        close(dir->lock_fd);
+    free(dir->path);
+    *dir = (struct state_dir){.lock_fd = -1};
+}
+
+long state_dir_active_pid(const struct settings *settings)
+{
+    char *path = state_dir_file(settings, "lock");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    if (fd < 0)
+        return 0;
+    long pid = 0;
+    struct flock lock = whole_file;
+    if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        pid = read_pid(fd);
+    close(fd);
+    return pid;
+}
+
+char *state_dir_file(const struct settings *settings, const char *file)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/%s", settings->state_dir, settings->name);
+    if (file)
+        buf_printf(&path, "/%s", file);
+    buf_put_u8(&path, '\0');
+    return (char *)path.data;
+}
+
+static const char *const copy_names[] = {"partial", "complete", "degraded", "ended"};
+
+void run_record_free(struct run_record *record)
+{
+    free(record->begins);
+    free(record->asked_lsns);
+    free(record->tokens);
+    free(record->scope);
+    free(record->source);
+    *record = (struct run_record){0};
+}
+
+static void add_lsn(cJSON *array, uint64_t lsn)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)lsn);
+    cJSON_AddItemToArray(array, cJSON_CreateString(text));
+}
+
+static char *record_text(const struct run_record *record)
+{
+    cJSON *json = cJSON_CreateObject();
+    char session[24];
+    /* As text: a JSON number is a double. */
+    snprintf(session, sizeof session, "%llu", (unsigned long long)record->session);
+    cJSON_AddStringToObject(json, "session", session);
+    cJSON_AddNumberToObject(json, "flow_count", record->flow_count);
+    cJSON_AddStringToObject(json, "master_id", record->master_id);
+    cJSON_AddStringToObject(json, "sync_id", record->sync_id);
+    cJSON_AddStringToObject(json, "lineage", record->lineage);
+    cJSON_AddStringToObject(json, "copy", copy_names[record->copy]);
+    cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
+    cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
+    cJSON_AddStringToObject(json, "source", record->source ? record->source : "");
+    cJSON_AddStringToObject(json, "last_master_id", record->last_master_id);
+    cJSON_AddNumberToObject(json, "role_changes", (double)record->role_changes);
+    cJSON_AddBoolToObject(json, "in_blobs", record->in_blobs);
+    cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
+    cJSON *asked = cJSON_AddArrayToObject(json, "asked_lsns");
+    cJSON *checks = cJSON_AddArrayToObject(json, "checks");
+    cJSON *tokens = cJSON_AddArrayToObject(json, "tokens");
+    for (uint32_t i = 0; record->tokens && i < record->flow_count; i++)
+        cJSON_AddItemToArray(tokens, cJSON_CreateString(record->tokens[i]));
+    for (uint32_t i = 0; record->begins && i < record->flow_count; i++) {
+        char check[JOURNAL_CHECK_TEXT_BYTES];
+        journal_check_write(&record->begins[i].check, check);
+        cJSON_AddItemToArray(checks, cJSON_CreateString(check));
+        add_lsn(lsns, record->begins[i].lsn);
+        add_lsn(asked, record->asked_lsns ? record->asked_lsns[i] : 0);
+    }
+    char *text = cJSON_Print(json);
+    cJSON_Delete(json);
+    return text;
+}
+
+bool state_dir_save_run(const struct state_dir *dir, const struct run_record *record, struct error *error)
+{
+    char *path = NULL, *temporary = NULL, *text = record_text(record);
+    bool ok = text && asprintf(&path, "%s/run.json", dir->path) >= 0 &&
+              asprintf(&temporary, "%s/run.json.new", dir->path) >= 0;
+    if (!ok) {
+        free(path);
+        cJSON_free(text);
+        return error_fatal(error, EX_OSERR, "out of memory");
+    }
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0;
+    if (fd >= 0 && close(fd) != 0)
+        ok = false;
+    ok = ok && rename(temporary, path) == 0;
+    if (!ok)
+        error_fatal(error, EX_IOERR, "cannot write %s: %s; is the disk full?", path, strerror(errno));
+    free(path);
+    free(temporary);
+    cJSON_free(text);
+    return ok;
+}
+
+static bool text_of(const cJSON *json, const char *name, char *out, size_t out_bytes)
+{
+    const cJSON *item = cJSON_GetObjectItem(json, name);
+    if (!cJSON_IsString(item) || strlen(item->valuestring) >= out_bytes)
+        return false;
+    snprintf(out, out_bytes, "%s", item->valuestring);
+    return true;
+}
+
+static bool number_of(const cJSON *item, uint64_t *out)
+{
+    return cJSON_IsString(item) && slice_to_u64(slice_str(item->valuestring), out);
+}
+
+/* What earlier releases did not write is not known. */
+static void read_begin(const cJSON *json, int flow, struct run_record *out)
+{
+    const cJSON *check = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "checks"), flow);
+    struct resume_point *begin = &out->begins[flow];
+    uint64_t *asked = &out->asked_lsns[flow];
+    begin->unchecked =
+        !cJSON_IsString(check) || !journal_check_read(slice_str(check->valuestring), &begin->check);
+    if (!number_of(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "asked_lsns"), flow), asked) || *asked > begin->lsn)
+        *asked = begin->lsn;
+}
+
+static bool read_record(const cJSON *json, struct run_record *out)
+{
+    const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope"),
+                *source = cJSON_GetObjectItem(json, "source");
+    const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns"),
+                *tokens = cJSON_GetObjectItem(json, "tokens");
+    char copy[16];
+    if (!number_of(cJSON_GetObjectItem(json, "session"), &out->session) || !cJSON_IsNumber(count) ||
+        count->valuedouble < 1 || count->valuedouble > (double)RECORD_MAX_FLOWS ||
+        !text_of(json, "master_id", out->master_id, sizeof out->master_id) ||
+        !text_of(json, "sync_id", out->sync_id, sizeof out->sync_id) ||
+        !text_of(json, "lineage", out->lineage, sizeof out->lineage) ||
+        !text_of(json, "copy", copy, sizeof copy) || !cJSON_IsString(scope) ||
+        cJSON_GetArraySize(lsns) != (int)count->valuedouble ||
+        cJSON_GetArraySize(tokens) != (int)count->valuedouble)
+        return false;
+    for (size_t i = 0; i < sizeof copy_names / sizeof *copy_names; i++)
+        if (strcmp(copy, copy_names[i]) == 0)
+            out->copy = (enum run_copy)i;
+    out->target_owned = cJSON_IsTrue(cJSON_GetObjectItem(json, "target_owned"));
+    out->flow_count = (uint32_t)count->valuedouble;
+    out->scope = x_strdup(scope->valuestring);
+    out->source = x_strdup(cJSON_IsString(source) ? source->valuestring : "");
+    const cJSON *changes = cJSON_GetObjectItem(json, "role_changes");
+    out->in_blobs = cJSON_IsTrue(cJSON_GetObjectItem(json, "in_blobs"));
+    out->role_changes = cJSON_IsNumber(changes) ? (int64_t)changes->valuedouble : -1;
+    if (!text_of(json, "last_master_id", out->last_master_id, sizeof out->last_master_id))
+        out->last_master_id[0] = '\0';
+    out->begins = x_calloc(out->flow_count, sizeof *out->begins);
+    out->asked_lsns = x_calloc(out->flow_count, sizeof *out->asked_lsns);
+    out->tokens = x_calloc(out->flow_count, sizeof *out->tokens);
+    for (uint32_t i = 0; i < out->flow_count; i++) {
+        const cJSON *token = cJSON_GetArrayItem(tokens, (int)i);
+        if (!number_of(cJSON_GetArrayItem(lsns, (int)i), &out->begins[i].lsn) || !cJSON_IsString(token) ||
+            strlen(token->valuestring) >= sizeof *out->tokens)
+            return false;
+        read_begin(json, (int)i, out);
+        snprintf(out->tokens[i], sizeof *out->tokens, "%s", token->valuestring);
+    }
+    return true;
+}
+
+bool state_dir_load_run(const struct state_dir *dir, struct run_record *out)
+{
+    char *path = NULL, *text = x_malloc(RECORD_MAX_BYTES);
+    *out = (struct run_record){0};
+    int fd = asprintf(&path, "%s/run.json", dir->path) >= 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t n = fd >= 0 ? read(fd, text, RECORD_MAX_BYTES - 1) : -1;
+    text[n > 0 ? n : 0] = '\0';
+    cJSON *json = n > 0 ? cJSON_Parse(text) : NULL;
+    bool ok = json && read_record(json, out);
+    if (!ok)
+        run_record_free(out);
+    cJSON_Delete(json);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    free(text);
+    return ok;
+}
+
+void state_dir_forget_run(const struct state_dir *dir)
+{
+    static const char *const files[] = {"run.json", "evictions"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *path = NULL;
+        if (asprintf(&path, "%s/%s", dir->path, files[i]) >= 0)
+            unlink(path);
+        free(path);
+    }
+}

@@ -1,0 +1,432 @@
+/* A job at the target: one connection; in a cluster one to each master; the task; the end.
+ *
+ *   ask the URI ──standalone──────────────────────────────────> task ──> done
+ *        └──a cluster──> CLUSTER SLOTS, NODES ──> probe every master ──^
+ *   (a failure that may pass, of TARGET_ASK in a cluster: again from the beginning)
+ *   (a replica, where the URI's host has several addresses: the next one) */
+#include "supervisor/target/target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "supervisor/target/target_internal.h"
+
+enum { PATIENCE_MS = 60000, AGAIN_MS = 500 };
+
+static void begin(struct target_job *job);
+
+/* ---- the end, and another attempt ---- */
+
+static void close_nodes(struct target_job *job)
+{
+    for (size_t i = 0; i < job->count; i++)
+        target_node_close(&job->nodes[i]);
+    free(job->nodes);
+    job->nodes = NULL;
+    job->count = 0;
+}
+
+bool target_is_cluster(const struct target_job *job)
+{
+    return job->topology.count > 0;
+}
+
+static size_t seeds(const struct target_job *job)
+{
+    return 1 + (job->known ? job->known->count : 0);
+}
+
+/* Another node may know better, or the same one a little later. */
+static bool may_try_again(const struct target_job *job, const struct error *error)
+{
+    if (error->class != ERROR_RETRY)
+        return false;
+    if (!job->begun && job->seed + 1 < seeds(job))
+        return true;
+    return job->task == TARGET_ASK && clock_monotonic_ms() < job->deadline_ms;
+}
+
+/* True: another one is asked, soon. */
+static bool ask_next_address(struct target_job *job)
+{
+    struct timeval at_once = {0};
+    if (job->seed || job->begun || job->settings->target.unix_socket || target_is_cluster(job))
+        return false;
+    if (job->address_count)
+        job->address++;
+    else
+        job->address_count = uri_addresses(&job->settings->target, job->addresses, TARGET_ADDRESSES, NULL);
+    if (job->address_count < 2 || job->address >= job->address_count || event_add(job->again, &at_once) != 0)
+        return false;
+    job->next_address = job->over = true;
+    return true;
+}
+
+/* One of them was a replica: whatever is wrong with this one, the next may be the master. */
+static void none_is_a_master(struct target_job *job, const struct error *last)
+{
+    struct error error = {0};
+    job->over = true;
+    error_set(&error, last->class, "none of the %zu addresses of target %s is a master that answers; the last: %s",
+              job->address_count, job->name, last->text);
+    error.exit_code = last->exit_code;
+    job->callbacks.failed(&error, job->callbacks.arg);
+}
+
+void target_fail(struct target_job *job, const struct error *error)
+{
+    if (job->over)
+        return;
+    if (job->address_count > 1 && !job->begun) {
+        if (!ask_next_address(job))
+            none_is_a_master(job, error);
+        return;
+    }
+    struct timeval pause = {0, AGAIN_MS * 1000};
+    if (may_try_again(job, error) && event_add(job->again, &pause) == 0) {
+        if (!job->warned)
+            log_warning("%s; trying again", error->text);
+        job->warned = true;
+        /* What else is under way says nothing any more. */
+        job->over = true;
+        return;
+    }
+    job->over = true;
+    job->callbacks.failed(error, job->callbacks.arg);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct target_job *job = arg;
+    close_nodes(job);
+    job->over = false;
+    if (!job->next_address)
+        job->seed = (job->seed + 1) % seeds(job);
+    job->next_address = false;
+    topology_free(&job->topology);
+    begin(job);
+}
+
+static void remember(struct target_job *job)
+{
+    if (!job->known || !target_is_cluster(job))
+        return;
+    topology_free(job->known);
+    *job->known = job->topology;
+    job->known->nodes = x_calloc(job->topology.count, sizeof *job->known->nodes);
+    job->known->count = 0;
+    for (size_t i = 0; i < job->topology.count; i++)
+        if (job->topology.nodes[i].slots) /* another one may have left the cluster and not know */
+            job->known->nodes[job->known->count++] = job->topology.nodes[i];
+}
+
+void target_done(struct target_job *job)
+{
+    job->over = true;
+    job->callbacks.done(&job->capabilities, job->callbacks.arg);
+}
+
+bool target_answered(struct target_job *job)
+{
+    return --job->pending == 0 && !job->over;
+}
+
+/* ---- who is there ---- */
+
+static void take(struct target_job *job)
+{
+    struct error error = {0};
+    bool lone_replica = job->capabilities.replica && !job->capabilities.cluster;
+    if (lone_replica && ask_next_address(job))
+        return;
+    if (!capabilities_check(&job->capabilities, &error)) {
+        if (lone_replica && job->task == TARGET_PREPARE) /* it was a master when the run began: it may be again */
+            error.class = ERROR_RETRY;
+        if (lone_replica && job->address_count > 1)
+            none_is_a_master(job, &error);
+        else if (job->task == TARGET_ASK)
+            target_done(job); /* who asks sees it, too */
+        else
+            target_fail(job, &error);
+        return;
+    }
+    remember(job);
+    job->begun = true;
+    target_perform(job);
+}
+
+/* A master of a moment ago may be a replica by now. */
+static bool is_master(const struct target_node *n, struct error *error)
+{
+    if (!n->capabilities.replica)
+        return true;
+    return error_set(error, ERROR_RETRY, "target %s is a replica of %s by now", n->name,
+                     n->capabilities.master_text);
+}
+
+/* ---- masters that are away ---- */
+
+static void on_move(void *arg, uint16_t slot, bool importing, const char *id)
+{
+    (void)slot;
+    struct target_job *job = arg;
+    struct error error = {0};
+    size_t node = topology_find(&job->topology, id);
+    if (importing || node == TOPOLOGY_NOBODY || !job->nodes[node].away)
+        return;
+    error_set(&error, ERROR_RETRY,
+              "target %s, a master without slots, cannot be reached, and holds keys of a slot that is on its "
+              "way to "
+              "it, which are to be removed, too: bring it back, or end that (redis-cli --cluster fix)",
+              job->nodes[node].name);
+    target_fail(job, &error);
+}
+
+static void on_moves(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (n->job->over)
+        return;
+    topology_each_move(reply, on_move, n->job);
+    if (!target_answered(n->job))
+        return;
+    for (size_t i = 0; i < n->job->count; i++)
+        if (n->job->nodes[i].away)
+            log_warning(
+                "target %s, a master without slots, cannot be reached: it is not emptied; no slot is on its "
+                "way to it",
+                n->job->nodes[i].name);
+    take(n->job);
+}
+
+/* What is to be emptied must not leave out one that keys have gone to already. */
+static void ask_moves(struct target_job *job)
+{
+    job->pending = 0;
+    for (size_t i = 0; i < job->count; i++) {
+        if (!job->topology.nodes[i].slots)
+            continue;
+        job->pending++;
+        client_words(job->nodes[i].client, job->settings->connect_timeout_ms, on_moves, &job->nodes[i],
+                     "CLUSTER", "NODES", NULL);
+    }
+}
+
+/* What those without slots can do is no matter. */
+static void join_masters(struct target_job *job)
+{
+    struct error error = {0};
+    uint64_t keys = 0;
+    bool first = true;
+    for (size_t i = 0; i < job->count; i++) {
+        struct target_node *n = &job->nodes[i];
+        if (!job->topology.nodes[i].slots) {
+            keys += n->away ? 0 : n->capabilities.keys;
+            continue;
+        }
+        if (!is_master(n, &error)) {
+            target_fail(job, &error);
+            return;
+        }
+        if (first)
+            job->capabilities = n->capabilities;
+        else
+            capabilities_merge(&job->capabilities, &n->capabilities);
+        first = false;
+    }
+    job->capabilities.keys += keys;
+    if (job->task == TARGET_PREPARE && target_nodes_there(job) < job->count)
+        ask_moves(job);
+    else
+        take(job);
+}
+
+static void connect_to_masters(struct target_job *job)
+{
+    struct error error = {0};
+    close_nodes(job);
+    job->nodes = x_calloc(job->topology.count, sizeof *job->nodes);
+    job->pending = job->topology.count;
+    for (size_t i = 0; i < job->topology.count; i++) {
+        struct uri uri = {0};
+        topology_uri(&job->topology, i, &job->settings->target, &uri);
+        bool ok = target_node_open(&job->nodes[i], job, &uri, &error);
+        job->count++;
+        uri_free(&uri);
+        if (!ok)
+            target_node_failed(&job->nodes[i], &error);
+        if (job->over)
+            return;
+    }
+}
+
+static void seed_uri(const struct target_job *job, struct uri *out)
+{
+    if (job->seed)
+        topology_uri(job->known, job->seed - 1, &job->settings->target, out);
+    else if (job->address < job->address_count)
+        uri_copy(out, &job->addresses[job->address]);
+    else
+        uri_copy(out, &job->settings->target);
+}
+
+static void on_slots(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_job *job = arg;
+    struct error error = {0};
+    struct uri asked = {0};
+    if (job->over)
+        return;
+    if (job->task == TARGET_ASK && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0) {
+        job->slots_refused = true;
+        target_done(job); /* target_findings() names it beside the node's other rights */
+        return;
+    }
+    seed_uri(job, &asked);
+    if (!topology_parse(&job->topology, reply, &asked, &error) || !topology_complete(&job->topology, &error))
+        target_fail(job, &error);
+    uri_free(&asked);
+}
+
+/* A master without slots counts, too: it may hold keys of a slot that is on its way to it. Who may not ask
+ * this has to do without. */
+static void on_masters(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_job *job = arg;
+    struct uri asked = {0};
+    if (job->over)
+        return;
+    seed_uri(job, &asked);
+    topology_add_idle(&job->topology, reply, &asked);
+    uri_free(&asked);
+    connect_to_masters(job);
+}
+
+/* One without slots may be away (but not to be emptied, when slots are on their way to it). */
+static bool may_be_away(const struct target_node *n)
+{
+    const struct target_job *job = n->job;
+    return target_is_cluster(job) && !job->topology.nodes[n - job->nodes].slots &&
+           n->answered < CAPABILITIES_COMMANDS;
+}
+
+void target_node_failed(struct target_node *n, const struct error *error)
+{
+    struct target_job *job = n->job;
+    if (job->over || n->away)
+        return;
+    n->away = may_be_away(n);
+    if (!n->away)
+        target_fail(job, error);
+    else if (target_answered(job))
+        join_masters(job);
+}
+
+void target_probed(struct target_node *n)
+{
+    struct target_job *job = n->job;
+    if (target_is_cluster(job)) {
+        if (target_answered(job))
+            join_masters(job);
+    } else if (n->capabilities.cluster && n->capabilities.kind != SERVER_OTHER) {
+        /* Nothing is known of its slots yet, but that a failure may pass. */
+        job->deadline_ms = job->deadline_ms ? job->deadline_ms : clock_monotonic_ms() + PATIENCE_MS;
+        client_words(n->client, job->settings->connect_timeout_ms, on_slots, job, "CLUSTER", "SLOTS", NULL);
+        client_words(n->client, job->settings->connect_timeout_ms, on_masters, job, "CLUSTER", "NODES", NULL);
+    } else {
+        job->capabilities = n->capabilities;
+        take(job);
+    }
+}
+
+/* ---- the beginning ---- */
+
+static bool connect_to_seed(struct target_job *job, struct error *error)
+{
+    struct uri uri = {0};
+    seed_uri(job, &uri);
+    job->nodes = x_calloc(1, sizeof *job->nodes);
+    bool ok = target_node_open(job->nodes, job, &uri, error);
+    job->count = 1;
+    uri_free(&uri);
+    return ok;
+}
+
+static void begin(struct target_job *job)
+{
+    struct error error = {0};
+    if (!connect_to_seed(job, &error))
+        target_fail(job, &error);
+}
+
+struct target_job *target_start(struct event_base *base, const struct settings *settings,
+                                enum target_task task, uint64_t session, struct topology *known,
+                                const struct target_callbacks *callbacks, struct error *error)
+{
+    struct target_job *job = x_calloc(1, sizeof *job);
+    *job = (struct target_job){.base = base,
+                               .settings = settings,
+                               .callbacks = *callbacks,
+                               .task = task,
+                               .session = session,
+                               .known = known};
+    uri_display(&settings->target, job->name, sizeof job->name);
+    job->again = evtimer_new(base, on_again, job);
+    if (!job->again || !connect_to_seed(job, error)) {
+        target_free(job);
+        return NULL;
+    }
+    return job;
+}
+
+void target_free(struct target_job *job)
+{
+    if (!job)
+        return;
+    close_nodes(job);
+    for (size_t i = 0; i < job->address_count; i++)
+        uri_free(&job->addresses[i]);
+    if (job->again)
+        event_free(job->again);
+    target_marks_free(&job->marks);
+    topology_free(&job->topology);
+    free(job);
+}
+
+const struct target_marks *target_marks_found(const struct target_job *job)
+{
+    return &job->marks;
+}
+
+uint64_t target_keys_found(const struct target_job *job)
+{
+    uint64_t keys = job->capabilities.keys;
+    return job->marks.there && keys ? keys - 1 : keys;
+}
+
+struct target_cleaned target_cleaned(const struct target_job *job)
+{
+    return job->cleaned;
+}
+
+size_t target_nodes_there(const struct target_job *job)
+{
+    size_t there = 0;
+    for (size_t i = 0; i < job->count; i++)
+        there += !job->nodes[i].away;
+    return there;
+}
+
+size_t target_nodes(const struct target_job *job)
+{
+    size_t serving = 0;
+    for (size_t i = 0; target_is_cluster(job) && i < job->count; i++)
+        serving += job->topology.nodes[i].slots > 0;
+    return target_is_cluster(job) ? serving : job->count;
+}

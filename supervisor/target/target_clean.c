@@ -1,0 +1,228 @@
+/* Removes what df2redis has left in a target: the marks, and values that were being built beside their key.
+ *
+ *   CLIENT LIST on every node (is a worker still there?) → the marks' hashes → SCAN for the left-overs
+ *
+ * A standalone target is looked through database by database, since left-overs lie beside their keys; of a
+ * cluster each node is asked for the marks of the slots that it serves. Those of a slot that is on its way
+ * lie perhaps where it goes already: there SCAN finds them, and ASKING reaches them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "supervisor/target/target_internal.h"
+
+static void scan(struct target_node *n, const char *cursor);
+
+/* Of each kind one command with one answer: DEL k, or the unlinking of what a SCAN has found. */
+static void on_removed(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    struct error error = {0};
+    if (n->job->over)
+        return;
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        n->job->cleaned.marks += (uint64_t)reply->integer;
+        return;
+    }
+    if (target_is_cluster(n->job) && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0)
+        return; /* not here */
+    error_set(&error, ERROR_RETRY, "target %s does not take DEL: %.200s", n->name,
+              reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
+    target_fail(n->job, &error);
+}
+
+static void piece_is_done(struct target_node *n)
+{
+    if (target_answered(n->job))
+        target_done(n->job);
+}
+
+/* Comes after the answer to the SCAN that found it, maybe the last one. */
+static void on_unlinked(struct client *c, const redisReply *reply, void *arg)
+{
+    struct target_node *n = arg;
+    if (n->job->over)
+        return;
+    uint64_t marks = n->job->cleaned.marks;
+    on_removed(c, reply, arg);
+    n->job->cleaned.leftovers += n->job->cleaned.marks - marks;
+    n->job->cleaned.marks = marks;
+    piece_is_done(n);
+}
+
+static void on_mark_unlinked(struct client *c, const redisReply *reply, void *arg)
+{
+    struct target_node *n = arg;
+    if (n->job->over)
+        return;
+    /* Of a slot whose move was called off: nobody gets at it there. */
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "MOVED ", 6) == 0)
+        log_warning(
+            "target %s holds marks in a slot that it does not serve: they stay (redis-cli --cluster fix)",
+            n->name);
+    else
+        on_removed(c, reply, arg);
+    piece_is_done(n);
+}
+
+/* ---- left-overs ---- */
+
+static bool is_of_kind(const struct target_job *job, struct slice key, const char *kind)
+{
+    char prefix[TARGET_KEY_BYTES];
+    size_t len = (size_t)snprintf(prefix, sizeof prefix, "df2redis:%s:%s", job->settings->name, kind);
+    return key.len >= len && memcmp(key.data, prefix, len) == 0;
+}
+
+static void unlink_found(struct target_node *n, struct slice key)
+{
+    struct slice argv[2] = {slice_str("UNLINK"), key};
+    uint32_t timeout_ms = n->job->settings->connect_timeout_ms;
+    bool mark = target_is_cluster(n->job) && is_of_kind(n->job, key, "{");
+    if (!mark && !is_of_kind(n->job, key, "new:") && !is_of_kind(n->job, key, "tmp:"))
+        return;
+    if (target_is_cluster(n->job))
+        client_words(n->client, timeout_ms, NULL, NULL, "ASKING", NULL);
+    n->job->pending++;
+    client_command(n->client, timeout_ms, mark ? on_mark_unlinked : on_unlinked, n, 2, argv);
+}
+
+static void on_selected(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (n->job->over)
+        return;
+    if (reply->type == REDIS_REPLY_STATUS)
+        scan(n, "0");
+    else
+        piece_is_done(n); /* it has no more databases */
+}
+
+static void next_database(struct target_node *n)
+{
+    char number[12];
+    if (++n->database >= n->databases) {
+        piece_is_done(n);
+        return;
+    }
+    snprintf(number, sizeof number, "%u", n->database);
+    client_words(n->client, n->job->settings->connect_timeout_ms, on_selected, n, "SELECT", number, NULL);
+}
+
+static void on_scanned(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    struct error error = {0};
+    if (n->job->over)
+        return;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_ARRAY) {
+        error_set(&error, ERROR_RETRY, "target %s does not take SCAN: %.200s", n->name,
+                  reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
+        target_fail(n->job, &error);
+        return;
+    }
+    const redisReply *keys = reply->element[1];
+    for (size_t i = 0; i < keys->elements; i++) {
+        if (keys->element[i]->type == REDIS_REPLY_STRING)
+            unlink_found(n, slice_of(keys->element[i]->str, keys->element[i]->len));
+    }
+    if (strcmp(reply->element[0]->str, "0") == 0)
+        next_database(n);
+    else
+        scan(n, reply->element[0]->str);
+}
+
+static void scan(struct target_node *n, const char *cursor)
+{
+    client_words(n->client, n->job->settings->connect_timeout_ms, on_scanned, n, "SCAN", cursor, "MATCH",
+                 "df2redis:*", "COUNT", "1000", NULL);
+}
+
+/* ---- marks ---- */
+
+static void remove_marks(struct target_node *n)
+{
+    const struct target_job *job = n->job;
+    const struct topology *t = &job->topology;
+    uint32_t timeout_ms = job->settings->connect_timeout_ms;
+    char key[TARGET_KEY_BYTES];
+    size_t self = (size_t)(n - job->nodes);
+    snprintf(key, sizeof key, "df2redis:%s", job->settings->name);
+    if (!target_is_cluster(job) || t->owner[key_slot(slice_str(key))] == self)
+        client_words(n->client, timeout_ms, on_removed, n, "DEL", key, NULL);
+    for (unsigned slot = 0; target_is_cluster(job) && slot < CLUSTER_SLOTS; slot++) {
+        if (t->owner[slot] != self)
+            continue;
+        slot_mark_key(key, sizeof key, job->settings->name, (uint16_t)slot);
+        client_words(n->client, timeout_ms, on_removed, n, "DEL", key, NULL);
+    }
+}
+
+/* ---- who is there ---- */
+
+/* "… addr=127.0.0.1:40312 … name=df2redis:NAME:flow-0 …": a line for each connection. */
+static bool find_worker(const struct target_job *job, const char *list, char *address, size_t address_bytes)
+{
+    char name[TARGET_KEY_BYTES];
+    snprintf(name, sizeof name, " name=df2redis:%s:flow-", job->settings->name);
+    const char *found = list ? strstr(list, name) : NULL;
+    if (!found)
+        return false;
+    const char *line = found;
+    while (line > list && line[-1] != '\n')
+        line--;
+    const char *addr = strstr(line, " addr=");
+    addr = addr && addr < found ? addr + sizeof " addr=" - 1 : "?";
+    snprintf(address, address_bytes, "%.*s", (int)strcspn(addr, " \n"), addr);
+    return true;
+}
+
+static void begin_removing(struct target_job *job)
+{
+    job->pending = target_nodes_there(job);
+    for (size_t i = 0; i < job->count; i++) {
+        struct target_node *n = &job->nodes[i];
+        if (n->away)
+            continue;
+        n->databases = target_is_cluster(job) ? 1 : n->capabilities.databases;
+        remove_marks(n);
+        scan(n, "0");
+    }
+}
+
+static void on_clients(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    struct error error = {0};
+    char address[64];
+    if (n->job->over)
+        return;
+    if (reply->type != REDIS_REPLY_STRING) {
+        error_fatal(&error, EX_NOPERM,
+                    "target %s does not tell who is connected, and a run that goes on needs its marks: "
+                    "let its user run CLIENT|LIST (%.200s)",
+                    n->name, reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
+        target_fail(n->job, &error);
+    } else if (find_worker(n->job, reply->str, address, sizeof address)) {
+        error_fatal(&error, EX_TEMPFAIL,
+                    "target %s: run \"%s\" is connected from %s, and needs its marks: stop it first", n->name,
+                    n->job->settings->name, address);
+        target_fail(n->job, &error);
+    } else if (target_answered(n->job)) {
+        begin_removing(n->job);
+    }
+}
+
+void target_clean(struct target_job *job)
+{
+    job->pending = target_nodes_there(job);
+    for (size_t i = 0; i < job->count; i++)
+        if (!job->nodes[i].away)
+            client_words(job->nodes[i].client, job->settings->connect_timeout_ms, on_clients, &job->nodes[i],
+                         "CLIENT", "LIST", NULL);
+}

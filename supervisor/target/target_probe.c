@@ -1,0 +1,250 @@
+/* What else a node is asked at the start, behind what it can do: memory, databases, rights.
+ *
+ *   INFO memory, SELECT 1 … where CONFIG GET was refused
+ *   → EXEC, DISCARD, which both must refuse outside of a MULTI
+ *   → MULTI → the first row, which must be queued → the other rows, DISCARD
+ *
+ * Step by step, since without a MULTI the rows would be carried out. Without DISCARD, which is a right, too, the
+ * connection stays within its MULTI, and its end forgets the rows. */
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "supervisor/target/target_internal.h"
+
+enum { SELECTS = 255 };
+
+/* As df2redis(1) has it. */
+#define ENOUGH                                                                                                \
+    "~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill +restore +flushall +flushdb "   \
+    "+sort +keys"
+
+static void ask(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
+{
+    client_command(n->client, n->job->settings->connect_timeout_ms, on_reply, n, argc, argv);
+}
+
+static bool is_over(const struct target_node *n)
+{
+    return n->job->over || n->away;
+}
+
+/* ---- rights ---- */
+
+static void ask_row(struct target_node *n, size_t i, client_reply on_reply)
+{
+    struct slice argv[RIGHTS_MAX_ARGS];
+    size_t argc = rights_row(i, n->mark_key, argv);
+    ask(n, on_reply, argc, argv);
+}
+
+static void on_row(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    rights_answer(&n->rights, n->rights_told++, reply);
+    if (n->rights_told == rights_rows() && n->no_discard && !is_over(n))
+        target_probed(n);
+}
+
+static void on_discarded(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c, (void)reply;
+    struct target_node *n = arg;
+    if (!is_over(n))
+        target_probed(n);
+}
+
+static void discard(struct target_node *n)
+{
+    struct slice word = slice_str("DISCARD");
+    ask(n, on_discarded, 1, &word);
+}
+
+static void on_first_row(struct client *c, const redisReply *reply, void *arg)
+{
+    struct target_node *n = arg;
+    if (is_over(n))
+        return;
+    /* Refused it may be; answered it must not. */
+    n->rights.probed = reply->type == REDIS_REPLY_ERROR ||
+                       (reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "QUEUED") == 0);
+    on_row(c, reply, arg);
+    for (size_t i = 1; n->rights.probed && i < rights_rows(); i++)
+        ask_row(n, i, on_row);
+    if (!n->no_discard)
+        discard(n);
+    else if (!n->rights.probed)
+        target_probed(n);
+}
+
+/* By an ACL, or renamed. (To EXEC it is "EXECABORT Transaction discarded because of: NOPERM ...".) */
+static bool is_refused(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR &&
+           (strstr(reply->str, "NOPERM") || strstr(reply->str, "unknown command"));
+}
+
+static void on_multi(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (is_over(n))
+        return;
+    n->no_multi = is_refused(reply);
+    if (reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0)
+        ask_row(n, 0, on_first_row);
+    else
+        target_probed(n);
+}
+
+/* In their turn: EXEC, DISCARD. */
+static void on_outside(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (is_over(n))
+        return;
+    bool refused = is_refused(reply);
+    n->strange |= !refused && !(reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "without MULTI"));
+    *(n->outside_told++ ? &n->no_discard : &n->no_exec) = refused;
+    if (n->outside_told < 2)
+        return;
+    struct slice word = slice_str("MULTI");
+    if (!n->strange)
+        ask(n, on_multi, 1, &word);
+    else
+        target_probed(n);
+}
+
+static void probe_rights(struct target_node *n)
+{
+    const struct target_job *job = n->job;
+    struct slice exec = slice_str("EXEC"), discard_word = slice_str("DISCARD");
+    if (target_is_cluster(job))
+        slot_mark_key(n->mark_key, sizeof n->mark_key, job->settings->name,
+                      job->topology.nodes[n - job->nodes].first_slot);
+    else
+        snprintf(n->mark_key, sizeof n->mark_key, "df2redis:%s", job->settings->name);
+    ask(n, on_outside, 1, &exec);
+    ask(n, on_outside, 1, &discard_word);
+}
+
+/* ---- databases ---- */
+
+static void on_selected_back(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c, (void)reply;
+    struct target_node *n = arg;
+    if (!is_over(n))
+        probe_rights(n);
+}
+
+/* Database 0 is there, and they are asked in their order. */
+static void on_selected(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    bool there = reply->type == REDIS_REPLY_STATUS;
+    bool forbidden = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0;
+    n->selected += there && n->selected == n->select_asked;
+    if (++n->select_asked < SELECTS || forbidden)
+        return;
+    n->capabilities.databases_told = true;
+    n->capabilities.databases = n->selected + 1;
+}
+
+static void probe_databases(struct target_node *n)
+{
+    char number[12];
+    struct slice argv[] = {slice_str("SELECT"), slice_str(number)};
+    if (n->capabilities.databases_told || n->capabilities.cluster) {
+        probe_rights(n);
+        return;
+    }
+    for (unsigned i = 1; i <= SELECTS; i++) {
+        argv[1].len = (size_t)snprintf(number, sizeof number, "%u", i);
+        ask(n, on_selected, 2, argv);
+    }
+    argv[1].len = (size_t)snprintf(number, sizeof number, "%u", n->job->settings->target.db);
+    ask(n, on_selected_back, 2, argv);
+}
+
+/* ---- memory ---- */
+
+static void on_memory(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (is_over(n))
+        return;
+    if (reply->type == REDIS_REPLY_STRING) {
+        struct slice info = slice_of(reply->str, (size_t)reply->len),
+                     policy = info_field(info, "maxmemory_policy");
+        slice_to_u64(info_field(info, "maxmemory"), &n->memory.limit);
+        slice_to_u64(info_field(info, "used_memory"), &n->memory.used);
+        snprintf(n->memory.policy, sizeof n->memory.policy, "%.*s", (int)policy.len,
+                 (const char *)policy.data);
+    }
+    probe_databases(n);
+}
+
+void target_node_probe_more(struct target_node *n)
+{
+    struct slice argv[] = {slice_str("INFO"), slice_str("memory")};
+    ask(n, on_memory, 2, argv);
+}
+
+/* ---- what is to be said of it ---- */
+
+void target_findings(const struct target_job *job, bool flush_due, struct findings *out)
+{
+    for (size_t i = 0; i < job->count; i++) {
+        const struct target_node *n = &job->nodes[i];
+        struct rights_context context = {.target = n->name,
+                                         .run = job->settings->name,
+                                         .marks = job->settings->marks,
+                                         .flush_due = flush_due,
+                                         .include = job->settings->include || job->settings->exclude,
+                                         .databases =
+                                             !n->capabilities.cluster && n->capabilities.databases > 1,
+                                         .cluster = n->capabilities.cluster};
+        if (target_is_cluster(job) && !job->topology.nodes[i].slots)
+            continue;
+        if (n->no_multi && job->settings->marks)
+            findings_refuse(out, EX_NOPERM,
+                            "target %s: its user may not run MULTI, without which its other rights cannot be asked "
+                            "for: give it at least +@transaction; this is enough for everything: " ENOUGH,
+                            n->name);
+        else if ((n->no_exec || n->no_discard) && job->settings->marks)
+            findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s", n->name,
+                            n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");
+        if (!n->rights.probed && !(n->no_multi && job->settings->marks))
+            findings_warn(out, "target %s: what its user may do there cannot be found out: it takes no MULTI",
+                          n->name);
+        rights_judge(&n->rights, &context, out);
+    }
+    if (job->slots_refused && !out->errors)
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user may not ask for the cluster's nodes: give it +cluster|slots "
+                        "+cluster|nodes",
+                        job->name);
+}
+
+void target_memory(const struct target_job *job, struct target_memory *out)
+{
+    bool unlimited = false;
+    *out = (struct target_memory){0};
+    for (size_t i = 0; i < job->count; i++) {
+        const struct target_memory *m = &job->nodes[i].memory;
+        if (target_is_cluster(job) && !job->topology.nodes[i].slots)
+            continue;
+        bool evicts = m->policy[0] && strcmp(m->policy, "noeviction") != 0;
+        if (!out->policy[0] || evicts)
+            memcpy(out->policy, m->policy, sizeof out->policy);
+        out->used += m->used;
+        out->limit += m->limit;
+        unlimited |= m->limit == 0;
+    }
+    out->limit = unlimited ? 0 : out->limit;
+}

@@ -1,0 +1,225 @@
+/* What a job does on a target whose nodes are known: read the marks, have it decided what is done, flush, claim.
+ *
+ * An empty target is claimed without a flush, by a script that looks once more: whoever wrote there since comes first. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "common/redis/marks.h"
+#include "supervisor/target/target_internal.h"
+
+static bool has_marks(const struct target_job *job)
+{
+    return job->settings->marks && !job->settings->target.null_sink;
+}
+
+static void run_key(const struct target_job *job, char *out)
+{
+    snprintf(out, TARGET_KEY_BYTES, "df2redis:%s", job->settings->name);
+}
+
+/* Who holds the hash without a tag. */
+static struct target_node *run_node(struct target_job *job)
+{
+    char key[TARGET_KEY_BYTES];
+    run_key(job, key);
+    return &job->nodes[target_is_cluster(job) ? job->topology.owner[key_slot(slice_str(key))] : 0];
+}
+
+/* What a cluster says in the middle of a change; a job that is begun again finds the new master. */
+static bool may_pass(const struct target_job *job, const redisReply *reply)
+{
+    static const char *const words[] = {"MOVED ",    "ASK ",     "TRYAGAIN ",  "CLUSTERDOWN ",
+                                        "READONLY ", "LOADING ", "MASTERDOWN "};
+    for (size_t i = 0;
+         target_is_cluster(job) && reply->type == REDIS_REPLY_ERROR && i < sizeof words / sizeof *words; i++)
+        if (strncmp(reply->str, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
+/* ---- claiming ---- */
+
+/* How many keys others have on this server; where there are none, the claim. */
+static const char claim_script[] =
+    "local n=-redis.call('EXISTS',KEYS[1]) "
+    "for k in string.gmatch(redis.call('INFO','keyspace'),':keys=(%d+)') do n=n+tonumber(k) end "
+    "if n<=0 then redis.call('HSET',KEYS[1],'" MARK_RUN_FIELD "',ARGV[1]) return 0 end return n";
+
+static void on_claimed(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    struct error error = {0};
+    if (n->job->over)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)
+        error_fatal(&error, EX_NOPERM, "target %s does not let this user write its mark, the hash df2redis:%s: %.200s",
+                    n->name, n->job->settings->name, reply->str);
+    else if (reply->type == REDIS_REPLY_ERROR)
+        error_set(&error, ERROR_RETRY, "target %s does not take HSET: %.200s", n->name, reply->str);
+    if (error.class == ERROR_NONE)
+        target_done(n->job);
+    else
+        target_fail(n->job, &error);
+}
+
+static void claim(struct target_job *job, bool empty);
+
+static void on_empty_claimed(struct client *c, const redisReply *reply, void *arg)
+{
+    struct target_node *n = arg;
+    struct error error = {0};
+    if (n->job->over)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ERR ", 4) == 0) {
+        claim(n->job, false); /* a server that has no INFO for scripts: it was looked at a moment ago */
+        return;
+    }
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer == 0) {
+        on_claimed(c, reply, arg);
+        return;
+    }
+    /* The next attempt sees them. */
+    error_set(&error, ERROR_RETRY, "target %s, which was empty, holds %lld keys now", n->name, reply->integer);
+    target_fail(n->job, &error);
+}
+
+static void claim(struct target_job *job, bool empty)
+{
+    char key[TARGET_KEY_BYTES], session[24];
+    if (!has_marks(job)) {
+        target_done(job);
+        return;
+    }
+    struct target_node *n = run_node(job);
+    uint32_t timeout_ms = job->settings->connect_timeout_ms;
+    run_key(job, key);
+    snprintf(session, sizeof session, "%llu", (unsigned long long)job->session);
+    if (empty && job->capabilities.scripts)
+        client_words(n->client, timeout_ms, on_empty_claimed, n, "EVAL", claim_script, "1", key, session, NULL);
+    else
+        client_words(n->client, timeout_ms, on_claimed, n, "HSET", key, MARK_RUN_FIELD, session, NULL);
+}
+
+/* ---- flushing ---- */
+
+static void on_flushed(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    struct target_job *job = n->job;
+    struct error error = {0};
+    if (job->over)
+        return;
+    if (reply->type == REDIS_REPLY_STATUS) {
+        if (target_answered(job))
+            claim(job, false);
+        return;
+    }
+    if (may_pass(job, reply))
+        error_set(&error, ERROR_RETRY, "target %s does not take FLUSHALL: %.200s", n->name, reply->str);
+    else
+        error_fatal(&error, EX_NOPERM,
+                    "target %s does not take FLUSHALL: %.200s; flush it yourself or give this user the right "
+                    "to",
+                    n->name, reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
+    target_fail(job, &error);
+}
+
+static void flush(struct target_job *job)
+{
+    job->pending = target_nodes_there(job);
+    for (size_t i = 0; i < job->count; i++)
+        if (!job->nodes[i].away)
+            client_words(job->nodes[i].client, 0, on_flushed, &job->nodes[i], "FLUSHALL", NULL);
+}
+
+/* ---- what is done ---- */
+
+static void decide(struct target_job *job)
+{
+    if (job->task == TARGET_ASK) {
+        target_done(job);
+        return;
+    }
+    switch (job->callbacks.decide(target_keys_found(job), &job->marks, job->callbacks.arg)) {
+    case TARGET_LEAVE:
+        job->over = true;
+        break;
+    case TARGET_CLAIM_EMPTY:
+        claim(job, true);
+        break;
+    case TARGET_CLAIM:
+        claim(job, false);
+        break;
+    case TARGET_FLUSH:
+        flush(job);
+        break;
+    }
+}
+
+/* ---- marks ---- */
+
+static void marks_read(struct target_job *job)
+{
+    if (target_is_cluster(job)) {
+        struct target_marks *all = x_calloc(job->count, sizeof *all);
+        size_t serving = 0;
+        for (size_t i = 0; i < job->count; i++)
+            if (job->topology.nodes[i].slots)
+                all[serving++] = job->nodes[i].marks;
+        target_marks_common(&job->marks, all, serving);
+        free(all);
+    }
+    decide(job);
+}
+
+static void on_marks(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_job *job = arg;
+    if (job->over)
+        return;
+    target_marks_read(&job->marks, reply);
+    if (target_answered(job))
+        marks_read(job);
+}
+
+static void on_node_marks(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    struct target_job *job = n->job;
+    if (job->over)
+        return;
+    target_marks_read_node(&n->marks, reply, job->topology.nodes[n - job->nodes].fingerprint);
+    if (target_answered(job))
+        marks_read(job);
+}
+
+static void read_marks(struct target_job *job)
+{
+    char key[TARGET_KEY_BYTES];
+    uint32_t timeout_ms = job->settings->connect_timeout_ms;
+    job->pending = 1;
+    run_key(job, key);
+    client_words(run_node(job)->client, timeout_ms, on_marks, job, "HGETALL", key, NULL);
+    for (size_t i = 0; target_is_cluster(job) && i < job->count; i++) {
+        if (!job->topology.nodes[i].slots)
+            continue;
+        job->pending++;
+        slot_mark_key(key, sizeof key, job->settings->name, job->topology.nodes[i].first_slot);
+        client_words(job->nodes[i].client, timeout_ms, on_node_marks, &job->nodes[i], "HGETALL", key, NULL);
+    }
+}
+
+void target_perform(struct target_job *job)
+{
+    if (job->task == TARGET_CLEAN)
+        target_clean(job);
+    else if (has_marks(job))
+        read_marks(job);
+    else
+        decide(job);
+}

@@ -1,0 +1,417 @@
+/* One connection to each master; in a cluster one of them is asked now and then who the masters are, and
+ * whenever one is no master any more or cannot be reached.
+ *
+ * INFO takes several sections from Redis 7.0 on; an older one refuses that, and is asked for everything. */
+#include "supervisor/target/target_watch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "common/base/clock.h"
+#include "common/base/size_text.h"
+#include "common/log/log.h"
+#include "common/net/client.h"
+#include "common/redis/capabilities.h"
+#include "supervisor/rules/databases.h"
+#include "supervisor/run/totals.h"
+#include "supervisor/target/evictions.h"
+
+enum {
+    ANSWER_LIMIT_MS = 10000,
+    RETRY_MS = 1000,
+    MASTERS_EVERY_MS = 10000,
+    MASTERS_SOON_MS = 1000, /* when something has changed */
+    TEXT_BYTES = 300,
+};
+
+struct node {
+    struct target_watch *watch;
+    struct uri uri;
+    char name[256]; /* host:port, for status and metrics */
+    struct client *client;
+    bool ready, plain_info, listed;
+    uint64_t connect_due_ms;
+    uint64_t asked_ms, asked_us; /* the newest question; no other is on its way until it is answered */
+    bool waits, again;           /* … and once more behind it */
+    uint64_t told_ms;            /* when what was answered last was asked; 0: nothing yet */
+    uint64_t rtt_us;
+    /* What it said. */
+    char run_id[41], role[16], policy[32];
+    uint64_t evicted, counted, used_bytes, max_bytes, keys;
+    size_t databases;
+    char warned_policy[32];
+    bool warned_right;
+    char trouble[TEXT_BYTES];
+};
+
+struct target_watch {
+    struct event_base *base;
+    const struct settings *settings;
+    struct target_watch_callbacks callbacks;
+    struct evictions evictions;
+    char *evictions_path;
+    bool cluster;
+    struct node **nodes;
+    size_t count;
+    uint64_t started_ms, masters_due_ms;
+    bool masters_asked;
+};
+
+static void lose(struct node *n, const char *why)
+{
+    if (strncmp(n->trouble, why, sizeof n->trouble - 1) != 0)
+        log_debug("watching the target: %s", why);
+    snprintf(n->trouble, sizeof n->trouble, "%s", why);
+    client_free(n->client);
+    n->client = NULL;
+    n->ready = n->waits = n->again = false;
+    n->connect_due_ms = clock_monotonic_ms() + RETRY_MS;
+}
+
+/* ---- what INFO says ---- */
+
+static void take_text(struct slice info, const char *field, char *out, size_t bytes)
+{
+    struct slice value = info_field(info, field);
+    snprintf(out, bytes, "%.*s", (int)value.len, (const char *)value.data);
+}
+
+static uint64_t take_number(struct slice info, const char *field)
+{
+    uint64_t number = 0;
+    slice_to_u64(info_field(info, field), &number);
+    return number;
+}
+
+static void note_process(struct node *n, struct slice info)
+{
+    char run_id[41];
+    struct target_watch *w = n->watch;
+    take_text(info, "run_id", run_id, sizeof run_id);
+    bool changed = n->run_id[0] && run_id[0] && strcmp(run_id, n->run_id) != 0;
+    if (changed)
+        log_warning("target %s was started anew: it is another process (run_id %s, was %s)", n->name, run_id,
+                    n->run_id);
+    snprintf(n->run_id, sizeof n->run_id, "%s", run_id);
+    if (!run_id[0])
+        return;
+    uint64_t up_ms = take_number(info, "uptime_in_seconds") * 1000;
+    bool started_here = changed || up_ms + 1000 < clock_monotonic_ms() - w->started_ms;
+    uint64_t more = evictions_note(&w->evictions, run_id, n->evicted, started_here);
+    n->counted += more;
+    if (more)
+        w->callbacks.evicted(n->name, more, w->callbacks.arg);
+    if ((more || changed || !n->told_ms) && !evictions_save(&w->evictions, w->evictions_path))
+        log_debug("cannot write %s", w->evictions_path);
+}
+
+static bool evicts(const struct node *n)
+{
+    return n->max_bytes && n->policy[0] && strcmp(n->policy, "noeviction") != 0;
+}
+
+static void note_policy(struct node *n)
+{
+    bool bad = evicts(n);
+    if (bad && strcmp(n->warned_policy, n->policy) != 0)
+        log_warning(
+            "target %s throws keys away once it has %s (maxmemory-policy %s): what it evicts is lacking "
+            "there; set its maxmemory-policy to noeviction",
+            n->name, size_text(n->max_bytes), n->policy);
+    snprintf(n->warned_policy, sizeof n->warned_policy, "%s", bad ? n->policy : "");
+}
+
+static void note_info(struct node *n, struct slice info)
+{
+    uint32_t *list;
+    char role[16];
+    n->rtt_us = clock_monotonic_us() - n->asked_us;
+    n->trouble[0] = '\0';
+    take_text(info, "role", role, sizeof role);
+    if (strcmp(role, "master") != 0) {
+        snprintf(n->trouble, sizeof n->trouble, "it is no master: its role is %s",
+                 role[0] ? role : "not told");
+        if (n->role[0] && strcmp(n->role, role) != 0)
+            log_warning("target %s is no master any more: its role is %s", n->name, role);
+        n->watch->masters_due_ms = 0;
+    }
+    snprintf(n->role, sizeof n->role, "%s", role);
+    take_text(info, "maxmemory_policy", n->policy, sizeof n->policy);
+    n->evicted = take_number(info, "evicted_keys");
+    n->used_bytes = take_number(info, "used_memory");
+    n->max_bytes = take_number(info, "maxmemory");
+    n->keys = info_keys(info);
+    n->databases = info_databases(info, &list);
+    free(list);
+    note_process(n, info);
+    note_policy(n);
+    n->told_ms = n->asked_ms;
+}
+
+static void ask_node(struct node *n, uint64_t now_ms);
+
+static void note_refusal(struct node *n, const redisReply *reply)
+{
+    bool right = reply->type == REDIS_REPLY_ERROR && strncasecmp(reply->str, "NOPERM", 6) == 0;
+    if (right && !n->warned_right)
+        log_warning(
+            "target %s does not permit INFO to this user: whether it evicts keys is not known; give it "
+            "+info",
+            n->name);
+    n->warned_right |= right;
+    snprintf(n->trouble, sizeof n->trouble, "it answers INFO with: %.200s",
+             reply->type == REDIS_REPLY_ERROR ? reply->str : "no text");
+}
+
+static void on_info(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct node *n = arg;
+    struct target_watch *w = n->watch;
+    n->waits = false;
+    if (reply->type == REDIS_REPLY_STRING) {
+        note_info(n, slice_of(reply->str, reply->len));
+    } else if (!n->plain_info && reply->type == REDIS_REPLY_ERROR && strcasestr(reply->str, "syntax")) {
+        n->plain_info = true;
+        n->again = true;
+    } else {
+        note_refusal(n, reply);
+    }
+    if (n->again)
+        ask_node(n, clock_monotonic_ms());
+    w->callbacks.told(w->callbacks.arg);
+}
+
+static void ask_node(struct node *n, uint64_t now_ms)
+{
+    if (!n->ready)
+        return;
+    n->again = n->waits;
+    if (n->waits)
+        return;
+    n->waits = true;
+    n->asked_ms = now_ms;
+    n->asked_us = clock_monotonic_us();
+    if (n->plain_info)
+        client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", NULL);
+    else
+        client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", "server", "replication", "stats",
+                     "memory", "keyspace", NULL);
+}
+
+/* ---- connections ---- */
+
+static void on_ready(struct client *c, void *arg)
+{
+    (void)c;
+    struct node *n = arg;
+    n->ready = true;
+    ask_node(n, clock_monotonic_ms());
+}
+
+static void on_failed(struct client *c, const struct error *error, void *arg)
+{
+    (void)c;
+    struct node *n = arg;
+    lose(n, error->text);
+    n->watch->masters_due_ms = 0;
+    n->watch->masters_asked = false;
+}
+
+static void connect_node(struct node *n)
+{
+    struct error error = {0};
+    struct client_callbacks callbacks = {.arg = n, .ready = on_ready, .failed = on_failed};
+    n->client = client_connect(n->watch->base, &n->uri, n->watch->settings, "target", &callbacks, &error);
+    if (!n->client)
+        lose(n, error.text);
+}
+
+static struct node *add_node(struct target_watch *w, const struct uri *uri)
+{
+    struct node *n = x_calloc(1, sizeof *n);
+    n->watch = w;
+    uri_copy(&n->uri, uri);
+    n->uri.db = 0; /* nothing is asked of a database */
+    if (uri->unix_socket)
+        snprintf(n->name, sizeof n->name, "%s", uri->host);
+    else
+        snprintf(n->name, sizeof n->name, strchr(uri->host, ':') ? "[%.240s]:%u" : "%.240s:%u", uri->host,
+                 (unsigned)uri->port);
+    w->nodes = x_realloc(w->nodes, (w->count + 1) * sizeof(struct node *));
+    w->nodes[w->count++] = n;
+    return n;
+}
+
+static void free_node(struct node *n)
+{
+    client_free(n->client);
+    uri_free(&n->uri);
+    free(n);
+}
+
+/* ---- the masters of a cluster ---- */
+
+static struct node *find_node(struct target_watch *w, const struct uri *uri)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->nodes[i]->uri.host, uri->host) == 0 && w->nodes[i]->uri.port == uri->port)
+            return w->nodes[i];
+    return NULL;
+}
+
+/* Those that serve slots. One that does so no longer is forgotten, but not before its last answer. */
+static void take_masters(struct target_watch *w, const struct topology *t)
+{
+    for (size_t i = 0; i < w->count; i++)
+        w->nodes[i]->listed = false;
+    for (size_t i = 0; i < t->count; i++) {
+        struct uri uri = {0};
+        if (!t->nodes[i].slots)
+            continue;
+        topology_uri(t, i, &w->settings->target, &uri);
+        struct node *n = find_node(w, &uri);
+        if (!n)
+            n = add_node(w, &uri);
+        n->listed = true;
+        uri_free(&uri);
+    }
+}
+
+static void drop_unlisted(struct target_watch *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        struct node *n = w->nodes[i];
+        if (n->listed)
+            w->nodes[kept++] = n;
+        else
+            free_node(n);
+    }
+    w->count = kept;
+}
+
+static void on_slots(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct node *n = arg;
+    struct target_watch *w = n->watch;
+    struct topology t = {0};
+    w->masters_asked = false;
+    if (topology_parse(&t, reply, &n->uri, NULL))
+        take_masters(w, &t);
+    topology_free(&t);
+}
+
+static void ask_masters(struct target_watch *w, uint64_t now_ms)
+{
+    if (w->masters_asked || now_ms < w->masters_due_ms)
+        return;
+    drop_unlisted(w);
+    for (size_t i = 0; i < w->count; i++) {
+        struct node *n = w->nodes[i];
+        if (!n->ready || n->trouble[0])
+            continue;
+        w->masters_asked = true;
+        w->masters_due_ms = now_ms + MASTERS_EVERY_MS;
+        client_words(n->client, ANSWER_LIMIT_MS, on_slots, n, "CLUSTER", "SLOTS", NULL);
+        return;
+    }
+    w->masters_due_ms = now_ms + MASTERS_SOON_MS;
+}
+
+/* ---- the watch ---- */
+
+struct target_watch *target_watch_start(struct event_base *base, const struct settings *settings,
+                                        const struct topology *masters, const char *evictions_path,
+                                        bool goes_on, const struct target_watch_callbacks *callbacks)
+{
+    struct target_watch *w = x_calloc(1, sizeof *w);
+    w->base = base;
+    w->settings = settings;
+    w->callbacks = *callbacks;
+    w->evictions_path = x_strdup(evictions_path);
+    w->started_ms = clock_monotonic_ms();
+    w->masters_due_ms = w->started_ms + MASTERS_EVERY_MS;
+    w->cluster = masters->count > 0;
+    if (goes_on)
+        evictions_load(&w->evictions, evictions_path);
+    if (w->cluster)
+        take_masters(w, masters);
+    else
+        add_node(w, &settings->target)->listed = true;
+    return w;
+}
+
+void target_watch_free(struct target_watch *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->count; i++)
+        free_node(w->nodes[i]);
+    free(w->nodes);
+    evictions_free(&w->evictions);
+    free(w->evictions_path);
+    free(w);
+}
+
+void target_watch_turn(struct target_watch *w, uint64_t now_ms)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->count; i++) {
+        struct node *n = w->nodes[i];
+        if (!n->client && now_ms >= n->connect_due_ms)
+            connect_node(n);
+        else if (n->ready && !n->waits && now_ms - n->asked_ms >= TARGET_WATCH_EVERY_MS)
+            ask_node(n, now_ms);
+    }
+    if (w->cluster)
+        ask_masters(w, now_ms);
+}
+
+void target_watch_ask(struct target_watch *w, uint64_t now_ms)
+{
+    for (size_t i = 0; w && i < w->count; i++)
+        ask_node(w->nodes[i], now_ms);
+}
+
+bool target_watch_told_since(const struct target_watch *w, uint64_t ms)
+{
+    for (size_t i = 0; w && i < w->count; i++)
+        if (w->nodes[i]->listed && w->nodes[i]->told_ms < ms)
+            return false;
+    return true;
+}
+
+static cJSON *node_status(const struct node *n, uint64_t now_ms)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "address", n->name);
+    if (n->trouble[0])
+        cJSON_AddStringToObject(json, "trouble", n->trouble);
+    if (!n->told_ms)
+        return json;
+    cJSON_AddStringToObject(json, "run_id", n->run_id);
+    cJSON_AddStringToObject(json, "role", n->role);
+    cJSON_AddNumberToObject(json, "asked_ms_ago", (double)(now_ms - n->told_ms));
+    cJSON_AddNumberToObject(json, "rtt_us", (double)n->rtt_us);
+    cJSON_AddNumberToObject(json, "evicted_keys", (double)n->counted);
+    cJSON_AddNumberToObject(json, "used_memory_bytes", (double)n->used_bytes);
+    cJSON_AddNumberToObject(json, "maxmemory_bytes", (double)n->max_bytes);
+    cJSON_AddStringToObject(json, "maxmemory_policy", n->policy);
+    cJSON_AddBoolToObject(json, "evicts", evicts(n));
+    cJSON_AddNumberToObject(json, "keys", (double)n->keys);
+    cJSON_AddNumberToObject(json, "databases", (double)n->databases);
+    return json;
+}
+
+cJSON *target_watch_status(const struct target_watch *w, uint64_t now_ms)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; w && i < w->count; i++)
+        if (w->nodes[i]->listed)
+            cJSON_AddItemToArray(list, node_status(w->nodes[i], now_ms));
+    return list;
+}

@@ -1,0 +1,297 @@
+/* What is found before anything is written: rights of the target's user, kinds of sources, limits; told all
+ * at once. */
+#include "tests/unit/supervisor/supervisor_testing.h"
+
+#include "supervisor/rules/rights.h"
+#include "supervisor/source/source_facts.h"
+
+static struct error error;
+
+/* ---- the list ---- */
+
+static void nothing_found_is_no_error(void **state)
+{
+    (void)state;
+    struct findings f = {0};
+    assert_false(findings_tell(&f, &error));
+    findings_warn(&f, "only a %s", "warning");
+    assert_false(findings_tell(&f, &error));
+    assert_int_equal(f.count, 0);
+}
+
+static void one_error_is_told_in_its_own_words(void **state)
+{
+    (void)state;
+    struct findings f = {0};
+    findings_refuse(&f, EX_CONFIG, "this is wrong");
+    findings_refuse(&f, EX_CONFIG, "this is wrong");
+    assert_true(findings_tell(&f, &error));
+    assert_string_equal(error.text, "this is wrong");
+    assert_int_equal(error.exit_code, EX_CONFIG);
+}
+
+static void of_several_a_missing_right_decides_the_exit_code(void **state)
+{
+    (void)state;
+    struct findings f = {0};
+    findings_refuse(&f, EX_CONFIG, "one");
+    findings_refuse(&f, EX_NOPERM, "two");
+    findings_refuse(&f, EX_CONFIG, "three");
+    assert_true(findings_tell(&f, &error));
+    assert_int_equal(error.exit_code, EX_NOPERM);
+    assert_non_null(strstr(error.text, "3 things"));
+}
+
+/* ---- rights ---- */
+
+static redisReply queued = {.type = REDIS_REPLY_STATUS, .str = (char *)"QUEUED"};
+
+static const struct rights_context standalone = {
+    .target = "redis://t:1", .run = "default", .marks = true, .databases = true};
+
+/* What the row with this command is answered: of the key, or of the command. */
+static struct findings judged(const char *command, const char *answer, struct rights_context context)
+{
+    struct rights r = {.probed = true};
+    struct findings out = {0};
+    struct slice argv[RIGHTS_MAX_ARGS];
+    redisReply refused = {.type = REDIS_REPLY_ERROR, .str = (char *)answer, .len = strlen(answer)};
+    for (size_t i = 0; i < rights_rows(); i++) {
+        size_t argc = rights_row(i, "df2redis:default", argv);
+        struct buf line = {0};
+        for (size_t k = 0; k < argc; k++)
+            buf_printf(&line, "%s%.*s", k ? " " : "", (int)argv[k].len, (const char *)argv[k].data);
+        buf_put_u8(&line, '\0');
+        bool is_it = strncmp((const char *)line.data, command, strlen(command)) == 0;
+        rights_answer(&r, i, is_it ? &refused : &queued);
+        buf_free(&line);
+    }
+    rights_judge(&r, &context, &out);
+    return out;
+}
+
+static void assert_found(const char *command, const char *answer, struct rights_context context,
+                         int exit_code, const char *text)
+{
+    struct findings f = judged(command, answer, context);
+    if (f.count != 1 || !strstr(f.list[0].text, text))
+        fail_msg("%s: %zu, %s", command, f.count, f.count ? f.list[0].text : "");
+    assert_int_equal(f.errors, exit_code != 0);
+    assert_int_equal(f.list[0].exit_code, exit_code);
+    findings_free(&f);
+}
+
+static void assert_nothing_found(const char *command, const char *answer, struct rights_context context)
+{
+    struct findings f = judged(command, answer, context);
+    if (f.count)
+        fail_msg("%s: %s", command, f.list[0].text);
+}
+
+static const char no_command[] = "NOPERM User app has no permissions to run the 'x' command";
+static const char no_key[] = "NOPERM No permissions to access a key";
+static const char no_command_6_2[] =
+    "NOPERM this user has no permissions to run the 'x' command or its subcommand";
+static const char no_key_6_2[] =
+    "NOPERM this user has no permissions to access one of the keys used as arguments";
+
+static void every_right_is_there(void **state)
+{
+    (void)state;
+    assert_nothing_found("no such row", "", standalone);
+}
+
+static void mark_needs_its_key_and_its_commands(void **state)
+{
+    (void)state;
+    struct rights_context without = standalone;
+    assert_found("HSET df2redis:default", no_key, standalone, EX_NOPERM, "~df2redis:default* +hset");
+    assert_found("HSET df2redis:default", no_key_6_2, standalone, EX_NOPERM, "~df2redis:default* +hset");
+    assert_found("EVAL", no_command, standalone, EX_NOPERM, "+eval");
+    without.marks = false;
+    assert_nothing_found("HSET df2redis:default", no_key, without);
+}
+
+static void data_needs_its_commands_whatever_the_keys(void **state)
+{
+    (void)state;
+    assert_found("RESTORE", no_command, standalone, EX_NOPERM, "give it +restore");
+    assert_found("RESTORE", no_command_6_2, standalone, EX_NOPERM, "give it +restore");
+    assert_found("RESTORE", "ERR unknown command 'RESTORE', with args beginning with: ", standalone,
+                 EX_NOPERM, "+restore, which the target does not have");
+    assert_nothing_found("RESTORE", no_key, standalone);
+    assert_nothing_found("RESTORE", "OOM command not allowed when used memory > 'maxmemory'.", standalone);
+    assert_nothing_found("RESTORE", "MOVED 1 127.0.0.1:7000", standalone);
+}
+
+static void flush_is_needed_when_it_is_due(void **state)
+{
+    (void)state;
+    struct rights_context due = standalone;
+    due.flush_due = true;
+    assert_found("FLUSHALL", no_command, standalone, 0, "the run stops at a FLUSHALL");
+    assert_found("FLUSHALL", no_command, due, EX_NOPERM, "+flushall");
+    assert_found("FLUSHALL", "ERR unknown command 'FLUSHALL', with args", due, EX_NOPERM, "does not have");
+}
+
+static void what_is_only_useful_is_warned_of(void **state)
+{
+    (void)state;
+    struct rights_context some = standalone;
+    assert_found("CLIENT KILL", no_command, standalone, 0, "+client|kill");
+    assert_found("CONFIG", no_command, standalone, 0, "+config|get");
+    assert_found("DUMP", no_command, standalone, 0, "+dump");
+    assert_found("SET probe", no_key, standalone, 0, "may not write every key");
+    some.include = true;
+    assert_nothing_found("SET probe", no_key, some);
+}
+
+static void databases_need_select(void **state)
+{
+    (void)state;
+    struct rights_context one = standalone;
+    assert_found("SELECT", no_command, standalone, EX_NOPERM, "+select");
+    one.databases = false;
+    assert_nothing_found("SELECT", no_command, one);
+}
+
+static void nothing_is_said_of_rights_that_were_not_probed(void **state)
+{
+    (void)state;
+    struct rights r = {.missing = {true, true, true}};
+    struct findings out = {0};
+    rights_judge(&r, &standalone, &out);
+    assert_int_equal(out.count, 0);
+}
+
+/* Should they ever be carried out, they do no harm. */
+static void flushes_of_the_probe_are_no_flushes(void **state)
+{
+    (void)state;
+    struct slice argv[RIGHTS_MAX_ARGS];
+    for (size_t i = 0; i < rights_rows(); i++) {
+        size_t argc = rights_row(i, "df2redis:default", argv);
+        if (slice_is(argv[0], "FLUSHALL") || slice_is(argv[0], "FLUSHDB"))
+            assert_true(argc == 2 && slice_is(argv[1], "probe"));
+    }
+}
+
+/* ---- the source ---- */
+
+static const uint32_t databases[] = {0, 20};
+
+static struct source_judged usual(const struct settings *s)
+{
+    return (struct source_judged){.source = "redis://s:1",
+                                  .target = "redis://t:1",
+                                  .settings = s,
+                                  .release = 13800,
+                                  .databases = databases,
+                                  .database_count = 1,
+                                  .target_databases = 16,
+                                  .memory_policy = "noeviction"};
+}
+
+static void assert_source(const struct source_facts *facts, const struct source_judged *with, int exit_code,
+                          const char *text)
+{
+    struct findings f = {0};
+    source_facts_judge(facts, with, &f);
+    if (!text)
+        assert_int_equal(f.count, 0);
+    else if (f.count != 1 || !strstr(f.list[0].text, text))
+        fail_msg("%zu: %s", f.count, f.count ? f.list[0].text : "");
+    else
+        assert_int_equal(f.list[0].exit_code, exit_code);
+    findings_free(&f);
+}
+
+static void source_is_judged_by_what_it_is(void **state)
+{
+    (void)state;
+    struct settings s;
+    settings_init(&s);
+    struct source_facts facts = {.info = true, .databases = 16};
+    struct source_judged with = usual(&s);
+    assert_source(&facts, &with, 0, NULL);
+    facts.cluster = SOURCE_CLUSTER_REAL;
+    assert_source(&facts, &with, EX_CONFIG, "node of a Dragonfly Cluster");
+    facts.cluster = SOURCE_CLUSTER_UNKNOWN;
+    assert_source(&facts, &with, 0, "+dflycluster");
+    facts.cluster = SOURCE_CLUSTER_NONE;
+    facts.databases = 32;
+    assert_source(&facts, &with, 0, "may have 32 databases");
+    with.database_count = 2;
+    assert_source(&facts, &with, EX_CONFIG, "in database 20, and the target has 16");
+    with.goes_on = true;
+    assert_source(&facts, &with, 0, "is counted, key by key");
+    facts = (struct source_facts){.info = true, .not_compared = "+dump +scan"};
+    with = usual(&s);
+    assert_source(&facts, &with, 0, "give its user ~* +dump +scan");
+    facts = (struct source_facts){0};
+    assert_source(&facts, &with, 0, "+info");
+    settings_free(&s);
+}
+
+static void releases_that_leave_out_keys_are_named(void **state)
+{
+    (void)state;
+    struct settings s;
+    settings_init(&s);
+    struct source_facts facts = {.info = true, .omits = 7};
+    struct source_judged with = usual(&s);
+    static const struct {
+        uint32_t release;
+        bool named;
+    } cases[] = {{0, false},    {13899, false}, {13900, true}, {14000, true},
+                 {14001, true}, {14002, false}, {14100, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        with.release = cases[i].release;
+        assert_source(&facts, &with, 0, cases[i].named ? "--journal_omit_redundant_writes=false" : NULL);
+    }
+    with.release = 14001;
+    assert_source(&facts, &with, 0, "Dragonfly 1.40.1 ");
+    with.goes_on = true; /* no full sync, no loss */
+    assert_source(&facts, &with, 0, NULL);
+    settings_free(&s);
+}
+
+static void memory_of_the_target_is_compared(void **state)
+{
+    (void)state;
+    struct settings s;
+    settings_init(&s);
+    struct source_facts facts = {.info = true, .used_memory = 100 << 20};
+    struct source_judged with = usual(&s);
+    assert_source(&facts, &with, 0, NULL);
+    with.memory_limit = 200 << 20;
+    assert_source(&facts, &with, 0, NULL);
+    with.memory_policy = "allkeys-lru";
+    assert_source(&facts, &with, 0, "200 MiB is reached (allkeys-lru): set");
+    with.memory_limit = 50 << 20;
+    assert_source(&facts, &with, 0, "less than the source uses");
+    with.memory_policy = "noeviction";
+    assert_source(&facts, &with, 0, "the source uses 100 MiB: raise it");
+    settings_free(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_found_is_no_error),
+        cmocka_unit_test(one_error_is_told_in_its_own_words),
+        cmocka_unit_test(of_several_a_missing_right_decides_the_exit_code),
+        cmocka_unit_test(every_right_is_there),
+        cmocka_unit_test(mark_needs_its_key_and_its_commands),
+        cmocka_unit_test(data_needs_its_commands_whatever_the_keys),
+        cmocka_unit_test(flush_is_needed_when_it_is_due),
+        cmocka_unit_test(what_is_only_useful_is_warned_of),
+        cmocka_unit_test(databases_need_select),
+        cmocka_unit_test(nothing_is_said_of_rights_that_were_not_probed),
+        cmocka_unit_test(flushes_of_the_probe_are_no_flushes),
+        cmocka_unit_test(source_is_judged_by_what_it_is),
+        cmocka_unit_test(releases_that_leave_out_keys_are_named),
+        cmocka_unit_test(memory_of_the_target_is_compared),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,332 @@
+/* When the target is emptied: the table of df2redis-design(7) row by row, and what holds for all that may
+ * come together.
+ */
+#include "tests/unit/supervisor/supervisor_testing.h"
+
+#include "supervisor/rules/flush_guard.h"
+
+enum { KEYS = 101 };
+
+static const struct flush_facts nobodys = {
+    .keys = KEYS, .holds = FLUSH_HOLDS_OTHERS, .source_keys_known = true};
+static const struct flush_facts copied = {
+    .keys = KEYS, .holds = FLUSH_HOLDS_COPY, .owned = true, .source_keys_known = true, .source_keys = KEYS};
+
+static enum flush_verdict with(struct flush_facts facts, void (*change)(struct flush_facts *f))
+{
+    change(&facts);
+    return flush_guard(&facts);
+}
+
+static void nothing(struct flush_facts *f)
+{
+    (void)f;
+}
+
+static void emptied(struct flush_facts *f)
+{
+    f->keys = 0;
+}
+
+static void flush_given(struct flush_facts *f)
+{
+    f->flush_target = true;
+}
+
+static void conflict_given(struct flush_facts *f)
+{
+    f->conflict = true;
+}
+
+static void empty_target_needs_no_flush(void **state)
+{
+    (void)state;
+    assert_int_equal(with(nobodys, emptied), FLUSH_NOT_NEEDED);
+    assert_int_equal(with(copied, emptied), FLUSH_NOT_NEEDED);
+}
+
+static void keys_of_others_need_an_option(void **state)
+{
+    (void)state;
+    assert_int_equal(with(nobodys, nothing), FLUSH_STOP_OTHERS);
+    assert_int_equal(with(nobodys, flush_given), FLUSH_NOW);
+    assert_int_equal(with(nobodys, conflict_given), FLUSH_WRITE_OVER);
+}
+
+static void stray(struct flush_facts *f)
+{
+    f->holds = FLUSH_HOLDS_STRAY;
+}
+
+static void stray_flush_given(struct flush_facts *f)
+{
+    stray(f);
+    f->flush_target = true;
+}
+
+static void stray_conflict_given(struct flush_facts *f)
+{
+    stray(f);
+    f->conflict = true;
+}
+
+static void complete_copy_without_its_state_directory_is_not_emptied(void **state)
+{
+    (void)state;
+    assert_int_equal(with(nobodys, stray), FLUSH_STOP_STRAY);
+    assert_int_equal(with(nobodys, stray_flush_given), FLUSH_STOP_STRAY);
+    assert_int_equal(with(nobodys, stray_conflict_given), FLUSH_WRITE_OVER);
+}
+
+static void other_source(struct flush_facts *f)
+{
+    f->source = FLUSH_SOURCE_OTHER;
+}
+
+static void other_source_flush_given(struct flush_facts *f)
+{
+    other_source(f);
+    f->flush_target = true;
+}
+
+static void other_sources_copy_needs_an_option(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, other_source), FLUSH_STOP_OTHER_SOURCE);
+    assert_int_equal(with(copied, other_source_flush_given), FLUSH_NOW);
+}
+
+static void partial(struct flush_facts *f)
+{
+    f->holds = FLUSH_HOLDS_PARTIAL;
+}
+
+static void partial_over_keys_of_others(struct flush_facts *f)
+{
+    partial(f);
+    f->owned = false;
+    f->resync = ON_FULL_RESYNC_STOP;
+}
+
+static void the_same_flush_given(struct flush_facts *f)
+{
+    partial_over_keys_of_others(f);
+    f->flush_target = true;
+}
+
+static void unfinished_copy_begins_anew_with_a_flush(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, partial), FLUSH_NOW);
+    assert_int_equal(with(copied, partial_over_keys_of_others), FLUSH_STOP_ASKED);
+    assert_int_equal(with(copied, the_same_flush_given), FLUSH_NOW);
+}
+
+static void stop_given(struct flush_facts *f)
+{
+    f->resync = ON_FULL_RESYNC_STOP;
+    f->resync_given = true;
+}
+
+static void keep_given(struct flush_facts *f)
+{
+    f->resync = ON_FULL_RESYNC_KEEP;
+    f->resync_given = true;
+}
+
+static void over_keys_of_others(struct flush_facts *f)
+{
+    f->owned = false;
+}
+
+static void complete_copy_is_treated_as_the_option_says(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, nothing), FLUSH_NOW);
+    assert_int_equal(with(copied, stop_given), FLUSH_STOP_ASKED);
+    assert_int_equal(with(copied, keep_given), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, over_keys_of_others), FLUSH_WRITE_OVER);
+}
+
+static void half_left(struct flush_facts *f)
+{
+    f->source = FLUSH_SOURCE_RESTARTED;
+    f->source_keys = KEYS / 2 + 1;
+}
+
+static void less_left(struct flush_facts *f)
+{
+    half_left(f);
+    f->source_keys--;
+}
+
+static void unknown_left(struct flush_facts *f)
+{
+    half_left(f);
+    f->source_keys_known = false;
+}
+
+static void fewer_on_the_same_master(struct flush_facts *f)
+{
+    f->source_keys = 1;
+}
+
+static void source_that_lost_its_keys_does_not_take_the_copy_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, half_left), FLUSH_NOW);
+    assert_int_equal(with(copied, less_left), FLUSH_STOP_SOURCE_LOST_KEYS);
+    assert_int_equal(with(copied, unknown_left), FLUSH_STOP_SOURCE_LOST_KEYS);
+    assert_int_equal(with(copied, fewer_on_the_same_master), FLUSH_NOW);
+}
+
+static void ended(struct flush_facts *f)
+{
+    f->holds = FLUSH_HOLDS_ENDED;
+}
+
+static void ended_resync_given(struct flush_facts *f)
+{
+    ended(f);
+    f->resync_given = true;
+}
+
+static void copy_of_an_ended_run_is_never_flushed_unasked(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, ended), FLUSH_STOP_ENDED);
+    assert_int_equal(with(copied, ended_resync_given), FLUSH_NOW);
+}
+
+/* ---- all that may come together ---- */
+
+static void each(void (*check)(const struct flush_facts *f))
+{
+    static const uint64_t keys[] = {0, 1, KEYS},
+                          source_keys[] = {0, 1, KEYS / 2, KEYS / 2 + 1, KEYS, UINT64_MAX};
+    for (unsigned bits = 0; bits < 32; bits++)
+        for (int holds = FLUSH_HOLDS_OTHERS; holds <= FLUSH_HOLDS_ENDED; holds++)
+            for (int source = FLUSH_SOURCE_SAME; source <= FLUSH_SOURCE_OTHER; source++)
+                for (int resync = ON_FULL_RESYNC_FLUSH; resync <= ON_FULL_RESYNC_STOP; resync++)
+                    for (unsigned k = 0; k < 3; k++)
+                        for (unsigned s = 0; s < 6; s++)
+                            check(&(struct flush_facts){.keys = keys[k],
+                                                        .holds = (enum flush_holds)holds,
+                                                        .owned = bits & 1,
+                                                        .source = (enum flush_source)source,
+                                                        .source_keys_known = bits & 2,
+                                                        .source_keys = source_keys[s],
+                                                        .flush_target = bits & 4,
+                                                        .conflict = bits & 8,
+                                                        .resync = (enum on_full_resync)resync,
+                                                        .resync_given = bits & 16});
+}
+
+static bool is_copy(const struct flush_facts *f)
+{
+    return f->holds == FLUSH_HOLDS_COPY || f->holds == FLUSH_HOLDS_ENDED;
+}
+
+static void check_deletes_only_what_was_given_up(const struct flush_facts *f)
+{
+    if (flush_guard(f) != FLUSH_NOW)
+        return;
+    assert_true(f->keys > 0);
+    bool written_by_this_run = f->holds == FLUSH_HOLDS_PARTIAL || is_copy(f);
+    assert_true(f->flush_target || (f->owned && written_by_this_run && f->source != FLUSH_SOURCE_OTHER));
+}
+
+static void nothing_is_deleted_that_no_option_gave_up(void **state)
+{
+    (void)state;
+    each(check_deletes_only_what_was_given_up);
+}
+
+static void check_flush_given_again(const struct flush_facts *f)
+{
+    struct flush_facts without = *f;
+    without.flush_target = false;
+    if (f->flush_target && f->owned && is_copy(f) && f->source != FLUSH_SOURCE_OTHER)
+        assert_int_equal(flush_guard(f), flush_guard(&without));
+}
+
+static void flush_target_given_again_does_nothing_to_a_complete_copy(void **state)
+{
+    (void)state;
+    each(check_flush_given_again);
+}
+
+static void check_only_good_copy(const struct flush_facts *f)
+{
+    bool lost = !f->source_keys_known || (f->keys && f->source_keys < (f->keys + 1) / 2);
+    if (f->owned && is_copy(f) && f->source == FLUSH_SOURCE_RESTARTED && lost)
+        assert_int_not_equal(flush_guard(f), FLUSH_NOW);
+}
+
+static void only_good_copy_is_never_emptied(void **state)
+{
+    (void)state;
+    each(check_only_good_copy);
+}
+
+/* ---- what is said ---- */
+
+static void check_explained(const struct flush_facts *f)
+{
+    static struct settings s;
+    static char reason[230];
+    struct error error = {0};
+    enum flush_verdict verdict = flush_guard(f);
+    if (!s.target.host) {
+        char host[100];
+        memset(host, 'h', sizeof host - 1);
+        host[sizeof host - 1] = '\0';
+        memset(reason, 'r', sizeof reason - 1);
+        settings_init(&s);
+        char uri[160];
+        snprintf(uri, sizeof uri, "redis://:secret@%s:65000", host);
+        assert_true(settings_set(&s, "target", uri, NULL));
+        assert_true(settings_set(&s, "source", "redis://:secret@source:65000", NULL));
+        assert_true(settings_set(&s, "name", "a-name-of-a-run", NULL));
+    }
+    flush_guard_explain(verdict, f, &s, "redis://second-address:65001", "redis://source-before:65000", reason, &error);
+    if (verdict < FLUSH_STOP) {
+        assert_int_equal(error.class, ERROR_NONE);
+        return;
+    }
+    assert_int_equal(error.class, ERROR_FATAL);
+    assert_true(error.exit_code == EX_CANTCREAT || error.exit_code == EX_TEMPFAIL);
+    assert_non_null(strstr(error.text, "Choose: "));
+    assert_null(strstr(error.text, "secret"));
+    assert_true(strlen(error.text) < sizeof error.text - 1); /* the way out stands at its end */
+    /* Of several addresses the one that is replicated from, not the first. */
+    if (verdict == FLUSH_STOP_OTHER_SOURCE)
+        assert_non_null(strstr(error.text, "the source is redis://second-address:65001 now"));
+    if (verdict == FLUSH_STOP_SOURCE_LOST_KEYS)
+        assert_non_null(strstr(error.text, "source redis://second-address:65001 was started anew"));
+}
+
+static void every_stop_names_the_ways_out(void **state)
+{
+    (void)state;
+    each(check_explained);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(empty_target_needs_no_flush),
+        cmocka_unit_test(keys_of_others_need_an_option),
+        cmocka_unit_test(complete_copy_without_its_state_directory_is_not_emptied),
+        cmocka_unit_test(other_sources_copy_needs_an_option),
+        cmocka_unit_test(unfinished_copy_begins_anew_with_a_flush),
+        cmocka_unit_test(complete_copy_is_treated_as_the_option_says),
+        cmocka_unit_test(source_that_lost_its_keys_does_not_take_the_copy_with_it),
+        cmocka_unit_test(copy_of_an_ended_run_is_never_flushed_unasked),
+        cmocka_unit_test(nothing_is_deleted_that_no_option_gave_up),
+        cmocka_unit_test(flush_target_given_again_does_nothing_to_a_complete_copy),
+        cmocka_unit_test(only_good_copy_is_never_emptied),
+        cmocka_unit_test(every_stop_names_the_ways_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

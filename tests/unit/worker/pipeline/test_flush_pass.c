@@ -1,0 +1,52 @@
+/* That another FLOW ran a flush, told to one that comes to it again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "worker/target/router_internal.h"
+#include "worker/worker.h"
+
+enum { TXID = 7, AGE_MS = 10 };
+
+/* Each time that it comes there it asks, and each time it is answered. An answer that is late meets it while
+ * it connects to the target anew, to see what that has: nothing is known then, least of all that it lost
+ * something. */
+static void a_late_answer_is_no_loss(void **state)
+{
+    (void)state;
+    struct event_base *base = event_base_new();
+    struct router router = {.base = base};
+    struct worker w = {.base = base,
+                       .router = &router,
+                       .global = GLOBAL_WAITING,
+                       .global_txid = TXID,
+                       .global_again = true,
+                       .doubted_txid = TXID};
+    struct decoder_config config = {.first_lsn = 1};
+    int supervisor[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, supervisor), 0);
+    memset(config.token, '0', sizeof config.token - 1);
+    snprintf(w.global_command, sizeof w.global_command, "FLUSHALL");
+    w.decoder = decoder_new(&config);
+    w.settings.marks = true;
+    w.supervisor = supervisor[0];
+    global_pass(&w, TXID, AGE_MS);
+    assert_false(w.failed);
+    assert_int_equal(w.global, GLOBAL_WAITING);
+    w.ready = true; /* connected, and it is not there: it is gone */
+    global_pass(&w, TXID, AGE_MS);
+    assert_true(w.failed);
+    decoder_free(w.decoder);
+    close(supervisor[0]);
+    close(supervisor[1]);
+    event_base_free(base);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_late_answer_is_no_loss)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

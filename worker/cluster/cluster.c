@@ -1,0 +1,292 @@
+/* A cluster from trouble to ready: whom it consists of, and when it can be judged. */
+#include "worker/cluster/cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "common/redis/seeds.h"
+
+enum { BACKOFF_FIRST_MS = 10, BACKOFF_MAX_MS = 500, CALM_MS = 1000, ASK_TIMEOUT_MS = 5000 };
+
+/* ---- trouble ---- */
+
+void cluster_later(struct cluster *c, uint32_t ms)
+{
+    struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+    evtimer_add(c->timer, &tv);
+}
+
+/* Nothing more is sent; the topology is asked for, at once when the last trouble was long ago. */
+void cluster_trouble(struct cluster *c, struct error *error)
+{
+    struct router *r = c->router;
+    uint64_t now = clock_monotonic_ms();
+    bool was_ready = c->ready;
+    c->ready = c->asked = c->moves_fresh = false;
+    if (error->class != ERROR_RETRY) {
+        r->callbacks.lost(r->callbacks.arg, error);
+        return;
+    }
+    if (was_ready || !evtimer_pending(c->timer, NULL)) {
+        bool calm = now - c->trouble_ms >= CALM_MS;
+        c->backoff_ms = calm || !c->backoff_ms ? BACKOFF_FIRST_MS : c->backoff_ms;
+        cluster_later(c, calm ? 0 : c->backoff_ms);
+        c->backoff_ms = c->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : c->backoff_ms * 2;
+        c->trouble_ms = now;
+    }
+    if (was_ready)
+        r->callbacks.lost(r->callbacks.arg, error);
+}
+
+void cluster_wait(struct cluster *c, struct error *error)
+{
+    trouble_note(&c->router->trouble, "target", c->router->config.settings->target_retry_ms, error);
+    cluster_trouble(c, error);
+}
+
+void cluster_look_again(struct cluster *c)
+{
+    c->asked = false;
+    cluster_later(c, BACKOFF_FIRST_MS);
+}
+
+/* ---- the topology ---- */
+
+static void stop_asking(struct cluster *c)
+{
+    client_free(c->asking);
+    c->asking = NULL;
+}
+
+static void not_asked(struct cluster *c, struct error *error)
+{
+    stop_asking(c);
+    if (c->ready)
+        cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+    else
+        cluster_wait(c, error);
+}
+
+/* A master that was never met is met at once: what it is when slots come to it must be known. */
+static bool has_joined(const struct cluster *c, const struct topology *fresh)
+{
+    for (size_t i = 0; i < fresh->count; i++)
+        if (topology_find(&c->topology, fresh->nodes[i].id) == TOPOLOGY_NOBODY &&
+            !identities_find(&c->known, fresh->nodes[i].id))
+            return true;
+    return false;
+}
+
+static void take_topology(struct cluster *c, struct topology *fresh)
+{
+    struct error error;
+    cluster_between_apply(c, fresh);
+    if (!c->ready) {
+        c->asked = true;
+        cluster_adopt(c, fresh);
+        cluster_proceed(c);
+        return;
+    }
+    bool joined = has_joined(c, fresh);
+    if (topology_serves_same(&c->topology, fresh) && !joined) {
+        cluster_looked(c, fresh);
+        cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+        cluster_between_check(c);
+        return;
+    }
+    topology_free(fresh);
+    error_set(&error, ERROR_RETRY,
+              joined ? "the cluster has a new master" : "the cluster's slots have moved");
+    cluster_trouble(c, &error);
+}
+
+/* Who may not ask this has to do without masters that serve nothing. */
+static void on_masters(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct topology fresh = c->fresh;
+    c->fresh = (struct topology){0};
+    topology_add_idle(&fresh, reply, &c->whom);
+    stop_asking(c);
+    take_topology(c, &fresh);
+}
+
+static void on_slots(struct client *client, const redisReply *reply, void *arg)
+{
+    struct cluster *c = arg;
+    struct error error;
+    if (topology_parse(&c->fresh, reply, &c->whom, &error) && topology_complete(&c->fresh, &error))
+        client_words(client, ASK_TIMEOUT_MS, on_masters, arg, "CLUSTER", "NODES", NULL);
+    else
+        not_asked(c, &error);
+}
+
+static void on_asking_ready(struct client *client, void *arg)
+{
+    client_words(client, ASK_TIMEOUT_MS, on_slots, arg, "CLUSTER", "SLOTS", NULL);
+}
+
+static void on_asking_failed(struct client *client, const struct error *error, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct error copy = *error;
+    stop_asking(c);
+    seeds_next(c->router->seeds);
+    if (c->ready)
+        cluster_later(c, BACKOFF_MAX_MS); /* another node */
+    else
+        cluster_wait(c, &copy);
+}
+
+/* In turn: the nodes we know that serve slots, and the address that led here. */
+static const struct uri *whom_to_ask(struct cluster *c)
+{
+    size_t i = c->turn++ % (c->count + 1);
+    while (i < c->count && cluster_is_idle(c, i))
+        i = c->turn++ % (c->count + 1);
+    return i < c->count ? &c->nodes[i]->uri : seeds_uri(c->router->seeds);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct cluster *c = arg;
+    struct error error;
+    struct client_callbacks on = {c, on_asking_ready, on_asking_failed};
+    if (c->asking)
+        return;
+    c->asked = false;
+    uri_copy(&c->whom, whom_to_ask(c));
+    c->asking = client_connect(c->router->base, &c->whom, c->router->config.settings, "target", &on, &error);
+    if (!c->asking)
+        cluster_wait(c, &error);
+}
+
+/* ---- as far as it goes ---- */
+
+/* Does the judgement need it? One without slots is, when it knows whether slots of its own went by MIGRATE.
+ */
+static bool is_needed(const struct cluster *c, size_t i)
+{
+    const struct node *n = c->nodes[i];
+    return !cluster_is_idle(c, i) ||
+           (n->gave_slots && !c->topology.nodes[i].failed && !link_is_dead(n->link));
+}
+
+/* Is everybody greeted, and all that was sent answered or in doubt? Who hangs may be no master any more
+ * before it answers, so the cluster is asked again meanwhile. */
+static bool all_linked(struct cluster *c)
+{
+    bool all = true;
+    for (size_t i = 0; i < c->count; i++)
+        all &= link_idle(c->nodes[i]->link) && (c->nodes[i]->ready || !is_needed(c, i));
+    if (all)
+        evtimer_del(c->timer);
+    else if (!evtimer_pending(c->timer, NULL))
+        cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+    return all;
+}
+
+/* As far as it goes now. */
+void cluster_proceed(struct cluster *c)
+{
+    if (c->ready || !c->asked || c->reading || !all_linked(c))
+        return;
+    if (!cluster_moves_settled(c) || !cluster_between_settled(c))
+        return;
+    if (c->unread_count)
+        cluster_read_unread(c);
+    else if (cluster_moves_judgeable(c) && cluster_signs_settled(c))
+        cluster_judge(c);
+}
+
+/* ---- for the router ---- */
+
+struct cluster *cluster_new(struct router *r)
+{
+    struct cluster *c = x_calloc(1, sizeof *c);
+    c->router = r;
+    c->slot_to_nobody = NO_SLOT;
+    c->timer = evtimer_new(r->base, on_timer, c);
+    positions_init(&c->positions, r->session.applied_seq, r->session.first_lsn);
+    memset(c->also_at, 0xff, sizeof c->also_at);       /* ALSO_NOWHERE */
+    memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
+    return c;
+}
+
+void cluster_start(struct cluster *c)
+{
+    cluster_load_nodes(c);
+    c->router->sealed_seq = c->router->session.applied_seq;
+    c->turn = 0;
+    cluster_later(c, 0);
+}
+
+void cluster_free(struct cluster *c)
+{
+    if (!c)
+        return;
+    stop_asking(c);
+    cluster_stop_reading(c);
+    for (size_t i = 0; i < c->count; i++)
+        cluster_free_node(c->nodes[i]);
+    free(c->nodes);
+    identities_free(&c->known);
+    cluster_signs_forget(c);
+    cluster_between_free(c);
+    uri_free(&c->ask);
+    uri_free(&c->whom);
+    topology_free(&c->topology);
+    topology_free(&c->fresh);
+    event_free(c->timer);
+    free(c);
+}
+
+void cluster_note_flushed(struct cluster *c, uint64_t txid)
+{
+    if (txid > c->flushed_txid)
+        c->flushed_txid = txid;
+}
+
+const struct uri *cluster_uri(const struct cluster *c, struct slice key)
+{
+    return c->count ? &c->nodes[c->topology.owner[key_slot(key)]]->uri : NULL;
+}
+
+size_t cluster_nodes(const struct cluster *c)
+{
+    return c->count;
+}
+
+bool cluster_can_send(const struct cluster *c)
+{
+    for (size_t i = 0; c->ready && i < c->count; i++)
+        if (!link_can_send(c->nodes[i]->link, false) && !(cluster_is_idle(c, i) && !c->nodes[i]->ready))
+            return false;
+    return c->ready;
+}
+
+bool cluster_borrowing(const struct cluster *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i]->link && link_borrowing(c->nodes[i]->link))
+            return true;
+    return false;
+}
+
+void cluster_send(struct cluster *c, struct batch *b, size_t node)
+{
+    link_send(c->nodes[node]->link, b);
+}
+
+void cluster_reset(struct cluster *c, const struct error *why)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i]->link)
+            link_reset(c->nodes[i]->link, why);
+}

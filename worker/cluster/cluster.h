@@ -1,0 +1,254 @@
+/* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble),
+ * cluster/recover.c, cluster/nodes.c (links), cluster/migrations.c (slots on their way), cluster/open_slots.c (those
+ * that stay so), cluster/liveness.c (is who gave slots away still there?), cluster/empty_masters.c (masters without
+ * slots), cluster/marks.c, cluster/loss.c (marks that are gone), cluster/write.c (routing) and
+ * cluster/replicas.c (WAIT); the rest of the worker knows it as the router only.
+ *
+ *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
+ *     ^                                                                            │
+ *     └── a link lost, MOVED, ASK, another topology: nothing more is sent, answers are awaited ──┘
+ *
+ * In trouble nothing is guessed: what is unanswered is in doubt slot by slot, and positions.c tells from
+ * marks and memory where each slot stands. Then the decoder begins again at the one furthest behind, and what
+ * a slot has already is left out. */
+#ifndef DF2REDIS_WORKER_CLUSTER_CLUSTER_H
+#define DF2REDIS_WORKER_CLUSTER_CLUSTER_H
+
+#include "common/net/client.h"
+#include "worker/cluster/members.h"
+#include "worker/cluster/positions.h"
+#include "worker/target/router_internal.h"
+
+/* What was found in node-N of some slot of a node. */
+struct node_candidate {
+    struct mark mark;
+    char run_id[41], replid[41];
+    uint64_t fingerprint;
+};
+
+/* A question of router_ask(). */
+struct ask {
+    struct node *node;
+    uint16_t slot;
+    router_answer *answer;
+    void *arg;
+    uint64_t serial;
+};
+
+struct node {
+    struct cluster *cluster;
+    struct client *reader; /* for questions */
+    struct ask asks[2];    /* no more at once */
+    unsigned asked;
+    size_t index; /* in the topology */
+    struct uri uri;
+    char who[320];
+    struct link_config config;
+    struct link *link;
+    bool ready;
+    bool gave_up;       /* its link gave batches up */
+    bool gave_slots;    /* others serve slots that were its own at the last judgement */
+    bool expects_slots; /* some are on their way to it (cluster/migrations.c) … */
+    bool asked_about;   /* … when this was asked, over the link it has */
+    bool asked_itself;  /* and has not answered yet */
+    int coming_slot;    /* one of them, which it does not serve; NO_SLOT */
+    struct trouble own; /* of an idle one: it concerns nobody else */
+    bool trusted;       /* by the last judgement: it has lost nothing */
+    bool marked;        /* its mark was written since */
+    /* Slots whose marks tell, when read, that it was emptied: NO_SLOT. */
+    int missing_slot;   /* it was there before */
+    int unclaimed_slot; /* it was written after that, by a process that did not see the answer */
+    /* As it was when it was greeted. */
+    struct capabilities target;
+    uint64_t greeted_ms;
+    uint16_t *slots; /* whose marks are read while greeting */
+    size_t slot_count;
+    struct node_candidate *candidates;
+    size_t candidate_count;
+    uint64_t flushed_session, flushed_txid;
+    uint64_t waiting_since_ms, late_until_ms; /* for its replicas; not again before */
+};
+
+/* Whether one is there that had slots which others serve now (cluster/liveness.c). */
+struct sign {
+    struct cluster *cluster;
+    char id[41];
+    struct uri uri;
+    struct client *client;
+    enum { SIGN_WANTED, SIGN_ASKED, SIGN_SEEN } state;
+};
+
+/* A slot between two nodes (cluster/open_slots.c). */
+struct between {
+    uint16_t slot;
+    bool served;                          /* by `to`, behind ASKING */
+    bool doubted;                         /* served: is it still on its way? */
+    uint64_t since_ms, last_ms, retry_ms; /* met first and last; not looked after before */
+    char from[41], to[41];                /* ids */
+};
+
+enum { NO_SLOT = -1, CLUSTER_LOOK_EVERY_MS = 2000 };
+
+/* The fields of a slot's hash that concern this FLOW: bits. */
+enum slot_fields { FIELD_FLOW = 1, FIELD_NODE = 2, FIELD_RUN = 4 };
+
+struct cluster {
+    struct router *router;
+    struct topology topology; /* slots that are served behind ASKING are their new node's */
+    struct topology fresh;    /* half asked for */
+    struct node **nodes;      /* as in the topology */
+    size_t count;
+    struct identities known;            /* of nodes that were judged */
+    bool judged;                        /* once, at least */
+    uint64_t sent_seq;                  /* all that was ever sent, at the last judgement */
+    uint16_t moved_from[CLUSTER_SLOTS]; /* since then: who had it, an index into known; IDENTITY_NONE */
+    struct sign **signs;                /* of those */
+    size_t sign_count;
+    struct positions positions;
+    const struct node *sent_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
+    uint16_t also_at[CLUSTER_SLOTS];           /* the node where ASK led to for its marks; or enum also */
+    uint64_t flushed_txid; /* of the newest flush of this session that every node has had */
+    bool ready;
+    bool asked; /* the topology, since the trouble began */
+    struct client *asking;
+    struct uri whom; /* it asks */
+    unsigned turn;   /* who is next */
+    struct event *timer;
+    uint32_t backoff_ms;
+    uint64_t trouble_ms; /* when it was last */
+    /* Answers like MOVED and ASK. */
+    int moving_slot; /* the last one that was told */
+    uint64_t moving_since_ms, moving_last_ms, moved, moved_told_ms;
+    /* Marks that were elsewhere when asked for (cluster/marks.c). */
+    uint8_t unread[CLUSTER_SLOTS];
+    size_t unread_count;
+    struct client *reading;
+    uint16_t reading_slots[256];
+    size_t reading_count, reading_at;
+    struct uri ask; /* where the last of them lies that is on its way to another node; host NULL: none */
+    uint16_t ask_slot;
+    bool reading_by_asking; /* it is read now … */
+    char reading_id[41];    /* … at this node; empty: it is none that is known */
+    bool stale;             /* the topology, by what was read … */
+    struct error down;      /* … or it was refused otherwise */
+    /* Slots on their way. */
+    struct between *between;
+    size_t between_count;
+    struct between_work *between_work;
+    uint8_t by_asking[CLUSTER_SLOTS]; /* served behind ASKING */
+    /* Masters without slots. */
+    bool idle_changed;      /* there are others than in the topology */
+    bool moves_wanted;      /* to know which nodes slots are on their way to */
+    bool moves_fresh;       /* asked since the trouble began */
+    unsigned moves_awaited; /* answers */
+    uint64_t moves_known_ms;
+    int slot_to_nobody;                /* on its way to one that is no master any more; NO_SLOT */
+    uint8_t on_its_way[CLUSTER_SLOTS]; /* who tells: bits of enum told_by */
+    /* The open round. */
+    struct batch *once_of[CLUSTER_SLOTS];
+    uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
+    size_t once_used;
+    struct batch *into;            /* the next command goes there, whatever its key */
+    uint64_t seq, lsn;             /* of the entry that is written */
+    uint8_t marked[CLUSTER_SLOTS]; /* slots with marks of this FLOW */
+    uint8_t there[CLUSTER_SLOTS];  /* what is known to stand there: bits of enum slot_fields */
+    bool flushing;                 /* the source's flush may take marks away: nothing is known of them */
+};
+
+/* cluster.c */
+void cluster_trouble(struct cluster *c,
+                     struct error *error); /* nothing more is sent, the topology is asked for */
+void cluster_proceed(struct cluster *c);
+void cluster_look_again(struct cluster *c);         /* asks for the topology, soon … */
+void cluster_later(struct cluster *c, uint32_t ms); /* … or then */
+/* A master without slots: it is linked where it can be, for the flushes and for slots on their way to it, and
+ * missed by nobody else. */
+static inline bool cluster_is_idle(const struct cluster *c, size_t node)
+{
+    return c->topology.nodes[node].slots == 0;
+}
+
+/* cluster/recover.c */
+void cluster_judge(struct cluster *c);
+void cluster_load_nodes(struct cluster *c);
+/* Is n the replica that took over from that one? */
+bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of);
+void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now … */
+void cluster_distrust(struct cluster *c,
+                      const struct node *n); /* … or as nobody, when nothing is known yet */
+/* What it had may be lost, wherever it is now. (Its heir is known all the same.) */
+void cluster_distrust_id(struct cluster *c, const char *id);
+/* By what is remembered it has lost nothing. */
+bool cluster_is_trusted(const struct cluster *c, const struct node *n);
+/* Is there anything of this session that could have been lost? */
+bool cluster_inherits(const struct cluster *c);
+
+/* Did the process that n is, with the history that it has, take that mark? */
+bool cluster_is_mark_of(const struct node *n, const struct node_candidate *k);
+
+/* cluster/liveness.c */
+void cluster_signs_want(struct cluster *c, const char *id, const struct uri *uri);
+/* Is there nothing to be asked? False: cluster_proceed() follows. */
+bool cluster_signs_settled(struct cluster *c);
+void cluster_signs_forget(struct cluster *c);
+
+/* cluster/migrations.c */
+/* Is there nothing to be asked about slots on their way? False: cluster_proceed() follows, or, while ready,
+ * cluster_idle_moves_known(). */
+bool cluster_moves_settled(struct cluster *c);
+/* Is all known that the judgement takes? False: cluster_proceed() follows. */
+bool cluster_moves_judgeable(struct cluster *c);
+/* False (ERROR_REDIRECT): one that may have lost something has or expects keys from another node. */
+bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, struct error *error);
+void cluster_moves_silent(struct node *n); /* it does not answer */
+void cluster_moves_forget(struct cluster *c);
+
+/* cluster/empty_masters.c */
+void cluster_idle_ready(struct node *n); /* it is connected */
+void cluster_idle_moves_known(struct cluster *c);
+void cluster_idle_judged(struct cluster *c);
+/* While ready: another look at the cluster, in which the same nodes serve. Takes it over. */
+void cluster_looked(struct cluster *c, struct topology *fresh);
+
+/* cluster/open_slots.c */
+/* A node answered ASK or TRYAGAIN for it. */
+void cluster_between_met(struct cluster *c, uint16_t slot);
+/* A node answered MOVED for it. */
+void cluster_between_doubt(struct cluster *c, uint16_t slot);
+/* In a topology that was asked for: such slots to the nodes that serve them. */
+void cluster_between_apply(struct cluster *c, struct topology *t);
+/* Is there nothing to be done about them? False: cluster_proceed() or a new topology follows. */
+bool cluster_between_settled(struct cluster *c);
+/* While ready, from time to time: are they still on their way? */
+void cluster_between_check(struct cluster *c);
+void cluster_between_free(struct cluster *c);
+
+/* cluster/nodes.c */
+void cluster_adopt(struct cluster *c, struct topology *fresh); /* takes it over */
+void cluster_free_node(struct node *n);
+void cluster_link_again(struct node *n); /* after its link was lost */
+/* Its connection for questions; NULL: there is none, and the trouble is told. */
+struct client *cluster_reader(struct node *n);
+
+/* cluster/marks.c */
+struct position_mark cluster_position(const struct cluster *c, const struct mark *mark);
+void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const struct slot_mark *mark);
+void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread);
+void cluster_read_unread(struct cluster *c);
+void cluster_stop_reading(struct cluster *c);
+/* The node that is reached there; TOPOLOGY_NOBODY. */
+size_t cluster_find_address(const struct cluster *c, const struct uri *uri);
+/* "ASK 3999 127.0.0.1:6381": *to, which is zeroed, is where it leads. */
+bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct uri *to);
+
+/* cluster/loss.c */
+/* The slot's hash was read, or the mark in b written. */
+void cluster_loss_read(struct node *n, uint16_t slot, const struct slot_mark *mark);
+void cluster_loss_written(struct node *n, const struct batch *b);
+/* False (ERROR_REDIRECT, or ERROR_FATAL for one that evicts): a node that is who it was has lost marks, and
+ * so perhaps anything. */
+bool cluster_loss_judge(const struct cluster *c, const struct position_node *nodes, struct error *error);
+/* After the judgement, for a successor: does every master have its mark? */
+void cluster_loss_judged(struct cluster *c);
+
+#endif

@@ -1,0 +1,242 @@
+/* Slots on their way, as their owners tell (CLUSTER NODES). They are asked for when it matters:
+ *
+ *   a master without slots cannot be reached     a flush has to wait for it if something is on its way there
+ *   a node may have lost something               so may the slots that are on their way to it: their owner
+ *     (started anew, a promoted replica)         has given keys of theirs away, and cannot vouch for them
+ *
+ * The replica of an owner may not know that a slot is on its way, and answers for keys that are not there any
+ * more (Redis to 7.x). So those that import slots are asked, too. */
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "worker/cluster/cluster.h"
+
+enum { ANSWER_TIMEOUT_MS = 5000 };
+
+enum told_by { BY_OWNER = 1, BY_IMPORTER = 2 };
+
+static void on_move(struct cluster *c, uint16_t slot, const char *id)
+{
+    size_t node = topology_find(&c->topology, id);
+    if (node == TOPOLOGY_NOBODY || c->topology.nodes[node].failed)
+        c->slot_to_nobody = slot;
+    if (node == TOPOLOGY_NOBODY)
+        return;
+    c->nodes[node]->expects_slots = true;
+    if (c->topology.owner[slot] != node) /* nor is it served there behind ASKING */
+        c->nodes[node]->coming_slot = slot;
+    c->on_its_way[slot] |= BY_OWNER;
+}
+
+static void on_told(void *arg, uint16_t slot, bool importing, const char *id)
+{
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
+    if (!importing)
+        on_move(c, slot, id);
+    else if (c->topology.owner[slot] != n->index) /* behind ASKING it is served there */
+        c->on_its_way[slot] |= BY_IMPORTER;
+}
+
+static void answered(struct cluster *c)
+{
+    if (!c->moves_awaited || --c->moves_awaited)
+        return;
+    c->moves_wanted = false;
+    c->moves_fresh = true;
+    c->moves_known_ms = clock_monotonic_ms();
+    if (c->ready)
+        cluster_idle_moves_known(c);
+    else
+        cluster_proceed(c);
+}
+
+static void on_moves(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
+    struct error error;
+    /* Who may not ask has to do without; whoever is busy will answer. */
+    if (reply->type == REDIS_REPLY_STRING ||
+        (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)) {
+        topology_each_move(reply, on_told, n);
+        answered(c);
+        return;
+    }
+    error_set(&error, ERROR_RETRY, "asking the owner of slots what it moves was answered %.200s",
+              reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
+    cluster_wait(c, &error);
+}
+
+/* One without slots. It keeps this on its disk: what came to it before it was started anew shows, even
+ * where the others have not heard of it yet. */
+static void on_own(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct node *n = arg;
+    n->asked_itself = false;
+    n->expects_slots |= topology_takes_slots(reply);
+    topology_each_move(reply, on_told, n);
+    answered(n->cluster);
+}
+
+void cluster_moves_silent(struct node *n)
+{
+    if (!n->asked_itself)
+        return;
+    n->asked_itself = false;
+    n->expects_slots = true;
+    answered(n->cluster);
+}
+
+/* Everyone, but for those without slots that cannot be reached. */
+static void ask(struct node *n)
+{
+    bool idle = cluster_is_idle(n->cluster, n->index);
+    if (idle && !n->ready)
+        return;
+    struct client *reader = cluster_reader(n);
+    n->asked_itself = idle && reader;
+    n->expects_slots |= idle && !reader;
+    if (!reader)
+        return;
+    n->cluster->moves_awaited++;
+    if (idle)
+        client_words(reader, ANSWER_TIMEOUT_MS, on_own, n, "CLUSTER", "NODES", NULL);
+    else
+        client_words(reader, ANSWER_TIMEOUT_MS, on_moves, n, "CLUSTER", "NODES", NULL);
+}
+
+bool cluster_moves_settled(struct cluster *c)
+{
+    if (!c->moves_wanted)
+        return true;
+    if (c->moves_awaited)
+        return false;
+    for (size_t i = 0; i < c->count; i++) {
+        c->nodes[i]->expects_slots = c->nodes[i]->asked_itself = false;
+        c->nodes[i]->asked_about = c->nodes[i]->ready;
+        c->nodes[i]->coming_slot = NO_SLOT;
+    }
+    c->slot_to_nobody = NO_SLOT;
+    memset(c->on_its_way, 0, sizeof c->on_its_way);
+    for (size_t i = 0; i < c->count; i++)
+        ask(c->nodes[i]);
+    return false;
+}
+
+void cluster_moves_forget(struct cluster *c)
+{
+    for (size_t i = 0; c->moves_awaited && i < c->count; i++) {
+        client_free(c->nodes[i]->reader);
+        c->nodes[i]->reader = NULL;
+    }
+    c->moves_awaited = 0;
+    c->moves_fresh = false;
+}
+
+bool cluster_moves_judgeable(struct cluster *c)
+{
+    for (size_t i = 0; !c->moves_fresh && cluster_inherits(c) && i < c->count; i++)
+        c->moves_wanted |= c->nodes[i]->ready && !cluster_is_trusted(c, c->nodes[i]);
+    return cluster_moves_settled(c);
+}
+
+static bool is_heir_of(const struct cluster *c, const struct node *n, const char *id)
+{
+    const struct identity *of = identities_find(&c->known, id);
+    return of && cluster_is_heir(c, n, of);
+}
+
+/* It is away or has lost something, or was away when it was forgotten, and the slots that were its own are
+ * not its replica's: whoever serves them now may have been given them without their keys. */
+static bool may_have_kept(const struct cluster *c, const struct position_node *nodes, uint16_t slot)
+{
+    if (c->moved_from[slot] == IDENTITY_NONE)
+        return false;
+    const struct identity *from = &c->known.list[c->moved_from[slot]];
+    const struct node *now = c->nodes[c->topology.owner[slot]];
+    size_t i = topology_find(&c->topology, from->id);
+    bool well = i == TOPOLOGY_NOBODY ? *from->run_id
+                                     : c->nodes[i]->ready && nodes[i].trusted && !c->topology.nodes[i].failed;
+    return !well && !cluster_is_heir(c, now, from);
+}
+
+/* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. Where its replica took
+ * them, it may not have heard of that yet. */
+static bool has_given_away(const struct cluster *c, const struct position_node *nodes, const struct node *n,
+                           const struct node *to)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->nodes[i] == n)
+            return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed &&
+                   !is_heir_of(c, to, c->topology.nodes[i].id);
+    return false;
+}
+
+static bool has_heir(const struct cluster *c, const struct identity *of)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (cluster_is_heir(c, c->nodes[i], of))
+            return true;
+    return false;
+}
+
+/* A successor does not know which slots have moved meanwhile, but who had any: each still has the same, or
+ * has lost nothing, or there is its heir. */
+static bool are_accounted_for(const struct cluster *c, const struct position_node *nodes, struct error *error)
+{
+    for (size_t k = 0; !c->judged && k < c->known.count; k++) {
+        const struct identity *known = &c->known.list[k];
+        size_t i = topology_find(&c->topology, known->id);
+        const struct topology_node *t = i != TOPOLOGY_NOBODY ? &c->topology.nodes[i] : NULL;
+        bool well = t && c->nodes[i]->ready && nodes[i].trusted && !t->failed;
+        bool as_before = t && t->fingerprint == known->fingerprint;
+        if (known->fingerprint && !well && !as_before && !has_heir(c, known))
+            return error_set(
+                error, ERROR_REDIRECT,
+                "node %.8s had slots that others serve now, and it is away or has lost what it had: nobody "
+                "knows whether their keys came along; a full sync is needed",
+                known->id);
+    }
+    return true;
+}
+
+static bool may_be_lost(const struct node *n, uint16_t slot, struct error *error)
+{
+    return error_set(
+        error, ERROR_REDIRECT,
+        "%s has lost what it had, or was another, while keys of slot %u came to it or went from it: nobody "
+        "knows which of them are left; a full sync is needed",
+        n->who, (unsigned)slot);
+}
+
+bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, struct error *error)
+{
+    if (!cluster_inherits(c))
+        return true;
+    if (!are_accounted_for(c, nodes, error))
+        return false;
+    for (size_t i = 0; i < c->count; i++) {
+        /* What was on its way to a master that failed is with its replica, as far as it came. */
+        int slot = c->nodes[i]->coming_slot != NO_SLOT ? c->nodes[i]->coming_slot : c->slot_to_nobody;
+        if (c->nodes[i]->ready && !nodes[i].trusted && slot != NO_SLOT)
+            return may_be_lost(c->nodes[i], (uint16_t)slot, error);
+    }
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        const struct node *now = c->nodes[c->topology.owner[s]], *was = c->sent_to[s];
+        if (may_have_kept(c, nodes, s))
+            return error_set(
+                error, ERROR_REDIRECT,
+                "%s serves slot %u now, and who served it before is away or has lost what it had: "
+                "nobody knows whether its keys came along; a full sync is needed",
+                now->who, (unsigned)s);
+        if (nodes[now->index].trusted)
+            continue;
+        if (was && was != now && has_given_away(c, nodes, was, now))
+            return may_be_lost(now, s, error);
+        if (c->on_its_way[s] == BY_IMPORTER)
+            return may_be_lost(now, s, error);
+    }
+    return true;
+}

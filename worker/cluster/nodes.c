@@ -1,0 +1,370 @@
+/* The nodes of a cluster and the links to them: made, greeted, in doubt, dropped. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "worker/cluster/cluster.h"
+
+enum { MOVED_TELL_EVERY_MS = 10000 };
+
+static void doubt(struct cluster *c, uint16_t slot, uint64_t after)
+{
+    uint64_t *d = &c->positions.doubt[slot];
+    *d = after < *d ? after : *d;
+}
+
+/* The table of slots may be another one by now. */
+static void doubt_batch(struct cluster *c, const struct node *n, const struct batch *b)
+{
+    b->round->in_trouble = true;
+    if (b->once) {
+        doubt(c, b->slot, b->round->after_seq);
+        return;
+    }
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        if (c->sent_to[s] == n)
+            doubt(c, s, b->round->after_seq);
+}
+
+/* ---- the links' callbacks ---- */
+
+/* What a new one is when it is first met: it may be started anew before it is judged. */
+static void note_new(const struct node *n)
+{
+    struct cluster *c = n->cluster;
+    bool is_new = !identities_find(&c->known, c->topology.nodes[n->index].id);
+    if (!is_new || !c->judged || c->ready)
+        return;
+    if (cluster_is_trusted(c, n))
+        cluster_remember(c, n);
+    else
+        cluster_distrust(c, n);
+}
+
+static void on_link_ready(void *arg, const struct mark *mark, const struct capabilities *target)
+{
+    struct node *n = arg;
+    (void)mark;
+    n->target = *target;
+    n->greeted_ms = clock_monotonic_ms();
+    n->ready = true;
+    cluster_idle_ready(n);
+    note_new(n);
+    cluster_proceed(n->cluster);
+}
+
+static void on_link_acknowledged(void *arg, struct batch *b)
+{
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
+    cluster_loss_written(n, b);
+    router_batch_done(c->router, b);
+    if (!c->ready)
+        cluster_proceed(c);
+}
+
+static void on_link_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
+{
+    struct router *r = ((struct node *)arg)->cluster->router;
+    r->callbacks.refused(r->callbacks.arg, b, i, text);
+}
+
+static void on_link_conflict(void *arg, const struct batch *b, uint32_t i)
+{
+    struct router *r = ((struct node *)arg)->cluster->router;
+    r->callbacks.conflict(r->callbacks.arg, b, i);
+}
+
+static void on_link_dropped(void *arg, const struct batch *b)
+{
+    struct node *n = arg;
+    n->gave_up = true;
+    n->cluster->router->answers_lost |= b->sent > batch_begin(b);
+    doubt_batch(n->cluster, n, b);
+    if (b->once && b->sent > batch_begin(b))
+        cluster_set_unread(n->cluster, b->slot, true); /* its mark tells whether it was carried out */
+}
+
+/* Slots that move are nothing to be told of one by one, but one that is between two nodes for long is. */
+static void tell_moved(struct cluster *c, const struct node *n, int slot, const char *text)
+{
+    uint64_t now = clock_monotonic_ms();
+    if (slot != c->moving_slot || now - c->moving_last_ms >= MOVED_TELL_EVERY_MS) {
+        c->moving_slot = slot;
+        c->moving_since_ms = now;
+    }
+    c->moving_last_ms = now;
+    c->moved++;
+    if (now - c->moved_told_ms < MOVED_TELL_EVERY_MS)
+        return;
+    if (now - c->moving_since_ms >= MOVED_TELL_EVERY_MS)
+        log_warning("%s has answered %s for %llu s: if nothing moves slots any more, end its migration "
+                    "(redis-cli --cluster fix); everything is kept until then",
+                    n->who, text, (unsigned long long)(now - c->moving_since_ms) / 1000);
+    else
+        log_info("%s answers %s (%llu such answers): the cluster is asked for its slots again", n->who, text,
+                 (unsigned long long)c->moved);
+    c->moved_told_ms = now;
+    c->moved = 0;
+}
+
+static void on_link_moved(void *arg, const struct batch *b, int slot, const char *text)
+{
+    struct node *n = arg;
+    struct cluster *c = n->cluster;
+    struct error error;
+    b->round->in_trouble = true;
+    if (slot < 0)
+        doubt_batch(c, n, b);
+    else
+        doubt(c, (uint16_t)slot, b->round->after_seq);
+    if (slot >= 0 && (strncmp(text, "ASK ", 4) == 0 || strncmp(text, "TRYAGAIN", 8) == 0))
+        cluster_between_met(c, (uint16_t)slot);
+    else if (slot >= 0)
+        cluster_between_doubt(c, (uint16_t)slot);
+    tell_moved(c, n, slot, text);
+    error_set(&error, ERROR_RETRY, "%s answers %s", n->who, text);
+    cluster_trouble(c, &error);
+}
+
+/* An idle master is missed only when something is on its way to it, or about to be (in trouble nothing is:
+ * the open round is forgotten then). */
+static bool is_missed(const struct node *n)
+{
+    const struct cluster *c = n->cluster;
+    const struct round *q = c->router->open;
+    const struct batch *next = c->ready && n->index < q->nodes ? q->plain[n->index] : NULL;
+    return !cluster_is_idle(c, n->index) || n->gave_up || (next && !batch_empty(next));
+}
+
+static void on_link_lost(void *arg, const struct error *error)
+{
+    struct node *n = arg;
+    struct error copy = *error;
+    n->ready = false;
+    if (is_missed(n))
+        cluster_trouble(n->cluster, &copy);
+    else if (!n->cluster->ready)
+        cluster_proceed(n->cluster);
+}
+
+static void on_link_writable(void *arg)
+{
+    struct cluster *c = ((struct node *)arg)->cluster;
+    if (c->ready)
+        c->router->callbacks.writable(c->router->callbacks.arg);
+}
+
+static size_t on_link_slots(void *arg, const uint16_t **list)
+{
+    struct node *n = arg;
+    *list = n->slots;
+    return n->slot_count;
+}
+
+static void on_link_slot_mark(void *arg, uint16_t slot, const struct slot_mark *mark)
+{
+    struct node *n = arg;
+    cluster_set_unread(n->cluster, slot, !mark);
+    if (mark)
+        cluster_take_mark(n->cluster, n, slot, mark);
+}
+
+/* ---- links ---- */
+
+void cluster_free_node(struct node *n)
+{
+    if (!n)
+        return;
+    link_free(n->link);
+    client_free(n->reader);
+    uri_free(&n->uri);
+    free(n->slots);
+    free(n->candidates);
+    free(n);
+}
+
+static void list_slots(struct cluster *c, struct node *n)
+{
+    n->slots = x_realloc(n->slots, (c->topology.nodes[n->index].slots + 1) * sizeof *n->slots);
+    n->slot_count = 0;
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        if (c->topology.owner[s] == n->index && c->by_asking[s])
+            cluster_set_unread(c, s, true);
+        else if (c->topology.owner[s] == n->index)
+            n->slots[n->slot_count++] = s;
+    }
+}
+
+static void open_link(struct node *n)
+{
+    struct link_callbacks on = {.arg = n,
+                                .ready = on_link_ready,
+                                .acknowledged = on_link_acknowledged,
+                                .refused = on_link_refused,
+                                .conflict = on_link_conflict,
+                                .lost = on_link_lost,
+                                .writable = on_link_writable,
+                                .moved = on_link_moved,
+                                .dropped = on_link_dropped,
+                                .slots = on_link_slots,
+                                .slot_mark = on_link_slot_mark};
+    link_free(n->link);
+    n->config.trouble = cluster_is_idle(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
+    n->ready = n->gave_up = n->asked_about = n->marked = false;
+    n->candidate_count = 0;
+    n->unclaimed_slot = NO_SLOT;
+    n->flushed_session = n->flushed_txid = 0;
+    list_slots(n->cluster, n);
+    n->link = link_new(n->cluster->router->base, &n->config, &on);
+}
+
+void cluster_link_again(struct node *n)
+{
+    open_link(n);
+}
+
+static struct node *new_node(struct cluster *c, size_t index)
+{
+    struct node *n = x_calloc(1, sizeof *n);
+    const struct topology_node *t = &c->topology.nodes[index];
+    n->cluster = c;
+    n->index = index;
+    n->coming_slot = n->missing_slot = NO_SLOT;
+    n->config = c->router->config;
+    topology_uri(&c->topology, index, &n->config.settings->target, &n->uri);
+    snprintf(n->who, sizeof n->who, "target %s:%u", t->host, (unsigned)t->port);
+    n->config.uri = &n->uri;
+    n->config.who = n->who;
+    n->config.in_cluster = true;
+    return n;
+}
+
+static bool same_address(const struct topology_node *a, const struct topology_node *b)
+{
+    return strcmp(a->id, b->id) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port;
+}
+
+/* The node's old self, taken out of the old array. */
+static struct node *take_old(struct cluster *c, const struct topology *was, const struct topology_node *t)
+{
+    for (size_t i = 0; i < was->count; i++)
+        if (c->nodes[i] && same_address(&was->nodes[i], t)) {
+            struct node *n = c->nodes[i];
+            c->nodes[i] = NULL;
+            return n;
+        }
+    return NULL;
+}
+
+/* Links of nodes that are no masters any more go: what they had not answered is in doubt. */
+static void drop_old_links(struct cluster *c, const struct topology *fresh)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        bool stays = false;
+        for (size_t j = 0; j < fresh->count && !stays; j++)
+            stays = same_address(&c->topology.nodes[i], &fresh->nodes[j]) && !fresh->nodes[j].failed;
+        if (stays && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
+            continue;
+        link_free(c->nodes[i]->link);
+        c->nodes[i]->link = NULL;
+        c->nodes[i]->ready = false;
+    }
+}
+
+static bool has_moved(const struct cluster *c, const struct topology *was, uint16_t slot)
+{
+    return strcmp(was->nodes[was->owner[slot]].id, c->topology.nodes[c->topology.owner[slot]].id) != 0;
+}
+
+/* lost: whose keys may not have gone along (for each node of was). Where one had the slot in between, it is
+ * the one to be looked at. The others are asked whether they are there. */
+static void note_moved(struct cluster *c, const struct topology *was, const bool *lost)
+{
+    bool gave[TOPOLOGY_NODES_MAX] = {false};
+    for (uint16_t s = 0; was->count && s < CLUSTER_SLOTS; s++) {
+        if (!has_moved(c, was, s))
+            continue;
+        const char *id = was->nodes[was->owner[s]].id;
+        size_t old = topology_find(&c->topology, id);
+        gave[was->owner[s]] = true;
+        if (c->moved_from[s] == IDENTITY_NONE || lost[was->owner[s]])
+            c->moved_from[s] = (uint16_t)identities_index(&c->known, id);
+        if (old != TOPOLOGY_NOBODY)
+            c->nodes[old]->gave_slots = true;
+    }
+    for (size_t i = 0; i < was->count; i++) {
+        struct uri uri = {0};
+        if (!gave[i] || lost[i])
+            continue;
+        topology_uri(was, i, &c->router->config.settings->target, &uri);
+        cluster_signs_want(c, was->nodes[i].id, &uri);
+        uri_free(&uri);
+    }
+}
+
+/* A slot that has another owner has arrived, or is served behind ASKING: there alone. */
+static void keep_also(struct cluster *c, const struct topology *was)
+{
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        if (c->also_at[s] == ALSO_NOWHERE)
+            continue;
+        bool moved = has_moved(c, was, s);
+        size_t at = c->also_at[s] < was->count ? topology_find(&c->topology, was->nodes[c->also_at[s]].id)
+                                               : TOPOLOGY_NOBODY;
+        c->also_at[s] = moved ? ALSO_NOWHERE : at == TOPOLOGY_NOBODY ? ALSO_UNKNOWN : (uint16_t)at;
+    }
+}
+
+/* Its address may be another node's soon. */
+static void forget_sent_to(struct cluster *c, const struct node *n)
+{
+    for (uint16_t s = 0; n && s < CLUSTER_SLOTS; s++)
+        if (c->sent_to[s] == n)
+            c->sent_to[s] = NULL;
+}
+
+/* Who is listed no more, and whose link was lost before, may have been dead when others took its slots:
+ * nobody knows whether their keys came along. Who was there until then, as who it was, has given them away by
+ * MIGRATE. */
+static void distrust_gone(struct cluster *c, const struct topology *fresh, bool *lost)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const struct node *n = c->nodes[i];
+        lost[i] = c->judged && !(n->ready && cluster_is_trusted(c, n));
+        if (lost[i] && topology_find(fresh, c->topology.nodes[i].id) == TOPOLOGY_NOBODY)
+            cluster_distrust_id(c, c->topology.nodes[i].id);
+    }
+}
+
+void cluster_adopt(struct cluster *c, struct topology *fresh)
+{
+    struct topology was = c->topology;
+    bool *lost = x_calloc(c->count + 1, sizeof *lost);
+    distrust_gone(c, fresh, lost);
+    drop_old_links(c, fresh);
+    struct node **nodes = x_calloc(fresh->count, sizeof *nodes);
+    c->topology = *fresh;
+    for (size_t i = 0; i < fresh->count; i++) {
+        struct node *n = take_old(c, &was, &fresh->nodes[i]);
+        nodes[i] = n ? n : new_node(c, i);
+        nodes[i]->index = i;
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        forget_sent_to(c, c->nodes[i]);
+        cluster_free_node(c->nodes[i]);
+    }
+    free(c->nodes);
+    c->nodes = nodes;
+    c->count = fresh->count;
+    keep_also(c, &was);
+    note_moved(c, &was, lost);
+    free(lost);
+    cluster_moves_forget(c);
+    c->idle_changed = false;
+    topology_free(&was);
+    for (size_t i = 0; i < c->count; i++)
+        if (!c->nodes[i]->link)
+            open_link(c->nodes[i]);
+}

@@ -1,0 +1,363 @@
+/* Slots between two nodes: a resharding has begun to move them, and has not ended, or was aborted.
+ *
+ *   MIGRATING (the owner)                          IMPORTING
+ *   serves the keys it has, ASK for the others     serves what comes behind ASKING
+ *
+ * One that is met for a moment is waited for, as with every MOVED. One that stays so must not stop the run:
+ * the keys that its owner still has are moved on, as the resharding itself would do, and from then on the
+ * other node is taken for its master, with ASKING before everything, until the cluster says who is.
+ *
+ *   met ──1 s──> probed ──ASK──> its keys are moved ──none left──> served ──the cluster says so──> over
+ *                  └─ no ASK: over                                   └─ no ASK any more: a full sync
+ *
+ * A probe asks the owner for a key that there never is. The last way out is taken when somebody has called
+ * the move off: then nobody serves what was written to the other node.
+ *
+ * A slot that is served like this gets one entry a round, in a MULTI for each key: a node that imports
+ * refuses (TRYAGAIN) whatever names two keys of which one is missing. Those with several keys that may run
+ * twice are split, and RENAME and SMOVE go key by key (cross_slot.c); others that name several keys of such a slot
+ * wait until all of them are there, or the move has ended. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "worker/cluster/cluster.h"
+#include "worker/link/mark_text.h"
+
+enum {
+    PATIENCE_MS = 1000,
+    FORGET_MS = 5000,
+    REFUSED_WAIT_MS = 10000,
+    MIGRATE_TIMEOUT_MS = 60000,
+    MIGRATE_ANSWER_MS = 2 * MIGRATE_TIMEOUT_MS,
+    KEYS_AT_ONCE = 10,
+    NOKEY_MAX = 20,
+};
+
+/* The one that is looked after now. */
+struct between_work {
+    struct client *client; /* to the owner */
+    uint16_t slot;
+    char owner[41];
+    struct uri to;
+    char to_id[41];
+    uint64_t keys;  /* moved */
+    unsigned nokey; /* answers in a row that nothing was there to be moved */
+};
+
+static struct between *find(const struct cluster *c, uint16_t slot)
+{
+    for (size_t i = 0; i < c->between_count; i++)
+        if (c->between[i].slot == slot)
+            return &c->between[i];
+    return NULL;
+}
+
+static void forget(struct cluster *c, struct between *b)
+{
+    c->by_asking[b->slot] = 0;
+    *b = c->between[--c->between_count];
+}
+
+void cluster_between_met(struct cluster *c, uint16_t slot)
+{
+    uint64_t now = clock_monotonic_ms();
+    struct between *b = find(c, slot);
+    if (!b) {
+        c->between = x_realloc(c->between, (c->between_count + 1) * sizeof *c->between);
+        b = &c->between[c->between_count++];
+        *b = (struct between){.slot = slot, .since_ms = now};
+    } else if (!b->served && now - b->last_ms > FORGET_MS) {
+        b->since_ms = now;
+    }
+    b->last_ms = now;
+    b->doubted = true;
+}
+
+void cluster_between_doubt(struct cluster *c, uint16_t slot)
+{
+    if (c->by_asking[slot])
+        cluster_between_met(c, slot);
+}
+
+bool router_key_by_key(const struct router *r, uint16_t slot)
+{
+    return r->cluster && r->cluster->by_asking[slot];
+}
+
+void cluster_between_apply(struct cluster *c, struct topology *t)
+{
+    for (size_t i = c->between_count; i-- > 0;) {
+        struct between *b = &c->between[i];
+        if (!b->served)
+            continue;
+        const char *owner = t->nodes[t->owner[b->slot]].id;
+        size_t to = topology_find(t, b->to);
+        c->by_asking[b->slot] = 0;
+        if (strcmp(owner, b->to) == 0) {
+            log_info("slot %u has arrived: its migration has ended", (unsigned)b->slot);
+            forget(c, b);
+        } else if (strcmp(owner, b->from) == 0 && to != TOPOLOGY_NOBODY) {
+            topology_give(t, b->slot, to);
+            c->by_asking[b->slot] = 1;
+        } else {
+            b->doubted = true;
+        }
+    }
+}
+
+/* ---- the end of looking after one ---- */
+
+static void stop(struct cluster *c)
+{
+    struct between_work *w = c->between_work;
+    c->between_work = NULL;
+    if (!w)
+        return;
+    client_free(w->client);
+    uri_free(&w->to);
+    free(w);
+}
+
+void cluster_between_free(struct cluster *c)
+{
+    stop(c);
+    free(c->between);
+}
+
+static void next(struct cluster *c)
+{
+    stop(c);
+    if (!c->ready)
+        cluster_proceed(c);
+    else
+        cluster_between_settled(c);
+}
+
+static void not_now(struct cluster *c, struct error *error)
+{
+    stop(c);
+    cluster_wait(c, error);
+}
+
+static void lost(struct cluster *c, struct between *b)
+{
+    struct error error;
+    error_set(
+        &error, ERROR_REDIRECT,
+        "slot %u was on its way from node %.8s to %.8s, which took what was written to it, and the cluster "
+        "has given that up: what is there is lost; a full sync is needed",
+        (unsigned)b->slot, b->from, b->to);
+    forget(c, b);
+    stop(c);
+    c->router->callbacks.lost(c->router->callbacks.arg, &error);
+}
+
+/* ---- moving its keys ---- */
+
+static void ask_keys(struct cluster *c);
+
+static void on_migrated(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct between_work *w = c->between_work;
+    struct between *b = find(c, w->slot);
+    w->nokey = reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "NOKEY") == 0 ? w->nokey + 1 : 0;
+    if (reply->type != REDIS_REPLY_ERROR && w->nokey < NOKEY_MAX) {
+        ask_keys(c);
+        return;
+    }
+    log_warning("slot %u stays between two nodes, and moving its keys on to %s:%u was answered %.200s; it is "
+                "waited for: end its migration (redis-cli --cluster fix); everything is kept until then",
+                (unsigned)w->slot, w->to.host, (unsigned)w->to.port, reply->str);
+    if (b)
+        b->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
+    next(c);
+}
+
+/* MIGRATE host port "" 0 timeout [AUTH password | AUTH2 user password] KEYS key … */
+static void migrate(struct cluster *c, const redisReply *keys)
+{
+    struct between_work *w = c->between_work;
+    char port[8], timeout[12];
+    snprintf(port, sizeof port, "%u", (unsigned)w->to.port);
+    snprintf(timeout, sizeof timeout, "%d", MIGRATE_TIMEOUT_MS);
+    const char *words[] = {"MIGRATE", w->to.host, port, "", "0", timeout};
+    struct slice argv[KEYS_AT_ONCE + 10];
+    size_t argc = 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        argv[argc++] = slice_str(words[i]);
+    if (w->to.user || w->to.password) {
+        argv[argc++] = slice_str(w->to.user ? "AUTH2" : "AUTH");
+        if (w->to.user)
+            argv[argc++] = slice_str(w->to.user);
+        argv[argc++] = slice_str(w->to.password ? w->to.password : "");
+    }
+    argv[argc++] = slice_str("KEYS");
+    for (size_t i = 0; i < keys->elements && i < KEYS_AT_ONCE; i++)
+        argv[argc++] = slice_of(keys->element[i]->str, (size_t)keys->element[i]->len);
+    w->keys += keys->elements;
+    client_command(w->client, MIGRATE_ANSWER_MS, on_migrated, c, argc, argv);
+}
+
+static void served(struct cluster *c, struct between *b)
+{
+    struct between_work *w = c->between_work;
+    log_warning(
+        "slot %u stays between two nodes: the %llu keys that were left are moved on, and %s:%u serves it "
+        "as one that imports it; end its migration (redis-cli --cluster fix)",
+        (unsigned)b->slot, (unsigned long long)w->keys, w->to.host, (unsigned)w->to.port);
+    b->served = true;
+    b->doubted = false;
+    snprintf(b->from, sizeof b->from, "%s", w->owner);
+    snprintf(b->to, sizeof b->to, "%s", w->to_id);
+    stop(c);
+    cluster_look_again(c);
+}
+
+static void on_keys(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct between *b = find(c, c->between_work->slot);
+    struct error error;
+    bool strings = reply->type == REDIS_REPLY_ARRAY;
+    for (size_t i = 0; strings && i < reply->elements; i++)
+        strings = reply->element[i]->type == REDIS_REPLY_STRING;
+    if (!strings || !b) {
+        error_set(&error, ERROR_RETRY, "asking for the keys of a slot between two nodes was answered %.200s",
+                  reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
+        not_now(c, &error);
+    } else if (reply->elements) {
+        migrate(c, reply);
+    } else {
+        served(c, b);
+    }
+}
+
+static void ask_keys(struct cluster *c)
+{
+    char slot[8], most[8];
+    snprintf(slot, sizeof slot, "%u", (unsigned)c->between_work->slot);
+    snprintf(most, sizeof most, "%d", KEYS_AT_ONCE);
+    client_words(c->between_work->client, MARK_ANSWER_TIMEOUT_MS, on_keys, c, "CLUSTER", "GETKEYSINSLOT",
+                 slot, most, NULL);
+}
+
+/* ---- the probe ---- */
+
+static void on_ask(struct cluster *c, struct between *b, const struct uri *to)
+{
+    struct between_work *w = c->between_work;
+    size_t node = cluster_find_address(c, to);
+    bool same = b->served && node != TOPOLOGY_NOBODY && strcmp(c->topology.nodes[node].id, b->to) == 0;
+    if (same) {
+        bool applied = c->by_asking[b->slot];
+        b->doubted = false;
+        snprintf(b->from, sizeof b->from, "%s", w->owner);
+        if (applied) {
+            next(c);
+            return;
+        }
+        stop(c);
+        cluster_look_again(c);
+    } else if (b->served) {
+        lost(c, b);
+    } else if (node == TOPOLOGY_NOBODY || !c->nodes[node]->ready || !c->nodes[node]->target.scripts) {
+        log_warning(
+            "slot %u stays between two nodes, and the one it goes to, %s:%u, is not among the masters that "
+            "CLUSTER NODES tells: end its migration (redis-cli --cluster fix); everything is kept until then",
+            (unsigned)b->slot, to->host, (unsigned)to->port);
+        b->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
+        next(c);
+    } else {
+        uri_copy(&w->to, to);
+        snprintf(w->to_id, sizeof w->to_id, "%s", c->topology.nodes[node].id);
+        ask_keys(c);
+    }
+}
+
+static void on_probed(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct between *b = find(c, c->between_work->slot);
+    struct uri to = {0};
+    struct error error;
+    if (!b) {
+        next(c);
+    } else if (cluster_read_ask(c, reply, &to)) {
+        on_ask(c, b, &to);
+        uri_free(&to);
+    } else if (reply->type == REDIS_REPLY_INTEGER && b->served) {
+        lost(c, b);
+    } else if (reply->type == REDIS_REPLY_INTEGER) {
+        forget(c, b);
+        next(c);
+    } else {
+        if (!b->served)
+            forget(c, b);
+        error_set(&error, ERROR_RETRY, "a slot between two nodes was probed, and answered %.200s",
+                  reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
+        not_now(c, &error);
+    }
+}
+
+static void on_ready(struct client *client, void *arg)
+{
+    struct cluster *c = arg;
+    char key[SLOT_KEY_BYTES];
+    slot_probe_key(key, sizeof key, c->router->config.settings->name, c->between_work->slot);
+    client_words(client, MARK_ANSWER_TIMEOUT_MS, on_probed, c, "EXISTS", key, NULL);
+}
+
+static void on_failed(struct client *client, const struct error *error, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct error copy = *error;
+    not_now(c, &copy);
+}
+
+static void look_after(struct cluster *c, const struct between *b)
+{
+    struct error error;
+    struct client_callbacks on = {c, on_ready, on_failed};
+    size_t owner = c->by_asking[b->slot] ? topology_find(&c->topology, b->from) : c->topology.owner[b->slot];
+    struct between_work *w = x_calloc(1, sizeof *w);
+    c->between_work = w;
+    w->slot = b->slot;
+    snprintf(w->owner, sizeof w->owner, "%s", c->topology.nodes[owner].id);
+    w->client = client_connect(c->router->base, &c->nodes[owner]->uri, c->router->config.settings, "target",
+                               &on, &error);
+    if (!w->client)
+        not_now(c, &error);
+}
+
+bool cluster_between_settled(struct cluster *c)
+{
+    uint64_t now = clock_monotonic_ms();
+    if (c->between_work)
+        return false;
+    for (size_t i = c->between_count; i-- > 0;) {
+        struct between *b = &c->between[i];
+        bool stays = !b->served && !c->ready && b->last_ms - b->since_ms >= PATIENCE_MS &&
+                     now >= b->retry_ms && c->nodes[c->topology.owner[b->slot]]->target.scripts;
+        if ((b->served && b->doubted) || stays) {
+            look_after(c, b);
+            return false;
+        }
+        if (!b->served && now - b->last_ms > FORGET_MS)
+            forget(c, b);
+    }
+    return true;
+}
+
+void cluster_between_check(struct cluster *c)
+{
+    for (size_t i = 0; i < c->between_count; i++)
+        c->between[i].doubted |= c->between[i].served;
+    cluster_between_settled(c);
+}

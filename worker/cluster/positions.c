@@ -1,0 +1,126 @@
+/* The judgement over a cluster's slots. */
+#include "worker/cluster/positions.h"
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void positions_init(struct positions *p, uint64_t applied_seq, uint64_t first_lsn)
+{
+    memset(p, 0, sizeof *p);
+    p->known = applied_seq > 0 || first_lsn == 0;
+    for (size_t s = 0; s < CLUSTER_SLOTS; s++) {
+        p->seq[s] = applied_seq;
+        p->doubt[s] = UINT64_MAX;
+    }
+}
+
+void positions_settle(struct positions *p, uint64_t sent_seq)
+{
+    for (size_t s = 0; s < CLUSTER_SLOTS; s++) {
+        uint64_t done = p->doubt[s] < sent_seq ? p->doubt[s] : sent_seq;
+        p->seq[s] = larger(p->seq[s], done);
+        p->doubt[s] = UINT64_MAX;
+    }
+}
+
+/* Were they written when the slot was whole there? A node's mark tells which slots it served, and is written
+ * again when they are others, even if nothing has been sent since; a command over several slots marks the one
+ * it puts something into before it counts as sent. */
+static bool node_had_it(const struct positions *p, uint16_t s, const struct position_mark *mark)
+{
+    return mark->in_session && mark->seq >= p->came[s];
+}
+
+static bool was_marked_there(const struct positions *p, uint16_t s)
+{
+    return p->mark[s].in_session && (!p->came[s] || p->mark[s].seq > p->came[s] + 1);
+}
+
+static bool may_be_lost(uint16_t s, struct error *error)
+{
+    return error_set(
+        error, ERROR_REDIRECT,
+        "keys of slot %u of the cluster came to its node or went from it, and that has lost what "
+        "it had, or was another, since then: nobody knows which of them are left; a full sync is "
+        "needed",
+        (unsigned)s);
+}
+
+/* One slot. False: nothing tells of it, or its mark tells of more than there is: what it vouches for cannot
+ * be done again and marked again, since nobody could tell that mark from this one; nor where
+ * keys came and their mark did not. */
+static bool judge_slot(struct positions *p, uint16_t s, const struct position_node *node, uint64_t first_lsn,
+                       struct error *error)
+{
+    const struct position_mark *mark = &p->mark[s];
+    uint64_t seq = node->trusted ? p->seq[s] : 0;
+    uint64_t lsn = node->trusted ? p->lsn[s] : 0;
+    bool by_node = node->trusted || node->split ? node->mark.in_session : node_had_it(p, s, &node->mark);
+    bool by_slot = mark->in_session && !node->split && (by_node || was_marked_there(p, s));
+    by_slot |= mark->in_session && node->trusted;
+    if (by_slot)
+        seq = larger(seq, mark->seq);
+    if (by_node)
+        seq = larger(seq, node->mark.seq);
+    if (node->trusted || (node->mark.lsn && !node->split))
+        lsn = larger(lsn, mark->lsn);
+    p->seq[s] = seq;
+    p->lsn[s] = larger(lsn, node->mark.lsn);
+    bool known = (node->trusted && p->known) || by_slot || by_node;
+    bool nothing_tells = p->came[s] && !node->trusted && !by_slot && !by_node;
+    if (nothing_tells || (mark->in_session && mark->seq > seq))
+        return may_be_lost(s, error);
+    return !first_lsn || known || p->lsn[s] >= first_lsn ||
+           error_set(
+               error, ERROR_REDIRECT,
+               "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "
+               "%llu on: what is between is lost; a full sync is needed",
+               (unsigned)s, (unsigned long long)p->lsn[s], (unsigned long long)first_lsn);
+}
+
+/* What two nodes vouch for, that each have a part. A node's mark is written when all that was sent anywhere
+ * is done, so of two that have lost nothing since the later one counts. */
+static struct position_node both(const struct position_node *a, const struct position_node *b)
+{
+    struct position_node p = {.trusted = a->trusted && b->trusted, .split = true};
+    if (a->unchanged && b->unchanged) {
+        p.mark.in_session = a->mark.in_session || b->mark.in_session;
+        p.mark.seq = larger(a->mark.seq, b->mark.seq);
+        p.mark.lsn = larger(a->mark.lsn, b->mark.lsn);
+        return p;
+    }
+    p.mark.in_session = a->mark.in_session && b->mark.in_session;
+    p.mark.seq = a->mark.seq < b->mark.seq ? a->mark.seq : b->mark.seq;
+    p.mark.lsn = a->mark.lsn < b->mark.lsn ? a->mark.lsn : b->mark.lsn;
+    return p;
+}
+
+static struct position_node who_vouches(const struct topology *t, const struct position_node *nodes,
+                                        const uint16_t *also_at, uint16_t slot)
+{
+    static const struct position_node nobody = {0};
+    const struct position_node *owner = &nodes[t->owner[slot]];
+    if (!also_at || also_at[slot] == ALSO_NOWHERE)
+        return *owner;
+    return both(owner, also_at[slot] < t->count ? &nodes[also_at[slot]] : &nobody);
+}
+
+bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
+                     const uint16_t *also_at, uint64_t first_lsn, struct error *error)
+{
+    p->least_seq = p->least_lsn = UINT64_MAX;
+    p->most_seq = p->most_lsn = 0;
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        struct position_node node = who_vouches(t, nodes, also_at, s);
+        if (!judge_slot(p, s, &node, first_lsn, error))
+            return false;
+        p->least_seq = p->seq[s] < p->least_seq ? p->seq[s] : p->least_seq;
+        p->least_lsn = p->lsn[s] < p->least_lsn ? p->lsn[s] : p->least_lsn;
+        p->most_seq = larger(p->most_seq, p->seq[s]);
+        p->most_lsn = larger(p->most_lsn, p->lsn[s]);
+    }
+    p->known = true;
+    return true;
+}

@@ -1,0 +1,327 @@
+/* Where each slot stands, and which nodes have lost nothing since they were judged last. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/crc.h"
+#include "common/log/log.h"
+#include "worker/cluster/cluster.h"
+#include "worker/link/mark_text.h"
+
+/* ---- nodes ---- */
+
+static bool is_same(const struct capabilities *now, const char *run_id, const char *replid)
+{
+    return *now->run_id && strcmp(now->run_id, run_id) == 0 && strcmp(now->replid, replid) == 0;
+}
+
+bool cluster_is_mark_of(const struct node *n, const struct node_candidate *k)
+{
+    return is_same(&n->target, k->run_id, k->replid);
+}
+
+/* By its history; or since it was a replica and has all slots that the other one had, which comes to the
+ * same: a master without replicas changes its replication id unasked. */
+bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    if (strcmp(t->id, of->id) == 0 || !n->target.promoted)
+        return false;
+    if (*of->replid && strcmp(n->target.replid_before, of->replid) == 0)
+        return true;
+    size_t old = topology_find(&c->topology, of->id);
+    bool lives = old != TOPOLOGY_NOBODY && c->nodes[old]->ready && !c->topology.nodes[old].failed;
+    return t->slots && t->fingerprint == of->fingerprint && !lives;
+}
+
+/* Does it, or did the one that it took over from, serve what it serves now? */
+static bool serves_as_before(const struct cluster *c, const struct node *n)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    for (size_t i = 0; i < c->known.count; i++) {
+        const struct identity *k = &c->known.list[i];
+        if ((strcmp(k->id, t->id) == 0 || cluster_is_heir(c, n, k)) && k->fingerprint == t->fingerprint)
+            return true;
+    }
+    return false;
+}
+
+static struct position_mark later_of(struct position_mark a, struct position_mark b)
+{
+    struct position_mark m = {.in_session = a.in_session || b.in_session,
+                              .seq = a.seq > b.seq ? a.seq : b.seq,
+                              .lsn = a.lsn > b.lsn ? a.lsn : b.lsn};
+    return m;
+}
+
+/* By now; 0: not told. Were it another start of it meanwhile, its link would have been lost. */
+static uint64_t up_s(const struct node *n)
+{
+    return n->target.up_s ? n->target.up_s + (clock_monotonic_ms() - n->greeted_ms) / 1000 : 0;
+}
+
+/* The session's id is the time of its begin, in us since the epoch. */
+static bool up_all_along(const struct cluster *c, const struct node *n)
+{
+    enum { ROUNDED_S = 2 };
+    uint64_t now_s = (uint64_t)clock_unix_ms() / 1000, session_s = c->router->session.id / 1000000;
+    return session_s && now_s >= session_s && up_s(n) > now_s - session_s + ROUNDED_S && !n->target.promoted;
+}
+
+/* Marks of node n that lie with `at`: those of its process, and, at itself, those of the slots it serves. */
+static void take_candidates(const struct cluster *c, const struct node *n, const struct node *at, bool *met,
+                            struct position_node *p)
+{
+    for (size_t i = 0; i < at->candidate_count; i++) {
+        const struct node_candidate *k = &at->candidates[i];
+        bool same = cluster_is_mark_of(n, k);
+        if (!same && (at != n || k->fingerprint != c->topology.nodes[n->index].fingerprint))
+            continue;
+        *met = true;
+        p->unchanged |= same;
+        p->mark = later_of(p->mark, cluster_position(c, &k->mark));
+    }
+}
+
+static struct position_node judge_node(const struct cluster *c, const struct node *n)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    const struct identity *known = identities_find(&c->known, t->id);
+    struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
+    bool met = known != NULL;
+    /* Its own mark goes with its lowest slot, wherever that goes. */
+    for (size_t i = 0; i < c->count; i++)
+        take_candidates(c, n, c->nodes[i], &met, &p);
+    p.trusted |= p.unchanged && !known;
+    /* Slots that came from others were marked there, each as far as this session goes back at least. */
+    uint64_t first_lsn = c->router->session.first_lsn;
+    if (p.mark.lsn > first_lsn && !serves_as_before(c, n))
+        p.mark.lsn = first_lsn;
+    /* What an earlier session wrote may have been lost before this one began. */
+    bool lost_nothing = !c->router->session.first_lsn && up_all_along(c, n);
+    bool is_new = c->judged && c->known.count && !n->target.promoted;
+    p.trusted |= !met && (lost_nothing || is_new);
+    p.unchanged |= lost_nothing;
+    return p;
+}
+
+bool cluster_is_trusted(const struct cluster *c, const struct node *n)
+{
+    return judge_node(c, n).trusted;
+}
+
+bool cluster_inherits(const struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    return c->judged || s->applied_seq || s->first_lsn;
+}
+
+static void set_identity(struct cluster *c, const struct node *n, const char *run_id, const char *replid)
+{
+    const struct topology_node *t = &c->topology.nodes[n->index];
+    struct identity i = {.fingerprint = t->fingerprint};
+    snprintf(i.id, sizeof i.id, "%s", t->id);
+    snprintf(i.run_id, sizeof i.run_id, "%s", run_id);
+    snprintf(i.replid, sizeof i.replid, "%s", replid);
+    identities_set(&c->known, &i);
+}
+
+void cluster_remember(struct cluster *c, const struct node *n)
+{
+    set_identity(c, n, n->target.run_id, n->target.replid);
+}
+
+void cluster_distrust(struct cluster *c, const struct node *n)
+{
+    set_identity(c, n, "", "");
+}
+
+void cluster_distrust_id(struct cluster *c, const char *id)
+{
+    const struct identity *known = identities_find(&c->known, id);
+    struct identity gone = {0};
+    if (known)
+        gone = *known;
+    snprintf(gone.id, sizeof gone.id, "%s", id);
+    memset(gone.run_id, 0, sizeof gone.run_id);
+    identities_set(&c->known, &gone);
+}
+
+/* Those of the session that this one goes on with tell who has lost nothing since. */
+void cluster_load_nodes(struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    bool found = s->directory && identities_load(&c->known, s->directory, s->flow);
+    bool of_session = found && c->known.session == s->id;
+    if (found && !of_session && !s->first_lsn)
+        identities_free(&c->known);
+    if (!of_session)
+        c->known.moved_seq = c->known.unmarked_seq = 0;
+    c->known.session = s->id;
+    c->known.changed |= !of_session;
+}
+
+void cluster_save_nodes(struct cluster *c)
+{
+    const struct router_session *s = &c->router->session;
+    if (c->known.changed && s->directory)
+        identities_save(&c->known, s->directory, s->flow);
+}
+
+/* ---- slots that have come ---- */
+
+static uint64_t later_seq(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* At least 1: that no slot came is 0. */
+static void note_sent(struct cluster *c, const struct position_node *nodes)
+{
+    uint64_t most = later_seq(later_seq(c->sent_seq, c->router->sealed_seq), 1);
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        most = later_seq(most, c->positions.mark[s].in_session ? c->positions.mark[s].seq : 0);
+    for (size_t i = 0; i < c->count; i++)
+        most = later_seq(most, nodes[i].mark.in_session ? nodes[i].mark.seq : 0);
+    c->sent_seq = most;
+}
+
+static void came(struct cluster *c, uint16_t slot, uint64_t seq)
+{
+    c->positions.came[slot] = seq;
+    identities_moved(&c->known, seq);
+}
+
+/* A successor does not know which came while nobody looked. Where nothing was sent yet, nothing of it can be
+ * lost; what an earlier session sent, its marks tell. */
+static void recall_came(struct cluster *c)
+{
+    uint64_t sent_seq = c->sent_seq > 1 ? c->sent_seq : 0;
+    bool as_before[TOPOLOGY_NODES_MAX];
+    for (size_t i = 0; i < c->count; i++)
+        as_before[i] = !cluster_inherits(c) || serves_as_before(c, c->nodes[i]);
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        came(c, s, as_before[c->topology.owner[s]] ? c->known.moved_seq : sent_seq);
+}
+
+static void note_came(struct cluster *c)
+{
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        const struct node *now = c->nodes[c->topology.owner[s]];
+        if (c->moved_from[s] != IDENTITY_NONE && !cluster_is_heir(c, now, &c->known.list[c->moved_from[s]]))
+            came(c, s, c->sent_seq);
+    }
+}
+
+static void forget_moved(struct cluster *c)
+{
+    memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
+    cluster_signs_forget(c);
+    for (size_t i = 0; i < c->count; i++)
+        c->nodes[i]->gave_slots = false;
+}
+
+static void forget_missing(struct cluster *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        c->nodes[i]->missing_slot = NO_SLOT;
+}
+
+/* ---- the judgement ---- */
+
+struct flush_note {
+    uint64_t session, txid;
+};
+
+/* What it carries, or what we remember of a node that has lost nothing. */
+static struct flush_note flush_note_of(const struct cluster *c, const struct node *n)
+{
+    struct flush_note note = {n->flushed_session, n->flushed_txid};
+    uint64_t session = c->router->session.id;
+    if (n->trusted && c->flushed_txid && (note.session != session || note.txid < c->flushed_txid))
+        note = (struct flush_note){session, c->flushed_txid};
+    return note;
+}
+
+static void summarise(struct cluster *c, struct position *at, struct capabilities *all)
+{
+    *at = (struct position){.mark.present = true, .mark.session = c->router->session.id};
+    memcpy(at->mark.master_id, c->router->session.master_id, sizeof at->mark.master_id);
+    at->mark.seq = c->positions.least_seq;
+    at->mark.lsn = c->positions.least_lsn;
+    at->ahead_seq = c->positions.most_seq;
+    at->ahead_lsn = c->positions.most_lsn;
+    at->mark.flushed_txid = UINT64_MAX;
+    uint64_t run_ids = 0;
+    bool first = true;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct node *n = c->nodes[i];
+        if (cluster_is_idle(c, i))
+            continue;
+        run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
+        struct capabilities one = n->target;
+        one.up_s = up_s(n);
+        if (first)
+            *all = one;
+        else
+            capabilities_merge(all, &one);
+        first = false;
+        struct flush_note note = flush_note_of(c, n);
+        if (note.txid < at->mark.flushed_txid) {
+            at->mark.flushed_txid = note.txid;
+            at->mark.flushed_session = note.session;
+        }
+    }
+    snprintf(all->run_id, sizeof all->run_id, "cluster %016llx", (unsigned long long)run_ids);
+}
+
+/* Answers to earlier questions are of no more use, and must not be taken for those to new ones. */
+static void begin_sending(struct cluster *c)
+{
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
+        c->sent_to[s] = c->nodes[c->topology.owner[s]];
+    for (size_t i = 0; i < c->count; i++) {
+        client_free(c->nodes[i]->reader);
+        c->nodes[i]->reader = NULL;
+    }
+}
+
+void cluster_judge(struct cluster *c)
+{
+    struct router *r = c->router;
+    struct error error;
+    struct position at;
+    struct capabilities all;
+    struct position_node *nodes = x_calloc(c->count, sizeof *nodes);
+    for (size_t i = 0; i < c->count; i++) {
+        nodes[i] = judge_node(c, c->nodes[i]);
+        c->nodes[i]->trusted = nodes[i].trusted;
+    }
+    bool ok = cluster_loss_judge(c, nodes, &error);
+    note_sent(c, nodes);
+    if (!c->judged)
+        recall_came(c);
+    note_came(c);
+    positions_settle(&c->positions, r->sealed_seq);
+    ok = ok && cluster_moves_judge(c, nodes, &error) &&
+         positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
+    free(nodes);
+    if (!ok) {
+        r->callbacks.lost(r->callbacks.arg, &error);
+        return;
+    }
+    cluster_idle_judged(c);
+    c->judged = true;
+    forget_moved(c);
+    forget_missing(c);
+    cluster_loss_judged(c);
+    router_forget_sent(r);
+    begin_sending(c);
+    c->ready = true;
+    cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+    summarise(c, &at, &all);
+    log_debug("cluster of %zu masters: its slots stand between entries %llu and %llu", c->count,
+              (unsigned long long)c->positions.least_seq, (unsigned long long)c->positions.most_seq);
+    router_forget_open(r);
+    r->callbacks.ready(r->callbacks.arg, &at, &all);
+}

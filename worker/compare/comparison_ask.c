@@ -1,0 +1,239 @@
+/* What the comparison asks both servers, and what it makes of their answers. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/size_text.h"
+#include "common/ipc/divergence.h"
+#include "common/net/resp.h"
+#include "worker/compare/comparison_internal.h"
+
+/* A value above it would hold up the server that has to put it into one answer. */
+enum { VALUE_MAX_BYTES = 32 << 20 };
+
+/* ---- questions and answers ---- */
+
+void comparison_ask(struct comparison *x, int side, size_t argc, const struct slice *argv)
+{
+    x->awaited++;
+    client_command(x->sides[side].client, ANSWER_TIMEOUT_MS, comparison_on_answer, x, argc, argv);
+}
+
+void comparison_ask_word(struct comparison *x, int side, const char *word)
+{
+    struct slice argv[] = {slice_str(word)};
+    comparison_ask(x, side, 1, argv);
+}
+
+static void ask_key(struct comparison *x, int side, const char *command, struct slice key)
+{
+    struct slice argv[] = {slice_str(command), key};
+    comparison_ask(x, side, 2, argv);
+}
+
+/* The database of the source whose keys are in this one of the target. */
+static uint32_t source_db(const struct settings *s, uint32_t db)
+{
+    for (size_t i = 0; i < s->db_map_count; i++)
+        if (s->db_maps[i].to == db)
+            return s->db_maps[i].from;
+    return db;
+}
+
+static void on_selected(struct client *c, const redisReply *reply, void *arg)
+{
+    struct comparison *x = arg;
+    if (reply->type == REDIS_REPLY_ERROR)
+        comparison_fail_answer(x, c == x->sides[SOURCE].client ? SOURCE : TARGET, reply);
+}
+
+static void select_db(struct comparison *x, int side)
+{
+    struct comparison_side *s = &x->sides[side];
+    uint32_t db = x->pairs[0].told.db;
+    char text[24];
+    if (side == SOURCE)
+        db = source_db(x->config.settings, db);
+    if (s->db == db)
+        return;
+    s->db = db;
+    struct slice argv[] = {slice_str("SELECT"), slice_of(text, format_u64(text, db))};
+    client_command(s->client, ANSWER_TIMEOUT_MS, on_selected, x, 2, argv);
+}
+
+void comparison_ask_sizes(struct comparison *x, int side)
+{
+    select_db(x, side);
+    for (size_t i = 0; i < x->count; i++) {
+        struct slice argv[] = {slice_str("MEMORY"), slice_str("USAGE"), x->pairs[i].told.key};
+        comparison_ask(x, side, 3, argv);
+    }
+}
+
+/* Redis from 7.0 on tells when a key ends. */
+static bool tells_expiry(const struct comparison *x, int side)
+{
+    return side == SOURCE || x->target.kind != SERVER_REDIS || x->target.version >= 70000;
+}
+
+void comparison_ask_values(struct comparison *x, int side)
+{
+    const char *expiry = tells_expiry(x, side) ? "PEXPIRETIME" : "PTTL";
+    select_db(x, side);
+    if (side == TARGET) {
+        struct slice argv[COMPARISON_KEYS + 1] = {slice_str("WATCH")};
+        size_t argc = 1;
+        for (size_t i = 0; i < x->count; i++)
+            if (!x->pairs[i].decided)
+                argv[argc++] = x->pairs[i].told.key;
+        comparison_ask(x, side, argc, argv);
+        if (!tells_expiry(x, side))
+            comparison_ask_word(x, side, "TIME");
+    }
+    for (size_t i = 0; i < x->count; i++) {
+        if (x->pairs[i].decided)
+            continue;
+        x->asked[x->asked_count++] = &x->pairs[i];
+        ask_key(x, side, "DUMP", x->pairs[i].told.key);
+        ask_key(x, side, expiry, x->pairs[i].told.key);
+    }
+}
+
+void comparison_ask_json(struct comparison *x)
+{
+    for (size_t i = 0; i < x->count; i++)
+        if (comparison_wants_json(x, &x->pairs[i])) {
+            x->asked[x->asked_count++] = &x->pairs[i];
+            ask_key(x, TARGET, "JSON.GET", x->pairs[i].told.key);
+        }
+}
+
+/* ---- sizes ---- */
+
+void comparison_on_size(struct comparison *x, const redisReply *reply)
+{
+    struct pair *p = &x->pairs[x->got];
+    /* Not told, or not permitted: most values are small. */
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 && (uint64_t)reply->integer > p->bytes)
+        p->bytes = (uint64_t)reply->integer;
+}
+
+/* So many as memory allows; the others come another time. */
+void comparison_choose_by_size(struct comparison *x)
+{
+    uint64_t sum = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < x->count; i++) {
+        struct pair *p = &x->pairs[i];
+        sum += p->bytes;
+        if (p->bytes > VALUE_MAX_BYTES)
+            comparison_impossible(p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
+                                  "it takes %s, and above %s none is compared; write it anew on the source, or "
+                                  "copy it by hand",
+                                  size_text(p->bytes), size_text(VALUE_MAX_BYTES));
+        else if (sum > BATCH_MAX_BYTES && left)
+            p->decided = true;
+        left += !p->decided;
+    }
+}
+
+/* ---- values ---- */
+
+static bool is_denied(const redisReply *reply)
+{
+    return resp_error_is(reply, "NOPERM") || strncmp(reply->str, "ERR unknown command", 19) == 0 ||
+           strncmp(reply->str, "ERR Unknown command", 19) == 0;
+}
+
+/* One of both does not let us read: nothing can ever be said. */
+static void denied(struct comparison *x, int side, const redisReply *reply)
+{
+    for (size_t i = 0; i < x->asked_count; i++)
+        if (!x->asked[i]->decided)
+            comparison_impossible(x->asked[i], "", "the %s answers %s", side == TARGET ? "target" : "source",
+                                  resp_text(reply));
+}
+
+static void on_value_error(struct comparison *x, int side, const redisReply *reply)
+{
+    if (side == TARGET && resp_error_is(reply, "MOVED"))
+        comparison_follow(x, reply->str);
+    else if (is_denied(reply))
+        denied(x, side, reply);
+    else
+        comparison_fail_answer(x, side, reply);
+}
+
+/* Of a key its payload, then when it ends. before: answers before the first of them. */
+static void on_value(struct comparison *x, int side, size_t before, const redisReply *reply)
+{
+    struct pair *p = x->asked[(x->got - before) / 2];
+    bool expiry = (x->got - before) % 2;
+    int64_t ms = reply->type == REDIS_REPLY_INTEGER ? reply->integer : NO_KEY;
+    if (p->decided)
+        return;
+    if (!expiry && side == SOURCE)
+        comparison_take_source(x, p, reply);
+    else if (!expiry)
+        comparison_take_target(x, p, reply);
+    else if (side == SOURCE)
+        p->source_expire_ms = ms;
+    else
+        p->target_expire_ms = ms >= 0 && !tells_expiry(x, side) ? ms + x->clock_ms : ms;
+}
+
+void comparison_on_target_value(struct comparison *x, const redisReply *reply)
+{
+    size_t before = 1u + !tells_expiry(x, TARGET); /* WATCH, TIME */
+    if (reply->type == REDIS_REPLY_ERROR)
+        on_value_error(x, TARGET, reply);
+    else if (x->got >= before)
+        on_value(x, TARGET, before, reply);
+    else if (x->got == 1 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+        x->clock_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+                      strtoll(reply->element[1]->str, NULL, 10) / 1000;
+}
+
+void comparison_on_source_value(struct comparison *x, const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_ERROR)
+        on_value_error(x, SOURCE, reply);
+    else
+        on_value(x, SOURCE, 0, reply);
+}
+
+/* What was read is worth nothing when it came from another server, or from one that follows another. */
+static void check_identity(struct comparison *x, const redisReply *info)
+{
+    static const char id_field[] = "master_replid:", role_field[] = "role:";
+    const char *text = info->type == REDIS_REPLY_STRING ? info->str : "";
+    const char *id = strstr(text, id_field), *role = strstr(text, role_field);
+    struct error why;
+    bool other = id && strncmp(id + sizeof id_field - 1, x->config.master_id, 40) != 0;
+    if (!other && (!role || strncmp(role + sizeof role_field - 1, "master", 6) == 0))
+        return;
+    error_set(&why, ERROR_RETRY, "the source is not the master that it was (%.40s)", x->config.master_id);
+    comparison_fail(x, &why);
+}
+
+void comparison_on_offsets(struct comparison *x, const redisReply *reply)
+{
+    if (x->got == 1) {
+        check_identity(x, reply);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        comparison_fail_answer(x, SOURCE, reply);
+        return;
+    }
+    x->lsn_count = 0;
+    for (size_t i = 0; i < reply->elements && i < sizeof x->lsns / sizeof *x->lsns; i++)
+        x->lsns[x->lsn_count++] = (uint64_t)reply->element[i]->integer;
+}
+
+void comparison_ask_offsets(struct comparison *x)
+{
+    struct slice offsets[] = {slice_str("DFLY"), slice_str("REPLICAOFFSET")};
+    struct slice info[] = {slice_str("INFO"), slice_str("REPLICATION")};
+    comparison_ask(x, SOURCE, 2, offsets);
+    comparison_ask(x, SOURCE, 2, info);
+}

@@ -1,0 +1,104 @@
+/* The comparison's insides, shared by its exchange with both servers (comparison.c) and its judgement of
+ * values (comparison_value.c). */
+#ifndef DF2REDIS_WORKER_COMPARE_COMPARISON_INTERNAL_H
+#define DF2REDIS_WORKER_COMPARE_COMPARISON_INTERNAL_H
+
+#include "common/net/client.h"
+#include "worker/compare/comparison.h"
+#include "worker/compare/digest.h"
+#include "worker/link/batch.h"
+#include "worker/translate/translator.h"
+
+enum { TARGET, SOURCE };
+enum { ANSWER_TIMEOUT_MS = 20000, BATCH_MAX_BYTES = 48 << 20 };
+enum { NO_EXPIRY = -1, NO_KEY = -2 }; /* as PEXPIRETIME answers */
+
+/* A key of the batch. */
+struct pair {
+    struct compared told;
+    bool decided;
+    uint64_t bytes; /* what it takes, on the side where that is more */
+    struct digest target, source;
+    int64_t target_expire_ms, source_expire_ms;
+    struct buf payload; /* of the source */
+    bool differs;
+    uint32_t first_command, commands; /* of the EXEC */
+};
+
+struct comparison_side {
+    struct client *client;
+    bool ready;
+    uint32_t db;
+};
+
+struct comparison {
+    struct event_base *base;
+    struct comparison_config config;
+    struct capabilities target;
+    struct comparison_side sides[2];
+    struct uri node; /* of the target: what we were told, or sent to */
+    unsigned redirects;
+    struct event *soon; /* what must not happen within a callback */
+
+    int stage;
+    size_t awaited, got;
+    struct pair *asked[COMPARISON_KEYS]; /* about whom, in the order of the answers */
+    size_t asked_count;
+    struct pair pairs[COMPARISON_KEYS];
+    size_t count;
+    int64_t clock_ms; /* the target's, where it does not tell when a key ends */
+    uint64_t lsns[1024];
+    size_t lsn_count;
+    uint64_t deadline_ms;
+    struct error trouble;
+    bool queue_refused;
+    char queue_text[160];
+
+    struct digest_scratch *scratch;
+    struct translator translator;
+    struct output *output;
+    struct batch *batch;
+    struct pair *writing; /* whose value is being translated */
+};
+
+/* comparison.c */
+/* All of the batch is AGAIN; within a callback of a client it is told afterwards. */
+void comparison_fail(struct comparison *x, const struct error *why);
+void comparison_fail_answer(struct comparison *x, int side, const redisReply *reply);
+/* "MOVED 3999 127.0.0.1:6381": the slot's master is there. */
+void comparison_follow(struct comparison *x, const char *text);
+void comparison_on_answer(struct client *c, const redisReply *reply, void *arg);
+
+/* comparison_ask.c: x->awaited answers follow, each told to the function of its stage as number x->got. */
+void comparison_ask(struct comparison *x, int side, size_t argc, const struct slice *argv);
+void comparison_ask_word(struct comparison *x, int side, const char *word);
+void comparison_ask_sizes(struct comparison *x, int side);
+void comparison_on_size(struct comparison *x, const redisReply *reply);
+/* So many as memory allows; the others come another time. */
+void comparison_choose_by_size(struct comparison *x);
+void comparison_ask_values(struct comparison *x, int side);
+void comparison_on_target_value(struct comparison *x, const redisReply *reply);
+void comparison_on_source_value(struct comparison *x, const redisReply *reply);
+void comparison_ask_json(struct comparison *x); /* perhaps nothing */
+void comparison_ask_offsets(struct comparison *x);
+void comparison_on_offsets(struct comparison *x, const redisReply *reply);
+
+/* comparison_exec.c */
+void comparison_ask_exec(struct comparison *x);
+void comparison_on_exec(struct comparison *x, const redisReply *reply);
+
+/* comparison_value.c */
+void comparison_values_init(struct comparison *x);
+void comparison_values_free(struct comparison *x);
+/* A payload, or none, as it came from one side. */
+void comparison_take_target(struct comparison *x, struct pair *p, const redisReply *dump);
+void comparison_take_source(struct comparison *x, struct pair *p, const redisReply *dump);
+/* The target's document, asked for because its payload is the module's own. */
+bool comparison_wants_json(const struct comparison *x, const struct pair *p);
+void comparison_take_json(struct comparison *x, struct pair *p, const redisReply *text);
+/* Are they the same? Where not, and when it may, the commands that make them so are put into x->batch. */
+void comparison_judge(struct comparison *x, struct pair *p);
+void comparison_impossible(struct pair *p, const char *reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,186 @@
+/* Values of both sides: the same or not, and what makes them the same. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "common/ipc/divergence.h"
+#include "worker/compare/comparison_internal.h"
+#include "worker/rdb/value.h"
+
+/* Dragonfly keeps times to live of fields in whole seconds, far deadlines of keys not to the millisecond, and
+ * none beyond 2^28 seconds; a Redis before 7.0 tells only how long a key has still to live. */
+#define FARTHEST_MS (INT64_C(8) * 365 * 24 * 3600 * 1000)
+enum {
+    FIELD_TOLERANCE_MS = 2000,
+    KEY_TOLERANCE_MS = 2,
+    FAR_MS = 24 * 3600 * 1000,
+    FAR_TOLERANCE_MS = 1500,
+    OLD_TOLERANCE_MS = 200,
+    TYPE_MODULE = 7,
+};
+
+void comparison_impossible(struct pair *p, const char *reason, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p->told.text, sizeof p->told.text, format, args);
+    va_end(args);
+    snprintf(p->told.reason, sizeof p->told.reason, "%s", reason);
+    p->told.outcome = COMPARISON_IMPOSSIBLE;
+    p->decided = true;
+}
+
+/* What cannot be carried over of the value that is being written. */
+static void on_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
+{
+    struct comparison *x = arg;
+    (void)key, (void)count;
+    /* A value without these details is all that the target can hold, and each was counted when it came. */
+    static const char *const details[] = {DIVERGENCE_SET_TTL, DIVERGENCE_FIELD_TTL, DIVERGENCE_STREAM};
+    for (size_t i = 0; i < sizeof details / sizeof *details; i++)
+        if (strcmp(reason, details[i]) == 0)
+            return;
+    if (x->writing)
+        comparison_impossible(x->writing, reason, "%s", command);
+}
+
+void comparison_values_init(struct comparison *x)
+{
+    x->scratch = digest_scratch_new();
+    x->output = output_new();
+    x->batch = batch_new();
+    output_target(x->output, x->batch);
+    translator_init(&x->translator, x->config.settings, &x->target, x->output);
+    x->translator.report = on_report;
+    x->translator.report_arg = x;
+}
+
+void comparison_values_free(struct comparison *x)
+{
+    translator_free(&x->translator);
+    output_free(x->output);
+    batch_free(x->batch);
+    digest_scratch_free(x->scratch);
+}
+
+static struct digest_options options_of(const struct comparison *x)
+{
+    return (struct digest_options){.stream_counters = x->target.xsetid_entries, .now_ms = clock_unix_ms()};
+}
+
+static struct slice bytes_of(const redisReply *r)
+{
+    return slice_of(r->str, r->len);
+}
+
+void comparison_take_target(struct comparison *x, struct pair *p, const redisReply *dump)
+{
+    struct digest_options options = options_of(x);
+    struct error why;
+    digest_free(&p->target);
+    /* One that cannot be read is not what the source has. */
+    if (dump->type == REDIS_REPLY_STRING &&
+        !digest_dump(&p->target, bytes_of(dump), &options, x->scratch, &why))
+        log_debug("%s of the target: %s", log_key(p->told.key), why.text);
+}
+
+void comparison_take_source(struct comparison *x, struct pair *p, const redisReply *dump)
+{
+    struct digest_options options = options_of(x);
+    struct error why;
+    digest_free(&p->source);
+    buf_clear(&p->payload);
+    if (dump->type != REDIS_REPLY_STRING)
+        return;
+    if (!digest_dump(&p->source, bytes_of(dump), &options, x->scratch, &why)) {
+        comparison_impossible(p, DIVERGENCE_TYPE, "%s", why.text);
+        return;
+    }
+    /* The target cannot keep them: the value without. */
+    if (!x->target.hash_field_ttl)
+        buf_clear(&p->source.times);
+    buf_put(&p->payload, dump->str, dump->len);
+}
+
+bool comparison_wants_json(const struct comparison *x, const struct pair *p)
+{
+    return !p->decided && x->target.json && p->source.kind == DIGEST_JSON &&
+           p->target.kind == DIGEST_FOREIGN && p->target.type == TYPE_MODULE;
+}
+
+void comparison_take_json(struct comparison *x, struct pair *p, const redisReply *text)
+{
+    struct error why;
+    (void)x;
+    if (text->type == REDIS_REPLY_STRING && !digest_json(&p->target, bytes_of(text), &why))
+        log_debug("%s of the target: %s", log_key(p->told.key), why.text);
+}
+
+static bool same_expiry(const struct comparison *x, const struct pair *p)
+{
+    int64_t a = p->target_expire_ms, b = p->source_expire_ms;
+    if (a < 0 || b < 0)
+        return a == b;
+    int64_t left = (a < b ? a : b) - clock_unix_ms(), tolerance = KEY_TOLERANCE_MS;
+    if (left > FARTHEST_MS)
+        return true;
+    if (left > FAR_MS)
+        tolerance = FAR_TOLERANCE_MS;
+    else if (x->target.kind == SERVER_REDIS && x->target.version < 70000)
+        tolerance = OLD_TOLERANCE_MS;
+    return a - b <= tolerance && b - a <= tolerance;
+}
+
+static bool is_equal(const struct comparison *x, const struct pair *p)
+{
+    if (p->source.kind == DIGEST_NOTHING && p->target.kind == DIGEST_NOTHING)
+        return true;
+    return digest_equal(&p->target, &p->source, FIELD_TOLERANCE_MS) && same_expiry(x, p);
+}
+
+static void unlink_key(struct comparison *x, struct slice key)
+{
+    output_begin(x->output, x->translator.db, key, 2, OUTPUT_IDEMPOTENT);
+    output_text(x->output, "UNLINK");
+    output_arg(x->output, key);
+    output_end(x->output);
+}
+
+static void write_value(struct comparison *x, struct pair *p)
+{
+    struct error why = {0};
+    uint8_t type;
+    struct slice value;
+    x->writing = p;
+    x->translator.by_elements = p->told.by_elements;
+    buf_clear(&x->translator.bytes);
+    if (!dump_split(buf_slice(&p->payload), &type, &value) || !rdb_type_known(type))
+        comparison_impossible(p, DIVERGENCE_TYPE, "RDB type %u", p->source.type);
+    else if (!translate_value(&x->translator, p->told.key, type, value,
+                              p->source_expire_ms > 0 ? p->source_expire_ms : 0, true, &why))
+        comparison_impossible(p, DIVERGENCE_TYPE, "%s", why.text);
+    x->writing = NULL;
+}
+
+void comparison_judge(struct comparison *x, struct pair *p)
+{
+    p->commands = 0;
+    if (p->decided)
+        return;
+    p->differs = !is_equal(x, p);
+    if (!p->differs || !x->config.repair)
+        return;
+    p->first_command = x->batch->commands;
+    p->told.expires_ms =
+        p->source.kind != DIGEST_NOTHING && p->source_expire_ms > 0 ? p->source_expire_ms : 0;
+    x->translator.db = x->batch->current_db = p->told.db;
+    if (p->source.kind == DIGEST_FOREIGN)
+        comparison_impossible(p, DIVERGENCE_TYPE, "%s", rdb_type_name(p->source.type));
+    /* What a module of the target made of the same commands is its own: it stays. */
+    if (p->source.kind == DIGEST_NOTHING ||
+        (p->source.kind == DIGEST_FOREIGN && p->target.kind != DIGEST_FOREIGN))
+        unlink_key(x, p->told.key);
+    else if (p->source.kind != DIGEST_FOREIGN)
+        write_value(x, p);
+    p->commands = x->batch->commands - p->first_command;
+}

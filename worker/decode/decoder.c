@@ -1,0 +1,349 @@
+/* From the bytes of a FLOW to its entries: where the bytes are, and what they begin with.
+ *
+ *   "REDIS" version:4
+ *   opcode … opcode …            snapshot; some hold more of the same: compressed blobs, chunks
+ *   255 zero:8 token:40
+ *   journal entries
+ *
+ * Each step looks at the text at hand (of the stream, or of what a blob holds), and either consumes it, gives
+ * an entry, asks for more bytes, or finds it broken. Nothing is consumed by a step that asks for more, so
+ * that a step is taken again from the same byte; decoder.wanted keeps it from being taken in vain. */
+#include "worker/decode/decoder.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "worker/decode/decoder_internal.h"
+
+enum { HEADER_BYTES = 9, RDB_VERSION_MIN = 5, RDB_VERSION_MAX = 12 };
+
+static const uint8_t nothing[1]; /* to point to where there are no bytes */
+
+struct decoder *decoder_new(const struct decoder_config *config)
+{
+    struct decoder *d = x_calloc(1, sizeof *d);
+    d->config = *config;
+    d->config.token[sizeof d->config.token - 1] = '\0';
+    d->restore_limit_bytes = config->restore_limit_bytes;
+    d->snapshot_lsn = 1;
+    d->open = NO_VALUE;
+    if (config->first_lsn) {
+        d->phase = config->in_blobs ? PHASE_HEADER : PHASE_JOURNAL;
+        d->next_lsn = config->asked_lsn ? config->asked_lsn : config->first_lsn;
+        decoder_note_check(d, config->check, (struct journal_check){0});
+    }
+    return d;
+}
+
+void decoder_free(struct decoder *d)
+{
+    if (!d)
+        return;
+    decoder_values_free(d);
+    blob_free(&d->blob);
+    buf_free(&d->key);
+    buf_free(&d->value);
+    buf_free(&d->journal_text);
+    value_scratch_free(&d->scratch);
+    journal_args_free(&d->args);
+    free(d);
+}
+
+void decoder_forget(struct decoder *d)
+{
+    d->wanted = 0;
+    d->blob_need = 0;
+    d->blob_begun = false;
+    d->scanning = false;
+    d->scan = d->tail_scan = (struct value_skip){0};
+    d->journal_blob.ready = false;
+    d->failed.class = ERROR_NONE;
+}
+
+enum step decoder_broken(struct decoder *d, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(d->why.text, sizeof d->why.text, format, args);
+    va_end(args);
+    return STEP_ERROR;
+}
+
+static enum step header(struct decoder *d, struct text *t)
+{
+    if (t->n < HEADER_BYTES)
+        return decoder_more(t, HEADER_BYTES);
+    unsigned version = 0;
+    for (int i = 5; i < HEADER_BYTES; i++)
+        version = version * 10 + (uint8_t)(t->p[i] - '0');
+    if (memcmp(t->p, "REDIS", 5) != 0)
+        return decoder_broken(d, "it does not begin with REDIS: not a snapshot");
+    if (version < RDB_VERSION_MIN || version > RDB_VERSION_MAX)
+        return decoder_broken(d, "RDB version %u is not known (%d to %d are)", version, RDB_VERSION_MIN,
+                              RDB_VERSION_MAX);
+    d->rdb_version = version;
+    d->phase = PHASE_SNAPSHOT;
+    decoder_consume(d, t, HEADER_BYTES);
+    return STEP_ON;
+}
+
+static enum step token(struct decoder *d, struct text *t, struct entry *out)
+{
+    if (d->in_blob)
+        return decoder_broken(d, "a compressed blob goes on after EOF");
+    if (t->n < TOKEN_BYTES)
+        return decoder_more(t, TOKEN_BYTES);
+    if (memcmp(t->p, d->config.token, TOKEN_BYTES) != 0)
+        return decoder_broken(d, "the token after EOF is not this FLOW's: the stream is out of step");
+    decoder_give(d, out, ENTRY_EOF, 1);
+    decoder_consume(d, t, TOKEN_BYTES);
+    d->phase = PHASE_JOURNAL;
+    return STEP_ENTRY;
+}
+
+/* opcode, packed length, frame. The offset stays at the opcode until the frame has been read. */
+enum step decoder_begin_blob(struct decoder *d, struct text *t)
+{
+    uint64_t bytes;
+    bool again = d->in_blob; /* restored inside of it */
+    if (again && d->blob_begun)
+        return decoder_broken(d, "a compressed blob in a compressed blob");
+    if (again && t->p[0] != OPCODE_LZ4_BLOB && t->p[0] != OPCODE_ZSTD_BLOB)
+        return decoder_broken(d, "the saved position is not at a compressed blob");
+    unsigned used = packed_read(t->p + 1, t->n - 1, &bytes);
+    if (used == PACKED_MORE)
+        return decoder_more(t, t->n + 1);
+    if (used == PACKED_BROKEN || bytes == 0 || bytes > RDB_LENGTH_MAX)
+        return decoder_broken(d, "a compressed blob whose length is none");
+    if (!again && d->in_chunk && d->chunk_left != 1 + used + bytes)
+        return decoder_broken(d, "a chunk of %u bytes left holds a compressed blob of %" PRIu64,
+                              d->chunk_left, bytes);
+    if (!again) {
+        d->in_blob = true;
+        d->in_chunk = false;
+        d->blob_position = 0;
+    }
+    d->blob_head = 1 + used;
+    d->blob_begun = true;
+    d->blob_need = 0;
+    blob_begin(&d->blob, t->p[0] == OPCODE_LZ4_BLOB ? BLOB_LZ4 : BLOB_ZSTD, bytes, d->blob_position);
+    return STEP_ON;
+}
+
+static enum step take_step(struct decoder *d, struct text *t, struct entry *out)
+{
+    switch (d->phase) {
+    case PHASE_JOURNAL:
+        return decoder_journal_entry(d, t, out);
+    case PHASE_HEADER:
+        return header(d, t);
+    case PHASE_TOKEN:
+        if (d->in_blob && t->n && t->p[0] == OPCODE_BLOB_END)
+            return decoder_pass(d, t, 1);
+        return token(d, t, out);
+    case PHASE_SNAPSHOT:
+        break;
+    }
+    if (d->open != NO_VALUE)
+        return decoder_open_value(d, t, out);
+    if (t->n == 0)
+        return decoder_more(t, 1);
+    if (d->skipping)
+        return decoder_skip_on(d, t, out);
+    if (rdb_type_known(t->p[0]))
+        return decoder_entry(d, t, out);
+    return decoder_opcode(d, t, out);
+}
+
+/* All of the blob has been read: on behind it. */
+static enum step leave_blob(struct decoder *d)
+{
+    if (d->in_chunk || d->open != NO_VALUE || d->skipping || d->journal_given || blob_there(&d->blob))
+        return decoder_broken(d, "a compressed blob ends within an entry");
+    d->offset += d->blob_head + d->blob.compressed_bytes;
+    d->in_blob = d->blob_begun = false;
+    d->blob_position = 0;
+    blob_end(&d->blob);
+    return STEP_ON;
+}
+
+/* The stream's own bytes from d->offset on. */
+static struct text stream_text(const struct decoder *d, struct slice input, uint64_t input_offset)
+{
+    size_t at = (size_t)(d->offset - input_offset);
+    return (struct text){.p = input.data + at, .n = input.len - at};
+}
+
+/* The text of the blob at hand: at least as many bytes as the last step asked for. */
+static enum step blob_text(struct decoder *d, struct text stream, struct text *t)
+{
+    uint64_t wanted;
+    /* A value may end, or be suspended, with the blob's last byte: it is looked at without bytes, too. */
+    size_t need = d->blob_need ? d->blob_need : d->open == NO_VALUE;
+    if (blob_there(&d->blob) < need) {
+        struct slice frame = slice_of(stream.p + d->blob_head, stream.n - d->blob_head);
+        switch (blob_fill(&d->blob, frame, need, &wanted, &d->why)) {
+        case BLOB_MORE:
+            t->wanted = d->blob_head + (size_t)wanted;
+            return STEP_MORE;
+        case BLOB_BROKEN:
+            return STEP_ERROR;
+        case BLOB_ENDED:
+            return leave_blob(d);
+        case BLOB_OK:
+            break;
+        }
+    }
+    t->p = d->blob.plain.data ? d->blob.plain.data + d->blob.at : nothing;
+    t->n = blob_there(&d->blob);
+    return STEP_ON;
+}
+
+static enum decode_status fail(struct decoder *d, struct error *error)
+{
+    if (d->in_blob)
+        error_fatal(&d->failed, EX_PROTOCOL,
+                    "the FLOW's stream is broken at offset %" PRIu64
+                    ", in the compressed blob there at %" PRIu64 ": %s",
+                    d->offset, d->blob_position, d->why.text);
+    else
+        error_fatal(&d->failed, EX_PROTOCOL, "the FLOW's stream is broken at offset %" PRIu64 ": %s",
+                    d->offset, d->why.text);
+    if (error)
+        *error = d->failed;
+    return DECODE_ERROR;
+}
+
+/* A step needs t->wanted bytes of its text. STEP_ON: they may be had by decompressing more. */
+static enum step need_text(struct decoder *d, const struct text *t)
+{
+    if (d->in_chunk && t->wanted > d->chunk_left)
+        return decoder_broken(d, "a chunk of stream id %u ends within an element", d->chunk_id);
+    if (t->wanted > t->n && t->wanted - t->n > INT32_MAX)
+        return decoder_broken(d, "an element of %zu bytes; no more than %d can be held", t->wanted,
+                              INT32_MAX);
+    if (t->wanted <= t->n)
+        return decoder_broken(d, "no progress");
+    if (d->in_blob) {
+        d->blob_need = t->wanted;
+        return STEP_ON;
+    }
+    d->wanted = t->wanted;
+    return STEP_MORE;
+}
+
+/* Where the next step finds its bytes. STEP_ON with t->p NULL: look again. */
+static enum step find_text(struct decoder *d, struct text stream, struct text *t)
+{
+    enum step step;
+    if (!d->in_blob) {
+        *t = stream;
+        return STEP_ON;
+    }
+    if (d->blob_begun) {
+        step = blob_text(d, stream, t);
+    } else {
+        *t = stream;
+        step = stream.n ? decoder_begin_blob(d, t) : decoder_more(t, 1);
+        t->p = NULL;
+    }
+    if (step == STEP_MORE && t->wanted - stream.n > INT32_MAX)
+        return decoder_broken(d, "a compressed blob with a block of %zu bytes", t->wanted - stream.n);
+    if (step == STEP_MORE)
+        d->wanted = t->wanted;
+    return step;
+}
+
+static enum step next_step(struct decoder *d, struct slice input, uint64_t input_offset, struct entry *out)
+{
+    struct text t = {0};
+    enum step step = find_text(d, stream_text(d, input, input_offset), &t);
+    if (step != STEP_ON || !t.p)
+        return step;
+    if (d->in_chunk && t.n > d->chunk_left)
+        t.n = d->chunk_left;
+    step = take_step(d, &t, out);
+    if (step == STEP_MORE)
+        return need_text(d, &t);
+    d->blob_need = 0;
+    return step;
+}
+
+enum decode_status decoder_next(struct decoder *d, struct slice input, struct entry *out, struct error *error)
+{
+    uint64_t input_offset = d->offset;
+    enum step step;
+
+    if (d->failed.class != ERROR_NONE) {
+        if (error)
+            *error = d->failed;
+        return DECODE_ERROR;
+    }
+    if (input.len < d->wanted)
+        return DECODE_MORE;
+    if (!input.data)
+        input.data = nothing;
+    d->wanted = 0;
+    do
+        step = next_step(d, input, input_offset, out);
+    while (step == STEP_ON);
+    if (step == STEP_ENTRY)
+        return DECODE_ENTRY;
+    if (step == STEP_BREAK) {
+        if (error)
+            *error = d->why;
+        return DECODE_BREAK;
+    }
+    return step == STEP_MORE ? DECODE_MORE : fail(d, error);
+}
+
+uint64_t decoder_offset(const struct decoder *d)
+{
+    return d->offset;
+}
+
+uint64_t decoder_wanted(const struct decoder *d)
+{
+    return d->wanted ? d->wanted : 1;
+}
+
+uint64_t decoder_seq(const struct decoder *d)
+{
+    return d->seq;
+}
+
+uint64_t decoder_next_lsn(const struct decoder *d)
+{
+    return decoder_comparing(d) ? d->config.first_lsn : d->next_lsn;
+}
+
+bool decoder_comparing(const struct decoder *d)
+{
+    return (d->phase == PHASE_JOURNAL || d->config.in_blobs) && d->next_lsn < d->config.first_lsn;
+}
+
+struct journal_check decoder_check(const struct decoder *d, uint64_t lsn)
+{
+    const struct noted_command *c = &d->last[d->newest];
+    if (c->lsn >= lsn)
+        c = &d->last[!d->newest];
+    return (struct journal_check){c->lsn, c->summed ? c->checksum : journal_sum_end(&c->sum)};
+}
+
+void decoder_note_check(struct decoder *d, struct journal_check newest, struct journal_check before)
+{
+    struct noted_command *c = &d->last[d->newest], *b = &d->last[!d->newest];
+    c->lsn = newest.lsn;
+    c->checksum = newest.sum;
+    b->lsn = before.lsn;
+    b->checksum = before.sum;
+    c->summed = b->summed = true;
+}
+
+bool decoder_in_journal(const struct decoder *d)
+{
+    return d->phase == PHASE_JOURNAL;
+}

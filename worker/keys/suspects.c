@@ -1,0 +1,387 @@
+/* A hash table, a list from the oldest to the newest, and the file. */
+#include "worker/keys/suspects.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/crc.h"
+#include "common/ipc/statefile.h"
+#include "common/log/log.h"
+
+enum {
+    BUCKETS = 16384,
+    OVERHEAD_BYTES = sizeof(struct suspect) + 32,
+    RECORD_HEAD = 16,              /* length, then checksum, of what follows */
+    RECORD_MAX = (1 << 20) + 1024, /* a key has at most a megabyte */
+    KEY_MAX = 1 << 20,
+    OUTDATED_BYTES = 256 << 10, /* so much more than what lives, and the file is written anew */
+    READ_MAX_BYTES = 256 << 20,
+};
+
+#define MAGIC "df2susp1"
+enum { MAGIC_BYTES = sizeof MAGIC - 1, ADDED = '+', REMOVED = '-' };
+
+struct suspects {
+    char *directory, *path, *new_path;
+    int fd;
+    uint64_t file_bytes, live_bytes; /* of records; of those that tell of what is in the set */
+    struct suspect *bucket[BUCKETS];
+    struct suspect *oldest, *newest;
+    size_t count, memory_bytes;
+    struct buf record;
+};
+
+/* ---- the set ---- */
+
+static uint64_t hash_of(uint32_t db, struct slice key)
+{
+    return crc64(db, key.data, key.len);
+}
+
+struct suspect *suspects_find(const struct suspects *s, uint32_t db, struct slice key)
+{
+    uint64_t hash = hash_of(db, key);
+    struct suspect *k = s->bucket[hash % BUCKETS];
+    while (k && (k->hash != hash || k->db != db || !slice_eq(k->key, key)))
+        k = k->in_bucket;
+    return k;
+}
+
+static void append(struct suspects *s, struct suspect *k)
+{
+    k->newer = NULL;
+    k->older = s->newest;
+    if (s->newest)
+        s->newest->newer = k;
+    else
+        s->oldest = k;
+    s->newest = k;
+}
+
+static void take_out_of_list(struct suspects *s, struct suspect *k)
+{
+    if (k->older)
+        k->older->newer = k->newer;
+    else
+        s->oldest = k->newer;
+    if (k->newer)
+        k->newer->older = k->older;
+    else
+        s->newest = k->older;
+}
+
+static size_t record_bytes(const struct suspect *k)
+{
+    return RECORD_HEAD + 1 + 4 + 2 + strlen(k->reason) + strlen(k->command) + k->key.len;
+}
+
+static struct suspect *insert(struct suspects *s, uint32_t db, struct slice key, struct slice reason,
+                              struct slice command)
+{
+    struct suspect *k = x_calloc(1, sizeof *k + key.len);
+    memcpy(k + 1, key.data, key.len);
+    k->key = slice_of(k + 1, key.len);
+    k->db = db;
+    k->times = 1;
+    snprintf(k->reason, sizeof k->reason, "%.*s", (int)reason.len, (const char *)reason.data);
+    snprintf(k->command, sizeof k->command, "%.*s", (int)command.len, (const char *)command.data);
+    k->hash = hash_of(db, key);
+    k->in_bucket = s->bucket[k->hash % BUCKETS];
+    s->bucket[k->hash % BUCKETS] = k;
+    append(s, k);
+    s->count++;
+    s->memory_bytes += OVERHEAD_BYTES + key.len;
+    s->live_bytes += record_bytes(k);
+    return k;
+}
+
+static void delete (struct suspects *s, struct suspect *k)
+{
+    struct suspect **at = &s->bucket[k->hash % BUCKETS];
+    while (*at != k)
+        at = &(*at)->in_bucket;
+    *at = k->in_bucket;
+    take_out_of_list(s, k);
+    s->count--;
+    s->memory_bytes -= OVERHEAD_BYTES + k->key.len;
+    s->live_bytes -= record_bytes(k);
+    free(k);
+}
+
+/* ---- the file ---- */
+
+static void put_u32(struct buf *out, uint32_t v)
+{
+    buf_put(out, &v, sizeof v);
+}
+
+/* [u32 length, u32 0, u64 checksum] kind, db, two lengths of words, the words, the key. */
+static void encode(struct buf *out, uint8_t kind, const struct suspect *k)
+{
+    size_t begin = out->len, words[2] = {strlen(k->reason), strlen(k->command)};
+    uint8_t head[RECORD_HEAD] = {0};
+    buf_put(out, head, sizeof head);
+    buf_put_u8(out, kind);
+    put_u32(out, k->db);
+    buf_put_u8(out, (uint8_t)words[0]);
+    buf_put_u8(out, (uint8_t)words[1]);
+    buf_put(out, k->reason, words[0]);
+    buf_put(out, k->command, words[1]);
+    buf_put(out, k->key.data, k->key.len);
+    uint32_t len = (uint32_t)(out->len - begin - RECORD_HEAD);
+    uint64_t crc = crc64(len, out->data + begin + RECORD_HEAD, len);
+    memcpy(out->data + begin, &len, sizeof len);
+    memcpy(out->data + begin + 8, &crc, sizeof crc);
+}
+
+/* The length of the first record; 0: it is not whole. */
+static size_t whole_record(struct slice in)
+{
+    uint32_t len;
+    uint64_t crc;
+    if (in.len < RECORD_HEAD)
+        return 0;
+    memcpy(&len, in.data, sizeof len);
+    memcpy(&crc, in.data + 8, sizeof crc);
+    if (len > RECORD_MAX || len < 7 || in.len - RECORD_HEAD < len ||
+        crc64(len, in.data + RECORD_HEAD, len) != crc)
+        return 0;
+    return RECORD_HEAD + len;
+}
+
+static void replay(struct suspects *s, struct slice body)
+{
+    uint32_t db;
+    size_t reason = body.data[5], command = body.data[6], head = 7 + reason + command;
+    memcpy(&db, body.data + 1, sizeof db);
+    if (head > body.len)
+        return;
+    struct slice key = slice_of(body.data + head, body.len - head);
+    struct suspect *k = suspects_find(s, db, key);
+    if (body.data[0] == REMOVED && k)
+        delete (s, k);
+    else if (body.data[0] == ADDED && !k)
+        insert(s, db, key, slice_of(body.data + 7, reason), slice_of(body.data + 7 + reason, command));
+}
+
+static bool write_all(int fd, struct slice bytes)
+{
+    while (bytes.len) {
+        ssize_t n = write(fd, bytes.data, bytes.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        bytes = slice_of(bytes.data + n, bytes.len - (size_t)n);
+    }
+    return true;
+}
+
+/* A read error is not the end of the file: what was not read must not be cut off. */
+static bool read_file(struct suspects *s, struct buf *out, struct error *error)
+{
+    struct stat st;
+    if (fstat(s->fd, &st) != 0)
+        return statefile_error(error, s->directory, s->path, "look at it", errno);
+    size_t size = st.st_size < READ_MAX_BYTES ? (size_t)st.st_size : READ_MAX_BYTES;
+    buf_reserve(out, size + 1);
+    while (out->len < size) {
+        ssize_t n = pread(s->fd, out->data + out->len, size - out->len, (off_t)out->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return statefile_error(error, s->directory, s->path, "read it", errno);
+        if (n == 0)
+            break;
+        out->len += (size_t)n;
+    }
+    return true;
+}
+
+/* What there is, as far as it is whole; the rest is cut off. */
+static bool load(struct suspects *s, struct error *error)
+{
+    struct buf bytes = {0};
+    if (!read_file(s, &bytes, error)) {
+        buf_free(&bytes);
+        return false;
+    }
+    size_t at = bytes.len >= MAGIC_BYTES && memcmp(bytes.data, MAGIC, MAGIC_BYTES) == 0 ? MAGIC_BYTES : 0;
+    for (size_t n; at && (n = whole_record(slice_of(bytes.data + at, bytes.len - at))) > 0; at += n)
+        replay(s, slice_of(bytes.data + at + RECORD_HEAD, n - RECORD_HEAD));
+    buf_free(&bytes);
+    if (ftruncate(s->fd, (off_t)at) != 0)
+        return statefile_error(error, s->directory, s->path, "cut off its torn end", errno);
+    if (!at && !write_all(s->fd, slice_str(MAGIC)))
+        return statefile_error(error, s->directory, s->path, "write to it", errno);
+    s->file_bytes = at ? at : MAGIC_BYTES;
+    return true;
+}
+
+/* Only what lives, in a file that takes the place of the old one once it is whole. Failing costs nothing. */
+static void write_anew(struct suspects *s)
+{
+    struct error error;
+    struct buf all = {0};
+    buf_put(&all, MAGIC, MAGIC_BYTES);
+    for (const struct suspect *k = s->oldest; k; k = k->newer)
+        encode(&all, ADDED, k);
+    int fd = statefile_open(s->directory, s->new_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, &error);
+    if (fd >= 0 && write_all(fd, buf_slice(&all)) && rename(s->new_path, s->path) == 0) {
+        close(s->fd);
+        s->fd = fd;
+        s->file_bytes = all.len;
+    } else if (fd >= 0) {
+        close(fd);
+        unlink(s->new_path);
+    }
+    buf_free(&all);
+}
+
+static bool note(struct suspects *s, uint8_t kind, const struct suspect *k, struct error *error)
+{
+    buf_clear(&s->record);
+    encode(&s->record, kind, k);
+    if (!write_all(s->fd, buf_slice(&s->record))) {
+        int why = errno;
+        if (ftruncate(s->fd, (off_t)s->file_bytes) != 0)
+            log_error("%s: cannot cut off its torn end: %s", s->path, strerror(errno));
+        return statefile_error(error, s->directory, s->path, "write to it", why);
+    }
+    s->file_bytes += s->record.len;
+    return true;
+}
+
+/* ---- what others call ---- */
+
+static char *path_of(const char *kind, const char *directory, uint32_t flow, const char *suffix)
+{
+    char name[64];
+    snprintf(name, sizeof name, "flow-%%u.%s%s", kind, suffix);
+    return statefile_path(directory, name, flow);
+}
+
+struct suspects *suspects_open(const char *directory, uint32_t flow, bool fresh, struct error *error)
+{
+    return suspects_open_as("suspects", directory, flow, fresh, error);
+}
+
+struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh, struct error *error)
+{
+    struct suspects *s = x_calloc(1, sizeof *s);
+    s->directory = x_strdup(directory);
+    s->path = path_of(kind, directory, flow, "");
+    s->new_path = path_of(kind, directory, flow, ".new");
+    s->fd = statefile_open(directory, s->path, O_RDWR | O_CREAT | O_APPEND | (fresh ? O_TRUNC : 0), error);
+    if (s->fd >= 0 && load(s, error))
+        return s;
+    suspects_close(s);
+    return NULL;
+}
+
+void suspects_close(struct suspects *s)
+{
+    if (!s)
+        return;
+    while (s->oldest)
+        delete (s, s->oldest);
+    if (s->fd >= 0)
+        close(s->fd);
+    buf_free(&s->record);
+    free(s->directory);
+    free(s->path);
+    free(s->new_path);
+    free(s);
+}
+
+void suspects_remove_file(const char *directory, uint32_t flow)
+{
+    suspects_remove_file_as("suspects", directory, flow);
+}
+
+void suspects_remove_file_as(const char *kind, const char *directory, uint32_t flow)
+{
+    char *path = path_of(kind, directory, flow, "");
+    unlink(path);
+    free(path);
+}
+
+bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char *reason, const char *command,
+                  struct error *error)
+{
+    struct suspect *k = suspects_find(s, db, key);
+    if (k) {
+        k->times++;
+        return true;
+    }
+    if (key.len > KEY_MAX || s->count >= SUSPECTS_MAX ||
+        s->memory_bytes + OVERHEAD_BYTES + key.len > SUSPECTS_MAX_BYTES)
+        return error_set(error, ERROR_RETRY, "there are too many suspect keys (%zu) to remember another one",
+                         s->count);
+    k = insert(s, db, key, slice_str(reason), slice_str(command));
+    if (note(s, ADDED, k, error))
+        return true;
+    delete (s, k);
+    return false;
+}
+
+void suspects_remove(struct suspects *s, uint32_t db, struct slice key)
+{
+    struct suspect *k = suspects_find(s, db, key);
+    if (k)
+        suspects_settle(s, k, k->times);
+}
+
+void suspects_remove_all(struct suspects *s, const uint32_t *db)
+{
+    for (struct suspect *k = s->oldest, *next; k; k = next) {
+        next = k->newer;
+        if (!db || k->db == *db)
+            suspects_settle(s, k, k->times);
+    }
+}
+
+size_t suspects_count(const struct suspects *s)
+{
+    return s->count;
+}
+
+struct suspect *suspects_oldest(const struct suspects *s)
+{
+    return s->oldest;
+}
+
+size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most)
+{
+    size_t n = 0;
+    for (struct suspect *k = s->oldest; k && n < most; k = k->newer)
+        if (k->due_ms <= now_ms)
+            list[n++] = k;
+    return n;
+}
+
+bool suspects_settle(struct suspects *s, struct suspect *k, uint64_t times)
+{
+    struct error error;
+    if (k->times != times)
+        return false;
+    /* Not noted: after a restart it is compared once more, which does no harm. */
+    if (!note(s, REMOVED, k, &error))
+        log_debug("%s", error.text);
+    delete (s, k);
+    if (s->file_bytes > 2 * s->live_bytes + OUTDATED_BYTES)
+        write_anew(s);
+    return true;
+}
+
+void suspects_put_off(struct suspects *s, struct suspect *k, uint64_t due_ms)
+{
+    k->tries++;
+    k->due_ms = due_ms;
+    take_out_of_list(s, k);
+    append(s, k);
+}

@@ -1,0 +1,314 @@
+/* One connection to one target node. See link.h for what it promises.
+ *
+ *     closed ──timer──> greeting ──mark, capabilities──> ready ──trouble──> closed
+ *
+ * Unanswered batches stand in one list, oldest first; `sending` is the first not wholly sent. */
+#include "worker/link/link.h"
+
+#include <stdlib.h>
+
+#include "worker/link/link_greeting.h"
+#include "worker/link/link_internal.h"
+
+enum {
+    BACKOFF_MAX_MS = 5000,
+    PARTS_MAX = 32,
+    RECEIVE_BYTES = 64 * 1024,
+    SEND_BYTES_PER_EVENT = 4 << 20, /* then other events get their turn */
+};
+
+static void close_connection(struct link *l)
+{
+    greeting_free(l->greeting);
+    l->greeting = NULL;
+    if (l->readable)
+        event_free(l->readable);
+    if (l->writable)
+        event_free(l->writable);
+    l->readable = l->writable = NULL;
+    if (l->transport)
+        l->transport->close(l->transport);
+    l->transport = NULL;
+    replies_free(l->replies);
+    l->replies = NULL;
+    link_forget_refused(l);
+    l->unknown_count = 0;
+    l->marks_lost = false;
+    l->mark_refused = l->must_not_fail = l->broken = false;
+}
+
+static void retry_later(struct link *l)
+{
+    uint32_t ms = l->backoff_ms / 2 + (uint32_t)rand() % (l->backoff_ms / 2 + 1);
+    struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+    evtimer_add(l->retry, &tv);
+    l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
+}
+
+/* What it has of an argument that is too large it does not answer. */
+static void note_broken(struct link *l)
+{
+    size_t most = 0;
+    if (l->limits_told || !l->broken)
+        return;
+    for (const struct batch *b = l->first; b; b = b->next) {
+        size_t bytes = batch_largest_argument(b);
+        most = bytes > most ? bytes : most;
+    }
+    trouble_broke(l->config.trouble, l->config.who ? l->config.who : "target", most);
+}
+
+static void lose(struct link *l, const struct error *why)
+{
+    struct error error = *why;
+    const struct link_config *c = &l->config;
+    note_broken(l);
+    trouble_note(c->trouble, c->who ? c->who : "target", c->settings->target_retry_ms, &error);
+    close_connection(l);
+    link_drop_batches(l, &l->first);
+    l->dead = c->in_cluster;
+    if (error.class != ERROR_FATAL && !l->dead)
+        retry_later(l);
+    l->callbacks.lost(l->callbacks.arg, &error);
+}
+
+void link_reset(struct link *l, const struct error *why)
+{
+    if (link_is_ready(l))
+        lose(l, why);
+}
+
+/* ---- sending ---- */
+
+/* What must not run twice waits for the answers to all in front of it, and what comes after waits for its
+ * own. */
+static bool may_go(const struct link *l, const struct batch *b)
+{
+    return b->once == l->first->once;
+}
+
+static void update_writable(struct link *l)
+{
+    if (l->sending && may_go(l, l->sending))
+        event_add(l->writable, NULL);
+    else
+        event_del(l->writable);
+}
+
+static bool send_some(struct link *l)
+{
+    size_t sent = 0;
+    while (l->sending && may_go(l, l->sending) && sent < SEND_BYTES_PER_EVENT) {
+        struct iovec parts[PARTS_MAX];
+        int n = 0;
+        for (struct batch *b = l->sending; b && may_go(l, b) && n < PARTS_MAX; b = b->next) {
+            if (!link_strip_unknown(l, b))
+                return false;
+            n += batch_parts(b, parts + n, PARTS_MAX - n);
+        }
+        ssize_t got = l->transport->send(l->transport, parts, n);
+        if (got == TRANSPORT_AGAIN)
+            return true;
+        if (got < 0) {
+            l->broken = true;
+            return error_set(&l->trouble, ERROR_RETRY, "connection lost while sending: %s",
+                             l->transport->error);
+        }
+        sent += (size_t)got;
+        while (got > 0) {
+            struct batch *b = l->sending;
+            struct iovec rest[BATCH_MAX_BORROWED * 2 + 1];
+            int count = batch_parts(b, rest, BATCH_MAX_BORROWED * 2 + 1);
+            size_t left = 0;
+            for (int i = 0; i < count; i++)
+                left += rest[i].iov_len;
+            size_t take = (size_t)got < left ? (size_t)got : left;
+            batch_advance(b, take);
+            got -= (ssize_t)take;
+            if (take == left)
+                l->sending = b->next;
+        }
+    }
+    return true;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct link *l = arg;
+    bool borrowed = link_borrowing(l);
+    if (!send_some(l)) {
+        struct error error = l->trouble;
+        lose(l, &error);
+        return;
+    }
+    update_writable(l);
+    if (borrowed && !link_borrowing(l))
+        l->callbacks.writable(l->callbacks.arg);
+}
+
+/* ---- receiving ---- */
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    static uint8_t into[RECEIVE_BYTES];
+    struct link *l = arg;
+    for (int round = 0; round < 16; round++) {
+        ssize_t got = l->transport->recv(l->transport, into, sizeof into);
+        if (got == TRANSPORT_AGAIN)
+            break;
+        bool fine = got > 0;
+        l->broken = !fine;
+        if (got == 0)
+            error_set(&l->trouble, ERROR_RETRY, "it closed the connection");
+        else if (got < 0)
+            error_set(&l->trouble, ERROR_RETRY, "connection lost: %s", l->transport->error);
+        else
+            fine = replies_feed(l->replies, into, (size_t)got, &l->trouble);
+        if (!fine) {
+            struct error error = l->trouble;
+            lose(l, &error);
+            return;
+        }
+        if ((size_t)got < sizeof into && !l->transport->buffered)
+            break;
+    }
+    l->callbacks.writable(l->callbacks.arg);
+}
+
+/* ---- connecting ---- */
+
+static void greeted(void *arg, struct transport *t, const struct mark *mark,
+                    const struct capabilities *target)
+{
+    struct link *l = arg;
+    struct reply_handler handler = {l, link_on_reply, link_on_element};
+    l->greeting = NULL;
+    l->transport = t;
+    l->replies = replies_new(&handler);
+    l->readable = event_new(l->base, t->fd, EV_READ | EV_PERSIST, on_readable, l);
+    l->writable = event_new(l->base, t->fd, EV_WRITE | EV_PERSIST, on_writable, l);
+    event_add(l->readable, NULL);
+    struct capabilities known = *target;
+    size_t most = l->config.trouble->argument_bytes;
+    l->limits_told = target->limits_told;
+    l->evicts_any = target->evicts_any;
+    if (most && !l->limits_told && most < known.max_bulk_bytes)
+        known.max_bulk_bytes = most;
+    l->callbacks.ready(l->callbacks.arg, mark, &known);
+}
+
+static void not_greeted(void *arg, const struct error *error)
+{
+    struct link *l = arg;
+    l->greeting = NULL;
+    lose(l, error);
+}
+
+static void met_cluster(void *arg)
+{
+    struct link *l = arg;
+    l->greeting = NULL;
+    l->callbacks.is_cluster(l->callbacks.arg);
+}
+
+static size_t node_slots(void *arg, const uint16_t **list)
+{
+    struct link *l = arg;
+    return l->callbacks.slots(l->callbacks.arg, list);
+}
+
+static void slot_mark(void *arg, uint16_t slot, const struct slot_mark *mark)
+{
+    struct link *l = arg;
+    l->callbacks.slot_mark(l->callbacks.arg, slot, mark);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct link *l = arg;
+    struct error error;
+    struct greeting_callbacks on = {l, greeted, not_greeted, met_cluster, node_slots, slot_mark};
+    l->greeting = greeting_begin(l->base, &l->config, &on, &error);
+    if (!l->greeting)
+        lose(l, &error);
+}
+
+struct link *link_new(struct event_base *base, const struct link_config *config,
+                      const struct link_callbacks *callbacks)
+{
+    struct link *l = x_calloc(1, sizeof *l);
+    l->base = base;
+    l->config = *config;
+    l->callbacks = *callbacks;
+    l->backoff_ms = LINK_BACKOFF_FIRST_MS;
+    l->retry = evtimer_new(base, on_retry, l);
+    struct timeval now = {0, 0};
+    evtimer_add(l->retry, &now);
+    return l;
+}
+
+void link_free(struct link *l)
+{
+    if (!l)
+        return;
+    close_connection(l);
+    buf_free(&l->refused);
+    link_drop_batches(l, &l->first);
+    event_free(l->retry);
+    free(l);
+}
+
+bool link_is_ready(const struct link *l)
+{
+    return l->transport != NULL;
+}
+
+bool link_is_dead(const struct link *l)
+{
+    return l->dead;
+}
+
+bool link_idle(const struct link *l)
+{
+    return l->first == NULL;
+}
+
+bool link_can_send(const struct link *l, bool once)
+{
+    if (!link_is_ready(l))
+        return false;
+    if (!l->first)
+        return true;
+    return !once && !l->last->once && l->window_bytes < l->config.settings->window_bytes &&
+           !link_borrowing(l);
+}
+
+bool link_borrowing(const struct link *l)
+{
+    if (!l->borrowing)
+        return false;
+    /* A once batch may have to be sent again without one of its commands: it borrows until answered. */
+    for (const struct batch *b = l->first && l->first->once ? l->first : l->sending; b; b = b->next)
+        if (b->borrowed_count)
+            return true;
+    return false;
+}
+
+void link_send(struct link *l, struct batch *b)
+{
+    b->next = NULL;
+    if (l->last)
+        l->last->next = b;
+    else
+        l->first = b;
+    l->last = b;
+    if (!l->sending)
+        l->sending = b;
+    l->window_bytes += batch_bytes(b);
+    l->borrowing += b->borrowed_count > 0;
+    if (may_go(l, b))
+        event_add(l->writable, NULL);
+}

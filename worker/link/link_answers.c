@@ -1,0 +1,235 @@
+/* Answers to batches: carried out, refused, not now, or not here. A plain batch is answered command by
+ * command; one that must not run twice by MULTI (before it ASKING), QUEUED for each, and EXEC. */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "common/redis/topology.h"
+#include "worker/link/link_internal.h"
+
+static struct batch *last_of(struct batch *b)
+{
+    while (b && b->next)
+        b = b->next;
+    return b;
+}
+
+/* All from *at on. */
+void link_drop_batches(struct link *l, struct batch **at)
+{
+    while (*at) {
+        struct batch *b = *at;
+        *at = b->next;
+        l->window_bytes -= batch_bytes(b);
+        l->borrowing -= b->borrowed_count > 0;
+        if (l->callbacks.dropped)
+            l->callbacks.dropped(l->callbacks.arg, b);
+        batch_free(b);
+    }
+    l->sending = NULL;
+    l->last = last_of(l->first);
+}
+
+static void drop_unsent(struct link *l)
+{
+    struct batch **at = &l->first, *begun = NULL;
+    if (!l->sending)
+        return;
+    while (*at != l->sending)
+        at = &(*at)->next;
+    if ((*at)->sent != batch_begin(*at)) {
+        begun = *at;
+        at = &begun->next;
+    }
+    link_drop_batches(l, at);
+    l->sending = begun;
+}
+
+static bool trouble(struct link *l, enum refusal refusal, struct slice text)
+{
+    l->broken |= text.len > 3 && memcmp(text.data, "ERR", 3) == 0; /* Protocol error */
+    if (refusal == REFUSAL_FATAL)
+        return error_fatal(&l->trouble, 77,
+                           "the target refuses our commands: %.*s: check its ACL and the password",
+                           (int)text.len, (const char *)text.data);
+    return error_set(&l->trouble, ERROR_RETRY, "the target answers %.*s", (int)text.len,
+                     (const char *)text.data);
+}
+
+static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind, struct slice text)
+{
+    if (kind == REPLY_ERROR) {
+        if (link_must_not_fail(l, b, i, text))
+            return;
+        if (refusal_class(text) == REFUSAL_BUSYKEY && batch_is_conflict_command(b, i)) {
+            l->callbacks.conflict(l->callbacks.arg, b, i);
+            return;
+        }
+        char line[200];
+        snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
+        l->callbacks.refused(l->callbacks.arg, b, i, line);
+    } else if (b->conflicts && batch_is_conflict_command(b, i)) {
+        l->callbacks.conflict(l->callbacks.arg, b, i);
+    }
+}
+
+static void acknowledged(struct link *l)
+{
+    /* Only a batch that was taken shows that trouble is over: a full target still lets us in. */
+    if (trouble_over(l->config.trouble))
+        l->backoff_ms = LINK_BACKOFF_FIRST_MS;
+    struct batch *b = l->first;
+    if (l->config.trouble->broke_times)
+        trouble_took(l->config.trouble, batch_largest_argument(b));
+    l->first = b->next;
+    if (!l->first)
+        l->last = NULL;
+    l->window_bytes -= batch_bytes(b);
+    l->borrowing -= b->borrowed_count > 0;
+    b->next = NULL;
+    if (l->sending && l->sending == l->first)
+        event_add(l->writable, NULL);
+    l->callbacks.acknowledged(l->callbacks.arg, b);
+}
+
+/* In a cluster: the slot is served elsewhere, or not now. What was not sent yet is not sent any more: it
+ * might be taken, though what stands before it was not. */
+static void moved(struct link *l, const struct batch *b, struct slice text)
+{
+    uint64_t number;
+    int slot = b->once ? b->slot : -1;
+    char line[200];
+    const uint8_t *blank = memchr(text.data, ' ', text.len);
+    struct slice rest =
+        blank ? slice_of(blank + 1, text.len - (size_t)(blank + 1 - text.data)) : slice_of("", 0);
+    blank = rest.len ? memchr(rest.data, ' ', rest.len) : NULL;
+    if (slot < 0 && blank && slice_to_u64(slice_of(rest.data, (size_t)(blank - rest.data)), &number) &&
+        number < CLUSTER_SLOTS)
+        slot = (int)number; /* MOVED and ASK tell it */
+    snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
+    l->callbacks.moved(l->callbacks.arg, b, slot, line);
+    drop_unsent(l);
+}
+
+/* Without it nothing vouches for the others. */
+static bool is_asking_mark(const struct batch *b, size_t i)
+{
+    return b->marked_last && i + 1 == b->commands;
+}
+
+static void not_queued(struct link *l, const struct batch *b, uint32_t i, struct slice text)
+{
+    enum refusal refusal = refusal_class(text);
+    if (refusal == REFUSAL_COMMAND && !is_asking_mark(b, i)) {
+        link_note_refused(l, i, text);
+    } else if (!l->queue_refused) {
+        l->queue_refused = true;
+        l->queue_refusal = refusal;
+        snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
+    }
+}
+
+static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, size_t elements,
+                       struct slice text)
+{
+    if (b->asking && !b->asked) {
+        b->asked = true;
+        return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
+    }
+    uint32_t i = b->answered++;
+    if (i == 0)
+        return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
+    if (i <= b->commands) {
+        if (kind == REPLY_ERROR)
+            not_queued(l, b, i - 1, text);
+        return true;
+    }
+    if (kind == REPLY_ERROR) {
+        if (!l->queue_refused && l->refused_count)
+            return link_send_without(l, b);
+        struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
+        if (l->config.in_cluster && refusal_class(why) == REFUSAL_MOVED) {
+            link_forget_refused(l);
+            moved(l, b, why);
+            acknowledged(l);
+            return true;
+        }
+        return trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
+    }
+    if ((kind != REPLY_OTHER && kind != REPLY_ABSENT) || elements != b->commands)
+        return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
+                         elements, b->commands);
+    if (l->must_not_fail || l->marks_lost)
+        return false;
+    if (l->mark_refused)
+        moved(l, b, slice_str(l->queue_text));
+    l->mark_refused = false;
+    acknowledged(l);
+    return true;
+}
+
+bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slice text)
+{
+    struct link *l = arg;
+    struct batch *b = l->first;
+    if (!b)
+        return error_set(&l->trouble, ERROR_RETRY, "an answer came that belongs to no command: %.*s",
+                         (int)text.len, (const char *)text.data);
+    if (b->once)
+        return once_reply(l, b, kind, elements, text);
+    if (kind != REPLY_OTHER) {
+        enum refusal refusal = kind == REPLY_ERROR ? refusal_class(text) : REFUSAL_COMMAND;
+        if (refusal == REFUSAL_MOVED && l->config.in_cluster)
+            moved(l, b, text);
+        else if (refusal == REFUSAL_MOVED || refusal == REFUSAL_WAIT || refusal == REFUSAL_FATAL)
+            return trouble(l, refusal, text);
+        else
+            answer(l, b, b->answered, kind, text);
+        if (l->must_not_fail)
+            return false;
+    }
+    if (++b->answered == b->commands)
+        acknowledged(l);
+    return true;
+}
+
+/* HSET of a mark that was there has made new fields: the target was emptied meanwhile, or has evicted it, and
+ * so perhaps anything. Nothing of the batch counts. */
+static void marks_lost(struct link *l)
+{
+    char key[160];
+    const struct link_config *c = &l->config;
+    if (c->in_cluster)
+        slot_mark_key(key, sizeof key, c->settings->name, l->first->slot);
+    else
+        snprintf(key, sizeof key, "%s", c->mark_key);
+    l->marks_lost = true;
+    if (l->evicts_any)
+        error_fatal(&l->trouble, EX_CONFIG, LINK_EVICTED_TEXT);
+    else
+        error_set(&l->trouble, ERROR_REDIRECT,
+                  "%s has lost the mark that it had a moment ago: somebody has emptied it (FLUSHALL, "
+                  "FLUSHDB) or deleted %s; a full sync is needed",
+                  c->in_cluster ? c->who : "the target", key);
+}
+
+/* Element i answers the mark of a batch, and says that more fields are new than can be. */
+static bool tells_of_loss(const struct batch *b, size_t i, long long new_fields)
+{
+    return b && b->once && b->answered == b->commands + 1 && i == b->mark_at && new_fields > b->mark_new;
+}
+
+void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice text)
+{
+    struct link *l = arg;
+    if (tells_of_loss(l->first, i, number)) {
+        marks_lost(l);
+        return;
+    }
+    if (kind == REPLY_ERROR && l->first && is_asking_mark(l->first, i)) {
+        snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
+        l->mark_refused = true;
+        return;
+    }
+    if (kind != REPLY_OTHER && l->first && l->first->once && l->first->answered == l->first->commands + 1)
+        answer(l, l->first, (uint32_t)i, kind, text);
+}

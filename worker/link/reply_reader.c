@@ -1,0 +1,144 @@
+/* The target's answers, read by hiredis and not kept. */
+#include "worker/link/reply_reader.h"
+
+#include <hiredis/hiredis.h>
+#include <stdlib.h>
+
+struct replies {
+    redisReader *reader;
+    struct reply_handler handler;
+    enum reply_kind kind;
+    size_t elements;
+    char text[256];
+    size_t text_len;
+};
+
+/* Any non-NULL pointer does: nothing is ever looked at through it. */
+static void *const done = (void *)1;
+
+static void *take(const redisReadTask *task, enum reply_kind kind, long long number, const char *text,
+                  size_t len)
+{
+    struct replies *r = task->privdata;
+    if (!task->parent) {
+        r->kind = kind;
+        r->elements = 0;
+        if (kind == REPLY_ERROR) {
+            r->text_len = len < sizeof r->text ? len : sizeof r->text;
+            memcpy(r->text, text, r->text_len);
+        }
+    } else if (!task->parent->parent && r->handler.element) {
+        r->handler.element(r->handler.arg, (size_t)task->idx, kind, number, slice_of(text, len));
+    }
+    return done;
+}
+
+static void *take_string(const redisReadTask *task, char *text, size_t len)
+{
+    return take(task, task->type == REDIS_REPLY_ERROR ? REPLY_ERROR : REPLY_OTHER, 0, text, len);
+}
+
+static void *take_integer(const redisReadTask *task, long long v)
+{
+    struct replies *r = task->privdata;
+    if (v == -2 && task->parent && task->parent->parent)
+        take(task->parent, REPLY_ABSENT, 0, NULL, 0);
+    if (v == -2 && task->parent && !task->parent->parent)
+        r->kind = REPLY_ABSENT;
+    return take(task, v == 0 ? REPLY_ZERO : REPLY_OTHER, v, NULL, 0);
+}
+
+static void *take_nil(const redisReadTask *task)
+{
+    return take(task, REPLY_NIL, 0, NULL, 0);
+}
+
+/* hiredis 1.0 made the count a size_t. */
+#if HIREDIS_MAJOR >= 1
+static void *take_array(const redisReadTask *task, size_t elements)
+#else
+static void *take_array(const redisReadTask *task, int elements)
+#endif
+{
+    struct replies *r = task->privdata;
+    take(task, elements == 0 ? REPLY_EMPTY : REPLY_OTHER, 0, NULL, 0);
+    if (!task->parent)
+        r->elements = (size_t)elements;
+    return done;
+}
+
+static void forget(void *object)
+{
+    (void)object;
+}
+
+static redisReplyObjectFunctions functions = {
+    .createString = take_string,
+    .createArray = take_array,
+    .createInteger = take_integer,
+    .createNil = take_nil,
+    .freeObject = forget,
+};
+
+struct replies *replies_new(const struct reply_handler *handler)
+{
+    struct replies *r = x_calloc(1, sizeof *r);
+    r->handler = *handler;
+    r->reader = redisReaderCreateWithFunctions(&functions);
+    r->reader->privdata = r;
+    return r;
+}
+
+void replies_free(struct replies *r)
+{
+    if (!r)
+        return;
+    redisReaderFree(r->reader);
+    free(r);
+}
+
+bool replies_feed(struct replies *r, const void *data, size_t len, struct error *error)
+{
+    void *object;
+    /* In pieces: the reader moves what is left in its buffer each time it has read 1 KiB of it. */
+    for (size_t at = 0; at < len;) {
+        size_t piece = len - at < 4096 ? len - at : 4096;
+        if (redisReaderFeed(r->reader, (const char *)data + at, piece) != REDIS_OK)
+            return error_set(error, ERROR_RETRY, "the target's answer is not RESP: %s", r->reader->errstr);
+        at += piece;
+        for (;;) {
+            if (redisReaderGetReply(r->reader, &object) != REDIS_OK)
+                return error_set(error, ERROR_RETRY, "the target's answer is not RESP: %s",
+                                 r->reader->errstr);
+            if (!object)
+                break;
+            if (!r->handler.reply(r->handler.arg, r->kind, r->elements, slice_of(r->text, r->text_len)))
+                return false;
+        }
+    }
+    return true;
+}
+
+enum refusal refusal_class(struct slice error)
+{
+    static const struct {
+        const char *word;
+        enum refusal class;
+    } words[] = {
+        {"LOADING", REFUSAL_WAIT},      {"OOM", REFUSAL_WAIT},        {"READONLY", REFUSAL_WAIT},
+        {"MISCONF", REFUSAL_WAIT},      {"BUSY", REFUSAL_WAIT},       {"MASTERDOWN", REFUSAL_WAIT},
+        {"MOVED", REFUSAL_MOVED},       {"ASK", REFUSAL_MOVED},       {"TRYAGAIN", REFUSAL_MOVED},
+        {"CLUSTERDOWN", REFUSAL_MOVED}, {"NOREPLICAS", REFUSAL_WAIT}, {"EXECABORT", REFUSAL_WAIT},
+        {"UNBLOCKED", REFUSAL_WAIT},    {"NOAUTH", REFUSAL_FATAL},    {"NOPERM", REFUSAL_FATAL},
+        {"WRONGPASS", REFUSAL_FATAL},   {"BUSYKEY", REFUSAL_BUSYKEY},
+    };
+    static const char protocol[] = "ERR Protocol error"; /* of what it was sent; it hangs up then */
+    if (error.len >= sizeof protocol - 1 && memcmp(error.data, protocol, sizeof protocol - 1) == 0)
+        return REFUSAL_WAIT;
+    const uint8_t *blank = memchr(error.data, ' ', error.len);
+    struct slice word = slice_of(error.data, blank ? (size_t)(blank - error.data) : error.len);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (slice_is(word, words[i].word))
+            return words[i].class;
+    return REFUSAL_COMMAND;
+}

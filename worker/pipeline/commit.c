@@ -1,0 +1,262 @@
+/* Rounds out, acknowledgements in: checkpoints, marks, the cursor.
+ *
+ * A sealed round carries the checkpoint it leads to. When the target has acknowledged it, and so all
+ * before it, the checkpoint becomes the cursor's restart record and the spool may let go. */
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "worker/link/mark_text.h"
+#include "worker/pipeline/cross_slot.h"
+#include "worker/worker.h"
+
+enum { MARK_EVERY_MS = 1000 };
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* The decoder has a global command in hand that is not done: what can be sealed ends before it. A mark beside
+ * a flush must not vouch for it: the target may refuse the flush and take the mark. */
+static bool before_global(const struct worker *w)
+{
+    return w->global != GLOBAL_NONE && w->global < CROSS_LAST;
+}
+
+/* Of a command across slots: its destination may have it, its source has not. */
+static bool between_steps(const struct worker *w)
+{
+    return w->global == CROSS_WRITING || w->global == CROSS_REPLICATING;
+}
+
+/* whole: of the FLOW; else, in a cluster, of the slots that need one. */
+static void put_marks(struct worker *w, bool whole)
+{
+    char text[MARK_TEXT_BYTES];
+    /* A step of a command across slots: in the slot it goes to it is done. */
+    unsigned before = before_global(w) && w->global != CROSS_WRITING;
+    uint64_t seq = decoder_seq(w->decoder) - before;
+    /* 0 during full sync: nothing can be resumed from there. */
+    uint64_t lsn = decoder_next_lsn(w->decoder);
+    lsn -= lsn ? before : 0;
+    struct mark mark = {.session = w->session, .seq = seq, .lsn = lsn, .check = decoder_check(w->decoder, lsn)};
+    memcpy(mark.master_id, w->master_id, sizeof mark.master_id);
+    mark_write(&mark, text);
+    router_put_marks(w->router, text, whole);
+    if (!router_open(w->router)->marked)
+        return;
+    expiry_mark_sent(w, seq);
+    w->sealed_marked_seq = seq;
+    w->marked_at_ms = clock_monotonic_ms();
+    w->marked_offset = decoder_offset(w->decoder);
+    w->mark_wanted = false;
+}
+
+static void copy_checkpoint(struct checkpoint *to, const struct checkpoint *from)
+{
+    struct buf record = to->record;
+    *to = *from;
+    to->record = record;
+    buf_clear(&to->record);
+    buf_put(&to->record, from->record.data, from->record.len);
+}
+
+/* Before a global command the decoder's state is already the one after it, so the checkpoint before stays;
+ * the mark tells how far behind it things are done. */
+static void fill_checkpoint(struct worker *w, struct checkpoint *at)
+{
+    uint8_t header[RECORD_HEADER];
+    if (before_global(w)) {
+        copy_checkpoint(at, &w->sealed);
+        return;
+    }
+    at->offset = decoder_offset(w->decoder);
+    at->seq = decoder_seq(w->decoder);
+    at->next_lsn = decoder_next_lsn(w->decoder);
+    at->check = decoder_check(w->decoder, at->next_lsn);
+    memcpy(header, &w->sealed_marked_seq, sizeof header);
+    buf_clear(&at->record);
+    buf_put(&at->record, header, sizeof header);
+    decoder_save(w->decoder, &at->record);
+    copy_checkpoint(&w->sealed, at);
+}
+
+bool seal_is_behind(const struct worker *w)
+{
+    return decoder_seq(w->decoder) < w->skip_seq ||
+           (w->skip_lsn && decoder_next_lsn(w->decoder) < w->skip_lsn);
+}
+
+/* Not while the target is ahead of us: a mark would take it back, and what it has would be carried twice
+ * after the next loss of the connection. */
+bool seal_marks_on(const struct worker *w)
+{
+    return w->settings.marks && !w->settings.target.null_sink && !seal_is_behind(w);
+}
+
+static bool mark_due(const struct worker *w)
+{
+    return seal_marks_on(w) && (clock_monotonic_ms() - w->marked_at_ms >= MARK_EVERY_MS ||
+                                decoder_offset(w->decoder) - w->marked_offset >= w->mark_every_bytes);
+}
+
+bool seal_may_send(struct worker *w)
+{
+    return router_can_send(w->router, router_open(w->router)->has_once || mark_due(w));
+}
+
+/* In a cluster a mark of the whole FLOW vouches on each node for all before it, also for slots that are on their
+ * way from there: what another node may still refuse must not be in the same round. A flush is carried out by all
+ * or ends the run. */
+static bool whole_marks_fit(const struct worker *w, const struct round *r)
+{
+    return round_empty(r) || w->global == GLOBAL_RUNNING;
+}
+
+void seal_and_send(struct worker *w, bool force_mark)
+{
+    struct round *r = router_open(w->router);
+    worker_wait_until_told(w);
+    /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
+    bool due = mark_due(w) && router_idle(w->router);
+    bool cluster = router_is_cluster(w->router);
+    /* The source of a command across slots is perhaps on another node. */
+    bool whole = (force_mark || due) && !between_steps(w);
+    w->marks_owed = cluster && whole && seal_marks_on(w) && !whole_marks_fit(w, r);
+    if (seal_marks_on(w) && !w->marks_owed && (whole || (r->has_once && !cluster)))
+        put_marks(w, true);
+    else if (w->settings.marks && r->has_once && cluster)
+        put_marks(w, false); /* of slots: each is behind its own command, wherever others stand */
+    fill_checkpoint(w, &r->end);
+    r->done_seq = decoder_seq(w->decoder) - before_global(w);
+    r->entries = w->entries;
+    r->keys = w->keys;
+    w->entries = w->keys = 0;
+    cursor_set(&w->cursor.marks->sent_offset, r->end.offset);
+    cursor_set(&w->cursor.marks->sent_seq, r->end.seq);
+    router_send(w->router);
+}
+
+/* Only a migration that is complete leaves no mark: another one goes on from it. */
+bool seal_last_mark(struct worker *w)
+{
+    if ((!seal_marks_on(w) && !w->unmarking) || w->last_mark_sent)
+        return false;
+    w->last_mark_sent = true;
+    if (!w->settings.migrate || !pump_reached_drain_lsn(w)) {
+        seal_and_send(w, true);
+        return true;
+    }
+    /* A successor must not take the missing mark for lost data. */
+    cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
+    w->unmarking = true;
+    router_remove_marks(w->router);
+    w->settings.marks = false;
+    seal_and_send(w, false);
+    return true;
+}
+
+void seal_note_lsn(struct worker *w, uint64_t next_lsn, struct journal_check check)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    cursor_set(&m->check_lsn, check.lsn);
+    cursor_set(&m->check_sum, check.sum);
+    cursor_set(&m->applied_lsn, next_lsn);
+}
+
+void seal_save_record(struct worker *w, const struct checkpoint *at)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    struct error error;
+    worker_wait_until_told(w);
+    if (!cursor_save_record(&w->cursor, buf_slice(&at->record), &error)) {
+        worker_fail(w, &error);
+        return;
+    }
+    cursor_set(&m->applied_offset, at->offset);
+    cursor_set(&m->applied_seq, at->seq);
+    seal_note_lsn(w, at->next_lsn, at->check);
+    cursor_set(&m->last_applied_ms, clock_monotonic_ms());
+    if (at->seq >= w->seen_seq && w->ready && !decoder_comparing(w->decoder))
+        cursor_set(&m->in_contact, 1);
+    if (w->ping_lsn && at->next_lsn >= w->ping_lsn) {
+        w->ping_lsn = 0;
+        worker_tell_simple(w, MESSAGE_PING);
+        source_tls_acknowledge(w, true);
+    }
+    source_note_waiting(w);
+}
+
+void seal_acknowledged(struct worker *w, struct round *r)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    uint64_t last = r->end.seq;
+    if (w->failed) /* by one of its answers */
+        return;
+    expiry_acknowledged(w, r->done_seq);
+    if (r->end.record.len)
+        seal_save_record(w, &r->end);
+    if (r->marked && r->end.record.len) {
+        memcpy(&w->marked_seq, r->end.record.data, sizeof w->marked_seq);
+        rewind_keep(w, &r->end);
+    }
+    cursor_add(&m->entries, r->entries);
+    cursor_add(&m->keys, r->keys);
+    cursor_add(&m->commands, r->commands);
+    if (r->sent_at_us)
+        cursor_count_batch(m, now_us() - r->sent_at_us);
+    if (between_steps(w) || (w->global == CROSS_LAST && last == w->global_seq)) {
+        cross_acknowledged(w);
+    } else if (w->global == GLOBAL_CLEARING) {
+        global_cleared(w);
+    } else if (w->global == GLOBAL_RUNNING) {
+        global_acknowledged(w);
+        seal_held_done(w);
+    }
+}
+
+void seal_settle(struct worker *w)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    struct checkpoint *open = &router_open(w->router)->end;
+    uint64_t offset = decoder_offset(w->decoder);
+    if (w->global == GLOBAL_NONE && decoder_seq(w->decoder) != cursor_get(&m->applied_seq)) {
+        cursor_add(&m->entries, w->entries);
+        w->entries = 0;
+        fill_checkpoint(w, open);
+        seal_save_record(w, open);
+    }
+    if (offset >= spool_received(w->spool))
+        source_note_waiting(w);
+    /* Nothing but the offset went on since the last mark: the mark vouches for that, too. */
+    if (w->global == GLOBAL_NONE && seal_marks_on(w) && w->marked_seq == decoder_seq(w->decoder) &&
+        offset != w->sealed.offset) {
+        fill_checkpoint(w, open);
+        seal_save_record(w, open);
+        rewind_keep(w, open);
+    }
+    rewind_release(w);
+}
+
+void seal_held_done(struct worker *w)
+{
+    router_begin_at(w->router, decoder_seq(w->decoder));
+    seal_settle(w);
+}
+
+void seal_restart(struct worker *w)
+{
+    struct cursor_marks *m = w->cursor.marks;
+    router_forget_open(w->router);
+    router_begin_at(w->router, decoder_seq(w->decoder));
+    fill_checkpoint(w, &router_open(w->router)->end);
+    w->marked_offset = decoder_offset(w->decoder);
+    w->mark_wanted = w->settings.marks;
+    w->mark_every_bytes = 0;
+    w->last_mark_sent = false;
+    cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
+    cursor_set(&m->sent_offset, decoder_offset(w->decoder));
+    w->entries = w->keys = 0;
+}

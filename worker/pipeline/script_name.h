@@ -1,0 +1,12 @@
+/* How a script is called in reports: by its SHA-1, as EVALSHA names it, and how it begins. */
+#ifndef DF2REDIS_WORKER_PIPELINE_SCRIPT_NAME_H
+#define DF2REDIS_WORKER_PIPELINE_SCRIPT_NAME_H
+
+#include "common/base/mem.h"
+
+enum { SCRIPT_NAME_BYTES = 40 + 1 + 60 + 1 };
+
+/* "<40 hex digits> <first line, at most 60 bytes of it>" */
+void script_name(struct slice body, char *out, size_t bytes);
+
+#endif

@@ -1,0 +1,144 @@
+/* The FLOW over TLS. A TLS session cannot be handed over, so the worker connects and does the FLOW's
+ * handshake itself, tells the supervisor FLOW_OPENED, and writes the ACKs. Its death ends the session. */
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/base/clock.h"
+#include "common/net/client.h"
+#include "common/redis/marks.h"
+#include "worker/worker.h"
+
+enum { ACK_EVERY_MS = 1000, ACK_EVERY_ENTRIES = 1024, ANSWER_TIMEOUT_MS = 30000 };
+
+static void failed(struct client *c, const struct error *error, void *arg)
+{
+    (void)c;
+    worker_fail(arg, error);
+}
+
+static bool answer_is(const redisReply *reply, const char *word)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str &&
+           reply->element[1]->str && strcmp(reply->element[0]->str, word) == 0 &&
+           strlen(reply->element[1]->str) == sizeof((struct decoder_config *)0)->token - 1;
+}
+
+static void on_flow(struct client *c, const redisReply *reply, void *arg)
+{
+    struct worker *w = arg;
+    struct error error;
+    bool full = answer_is(reply, "FULL"), partial = answer_is(reply, "PARTIAL");
+    if (partial && !w->tls_first_lsn) {
+        error_fatal(&error, EX_PROTOCOL, "the source answered DFLY FLOW %u with PARTIAL, which was not asked for",
+                    w->flow);
+        worker_fail(w, &error);
+        return;
+    }
+    if (!full && !partial) {
+        error_set(&error, ERROR_RETRY, "the source answered DFLY FLOW %u with %.200s", w->flow,
+                  reply->str ? reply->str : "something else than FULL or PARTIAL");
+        worker_fail(w, &error);
+        return;
+    }
+    w->tls = client_take_transport(c);
+    if (!w->tls) {
+        error_set(&error, ERROR_RETRY, "the source sent more than the answer to DFLY FLOW");
+        worker_fail(w, &error);
+        return;
+    }
+    memcpy(w->decoder_config.token, reply->element[1]->str, sizeof w->decoder_config.token);
+    if (full) {
+        w->decoder_config.first_lsn = w->decoder_config.asked_lsn = 0;
+        w->decoder_config.check = (struct journal_check){0};
+        w->decoder_config.in_blobs = false;
+    }
+    decoder_free(w->decoder);
+    w->decoder = decoder_new(&w->decoder_config);
+    w->source = w->tls->fd;
+
+    struct message m = {.type = MESSAGE_FLOW_OPENED, .fd = -1, .flow_opened.full = full};
+    memcpy(m.flow_opened.token, w->decoder_config.token, sizeof m.flow_opened.token);
+    worker_tell(w, &m);
+    source_start(w);
+    /* Others may be answered otherwise, and the FLOWs asked again: the target keeps its marks until SYNC was sent. */
+    w->target_waits = full;
+    if (!full)
+        worker_open_target(w);
+}
+
+static void ready(struct client *c, void *arg)
+{
+    struct worker *w = arg;
+    enum { WORDS_MAX = 8 };
+    char flow[16];
+    struct slice argv[WORDS_MAX], asked = buf_slice(&w->tls_asked), word;
+    size_t argc = 0;
+    snprintf(flow, sizeof flow, "%u", w->flow);
+    const char *words[] = {"DFLY", "FLOW", w->master_id, w->sync_id, flow};
+    while (argc < sizeof words / sizeof *words) {
+        argv[argc] = slice_str(words[argc]);
+        argc++;
+    }
+    while (w->tls_first_lsn && argc < WORDS_MAX && mark_next_word(&asked, &word))
+        argv[argc++] = word;
+    client_command(c, ANSWER_TIMEOUT_MS, on_flow, w, argc, argv);
+}
+
+void source_tls_open(struct worker *w)
+{
+    struct error error;
+    struct client_callbacks on = {w, ready, failed};
+    w->tls_client = client_connect(w->base, &w->settings.source, &w->settings, "source", &on, &error);
+    if (!w->tls_client)
+        worker_fail(w, &error);
+}
+
+enum spool_read source_tls_read(struct worker *w, size_t *got, struct error *error)
+{
+    size_t room;
+    uint8_t *into = spool_write_begin(w->spool, &room, error);
+    if (!into)
+        return error->class == ERROR_RETRY ? SPOOL_READ_LIMIT : SPOOL_READ_ERROR;
+    ssize_t n = w->tls->recv(w->tls, into, room);
+    if (n == TRANSPORT_AGAIN || n <= 0) {
+        if (n == TRANSPORT_FAILED)
+            log_warning("the FLOW's connection broke: %s", w->tls->error);
+        spool_write_end(w->spool, 0, error);
+        return n == TRANSPORT_AGAIN ? SPOOL_READ_AGAIN : SPOOL_READ_EOF;
+    }
+    *got = (size_t)n;
+    return spool_write_end(w->spool, (size_t)n, error) ? SPOOL_READ_SOME : SPOOL_READ_ERROR;
+}
+
+void source_tls_acknowledge(struct worker *w, bool urgent)
+{
+    if (!w->tls || !decoder_in_journal(w->decoder))
+        return;
+    uint64_t lsn = cursor_get(&w->cursor.marks->applied_lsn), now = clock_monotonic_ms();
+    if (!lsn || (!urgent && lsn - w->acked_lsn < ACK_EVERY_ENTRIES && now - w->acked_at_ms < ACK_EVERY_MS))
+        return;
+    char text[24], line[96];
+    size_t digits = format_u64(text, lsn);
+    int n = snprintf(line, sizeof line, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%zu\r\n%.*s\r\n", digits,
+                     (int)digits, text);
+    struct iovec part = {line, (size_t)n};
+    /* A few bytes each second: a connection that does not take them whole is about to break anyway. */
+    ssize_t sent = w->tls->send(w->tls, &part, 1);
+    if (sent > 0 && sent < n) {
+        struct error error;
+        error_set(&error, ERROR_RETRY, "the source takes no acknowledgements on FLOW %u", w->flow);
+        worker_fail(w, &error);
+    }
+    if (sent != n)
+        return;
+    w->acked_lsn = lsn;
+    w->acked_at_ms = now;
+}
+
+void source_tls_close(struct worker *w)
+{
+    w->tls->close(w->tls);
+    w->tls = NULL;
+    w->source = -1;
+}

@@ -1,0 +1,377 @@
+/* What was told, what is checked when it is acknowledged, and what was put off put right. */
+#include "worker/verify/expiry.h"
+
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/ipc/divergence.h"
+#include "worker/translate/commands.h"
+#include "worker/translate/rewrite.h"
+#include "worker/worker.h"
+
+enum {
+    CLOSE_MS = 20,  /* the acknowledgement's way, and clocks that are kept together */
+    EXACT_MS = 150, /* put off to no later than that, a time is left so */
+    LATE_MS = 1000, /* acknowledged so long after it came, an entry may have met times that are not known */
+    IN_STEP_MS = 200,
+    RIGHT_AT_ONCE = 500, /* in one round */
+    KEEP_BYTES = 1 << 20,
+};
+
+/* A command on a key with a time to live, until it is acknowledged. */
+struct check {
+    uint64_t seq;
+    int64_t at_ms;
+    const char *command;
+    uint32_t db, key_bytes;
+};
+
+static const struct slice no_field = {0};
+
+static bool is_on(const struct worker *w)
+{
+    return w->deadlines && !w->target.import_mode && !router_is_null(w->router);
+}
+
+static int64_t target_now_ms(const struct worker *w)
+{
+    return clock_unix_ms() + w->target.clock_ahead_ms;
+}
+
+static uint64_t entry_seq(const struct worker *w)
+{
+    return decoder_seq(w->decoder);
+}
+
+static void set(struct worker *w, uint32_t db, struct slice key, struct slice field, int64_t at_ms)
+{
+    deadlines_set(w->deadlines, deadlines_hash(db, key, field), entry_seq(w), at_ms,
+                  w->translator.arrived_ms);
+}
+
+static void suspect(struct worker *w, uint32_t db, struct slice key, const char *command)
+{
+    log_debug("%s %s was carried out after the target may have let the key expire", command, log_key(key));
+    if (heal_is_on(w))
+        worker_suspect(w, db, key, DIVERGENCE_EXPIRED, command);
+    else
+        worker_tell_divergence(w, DIVERGENCE_EXPIRED, command, key);
+}
+
+void expiry_told(void *worker, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms)
+{
+    struct worker *w = worker;
+    uint32_t db = w->translator.db;
+    if (!is_on(w))
+        return;
+    /* Told once before, it may have passed since, and telling another one comes too late. */
+    bool again = entry_seq(w) <= w->seen_seq;
+    set(w, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
+    struct put_off p = {db, source_ms, target_ms, key, field};
+    /* Left so only where the key is gone before anybody sees the difference. */
+    bool matters = target_ms > source_ms && target_ms > clock_unix_ms() + EXACT_MS;
+    if (matters && !deadlines_put_off(w->deadlines, &p))
+        suspect(w, db, key, "PEXPIREAT");
+}
+
+/* What was translated since is not on the target yet, so the earlier of both times counts. */
+void expiry_healed(struct worker *w, uint32_t db, struct slice key, int64_t at_ms)
+{
+    if (!is_on(w) || !at_ms)
+        return;
+    int64_t told_ms = deadlines_get(w->deadlines, deadlines_hash(db, key, no_field));
+    if (!told_ms || at_ms < told_ms)
+        set(w, db, key, no_field, at_ms);
+}
+
+/* ---- checks ---- */
+
+static void check_later(struct worker *w, uint64_t seq, uint32_t db, struct slice key, int64_t at_ms,
+                        const char *command)
+{
+    struct check check = {seq, at_ms, command, db, (uint32_t)key.len};
+    buf_put(&w->expiry_checks, &check, sizeof check);
+    buf_put(&w->expiry_checks, key.data, key.len);
+}
+
+static bool has_passed(const struct worker *w, int64_t at_ms)
+{
+    return at_ms <= target_now_ms(w) + CLOSE_MS;
+}
+
+/* Does it do something with what there is of the key, or of the field? */
+static void check_key(struct worker *w, const struct command *c, const struct entry *e, uint32_t db,
+                      struct slice key, struct slice field, bool done)
+{
+    uint64_t hash = deadlines_hash(db, key, field);
+    int64_t at_ms = deadlines_get(w->deadlines, hash);
+    if (!at_ms)
+        return;
+    if (!done)
+        check_later(w, e->seq, db, key, at_ms, c->name);
+    else if (has_passed(w, at_ms))
+        suspect(w, db, key, c->name);
+    if (has_passed(w, at_ms)) /* once is enough */
+        deadlines_set(w->deadlines, hash, e->seq, 0, w->translator.arrived_ms);
+}
+
+static void replaced(struct worker *w, const struct entry *e, uint32_t db, struct slice key,
+                     struct slice field)
+{
+    uint64_t hash = deadlines_hash(db, key, field);
+    if (deadlines_get(w->deadlines, hash))
+        deadlines_set(w->deadlines, hash, e->seq, 0, w->translator.arrived_ms);
+}
+
+static bool keeps_ttl(const struct entry *e)
+{
+    for (size_t i = 3; i < e->argc; i++)
+        if (slice_is(e->argv[i], "KEEPTTL"))
+            return true;
+    return false;
+}
+
+/* Nothing is left of what was there. */
+static bool replaces(const struct command *c, const struct entry *e, size_t key_number)
+{
+    static const char *const whole[] = {"DEL",   "UNLINK", "GETDEL", "SETEX",  "PSETEX",
+                                        "SETNX", "GETSET", "MSET",   "MSETNX", "RESTORE"};
+    if (strcmp(c->name, "SET") == 0)
+        return !keeps_ttl(e);
+    if (c->filter == FILTER_STORE)
+        return key_number == 0;
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (strcmp(c->name, whole[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The time goes where the key goes. */
+static void moved(struct worker *w, const struct command *c, const struct entry *e, uint32_t db)
+{
+    bool copies = strcmp(c->name, "COPY") == 0, renames = strncmp(c->name, "RENAME", 6) == 0;
+    if (e->argc < 3 || (!copies && !renames))
+        return;
+    uint64_t from = deadlines_hash(db, e->argv[1], no_field), to = deadlines_hash(db, e->argv[2], no_field);
+    int64_t at_ms = deadlines_get(w->deadlines, from);
+    if (at_ms || deadlines_get(w->deadlines, to))
+        deadlines_set(w->deadlines, to, e->seq, at_ms, w->translator.arrived_ms);
+    if (at_ms && renames)
+        deadlines_set(w->deadlines, from, e->seq, 0, w->translator.arrived_ms);
+}
+
+/* HINCRBY and HSETNX do something with what there is of a field; HSET and HDEL do not. */
+static void check_fields(struct worker *w, const struct command *c, const struct entry *e, uint32_t db,
+                         bool done)
+{
+    if ((c->name[0] != 'H' && c->name[0] != 'F') || e->argc < 3)
+        return;
+    if (strncmp(c->name, "HINCRBY", 7) == 0 || strcmp(c->name, "HSETNX") == 0) {
+        check_key(w, c, e, db, e->argv[1], e->argv[2], done);
+        return;
+    }
+    if (strcmp(c->name, "HEXPIRE") == 0 || strcmp(c->name, "HGETEX") == 0 ||
+        strcmp(c->name, "FIELDEXPIRE") == 0) {
+        for (size_t i = 3; i < e->argc; i++)
+            check_key(w, c, e, db, e->argv[1], e->argv[i], done);
+        return;
+    }
+    bool sets = strcmp(c->name, "HSET") == 0 || strcmp(c->name, "HMSET") == 0,
+         deletes = strcmp(c->name, "HDEL") == 0;
+    for (size_t i = 2; (sets || deletes) && i < e->argc; i += sets ? 2 : 1)
+        replaced(w, e, db, e->argv[1], e->argv[i]);
+}
+
+/* Of a command that the target has, and which is not translated: what it was told. */
+static void note_done(struct worker *w, const struct command *c, const struct entry *e, uint32_t db)
+{
+    int64_t at_ms = 0, now_ms = clock_unix_ms();
+    for (size_t i = 3; strcmp(c->name, "SET") == 0 && i + 1 < e->argc; i++)
+        if (slice_is(e->argv[i], "PXAT"))
+            slice_to_i64(e->argv[i + 1], &at_ms);
+    if (strcmp(c->name, "PEXPIREAT") == 0)
+        slice_to_i64(e->argv[2], &at_ms);
+    if (at_ms > 0)
+        set(w, db, e->argv[1], no_field, at_ms > now_ms ? at_ms : now_ms + REWRITE_GRACE_MS);
+}
+
+static void check_command(struct worker *w, const struct entry *e, bool done)
+{
+    size_t positions[64];
+    uint32_t db;
+    const struct command *c = e->argc ? command_find(e->argv[0]) : NULL;
+    if (!c || !settings_db_target(&w->settings, e->db, &db))
+        return;
+    size_t n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
+    if (n > sizeof positions / sizeof *positions)
+        n = sizeof positions / sizeof *positions;
+    for (size_t i = 0; i < n; i++) {
+        struct slice key = e->argv[positions[i]];
+        if (replaces(c, e, i))
+            replaced(w, e, db, key, no_field);
+        else
+            check_key(w, c, e, db, key, no_field, done);
+    }
+    check_fields(w, c, e, db, done);
+    moved(w, c, e, db);
+    if (done && e->argc > 2)
+        note_done(w, c, e, db);
+    if (strcmp(c->name, "PERSIST") == 0 || strcmp(c->name, "MOVE") == 0)
+        replaced(w, e, db, e->argv[1], no_field);
+}
+
+void expiry_entry(struct worker *w, const struct entry *e, bool done)
+{
+    uint32_t db;
+    if (!is_on(w))
+        return;
+    w->expiry_oldest_ms = w->expiry_oldest_ms ? w->expiry_oldest_ms : w->translator.arrived_ms;
+    if (deadlines_none(w->deadlines))
+        return;
+    if (e->kind == ENTRY_COMMAND)
+        check_command(w, e, done);
+    else if ((e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_BEGIN) &&
+             settings_db_target(&w->settings, e->db, &db))
+        replaced(w, e, db, e->key, no_field);
+}
+
+/* More keys than the table has room for: which of them are gone is not known. */
+static void check_unknown(struct worker *w)
+{
+    int64_t now_ms = target_now_ms(w);
+    if (w->expiry_unknown_told || !w->expiry_oldest_ms || now_ms - w->expiry_oldest_ms < LATE_MS ||
+        !deadlines_unknown(w->deadlines, w->expiry_oldest_ms, now_ms))
+        return;
+    w->expiry_unknown_told = true;
+    log_warning("the target is behind by %lld ms, and more keys have a time to live than are kept track of: "
+                "some that were renewed in time may have expired there; copy anew: df2redis stop, df2redis clean, "
+                "then start with --flush-target",
+                (long long)(now_ms - w->expiry_oldest_ms));
+    worker_tell_divergence(w, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
+}
+
+void expiry_acknowledged(struct worker *w, uint64_t seq)
+{
+    size_t at = w->expiry_checked;
+    struct check check;
+    if (!is_on(w))
+        return;
+    while (w->expiry_checks.len - at >= sizeof check) {
+        memcpy(&check, w->expiry_checks.data + at, sizeof check);
+        if (check.seq > seq)
+            break;
+        struct slice key = slice_of(w->expiry_checks.data + at + sizeof check, check.key_bytes);
+        if (has_passed(w, check.at_ms))
+            suspect(w, check.db, key, check.command);
+        at += sizeof check + check.key_bytes;
+    }
+    w->expiry_checked = at;
+    if (at == w->expiry_checks.len) {
+        buf_clear(&w->expiry_checks);
+        w->expiry_checked = 0;
+    } else if (at > KEEP_BYTES) {
+        memmove(w->expiry_checks.data, w->expiry_checks.data + at, w->expiry_checks.len - at);
+        w->expiry_checks.len -= at;
+        w->expiry_checked = 0;
+    }
+    check_unknown(w);
+    w->expiry_oldest_ms = 0;
+    if (!w->settings.marks)
+        deadlines_keep(w->deadlines, seq);
+}
+
+void expiry_mark_sent(struct worker *w, uint64_t seq)
+{
+    if (w->deadlines)
+        deadlines_announce(w->deadlines, seq);
+}
+
+void expiry_marked(struct worker *w, uint64_t seq)
+{
+    if (w->deadlines)
+        deadlines_keep(w->deadlines, seq);
+}
+
+void expiry_rewound(struct worker *w)
+{
+    if (!w->deadlines)
+        return;
+    deadlines_forget(w->deadlines);
+    buf_clear(&w->expiry_checks);
+    w->expiry_checked = 0;
+    w->expiry_oldest_ms = 0;
+    w->expiry_right_to = 0;
+}
+
+/* ---- what was put off ---- */
+
+/* Only if the time is still the one that was told: what came later stays. ARGV: told, right. */
+static const char key_script[] = "local p=redis.call('PTTL',KEYS[1])\n"
+                                 "local t=redis.call('TIME')\n"
+                                 "local at=t[1]*1000+math.floor(t[2]/1000)+p\n"
+                                 "if p>=0 and math.abs(at-ARGV[1])<=25 then\n"
+                                 "redis.call('PEXPIREAT',KEYS[1],ARGV[2]) end";
+static const char field_script[] = "local p=redis.call('HPTTL',KEYS[1],'FIELDS',1,ARGV[3])\n"
+                                   "p=type(p)=='table' and p[1] or p\n"
+                                   "local t=redis.call('TIME')\n"
+                                   "if type(p)~='number' then return end\n"
+                                   "local at=t[1]*1000+math.floor(t[2]/1000)+p\n"
+                                   "if p>=0 and math.abs(at-ARGV[1])<=25 then\n"
+                                   "redis.call('HPEXPIREAT',KEYS[1],ARGV[2],'FIELDS',1,ARGV[3]) end";
+
+static void tell_right_time(struct worker *w, const struct put_off *p)
+{
+    struct translator *t = &w->translator;
+    bool field = p->field.data != NULL;
+    int64_t last_ms = deadlines_get(w->deadlines, deadlines_hash(p->db, p->key, p->field));
+    if (last_ms != 0 && last_ms != p->target_ms && last_ms != p->source_ms)
+        return; /* it was told another one since */
+    if (!t->target->scripts) {
+        suspect(w, p->db, p->key, "PEXPIREAT");
+        return;
+    }
+    t->db = p->db;
+    rewrite_probe(t, p->key, OUTPUT_IDEMPOTENT, false);
+    output_begin(t->out, p->db, p->key, field ? 7 : 6, OUTPUT_IDEMPOTENT);
+    output_text(t->out, "EVAL");
+    output_text(t->out, field ? field_script : key_script);
+    output_text(t->out, "1");
+    output_arg(t->out, p->key);
+    output_i64(t->out, p->target_ms);
+    output_i64(t->out, p->source_ms);
+    if (field)
+        output_arg(t->out, p->field);
+    output_end(t->out);
+    deadlines_set(w->deadlines, deadlines_hash(p->db, p->key, p->field), entry_seq(w), p->source_ms, 0);
+}
+
+static bool in_step(const struct worker *w)
+{
+    return w->said_stable && w->translator.lag_ms < IN_STEP_MS;
+}
+
+bool expiry_put_right(struct worker *w)
+{
+    struct put_off p;
+    unsigned n = 0;
+    if (!is_on(w))
+        return false;
+    if (w->expiry_right_to) { /* of the round before, which is acknowledged */
+        deadlines_put_right(w->deadlines, w->expiry_right_to);
+        w->expiry_right_to = 0;
+    }
+    uint64_t position = 0;
+    if ((!in_step(w) && !w->draining) || !deadlines_next_put_off(w->deadlines, &position, &p))
+        return false;
+    position = 0;
+    output_entry(w->output, entry_seq(w));
+    while (n < RIGHT_AT_ONCE && deadlines_next_put_off(w->deadlines, &position, &p)) {
+        tell_right_time(w, &p);
+        n++;
+    }
+    w->expiry_right_to = position;
+    if (round_empty(router_open(w->router)))
+        return false;
+    seal_and_send(w, false);
+    return true;
+}

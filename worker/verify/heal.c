@@ -1,0 +1,262 @@
+/* When suspects are compared, how many, and what becomes of them. */
+#include "worker/verify/heal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/ipc/divergence.h"
+#include "worker/translate/rewrite.h"
+#include "worker/worker.h"
+
+enum {
+    KEYS_PER_SECOND = 200,
+    MS_PER_KEY = 1000 / KEYS_PER_SECOND,
+    LAG_MAX_MS = 1000,   /* behind the source by more than that, nothing is compared */
+    REST_MS = 5000,      /* without work, and the connections are closed */
+    AGAIN_FIRST_MS = 50, /* a hot key */
+    AGAIN_MAX_MS = 10000,
+    TROUBLE_MAX_MS = 30000, /* a connection that does not come about */
+    TOLD_MAX = 5,           /* lines of the log, of each kind; the rest in divergences.log */
+};
+
+struct heal {
+    struct worker *w;
+    struct comparison *comparison;
+    struct suspect *suspects[COMPARISON_KEYS];
+    uint64_t times[COMPARISON_KEYS];
+    uint64_t begun_lsn; /* applied when the batch began: the source cannot be behind that */
+    uint64_t next_ms, idle_ms, trouble_ms;
+    unsigned told_healed, told_denied;
+    bool any_shard; /* of the batch: a key may be that of another FLOW */
+};
+
+static bool applied(void *arg, const uint64_t *lsns, size_t count)
+{
+    const struct heal *h = arg;
+    struct worker *w = h->w;
+    /* Another number of shards, or LSNs that go back: another history. */
+    if (count != w->flow_count || lsns[w->flow] < h->begun_lsn)
+        return false;
+    if (h->any_shard)
+        return flows_applied(w, lsns, count);
+    return cursor_get(&w->cursor.marks->applied_lsn) >= lsns[w->flow];
+}
+
+static uint64_t pause_ms(uint32_t tries)
+{
+    uint64_t ms = (uint64_t)AGAIN_FIRST_MS << (tries < 10 ? tries : 10);
+    return ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
+}
+
+static void note_pending(struct heal *h)
+{
+    cursor_set(&h->w->cursor.marks->suspects_pending, suspects_count(h->w->suspects));
+}
+
+static void tell_healed(struct heal *h, const struct suspect *k)
+{
+    struct message m = {.type = MESSAGE_HEALED, .fd = -1};
+    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%.47s", k->reason);
+    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", k->command);
+    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(k->key));
+    m.divergence.count = 1;
+    worker_tell(h->w, &m);
+    if (h->told_healed++ < TOLD_MAX)
+        log_info("the key %s (%s, %s) was not as on the source, and is now%s", log_key(k->key), k->reason,
+                 k->command, h->told_healed == TOLD_MAX ? "; more of them only in divergences.log" : "");
+}
+
+static void tell_impossible(struct heal *h, const struct suspect *k, const struct compared *c)
+{
+    if (*c->text && h->told_denied++ < TOLD_MAX)
+        log_warning("the key %s (%s, %s) cannot be %s: %s%s", log_key(k->key), k->reason, k->command,
+                    *c->reason ? "made as on the source" : "compared with the source's", c->text,
+                    h->told_denied == TOLD_MAX ? "; more of them only in divergences.log" : "");
+    worker_tell_divergence(h->w, *c->reason ? c->reason : k->reason, k->command, k->key);
+}
+
+/* What the target cannot hold was counted when it came, for instance in the snapshot; and a lost answer alone
+ * is no difference. */
+static bool is_news(const struct suspect *k, const struct compared *c)
+{
+    if (SUSPECT_ONLY(k->reason))
+        return strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
+    return strcmp(k->command, INVENTORY_COMMAND) != 0 || !*c->reason ||
+           strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
+}
+
+static void settle(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
+{
+    struct cursor_marks *m = h->w->cursor.marks;
+    if (c->outcome == COMPARISON_AGAIN) {
+        suspects_put_off(h->w->suspects, k, clock_monotonic_ms() + pause_ms(k->tries));
+        k->alone |= c->alone;
+        k->by_elements |= c->by_elements;
+        return;
+    }
+    /* Added again meanwhile: what was written is right all the same, but perhaps no more. */
+    if (k->times != times && c->outcome == COMPARISON_EQUAL)
+        return;
+    if (c->outcome == COMPARISON_EQUAL)
+        cursor_add(&m->suspects_equal, 1);
+    if (c->outcome == COMPARISON_HEALED) {
+        cursor_add(&m->suspects_healed, 1);
+        tell_healed(h, k);
+        expiry_healed(h->w, c->db, c->key, c->expires_ms);
+    }
+    if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && is_news(k, c)) {
+        cursor_add(&m->suspects_permanent, 1);
+        tell_impossible(h, k, c);
+    }
+    suspects_settle(h->w->suspects, k, times);
+}
+
+static void on_done(void *arg, struct compared *list, size_t count, const struct error *trouble)
+{
+    struct heal *h = arg;
+    uint64_t now = clock_monotonic_ms();
+    h->idle_ms = now;
+    if (trouble) {
+        h->trouble_ms = h->trouble_ms ? h->trouble_ms * 2 : 100;
+        if (h->trouble_ms > TROUBLE_MAX_MS)
+            h->trouble_ms = TROUBLE_MAX_MS;
+        h->next_ms = now + h->trouble_ms;
+        if (trouble->class != ERROR_RETRY || h->trouble_ms > 1000)
+            log_warning("suspect keys cannot be compared now: %s; next attempt in %.1f s", trouble->text,
+                        (double)h->trouble_ms / 1000);
+        else
+            log_debug("suspect keys cannot be compared now: %s", trouble->text);
+    } else {
+        h->trouble_ms = 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!trouble || list[i].outcome != COMPARISON_AGAIN)
+            settle(h, &list[i], list[i].owner, h->times[i]);
+    note_pending(h);
+}
+
+/* ---- when ---- */
+
+static bool may_begin(const struct heal *h, uint64_t now)
+{
+    const struct worker *w = h->w;
+    const struct cursor_marks *m = w->cursor.marks;
+    uint64_t waiting = cursor_get(&m->waiting_since_ms);
+    return w->ready && !w->failed && !w->drained && !w->source_ended && w->global == GLOBAL_NONE &&
+           cursor_get(&m->phase) == CURSOR_STABLE && cursor_get(&m->in_contact) && now >= h->next_ms &&
+           (!waiting || now - waiting < LAG_MAX_MS);
+}
+
+/* Where the target has no such database nothing can be compared, and the others must not wait for that. How
+ * many remain in the list. */
+static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct suspect *k = due[i];
+        const char *lacks = rewrite_database_lacks(&h->w->translator, k->db);
+        struct compared beyond = {.db = k->db, .key = k->key, .outcome = COMPARISON_IMPOSSIBLE};
+        if (!lacks) {
+            due[kept++] = k;
+            continue;
+        }
+        snprintf(beyond.reason, sizeof beyond.reason, "%s", lacks);
+        settle(h, &beyond, k, k->times);
+    }
+    if (kept < count)
+        note_pending(h);
+    return kept;
+}
+
+static void begin(struct heal *h, uint64_t now)
+{
+    struct worker *w = h->w;
+    struct suspect *due[COMPARISON_KEYS];
+    struct compared list[COMPARISON_KEYS];
+    bool cluster = router_is_cluster(w->router);
+    size_t n = suspects_due(w->suspects, now, due, COMPARISON_KEYS), count = 0;
+    n = settle_beyond(h, due, n);
+    h->any_shard = false;
+    for (size_t i = 0; i < n; i++) {
+        struct suspect *k = due[i];
+        if (count && (cluster || due[0]->alone || k->alone || k->db != due[0]->db))
+            continue;
+        h->any_shard |= strcmp(k->command, INVENTORY_COMMAND) == 0;
+        h->times[count] = k->times;
+        list[count++] =
+            (struct compared){.db = k->db, .key = k->key, .owner = k, .by_elements = k->by_elements};
+    }
+    if (!count)
+        return;
+    h->idle_ms = now;
+    h->next_ms = now + count * MS_PER_KEY;
+    h->begun_lsn = cursor_get(&w->cursor.marks->applied_lsn);
+    comparison_begin(h->comparison, list, count, router_uri(w->router, list[0].key), &w->target);
+}
+
+void heal_go_on(struct heal *h)
+{
+    uint64_t now = clock_monotonic_ms();
+    struct error rest;
+    if (comparison_is_busy(h->comparison)) {
+        comparison_poll(h->comparison);
+        return;
+    }
+    if (suspects_count(h->w->suspects) && may_begin(h, now))
+        begin(h, now);
+    else if (h->idle_ms && now - h->idle_ms > REST_MS) {
+        error_set(&rest, ERROR_RETRY, "nothing to do");
+        comparison_rest(h->comparison, &rest);
+        h->idle_ms = 0;
+    }
+}
+
+bool heal_has_work(const struct heal *h)
+{
+    const struct worker *w = h->w;
+    if (w->source_ended || cursor_get(&w->cursor.marks->phase) != CURSOR_STABLE)
+        return false;
+    return comparison_is_busy(h->comparison) || (suspects_count(w->suspects) && heal_is_on(w)) ||
+           pops_is_due(w->pops) || (w->settings.migrate && inventory_is_due(w->inventory));
+}
+
+bool heal_is_on(const struct worker *w)
+{
+    const struct settings *s = &w->settings;
+    return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
+}
+
+void heal_give_up(struct heal *h)
+{
+    struct suspect *k;
+    while (suspects_due(h->w->suspects, UINT64_MAX, &k, 1)) {
+        if (!SUSPECT_ONLY(k->reason))
+            worker_tell_divergence(h->w, k->reason, k->command, k->key);
+        suspects_settle(h->w->suspects, k, k->times);
+    }
+    note_pending(h);
+}
+
+struct heal *heal_new(struct worker *w)
+{
+    struct heal *h = x_calloc(1, sizeof *h);
+    h->w = w;
+    struct comparison_config config = {.settings = &w->settings,
+                                       .master_id = w->master_id,
+                                       .client_name = w->heal_name,
+                                       .repair = true,
+                                       .arg = h,
+                                       .applied = applied,
+                                       .done = on_done};
+    h->comparison = comparison_new(w->base, &config);
+    return h;
+}
+
+void heal_free(struct heal *h)
+{
+    if (!h)
+        return;
+    comparison_free(h->comparison);
+    free(h);
+}

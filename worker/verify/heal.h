@@ -1,0 +1,28 @@
+/* Suspect keys are compared with the source's, and what is not equal is written anew, as soon as the FLOW is
+ * stable and nothing waits: a batch at a time, not more than the source can bear.
+ *
+ *   refused by the target ─┐
+ *   lost by the source ────┼─> suspects ──comparison──> equal: forgotten
+ *   answers that are lost ─┘       ^                    healed: written anew, told
+ *                                  └── hot: later ───── impossible: a divergence */
+#ifndef DF2REDIS_WORKER_VERIFY_HEAL_H
+#define DF2REDIS_WORKER_VERIFY_HEAL_H
+
+#include "worker/compare/comparison.h"
+
+struct worker;
+struct heal;
+
+struct heal *heal_new(struct worker *w);
+void heal_free(struct heal *h);
+/* Is there anything that could be healed? Not where a key of the target may be another's (--on-conflict skip,
+ * stop), or where there is no target. */
+bool heal_is_on(const struct worker *w);
+/* Now and then, and when something was applied. */
+void heal_go_on(struct heal *h);
+/* Suspects are left that may yet be compared: the end is worth waiting for. */
+bool heal_has_work(const struct heal *h);
+/* At the end: those that are left are divergences. */
+void heal_give_up(struct heal *h);
+
+#endif

@@ -1,0 +1,462 @@
+/* The inventory's questions, one after the other. */
+#include "worker/verify/inventory.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/ipc/divergence.h"
+#include "common/ipc/statefile.h"
+#include "common/net/client.h"
+#include "common/net/resp.h"
+#include "worker/translate/rewrite.h"
+#include "worker/worker.h"
+
+enum {
+    FIRST_OMITTING = 13900, /* journal_omit_redundant_writes, on by default */
+    LAST_OMITTING = 14001,
+    ANSWER_TIMEOUT_MS = 20000,
+    PAGE_MS = 50, /* a page of names takes at least so long */
+    SUSPECTS_ENOUGH = 10000,
+    AGAIN_MS = 2000, /* after trouble */
+    DATABASES_MAX = 256,
+};
+#define PAGE_KEYS "1000"
+
+enum step { STEP_IDLE, STEP_CONNECT, STEP_DATABASES, STEP_PAGE, STEP_OFFSETS, STEP_APPLIED, STEP_EXISTS };
+
+/* One that has keys: the target, or a master of a cluster. */
+struct holder {
+    struct inventory *inventory;
+    struct client *client;
+    struct uri uri;
+    struct buf asked; /* size_t: where in the names of the page those lie that it is asked about */
+    size_t answered;
+};
+
+struct inventory {
+    struct worker *w;
+    bool due;
+    enum step step;
+    struct client *source;
+    bool source_ready;
+    struct holder **holders;
+    size_t holder_count;
+    struct event *soon; /* what must not happen within a callback of a client */
+    struct error trouble;
+    uint32_t databases[DATABASES_MAX]; /* of the source */
+    size_t database_count, database;
+    char asked[24], cursor[24]; /* SCAN's: of the page at hand, and of the next one */
+    struct buf names;           /* of the page: uint32_t length, bytes */
+    size_t name_count, answered;
+    uint64_t *lsns;
+    size_t lsn_count;
+    uint64_t next_ms, seen, missing;
+};
+
+static char *path_of(const struct worker *w)
+{
+    return statefile_path(w->directory, "flow-%u.inventory", w->flow);
+}
+
+void inventory_order(const struct worker *w, uint32_t source_release)
+{
+    struct error error;
+    char *path = path_of(w);
+    if (w->flow == 0 && source_release >= FIRST_OMITTING && source_release <= LAST_OMITTING) {
+        int fd = statefile_open(w->directory, path, O_WRONLY | O_CREAT, &error);
+        if (fd < 0)
+            log_warning("%s: the source's keys are not looked for on the target after the full sync",
+                        error.text);
+        else
+            close(fd);
+    } else {
+        unlink(path);
+    }
+    free(path);
+}
+
+static void holder_free(struct holder *h)
+{
+    client_free(h->client);
+    uri_free(&h->uri);
+    buf_free(&h->asked);
+    free(h);
+}
+
+static void rest(struct inventory *n)
+{
+    client_free(n->source);
+    n->source = NULL;
+    n->source_ready = false;
+    for (size_t i = 0; i < n->holder_count; i++)
+        holder_free(n->holders[i]);
+    n->holder_count = 0;
+    n->step = STEP_IDLE;
+}
+
+static void fail(struct inventory *n, const struct error *why)
+{
+    if (n->trouble.class)
+        return;
+    n->trouble = *why;
+    event_active(n->soon, EV_TIMEOUT, 1);
+}
+
+/* What is not permitted now is not later either. */
+static bool is_denied(const redisReply *reply)
+{
+    return resp_error_is(reply, "NOPERM") || resp_error_is(reply, "ERR unknown command") ||
+           resp_error_is(reply, "ERR Unknown command");
+}
+
+static void fail_answer(struct inventory *n, const char *who, const redisReply *reply)
+{
+    struct error why;
+    if (is_denied(reply)) {
+        error_fatal(&why, 0, "the %s answers %s", who, resp_text(reply));
+        fail(n, &why);
+        return;
+    }
+    error_set(&why, ERROR_RETRY, "the %s answers %s", who, resp_text(reply));
+    fail(n, &why);
+}
+
+static void put_away(struct inventory *n)
+{
+    char *path = path_of(n->w);
+    unlink(path);
+    free(path);
+    n->due = false;
+}
+
+static void on_soon(evutil_socket_t fd, short what, void *arg)
+{
+    struct inventory *n = arg;
+    (void)fd, (void)what;
+    if (n->trouble.class == ERROR_FATAL) {
+        log_warning("the source's keys are not looked for on the target, though this release may have left "
+                    "some out of "
+                    "the full sync: %s",
+                    n->trouble.text);
+        put_away(n);
+    } else {
+        log_debug("the source's keys cannot be looked for on the target now: %s", n->trouble.text);
+    }
+    n->trouble = (struct error){0};
+    if (n->step >= STEP_PAGE) /* the page once more */
+        memcpy(n->cursor, n->asked, sizeof n->cursor);
+    rest(n);
+    n->next_ms = clock_monotonic_ms() + AGAIN_MS;
+}
+
+/* ---- connections ---- */
+
+static void ask_databases(struct inventory *n);
+static void ask_page(struct inventory *n);
+
+static void on_ready(struct client *c, void *arg)
+{
+    struct inventory *n = arg;
+    if (c != n->source)
+        return;
+    n->source_ready = true;
+    if (n->database_count)
+        ask_page(n); /* where it was */
+    else
+        ask_databases(n);
+}
+
+/* It is freed when all rest. */
+static void on_failed(struct client *c, const struct error *error, void *arg)
+{
+    (void)c;
+    fail(arg, error);
+}
+
+static struct client *connect_to(struct inventory *n, const struct uri *uri, const char *what)
+{
+    const struct client_callbacks callbacks = {n, on_ready, on_failed};
+    struct error why;
+    struct client *c = client_connect(n->w->base, uri, &n->w->settings, what, &callbacks, &why);
+    if (c)
+        client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->w->heal_name, NULL);
+    else
+        fail(n, &why);
+    return c;
+}
+
+/* NULL: it cannot be connected to, told already. */
+static struct holder *holder_of(struct inventory *n, struct slice key)
+{
+    const struct uri *uri = router_uri(n->w->router, key);
+    for (size_t i = 0; i < n->holder_count; i++)
+        if (n->holders[i]->uri.port == uri->port && strcmp(n->holders[i]->uri.host, uri->host) == 0)
+            return n->holders[i];
+    struct client *c = connect_to(n, uri, "target");
+    if (!c)
+        return NULL;
+    struct holder *h = x_calloc(1, sizeof *h);
+    h->inventory = n;
+    h->client = c;
+    uri_copy(&h->uri, uri);
+    n->holders = x_realloc(n->holders, (n->holder_count + 1) * sizeof *n->holders);
+    n->holders[n->holder_count++] = h;
+    return h;
+}
+
+/* ---- the end ---- */
+
+static void finish(struct inventory *n)
+{
+    put_away(n);
+    rest(n);
+    if (n->missing)
+        log_warning("%llu of the source's %llu keys are not on the target: they are compared, and healed",
+                    (unsigned long long)n->missing, (unsigned long long)n->seen);
+    else
+        log_info("the source's %llu keys were looked for on the target: none is missing",
+                 (unsigned long long)n->seen);
+}
+
+/* ---- is it there? ---- */
+
+static struct slice name_at(const struct inventory *n, size_t at)
+{
+    uint32_t len;
+    memcpy(&len, n->names.data + at, sizeof len);
+    return slice_of(n->names.data + at + sizeof len, len);
+}
+
+static void page_done(struct inventory *n)
+{
+    n->step = STEP_IDLE;
+    cursor_set(&n->w->cursor.marks->looked_for, n->seen);
+    if (strcmp(n->cursor, "0") == 0 && ++n->database == n->database_count)
+        finish(n);
+    else if (n->w->settings.migrate)
+        inventory_go_on(n); /* its end waits for nothing else */
+}
+
+/* Of a slot that is on its way between two masters: the comparison finds the key. */
+static bool is_elsewhere(const redisReply *reply)
+{
+    return resp_error_is(reply, "MOVED") || resp_error_is(reply, "ASK");
+}
+
+static void on_exists(struct client *c, const redisReply *reply, void *arg)
+{
+    struct holder *h = arg;
+    struct inventory *n = h->inventory;
+    uint32_t db = 0;
+    size_t at;
+    (void)c;
+    if (n->trouble.class || n->step != STEP_EXISTS)
+        return;
+    memcpy(&at, h->asked.data + h->answered++ * sizeof at, sizeof at);
+    bool elsewhere = is_elsewhere(reply);
+    if (reply->type != REDIS_REPLY_INTEGER && !elsewhere) {
+        fail_answer(n, "target", reply);
+        return;
+    }
+    settings_db_target(&n->w->settings, n->databases[n->database], &db);
+    if (elsewhere || reply->integer == 0) {
+        n->missing += !elsewhere;
+        worker_suspect(n->w, db, name_at(n, at), DIVERGENCE_LOST_BY_SOURCE, INVENTORY_COMMAND);
+    }
+    if (++n->answered == n->name_count)
+        page_done(n);
+}
+
+static void select_database(struct inventory *n)
+{
+    uint32_t db = 0;
+    char text[24];
+    settings_db_target(&n->w->settings, n->databases[n->database], &db);
+    struct slice select[] = {slice_str("SELECT"), slice_of(text, format_u64(text, db))};
+    client_command(n->holders[0]->client, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
+}
+
+static void ask_exists(struct inventory *n)
+{
+    n->step = STEP_EXISTS;
+    n->answered = 0;
+    for (size_t i = 0; i < n->holder_count; i++) {
+        buf_clear(&n->holders[i]->asked);
+        n->holders[i]->answered = 0;
+    }
+    for (size_t at = 0; at < n->names.len;) {
+        struct slice argv[] = {slice_str("EXISTS"), name_at(n, at)};
+        struct holder *h = holder_of(n, argv[1]);
+        if (!h)
+            return;
+        if (at == 0 && !router_is_cluster(n->w->router))
+            select_database(n);
+        buf_put(&h->asked, &at, sizeof at);
+        client_command(h->client, ANSWER_TIMEOUT_MS, on_exists, h, 2, argv);
+        at += sizeof(uint32_t) + argv[1].len;
+    }
+}
+
+static void on_offsets(struct client *c, const redisReply *reply, void *arg)
+{
+    struct inventory *n = arg;
+    (void)c;
+    if (n->trouble.class || n->step != STEP_OFFSETS)
+        return;
+    if (reply->type != REDIS_REPLY_ARRAY || !reply->elements) {
+        fail_answer(n, "source", reply);
+        return;
+    }
+    n->lsns = x_realloc(n->lsns, reply->elements * sizeof *n->lsns);
+    n->lsn_count = reply->elements;
+    for (size_t i = 0; i < reply->elements; i++)
+        n->lsns[i] = (uint64_t)reply->element[i]->integer;
+    n->step = STEP_APPLIED;
+    inventory_go_on(n);
+}
+
+/* ---- pages of names ---- */
+
+static void take_names(struct inventory *n, const redisReply *names)
+{
+    buf_clear(&n->names);
+    n->name_count = 0;
+    n->seen += names->elements;
+    for (size_t i = 0; i < names->elements; i++) {
+        struct slice name = slice_of(names->element[i]->str, names->element[i]->len);
+        if (!settings_key_wanted(&n->w->settings, name) || settings_key_reserved(&n->w->settings, name))
+            continue;
+        uint32_t len = (uint32_t)name.len;
+        buf_put(&n->names, &len, sizeof len);
+        buf_put(&n->names, name.data, name.len);
+        n->name_count++;
+    }
+}
+
+static void on_page(struct client *c, const redisReply *reply, void *arg)
+{
+    struct inventory *n = arg;
+    (void)c;
+    if (n->trouble.class || n->step != STEP_PAGE)
+        return;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_ARRAY) {
+        fail_answer(n, "source", reply);
+        return;
+    }
+    snprintf(n->cursor, sizeof n->cursor, "%s", reply->element[0]->str);
+    take_names(n, reply->element[1]);
+    n->next_ms = clock_monotonic_ms() + (n->w->settings.migrate ? 0 : PAGE_MS);
+    if (!n->name_count) {
+        page_done(n);
+        return;
+    }
+    n->step = STEP_OFFSETS;
+    client_words(n->source, ANSWER_TIMEOUT_MS, on_offsets, n, "DFLY", "REPLICAOFFSET", NULL);
+}
+
+static void ask_page(struct inventory *n)
+{
+    char text[24];
+    n->step = STEP_PAGE;
+    memcpy(n->asked, n->cursor, sizeof n->asked);
+    struct slice select[] = {slice_str("SELECT"),
+                             slice_of(text, format_u64(text, n->databases[n->database]))};
+    client_command(n->source, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
+    client_words(n->source, ANSWER_TIMEOUT_MS, on_page, n, "SCAN", n->cursor, "COUNT", PAGE_KEYS,
+                 NULL);
+}
+
+/* "db0:keys=1,expires=0,…" */
+static void on_databases(struct client *c, const redisReply *reply, void *arg)
+{
+    struct inventory *n = arg;
+    unsigned db;
+    uint32_t to;
+    (void)c;
+    if (n->trouble.class || n->step != STEP_DATABASES)
+        return;
+    if (!reply->str || reply->type == REDIS_REPLY_ERROR) {
+        fail_answer(n, "source", reply);
+        return;
+    }
+    for (const char *at = reply->str; at; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (sscanf(at, "db%u:keys=", &db) == 1 && n->database_count < DATABASES_MAX &&
+            settings_db_target(&n->w->settings, db, &to) && !rewrite_database_lacks(&n->w->translator, to))
+            n->databases[n->database_count++] = db;
+    }
+    n->database = 0;
+    snprintf(n->cursor, sizeof n->cursor, "0");
+    if (n->database_count)
+        ask_page(n);
+    else
+        finish(n);
+}
+
+static void ask_databases(struct inventory *n)
+{
+    n->step = STEP_DATABASES;
+    n->database_count = 0;
+    client_words(n->source, ANSWER_TIMEOUT_MS, on_databases, n, "INFO", "KEYSPACE", NULL);
+}
+
+/* ---- what others call ---- */
+
+static bool may_begin(const struct inventory *n)
+{
+    const struct worker *w = n->w;
+    return n->due && clock_monotonic_ms() >= n->next_ms && w->ready && !w->failed && !w->drained &&
+           !w->source_ended && w->global == GLOBAL_NONE &&
+           cursor_get(&w->cursor.marks->phase) == CURSOR_STABLE &&
+           suspects_count(w->suspects) < SUSPECTS_ENOUGH;
+}
+
+void inventory_go_on(struct inventory *n)
+{
+    struct worker *w = n->w;
+    if (n->trouble.class)
+        return;
+    if (n->step == STEP_APPLIED && w->ready && flows_applied(w, n->lsns, n->lsn_count)) {
+        ask_exists(n);
+        return;
+    }
+    if (n->step != STEP_IDLE || !may_begin(n))
+        return;
+    n->step = STEP_CONNECT;
+    if (n->source_ready)
+        ask_page(n);
+    else if (!n->source)
+        n->source = connect_to(n, &w->settings.source, "source");
+}
+
+bool inventory_is_due(const struct inventory *n)
+{
+    return n->due && heal_is_on(n->w);
+}
+
+struct inventory *inventory_new(struct worker *w)
+{
+    struct inventory *n = x_calloc(1, sizeof *n);
+    char *path = path_of(w);
+    n->w = w;
+    n->due = heal_is_on(w) && access(path, F_OK) == 0;
+    n->soon = event_new(w->base, -1, 0, on_soon, n);
+    free(path);
+    return n;
+}
+
+void inventory_free(struct inventory *n)
+{
+    if (!n)
+        return;
+    rest(n);
+    free(n->holders);
+    event_free(n->soon);
+    buf_free(&n->names);
+    free(n->lsns);
+    free(n);
+}

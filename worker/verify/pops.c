@@ -1,0 +1,195 @@
+/* The keys popped from, and the question to the source. */
+#include "worker/verify/pops.h"
+
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/ipc/divergence.h"
+#include "common/net/client.h"
+#include "common/net/resp.h"
+#include "worker/worker.h"
+
+enum {
+    KEYS_MAX = 4096,
+    ASK_MS = 2000,
+    REST_MS = 10000, /* without pops, and the connection is closed */
+    ANSWER_TIMEOUT_MS = 10000,
+    KEPT_ASKS = 2, /* a command counts only when it is over, and its pop may be here before */
+};
+
+struct pops {
+    struct worker *w;
+    struct client *client;
+    bool ready, asking;
+    struct suspects *keys; /* due, by the number of the question that judges them */
+    uint64_t asks, calls;  /* questions answered; LMPOP and BLMPOP called so far */
+    uint64_t suspect_lsn;  /* pops before it are suspect: there were such calls, and we may be behind */
+    uint64_t next_ms, last_ms;
+    bool off; /* the source does not tell */
+};
+
+static void suspect(struct pops *p, uint32_t db, struct slice key)
+{
+    worker_suspect(p->w, db, key, DIVERGENCE_LOST_BY_SOURCE, "LMPOP");
+}
+
+/* ---- the set ---- */
+
+/* All of them, or, with all false, those that were judged by now, go. */
+static void sweep(struct pops *p, bool all, bool are_suspects)
+{
+    struct suspect *list[64];
+    uint64_t by = all ? UINT64_MAX : p->asks;
+    if (are_suspects)
+        for (struct suspect *k = suspects_oldest(p->keys); k; k = k->newer)
+            suspect(p, k->db, k->key);
+    for (size_t n; (n = suspects_due(p->keys, by, list, sizeof list / sizeof *list)) > 0;)
+        for (size_t i = 0; i < n; i++)
+            suspects_settle(p->keys, list[i], list[i]->times);
+}
+
+void pops_note(struct pops *p, const struct entry *e)
+{
+    uint32_t db;
+    struct error error;
+    /* A client's own pop of one has no transaction id, or stands in a MULTI. */
+    if (e->argc != 2 || e->txid == 0 || p->off ||
+        (!slice_is(e->argv[0], "LPOP") && !slice_is(e->argv[0], "RPOP")) ||
+        !settings_db_target(&p->w->settings, e->db, &db))
+        return;
+    p->last_ms = clock_monotonic_ms();
+    if (!e->in_snapshot && e->lsn < p->suspect_lsn) {
+        suspect(p, db, e->argv[1]);
+        return;
+    }
+    if (suspects_count(p->keys) == KEYS_MAX)
+        sweep(p, true, true);
+    if (!suspects_add(p->keys, db, e->argv[1], DIVERGENCE_LOST_BY_SOURCE, "LMPOP", &error)) {
+        suspect(p, db, e->argv[1]);
+        return;
+    }
+    suspects_find(p->keys, db, e->argv[1])->due_ms = p->asks + KEPT_ASKS;
+}
+
+/* ---- the question ---- */
+
+static void close_client(struct pops *p)
+{
+    client_free(p->client);
+    p->client = NULL;
+    p->ready = p->asking = false;
+}
+
+static uint64_t calls_of(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+static void on_offsets(struct client *c, const redisReply *reply, void *arg)
+{
+    struct pops *p = arg;
+    (void)c;
+    p->asking = false;
+    p->asks++;
+    if (reply->type == REDIS_REPLY_ARRAY && p->w->flow < reply->elements)
+        p->suspect_lsn = (uint64_t)reply->element[p->w->flow]->integer;
+    sweep(p, false, true);
+}
+
+static void on_stats(struct client *c, const redisReply *reply, void *arg)
+{
+    struct pops *p = arg;
+    if (reply->type == REDIS_REPLY_ERROR || !reply->str) {
+        log_warning(
+            "the source does not tell whether LMPOP is used, which it journals as the pop of one element: %s",
+            resp_text(reply));
+        sweep(p, true, false);
+        p->off = true;
+        p->asking = false;
+        return;
+    }
+    uint64_t calls =
+        calls_of(reply->str, "cmdstat_lmpop:calls=") + calls_of(reply->str, "cmdstat_blmpop:calls=");
+    if (calls != p->calls) {
+        p->calls = calls;
+        client_words(c, ANSWER_TIMEOUT_MS, on_offsets, p, "DFLY", "REPLICAOFFSET", NULL);
+        return;
+    }
+    p->asking = false;
+    p->asks++;
+    sweep(p, false, false);
+}
+
+static void on_ready(struct client *c, void *arg)
+{
+    struct pops *p = arg;
+    (void)c;
+    p->ready = true;
+}
+
+static void on_failed(struct client *c, const struct error *error, void *arg)
+{
+    struct pops *p = arg;
+    (void)c;
+    log_debug("%s", error->text);
+    close_client(p);
+}
+
+void pops_go_on(struct pops *p)
+{
+    static const char what[] = "source";
+    const struct client_callbacks callbacks = {p, on_ready, on_failed};
+    struct error error;
+    uint64_t now = clock_monotonic_ms();
+    if (!suspects_count(p->keys)) {
+        if (p->client && !p->asking && now - p->last_ms > REST_MS)
+            close_client(p);
+        return;
+    }
+    if (p->asking || now < p->next_ms)
+        return;
+    if (p->ready) {
+        p->asking = true;
+        p->next_ms = now + ASK_MS;
+        client_words(p->client, ANSWER_TIMEOUT_MS, on_stats, p, "INFO", "COMMANDSTATS", NULL);
+    } else if (!p->client) {
+        p->client =
+            client_connect(p->w->base, &p->w->settings.source, &p->w->settings, what, &callbacks, &error);
+        p->next_ms = p->client ? now : now + ASK_MS;
+    }
+}
+
+bool pops_is_due(const struct pops *p)
+{
+    return suspects_count(p->keys) > 0 && (p->calls || !p->asks);
+}
+
+struct pops *pops_new(struct worker *w, bool fresh, struct error *error)
+{
+    struct pops *p = x_calloc(1, sizeof *p);
+    p->w = w;
+    p->off = !heal_is_on(w);
+    p->keys = suspects_open_as("popped", w->directory, w->flow, fresh, error);
+    if (p->keys) {
+        for (struct suspect *k = suspects_oldest(p->keys); k; k = k->newer)
+            k->due_ms = KEPT_ASKS;
+        return p;
+    }
+    free(p);
+    return NULL;
+}
+
+void pops_free(struct pops *p)
+{
+    if (!p)
+        return;
+    close_client(p);
+    suspects_close(p->keys);
+    free(p);
+}
+
+void pops_remove_file(const char *directory, uint32_t flow)
+{
+    suspects_remove_file_as("popped", directory, flow);
+}

@@ -112,8 +112,9 @@ void run_link_lost(struct run *run, const struct error *why)
 
 static void end_at_once(struct run *run)
 {
-    log_warning("ended at once: what was received but not applied stays in the spools; start the run again, and it "
-                "goes on from there, or begins anew where the copy was not complete");
+    log_warning(
+        "ended at once: what was received but not applied stays in the spools; start the run again, and it "
+        "goes on from there, or begins anew where the copy was not complete");
     for (uint32_t i = 0; i < run->flow_count; i++)
         worker_process_kill(&run->flows[i].worker);
     run->ending = true;
@@ -217,7 +218,8 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
         snprintf(cluster, sizeof cluster, "a cluster of %zu master%s, ", target_nodes(run->target_job),
                  target_nodes(run->target_job) == 1 ? "" : "s");
     log_info("target %s: %s%s %s, %llu key%s", run->target_name, cluster, kinds[capabilities->kind],
-             *capabilities->version_text ? capabilities->version_text : "of unknown version", (unsigned long long)capabilities->keys, capabilities->keys == 1 ? "" : "s");
+             *capabilities->version_text ? capabilities->version_text : "of unknown version",
+             (unsigned long long)capabilities->keys, capabilities->keys == 1 ? "" : "s");
     uint64_t keys = target_keys_found(run->target_job);
     if (!run_find_on_target(run, keys && run->settings->flush_target)) {
         run->refused = true;
@@ -252,7 +254,8 @@ static bool probe_target(struct run *run, struct error *error)
         return true;
     }
     struct target_callbacks callbacks = {.arg = run, .done = on_target_done, .failed = on_target_failed};
-    run->target_job = target_start(run->base, run->settings, TARGET_ASK, 0, &run->target_nodes, &callbacks, error);
+    run->target_job =
+        target_start(run->base, run->settings, TARGET_ASK, 0, &run->target_nodes, &callbacks, error);
     return run->target_job != NULL;
 }
 
@@ -271,8 +274,7 @@ static bool set_up(struct run *run, struct error *error)
         run->pump = event_new(run->base, -1, 0, on_pump, run);
     if (!run->pump || !add_signal(run, 0, SIGINT, on_stop_signal) ||
         !add_signal(run, 1, SIGTERM, on_stop_signal) || !add_signal(run, 2, SIGCHLD, on_child) ||
-        !add_signal(run, 3, SIGTSTP, on_suspend) ||
-        !run_watch_start(run))
+        !add_signal(run, 3, SIGTSTP, on_suspend) || !run_watch_start(run))
         return error_fatal(error, EX_OSERR, "cannot set up the event loop: %s", strerror(errno));
     struct control_callbacks callbacks = {.arg = run, .status = on_control_status, .stop = on_control_stop};
     run->control = control_open(run->base, run->dir.path, &callbacks, error);

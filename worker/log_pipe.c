@@ -14,7 +14,8 @@
 
 enum { KEPT_BYTES = 256 * 1024, LAST_MS = 200 };
 
-static struct log_queue queue = {.limit_bytes = KEPT_BYTES, .reason = "the supervisor did not read them in time"};
+static struct log_queue queue = {.limit_bytes = KEPT_BYTES,
+                                 .reason = "the supervisor did not read them in time"};
 static bool opened;
 
 static void flush(void)

@@ -360,8 +360,8 @@ static void put_off_drain(struct worker *w)
     const struct cursor_marks *m = w->cursor.marks;
     if (!w->drain_due_ms || !w->settings.migrate)
         return;
-    uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) + cursor_get(&m->suspects_healed) +
-                    cursor_get(&m->suspects_permanent);
+    uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) +
+                    cursor_get(&m->suspects_healed) + cursor_get(&m->suspects_permanent);
     if (done != w->drain_progress || inventory_is_due(w->inventory))
         w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
     w->drain_progress = done;

@@ -58,8 +58,7 @@ struct worker {
     uint64_t session;
     char master_id[41], last_master_id[41];
     char masters[1024]; /* of a cluster, to begin with */
-    char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128],
-        heal_name[128];
+    char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128], heal_name[128];
 
     int source;            /* the FLOW's socket, -1 when closed */
     struct transport *tls; /* the same with TLS, which only the process that made it can use */
@@ -93,10 +92,10 @@ struct worker {
     struct output *output;
     struct router *router;
 
-    bool ready;        /* the link is, and the decoder stands where the target is */
+    bool ready;         /* the link is, and the decoder stands where the target is */
     bool contact_waits; /* it would be in contact, but the journal was not compared yet */
-    bool starved;      /* the decoder has had all there is */
-    uint64_t skip_seq; /* entries up to it are in the target already (its mark) */
+    bool starved;       /* the decoder has had all there is */
+    uint64_t skip_seq;  /* entries up to it are in the target already (its mark) */
     uint64_t all_seq,
         all_lsn;           /* a cluster: no slot is behind them; skip_seq, skip_lsn: those furthest ahead */
     uint64_t skip_lsn;     /* the same of the journal before it, by the mark of an earlier session */
@@ -137,11 +136,11 @@ struct worker {
     char global_command[32];
 
     bool draining, drained, last_mark_sent, unmarking;
-    bool reached_drain_lsn; /* when it was drained */
-    uint64_t drain_lsn;    /* up to where; 0: up to drain_offset, */
-    uint64_t drain_offset; /* which had been received by then */
+    bool reached_drain_lsn;  /* when it was drained */
+    uint64_t drain_lsn;      /* up to where; 0: up to drain_offset, */
+    uint64_t drain_offset;   /* which had been received by then */
     uint64_t drain_progress; /* what was looked for and compared until the last tick */
-    uint64_t drain_due_ms; /* a drain begins then, or once no suspects are left; 0: none was asked for */
+    uint64_t drain_due_ms;   /* a drain begins then, or once no suspects are left; 0: none was asked for */
     bool entered_stable, said_snapshot_done, said_stable;
 
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */

@@ -283,7 +283,8 @@ int uri_look_up(const char *host, const char *port, const struct addrinfo *hints
 
 size_t uri_addresses(const struct uri *u, struct uri *out, size_t max, struct error *error)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list = NULL;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG},
+                    *list = NULL;
     size_t count = 0;
     int result = uri_look_up(u->host, NULL, &hints, &list);
     if (result != 0) {

@@ -8,10 +8,10 @@
 #include "common/base/error.h"
 
 struct uri {
-    char *host; /* or the socket's path when unix_socket */
-    char *address; /* of the host, numeric: connected to, the host is not looked up again; NULL: it is */
+    char *host;         /* or the socket's path when unix_socket */
+    char *address;      /* of the host, numeric: connected to, the host is not looked up again; NULL: it is */
     bool address_shown; /* the host has several: messages say which */
-    char *user; /* NULL: default user */
+    char *user;         /* NULL: default user */
     char *password;
     uint16_t port;
     uint32_t db;

@@ -36,8 +36,8 @@ struct cursor_marks {
     _Atomic uint64_t decoded_seq, sent_seq, applied_seq;
     _Atomic uint64_t received_lsn; /* next LSN expected after all that is decoded */
     _Atomic uint64_t applied_lsn;  /* next LSN wanted after all that the target acknowledged: the ACK */
-    _Atomic uint64_t check_lsn, check_sum; /* the last command before it (journal_check.h) */
-    _Atomic uint64_t ping_lsn;     /* applied_lsn must pass this before the PING is answered */
+    _Atomic uint64_t check_lsn, check_sum;    /* the last command before it (journal_check.h) */
+    _Atomic uint64_t ping_lsn;                /* applied_lsn must pass this before the PING is answered */
     _Atomic uint64_t entries, keys, commands; /* applied so far */
     _Atomic uint64_t spool_bytes, spool_overflow_bytes;
     _Atomic uint64_t alive_ms; /* the worker says several times a second that it moves */
@@ -45,7 +45,7 @@ struct cursor_marks {
     _Atomic uint64_t waiting_since_ms; /* when the oldest byte not applied was received; 0: none waits */
     _Atomic uint64_t errors, divergences, target_waits;
     _Atomic uint64_t suspects_pending; /* keys that are still to be compared with the source's */
-    _Atomic uint64_t looked_for; /* names of the source that were looked for on the target */
+    _Atomic uint64_t looked_for;       /* names of the source that were looked for on the target */
     _Atomic uint64_t suspects_equal, suspects_healed, suspects_permanent; /* what became of others */
     _Atomic uint64_t batches, batch_micros; /* acknowledged batches, and the sum of their round trips */
     _Atomic uint64_t batch_buckets[CURSOR_BATCH_BUCKETS];

@@ -55,8 +55,7 @@ void message_free(struct message *m)
     if (m->type == MESSAGE_START) {
         free_secret(&m->start.settings);
         free_secret(&m->start.asked);
-    }
-    else if (m->type == MESSAGE_RECONFIGURE)
+    } else if (m->type == MESSAGE_RECONFIGURE)
         free_secret(&m->reconfigure.settings);
 }
 
@@ -136,7 +135,8 @@ static void get_start(struct wire_reader *r, struct message *m)
     GET_TEXT(m->start.masters);
     get_buf(r, &m->start.settings);
     r->failed |= m->start.mode < START_FULL || m->start.mode > START_RESUME;
-    r->failed |= m->start.flow >= m->start.flow_count || m->start.asked_lsn > m->start.first_lsn || m->start.in_blobs > 1;
+    r->failed |= m->start.flow >= m->start.flow_count || m->start.asked_lsn > m->start.first_lsn ||
+                 m->start.in_blobs > 1;
 }
 
 /* False for an unknown type. */

@@ -106,12 +106,14 @@ struct message {
             uint32_t flow, flow_count;
             uint32_t mode; /* enum start_mode */
             uint64_t session;
-            uint64_t first_lsn;     /* PARTIAL: of the next entry wanted */
-            uint64_t asked_lsn;     /* PARTIAL: of the first one that comes, to be compared */
+            uint64_t first_lsn;         /* PARTIAL: of the next entry wanted */
+            uint64_t asked_lsn;         /* PARTIAL: of the first one that comes, to be compared */
             struct journal_check check; /* with what */
-            uint32_t in_blobs;          /* PARTIAL: 1: after SYNC, in JOURNAL_BLOBs, as older masters send it */
-            char last_master_id[41]; /* marks of that master count: this one goes on with its journal; or "" */
-            struct buf asked; /* TLS: what DFLY FLOW is asked behind the FLOW's number; owned by the message */
+            uint32_t in_blobs; /* PARTIAL: 1: after SYNC, in JOURNAL_BLOBs, as older masters send it */
+            char
+                last_master_id[41]; /* marks of that master count: this one goes on with its journal; or "" */
+            struct buf
+                asked; /* TLS: what DFLY FLOW is asked behind the FLOW's number; owned by the message */
             uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */
             struct report_position told[REPORT_STREAMS]; /* the last reports of its predecessors */
             uint32_t source_release;                     /* 14001: Dragonfly 1.40.1; 0: not known */

@@ -36,11 +36,10 @@ bool statefile_error(struct error *error, const char *directory, const char *pat
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        error_set(
-            error, ERROR_RETRY,
-            "%s: cannot %s: %s: free space in the state directory %s (or raise the quota or file "
-            "size limit), or give another --state-dir",
-            path, doing, strerror(errnum), directory);
+        error_set(error, ERROR_RETRY,
+                  "%s: cannot %s: %s: free space in the state directory %s (or raise the quota or file "
+                  "size limit), or give another --state-dir",
+                  path, doing, strerror(errnum), directory);
         if (error)
             error->exit_code = EX_IOERR;
         return false;

@@ -55,8 +55,8 @@ void log_kinds_tell(uint64_t now_ms, bool all, void (*tell)(enum log_level level
         uint64_t passed_ms = now_ms - k->since_ms;
         if (!k->more || (!all && passed_ms < LOG_KIND_WINDOW_MS))
             continue;
-        snprintf(text, sizeof text, "%llu more of this kind within %llu s, the last: %s", (unsigned long long)k->more,
-                 (unsigned long long)(passed_ms + 999) / 1000, k->last);
+        snprintf(text, sizeof text, "%llu more of this kind within %llu s, the last: %s",
+                 (unsigned long long)k->more, (unsigned long long)(passed_ms + 999) / 1000, k->last);
         k->more = k->told = 0;
         tell(k->level, text);
     }

@@ -9,7 +9,7 @@ struct log_queue {
     struct buf kept;
     size_t limit_bytes;
     uint64_t lost_lines, told_lines; /* told: by a line that may be on its way still */
-    const char *reason; /* ends the line that tells of lost ones */
+    const char *reason;              /* ends the line that tells of lost ones */
 };
 
 /* Whole lines. */

@@ -18,7 +18,7 @@ void resp_command(struct buf *out, size_t argc, const struct slice *argv);
 
 struct resp_reader {
     redisReader *hiredis;
-    size_t unread; /* bytes fed that no reply was made of yet */
+    size_t unread;    /* bytes fed that no reply was made of yet */
     size_t max_bytes; /* RESP_REPLY_MAX_BYTES, or what its owner allows */
 };
 

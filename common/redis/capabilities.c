@@ -234,9 +234,11 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
     uint64_t number;
     struct slice text = slice_of("", 0);
     if (i == ASK_SERVER)
-        *c = (struct capabilities){
-            .kind = SERVER_OTHER, .databases = 16, .max_bulk_bytes = UINT64_C(512) << 20,
-            .query_bytes = UINT64_C(1) << 30, .stream_type = 15};
+        *c = (struct capabilities){.kind = SERVER_OTHER,
+                                   .databases = 16,
+                                   .max_bulk_bytes = UINT64_C(512) << 20,
+                                   .query_bytes = UINT64_C(1) << 30,
+                                   .stream_type = 15};
     if (says_later(reply))
         return error_set(error, ERROR_RETRY, "the target is not ready: %.200s", reply->str);
     if (reply->type == REDIS_REPLY_STRING)

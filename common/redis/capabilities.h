@@ -19,10 +19,10 @@ struct capabilities {
     uint64_t up_s;          /* since its start; 0: not told */
     bool promoted;          /* it was a replica before: part of what was acknowledged may be missing */
     bool cluster;
-    uint32_t masters;        /* merged into this; 0: one server's own */
-    bool replica;            /* role is not master: read-only */
-    char master_text[80];    /* a replica's master: host:port */
-    uint32_t databases;      /* as far as it tells; 16 otherwise. The link tries them: there it is certain */
+    uint32_t masters;     /* merged into this; 0: one server's own */
+    bool replica;         /* role is not master: read-only */
+    char master_text[80]; /* a replica's master: host:port */
+    uint32_t databases;   /* as far as it tells; 16 otherwise. The link tries them: there it is certain */
     bool databases_told;
     uint64_t max_bulk_bytes; /* proto-max-bulk-len; 512 MiB otherwise */
     uint64_t query_bytes;    /* client-query-buffer-limit, asked by the link alone; 1 GiB otherwise */
@@ -40,11 +40,11 @@ struct capabilities {
     bool copy, getdel;                       /* ≥ 6.2 */
     bool zrangestore;                        /* ≥ 6.2 */
     bool json, bloom, cuckoo, cms, topk, search, throttle;
-    bool scripts; /* EVAL is allowed */
+    bool scripts;           /* EVAL is allowed */
     int64_t clock_ahead_ms; /* the server's clock, of ours; by the link */
     bool import_mode; /* Valkey's, and it took CLIENT IMPORT-SOURCE of this connection: nothing expires; by
                          the link */
-    bool wait;    /* WAIT is; asked of a cluster's nodes alone, by the link */
+    bool wait;        /* WAIT is; asked of a cluster's nodes alone, by the link */
 };
 
 /* The probe: send command i (0 … CAPABILITIES_COMMANDS-1) for each i, then give the replies in order. Errors

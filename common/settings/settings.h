@@ -30,9 +30,9 @@ struct settings {
     bool marks;
     bool migrate; /* end at the barrier */
     /* Limits */
-    uint64_t max_rate_bytes;      /* of the stream applied per second and FLOW set; 0 = none */
-    uint64_t ring_bytes;          /* 64 MiB */
-    uint64_t spool_limit_bytes;   /* 10 GiB per FLOW */
+    uint64_t max_rate_bytes;    /* of the stream applied per second and FLOW set; 0 = none */
+    uint64_t ring_bytes;        /* 64 MiB */
+    uint64_t spool_limit_bytes; /* 10 GiB per FLOW */
     enum on_spool_full on_spool_full;
     uint64_t restore_limit_bytes; /* 1 MiB */
     uint64_t batch_bytes;         /* 256 KiB */
@@ -57,9 +57,9 @@ struct settings {
     bool daemon;
     char *pid_file, *log_file;
     bool syslog;
-    char *user;    /* become this one after the start; NULL: df2redis if daemon, root, and it exists */
-    bool confine;  /* workers may do only what workers do */
-    char *metrics; /* ADDR:PORT to answer HTTP on */
+    char *user;           /* become this one after the start; NULL: df2redis if daemon, root, and it exists */
+    bool confine;         /* workers may do only what workers do */
+    char *metrics;        /* ADDR:PORT to answer HTTP on */
     char **metrics_hosts; /* globs of further names that HTTP may ask for, NULL-terminated; NULL = none */
 };
 

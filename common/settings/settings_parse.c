@@ -201,8 +201,9 @@ static bool parse_uris(struct uri *out, const char *value, struct error *error)
     bool good = count > 0;
     for (size_t i = 1; good && i < count; i++)
         if (list[i].tls != list[0].tls || list[i].null_sink || list[i].unix_socket || list[i].db)
-            good = error_fatal(error, EX_USAGE,
-                               "of several addresses all must be redis://, or all rediss://, without a database");
+            good = error_fatal(
+                error, EX_USAGE,
+                "of several addresses all must be redis://, or all rediss://, without a database");
     if (good)
         uri_copy(out, &list[0]);
     for (size_t i = 0; i < count; i++)
@@ -215,7 +216,8 @@ static bool parse_uri(struct settings *s, const struct setting *row, const char 
     char **text = (char **)((uint8_t *)s + row->text_offset);
     struct error inner;
     bool several = row->offset == offsetof(struct settings, source);
-    if (several ? !parse_uris(setting_field(s, row), value, &inner) : !uri_parse(value, setting_field(s, row), &inner))
+    if (several ? !parse_uris(setting_field(s, row), value, &inner)
+                : !uri_parse(value, setting_field(s, row), &inner))
         return error_fatal(error, EX_USAGE, "%s: %s", row->help.name, inner.text);
     char *copy = x_strdup(value);
     if (*text)

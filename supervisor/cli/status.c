@@ -165,13 +165,16 @@ static int tell_end(const struct settings *settings, int exit_code)
     if (exit_code == EX_OK)
         printf("run %s has stopped, and all that the source had is applied\n", name);
     else if (exit_code < 0)
-        fprintf(stderr, "df2redis: the run %s ended without a word: it was killed, or failed; see its log\n", name);
+        fprintf(stderr, "df2redis: the run %s ended without a word: it was killed, or failed; see its log\n",
+                name);
     else if (exit_code == EX_DATAERR)
-        fprintf(stderr, "df2redis: the run %s has stopped, with divergences (exit code %d): see its log\n", name,
-                exit_code);
-    else
-        fprintf(stderr, "df2redis: the run %s has stopped, and the copy is not complete (exit code %d): see its log\n",
+        fprintf(stderr, "df2redis: the run %s has stopped, with divergences (exit code %d): see its log\n",
                 name, exit_code);
+    else
+        fprintf(
+            stderr,
+            "df2redis: the run %s has stopped, and the copy is not complete (exit code %d): see its log\n",
+            name, exit_code);
     return exit_code < 0 ? EX_UNAVAILABLE : exit_code;
 }
 

@@ -33,7 +33,8 @@ static bool print_flows(const cJSON *status, bool failed, FILE *out)
         if (failed ? gone
                    : !gone && strcmp(text_of(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
             if (out)
-                fprintf(out, "%s %.0f", any ? "," : "", cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
+                fprintf(out, "%s %.0f", any ? "," : "",
+                        cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
             any = true;
         }
     }
@@ -45,8 +46,10 @@ static void print_stable(const cJSON *status, FILE *out)
     if (print_flows(status, false, NULL)) {
         fputs("the target does not answer FLOW", out);
         print_flows(status, false, out);
-        fputs(": start it, or mend the network to it. The run goes on by itself then; what the source sends is kept in "
-              "the spool meanwhile\n", out);
+        fputs(": start it, or mend the network to it. The run goes on by itself then; what the source sends "
+              "is kept in "
+              "the spool meanwhile\n",
+              out);
     } else if (is_true(status, "in_step")) {
         fprintf(
             out,

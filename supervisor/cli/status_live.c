@@ -12,7 +12,15 @@
 #include "supervisor/observe/progress.h"
 #include "supervisor/run/totals.h"
 
-enum { WATCH_MS = 1000, WAIT_MS = 200, APPEAR_MS = 50, APPEAR_LIMIT_MS = 10000, MAX_LINE = 256, DEFAULT_ROWS = 24, DEFAULT_COLUMNS = 80 };
+enum {
+    WATCH_MS = 1000,
+    WAIT_MS = 200,
+    APPEAR_MS = 50,
+    APPEAR_LIMIT_MS = 10000,
+    MAX_LINE = 256,
+    DEFAULT_ROWS = 24,
+    DEFAULT_COLUMNS = 80
+};
 
 static uint64_t number_of(const cJSON *json, const char *name)
 {

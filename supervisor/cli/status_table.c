@@ -41,7 +41,8 @@ static void print_flow(const cJSON *flow, FILE *out)
     fprintf(out, "%4llu %7llu %-13s %10s %10s %12s %9llu %10s %7.1f %10s %8llu\n",
             (unsigned long long)number_of(flow, "id"), (unsigned long long)number_of(flow, "pid"),
             text_of(flow, "phase"), size_text(number_of(flow, "received_bytes")),
-            size_text(number_of(flow, "applied_bytes")), rate, (unsigned long long)number_of(flow, number_of(flow, "lsn_source") ? "lag_source" : "lag_entries"),
+            size_text(number_of(flow, "applied_bytes")), rate,
+            (unsigned long long)number_of(flow, number_of(flow, "lsn_source") ? "lag_source" : "lag_entries"),
             size_text(number_of(flow, "lag_bytes")), (double)number_of(flow, "lag_ms") / 1000.0,
             size_text(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
 }
@@ -50,8 +51,8 @@ static void print_flow(const cJSON *flow, FILE *out)
 static void print_suspects(const cJSON *status, FILE *out)
 {
     const cJSON *s = cJSON_GetObjectItem(status, "suspects");
-    uint64_t pending = number_of(s, "pending"), equal = number_of(s, "equal"), healed = number_of(s, "healed"),
-             permanent = number_of(s, "permanent");
+    uint64_t pending = number_of(s, "pending"), equal = number_of(s, "equal"),
+             healed = number_of(s, "healed"), permanent = number_of(s, "permanent");
     if (pending + equal + healed + permanent)
         fprintf(out, "suspects: %llu pending, %llu equal, %llu healed, %llu permanent\n",
                 (unsigned long long)pending, (unsigned long long)equal, (unsigned long long)healed,
@@ -117,7 +118,9 @@ static void print_targets(const cJSON *status, FILE *out)
         if (*trouble)
             fprintf(out, "beware   target %s: %s\n", text_of(one, "address"), trouble);
         if (true_of(one, "evicts"))
-            fprintf(out, "beware   target %s throws keys away at %s: set its maxmemory-policy to noeviction (now %s)\n",
+            fprintf(out,
+                    "beware   target %s throws keys away at %s: set its maxmemory-policy to noeviction (now "
+                    "%s)\n",
                     text_of(one, "address"), size_text(number_of(one, "maxmemory_bytes")),
                     text_of(one, "maxmemory_policy"));
     }
@@ -150,8 +153,8 @@ void status_print(const cJSON *status, FILE *out)
     const cJSON *flow, *flows = cJSON_GetObjectItem(status, "flows");
     status_print_head(status, out);
     if (cJSON_GetArraySize(flows))
-        fprintf(out, "\n%4s %7s %-13s %10s %10s %12s %9s %10s %7s %10s %8s\n", "FLOW", "PID", "PHASE", "RECEIVED",
-                "APPLIED", "RATE", "LAG: NO.", "BYTES", "SECONDS", "SPOOL", "RESTARTS");
+        fprintf(out, "\n%4s %7s %-13s %10s %10s %12s %9s %10s %7s %10s %8s\n", "FLOW", "PID", "PHASE",
+                "RECEIVED", "APPLIED", "RATE", "LAG: NO.", "BYTES", "SECONDS", "SPOOL", "RESTARTS");
     cJSON_ArrayForEach(flow, flows)
     {
         print_flow(flow, out);

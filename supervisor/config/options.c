@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-static const char *const verb_names[] = {"",     "replicate", "migrate", "status",
-                                         "wait", "stop",      "clean",   "version", "help"};
+static const char *const verb_names[] = {"",     "replicate", "migrate", "status", "wait",
+                                         "stop", "clean",     "version", "help"};
 
 struct short_option {
     char letter;
@@ -72,13 +72,15 @@ static bool take_word(struct options *o, const char *word, struct error *error)
         return true;
     }
     if (verb == VERB_NONE && o->verb != VERB_NONE)
-        return error_fatal(error, EX_USAGE,
-                           "\"%.80s\" is one word too many: after the verb %s give options only, as --name value",
-                           word, verb_name(o->verb));
+        return error_fatal(
+            error, EX_USAGE,
+            "\"%.80s\" is one word too many: after the verb %s give options only, as --name value", word,
+            verb_name(o->verb));
     if (verb == VERB_NONE)
         return error_fatal(
             error, EX_USAGE,
-            "\"%.80s\" is not known: say replicate, migrate, status, wait, stop, clean, version or help", word);
+            "\"%.80s\" is not known: say replicate, migrate, status, wait, stop, clean, version or help",
+            word);
     if (o->verb != VERB_NONE)
         return error_fatal(error, EX_USAGE, "say one of %s and %s, not both", verb_name(o->verb), word);
     o->verb = verb;
@@ -164,9 +166,10 @@ static bool check_fit(const struct options *o, struct error *error)
     bool help = o->verb == VERB_HELP || o->verb == VERB_VERSION;
     bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
     if (o->verb == VERB_NONE)
-        return error_fatal(error, EX_USAGE,
-                           "say what to do: replicate, migrate, status, wait, stop, clean, version or help; see "
-                           "df2redis --help");
+        return error_fatal(
+            error, EX_USAGE,
+            "say what to do: replicate, migrate, status, wait, stop, clean, version or help; see "
+            "df2redis --help");
     if (help)
         return true;
     if ((o->json || o->watch) && o->verb != VERB_STATUS)
@@ -233,9 +236,9 @@ static bool check(struct options *o, struct error *error)
                            "%s needs --target redis://host:port, the Redis or Valkey to copy to%s",
                            verb_name(o->verb), in_file);
     if (o->verb == VERB_CLEAN && (!o->settings.target_text || o->settings.target.null_sink))
-        return error_fatal(error, EX_USAGE,
-                           "clean needs --target redis://host:port, the Redis or Valkey to remove marks from%s",
-                           in_file);
+        return error_fatal(
+            error, EX_USAGE,
+            "clean needs --target redis://host:port, the Redis or Valkey to remove marks from%s", in_file);
     if (!connects)
         keep_name(&o->settings);
     o->settings.migrate = o->verb == VERB_MIGRATE;

@@ -34,8 +34,8 @@ struct flow {
     struct worker_process worker;
     bool hello, stable, enter_sent;
     bool inherited; /* its spool and cursor are an earlier run's */
-    bool drained; /* said so, or ended after the source did with everything applied */
-    bool failed;  /* given up */
+    bool drained;   /* said so, or ended after the source did with everything applied */
+    bool failed;    /* given up */
     struct cursor cursor;
     bool cursor_open;
     uint64_t session;

@@ -203,7 +203,8 @@ bool worker_process_start(struct worker_process *w, struct event_base *base, con
         int failed = errno;
         close(pair[0]);
         close(pair[1]);
-        return error_set(error, ERROR_RETRY, "cannot make a pipe for the worker of FLOW %u: %s", flow, strerror(failed));
+        return error_set(error, ERROR_RETRY, "cannot make a pipe for the worker of FLOW %u: %s", flow,
+                         strerror(failed));
     }
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
@@ -238,8 +239,7 @@ bool worker_process_send(struct worker_process *w, const struct message *m)
         return false;
     }
     log_warning("cannot tell worker %ld %s: %s", (long)w->pid, message_name(m->type),
-                status == MESSAGE_AGAIN ? "it does not read its messages"
-                                          : error.text);
+                status == MESSAGE_AGAIN ? "it does not read its messages" : error.text);
     return false;
 }
 

@@ -80,7 +80,8 @@ bool log_output_open(const struct settings *settings, struct error *error)
 {
     log_output_close();
     if (!log_writer_start())
-        return error_fatal(error, EX_OSERR, "cannot start the thread that writes the log: %s", strerror(errno));
+        return error_fatal(error, EX_OSERR, "cannot start the thread that writes the log: %s",
+                           strerror(errno));
     if (settings->log_file)
         file_path = x_strdup(settings->log_file);
     to_syslog = settings->syslog;

@@ -128,7 +128,8 @@ static bool make_room(struct clients *c)
     return victim != NULL;
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int len, void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int len,
+                      void *arg)
 {
     (void)listener, (void)address, (void)len;
     struct clients *c = arg;
@@ -161,7 +162,8 @@ static void on_accept_failed(struct evconnlistener *listener, void *arg)
 {
     struct clients *c = arg;
     struct timeval pause = after_ms(REST_MS);
-    log_warning("%s cannot accept a connection: %s; next attempt in %d s", c->config.what, strerror(errno), REST_MS / 1000);
+    log_warning("%s cannot accept a connection: %s; next attempt in %d s", c->config.what, strerror(errno),
+                REST_MS / 1000);
     evconnlistener_disable(listener);
     event_add(c->rest, &pause);
 }
@@ -179,8 +181,9 @@ struct clients *clients_open(struct event_base *base, int fd, const struct clien
     c->config = *config;
     c->base = base;
     c->rest = event_new(base, -1, 0, on_rested, c);
-    c->listener = c->rest ? evconnlistener_new(base, on_accept, c, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd)
-                          : NULL;
+    c->listener =
+        c->rest ? evconnlistener_new(base, on_accept, c, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd)
+                : NULL;
     if (c->listener) {
         evconnlistener_set_error_cb(c->listener, on_accept_failed);
         return c;

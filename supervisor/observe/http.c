@@ -36,17 +36,18 @@ static void answer(const struct exchange *e, int code, const char *reason, const
                    size_t len)
 {
     struct evbuffer *out = client_output(e->client);
-    evbuffer_add_printf(out,
-                        "HTTP/1.1 %d %s\r\n"
-                        "Content-Type: %s\r\n"
-                        "Content-Length: %zu\r\n"
-                        "Connection: close\r\n"
-                        "Cache-Control: no-store\r\n"
-                        "X-Content-Type-Options: nosniff\r\n"
-                        "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src "
-                        "'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-                        "'none'\r\n%s\r\n",
-                        code, reason, type, len, code == 405 ? "Allow: GET, HEAD\r\n" : "");
+    evbuffer_add_printf(
+        out,
+        "HTTP/1.1 %d %s\r\n"
+        "Content-Type: %s\r\n"
+        "Content-Length: %zu\r\n"
+        "Connection: close\r\n"
+        "Cache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
+        "Content-Security-Policy: default-src 'none'; script-src 'unsafe-inline'; style-src "
+        "'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+        "'none'\r\n%s\r\n",
+        code, reason, type, len, code == 405 ? "Allow: GET, HEAD\r\n" : "");
     if (!e->head_only)
         evbuffer_add(out, body, len);
     client_answered(e->client);
@@ -136,7 +137,8 @@ static void refuse_host(const struct exchange *e, struct slice host)
 {
     char text[400];
     snprintf(text, sizeof text,
-             "the name %s is not known here; --metrics-host adds one (an address, localhost and this machine's own name "
+             "the name %s is not known here; --metrics-host adds one (an address, localhost and this "
+             "machine's own name "
              "are answered always)\n",
              log_key(host));
     answer_text(e, 403, "Forbidden", text);
@@ -227,8 +229,8 @@ static int listen_on(struct http *h, const char *text, struct error *error)
     return fd;
 }
 
-struct http *http_open(struct event_base *base, const struct settings *settings, const struct http_callbacks *callbacks,
-                       struct error *error)
+struct http *http_open(struct event_base *base, const struct settings *settings,
+                       const struct http_callbacks *callbacks, struct error *error)
 {
     struct http *h = x_calloc(1, sizeof *h);
     struct clients_config config = {.what = "the HTTP port",

@@ -25,8 +25,8 @@ struct http_callbacks {
 };
 
 /* On settings->metrics, as settings_metrics_address understands it. The settings stay the caller's, and as they are. */
-struct http *http_open(struct event_base *base, const struct settings *settings, const struct http_callbacks *callbacks,
-                       struct error *error);
+struct http *http_open(struct event_base *base, const struct settings *settings,
+                       const struct http_callbacks *callbacks, struct error *error);
 /* Where it listens, "127.0.0.1:9121". */
 const char *http_listens_on(const struct http *h);
 void http_close(struct http *h);

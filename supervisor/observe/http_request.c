@@ -66,7 +66,8 @@ static int parse_line(struct slice line, struct http_request *out, bool *needs_h
     if (!get && !head)
         return 405;
     *needs_host = version.data[7] != '0';
-    if (target.len >= sizeof scheme - 1 && strncasecmp((const char *)target.data, scheme, sizeof scheme - 1) == 0) {
+    if (target.len >= sizeof scheme - 1 &&
+        strncasecmp((const char *)target.data, scheme, sizeof scheme - 1) == 0) {
         struct slice rest = slice_of(target.data + sizeof scheme - 1, target.len - (sizeof scheme - 1));
         struct slice authority = take_until(&rest, '/');
         out->host = without_port(authority);

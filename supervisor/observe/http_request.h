@@ -9,7 +9,7 @@
 enum { HTTP_REQUEST_BYTES = 16384 };
 
 struct http_request {
-    bool head_only; /* HEAD */
+    bool head_only;          /* HEAD */
     struct slice path, host; /* host: without port and brackets; empty: none given. Both lie in the text. */
 };
 

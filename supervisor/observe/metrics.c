@@ -28,7 +28,8 @@ static const struct flow_metric flow_metrics[] = {
     {"errors_total", "counter", "errors", 1, "Errors that ended a worker"},
     {"target_waits_total", "counter", "target_waits", 1, "How often the target had to be waited for"},
     {"restarts_total", "counter", "restarts", 1, "Restarts of the worker"},
-    {"source_lsn", "gauge", "lsn_source", 1, "Next journal entry of the shard, as the source says; 0 when not known"},
+    {"source_lsn", "gauge", "lsn_source", 1,
+     "Next journal entry of the shard, as the source says; 0 when not known"},
     {"source_lag_entries", "gauge", "lag_source", 1, "Entries that the source has and the target lacks"},
     {"received_lsn", "gauge", "lsn_received", 1, "Next journal entry expected after all that is decoded"},
     {"applied_lsn", "gauge", "lsn_applied", 1, "Next journal entry wanted after all that is applied"},
@@ -137,7 +138,8 @@ static void put_suspects(const cJSON *status, struct buf *out)
 /* Of each master of the target that has answered. */
 static const struct flow_metric target_metrics[] = {
     {"round_trip_seconds", "gauge", "rtt_us", 1e-6, "Time to the answer to INFO"},
-    {"evicted_keys_total", "counter", "evicted_keys", 1, "Keys thrown away by the target since the run first saw it"},
+    {"evicted_keys_total", "counter", "evicted_keys", 1,
+     "Keys thrown away by the target since the run first saw it"},
     {"used_memory_bytes", "gauge", "used_memory_bytes", 1, "Memory that the target uses"},
     {"maxmemory_bytes", "gauge", "maxmemory_bytes", 1, "Its maxmemory, 0: none"},
     {"evicts", "gauge", "evicts", 1, "1 when it throws keys away once it has maxmemory"},

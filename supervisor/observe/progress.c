@@ -39,8 +39,7 @@ void progress_format(const struct progress_line *line, size_t columns, char *out
     bar[BAR_WIDTH] = '\0';
     char lag[64] = "";
     if (line->lag_bytes)
-        snprintf(lag, sizeof lag, "lag %s %.1f s", size_text(line->lag_bytes),
-                 (double)line->lag_ms / 1000.0);
+        snprintf(lag, sizeof lag, "lag %s %.1f s", size_text(line->lag_bytes), (double)line->lag_ms / 1000.0);
     int n = snprintf(out, out_bytes, "FLOW %-3u %-13s [%s] %10s %10s/s %s", line->flow, line->phase, bar,
                      size_text(line->received_bytes), size_text(line->rate_bytes), lag);
     size_t len = n < 0 ? 0 : (size_t)n;

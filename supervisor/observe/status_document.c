@@ -139,7 +139,8 @@ cJSON *run_status(struct run *run)
     put(json, "uptime_ms", now_ms - run->started_ms);
     put(json, "sessions", run->sessions);
     cJSON *sync = cJSON_AddObjectToObject(json, "last_sync");
-    cJSON_AddStringToObject(sync, "kind", run->flow_count && run->flows[0].answered && !run->flows[0].full ? "partial" : "full");
+    cJSON_AddStringToObject(
+        sync, "kind", run->flow_count && run->flows[0].answered && !run->flows[0].full ? "partial" : "full");
     cJSON_AddStringToObject(sync, "reason", run->sync_reason);
     if (run->session.state == SESSION_WAITING) {
         put(json, "retry_in_ms", difference(run->retry_due_ms, now_ms));
@@ -173,15 +174,15 @@ void run_summary(struct run *run)
     totals_of(run, now_ms, &t);
     totals_add(&t, &run->past);
     const struct divergences *d = &run->divergences;
-    log_info(
-        "%s: %llu keys of the snapshot read, %llu commands written, %s received, %.1f s, %u session%s, %llu worker restart%s",
-        run->session.state == SESSION_FAILED ? "failed"
-        : run->exit_code == EX_DATAERR       ? "completed with divergences"
-        : run->exit_code                     ? "stopped"
-                                             : "completed",
-        (unsigned long long)t.keys, (unsigned long long)t.commands, size_text(t.received_bytes),
-        (double)(now_ms - run->started_ms) / 1000.0, run->sessions, run->sessions == 1 ? "" : "s",
-        (unsigned long long)t.restarts, t.restarts == 1 ? "" : "s");
+    log_info("%s: %llu keys of the snapshot read, %llu commands written, %s received, %.1f s, %u session%s, "
+             "%llu worker restart%s",
+             run->session.state == SESSION_FAILED ? "failed"
+             : run->exit_code == EX_DATAERR       ? "completed with divergences"
+             : run->exit_code                     ? "stopped"
+                                                  : "completed",
+             (unsigned long long)t.keys, (unsigned long long)t.commands, size_text(t.received_bytes),
+             (double)(now_ms - run->started_ms) / 1000.0, run->sessions, run->sessions == 1 ? "" : "s",
+             (unsigned long long)t.restarts, t.restarts == 1 ? "" : "s");
     if (run_failed_flows(run))
         log_error("degraded: %u of %u FLOWs were given up", run_failed_flows(run), run->flow_count);
     if (t.suspects_healed)
@@ -191,16 +192,17 @@ void run_summary(struct run *run)
         log_warning("%llu suspect key%s not compared with the source's yet: the next run does it",
                     (unsigned long long)t.suspects_pending, t.suspects_pending == 1 ? " was" : "s were");
     if (d->total)
-        log_warning("%llu divergence%s: these are not, or not exactly, on the target; see divergences.log and "
-                    "df2redis(1), DIVERGENCES",
-                    (unsigned long long)d->total, d->total == 1 ? "" : "s");
+        log_warning(
+            "%llu divergence%s: these are not, or not exactly, on the target; see divergences.log and "
+            "df2redis(1), DIVERGENCES",
+            (unsigned long long)d->total, d->total == 1 ? "" : "s");
     for (size_t i = 0; i < d->reason_count; i++) {
         const struct divergence *one = &d->list[i];
         struct buf names = {0};
         for (size_t j = 0; j < one->example_count && j < SUMMARY_EXAMPLES; j++)
             buf_printf(&names, "%s %s %s", j ? "," : "", one->examples[j].command, one->examples[j].key);
-        log_write_always(LOG_LEVEL_WARNING, "  %s: %llu, as%.*s%s", one->reason, (unsigned long long)one->count,
-                         (int)names.len, (const char *)names.data,
+        log_write_always(LOG_LEVEL_WARNING, "  %s: %llu, as%.*s%s", one->reason,
+                         (unsigned long long)one->count, (int)names.len, (const char *)names.data,
                          one->example_count > SUMMARY_EXAMPLES ? ", … (see divergences.log)" : "");
         buf_free(&names);
     }

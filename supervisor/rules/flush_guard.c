@@ -82,11 +82,11 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
             target, keys, keys == 1 ? "" : "s", settings->name);
         break;
     case FLUSH_STOP_OTHER_SOURCE:
-        error_fatal(
-            error, EX_CANTCREAT,
-            "target %s holds %llu key%s that run \"%s\" copied from %.120s, and the source is %.120s now. Choose: "
-            "another --name and an empty target; or --flush-target, which deletes them all",
-            target, keys, keys == 1 ? "" : "s", settings->name, source_before, source);
+        error_fatal(error, EX_CANTCREAT,
+                    "target %s holds %llu key%s that run \"%s\" copied from %.120s, and the source is %.120s "
+                    "now. Choose: "
+                    "another --name and an empty target; or --flush-target, which deletes them all",
+                    target, keys, keys == 1 ? "" : "s", settings->name, source_before, source);
         break;
     case FLUSH_STOP_ASKED:
         error_fatal(error, EX_TEMPFAIL,
@@ -100,7 +100,8 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
     case FLUSH_STOP_SOURCE_LOST_KEYS:
         error_fatal(
             error, EX_TEMPFAIL,
-            "source %.120s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: the "
+            "source %.120s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: "
+            "the "
             "source with its data; --on-full-resync keep, which writes over the copy; or df2redis clean and "
             "then --flush-target, which deletes it",
             source, counted, target, keys);

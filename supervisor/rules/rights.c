@@ -9,14 +9,14 @@ enum need {
     NEED_DATA, /* every value is written with one of these, the journal has the others, and scripts that stand for
                   some of its commands read with the rest: refused without */
     NEED_FIELD_TTL, /* the same, where the target has times to live of hash fields */
-    NEED_MARK, /* on the run's own key: refused without */
-    NEED_SELECT,  /* where there are several databases */
-    NEED_FLUSH,   /* warned of, unless a flush is due */
-    NEED_CLIENT,  /* warned of: exactly once */
-    NEED_CONFIG,  /* warned of: limits and modules are guessed */
-    NEED_CLUSTER, /* of a cluster's node: refused without */
-    NEED_HEAL,    /* warned of: differences are only counted */
-    NEED_ANY_KEY, /* warned of: some keys */
+    NEED_MARK,      /* on the run's own key: refused without */
+    NEED_SELECT,    /* where there are several databases */
+    NEED_FLUSH,     /* warned of, unless a flush is due */
+    NEED_CLIENT,    /* warned of: exactly once */
+    NEED_CONFIG,    /* warned of: limits and modules are guessed */
+    NEED_CLUSTER,   /* of a cluster's node: refused without */
+    NEED_HEAL,      /* warned of: differences are only counted */
+    NEED_ANY_KEY,   /* warned of: some keys */
 };
 
 /* K: a key for values; M: the run's mark. */
@@ -216,8 +216,7 @@ static void judge_needed(const struct rights *r, const struct rights_context *c,
     /* A command that is refused hides what there is about its key. */
     bool key = r->mark_key_refused || !r->mark_key_taken;
     if (c->marks && lacks(r, NEED_MARK, names, sizeof names))
-        findings_refuse(out, EX_NOPERM,
-                        "target %s: its user may not write the run's mark: give it %s%s%s%s",
+        findings_refuse(out, EX_NOPERM, "target %s: its user may not write the run's mark: give it %s%s%s%s",
                         c->target, key ? "~df2redis:" : "", key ? c->run : "", key ? "* " : "", names);
     if (lacks(r, NEED_DATA, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
@@ -258,7 +257,9 @@ static void judge_useful(const struct rights *r, const struct rights_context *c,
             "may not end what is left of the old one: give it %s",
             c->target, names);
     if (lacks(r, NEED_CONFIG, names, sizeof names))
-        findings_warn(out, "target %s: its limits and modules are not all known and taken for the defaults: give its user %s",
+        findings_warn(out,
+                      "target %s: its limits and modules are not all known and taken for the defaults: give "
+                      "its user %s",
                       c->target, names);
     if (lacks(r, NEED_HEAL, names, sizeof names))
         findings_warn(out, "target %s: keys in doubt cannot be compared there: give its user %s", c->target,

@@ -17,7 +17,7 @@ struct rights {
     bool probed;              /* else nothing is known of the rest */
     bool missing[RIGHTS_MAX]; /* of the rows */
     bool mark_key_refused, mark_key_taken;
-    bool absent[RIGHTS_MAX];  /* renamed, disabled: the target has no such command */
+    bool absent[RIGHTS_MAX]; /* renamed, disabled: the target has no such command */
 };
 
 /* Rows to be queued, in order; 0 … rights_rows() - 1. mark_key: as the run names it on this node. Returns

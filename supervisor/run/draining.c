@@ -261,8 +261,8 @@ void run_drain_turn(struct run *run, uint64_t now_ms)
     }
     run_check_drained(run);
     totals_of(run, now_ms, &t);
-    uint64_t progress = t.applied_bytes + (settling ? 0 : t.received_bytes) + t.looked_for + t.suspects_equal +
-                        t.suspects_healed + t.suspects_permanent;
+    uint64_t progress = t.applied_bytes + (settling ? 0 : t.received_bytes) + t.looked_for +
+                        t.suspects_equal + t.suspects_healed + t.suspects_permanent;
     if (progress != d->progress) {
         d->progress = progress;
         d->progress_ms = now_ms;

@@ -100,7 +100,8 @@ static enum flush_holds what_it_holds(const struct run *run, const struct target
     return FLUSH_HOLDS_COPY;
 }
 
-void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks, struct flush_facts *out)
+void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks,
+                     struct flush_facts *out)
 {
     const struct settings *s = run->settings;
     bool same = strcmp(run->copy.master_id, run->greeting.master_id) == 0;
@@ -136,7 +137,8 @@ static bool is_of_source(const struct run_record *record, const struct target_ma
 }
 
 /* Whichever session's: an earlier one of this master, when this one began with the journal. */
-static struct resume_point mark_point(const struct run_record *record, const struct target_marks *marks, uint32_t flow)
+static struct resume_point mark_point(const struct run_record *record, const struct target_marks *marks,
+                                      uint32_t flow)
 {
     const struct target_mark *mark = mark_of(marks, flow);
     if (!mark || !is_of_source(record, mark))
@@ -177,7 +179,8 @@ static bool all_cursors(const struct run_record *record, const char *directory)
     return true;
 }
 
-static bool all_marks(const struct run_record *record, const struct target_marks *marks, struct resume_point *points)
+static bool all_marks(const struct run_record *record, const struct target_marks *marks,
+                      struct resume_point *points)
 {
     for (uint32_t i = 0; i < record->flow_count; i++) {
         points[i] = mark_point(record, marks, i);
@@ -189,7 +192,8 @@ static bool all_marks(const struct run_record *record, const struct target_marks
 
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
                                  const struct target_marks *marks, const struct capabilities *target,
-                                 const char *directory, struct resume_point *points, char *why, size_t why_bytes)
+                                 const char *directory, struct resume_point *points, char *why,
+                                 size_t why_bytes)
 {
     char *scope = previous_scope(settings, target->cluster);
     bool same_scope = strcmp(scope, record->scope) == 0;
@@ -205,7 +209,8 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
     else if (!is_ours(record, marks))
         text = "the target has no mark of the run before";
     else if (!target->cluster && !marks->run_session)
-        way = PREVIOUS_FULL, text = "the target was emptied since by somebody: the mark of the run itself is gone";
+        way = PREVIOUS_FULL,
+        text = "the target was emptied since by somebody: the mark of the run itself is gone";
     else if (record->copy == RUN_COPY_PARTIAL)
         way = PREVIOUS_FULL, text = "the run before ended before its full sync was complete";
     else if (record->copy == RUN_COPY_DEGRADED)

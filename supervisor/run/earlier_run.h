@@ -22,6 +22,7 @@ enum previous_way {
  * `directory`. */
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
                                  const struct target_marks *marks, const struct capabilities *target,
-                                 const char *directory, struct resume_point *points, char *why, size_t why_bytes);
+                                 const char *directory, struct resume_point *points, char *why,
+                                 size_t why_bytes);
 
 #endif

@@ -65,22 +65,22 @@ struct run {
     size_t queued;
     struct event *pump;
     struct event *signals[4];
-    struct error cause; /* why the link was lost, or the run failed */
+    struct error cause;         /* why the link was lost, or the run failed */
     struct error broken_stream; /* a FLOW cannot be read; the source is being asked for its role */
 
     struct target_job *target_job;
     struct topology target_nodes; /* of a cluster: its masters, as last found */
     struct capabilities target;
     struct target_watch *target_watch; /* NULL: everything is thrown away */
-    bool target_owned;   /* it was empty at the start, or flushed by us: ours to flush again */
+    bool target_owned;                 /* it was empty at the start, or flushed by us: ours to flush again */
     struct target_memory target_memory;
     struct findings findings; /* until they are told */
     bool findings_told;
     bool refused; /* the target cannot be used: the source is still asked, for the sake of a whole answer */
-    bool target_stray;   /* marks of this name, and nothing here tells of that run */
+    bool target_stray;     /* marks of this name, and nothing here tells of that run */
     char sync_reason[240]; /* why the session began as it did: with a full sync or without */
-    bool target_written; /* a full sync was begun: the next one meets its keys */
-    struct {             /* those keys, as the record says it */
+    bool target_written;   /* a full sync was begun: the next one meets its keys */
+    struct {               /* those keys, as the record says it */
         enum run_copy state;
         uint64_t session;
         char master_id[41], source[1024];
@@ -99,19 +99,20 @@ struct run {
     struct resume_point *resume;
     uint32_t resume_count;
     char resume_master_id[41];
-    char beyond_master_id[41]; /* the promoted master that no longer has what would be compared (resume.c); or "" */
-    bool *beyond;              /* for each FLOW, of that master */
-    uint64_t *beyond_lsns;     /* its next LSNs, after it had said so; NULL: not asked yet */
+    char beyond_master_id
+        [41];     /* the promoted master that no longer has what would be compared (resume.c); or "" */
+    bool *beyond; /* for each FLOW, of that master */
+    uint64_t *beyond_lsns;   /* its next LSNs, after it had said so; NULL: not asked yet */
     char last_master_id[41]; /* whose journal goes on in that of the session's master; or "" */
     int64_t role_changes;    /* of the source when the copy, or its journal, began; -1: not told */
-    bool greeted;       /* the source was reached once */
-    bool streamed;      /* and has answered SYNC: from then on, retry for ever */
-    bool stable_before; /* the copy was complete once */
-    bool spool_full_waits; /* until the session is stable, to be ended then */
+    bool greeted;            /* the source was reached once */
+    bool streamed;           /* and has answered SYNC: from then on, retry for ever */
+    bool stable_before;      /* the copy was complete once */
+    bool spool_full_waits;   /* until the session is stable, to be ended then */
     uint32_t spool_full_flow;
     struct error spool_full_why;
-    bool told_why;      /* the session is over, and the log has said why */
-    bool spool_full;    /* a session was ended for that, and none has been in step since */
+    bool told_why;   /* the session is over, and the log has said why */
+    bool spool_full; /* a session was ended for that, and none has been in step since */
 
     struct backoff backoff;
     struct event *retry;
@@ -145,7 +146,8 @@ void run_forget_events(struct run *run);
 bool run_continue_previous(struct run *run, const struct target_marks *marks);
 void run_save_record(struct run *run, enum run_copy copy);
 /* What the target holds now, to be judged by its guard. */
-void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks, struct flush_facts *out);
+void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks,
+                     struct flush_facts *out);
 
 /* run_findings.c */
 /* False: the target lacks something. Of the job that has just asked it. */
@@ -207,9 +209,9 @@ uint64_t run_source_lsn(const struct run *run, uint32_t flow);
 void run_tell_in_step(struct run *run, uint64_t now_ms);
 
 /* draining.c */
-void run_drain(struct run *run);  /* up to the source's LSNs, then EVENT_DRAINED */
-void run_settle(struct run *run); /* what was received, then EVENT_SETTLED */
-void run_drain_flow(struct flow *f); /* a successor is told, too */
+void run_drain(struct run *run);       /* up to the source's LSNs, then EVENT_DRAINED */
+void run_settle(struct run *run);      /* what was received, then EVENT_SETTLED */
+void run_drain_flow(struct flow *f);   /* a successor is told, too */
 void run_source_told(struct run *run); /* the source's LSNs came */
 void run_check_drained(struct run *run);
 void run_drain_turn(struct run *run, uint64_t now_ms);

@@ -61,8 +61,9 @@ static void remember_lsns(struct run *run)
         if (flow_marks(f) && run_flow_settled(f))
             points[i] = flow_resume_point(f);
         if (!points[i].lsn) {
-            snprintf(run->sync_reason, sizeof run->sync_reason, "FLOW %u was not where its journal could go on: %.180s",
-                     i, run->flows[i].failure[0] ? run->flows[i].failure : run->cause.text);
+            snprintf(run->sync_reason, sizeof run->sync_reason,
+                     "FLOW %u was not where its journal could go on: %.180s", i,
+                     run->flows[i].failure[0] ? run->flows[i].failure : run->cause.text);
             log_info("FLOW %u is not where its journal could go on: a full sync will be needed", i);
             free(points);
             return;
@@ -152,8 +153,9 @@ void run_end(struct run *run)
     bool all = run_drained_all(run, lacking, sizeof lacking);
     if (!all) {
         run->exit_code = EX_TEMPFAIL;
-        log_warning("stopped with what was received, and not known to be complete: %s; a new start goes on from here",
-                    lacking);
+        log_warning(
+            "stopped with what was received, and not known to be complete: %s; a new start goes on from here",
+            lacking);
     } else if (run->exit_code == 0 && diverged) {
         run->exit_code = EX_DATAERR;
     }

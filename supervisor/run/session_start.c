@@ -93,7 +93,8 @@ void run_connect(struct run *run)
     }
     uri_copy(&run->source_uri, uri);
     uri_display(uri, run->source_name, sizeof run->source_name);
-    run->source = source_connect(run->base, run->settings, &run->source_uri, run->client_id, &callbacks, &error);
+    run->source =
+        source_connect(run->base, run->settings, &run->source_uri, run->client_id, &callbacks, &error);
     if (!run->source)
         address_failed(run, &error);
 }
@@ -198,8 +199,8 @@ void run_open_flows(struct run *run)
         struct buf asked = {0};
         if (f->begin.lsn)
             run_put_question(run, f, &asked);
-        f->open =
-            flow_open_start(run->base, run->settings, &run->source_uri, &run->greeting, i, buf_slice(&asked), &callbacks, &error);
+        f->open = flow_open_start(run->base, run->settings, &run->source_uri, &run->greeting, i,
+                                  buf_slice(&asked), &callbacks, &error);
         buf_free(&asked);
         if (!f->open) {
             run_link_lost(run, &error);
@@ -236,7 +237,8 @@ static enum target_order write_over(struct run *run)
 static enum target_order refuse(struct run *run, enum flush_verdict verdict, const struct flush_facts *facts)
 {
     struct error error = {0};
-    flush_guard_explain(verdict, facts, run->settings, run->source_name, run->copy.source, run->sync_reason, &error);
+    flush_guard_explain(verdict, facts, run->settings, run->source_name, run->copy.source, run->sync_reason,
+                        &error);
     run_fatal(run, &error);
     return TARGET_LEAVE;
 }

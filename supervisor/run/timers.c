@@ -71,8 +71,7 @@ static void warn_stuck(struct flow *f, uint64_t now_ms)
     }
     log_warning("FLOW %u: no progress for %llu s in %s; received %s, applied %s%s", f->number,
                 (unsigned long long)((now_ms - f->progress_ms) / 1000),
-                session_phase_name(f->run->session.state),
-                size_text(m ? cursor_get(&m->received_offset) : 0),
+                session_phase_name(f->run->session.state), size_text(m ? cursor_get(&m->received_offset) : 0),
                 size_text(m ? cursor_get(&m->applied_offset) : 0),
                 m && cursor_get(&m->received_offset) > cursor_get(&m->applied_offset)
                     ? ": the target does not take it"

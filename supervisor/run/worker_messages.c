@@ -98,7 +98,9 @@ static void on_role(bool master, int64_t role_changes, const char *text, void *a
     } else if (changed && in_state(run, SESSION_DRAINING)) {
         run_check_drained(run); /* the next start comes to it again */
     } else if (changed) {
-        resync(run, "source %s was made a replica, or a master again, and flushed: what it has loaded then is in no journal",
+        resync(run,
+               "source %s was made a replica, or a master again, and flushed: what it has loaded then is in "
+               "no journal",
                run->source_name);
     } else {
         run_globals(run);
@@ -273,7 +275,8 @@ static void on_spool_full(struct flow *f, const struct message *m)
     if (f->failed)
         return;
     if (in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING)) {
-        flow_close_source(f); /* what the end of the run waits for is in the spool, or asked for by the next one */
+        flow_close_source(
+            f); /* what the end of the run waits for is in the spool, or asked for by the next one */
         return;
     }
     error_set(&error, ERROR_RETRY,

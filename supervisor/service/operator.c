@@ -185,9 +185,9 @@ static void describe(struct run *run, uint64_t now_ms, char *out, size_t bytes)
         snprintf(out, bytes, "waiting to try again: %.120s", run->cause.text);
     else if (run->flow_count)
         snprintf(out, bytes, "%s, %s%s: %u FLOWs, lag %s, %.1f s, %s/s", phase,
-                 run_in_step(run, NULL, NULL, 0) ? "in step" : "not in step", run_failed_flows(run) ? ", degraded" : "",
-                 run->flow_count, size_text(t.lag_bytes), (double)t.oldest_waiting_ms / 1000.0,
-                 size_text(t.rate_bytes));
+                 run_in_step(run, NULL, NULL, 0) ? "in step" : "not in step",
+                 run_failed_flows(run) ? ", degraded" : "", run->flow_count, size_text(t.lag_bytes),
+                 (double)t.oldest_waiting_ms / 1000.0, size_text(t.rate_bytes));
     else
         snprintf(out, bytes, "%s", phase);
 }

@@ -113,8 +113,10 @@ static void check_boot_id(void)
     char id[STATEFILE_BOOT_BYTES];
     statefile_boot_id(id);
     if (!*id)
-        log_warning("/proc/sys/kernel/random/boot_id cannot be read: files that were torn by a power failure will not be "
-                    "recognised; let it be seen (with systemd no ProcSubset=pid), or remove the run's flow-* files after "
+        log_warning("/proc/sys/kernel/random/boot_id cannot be read: files that were torn by a power failure "
+                    "will not be "
+                    "recognised; let it be seen (with systemd no ProcSubset=pid), or remove the run's flow-* "
+                    "files after "
                     "a reboot");
 }
 

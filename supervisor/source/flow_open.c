@@ -107,9 +107,10 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
     fail(arg, error);
 }
 
-struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings, const struct uri *uri,
-                                  const struct greeting *greeting, uint32_t flow, struct slice asked,
-                                  const struct flow_open_callbacks *callbacks, struct error *error)
+struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings,
+                                  const struct uri *uri, const struct greeting *greeting, uint32_t flow,
+                                  struct slice asked, const struct flow_open_callbacks *callbacks,
+                                  struct error *error)
 {
     struct flow_open *f = x_calloc(1, sizeof *f);
     char what[32];

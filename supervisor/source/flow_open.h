@@ -28,9 +28,10 @@ struct flow_open_callbacks {
 };
 
 /* asked: the words behind the FLOW's number, none to ask for a full sync. */
-struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings, const struct uri *uri,
-                                  const struct greeting *greeting, uint32_t flow, struct slice asked,
-                                  const struct flow_open_callbacks *callbacks, struct error *error);
+struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings,
+                                  const struct uri *uri, const struct greeting *greeting, uint32_t flow,
+                                  struct slice asked, const struct flow_open_callbacks *callbacks,
+                                  struct error *error);
 void flow_open_free(struct flow_open *f);
 
 /* error is not NULL. asked_lsn: whether PARTIAL is an answer to what was asked. */

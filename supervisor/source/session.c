@@ -24,16 +24,17 @@
     [EVENT_RESYNC] = {ACTION_RESTART_FULL, SESSION_WAITING}, [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}
 
 #define OVER(state)                                                                                          \
-    [EVENT_PREVIOUS] = {ACTION_NONE, state}, [EVENT_TARGET_READY] = {ACTION_NONE, state}, [EVENT_CONNECTED] = {ACTION_NONE, state},                   \
-    [EVENT_GREETED] = {ACTION_NONE, state}, [EVENT_FLOWS_FULL] = {ACTION_NONE, state},                       \
-    [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state}, [EVENT_FLOWS_BLOBS] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state}, [EVENT_FLOWS_AGAIN] = {ACTION_NONE, state},                \
-    [EVENT_WORKERS_READY] = {ACTION_NONE, state}, [EVENT_PHASE_OK] = {ACTION_NONE, state},                   \
-    [EVENT_PHASE_REFUSED] = {ACTION_NONE, state}, [EVENT_SNAPSHOT_DONE] = {ACTION_NONE, state},              \
-    [EVENT_ALL_STABLE] = {ACTION_NONE, state}, [EVENT_COMPLETE] = {ACTION_NONE, state},                      \
-    [EVENT_STOP] = {ACTION_NONE, state}, [EVENT_DRAINED] = {ACTION_NONE, state},                             \
-    [EVENT_LINK_LOST] = {ACTION_NONE, state}, [EVENT_SETTLED] = {ACTION_NONE, state},                        \
-    [EVENT_RESYNC] = {ACTION_NONE, state}, [EVENT_RETRY] = {ACTION_NONE, state},                             \
-    [EVENT_FATAL] = {ACTION_NONE, state}
+    [EVENT_PREVIOUS] = {ACTION_NONE, state}, [EVENT_TARGET_READY] = {ACTION_NONE, state},                    \
+    [EVENT_CONNECTED] = {ACTION_NONE, state}, [EVENT_GREETED] = {ACTION_NONE, state},                        \
+    [EVENT_FLOWS_FULL] = {ACTION_NONE, state}, [EVENT_FLOWS_PARTIAL] = {ACTION_NONE, state},                 \
+    [EVENT_FLOWS_BLOBS] = {ACTION_NONE, state}, [EVENT_FLOWS_MIXED] = {ACTION_NONE, state},                  \
+    [EVENT_FLOWS_AGAIN] = {ACTION_NONE, state}, [EVENT_WORKERS_READY] = {ACTION_NONE, state},                \
+    [EVENT_PHASE_OK] = {ACTION_NONE, state}, [EVENT_PHASE_REFUSED] = {ACTION_NONE, state},                   \
+    [EVENT_SNAPSHOT_DONE] = {ACTION_NONE, state}, [EVENT_ALL_STABLE] = {ACTION_NONE, state},                 \
+    [EVENT_COMPLETE] = {ACTION_NONE, state}, [EVENT_STOP] = {ACTION_NONE, state},                            \
+    [EVENT_DRAINED] = {ACTION_NONE, state}, [EVENT_LINK_LOST] = {ACTION_NONE, state},                        \
+    [EVENT_SETTLED] = {ACTION_NONE, state}, [EVENT_RESYNC] = {ACTION_NONE, state},                           \
+    [EVENT_RETRY] = {ACTION_NONE, state}, [EVENT_FATAL] = {ACTION_NONE, state}
 
 static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_STARTING] = {ANY_TIME, [EVENT_TARGET_READY] = {ACTION_CONNECT, SESSION_CONNECTING},

@@ -90,7 +90,8 @@ static void on_lsns(struct client *c, const redisReply *reply, void *arg)
 
 static int64_t role_changes_of(const redisReply *reply)
 {
-    return reply->type == REDIS_REPLY_STRING ? greeting_role_changes(slice_of(reply->str, (size_t)reply->len)) : -1;
+    return reply->type == REDIS_REPLY_STRING ? greeting_role_changes(slice_of(reply->str, (size_t)reply->len))
+                                             : -1;
 }
 
 /* Before the FLOWs are asked, so that what they answer is about the journal up to there at least. */
@@ -132,7 +133,8 @@ static void on_facts(void *arg)
         client_words(s->client, s->settings->connect_timeout_ms, on_keyspace, s, "INFO", "KEYSPACE", NULL);
         return;
     }
-    error_set(&error, ERROR_RETRY, "source %s is still loading its data: try again when it is ready", s->name);
+    error_set(&error, ERROR_RETRY, "source %s is still loading its data: try again when it is ready",
+              s->name);
     fail(s, &error);
 }
 
@@ -264,7 +266,8 @@ static void on_phase(struct client *c, const redisReply *reply, void *arg)
 }
 
 struct source *source_connect(struct event_base *base, const struct settings *settings, const struct uri *uri,
-                              const char *client_id, const struct source_callbacks *callbacks, struct error *error)
+                              const char *client_id, const struct source_callbacks *callbacks,
+                              struct error *error)
 {
     struct source *s = x_calloc(1, sizeof *s);
     s->settings = settings;
@@ -318,7 +321,8 @@ static void on_role(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct source *s = arg;
     s->is_master = is_status(reply, "OK");
-    snprintf(s->refusal, sizeof s->refusal, "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
+    snprintf(s->refusal, sizeof s->refusal, "%s",
+             reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
 }
 
 static void on_changes_now(struct client *c, const redisReply *reply, void *arg)

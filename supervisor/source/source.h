@@ -50,7 +50,8 @@ struct source_callbacks {
 
 /* client_id: 40 hex digits that name this replica to the master. */
 struct source *source_connect(struct event_base *base, const struct settings *settings, const struct uri *uri,
-                              const char *client_id, const struct source_callbacks *callbacks, struct error *error);
+                              const char *client_id, const struct source_callbacks *callbacks,
+                              struct error *error);
 /* After connected. */
 void source_greet(struct source *s);
 /* False when the session does not permit it, and then nothing was sent. */

@@ -141,7 +141,8 @@ static int64_t changes_in_line(struct slice line, bool *stat)
         const char *number = memmem(colon, left - name_len, calls, sizeof calls - 1);
         const char *end = at + left;
         int64_t n = 0;
-        for (const char *p = number ? number + sizeof calls - 1 : end; p < end && *p >= '0' && *p <= '9' && n < INT32_MAX; p++)
+        for (const char *p = number ? number + sizeof calls - 1 : end;
+             p < end && *p >= '0' && *p <= '9' && n < INT32_MAX; p++)
             n = n * 10 + (*p - '0');
         return n;
     }

@@ -123,8 +123,8 @@ void divergences_add(struct divergences *d, const struct divergence_source *sour
     count(d, source->flow, one, command, key, times);
     /* The first few by name, in the log where an operator looks; the rest in the file. */
     if (one->example_count > examples && one->example_count <= 5)
-        log_warning("not carried over (%s): %s %s from FLOW %u%s%s%s", one->reason, command, key, source->flow,
-                    source->text && *source->text ? ": " : "", source->text ? source->text : "",
+        log_warning("not carried over (%s): %s %s from FLOW %u%s%s%s", one->reason, command, key,
+                    source->flow, source->text && *source->text ? ": " : "", source->text ? source->text : "",
                     one->example_count == 5 ? "; more of this kind only in divergences.log" : "");
 }
 

@@ -16,7 +16,7 @@ enum {
 };
 
 /* The supervisor's own reasons; the workers' are in common/ipc/divergence.h. */
-#define DIVERGENCE_EVICTED "evicted_by_target" /* keys thrown away to stay below its maxmemory */
+#define DIVERGENCE_EVICTED "evicted_by_target"             /* keys thrown away to stay below its maxmemory */
 #define DIVERGENCE_RESYNC_KEPT "full_resync_without_flush" /* deletions in between cannot be known */
 #define DIVERGENCE_FLOW_FAILED "flow_failed" /* a FLOW was given up: its keys no longer change */
 

@@ -95,7 +95,8 @@ static bool lock_unless_held(int fd)
             return true;
         int failure = errno;
         long pid = read_pid(fd);
-        bool left = (failure == EAGAIN || failure == EACCES) && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+        bool left =
+            (failure == EAGAIN || failure == EACCES) && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
         if (!left || waited_ms >= LOCK_WAIT_MS) {
             errno = failure;
             return false;
@@ -299,7 +300,8 @@ static void read_begin(const cJSON *json, int flow, struct run_record *out)
     uint64_t *asked = &out->asked_lsns[flow];
     begin->unchecked =
         !cJSON_IsString(check) || !journal_check_read(slice_str(check->valuestring), &begin->check);
-    if (!number_of(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "asked_lsns"), flow), asked) || *asked > begin->lsn)
+    if (!number_of(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "asked_lsns"), flow), asked) ||
+        *asked > begin->lsn)
         *asked = begin->lsn;
 }
 

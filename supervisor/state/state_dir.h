@@ -25,15 +25,15 @@ struct run_record {
     uint32_t flow_count;
     char master_id[41], sync_id[32], lineage[41];
     enum run_copy copy;
-    bool target_owned;    /* empty or flushed when the run began */
+    bool target_owned;       /* empty or flushed when the run began */
     char last_master_id[41]; /* of the master whose journal goes on in this one's; or "" */
     int64_t role_changes;    /* of the source (source.h), when the copy or its journal began; -1: not told */
     struct resume_point *begins; /* per FLOW: where a session without a snapshot began; lsn 0: with one */
     uint64_t *asked_lsns;        /* per FLOW: and from where on its journal was asked for */
     bool in_blobs;               /* and that it came in JOURNAL_BLOBs, after SYNC */
-    char (*tokens)[41];   /* per FLOW: the EOF token, should its snapshot be decoded again */
-    char *scope;          /* which keys are copied where to */
-    char *source;         /* where from: its URI, without user and password; "": an older version did not say */
+    char (*tokens)[41];          /* per FLOW: the EOF token, should its snapshot be decoded again */
+    char *scope;                 /* which keys are copied where to */
+    char *source; /* where from: its URI, without user and password; "": an older version did not say */
 };
 void run_record_free(struct run_record *record);
 

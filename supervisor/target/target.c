@@ -69,7 +69,8 @@ static void none_is_a_master(struct target_job *job, const struct error *last)
 {
     struct error error = {0};
     job->over = true;
-    error_set(&error, last->class, "none of the %zu addresses of target %s is a master that answers; the last: %s",
+    error_set(&error, last->class,
+              "none of the %zu addresses of target %s is a master that answers; the last: %s",
               job->address_count, job->name, last->text);
     error.exit_code = last->exit_code;
     job->callbacks.failed(&error, job->callbacks.arg);
@@ -143,7 +144,8 @@ static void take(struct target_job *job)
     if (lone_replica && ask_next_address(job))
         return;
     if (!capabilities_check(&job->capabilities, &error)) {
-        if (lone_replica && job->task == TARGET_PREPARE) /* it was a master when the run began: it may be again */
+        if (lone_replica &&
+            job->task == TARGET_PREPARE) /* it was a master when the run began: it may be again */
             error.class = ERROR_RETRY;
         if (lone_replica && job->address_count > 1)
             none_is_a_master(job, &error);
@@ -282,7 +284,8 @@ static void on_slots(struct client *c, const redisReply *reply, void *arg)
     struct uri asked = {0};
     if (job->over)
         return;
-    if (job->task == TARGET_ASK && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0) {
+    if (job->task == TARGET_ASK && reply->type == REDIS_REPLY_ERROR &&
+        strncmp(reply->str, "NOPERM", 6) == 0) {
         job->slots_refused = true;
         target_done(job); /* target_findings() names it beside the node's other rights */
         return;

@@ -28,7 +28,7 @@ enum target_task {
 
 /* What is decided in the moment before it is written to for the first time. */
 enum target_order {
-    TARGET_LEAVE, /* nothing is done, and none of the other callbacks called */
+    TARGET_LEAVE,       /* nothing is done, and none of the other callbacks called */
     TARGET_CLAIM_EMPTY, /* write down which session fills it from now on, unless somebody else has come first */
     TARGET_CLAIM,
     TARGET_FLUSH, /* every master; then claim it */

@@ -21,8 +21,8 @@ struct target_node {
     struct target_memory memory;
     uint32_t select_asked, selected;
     unsigned outside_told;
-    bool strange;            /* what it answers to EXEC and DISCARD is not what a server would */
-    bool no_multi;           /* it may not be run: nothing else can be asked */
+    bool strange;  /* what it answers to EXEC and DISCARD is not what a server would */
+    bool no_multi; /* it may not be run: nothing else can be asked */
     bool no_exec, no_discard;
     struct rights rights;
     size_t rights_told;
@@ -40,8 +40,8 @@ struct target_job {
     struct topology *known;
     struct target_node *nodes; /* of a cluster in the order of its topology; before that, who is asked */
     size_t count;
-    size_t pending;       /* answers of this step that are still to come */
-    size_t seed;          /* who was asked last: 0 the URI, then `known` */
+    size_t pending; /* answers of this step that are still to come */
+    size_t seed;    /* who was asked last: 0 the URI, then `known` */
     /* Of the URI's host, once a replica has answered there and it has several: one after the other is asked. */
     struct uri addresses[TARGET_ADDRESSES];
     size_t address_count, address;
@@ -50,7 +50,7 @@ struct target_job {
     uint64_t deadline_ms; /* for that; 0: nothing says that this is a cluster */
     bool warned, over;
     bool slots_refused; /* the user of a cluster's node may not ask for its slots */
-    bool begun; /* its task */
+    bool begun;         /* its task */
     struct capabilities capabilities;
     struct target_marks marks;
     struct target_cleaned cleaned;

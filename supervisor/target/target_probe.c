@@ -15,8 +15,8 @@
 enum { SELECTS = 255 };
 
 /* As df2redis(1) has it. */
-#define ENOUGH                                                                                                \
-    "~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill +restore +flushall +flushdb "   \
+#define ENOUGH                                                                                               \
+    "~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill +restore +flushall +flushdb "  \
     "+sort +keys"
 
 static void ask(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
@@ -212,13 +212,14 @@ void target_findings(const struct target_job *job, bool flush_due, struct findin
         if (target_is_cluster(job) && !job->topology.nodes[i].slots)
             continue;
         if (n->no_multi && job->settings->marks)
-            findings_refuse(out, EX_NOPERM,
-                            "target %s: its user may not run MULTI, without which its other rights cannot be asked "
-                            "for: give it at least +@transaction; this is enough for everything: " ENOUGH,
-                            n->name);
+            findings_refuse(
+                out, EX_NOPERM,
+                "target %s: its user may not run MULTI, without which its other rights cannot be asked "
+                "for: give it at least +@transaction; this is enough for everything: " ENOUGH,
+                n->name);
         else if ((n->no_exec || n->no_discard) && job->settings->marks)
-            findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s", n->name,
-                            n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");
+            findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s",
+                            n->name, n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");
         if (!n->rights.probed && !(n->no_multi && job->settings->marks))
             findings_warn(out, "target %s: what its user may do there cannot be found out: it takes no MULTI",
                           n->name);

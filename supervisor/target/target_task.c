@@ -54,8 +54,9 @@ static void on_claimed(struct client *c, const redisReply *reply, void *arg)
     if (n->job->over)
         return;
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)
-        error_fatal(&error, EX_NOPERM, "target %s does not let this user write its mark, the hash df2redis:%s: %.200s",
-                    n->name, n->job->settings->name, reply->str);
+        error_fatal(&error, EX_NOPERM,
+                    "target %s does not let this user write its mark, the hash df2redis:%s: %.200s", n->name,
+                    n->job->settings->name, reply->str);
     else if (reply->type == REDIS_REPLY_ERROR)
         error_set(&error, ERROR_RETRY, "target %s does not take HSET: %.200s", n->name, reply->str);
     if (error.class == ERROR_NONE)
@@ -81,7 +82,8 @@ static void on_empty_claimed(struct client *c, const redisReply *reply, void *ar
         return;
     }
     /* The next attempt sees them. */
-    error_set(&error, ERROR_RETRY, "target %s, which was empty, holds %lld keys now", n->name, reply->integer);
+    error_set(&error, ERROR_RETRY, "target %s, which was empty, holds %lld keys now", n->name,
+              reply->integer);
     target_fail(n->job, &error);
 }
 
@@ -97,7 +99,8 @@ static void claim(struct target_job *job, bool empty)
     run_key(job, key);
     snprintf(session, sizeof session, "%llu", (unsigned long long)job->session);
     if (empty && job->capabilities.scripts)
-        client_words(n->client, timeout_ms, on_empty_claimed, n, "EVAL", claim_script, "1", key, session, NULL);
+        client_words(n->client, timeout_ms, on_empty_claimed, n, "EVAL", claim_script, "1", key, session,
+                     NULL);
     else
         client_words(n->client, timeout_ms, on_claimed, n, "HSET", key, MARK_RUN_FIELD, session, NULL);
 }

@@ -79,11 +79,8 @@ static void assert_reported(unsigned count)
 /* In one batch with what goes into database 0 before and after, plain or in MULTI. */
 static void assert_left_out(const char *databases, uint32_t first_missing)
 {
-    const struct line plain[] = {{0, "SET a 1"},
-                                 {20, "SET user:1 from20"},
-                                 {20, "DEL user:1"},
-                                 {0, "SET b 1"},
-                                 {0, NULL}};
+    const struct line plain[] = {
+        {0, "SET a 1"}, {20, "SET user:1 from20"}, {20, "DEL user:1"}, {0, "SET b 1"}, {0, NULL}};
     const struct line once[] = {{0, "INCR n"},
                                 {20, "INCR n"},
                                 {20, "DEL user:1"},
@@ -137,7 +134,7 @@ static void a_target_that_does_not_tell_its_databases_is_tried(void **state)
 static void what_is_moved_or_copied_there_is_reported(void **state)
 {
     (void)state;
-    static const struct line lines[] = {{0, "SET k 1"}, {0, "SET m 1"}, {0, "COPY k k DB 20"},
+    static const struct line lines[] = {{0, "SET k 1"},   {0, "SET m 1"},  {0, "COPY k k DB 20"},
                                         {0, "MOVE m 20"}, {20, "FLUSHDB"}, {0, NULL}};
     begin((const char *const[]){"--databases", "16", NULL});
     run_replicate(&run, NULL);

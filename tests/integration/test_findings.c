@@ -121,8 +121,9 @@ static void give_what_was_named(void)
 /* Whatever it may do already: one start names all that lacks, and with that the next one copies. */
 static void all_rights_that_lack_are_named_by_one_start(void **state)
 {
-    static const char *const users[] = {"", " +info", " +multi +exec +discard", " +info +multi",
-                                        " ~* +@all -info -exec -discard -@read", NULL};
+    static const char *const users[] = {
+        "",  " +info", " +multi +exec +discard", " +info +multi", " ~* +@all -info -exec -discard -@read",
+        NULL};
     (void)state;
     for (size_t i = 0; users[i]; i++) {
         char rule[128];

@@ -352,8 +352,8 @@ static void what_finds_nothing_to_do_on_the_target_is_healed(void **state)
 static void what_finds_nothing_to_do_anywhere_is_not_compared(void **state)
 {
     (void)state;
-    static const char *const words[] = {"HDEL h x", "SREM s x", "ZREM z x", "LREM l 0 x", "LPOP l 0",
-                                        "LINSERT l BEFORE x y", "XDEL st 1-1"};
+    static const char *const words[] = {
+        "HDEL h x", "SREM s x", "ZREM z x", "LREM l 0 x", "LPOP l 0", "LINSERT l BEFORE x y", "XDEL st 1-1"};
     begin();
     source("HSET h f v");
     source("SADD s m");

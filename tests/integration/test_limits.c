@@ -117,13 +117,11 @@ static void assert_large_elements_are_left_out(void)
     assert_int_equal(left_out(), 2);
     assert_integer("LLEN snapshot:list", 2);
     assert_integer("EXISTS small snapshot:string", 1);
-    static const char *const lines[] = {"RPUSH l a",         "RPUSH l ... b",      "SADD s a",
-                                        "SADD s ... b",      "ZADD z 1 a",         "ZADD z 2 ...",
-                                        "HSET h f 1",        "HSET h g ...",       "HSET h ... 1",
-                                        "XADD x 1-1 f 1",    "XADD x 2-1 f ...",   "SET k older",
-                                        "SET k ...",         "SET e older",        "SETEX e 100 ...",
-                                        "MSET m 1 n older",  "MSET m 2 n ... o 3", "SET ... 1",
-                                        "INCR after"};
+    static const char *const lines[] = {
+        "RPUSH l a",        "RPUSH l ... b",      "SADD s a",     "SADD s ... b", "ZADD z 1 a",
+        "ZADD z 2 ...",     "HSET h f 1",         "HSET h g ...", "HSET h ... 1", "XADD x 1-1 f 1",
+        "XADD x 2-1 f ...", "SET k older",        "SET k ...",    "SET e older",  "SETEX e 100 ...",
+        "MSET m 1 n older", "MSET m 2 n ... o 3", "SET ... 1",    "INCR after"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         tell_source(lines[i]);
     assert_int_equal(left_out(), 2 + 10);
@@ -161,7 +159,7 @@ static void journal_restore(const char *key)
     assert_int_equal(dump->type, REDIS_REPLY_STRING);
     assert_true(dump->len > 2 << 20);
     char *to = format_text("%s:renamed", key);
-    struct slice argv[] = {slice_str("RESTORE"), slice_str(to), slice_str("0"),
+    struct slice argv[] = {slice_str("RESTORE"),           slice_str(to),        slice_str("0"),
                            slice_of(dump->str, dump->len), slice_str("REPLACE"), slice_str("ABSTTL")};
     struct buf bytes = {0};
     write_journal_args(&bytes, 0, 0, 6, argv);

@@ -388,7 +388,8 @@ static char *copy_programs(void)
     char *copy = format_text("%s/df2redis", run.program.dir);
     for (const char *const *suffix = suffixes; *suffix; suffix++) {
         struct buf bytes = {0};
-        char *from = format_text("%s%s", df2redis_binary(), *suffix), *to = format_text("%s%s", copy, *suffix);
+        char *from = format_text("%s%s", df2redis_binary(), *suffix),
+             *to = format_text("%s%s", copy, *suffix);
         assert_true(file_read(from, &bytes));
         assert_true(file_write(to, buf_slice(&bytes)));
         assert_int_equal(chmod(to, 0755), 0);

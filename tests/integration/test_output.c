@@ -197,8 +197,17 @@ static void log_reader_that_stops_holds_up_neither_source_nor_operator(void **st
     (void)state;
     begin();
     char *pipe = make_full_pipe();
-    const char *argv[] = {df2redis_binary(), "replicate", "-s", scripted_uri(run.source), "-t", run.target.uri,
-                          "--state-dir", run.program.dir, "--log-level", "debug", NULL};
+    const char *argv[] = {df2redis_binary(),
+                          "replicate",
+                          "-s",
+                          scripted_uri(run.source),
+                          "-t",
+                          run.target.uri,
+                          "--state-dir",
+                          run.program.dir,
+                          "--log-level",
+                          "debug",
+                          NULL};
     assert_true(process_start(&run.program.process, pipe, argv));
     free(pipe);
     assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
@@ -216,8 +225,17 @@ static void log_that_is_read_late_is_whole(void **state)
     static const char *const wanted[] = {"full sync: ", "stable: every FLOW", "in step: ", NULL};
     begin();
     char *pipe = make_full_pipe();
-    const char *argv[] = {df2redis_binary(), "replicate", "-s", scripted_uri(run.source), "-t", run.target.uri,
-                          "--state-dir", run.program.dir, "--log-level", "debug", NULL};
+    const char *argv[] = {df2redis_binary(),
+                          "replicate",
+                          "-s",
+                          scripted_uri(run.source),
+                          "-t",
+                          run.target.uri,
+                          "--state-dir",
+                          run.program.dir,
+                          "--log-level",
+                          "debug",
+                          NULL};
     assert_true(process_start(&on_terminal, pipe, argv));
     free(pipe);
     assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
@@ -236,7 +254,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(bars_are_drawn_on_a_terminal_and_redrawn_in_place, teardown),
         cmocka_unit_test_teardown(log_lines_are_json_where_that_is_wanted, teardown),
-        cmocka_unit_test_teardown(log_reader_that_stops_holds_up_neither_source_nor_operator, teardown_unread),
+        cmocka_unit_test_teardown(log_reader_that_stops_holds_up_neither_source_nor_operator,
+                                  teardown_unread),
         cmocka_unit_test_teardown(log_that_is_read_late_is_whole, teardown_unread),
         cmocka_unit_test_teardown(status_has_every_field, teardown),
     };

@@ -118,7 +118,8 @@ static void what_the_spools_hold_is_applied_first(void **state)
         assert_int_equal(asked, 1);
     }
     assert_true(df2redis_said(&crash.run.program, "the source is asked for what comes after it"));
-    assert_false(df2redis_said(&crash.run.program, "the session with the source is over")); /* it is no fault */
+    assert_false(
+        df2redis_said(&crash.run.program, "the session with the source is over")); /* it is no fault */
     assert_resumed_and_equal();
 }
 

@@ -420,7 +420,8 @@ static void acl_user_and_password_are_used_on_every_connection(void **state)
     options.password = "sesame-27";
     replicate_with_password(&options, "replicator:sesame-27");
     assert_in_step_with_small_session();
-    assert_true(scripted_count(run.source, NULL, "AUTH") >= 4); /* control, two FLOWs, the watch; the comparison of keys */
+    assert_true(scripted_count(run.source, NULL, "AUTH") >=
+                4); /* control, two FLOWs, the watch; the comparison of keys */
     assert_false(df2redis_said(&run.program, "sesame-27"));
 }
 

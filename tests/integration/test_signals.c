@@ -186,8 +186,8 @@ static int start_on_terminal(void)
         dup2(fd, STDOUT_FILENO);
         dup2(fd, STDERR_FILENO);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execl(df2redis_binary(), df2redis_binary(), "replicate", "-s", scripted_uri(run.source), "-t", run.target.uri,
-              "--state-dir", run.program.dir, (char *)NULL);
+        execl(df2redis_binary(), df2redis_binary(), "replicate", "-s", scripted_uri(run.source), "-t",
+              run.target.uri, "--state-dir", run.program.dir, (char *)NULL);
         _exit(127);
     }
     return terminal;

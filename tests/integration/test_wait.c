@@ -13,7 +13,15 @@
 #include "tests/support/crash.h"
 #include "tests/support/testing.h"
 
-enum { FLOWS = 2, QUIET_MS = 1500, ROUNDS = 9, MOST_ROUNDS = 40, ROUND_WRITES = 3000, VALUE_BYTES = 400, SLACK_US = 1000 };
+enum {
+    FLOWS = 2,
+    QUIET_MS = 1500,
+    ROUNDS = 9,
+    MOST_ROUNDS = 40,
+    ROUND_WRITES = 3000,
+    VALUE_BYTES = 400,
+    SLACK_US = 1000
+};
 
 static struct crash crash;
 static struct run run;
@@ -155,10 +163,11 @@ static void stopped_target_does_not_slow_the_source(void **state)
         slow_without = b < slow_without ? b : slow_without;
         rounds++;
     }
-    print_message("slowest of %d writes, in the best of %d rounds: %.2f ms without a replica, %.2f ms with its target "
-                  "stopped: %.2f x\n",
-                  ROUND_WRITES, rounds, (double)slow_without / 1e3, (double)slow_with / 1e3,
-                  (double)slow_with / (double)slow_without);
+    print_message(
+        "slowest of %d writes, in the best of %d rounds: %.2f ms without a replica, %.2f ms with its target "
+        "stopped: %.2f x\n",
+        ROUND_WRITES, rounds, (double)slow_without / 1e3, (double)slow_with / 1e3,
+        (double)slow_with / (double)slow_without);
     redisFree(with);
     redisFree(without);
     process_signal(&run.target.process, SIGCONT);

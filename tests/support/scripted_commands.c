@@ -281,7 +281,8 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
     size_t partial;
     bool all = all_connected(s, &partial);
     bool lone = s->state == SYNC_PREPARATION && m->options.sync_after_partial;
-    if (s->state == SYNC_CANCELLED || s->script->refuse_startstable || (lone && partial == s->script->flow_count)) {
+    if (s->state == SYNC_CANCELLED || s->script->refuse_startstable ||
+        (lone && partial == s->script->flow_count)) {
         reply(c, "-ERR invalid state");
         return;
     }
@@ -318,7 +319,8 @@ static void on_replicaoffset(struct scripted *m, struct connection *c)
     }
     reply(c, "*%zu", script->flow_count);
     for (size_t i = 0; i < script->flow_count; i++)
-        reply(c, ":%llu", (unsigned long long)(scripted_flow_end_lsn(&script->flows[i]) - m->offsets_set_back));
+        reply(c, ":%llu",
+              (unsigned long long)(scripted_flow_end_lsn(&script->flows[i]) - m->offsets_set_back));
 }
 
 static void on_dfly(struct scripted *m, struct connection *c, const redisReply *command)
@@ -347,10 +349,12 @@ static void on_info(struct scripted *m, struct connection *c)
         buf_printf(&text, "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v%s\r\n",
                    m->options.release ? m->options.release : "1.40.1");
     buf_printf(&text,
-               "# Replication\r\nrole:%s\r\nmaster_replid:%s\r\n# Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
+               "# Replication\r\nrole:%s\r\nmaster_replid:%s\r\n# "
+               "Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
                "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n# Keyspace\r\n%s%s",
-               m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->options.master_id, m->role_changes,
-               m->options.keyspace ? m->options.keyspace : "", m->options.info ? m->options.info : "");
+               m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->options.master_id,
+               m->role_changes, m->options.keyspace ? m->options.keyspace : "",
+               m->options.info ? m->options.info : "");
     reply(c, "$%zu\r\n%.*s", text.len, (int)text.len, (const char *)text.data);
     buf_free(&text);
 }
@@ -512,7 +516,6 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         if (is(command, 0, "select"))
             c->db = (uint32_t)strtoul(word(command, 1), NULL, 10);
         reply(c, "+OK");
-    }
-    else
+    } else
         reply(c, "-ERR unknown command `%s`", word(command, 0));
 }

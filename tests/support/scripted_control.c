@@ -173,7 +173,8 @@ uint64_t scripted_flow_end_lsn(struct scripted_flow *f)
         f->end_at = f->journal_at;
         f->end_lsn = f->first_lsn;
     }
-    struct journal_reader r = {.bytes = buf_slice(&f->bytes), .at = (size_t)f->end_at, .next_lsn = f->end_lsn};
+    struct journal_reader r = {
+        .bytes = buf_slice(&f->bytes), .at = (size_t)f->end_at, .next_lsn = f->end_lsn};
     struct journal_item *item = x_malloc(sizeof *item);
     while (journal_next(&r, item) == 1)
         ;

@@ -176,7 +176,8 @@ static bool send_blobs(struct connection *c)
 {
     struct flow_state *f = &c->sync->flows[c->flow];
     while (f->blobs_sent < blobs_limit(c->sync, f)) {
-        ssize_t n = send(c->fd, f->blobs.data + f->blobs_sent, blobs_limit(c->sync, f) - f->blobs_sent, MSG_NOSIGNAL);
+        ssize_t n =
+            send(c->fd, f->blobs.data + f->blobs_sent, blobs_limit(c->sync, f) - f->blobs_sent, MSG_NOSIGNAL);
         if (n < 0)
             return errno == EAGAIN || errno == EINTR;
         f->blobs_sent += (size_t)n;
@@ -223,7 +224,8 @@ static bool flow_wants_to_send(const struct scripted *m, const struct connection
         return false;
     const struct flow_state *f = &c->sync->flows[c->flow];
     bool blobs = f->blobs_sent < f->blobs.len;
-    return blobs ? f->blobs_sent < blobs_limit(c->sync, f) : f->sent < scripted_limit(m, c->sync, (size_t)c->flow);
+    return blobs ? f->blobs_sent < blobs_limit(c->sync, f)
+                 : f->sent < scripted_limit(m, c->sync, (size_t)c->flow);
 }
 
 static bool serve(struct scripted *m, struct connection *c, short events)
@@ -265,7 +267,8 @@ static void turn(struct scripted *m, const struct pollfd *polls, size_t n)
         ;
     /* From the end, since closing one moves the last into its place. */
     for (size_t i = n - 2; i-- > 0;)
-        if ((polls[i + 2].revents || m->connections[i]->vanished) && !serve(m, m->connections[i], polls[i + 2].revents))
+        if ((polls[i + 2].revents || m->connections[i]->vanished) &&
+            !serve(m, m->connections[i], polls[i + 2].revents))
             close_connection(m, i);
     if (polls[1].revents & POLLIN)
         accept_all(m);

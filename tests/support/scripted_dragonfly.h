@@ -33,8 +33,8 @@ struct scripted_flow {
     uint64_t fullsync_end;   /* STARTSTABLE before this offset was sent is a violation */
     uint64_t journal_at;     /* the journal stream: first byte, and LSN of the first entry */
     uint64_t first_lsn;
-    uint64_t ring_lsn; /* what comes before that is no longer there for PARTIAL */
-    uint64_t close_at; /* the FLOW is closed once so many were sent; NEVER */
+    uint64_t ring_lsn;        /* what comes before that is no longer there for PARTIAL */
+    uint64_t close_at;        /* the FLOW is closed once so many were sent; NEVER */
     uint64_t end_at, end_lsn; /* up to where LSNs were counted, and the next one there; 0: not yet */
 };
 
@@ -61,21 +61,22 @@ struct scripted_options {
     bool refuse_client_id;
     char master_id[41];
     char promoted_from[41]; /* it was a replica of that master; "" */
-    int version; /* in the greeting; 0: absent */
-    const char *release; /* "1.40.1" */
-    bool sync_after_partial; /* as v1.31 to v1.34: STARTSTABLE alone is refused, the journal comes in JOURNAL_BLOBs */
+    int version;            /* in the greeting; 0: absent */
+    const char *release;    /* "1.40.1" */
+    bool
+        sync_after_partial; /* as v1.31 to v1.34: STARTSTABLE alone is refused, the journal comes in JOURNAL_BLOBs */
     bool lineage;
     /* Bytes a send: 0 as many as fit; with random_split 1 … piece. */
     size_t piece;
     bool random_split;
     uint64_t seed;
-    const char *keyspace; /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: nothing */
-    const char *info;     /* the same, any "name:value\r\n…" */
+    const char *keyspace;         /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: nothing */
+    const char *info;             /* the same, any "name:value\r\n…" */
     const char *config_databases; /* CONFIG GET databases; NULL: refused */
     const char *dflycluster;      /* the answer to it, a line of RESP */
-    uint16_t data_port;   /* of a Redis that has its data: DUMP and the like are answered by it; 0: by nobody */
-    bool trust_acks; /* do not check ACKs against the journal: for benchmarks */
-    FILE *log;       /* every event as it happens; NULL */
+    uint16_t data_port; /* of a Redis that has its data: DUMP and the like are answered by it; 0: by nobody */
+    bool trust_acks;    /* do not check ACKs against the journal: for benchmarks */
+    FILE *log;          /* every event as it happens; NULL */
     /* Session i gets sessions[i], all later ones the last. Owned by the master from scripted_start on. */
     struct scripted_session *sessions;
     size_t session_count;

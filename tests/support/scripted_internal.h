@@ -21,7 +21,7 @@ struct connection {
     bool authenticated;
     bool pinged, port_told;
     bool close_after;  /* once out is sent */
-    bool vanished; /* nothing more can be said on it */
+    bool vanished;     /* nothing more can be said on it */
     struct sync *sync; /* of a control connection after the greeting, and of a FLOW */
     int flow;          /* -1: not one */
     uint32_t db;

@@ -126,10 +126,11 @@ void comparison_choose_by_size(struct comparison *x)
         struct pair *p = &x->pairs[i];
         sum += p->bytes;
         if (p->bytes > VALUE_MAX_BYTES)
-            comparison_impossible(p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
-                                  "it takes %s, and above %s none is compared; write it anew on the source, or "
-                                  "copy it by hand",
-                                  size_text(p->bytes), size_text(VALUE_MAX_BYTES));
+            comparison_impossible(
+                p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
+                "it takes %s, and above %s none is compared; write it anew on the source, or "
+                "copy it by hand",
+                size_text(p->bytes), size_text(VALUE_MAX_BYTES));
         else if (sum > BATCH_MAX_BYTES && left)
             p->decided = true;
         left += !p->decided;

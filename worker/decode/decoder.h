@@ -20,12 +20,12 @@ struct decoder_config {
     uint32_t group_elements;      /* at most so many elements in one ENTRY_ELEMENTS, … */
     uint32_t group_bytes;         /* … and about so many bytes (a single element may be larger) */
     char token[41];               /* the FLOW's EOF token, 40 hex digits */
-    uint64_t first_lsn;           /* partial sync: LSN of the first entry to be given, and the stream begins in
+    uint64_t first_lsn;         /* partial sync: LSN of the first entry to be given, and the stream begins in
                                      the journal; 0: it begins with a snapshot */
-    uint64_t asked_lsn;           /* partial sync: LSN of the stream's first entry. Those before first_lsn were
+    uint64_t asked_lsn;         /* partial sync: LSN of the stream's first entry. Those before first_lsn were
                                      applied already: they are compared and not given */
-    struct journal_check check;   /* what they are compared with: that command; all others must be PINGs */
-    bool in_blobs;                /* partial sync of an older master: it begins as a snapshot does, without a key,
+    struct journal_check check; /* what they are compared with: that command; all others must be PINGs */
+    bool in_blobs; /* partial sync of an older master: it begins as a snapshot does, without a key,
                                      and the journal stands in its JOURNAL_BLOBs until EOF */
 };
 

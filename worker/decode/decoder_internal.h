@@ -100,8 +100,8 @@ struct decoder {
     bool in_chunk;
     uint32_t chunk_id, chunk_left;
     uint64_t seq;
-    uint64_t snapshot_lsn; /* of the next entry in a JOURNAL_BLOB: counted from 1 */
-    uint64_t next_lsn;     /* of the journal stream; 0: not known */
+    uint64_t snapshot_lsn;        /* of the next entry in a JOURNAL_BLOB: counted from 1 */
+    uint64_t next_lsn;            /* of the journal stream; 0: not known */
     struct noted_command last[2]; /* of it: they take turns */
     unsigned newest;              /* 0 or 1 */
     uint32_t db, snapshot_journal_db, journal_db;

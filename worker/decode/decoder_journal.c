@@ -70,8 +70,7 @@ static enum step compare(struct decoder *d, const struct journal_item *item, uin
     const struct journal_check *was = &d->config.check;
     bool same = item->opcode == JOURNAL_PING;
     if (d->next_lsn == was->lsn)
-        same = item->opcode == JOURNAL_COMMAND &&
-               journal_checksum(db, item->argv, item->argc) == was->sum;
+        same = item->opcode == JOURNAL_COMMAND && journal_checksum(db, item->argv, item->argc) == was->sum;
     if (!same) {
         error_set(&d->why, ERROR_REDIRECT,
                   "the source's journal is not the one that was followed: its entry %" PRIu64

@@ -93,8 +93,9 @@ static enum step journal_offset(struct decoder *d, struct text *t, struct entry 
         return decoder_more(t, 9);
     uint64_t lsn = load_le64(t->p + 1);
     if (d->config.in_blobs && lsn != d->next_lsn)
-        return decoder_broken(d, "JOURNAL_OFFSET says LSN %" PRIu64 " after a journal that was counted up to %" PRIu64,
-                              lsn, d->next_lsn);
+        return decoder_broken(
+            d, "JOURNAL_OFFSET says LSN %" PRIu64 " after a journal that was counted up to %" PRIu64, lsn,
+            d->next_lsn);
     d->next_lsn = lsn;
     decoder_give(d, out, ENTRY_JOURNAL_OFFSET, 1);
     out->lsn = d->next_lsn;

@@ -270,7 +270,8 @@ struct suspects *suspects_open(const char *directory, uint32_t flow, bool fresh,
     return suspects_open_as("suspects", directory, flow, fresh, error);
 }
 
-struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh, struct error *error)
+struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh,
+                                  struct error *error)
 {
     struct suspects *s = x_calloc(1, sizeof *s);
     s->directory = x_strdup(directory);

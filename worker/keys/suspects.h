@@ -15,10 +15,10 @@ struct suspect {
     uint32_t db; /* the target's */
     struct slice key;
     char reason[SUSPECT_WORD_BYTES], command[SUSPECT_WORD_BYTES]; /* of the first time */
-    uint64_t times;  /* it was added: a comparison that began before the last of them settles nothing */
-    uint64_t due_ms; /* not to be compared before; CLOCK_MONOTONIC */
-    uint32_t tries;  /* comparisons that came to nothing */
-    bool alone;      /* the last of them together with others */
+    uint64_t times;   /* it was added: a comparison that began before the last of them settles nothing */
+    uint64_t due_ms;  /* not to be compared before; CLOCK_MONOTONIC */
+    uint32_t tries;   /* comparisons that came to nothing */
+    bool alone;       /* the last of them together with others */
     bool by_elements; /* the target does not take its payload */
     struct suspect *newer;
     /* private */
@@ -31,7 +31,8 @@ struct suspects;
 /* fresh: whatever stood in the file is forgotten. A torn end is cut off: its entry had not been applied. */
 struct suspects *suspects_open(const char *directory, uint32_t flow, bool fresh, struct error *error);
 /* The same kind of set for other keys, in flow-N.<kind>. */
-struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh, struct error *error);
+struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh,
+                                  struct error *error);
 void suspects_close(struct suspects *s);
 void suspects_remove_file(const char *directory, uint32_t flow);
 void suspects_remove_file_as(const char *kind, const char *directory, uint32_t flow);

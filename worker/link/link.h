@@ -23,7 +23,7 @@
 #include "worker/link/trouble.h"
 
 #define LINK_EVICTED_TEXT                                                                                    \
-    "the target has evicted the run's mark (maxmemory-policy allkeys-...), and so perhaps any key: give it "  \
+    "the target has evicted the run's mark (maxmemory-policy allkeys-...), and so perhaps any key: give it " \
     "more memory and maxmemory-policy noeviction, then begin anew with --flush-target"
 
 struct link;

@@ -81,15 +81,17 @@ static void mark_unreadable(struct greeting *g, const char *key, const redisRepl
     if (refusal == REFUSAL_WAIT)
         error_set(&error, ERROR_RETRY, "reading the mark %s was answered: %.200s", key, reply->str);
     else if (refusal == REFUSAL_FATAL)
-        error_fatal(&error, EX_NOPERM,
-                    "the target refuses to tell the mark %s (%.160s): let its user run HMGET and HSET on keys "
-                    "that begin with df2redis:",
-                    key, reply->str);
+        error_fatal(
+            &error, EX_NOPERM,
+            "the target refuses to tell the mark %s (%.160s): let its user run HMGET and HSET on keys "
+            "that begin with df2redis:",
+            key, reply->str);
     else
-        error_fatal(&error, EX_CONFIG,
-                    "the target's key %s holds something that is no mark of df2redis%s%.100s%s: remove the key, "
-                    "or choose another --name",
-                    key, refused ? " (" : "", refused ? reply->str : "", refused ? ")" : "");
+        error_fatal(
+            &error, EX_CONFIG,
+            "the target's key %s holds something that is no mark of df2redis%s%.100s%s: remove the key, "
+            "or choose another --name",
+            key, refused ? " (" : "", refused ? reply->str : "", refused ? ")" : "");
     fail(g, &error);
 }
 
@@ -145,7 +147,8 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct greeting *g = arg;
-    g->target.evicts_any = reply->type == REDIS_REPLY_STRING && strstr(reply->str, "maxmemory_policy:allkeys-") &&
+    g->target.evicts_any = reply->type == REDIS_REPLY_STRING &&
+                           strstr(reply->str, "maxmemory_policy:allkeys-") &&
                            !strstr(reply->str, "maxmemory:0\r\n");
     if (g->config->in_cluster && !g->slot_count)
         finish(g); /* a master without slots has no marks: this was the last answer */
@@ -156,8 +159,8 @@ static void ask_marks(struct greeting *g)
     const struct link_config *config = g->config;
     if (config->in_cluster)
         g->slot_count = g->callbacks.slots(g->callbacks.arg, &g->slots);
-    client_words(g->client, ANSWER_TIMEOUT_MS, on_query_limit, g, "CONFIG", "GET", "client-query-buffer-limit",
-                 NULL);
+    client_words(g->client, ANSWER_TIMEOUT_MS, on_query_limit, g, "CONFIG", "GET",
+                 "client-query-buffer-limit", NULL);
     client_words(g->client, ANSWER_TIMEOUT_MS, on_memory, g, "INFO", "memory", NULL);
     if (!config->in_cluster) {
         client_words(g->client, ANSWER_TIMEOUT_MS, on_mark, g, "HMGET", config->mark_key, config->mark_field,
@@ -223,10 +226,11 @@ static void on_databases_known(struct greeting *g)
         ask_time(g);
         return;
     }
-    error_fatal(&error, EX_CONFIG,
-                "the target has %u database%s, and its URI names database %u: name another one, or let it have "
-                "more (databases in its configuration)",
-                g->target.databases, g->target.databases == 1 ? "" : "s", own);
+    error_fatal(
+        &error, EX_CONFIG,
+        "the target has %u database%s, and its URI names database %u: name another one, or let it have "
+        "more (databases in its configuration)",
+        g->target.databases, g->target.databases == 1 ? "" : "s", own);
     fail(g, &error);
 }
 
@@ -315,10 +319,11 @@ static bool clients_refused(struct greeting *g, const char *command, const redis
     if (refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT)
         error_set(&error, ERROR_RETRY, "%s was answered: %.200s", command, reply->str);
     else
-        error_fatal(&error, EX_NOPERM,
-                    "the target refuses %s (%.160s), and without it commands of a connection that broke may be "
-                    "carried out twice: let its user run CLIENT|SETNAME, CLIENT|LIST and CLIENT|KILL",
-                    command, reply->str);
+        error_fatal(
+            &error, EX_NOPERM,
+            "the target refuses %s (%.160s), and without it commands of a connection that broke may be "
+            "carried out twice: let its user run CLIENT|SETNAME, CLIENT|LIST and CLIENT|KILL",
+            command, reply->str);
     fail(g, &error);
     return true;
 }

@@ -22,7 +22,7 @@ struct link {
     bool marks_lost;  /* `trouble` says so */
     bool limits_told; /* by the target */
     bool broken;      /* the connection, by the other side */
-    bool dead; /* in a cluster, when lost */
+    bool dead;        /* in a cluster, when lost */
 
     struct batch *first, *last, *sending;
     size_t window_bytes;
@@ -39,7 +39,7 @@ struct link {
     char unknown[LINK_UNKNOWN_NAMES][LINK_NAME_BYTES]; /* commands that the target does not know */
     size_t unknown_count;
     bool must_not_fail; /* `trouble` says so */
-    bool mark_refused;   /* behind ASKING, inside EXEC; queue_text says how */
+    bool mark_refused;  /* behind ASKING, inside EXEC; queue_text says how */
 };
 
 /* link_answers.c: the reply_handler of a link that is ready. */

@@ -36,10 +36,11 @@ static bool is_mark(struct link *l, const struct batch *b, uint32_t i, struct sl
 {
     if (i != b->mark_at)
         return false;
-    error_fatal(&l->trouble, EX_NOPERM,
-                "the target refuses the mark that tells how far the run has come (%.*s): let its user run HSET "
-                "on %s, and remove what else stands there",
-                (int)text.len, (const char *)text.data, l->config.mark_key);
+    error_fatal(
+        &l->trouble, EX_NOPERM,
+        "the target refuses the mark that tells how far the run has come (%.*s): let its user run HSET "
+        "on %s, and remove what else stands there",
+        (int)text.len, (const char *)text.data, l->config.mark_key);
     return true;
 }
 

@@ -12,7 +12,8 @@ struct output;
 enum output_flags {
     OUTPUT_IDEMPOTENT = 0, /* run again on any later state and followed by the rest in order: same end */
     OUTPUT_ONCE = 1,       /* anything else: carried exactly once by a mark */
-    OUTPUT_CONFLICT = 2,   /* nil, 0, an empty array, one with -2 in it, or BUSYKEY tells that it did nothing: the
+    OUTPUT_CONFLICT =
+        2, /* nil, 0, an empty array, one with -2 in it, or BUSYKEY tells that it did nothing: the
                               key was there already (--on-conflict), or the source had what the target lacks */
 };
 

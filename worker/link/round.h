@@ -30,10 +30,11 @@ struct round {
     uint32_t commands;
     size_t bytes, borrowed;
     bool has_once;
-    bool alone;         /* it goes out before the next entry */
-    bool marked;        /* it holds a mark of the whole FLOW */
-    bool in_trouble;    /* a part of it was given up */
-    uint64_t done_seq;  /* entries up to it are done with the round; its end may stand before that (commit.c) */
+    bool alone;      /* it goes out before the next entry */
+    bool marked;     /* it holds a mark of the whole FLOW */
+    bool in_trouble; /* a part of it was given up */
+    uint64_t
+        done_seq; /* entries up to it are done with the round; its end may stand before that (commit.c) */
     uint64_t after_seq; /* done_seq of the round before it */
     struct checkpoint end;
     uint64_t entries, keys; /* carried */

@@ -65,10 +65,11 @@ void trouble_broke(struct trouble *t, const char *who, size_t argument_bytes)
         return;
     t->argument_bytes = argument_bytes - 1;
     t->broke_times = 0;
-    log_warning("%s: has broken the connection %d times at an argument of %zu bytes, and does not tell what it "
-                "takes: those as large are left out and counted; let its user run CONFIG|GET, or raise its "
-                "proto-max-bulk-len and client-query-buffer-limit",
-                who, BROKE_TIMES, argument_bytes);
+    log_warning(
+        "%s: has broken the connection %d times at an argument of %zu bytes, and does not tell what it "
+        "takes: those as large are left out and counted; let its user run CONFIG|GET, or raise its "
+        "proto-max-bulk-len and client-query-buffer-limit",
+        who, BROKE_TIMES, argument_bytes);
 }
 
 void trouble_took(struct trouble *t, size_t argument_bytes)

@@ -41,7 +41,8 @@ static void put_marks(struct worker *w, bool whole)
     /* 0 during full sync: nothing can be resumed from there. */
     uint64_t lsn = decoder_next_lsn(w->decoder);
     lsn -= lsn ? before : 0;
-    struct mark mark = {.session = w->session, .seq = seq, .lsn = lsn, .check = decoder_check(w->decoder, lsn)};
+    struct mark mark = {
+        .session = w->session, .seq = seq, .lsn = lsn, .check = decoder_check(w->decoder, lsn)};
     memcpy(mark.master_id, w->master_id, sizeof mark.master_id);
     mark_write(&mark, text);
     router_put_marks(w->router, text, whole);

@@ -61,10 +61,11 @@ bool global_begin(struct worker *w, const struct entry *e, struct error *error)
              (const char *)e->argv[0].data);
     if (e->in_snapshot)
         return !writes_anything(w) || /* of a database that is not copied */
-               error_set(error, ERROR_REDIRECT,
-                         "%s came during full sync, where it cannot be ordered against the snapshot: the full sync "
-                         "starts anew",
-                         w->global_command);
+               error_set(
+                   error, ERROR_REDIRECT,
+                   "%s came during full sync, where it cannot be ordered against the snapshot: the full sync "
+                   "starts anew",
+                   w->global_command);
     if (router_is_cluster(w->router) && lost_by_some(w, e))
         return error_set(
             error, ERROR_REDIRECT,

@@ -81,7 +81,8 @@ static void suspect_unanswered(struct worker *w, const struct entry *e)
 {
     size_t positions[64], n = 0;
     uint32_t db;
-    if (!heal_is_on(w) || !w->unheard || e->seq <= w->answered_seq || !settings_db_target(&w->settings, e->db, &db))
+    if (!heal_is_on(w) || !w->unheard || e->seq <= w->answered_seq ||
+        !settings_db_target(&w->settings, e->db, &db))
         return;
     const struct command *c = e->kind == ENTRY_COMMAND && e->argc ? command_find(e->argv[0]) : NULL;
     if (c)

@@ -43,10 +43,11 @@ static bool read_position(struct worker *w, const struct mark *mark, uint64_t *s
         return error_fatal(error, EX_CONFIG, LINK_EVICTED_TEXT);
     /* At a migration's end another FLOW may have taken it away. */
     if (mark->present && !mark->claimed && !w->settings.migrate)
-        return error_set(error, ERROR_REDIRECT,
-                         "the target's mark %s %s was written after somebody had emptied it (FLUSHALL, FLUSHDB): "
-                         "what was there before is gone; a full sync is needed",
-                         w->mark_key, w->mark_field);
+        return error_set(
+            error, ERROR_REDIRECT,
+            "the target's mark %s %s was written after somebody had emptied it (FLUSHALL, FLUSHDB): "
+            "what was there before is gone; a full sync is needed",
+            w->mark_key, w->mark_field);
     if (mark->present && mark->session == w->session) {
         *seq = mark->seq;
         return true;
@@ -120,7 +121,8 @@ static void went_back(struct worker *w)
     cursor_set(&m->applied_offset, decoder_offset(w->decoder));
     cursor_set(&m->applied_seq, decoder_seq(w->decoder));
     if (decoder_next_lsn(w->decoder))
-        seal_note_lsn(w, decoder_next_lsn(w->decoder), decoder_check(w->decoder, decoder_next_lsn(w->decoder)));
+        seal_note_lsn(w, decoder_next_lsn(w->decoder),
+                      decoder_check(w->decoder, decoder_next_lsn(w->decoder)));
     waiting_received(&w->waiting, decoder_offset(w->decoder), clock_monotonic_ms());
     source_note_waiting(w);
 }

@@ -30,8 +30,8 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
     struct error error;
     bool full = answer_is(reply, "FULL"), partial = answer_is(reply, "PARTIAL");
     if (partial && !w->tls_first_lsn) {
-        error_fatal(&error, EX_PROTOCOL, "the source answered DFLY FLOW %u with PARTIAL, which was not asked for",
-                    w->flow);
+        error_fatal(&error, EX_PROTOCOL,
+                    "the source answered DFLY FLOW %u with PARTIAL, which was not asked for", w->flow);
         worker_fail(w, &error);
         return;
     }

@@ -17,11 +17,12 @@
 /* What this session is, against which marks are read. */
 struct router_session {
     uint64_t id;
-    char master_id[41], last_master_id[41]; /* marks of the second count, too: its journal goes on in the first's */
-    uint64_t first_lsn;    /* it began with the journal there; 0: with a snapshot */
-    uint64_t applied_seq;  /* acknowledged by all nodes before this process began */
-    uint64_t marked_seq;   /* the same of the newest mark of the whole FLOW; 0: none */
-    const char *directory; /* for what a successor has to know; NULL: nowhere */
+    char master_id[41],
+        last_master_id[41]; /* marks of the second count, too: its journal goes on in the first's */
+    uint64_t first_lsn;     /* it began with the journal there; 0: with a snapshot */
+    uint64_t applied_seq;   /* acknowledged by all nodes before this process began */
+    uint64_t marked_seq;    /* the same of the newest mark of the whole FLOW; 0: none */
+    const char *directory;  /* for what a successor has to know; NULL: nowhere */
     uint32_t flow;
     const char *masters; /* as START tells them; for router_start() alone */
 };

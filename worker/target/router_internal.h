@@ -22,9 +22,9 @@ struct router {
     size_t borrowing;           /* … and so many of them borrow */
     struct round *spare_rounds;
     struct batch *spare_batches;
-    bool answers_lost; /* of what was sent, perhaps by the process before this one */
+    bool answers_lost;        /* of what was sent, perhaps by the process before this one */
     bool mark_there, claimed; /* standalone: the target has this FLOW's mark, and the run's */
-    uint64_t sealed_seq; /* where the newest sent round ends */
+    uint64_t sealed_seq;      /* where the newest sent round ends */
 };
 
 /* An empty batch of the pool. */

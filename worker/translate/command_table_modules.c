@@ -51,7 +51,8 @@ const struct command command_table_modules[] = {
     {"JSON.DEL", IDEMPOTENT, -2, KEY, JSON_MODULE, .rewrite = rewrite_json_del,
      .note = "whole documents: DEL; once with a path"},
     {"JSON.FORGET", IDEMPOTENT, -2, KEY, JSON_MODULE, .rewrite = rewrite_json_del, .note = "as JSON.DEL"},
-    {"JSON.MERGE", ONCE, 4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside, .note = "with Valkey's module, which lacks it: the key is compared"},
+    {"JSON.MERGE", ONCE, 4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside,
+     .note = "with Valkey's module, which lacks it: the key is compared"},
     {"JSON.TOGGLE", ONCE, 3, KEY, JSON_MODULE},
     {"JSON.NUMINCRBY", ONCE, 4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside},
     {"JSON.NUMMULTBY", ONCE, 4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside},
@@ -63,8 +64,9 @@ const struct command command_table_modules[] = {
     {"JSON.ARRAPPEND", ONCE, -4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside},
     {"BF.RESERVE", ONCE, -4, .heading = "Bloom filters", KEY, BLOOM},
     {"BF.ADD", IDEMPOTENT, 3, KEY, BLOOM,
-     .note = "filters of the snapshot itself cannot be carried over: reported there, and what is added to them "
-             "makes no new one"},
+     .note =
+         "filters of the snapshot itself cannot be carried over: reported there, and what is added to them "
+         "makes no new one"},
     {"BF.MADD", IDEMPOTENT, -3, .head = 2, .repeat = 1, KEY, BLOOM, .note = "as BF.ADD"},
     {"BF.LOADCHUNK", COMMAND_UNSUPPORTED, 4, KEY, .note = "Dragonfly's own layout: reported"},
     {"CF.RESERVE", ONCE, -3, .heading = "Cuckoo filters", KEY, CUCKOO},

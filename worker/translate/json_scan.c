@@ -22,7 +22,8 @@ static uint64_t read_string(struct scan *s)
     uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
     for (s->at++; s->at < s->end && *s->at != '"'; s->at++) {
         if (*s->at == '\\') {
-            s->ambiguous |= s->at + 1 < s->end && s->at[1] == 'u' && s->expects_name; /* another spelling of a name */
+            s->ambiguous |=
+                s->at + 1 < s->end && s->at[1] == 'u' && s->expects_name; /* another spelling of a name */
             hash = (hash ^ *s->at++) * UINT64_C(1099511628211);
             if (s->at == s->end)
                 return hash;

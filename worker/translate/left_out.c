@@ -23,8 +23,8 @@ void left_out_note(struct translator *t, struct slice key, uint8_t type)
     bool makes_filters = t->target->bloom || t->target->cuckoo || t->target->cms || t->target->topk;
     if (t->left_out && makes_filters &&
         !suspects_add(t->left_out, t->db, key, DIVERGENCE_TYPE, rdb_type_name(type), &error))
-        log_warning("the %s %s is left out, and what is added to it will make another one: %s", rdb_type_name(type),
-                    log_key(key), error.text);
+        log_warning("the %s %s is left out, and what is added to it will make another one: %s",
+                    rdb_type_name(type), log_key(key), error.text);
 }
 
 static bool begins(const struct command *c, const char *with)

@@ -51,8 +51,7 @@ bool rewrite_set(struct translator *t, const struct command *c, const struct ent
     bool keep_ttl = false, expires = false;
     int64_t at_ms = 0;
     if (e->argc == 3)
-        return !rewrite_value_fits(t, c->name, key, e->argv[2]) ||
-               rewrite_pass(t, e, key, OUTPUT_IDEMPOTENT);
+        return !rewrite_value_fits(t, c->name, key, e->argv[2]) || rewrite_pass(t, e, key, OUTPUT_IDEMPOTENT);
     for (size_t i = 3; i < e->argc; i++) {
         struct slice option = e->argv[i];
         if (slice_is(option, "KEEPTTL")) {

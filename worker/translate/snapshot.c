@@ -362,7 +362,8 @@ bool translate_value(struct translator *t, struct slice key, uint8_t type, struc
                      int64_t expire_ms, bool replace, struct error *error)
 {
     enum place place = replace ? PLACE_REPLACE : PLACE_IF_ABSENT;
-    if (needs_one_multi(type) && value.len > capabilities_command_bytes(t->target) && place == PLACE_REPLACE) {
+    if (needs_one_multi(type) && value.len > capabilities_command_bytes(t->target) &&
+        place == PLACE_REPLACE) {
         rewrite_leave_out(t, rdb_type_name(type), key);
         return true;
     }
@@ -471,8 +472,8 @@ bool translate_snapshot(struct translator *t, const struct entry *e, struct erro
     }
     if (!settings_db_target(t->settings, e->db, &t->db) || !settings_key_wanted(t->settings, e->key))
         return true;
-    const char *lacks = settings_key_reserved(t->settings, e->key) ? DIVERGENCE_RESERVED
-                                                                   : rewrite_database_lacks(t, t->db);
+    const char *lacks =
+        settings_key_reserved(t->settings, e->key) ? DIVERGENCE_RESERVED : rewrite_database_lacks(t, t->db);
     if (lacks) {
         if (e->kind != ENTRY_ELEMENTS && e->kind != ENTRY_END)
             t->report(t->report_arg, lacks, rdb_type_name(e->type), e->key, 1);

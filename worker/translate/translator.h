@@ -27,9 +27,9 @@ struct translator {
     bool reserved;                /* the command at hand names a key that is the run's own: as if filtered */
     int64_t arrived_ms;           /* Unix ms at which the entry at hand came from the source; 0: just now */
     int64_t late_ms; /* an entry may have been written so much earlier than it came: the link was down */
-    uint64_t lag_ms;              /* how old the entry at hand may be since it came from the source */
-    uint32_t source_release;      /* 14001: Dragonfly 1.40.1; 0: not known, taken for the newest that is */
-    bool by_elements;             /* no RESTORE: the target has refused the value's payload */
+    uint64_t lag_ms; /* how old the entry at hand may be since it came from the source */
+    uint32_t source_release; /* 14001: Dragonfly 1.40.1; 0: not known, taken for the newest that is */
+    bool by_elements;        /* no RESTORE: the target has refused the value's payload */
     /* Conflict policy is off: a rewind may meet its own keys. */
     bool ignore_conflicts;
     /* Owned scratch. */

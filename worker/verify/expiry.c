@@ -243,10 +243,11 @@ static void check_unknown(struct worker *w)
         !deadlines_unknown(w->deadlines, w->expiry_oldest_ms, now_ms))
         return;
     w->expiry_unknown_told = true;
-    log_warning("the target is behind by %lld ms, and more keys have a time to live than are kept track of: "
-                "some that were renewed in time may have expired there; copy anew: df2redis stop, df2redis clean, "
-                "then start with --flush-target",
-                (long long)(now_ms - w->expiry_oldest_ms));
+    log_warning(
+        "the target is behind by %lld ms, and more keys have a time to live than are kept track of: "
+        "some that were renewed in time may have expired there; copy anew: df2redis stop, df2redis clean, "
+        "then start with --flush-target",
+        (long long)(now_ms - w->expiry_oldest_ms));
     worker_tell_divergence(w, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
 }
 

@@ -366,8 +366,7 @@ static void ask_page(struct inventory *n)
     struct slice select[] = {slice_str("SELECT"),
                              slice_of(text, format_u64(text, n->databases[n->database]))};
     client_command(n->source, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
-    client_words(n->source, ANSWER_TIMEOUT_MS, on_page, n, "SCAN", n->cursor, "COUNT", PAGE_KEYS,
-                 NULL);
+    client_words(n->source, ANSWER_TIMEOUT_MS, on_page, n, "SCAN", n->cursor, "COUNT", PAGE_KEYS, NULL);
 }
 
 /* "db0:keys=1,expires=0,…" */

@@ -63,7 +63,8 @@ static void supervisor_that_does_not_read_holds_up_no_worker(void **state)
     buf_put_u8(&text, 0);
     for (const char *at = (const char *)text.data; (at = strstr(at, "of many\n")); at++)
         came++;
-    const char *note = strstr((const char *)text.data, " log lines were lost here: the supervisor did not read");
+    const char *note =
+        strstr((const char *)text.data, " log lines were lost here: the supervisor did not read");
     assert_non_null(note);
     while (note[-1] != ' ')
         note--;

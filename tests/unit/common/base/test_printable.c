@@ -21,7 +21,8 @@ static void what_can_be_shown_stays(void **state)
 {
     (void)state;
     expect("", "");
-    expect("ERR unknown command 'x', \"y\" \\z\nsecond line", "ERR unknown command 'x', \"y\" \\z\nsecond line");
+    expect("ERR unknown command 'x', \"y\" \\z\nsecond line",
+           "ERR unknown command 'x', \"y\" \\z\nsecond line");
     expect("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\x89", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x90\x89");
 }
 
@@ -30,7 +31,10 @@ static void control_characters_are_escaped(void **state)
     (void)state;
     expect("a\x1b[31mred\x07", "a\\x1b[31mred\\x07");
     expect("\rover\x7f", "\\x0dover\\x7f");
-    expect("\xc2\x9b" "31m", "\\xc2\\x9b" "31m"); /* CSI in one character */
+    expect("\xc2\x9b"
+           "31m",
+           "\\xc2\\x9b"
+           "31m"); /* CSI in one character */
 }
 
 static void what_is_not_utf_8_is_escaped(void **state)
@@ -38,8 +42,8 @@ static void what_is_not_utf_8_is_escaped(void **state)
     (void)state;
     expect("\xff\xfe", "\\xff\\xfe");
     expect("cut \xe2\x82", "cut \\xe2\\x82");
-    expect("\xc0\x80", "\\xc0\\x80");                  /* overlong */
-    expect("\xed\xa0\x80", "\\xed\\xa0\\x80");         /* a surrogate */
+    expect("\xc0\x80", "\\xc0\\x80");                   /* overlong */
+    expect("\xed\xa0\x80", "\\xed\\xa0\\x80");          /* a surrogate */
     expect("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"); /* beyond the last */
 }
 
@@ -47,7 +51,8 @@ static void what_does_not_fit_is_cut_between_characters(void **state)
 {
     (void)state;
     for (size_t size = 1; size < 12; size++) {
-        char text[16] = "a\x1b" "b\x1b";
+        char text[16] = "a\x1b"
+                        "b\x1b";
         printable(text, size);
         assert_true(strlen(text) < size || size <= 1);
         assert_true(strncmp(text, "a\\x1bb\\x1b", strlen(text)) == 0);

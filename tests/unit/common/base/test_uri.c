@@ -259,8 +259,9 @@ static void assert_list(const char *text, const char *const *expected)
     for (; expected[n]; n++) {
         char one[400];
         assert_true(n < count);
-        snprintf(one, sizeof one, "%s %s:%s@%s:%u", list[n].tls ? "tls" : "plain", list[n].user ? list[n].user : "",
-                 list[n].password ? list[n].password : "", list[n].host, list[n].port);
+        snprintf(one, sizeof one, "%s %s:%s@%s:%u", list[n].tls ? "tls" : "plain",
+                 list[n].user ? list[n].user : "", list[n].password ? list[n].password : "", list[n].host,
+                 list[n].port);
         assert_string_equal(one, expected[n]);
     }
     assert_int_equal(count, n);
@@ -274,11 +275,13 @@ static void several_addresses_are_told_apart(void **state)
     assert_list("redis://h", (const char *const[]){"plain :@h:6379", NULL});
     assert_list("redis://u:p@a:1,b,[::1]:3",
                 (const char *const[]){"plain u:p@a:1", "plain u:p@b:6379", "plain u:p@::1:3", NULL});
-    assert_list("redis://a,rediss://:x@b:2,c,REDIS://d",
-                (const char *const[]){"plain :@a:6379", "tls :x@b:2", "tls :x@c:6379", "plain :@d:6379", NULL});
+    assert_list(
+        "redis://a,rediss://:x@b:2,c,REDIS://d",
+        (const char *const[]){"plain :@a:6379", "tls :x@b:2", "tls :x@c:6379", "plain :@d:6379", NULL});
     /* A comma of a password. */
     assert_list("redis://:p,q@a,b", (const char *const[]){"plain :p,q@a:6379", "plain :p,q@b:6379", NULL});
-    assert_list("redis://a,redis://:p,q@b", (const char *const[]){"plain :@a:6379", "plain :p,q@b:6379", NULL});
+    assert_list("redis://a,redis://:p,q@b",
+                (const char *const[]){"plain :@a:6379", "plain :p,q@b:6379", NULL});
 }
 
 static void a_list_with_something_wrong_is_refused_without_a_password(void **state)

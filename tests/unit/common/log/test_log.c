@@ -92,7 +92,8 @@ static void control_characters_do_not_reach_the_terminal(void **state)
     (void)state;
     log_warning("ERR \x1b[2J\x07 gone\x7f\ttab");
     assert_string_equal(strstr(line, "ERR"), "ERR  [2J  gone  tab\n");
-    log_warning("ERR \xc2\x9b" "31m \xff\xc3 caf\xc3\xa9 \xe2\x86\x92 \xed\xa0\x80 \xe2\x86");
+    log_warning("ERR \xc2\x9b"
+                "31m \xff\xc3 caf\xc3\xa9 \xe2\x86\x92 \xed\xa0\x80 \xe2\x86");
     assert_string_equal(strstr(line, "ERR"), "ERR  31m ?? caf\xc3\xa9 \xe2\x86\x92 ??? ??\n");
     log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
     log_warning("ERR \xff \xe2\x86\x92");
@@ -190,7 +191,8 @@ static void queue_counts_what_it_has_no_room_for_and_tells_it_once(void **state)
     buf_consume(&q.kept, 500);
     log_queue_put(&q, slice_str("again\n"));
     buf_put_u8(&q.kept, 0);
-    const char *note = strstr((const char *)q.kept.data, "warning 201 log lines were lost here: why\nagain\n");
+    const char *note =
+        strstr((const char *)q.kept.data, "warning 201 log lines were lost here: why\nagain\n");
     assert_non_null(note);
     log_queue_free(&q);
 }

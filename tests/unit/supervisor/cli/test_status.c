@@ -12,7 +12,8 @@ static const char running[] =
     "\"uptime_ms\":90061000,\"sessions\":2,\"flows\":[{\"id\":0,\"pid\":78,\"phase\":\"stable\","
     "\"received_bytes\":3145728,\"applied_bytes\":3145728,\"lag_bytes\":0,\"rate_bytes\":2048,\"restarts\":1}"
     ","
-    "{\"id\":1,\"pid\":79,\"phase\":\"stable\",\"received_bytes\":10,\"lag_bytes\":5,\"lag_entries\":17,\"lag_ms\":1500}],"
+    "{\"id\":1,\"pid\":79,\"phase\":\"stable\",\"received_bytes\":10,\"lag_bytes\":5,\"lag_entries\":17,"
+    "\"lag_ms\":1500}],"
     "\"divergences\":{\"type_not_in_target\":12},\"divergence_examples\":[{\"reason\":\"type_not_in_target\","
     "\"command\":\"JSON\",\"key\":\"\\\"doc:1\\\"\"}],\"degraded\":true,\"in_step\":true}";
 
@@ -42,7 +43,8 @@ static void table_tells_what_an_operator_asks(void **state)
     assert_has(text, "run blue (replicate, pid 77): stable for 01:02:03, in step, DEGRADED");
     assert_has(text, "redis://a:6379");
     assert_has(text, "up 1 d 01:01:01, session 2");
-    assert_has(text, "   0      78 stable           3.0 MiB    3.0 MiB    2.0 KiB/s         0        0 B     0.0");
+    assert_has(text,
+               "   0      78 stable           3.0 MiB    3.0 MiB    2.0 KiB/s         0        0 B     0.0");
     assert_has(text, "        17        5 B     1.5");
     assert_has(text, "type_not_in_target                     12  as JSON \"doc:1\"");
     free(text);
@@ -109,15 +111,18 @@ static void advises(const char *json, const char *what)
 }
 
 #define FLOW(phase, contact) "{\"id\":0,\"phase\":\"" phase "\",\"in_contact\":" contact "}"
-#define RUN(phase, flow, more) "{\"name\":\"n\",\"phase\":\"" phase "\",\"flows\":[" flow "]," more "\"target\":\"redis://t\"}"
+#define RUN(phase, flow, more)                                                                               \
+    "{\"name\":\"n\",\"phase\":\"" phase "\",\"flows\":[" flow "]," more "\"target\":\"redis://t\"}"
 
 static void every_state_has_its_advice(void **state)
 {
     (void)state;
     advises(RUN("full-sync", FLOW("full-sync", "true"), ""), "wait: df2redis wait --in-step -n n");
     advises(RUN("full-sync", FLOW("full-sync", "true"), "\"mode\":\"migrate\","), "wait: it ends by itself");
-    advises(RUN("stable", FLOW("stable", "true"), "\"in_step\":true,"), "leave it running; or, to move: stop the writers");
-    advises(RUN("stable", FLOW("stable", "true"), ""), "wait: df2redis wait --in-step -n n. If the lag grows");
+    advises(RUN("stable", FLOW("stable", "true"), "\"in_step\":true,"),
+            "leave it running; or, to move: stop the writers");
+    advises(RUN("stable", FLOW("stable", "true"), ""),
+            "wait: df2redis wait --in-step -n n. If the lag grows");
     advises(RUN("stable", FLOW("stable", "false"), ""), "the target does not answer FLOW 0: start it");
     advises(RUN("connecting", "", "\"retry_in_ms\":5,"), "nothing; it tries again by itself");
     advises(RUN("stable", FLOW("failed", "true"), "\"degraded\":true,"), "FLOW 0 was given up");

@@ -172,7 +172,8 @@ static void read_all(unsigned *came, unsigned long long *missing)
         const char *text = strstr(line, "warning ");
         if (strstr(line, "written line"))
             ++*came;
-        else if (text && sscanf(text, "warning %llu log lines were lost here: standard error was not read", &n) == 1)
+        else if (text &&
+                 sscanf(text, "warning %llu log lines were lost here: standard error was not read", &n) == 1)
             *missing += n;
         if (strstr(line, "the last one"))
             break;
@@ -233,7 +234,8 @@ static void full_disk_loses_lines_and_tells_how_many(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     log_error("room again");
     assert_true(log_writer_flush(10000));
-    char *text = file_text(path), *at = strstr(text, " log lines were lost here: the log file could not be written");
+    char *text = file_text(path),
+         *at = strstr(text, " log lines were lost here: the log file could not be written");
     assert_non_null(at);
     assert_non_null(strstr(at, "room again"));
     free(text);

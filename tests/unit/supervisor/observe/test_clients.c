@@ -32,8 +32,11 @@ static int setup(void **state)
 {
     if (make_dir(state) != 0)
         return -1;
-    struct clients_config config = {
-        .what = "the test", .limit = LIMIT, .deadline_ms = DEADLINE_MS, .request_bytes = 100, .on_input = on_input};
+    struct clients_config config = {.what = "the test",
+                                    .limit = LIMIT,
+                                    .deadline_ms = DEADLINE_MS,
+                                    .request_bytes = 100,
+                                    .on_input = on_input};
     address = (struct sockaddr_un){.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s/sock", testing_dir);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -176,7 +176,8 @@ static int status_as(gid_t group, gid_t further)
     pid_t pid = fork();
     if (pid == 0) {
         int null = open("/dev/null", O_WRONLY);
-        if (dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0 || setgroups(1, &further) != 0 || setgid(group) != 0 || setuid(SOMEBODY) != 0)
+        if (dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0 || setgroups(1, &further) != 0 ||
+            setgid(group) != 0 || setuid(SOMEBODY) != 0)
             _exit(99);
         _exit(status_command(&s, false));
     }

@@ -34,7 +34,8 @@ static cJSON *give_status(void *arg)
 {
     char text[2000];
     (void)arg;
-    snprintf(text, sizeof text, document, (long)getpid(), in_step ? "true" : "false,\"in_step_reason\":\"FLOW 1 is 3 entries behind\"");
+    snprintf(text, sizeof text, document, (long)getpid(),
+             in_step ? "true" : "false,\"in_step_reason\":\"FLOW 1 is 3 entries behind\"");
     return cJSON_Parse(text);
 }
 
@@ -45,7 +46,8 @@ static int setup(void **state)
     in_step = true;
     base = event_base_new();
     settings_init(&settings);
-    if (!settings_set(&settings, "metrics", "0", &error) || !settings_set(&settings, "metrics-host", "*.example", &error))
+    if (!settings_set(&settings, "metrics", "0", &error) ||
+        !settings_set(&settings, "metrics-host", "*.example", &error))
         return -1;
     server = http_open(base, &settings, &callbacks, &error);
     return server ? 0 : -1;
@@ -92,7 +94,8 @@ static void ask(const char *text)
 static void request(const char *method, const char *path)
 {
     char text[200];
-    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
+    snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method,
+             path);
     ask(text);
 }
 
@@ -382,7 +385,8 @@ static void want_of_descriptors_rests_the_listener_and_says_so_once(void **state
     setrlimit(RLIMIT_NOFILE, &before);
     log_set_sink(NULL);
     assert_int_equal(lines_logged, 1);
-    assert_true((ended.ru_utime.tv_sec - begun.ru_utime.tv_sec) * 1000000 + ended.ru_utime.tv_usec - begun.ru_utime.tv_usec <
+    assert_true((ended.ru_utime.tv_sec - begun.ru_utime.tv_sec) * 1000000 + ended.ru_utime.tv_usec -
+                    begun.ru_utime.tv_usec <
                 300000);
     close(last);
     assert_int_equal(send(one, "GET /healthz HTTP/1.0\r\n\r\n", 25, MSG_NOSIGNAL), 25);

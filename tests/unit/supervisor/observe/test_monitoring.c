@@ -14,7 +14,8 @@ static struct buf exported, bytes;
 static const char document[] =
     "{\"phase\":\"stable\",\"sessions\":1,\"flows\":[{\"id\":0,\"pid\":%ld,\"received_bytes\":1,"
     "\"batch_histogram\":[1]}],\"divergences\":{\"other\":1},"
-    "\"targets\":[{\"address\":\"t:1\",\"rtt_us\":200,\"evicted_keys\":0,\"evicts\":false}],\"degraded\":false,\"in_step\":true}";
+    "\"targets\":[{\"address\":\"t:1\",\"rtt_us\":200,\"evicted_keys\":0,\"evicts\":false}],\"degraded\":"
+    "false,\"in_step\":true}";
 
 static void read_file(const char *path)
 {
@@ -137,7 +138,8 @@ static void promtool_has_no_complaint_about_the_alerts(void **state)
     char command[400];
     snprintf(command, sizeof command, "%s check rules " RULES " >&2", promtool());
     assert_int_equal(system(command), 0);
-    snprintf(command, sizeof command, "%s test rules tests/unit/supervisor/observe/df2redis.rules.test.yml >&2", promtool());
+    snprintf(command, sizeof command,
+             "%s test rules tests/unit/supervisor/observe/df2redis.rules.test.yml >&2", promtool());
     assert_int_equal(system(command), 0);
 }
 

@@ -289,7 +289,8 @@ static void check_explained(const struct flush_facts *f)
         assert_true(settings_set(&s, "source", "redis://:secret@source:65000", NULL));
         assert_true(settings_set(&s, "name", "a-name-of-a-run", NULL));
     }
-    flush_guard_explain(verdict, f, &s, "redis://second-address:65001", "redis://source-before:65000", reason, &error);
+    flush_guard_explain(verdict, f, &s, "redis://second-address:65001", "redis://source-before:65000", reason,
+                        &error);
     if (verdict < FLUSH_STOP) {
         assert_int_equal(error.class, ERROR_NONE);
         return;

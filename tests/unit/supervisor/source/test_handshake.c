@@ -225,14 +225,16 @@ static void databases_that_the_target_lacks_are_named_with_both_ways_out(void **
     settings_init(&s);
     assert_true(databases_fit(&s, databases, 2, "redis://h:1", 16, false, &error));
     assert_false(databases_fit(&s, databases, 4, "redis://h:1", 16, false, &error));
-    assert_says(EX_CONFIG, "in database 20, 31, and the target has 16 databases: raise its databases to 32, or");
+    assert_says(EX_CONFIG,
+                "in database 20, 31, and the target has 16 databases: raise its databases to 32, or");
     assert_non_null(strstr(error.text, "--db 20:0"));
     assert_true(settings_set(&s, "db", "0,20:5", NULL));
     assert_true(databases_fit(&s, databases, 4, "redis://h:1", 16, false, &error));
     settings_free(&s);
 }
 
-static void assert_map_judged(const struct settings *s, const struct capabilities *c, size_t errors, const char *text)
+static void assert_map_judged(const struct settings *s, const struct capabilities *c, size_t errors,
+                              const char *text)
 {
     struct findings found = {0};
     databases_judge_map(s, c, "redis://h:1", &found);

@@ -87,7 +87,8 @@ static void phase_commands_leave_only_their_states(void **state)
         for (int e = 0; e < SESSION_EVENTS; e++) {
             enum session_action a = session_transition((enum session_state)s, (enum session_event)e).action;
             if (a == ACTION_SEND_SYNC)
-                assert_true((s == SESSION_WORKERS_FULL || s == SESSION_WORKERS_BLOBS) && e == EVENT_WORKERS_READY);
+                assert_true((s == SESSION_WORKERS_FULL || s == SESSION_WORKERS_BLOBS) &&
+                            e == EVENT_WORKERS_READY);
             if (a == ACTION_SEND_STARTSTABLE)
                 assert_true((s == SESSION_FULL_SYNC && e == EVENT_SNAPSHOT_DONE) ||
                             (s == SESSION_WORKERS_PARTIAL && e == EVENT_WORKERS_READY));
@@ -137,7 +138,8 @@ static void send_if_permitted(struct walk *w, struct node *n, enum phase_command
     } else {
         bool after_snapshot = (before.full == FLOWS || blobs) && n->sync_sent && before.sync_answered &&
                               before.snapshots_done == FLOWS;
-        bool partial = before.partial == FLOWS && before.full == 0 && !n->sync_sent && !before.sync_after_partial;
+        bool partial =
+            before.partial == FLOWS && before.full == 0 && !n->sync_sent && !before.sync_after_partial;
         assert_true(after_snapshot || partial);
         assert_false(n->startstable_sent);
         n->startstable_sent = true;

@@ -66,9 +66,10 @@ static void marks_of_a_standalone_target_are_read(void **state)
 static void what_we_did_not_write_is_no_mark(void **state)
 {
     (void)state;
-    static const char *const words[] = {
-        "flow-",  ID_A " 1 2 3", "flow-x", ID_A " 1 2 3",     "flow-1", "short 1 2 3", "flow-2", ID_A " 1 2",
-        "flow-4", ID_A " 1 2 x", "node-0", ID_A " 1 2 3 abc " RUN " " REPL, "run",    "soon",        NULL};
+    static const char *const words[] = {"flow-",  ID_A " 1 2 3", "flow-x", ID_A " 1 2 3",
+                                        "flow-1", "short 1 2 3", "flow-2", ID_A " 1 2",
+                                        "flow-4", ID_A " 1 2 x", "node-0", ID_A " 1 2 3 abc " RUN " " REPL,
+                                        "run",    "soon",        NULL};
     struct target_marks m = standalone(words);
     assert_int_equal(m.count, 0);
     assert_int_equal(m.run_session, 0);
@@ -104,9 +105,12 @@ static void common(const char *const *const *hashes, struct target_marks *out)
 static void all_nodes_together_are_where_the_slowest_is(void **state)
 {
     (void)state;
-    static const char *const one[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_A " 17 9 70 abc " RUN " " REPL, NULL};
-    static const char *const two[] = {"node-1", ID_A " 17 9 60 abc " RUN " " REPL, "node-0", ID_A " 16 5 950 abc " RUN " " REPL, NULL};
-    static const char *const three[] = {"node-0", ID_A " 17 5 800 abc " RUN " " REPL, "node-1", ID_A " 17 9 80 abc " RUN " " REPL, NULL};
+    static const char *const one[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1",
+                                      ID_A " 17 9 70 abc " RUN " " REPL, NULL};
+    static const char *const two[] = {"node-1", ID_A " 17 9 60 abc " RUN " " REPL, "node-0",
+                                      ID_A " 16 5 950 abc " RUN " " REPL, NULL};
+    static const char *const three[] = {"node-0", ID_A " 17 5 800 abc " RUN " " REPL, "node-1",
+                                        ID_A " 17 9 80 abc " RUN " " REPL, NULL};
     struct target_marks m = {.run_session = 4};
     common((const char *const *const[]){one, two, three}, &m);
     assert_int_equal(m.count, 2);
@@ -124,9 +128,12 @@ static void all_nodes_together_are_where_the_slowest_is(void **state)
 static void the_slowest_node_s_check_counts(void **state)
 {
     (void)state;
-    static const char *const one[] = {"node-0", ID_A " 17 5 900 899:00000000000000aa abc " RUN " " REPL, NULL};
-    static const char *const two[] = {"node-0", ID_A " 17 5 800 798:00000000000000bb abc " RUN " " REPL, NULL};
-    static const char *const three[] = {"node-0", ID_A " 17 5 850 849:00000000000000cc abc " RUN " " REPL, NULL};
+    static const char *const one[] = {"node-0", ID_A " 17 5 900 899:00000000000000aa abc " RUN " " REPL,
+                                      NULL};
+    static const char *const two[] = {"node-0", ID_A " 17 5 800 798:00000000000000bb abc " RUN " " REPL,
+                                      NULL};
+    static const char *const three[] = {"node-0", ID_A " 17 5 850 849:00000000000000cc abc " RUN " " REPL,
+                                        NULL};
     struct target_marks m = {0};
     common((const char *const *const[]){one, two, three}, &m);
     assert_int_equal(m.count, 1);
@@ -140,10 +147,12 @@ static void the_slowest_node_s_check_counts(void **state)
 static void a_flow_without_a_mark_at_one_node_has_none(void **state)
 {
     (void)state;
-    static const char *const one[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_A " 17 9 70 abc " RUN " " REPL,
-                                      "node-2", ID_A " 17 9 70 abc " RUN " " REPL,  NULL};
-    static const char *const two[] = {"node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_B " 17 9 70 abc " RUN " " REPL,
-                                      "node-2", ID_A " 17 9 70 abe " RUN " " REPL,  NULL};
+    static const char *const one[] = {
+        "node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_A " 17 9 70 abc " RUN " " REPL,
+        "node-2", ID_A " 17 9 70 abc " RUN " " REPL,  NULL};
+    static const char *const two[] = {
+        "node-0", ID_A " 17 5 900 abc " RUN " " REPL, "node-1", ID_B " 17 9 70 abc " RUN " " REPL,
+        "node-2", ID_A " 17 9 70 abe " RUN " " REPL,  NULL};
     struct target_marks m = {0};
     common((const char *const *const[]){one, two, one}, &m);
     assert_int_equal(m.count, 1);

@@ -7,7 +7,8 @@
 
 #include "worker/link/batch.h"
 
-static void put(struct output *o, uint32_t db, unsigned flags, const char *name, struct slice key, struct slice value)
+static void put(struct output *o, uint32_t db, unsigned flags, const char *name, struct slice key,
+                struct slice value)
 {
     output_begin(o, db, key, 3, flags);
     output_text(o, name);
@@ -124,8 +125,9 @@ static void borrowed_arguments_are_sent_from_where_they_are(void **state)
         assert_true(b->out.len < 200);
         batch_seal(b);
         send_all(b, piece, &sent);
-        size_t n = (size_t)snprintf(expected, sizeof expected,
-                         "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5000\r\n");
+        size_t n =
+            (size_t)snprintf(expected, sizeof expected,
+                             "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5000\r\n");
         assert_memory_equal(sent.data, expected, n);
         assert_memory_equal(sent.data + n, large, sizeof large);
         const char *tail = "\r\n*2\r\n$4\r\nECHO\r\n$4098\r\n<";

@@ -32,7 +32,8 @@ static void what_is_written_is_read_again(void **state)
 {
     (void)state;
     char one[MARK_TEXT_BYTES], of_node[NODE_MARK_TEXT_BYTES];
-    struct mark m = {.session = UINT64_MAX, .seq = UINT64_MAX, .lsn = UINT64_MAX, .master_id = MASTER}, again = {0};
+    struct mark m = {.session = UINT64_MAX, .seq = UINT64_MAX, .lsn = UINT64_MAX, .master_id = MASTER},
+                again = {0};
     struct slot_mark node = {0};
     m.check = (struct journal_check){UINT64_MAX - 1, UINT64_C(0x0123456789abcdef)};
     mark_write(&m, one);

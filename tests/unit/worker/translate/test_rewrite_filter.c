@@ -153,8 +153,8 @@ static void keys_with_the_names_of_the_marks_are_left_out_and_counted(void **sta
         {"DEL a df2redis:default b", "DEL a b", "reserved_key DEL df2redis:default\n", false},
         {"MSET df2redis:default 1 a 2", "MSET a 2", "reserved_key MSET df2redis:default\n", false},
         {"SORT k STORE df2redis:default", "", "reserved_key SORT df2redis:default\n", false},
-        {"RENAME df2redis:default a", "", "reserved_key RENAME df2redis:default\ncommand_crosses_filter RENAME a\n",
-         false},
+        {"RENAME df2redis:default a", "",
+         "reserved_key RENAME df2redis:default\ncommand_crosses_filter RENAME a\n", false},
         {"RENAME a df2redis:default", "DEL a", "reserved_key RENAME df2redis:default\n", false},
         /* Not keys, or others'. */
         {"SET a df2redis:default", "SET a df2redis:default", "", false},
@@ -181,8 +181,8 @@ int main(void)
                                         open_filtered, close_case),
         cmocka_unit_test_setup_teardown(many_keys_are_all_looked_at, open_filtered, close_case),
         cmocka_unit_test_setup_teardown(moves_follow_the_map_of_databases, open_filtered, close_case),
-        cmocka_unit_test_setup_teardown(keys_with_the_names_of_the_marks_are_left_out_and_counted, open_filtered,
-                                        close_case),
+        cmocka_unit_test_setup_teardown(keys_with_the_names_of_the_marks_are_left_out_and_counted,
+                                        open_filtered, close_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

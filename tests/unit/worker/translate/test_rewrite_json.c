@@ -86,10 +86,16 @@ static void without_comparison_it_is_reported(void **state)
 static void ambiguous_texts_are_told(void **state)
 {
     (void)state;
-    static const char *const clear[] = {"{}", "[1,2,3]", "{\"a\":{\"b\":1},\"b\":{\"a\":[{\"a\":1},{\"a\":2}]}}",
-                                        "\"1234567890123456789\"", "-123456789012345", "{\"a\":\"a\",\"b\":\"a\"}", ""};
-    static const char *const doubtful[] = {"{\"a\":1,\"a\":2}", "{\"x\":{\"a\":1,\"b\":2,\"a\":3}}", "1234567890123456",
-                                           "1e5", "{\"a\":[],\"\\u0061\":1}", "[0.12345678901234567]"};
+    static const char *const clear[] = {"{}",
+                                        "[1,2,3]",
+                                        "{\"a\":{\"b\":1},\"b\":{\"a\":[{\"a\":1},{\"a\":2}]}}",
+                                        "\"1234567890123456789\"",
+                                        "-123456789012345",
+                                        "{\"a\":\"a\",\"b\":\"a\"}",
+                                        ""};
+    static const char *const doubtful[] = {"{\"a\":1,\"a\":2}",        "{\"x\":{\"a\":1,\"b\":2,\"a\":3}}",
+                                           "1234567890123456",         "1e5",
+                                           "{\"a\":[],\"\\u0061\":1}", "[0.12345678901234567]"};
     for (size_t i = 0; i < sizeof clear / sizeof *clear; i++)
         if (json_is_ambiguous(slice_str(clear[i])))
             fail_msg("%s", clear[i]);

@@ -25,7 +25,8 @@ static void on_report(void *arg, const char *reason, const char *command, struct
 {
     struct bench *b = arg;
     b->reports += count;
-    snprintf(b->reported, sizeof b->reported, "%s %s %.*s", reason, command, (int)key.len, (const char *)key.data);
+    snprintf(b->reported, sizeof b->reported, "%s %s %.*s", reason, command, (int)key.len,
+             (const char *)key.data);
 }
 
 static int64_t fixed_now(void)
@@ -95,7 +96,8 @@ static char *lines(const struct buf *resp)
 
 static struct entry entry_of(enum entry_kind kind, uint8_t type, const char *key, struct slice value)
 {
-    return (struct entry){.kind = kind, .type = type, .key = slice_str(key), .value = value, .in_snapshot = true};
+    return (struct entry){
+        .kind = kind, .type = type, .key = slice_str(key), .value = value, .in_snapshot = true};
 }
 
 static void say(struct bench *b, struct entry e)
@@ -110,7 +112,13 @@ static void assert_lines(struct bench *b, const char *expected)
     assert_string_equal(lines(&b->resp), expected);
 }
 
-static const uint8_t hash_of_2[] = "\x02\x01" "a" "\x01" "1" "\x01" "b" "\xc0\x07"; /* 7 as an int8 */
+static const uint8_t hash_of_2[] = "\x02\x01"
+                                   "a"
+                                   "\x01"
+                                   "1"
+                                   "\x01"
+                                   "b"
+                                   "\xc0\x07"; /* 7 as an int8 */
 #define HASH_OF_2 slice_of(hash_of_2, sizeof hash_of_2 - 1)
 
 static void string_becomes_set_with_its_end(void **state)
@@ -158,7 +166,10 @@ static void shared_layout_is_restored_with_a_valid_footer(void **state)
 static void layout_that_the_target_does_not_know_is_written_natively(void **state)
 {
     struct bench *b = *state;
-    static const uint8_t list[] = "\x02\x01\x05" "plain" "\x01\x02" "xy";
+    static const uint8_t list[] = "\x02\x01\x05"
+                                  "plain"
+                                  "\x01\x02"
+                                  "xy";
     b->target.restore_listpacks = false;
     struct entry e = entry_of(ENTRY_VALUE, RDB_LIST_QUICKLIST_2, "l", slice_of(list, sizeof list - 1));
     e.expire_ms = 1800000000000;
@@ -170,7 +181,16 @@ static void layout_that_the_target_does_not_know_is_written_natively(void **stat
 static void hash_with_field_ends_keeps_them_where_possible(void **state)
 {
     struct bench *b = *state;
-    static const uint8_t hash[] = "\x02\x01" "a" "\x01" "1" "\xc2\x00\x00\x00\x01" "\x01" "b" "\x01" "2" "\xc0\xff";
+    static const uint8_t hash[] = "\x02\x01"
+                                  "a"
+                                  "\x01"
+                                  "1"
+                                  "\xc2\x00\x00\x00\x01"
+                                  "\x01"
+                                  "b"
+                                  "\x01"
+                                  "2"
+                                  "\xc0\xff";
     struct entry e = entry_of(ENTRY_VALUE, RDB_HASH_WITH_EXPIRY, "h", slice_of(hash, sizeof hash - 1));
     say(b, e);
     assert_lines(b, "SELECT 0\nDEL h\nHSET h a 1 b 2\nHPEXPIREAT h 1691986816000 FIELDS 1 a\n");
@@ -213,7 +233,8 @@ static void nothing_gives_way_when_conflicts_are_to_be_skipped(void **state)
     struct error error;
     assert_true(settings_set(&b->settings, "on-conflict", "skip", &error));
     b->target.restore_listpacks = false;
-    static const uint8_t list[] = "\x01\x01\x01" "x";
+    static const uint8_t list[] = "\x01\x01\x01"
+                                  "x";
     say(b, entry_of(ENTRY_STRING, RDB_STRING, "k", slice_str("v")));
     say(b, entry_of(ENTRY_VALUE, RDB_HASH, "h", HASH_OF_2));
     say(b, entry_of(ENTRY_VALUE, RDB_LIST_QUICKLIST_2, "l", slice_of(list, sizeof list - 1)));
@@ -274,9 +295,13 @@ static void script_is_loaded_and_index_is_named(void **state)
 static void script_that_the_source_has_altered_is_loaded_as_it_was_too(void **state)
 {
     struct bench *b = *state;
-    say(b, entry_of(ENTRY_SCRIPT, 0, "",
-                    slice_str("redis.acall('SET',KEYS[1],1)\n redis.apcall('DEL','x')\nreturn redis.call('GET',KEYS[1])")));
-    static const char sent[] = "redis.call('SET',KEYS[1],1)\n redis.pcall('DEL','x')\nreturn redis.call('GET',KEYS[1])";
+    say(b,
+        entry_of(
+            ENTRY_SCRIPT, 0, "",
+            slice_str(
+                "redis.acall('SET',KEYS[1],1)\n redis.apcall('DEL','x')\nreturn redis.call('GET',KEYS[1])")));
+    static const char sent[] =
+        "redis.call('SET',KEYS[1],1)\n redis.pcall('DEL','x')\nreturn redis.call('GET',KEYS[1])";
     assert_lines(b, "SELECT 0\nSCRIPT LOAD <86>\nSCRIPT LOAD <84>\n");
     assert_non_null(memmem(b->resp.data, b->resp.len, sent, sizeof sent - 1));
     b->resp.len = 0;

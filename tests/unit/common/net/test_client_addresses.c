@@ -110,6 +110,7 @@ static void localhost_is_the_loopback_where_no_file_says_so(void **state)
     struct owner o = {0};
     int listener = listen_on_loopback(&port);
     make_ready(&o, uri_of("redis://localhost:%u", port));
+    owner_done(&o);
     close(listener);
 }
 

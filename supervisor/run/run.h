@@ -1,6 +1,6 @@
 /* The run's state, and what its files ask of each other:
  *
- *   supervisor.c       life: set up, event queue, signals, the end
+ *   run.c              the event queue; what ends a session, or the run
  *   session_actions.c  the session table's actions; session_start.c: up to SYNC, session_end.c: restarts and ends
  *   worker_messages.c  what workers say, and their deaths
  *   run_in_step.c      what the watches on source and target mean for the run
@@ -132,7 +132,7 @@ struct run {
     int exit_code;
 };
 
-/* supervisor.c */
+/* run.c */
 void run_post(struct run *run, enum session_event event);
 /* The session with the source is over: retried after event, or at the first start the run's end. */
 void run_session_over(struct run *run, enum session_event event, const struct error *why);

@@ -8,11 +8,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/base/clock.h"
 #include "common/log/log.h"
 #include "worker/log_pipe.h"
 
-enum { LINES = 20000 };
+enum { LINES = 20000, HELD_UP_S = 60 /* for ever, as nobody reads: then SIGALRM ends the test */ };
 
 static int terminal = -1, reader = -1;
 
@@ -26,14 +25,16 @@ static int setup(void **state)
     close(ends[1]);
     reader = ends[0];
     log_pipe_open();
+    alarm(HELD_UP_S);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    close(reader);
+    alarm(0);
     log_pipe_close();
+    close(reader);
     dup2(terminal, STDERR_FILENO);
     close(terminal);
     return 0;
@@ -55,10 +56,8 @@ static void supervisor_that_does_not_read_holds_up_no_worker(void **state)
     (void)state;
     unsigned came = 0;
     unsigned long long lost = 0;
-    uint64_t begun_ms = clock_monotonic_ms();
     for (unsigned i = 0; i < LINES; i++)
         log_write_always(LOG_LEVEL_WARNING, "line %u of many", i);
-    assert_true(clock_monotonic_ms() - begun_ms < 5000);
     read_what_is_there();
     buf_put_u8(&text, 0);
     for (const char *at = (const char *)text.data; (at = strstr(at, "of many\n")); at++)
@@ -79,9 +78,7 @@ static void end_does_not_wait_for_the_supervisor_for_ever(void **state)
     (void)state;
     for (unsigned i = 0; i < LINES; i++)
         log_write_always(LOG_LEVEL_WARNING, "line %u of many", i);
-    uint64_t begun_ms = clock_monotonic_ms();
     log_pipe_close();
-    assert_true(clock_monotonic_ms() - begun_ms < 5000);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

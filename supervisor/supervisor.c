@@ -199,6 +199,7 @@ static bool set_up(struct run *run, struct error *error)
     run->base = run->worker_path ? make_base() : NULL;
     if (!ok || !run->worker_path)
         return false;
+    run_flow_context_init(run);
     if (run->base)
         run->pump = event_new(run->base, -1, 0, on_pump, run);
     if (!run->pump || !add_signal(run, 0, SIGINT, on_stop_signal) ||

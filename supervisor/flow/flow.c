@@ -8,11 +8,11 @@
 
 #include "common/base/clock.h"
 #include "common/log/log.h"
-#include "supervisor/run/run.h"
+#include "supervisor/rules/in_step.h"
 
-void flow_init(struct flow *f, struct run *run, uint32_t number)
+void flow_init(struct flow *f, struct run *run, const struct flow_context *context, uint32_t number)
 {
-    *f = (struct flow){.run = run, .number = number, .socket = -1};
+    *f = (struct flow){.run = run, .context = context, .number = number, .socket = -1};
     worker_process_init(&f->worker);
     ack_init(&f->ack, NULL, -1);
 }
@@ -42,50 +42,10 @@ void flow_free(struct flow *f)
     f->cursor_open = false;
 }
 
-static void put_masters(const struct topology *t, char *out, size_t out_bytes)
-{
-    size_t len = 0;
-    for (size_t i = 0; i < t->count; i++) {
-        if (!t->nodes[i].slots)
-            continue; /* it may have left the cluster and not know */
-        int n = snprintf(out + len, out_bytes - len, "%s%s:%u", len ? " " : "", t->nodes[i].host,
-                         (unsigned)t->nodes[i].port);
-        if (n < 0 || (size_t)n >= out_bytes - len) {
-            out[len] = '\0';
-            return;
-        }
-        len += (size_t)n;
-    }
-}
-
 static bool send_start(struct flow *f, enum start_mode mode)
 {
-    struct run *run = f->run;
     struct message m = {.type = MESSAGE_START, .fd = f->socket};
-    m.start.flow = f->number;
-    m.start.flow_count = run->flow_count;
-    m.start.mode = mode;
-    m.start.session = f->session;
-    if (!f->full) {
-        m.start.first_lsn = f->begin.lsn;
-        m.start.asked_lsn = f->asked_lsn;
-        m.start.check = f->begin.check;
-        m.start.in_blobs = f->begin.lsn && run->session.sync_after_partial;
-    }
-    snprintf(m.start.last_master_id, sizeof m.start.last_master_id, "%s", run->last_master_id);
-    m.start.received_base = f->received_base_bytes;
-    memcpy(m.start.told, f->told, sizeof m.start.told);
-    m.start.source_release = run->greeting.release;
-    snprintf(m.start.token, sizeof m.start.token, "%s", f->token);
-    snprintf(m.start.master_id, sizeof m.start.master_id, "%s", run->greeting.master_id);
-    snprintf(m.start.sync_id, sizeof m.start.sync_id, "%s", run->greeting.sync_id);
-    put_masters(&run->target_nodes, m.start.masters, sizeof m.start.masters);
-    if (f->begin.lsn && mode == START_PARTIAL)
-        run_put_question(run, f, &m.start.asked);
-    struct settings settings = *run->settings; /* with the address at hand */
-    if (run->source_uri.host)
-        settings.source = run->source_uri;
-    settings_encode(&settings, &m.start.settings);
+    f->context->describe_start(f, mode, &m);
     bool ok = worker_process_send(&f->worker, &m);
     message_free(&m);
     return ok;
@@ -100,10 +60,10 @@ bool flow_start_worker(struct flow *f, enum start_mode mode, struct error *error
     f->failure[0] = '\0';
     f->failure_class = ERROR_NONE;
     f->failure_exit_code = 0;
-    f->worker.on_message = run_on_message;
-    f->worker.on_log = run_on_worker_log;
+    f->worker.on_message = f->context->on_message;
+    f->worker.on_log = f->context->on_log;
     f->worker.arg = f;
-    if (!worker_process_start(&f->worker, f->run->base, f->run->worker_path, f->number, error))
+    if (!worker_process_start(&f->worker, f->context->base, f->context->worker_path, f->number, error))
         return false;
     log_debug("FLOW %u: worker %ld started (mode %d)", f->number, (long)f->worker.pid, (int)mode);
     if (!send_start(f, mode))
@@ -119,7 +79,7 @@ bool flow_worker_alive(const struct flow *f)
 const struct cursor_marks *flow_marks(struct flow *f)
 {
     if (!f->cursor_open && f->hello)
-        f->cursor_open = cursor_open_readonly(&f->cursor, f->run->dir.path, f->number, NULL);
+        f->cursor_open = cursor_open_readonly(&f->cursor, f->context->directory, f->number, NULL);
     if (!f->cursor_open || cursor_get(&f->cursor.marks->session) != f->session)
         return NULL;
     return f->cursor.marks;
@@ -130,11 +90,6 @@ bool flow_worker_stands_still(struct flow *f, uint64_t now_ms)
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t alive_ms = marks ? cursor_get(&marks->alive_ms) : 0;
     return flow_worker_alive(f) && alive_ms && now_ms > alive_ms + IN_STEP_ALIVE_MS;
-}
-
-uint64_t flow_expected_keys(const struct flow *f)
-{
-    return f->run->flow_count ? source_keys(f->run->source) / f->run->flow_count : 0;
 }
 
 uint64_t flow_applied_lsn(struct flow *f)
@@ -168,8 +123,8 @@ void flow_take_socket(struct flow *f, const struct flow_opened *opened, event_ca
     f->full = opened->answer.full;
     f->answered = true;
     memcpy(f->token, opened->answer.token, sizeof f->token);
-    ack_init(&f->ack, f->run->base, f->socket);
-    f->closed = event_new(f->run->base, f->socket, EV_CLOSED, on_closed, f);
+    ack_init(&f->ack, f->context->base, f->socket);
+    f->closed = event_new(f->context->base, f->socket, EV_CLOSED, on_closed, f);
     if (f->closed)
         event_add(f->closed, NULL);
 }
@@ -178,7 +133,7 @@ void flow_drain_socket(struct flow *f, event_callback_fn on_readable)
 {
     if (f->socket < 0 || f->drainer)
         return;
-    f->drainer = event_new(f->run->base, f->socket, EV_READ | EV_PERSIST, on_readable, f);
+    f->drainer = event_new(f->context->base, f->socket, EV_READ | EV_PERSIST, on_readable, f);
     if (f->drainer)
         event_add(f->drainer, NULL);
 }

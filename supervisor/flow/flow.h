@@ -13,9 +13,22 @@
 #include "supervisor/source/flow_open.h"
 
 struct run;
+struct flow;
+
+/* What the FLOWs of a run share, and the calls upward: supervisor/run fills it in. */
+struct flow_context {
+    struct event_base *base;
+    const char *worker_path;
+    const char *directory; /* STATE/NAME, which holds the cursors */
+    /* Fills in what START says of the session; flow.c adds the socket. */
+    void (*describe_start)(const struct flow *f, enum start_mode mode, struct message *m);
+    void (*on_message)(struct worker_process *w, struct message *m, void *flow);
+    void (*on_log)(struct slice lines, void *flow);
+};
 
 struct flow {
-    struct run *run;
+    struct run *run; /* for the callbacks; flow.c does not look into it */
+    const struct flow_context *context;
     uint32_t number;
 
     /* The source's side. */
@@ -57,7 +70,8 @@ struct flow {
     uint64_t rate_offset, rate_ms, rate_bytes; /* bytes applied per second */
 };
 
-void flow_init(struct flow *f, struct run *run, uint32_t number);
+/* The context outlives the FLOW. */
+void flow_init(struct flow *f, struct run *run, const struct flow_context *context, uint32_t number);
 /* Everything but the worker process, which must be gone. */
 void flow_free(struct flow *f);
 /* Closes what leads to the source. */
@@ -74,8 +88,6 @@ const struct cursor_marks *flow_marks(struct flow *f);
 uint64_t flow_applied_lsn(struct flow *f);
 /* The same, with what the next session compares. */
 struct resume_point flow_resume_point(struct flow *f);
-/* Its share of the keys that the source had at the greeting; 0 when that is not known. */
-uint64_t flow_expected_keys(const struct flow *f);
 /* Has the source closed or lost this connection, whatever is still to be read from it? */
 bool flow_link_closed(const struct flow *f);
 /* From the handshake on. on_closed is called once. */

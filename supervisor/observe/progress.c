@@ -50,7 +50,7 @@ void progress_format(const struct progress_line *line, size_t columns, char *out
 /* Keys tell the share of the snapshot when the source said how many there are. */
 static double share_of(const struct flow *f, const struct cursor_marks *m)
 {
-    uint64_t total = m ? flow_expected_keys(f) : 0;
+    uint64_t total = m ? totals_expected_keys(f->run) : 0;
     if (f->stable || (f->run->flow_count && f->run->snapshots_done.member[f->number]))
         return 1;
     double share = total ? (double)cursor_get(&m->keys) / (double)total : -1;

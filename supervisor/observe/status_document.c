@@ -69,7 +69,7 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     put(json, "rate_bytes", f->rate_bytes);
     put(json, "spool_bytes", cursor_get(&m->spool_bytes));
     put(json, "spool_overflow_bytes", cursor_get(&m->spool_overflow_bytes));
-    put(json, "snapshot_total_keys", flow_expected_keys(f));
+    put(json, "snapshot_total_keys", totals_expected_keys(f->run));
     put(json, "restarts", f->restarts);
     put(json, "idle_ms", received_ms ? difference(now_ms, received_ms) : 0);
     put(json, "batches", batches);

@@ -243,7 +243,7 @@ static void begin_settling(struct run *run, const struct run_record *record,
     snprintf(run->greeting.sync_id, sizeof run->greeting.sync_id, "%s", record->sync_id);
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
-        flow_init(f, run, i);
+        flow_init(f, run, &run->flow_context, i);
         f->session = record->session;
         f->begin = record->begins[i];
         f->asked_lsn = record->asked_lsns[i];

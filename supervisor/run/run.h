@@ -2,6 +2,7 @@
  *
  *   run.c              the event queue; what ends a session, or the run
  *   session_actions.c  the session table's actions; session_start.c: up to SYNC, session_end.c: restarts and ends
+ *   worker_start.c     what a worker is told at its start
  *   worker_messages.c  what workers say, and their deaths
  *   run_in_step.c      what the watches on source and target mean for the run
  *   draining.c         up to where everything is applied, at the end of a run or a session
@@ -91,6 +92,7 @@ struct run {
     struct greeting greeting;
     struct flow_set snapshots_done;
     struct globals globals;
+    struct flow_context flow_context;
     struct flow *flows;
     uint32_t flow_count;
     uint64_t session_id;
@@ -181,6 +183,10 @@ void run_restart(struct run *run, bool with_lsns);
 void run_end(struct run *run);
 void run_end_early(struct run *run);
 void run_fail(struct run *run);
+
+/* worker_start.c */
+/* After base, worker_path and dir. */
+void run_flow_context_init(struct run *run);
 
 /* worker_messages.c */
 void run_on_message(struct worker_process *w, struct message *m, void *flow);

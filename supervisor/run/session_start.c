@@ -177,7 +177,7 @@ void run_open_flows(struct run *run)
         .arg = run, .opened = on_flow_opened, .failed = on_flow_open_failed};
     for (uint32_t i = 0; i < count; i++) {
         struct flow *f = &run->flows[i];
-        flow_init(f, run, i);
+        flow_init(f, run, &run->flow_context, i);
         f->session = run->session_id;
         if (resume)
             resume_begin(run, f);

@@ -37,6 +37,11 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
     }
 }
 
+uint64_t totals_expected_keys(const struct run *run)
+{
+    return run->flow_count ? source_keys(run->source) / run->flow_count : 0;
+}
+
 void totals_add(struct totals *to, const struct totals *more)
 {
     to->received_bytes += more->received_bytes;

@@ -16,6 +16,8 @@ struct totals {
 };
 
 void totals_of(struct run *run, uint64_t now_ms, struct totals *out);
+/* Of the keys that the source had at the greeting, one FLOW's share; 0: not known. */
+uint64_t totals_expected_keys(const struct run *run);
 /* What only grows. */
 void totals_add(struct totals *to, const struct totals *more);
 

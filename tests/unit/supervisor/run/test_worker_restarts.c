@@ -28,7 +28,8 @@ static int begin(void **state)
     run.base = event_base_new();
     run.pump = event_new(run.base, -1, 0, on_pump, NULL);
     run.worker_path = (char *)(uintptr_t) "/bin/true";
-    flow_init(&flow, &run, 0);
+    run_flow_context_init(&run);
+    flow_init(&flow, &run, &run.flow_context, 0);
     flow.stable = true;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     flow.socket = pair[0];

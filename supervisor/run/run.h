@@ -1,9 +1,10 @@
 /* The run's state, and what its files ask of each other:
  *
  *   run.c              the event queue; what ends a session, or the run
+ *   checks.c           whether all FLOWs have come to the end of a phase
  *   session_actions.c  the session table's actions; session_start.c: up to SYNC, session_end.c: restarts and ends
  *   worker_start.c     what a worker is told at its start
- *   worker_messages.c  what workers say, and their deaths
+ *   worker_messages.c  what workers report; worker_restarts.c: their ends and restarts
  *   run_in_step.c      what the watches on source and target mean for the run
  *   draining.c         up to where everything is applied, at the end of a run or a session
  *   timers.c           the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
@@ -159,9 +160,14 @@ bool run_find_on_source(struct run *run);
 /* At a run's end, if there was no time to; the exit code of what was told, or 0. */
 int run_tell_findings(struct run *run);
 
+/* checks.c */
+/* FLOWs that were given up. */
+uint32_t run_failed_flows(const struct run *run);
+void run_check_snapshots(struct run *run); /* all complete: EVENT_SNAPSHOT_DONE */
+void run_check_stable(struct run *run);    /* all but failed ones in the journal: EVENT_ALL_STABLE */
+
 /* session_actions.c */
 void run_perform(struct run *run, enum session_action action);
-void run_check_snapshots(struct run *run);
 
 /* session_start.c */
 void run_connect(struct run *run);
@@ -191,14 +197,11 @@ void run_flow_context_init(struct run *run);
 /* worker_messages.c */
 void run_on_message(struct worker_process *w, struct message *m, void *flow);
 void run_on_worker_log(struct slice lines, void *flow);
-void run_on_flow_closed(evutil_socket_t fd, short what, void *flow);
 void run_reap(struct run *run); /* after SIGCHLD */
 void run_restart_due(struct run *run, uint64_t now_ms);
-void run_check_stable(struct run *run);
 void run_end_full_session(struct run *run); /* a spool is full */
 /* A global command has reached every FLOW: the source is asked whether it is a master, then it is run. */
 void run_confirm_globals(struct run *run);
-uint32_t run_failed_flows(const struct run *run);
 
 /* timers.c */
 bool run_watch_start(struct run *run);

@@ -35,12 +35,6 @@ static void send_phase(struct run *run, enum phase_command command)
     run_fatal(run, &error);
 }
 
-void run_check_snapshots(struct run *run)
-{
-    if (run->session.state == SESSION_FULL_SYNC && flow_set_full(&run->snapshots_done))
-        run_post(run, EVENT_SNAPSHOT_DONE);
-}
-
 static void enter_stable(struct run *run)
 {
     for (uint32_t i = 0; i < run->flow_count; i++) {

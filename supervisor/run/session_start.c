@@ -133,11 +133,20 @@ void run_check_flows_answered(struct run *run)
     }
 }
 
+static void on_flow_closed(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct flow *f = arg;
+    struct error error = {0};
+    error_set(&error, ERROR_RETRY, "source %s has closed FLOW %u", f->run->source_name, f->number);
+    run_link_lost(f->run, &error);
+}
+
 static void on_flow_opened(uint32_t number, const struct flow_opened *opened, void *arg)
 {
     struct run *run = arg;
     struct flow *f = &run->flows[number];
-    flow_take_socket(f, opened, run_on_flow_closed);
+    flow_take_socket(f, opened, on_flow_closed);
     session_flow_answered(&run->session, f->full);
     run_check_flows_answered(run);
 }

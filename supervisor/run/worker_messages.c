@@ -27,28 +27,10 @@ static bool entered(const struct run *run)
            in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING);
 }
 
-uint32_t run_failed_flows(const struct run *run)
-{
-    uint32_t failed = 0;
-    for (uint32_t i = 0; i < run->flow_count; i++)
-        failed += run->flows[i].failed;
-    return failed;
-}
-
 void run_on_worker_log(struct slice lines, void *flow)
 {
     (void)flow;
     log_relay(lines);
-}
-
-void run_check_stable(struct run *run)
-{
-    if (!in_state(run, SESSION_ENTERING))
-        return;
-    for (uint32_t i = 0; i < run->flow_count; i++)
-        if (!run->flows[i].stable && !run->flows[i].failed)
-            return;
-    run_post(run, EVENT_ALL_STABLE);
 }
 
 static void tell_global(struct run *run, uint32_t flow, enum message_type type, const struct global *global)
@@ -373,13 +355,4 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         log_error("worker of FLOW %u says %s, which is not for a supervisor", f->number,
                   message_name(m->type));
     }
-}
-
-void run_on_flow_closed(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    struct flow *f = arg;
-    struct error error = {0};
-    error_set(&error, ERROR_RETRY, "source %s has closed FLOW %u", f->run->source_name, f->number);
-    run_link_lost(f->run, &error);
 }

@@ -12,6 +12,9 @@
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "supervisor/config/options.h"
+#include "supervisor/observe/control.h"
+#include "supervisor/observe/progress.h"
+#include "supervisor/observe/status_document.h"
 #include "supervisor/run/run.h"
 #include "supervisor/service/daemon.h"
 #include "supervisor/service/operator.h"
@@ -188,6 +191,13 @@ static bool probe_target(struct run *run, struct error *error)
     return run->target_job != NULL;
 }
 
+static void on_tick(struct run *run, uint64_t now_ms)
+{
+    operation_turn(run->operation, now_ms);
+    if (!run->ending)
+        progress_redraw();
+}
+
 static bool set_up(struct run *run, struct error *error)
 {
     if (!state_dir_open(&run->dir, run->settings, error))
@@ -200,6 +210,8 @@ static bool set_up(struct run *run, struct error *error)
     if (!ok || !run->worker_path)
         return false;
     run_flow_context_init(run);
+    run->observer =
+        (struct run_observer){.tick = on_tick, .shows_progress = progress_active, .summarize = run_summary};
     if (run->base)
         run->pump = event_new(run->base, -1, 0, on_pump, run);
     if (!run->pump || !add_signal(run, 0, SIGINT, on_stop_signal) ||

@@ -1,6 +1,8 @@
 /* The run told to others: the status document and the summary at the end.
  *
  * 64-bit numbers stand in JSON as numbers: exact up to 2^53, which no count here reaches. */
+#include "supervisor/observe/status_document.h"
+
 #include <stdio.h>
 #include <sysexits.h>
 #include <time.h>

@@ -8,8 +8,6 @@
  *   run_in_step.c      what the watches on source and target mean for the run
  *   draining.c         up to where everything is applied, at the end of a run or a session
  *   timers.c           the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
- *   status_document.c  status and summary
- *   operator.c         the service manager, HTTP, reloads
  *
  * Nothing here blocks. Whatever a callback notices is posted as an event and acted on from the event
  * loop, with no callback of the thing that may have to be freed on the stack. */
@@ -20,8 +18,6 @@
 
 #include "common/redis/capabilities.h"
 #include "supervisor/flow/flow.h"
-#include "supervisor/observe/control.h"
-#include "supervisor/observe/progress.h"
 #include "supervisor/rules/flush_guard.h"
 #include "supervisor/run/barrier.h"
 #include "supervisor/run/drain.h"
@@ -43,8 +39,17 @@ enum {
     RUN_FIRST_ATTEMPTS = 8,     /* at a first session, before the run fails */
 };
 
+struct control;
 struct operation;
 struct options;
+struct run;
+
+/* Calls to the folders above, supervisor/observe and supervisor/service; supervisor.c fills them in. */
+struct run_observer {
+    void (*tick)(struct run *run, uint64_t now_ms); /* at the end of each slow turn of timers.c */
+    bool (*shows_progress)(void);                   /* on a terminal: no log lines of progress */
+    void (*summarize)(struct run *run);             /* the run has come to its end */
+};
 
 struct run {
     struct options *options;         /* what a reload reads and changes */
@@ -54,6 +59,7 @@ struct run {
     struct divergences divergences;
     struct control *control;
     struct operation *operation;
+    struct run_observer observer;
     char *worker_path;
     char source_name[256], target_name[256]; /* the source's: of the address at hand */
     char source_list[1024];                  /* all of its addresses */
@@ -228,9 +234,5 @@ void run_drain_turn(struct run *run, uint64_t now_ms);
 bool run_flow_settled(const struct flow *f);
 /* Drained up to the source's LSNs? What is lacking, or why that is not known. */
 bool run_drained_all(struct run *run, char *lacking, size_t bytes);
-
-/* status_document.c */
-cJSON *run_status(struct run *run);
-void run_summary(struct run *run);
 
 #endif

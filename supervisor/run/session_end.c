@@ -163,7 +163,7 @@ void run_end(struct run *run)
         state_dir_forget_run(&run->dir);
     else if (all && !run_failed_flows(run))
         run_save_record(run, RUN_COPY_ENDED);
-    run_summary(run);
+    run->observer.summarize(run);
     finish(run);
 }
 
@@ -175,7 +175,7 @@ void run_end_early(struct run *run)
             "stopped while the link to the source was down: the target is behind by what was written since");
     else
         log_warning("stopped before the copy was complete: the target holds a part of the data");
-    run_summary(run);
+    run->observer.summarize(run);
     finish(run);
 }
 
@@ -185,6 +185,6 @@ void run_fail(struct run *run)
     run->exit_code = found ? found : run->cause.exit_code ? run->cause.exit_code : EX_SOFTWARE;
     log_error("%s", run->cause.text);
     if (run->streamed)
-        run_summary(run);
+        run->observer.summarize(run);
     finish(run);
 }

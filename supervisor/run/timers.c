@@ -10,7 +10,6 @@
 #include "supervisor/rules/stalled_flow.h"
 #include "supervisor/run/run.h"
 #include "supervisor/run/totals.h"
-#include "supervisor/service/operator.h"
 
 enum {
     FAST_MS = 15,
@@ -184,7 +183,7 @@ static void report(struct run *run, uint64_t now_ms)
     struct totals t;
     bool syncing = run->session.state == SESSION_FULL_SYNC || run->session.state == SESSION_DRAINING;
     uint64_t since_ms = run->report_ms > run->state_ms ? run->report_ms : run->state_ms;
-    if ((!syncing && run->session.state != SESSION_STABLE) || progress_active() ||
+    if ((!syncing && run->session.state != SESSION_STABLE) || run->observer.shows_progress() ||
         now_ms - since_ms < (syncing ? REPORT_SYNC_MS : REPORT_STABLE_MS))
         return;
     run->report_ms = now_ms;
@@ -202,7 +201,7 @@ static void report(struct run *run, uint64_t now_ms)
 
 static void watch_ending(struct run *run, uint64_t now_ms)
 {
-    if (!run->ending || now_ms < run->stop_deadline_ms)
+    if (now_ms < run->stop_deadline_ms)
         return;
     for (uint32_t i = 0; i < run->flow_count; i++)
         worker_process_kill(&run->flows[i].worker);
@@ -210,13 +209,8 @@ static void watch_ending(struct run *run, uint64_t now_ms)
         event_base_loopbreak(run->base);
 }
 
-static void slow_turn(struct run *run, uint64_t now_ms)
+static void turn_running(struct run *run, uint64_t now_ms)
 {
-    run->slow_ms = now_ms;
-    operation_turn(run->operation, now_ms);
-    watch_ending(run, now_ms);
-    if (run->ending)
-        return;
     run_restart_due(run, now_ms);
     if (run->session.state == SESSION_STABLE && run->source)
         source_ping(run->source, now_ms);
@@ -229,7 +223,16 @@ static void slow_turn(struct run *run, uint64_t now_ms)
     run_tell_in_step(run, now_ms);
     report(run, now_ms);
     run_drain_turn(run, now_ms);
-    progress_redraw();
+}
+
+static void slow_turn(struct run *run, uint64_t now_ms)
+{
+    run->slow_ms = now_ms;
+    if (run->ending)
+        watch_ending(run, now_ms);
+    else
+        turn_running(run, now_ms);
+    run->observer.tick(run, now_ms);
 }
 
 static void acknowledge(struct run *run, uint64_t now_ms)

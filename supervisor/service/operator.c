@@ -15,6 +15,7 @@
 #include "supervisor/config/options.h"
 #include "supervisor/log/log_output.h"
 #include "supervisor/observe/http.h"
+#include "supervisor/observe/status_document.h"
 #include "supervisor/run/run.h"
 #include "supervisor/run/totals.h"
 #include "supervisor/service/notify.h"

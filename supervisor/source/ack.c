@@ -1,4 +1,4 @@
-/* *3 $8 REPLCONF $3 ACK $n <lsn>: no reply comes. */
+/* *3 $8 REPLCONF $3 ACK $n <lsn>: the master does not reply. */
 #include "supervisor/source/ack.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@ static void send_rest(struct ack *a)
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         n = 0;
     } else if (n < 0) {
-        /* The link's end is noticed where it is read. */
+        /* The end of the link is noticed where it is read. */
         log_debug("cannot acknowledge: %s", strerror(errno));
         a->rest_len = 0;
         return;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An address without user and password has those of the first one, which may come from a file. */
+/* An address without user and password gets those of the first one, which may come from a file. */
 static void inherit(struct uri *u, const struct uri *first)
 {
     if (u->user || u->password)
@@ -57,7 +57,7 @@ static void put_first(struct addresses *a, size_t i)
     a->list[0] = first;
 }
 
-/* A name that cannot be looked up may come back: the others are tried meanwhile. */
+/* Adds an error to those of the round. */
 static void note(struct addresses *a, const struct error *why)
 {
     size_t len = strlen(a->said.text);
@@ -128,7 +128,7 @@ void addresses_display(const struct addresses *a, char *out, size_t out_bytes)
         uri_display(&a->hosts[i], one, sizeof one);
         int n = snprintf(out + len, out_bytes - len, "%s%s", len ? "," : "", one);
         if (n < 0 || (size_t)n >= out_bytes - len) {
-            out[len] = '\0'; /* whole ones */
+            out[len] = '\0'; /* whole addresses only */
             return;
         }
         len += (size_t)n;

@@ -1,5 +1,5 @@
-/* The source's addresses: those of --source, each host's name with all that it stands for, one after the
- * other until a master answers. Everything of a session then goes to that one. */
+/* The source's addresses: those of --source, each host name resolved to all of its addresses, tried in turn until a
+ * master answers. All connections of a session then go to that address. */
 #ifndef DF2REDIS_SUPERVISOR_SOURCE_ADDRESSES_H
 #define DF2REDIS_SUPERVISOR_SOURCE_ADDRESSES_H
 
@@ -10,27 +10,27 @@ enum { ADDRESSES_MAX = 128 };
 struct addresses {
     struct uri hosts[URI_LIST_MAX]; /* as given */
     size_t host_count;
-    struct uri list[ADDRESSES_MAX]; /* as looked up for this round; none: not yet */
+    struct uri list[ADDRESSES_MAX]; /* resolved for this round; none: not yet */
     size_t count, at;
-    struct uri found;  /* where a master answered last: the next round begins there */
-    struct error said; /* by those of this round that were tried */
+    struct uri found;  /* the address of the last master: the next round begins with it */
+    struct error said; /* the errors of this round's addresses, one after the other */
     bool any_retry;
 };
 
-/* From settings that were checked. */
+/* The settings were checked before. */
 void addresses_init(struct addresses *a, const struct settings *settings);
 void addresses_free(struct addresses *a);
-/* The one to connect to now; looks them up when a round begins. NULL and *error: none is known. */
+/* Returns the address to connect to; a new round resolves the names. NULL and *error: none is known. */
 const struct uri *addresses_current(struct addresses *a, struct error *error);
-/* That one is no use, since *why. True: another one is to be tried. False: the round is over, and *all says
- * what each of them said. */
+/* The current address failed because of *why. Returns true if another one follows. False: the round is over, and
+ * *all has the errors of all addresses. */
 bool addresses_next(struct addresses *a, const struct error *why, struct error *all);
-/* A master answers there. */
+/* A master answered at the current address. */
 void addresses_found(struct addresses *a);
 
-/* All that were given, without credentials: "redis://a:6379,redis://b:6379". */
+/* Writes all given addresses without credentials: "redis://a:6379,redis://b:6379". */
 void addresses_display(const struct addresses *a, char *out, size_t out_bytes);
-/* Have two such texts an address in common? */
+/* Returns true if two such texts have an address in common. */
 bool addresses_share(const char *one, const char *other);
 
 #endif

@@ -28,7 +28,7 @@ bool flow_answer_parse(const redisReply *reply, bool asked_lsn, uint32_t flow, c
     *out = (struct flow_answer){0};
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
         source_refusal(reply, doing, source_name, error);
-        /* "invalid state", "syncid not found": of this session, not of the next one. */
+        /* "invalid state", "syncid not found": this session is lost, the next one may work. */
         if (reply->type == REDIS_REPLY_ERROR && error->exit_code == EX_PROTOCOL)
             error->class = ERROR_RETRY;
         return false;

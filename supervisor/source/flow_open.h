@@ -1,7 +1,7 @@
 /* The handshake of one FLOW: connect, AUTH, DFLY FLOW → FULL or PARTIAL and the EOF token.
  *
- * Ends with the socket in the supervisor's hands, nothing of the stream read: nothing comes before
- * SYNC or STARTSTABLE. Not used with TLS to the source: there the worker does this itself. */
+ * It ends with the socket in the supervisor's hands and nothing of the stream read: the stream begins after SYNC
+ * or STARTSTABLE. With TLS to the source the worker does this handshake instead. */
 #ifndef DF2REDIS_SUPERVISOR_SOURCE_FLOW_OPEN_H
 #define DF2REDIS_SUPERVISOR_SOURCE_FLOW_OPEN_H
 
@@ -14,7 +14,7 @@ struct flow_answer {
 
 struct flow_opened {
     struct flow_answer answer;
-    int fd;                  /* the owner's */
+    int fd;                  /* the caller closes it */
     uint64_t received_bytes; /* read from it for the handshake */
 };
 
@@ -27,14 +27,14 @@ struct flow_open_callbacks {
     void (*failed)(uint32_t flow, const struct error *error, void *arg);
 };
 
-/* asked: the words behind the FLOW's number, none to ask for a full sync. */
+/* asked: the words after the FLOW's number; none: a full sync. Returns NULL and sets *error on failure. */
 struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings,
                                   const struct uri *uri, const struct greeting *greeting, uint32_t flow,
                                   struct slice asked, const struct flow_open_callbacks *callbacks,
                                   struct error *error);
 void flow_open_free(struct flow_open *f);
 
-/* error is not NULL. asked_lsn: whether PARTIAL is an answer to what was asked. */
+/* asked_lsn: the question allows PARTIAL as an answer. error is not NULL. */
 bool flow_answer_parse(const redisReply *reply, bool asked_lsn, uint32_t flow, const char *source_name,
                        struct flow_answer *out, struct error *error);
 

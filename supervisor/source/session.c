@@ -10,14 +10,14 @@
  *                                                 └→ stopped
  *
  * SYNC leaves only workers-full and workers-blobs; STARTSTABLE only full-sync and workers-partial. A master that refuses
- * a phase command is left and asked for everything anew: what state it is in is not ours to guess. */
+ * a phase command is left, and the next session starts from nothing: the master's state is unknown. */
 #include "supervisor/source/session.h"
 
 #include <string.h>
 
 #include "common/log/log.h"
 
-/* What every state of a live session does with the events that may come at any time. */
+/* Transitions of every state of a live session, for events that may come at any time. */
 #define ANY_TIME                                                                                             \
     [EVENT_STOP] = {ACTION_END_EARLY, SESSION_STOPPED},                                                      \
     [EVENT_LINK_LOST] = {ACTION_RESTART, SESSION_WAITING},                                                   \
@@ -70,7 +70,7 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
                           [EVENT_LINK_LOST] = {ACTION_NONE, SESSION_SETTLING},
                           [EVENT_RESYNC] = {ACTION_RESTART_FULL, SESSION_WAITING},
                           [EVENT_FATAL] = {ACTION_FAIL, SESSION_FAILED}},
-    /* What had to be received was received: a link that breaks now changes nothing. */
+    /* Everything needed was received: a broken link changes nothing. */
     [SESSION_DRAINING] = {[EVENT_DRAINED] = {ACTION_END, SESSION_STOPPED},
                           [EVENT_COMPLETE] = {ACTION_NONE, SESSION_DRAINING},
                           [EVENT_STOP] = {ACTION_NONE, SESSION_DRAINING},
@@ -87,7 +87,7 @@ static const struct session_transition table[SESSION_STATES][SESSION_EVENTS] = {
     [SESSION_FAILED] = {OVER(SESSION_FAILED)},
 };
 
-/* For the log; and as operators call it: several states are one phase to them. */
+/* The state's name in the log, and its phase in status and manual. */
 static const struct {
     const char *name, *phase;
 } state_names[SESSION_STATES] = {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum session_state {
-    SESSION_STARTING,        /* the target is being asked what it is */
+    SESSION_STARTING,        /* the target is being probed */
     SESSION_CONNECTING,      /* control connection to the source */
     SESSION_HANDSHAKE,       /* greeting on it */
     SESSION_FLOWS,           /* DFLY FLOW for each */
@@ -24,8 +24,8 @@ enum session_state {
     SESSION_PARTIAL_SENT,    /* all PARTIAL, DFLY STARTSTABLE sent */
     SESSION_ENTERING,        /* it was answered +OK; FLOWs enter stable sync */
     SESSION_STABLE,
-    SESSION_DRAINING, /* what was received is applied before the end */
-    SESSION_SETTLING, /* the link broke: what was received is applied, so that the rest can be asked for by
+    SESSION_DRAINING, /* received data is applied before the run ends */
+    SESSION_SETTLING, /* the link broke: received data is applied, and the next session asks for the rest by
                          LSN */
     SESSION_WAITING,  /* backoff */
     SESSION_STOPPED,
@@ -34,33 +34,33 @@ enum session_state {
 };
 
 enum session_event {
-    EVENT_TARGET_READY, /* asked, or flushed */
-    EVENT_PREVIOUS,     /* it was ours before: workers apply what an earlier run's spools hold */
+    EVENT_TARGET_READY, /* probed, or flushed */
+    EVENT_PREVIOUS,     /* an earlier run's copy: workers apply the contents of its spools */
     EVENT_CONNECTED,
     EVENT_GREETED,
     EVENT_FLOWS_FULL,
     EVENT_FLOWS_PARTIAL,
-    EVENT_FLOWS_BLOBS, /* all PARTIAL, of a master that wants SYNC then */
-    EVENT_FLOWS_MIXED, /* or an answer that is neither */
-    EVENT_FLOWS_AGAIN, /* they are to be asked for other LSNs */
+    EVENT_FLOWS_BLOBS, /* all PARTIAL, from a master that expects SYNC next */
+    EVENT_FLOWS_MIXED, /* FULL and PARTIAL, or neither */
+    EVENT_FLOWS_AGAIN, /* the next session asks for other LSNs */
     EVENT_WORKERS_READY,
     EVENT_PHASE_OK, /* +OK to SYNC or STARTSTABLE */
     EVENT_PHASE_REFUSED,
     EVENT_SNAPSHOT_DONE, /* of every FLOW */
     EVENT_ALL_STABLE,
-    EVENT_COMPLETE, /* migrate: all that was asked for has come */
-    EVENT_STOP,     /* an operator's wish */
+    EVENT_COMPLETE, /* migrate: the copy is complete */
+    EVENT_STOP,     /* requested by an operator */
     EVENT_DRAINED,  /* of every FLOW */
     EVENT_LINK_LOST,
     EVENT_SETTLED,
-    EVENT_RESYNC, /* only a full sync brings the target in step again */
+    EVENT_RESYNC, /* a full sync is needed */
     EVENT_RETRY,
     EVENT_FATAL,
     SESSION_EVENTS
 };
 
 enum session_action {
-    ACTION_FORBIDDEN, /* this cannot happen: the run ends rather than guess */
+    ACTION_FORBIDDEN, /* impossible transition: the run ends */
     ACTION_NONE,
     ACTION_CONNECT,
     ACTION_GREET,
@@ -92,17 +92,17 @@ struct session_transition {
 struct session {
     enum session_state state;
     enum phase_command permit;
-    /* What the master has answered and sent since ACTION_OPEN_FLOWS. */
+    /* Answers of the master since ACTION_OPEN_FLOWS. */
     uint32_t flow_count, full, partial, snapshots_done;
     bool sync_sent, sync_answered;
-    bool sync_after_partial; /* the master's release wants it: 1.31 to 1.34 */
+    bool sync_after_partial; /* expected by releases 1.31 to 1.34 */
 };
 
 void session_init(struct session *s);
 struct session_transition session_transition(enum session_state state, enum session_event event);
-/* Makes the transition; the caller then performs the action. */
+/* Makes the transition. Returns the action, which the caller performs. */
 enum session_action session_step(struct session *s, enum session_event event);
-/* Once per permit; false: do not send. */
+/* Returns true once per permit; false: the command must not be sent. */
 bool session_take_permit(struct session *s, enum phase_command command);
 
 /* Facts for the guard. */
@@ -112,7 +112,7 @@ void session_flow_answered(struct session *s, bool full);
 void session_snapshot_done(struct session *s);
 
 const char *session_state_name(enum session_state state);
-/* As status and manual call it: several states are one phase to an operator. */
+/* Returns the name in status and manual: several states are one phase to an operator. */
 const char *session_phase_name(enum session_state state);
 const char *session_event_name(enum session_event event);
 const char *session_action_name(enum session_action action);

@@ -28,7 +28,7 @@ struct source {
     bool keys_known;
     uint32_t *databases;
     size_t database_count;
-    bool over; /* failed was called */
+    bool over; /* `failed` was called */
     bool ping_waits;
     uint64_t pinged_ms;
     uint64_t *lsns;
@@ -41,7 +41,7 @@ struct source {
 
 enum { PING_PATIENCE = 3 };
 
-/* Shown in the master's INFO and ROLE: nothing listens for clients here. */
+/* Shown in the master's INFO and ROLE: df2redis does not listen for clients. */
 static const char *const LISTENING_PORT = "0";
 
 static bool is_status(const redisReply *reply, const char *word)
@@ -94,7 +94,7 @@ static int64_t role_changes_of(const redisReply *reply)
                                              : -1;
 }
 
-/* Before the FLOWs are asked, so that what they answer is about the journal up to there at least. */
+/* Asked before the FLOWs are: their answers cover the journal at least up to these LSNs. */
 static void on_role_changes(struct client *c, const redisReply *reply, void *arg)
 {
     struct source *s = arg;
@@ -104,8 +104,7 @@ static void on_role_changes(struct client *c, const redisReply *reply, void *arg
     client_words(c, s->settings->connect_timeout_ms, on_lsns, s, "DFLY", "REPLICAOFFSET", NULL);
 }
 
-/* For the progress bars, and for targets that do not have all databases: an ACL that forbids it costs nothing
- * else. */
+/* Used by the progress bars, and for targets with fewer databases. An ACL may forbid it. */
 static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
 {
     struct source *s = arg;
@@ -122,7 +121,7 @@ static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
     client_words(c, s->settings->connect_timeout_ms, on_role_changes, s, "INFO", "COMMANDSTATS", NULL);
 }
 
-/* Before it has read all of its data, what it says of its keys is not all. */
+/* A source that is still loading does not know all of its keys. */
 static void on_facts(void *arg)
 {
     struct source *s = arg;
@@ -143,7 +142,7 @@ static void greeted(struct source *s)
     source_facts_ask(s->client, s->settings->connect_timeout_ms, &s->facts, on_facts, s);
 }
 
-/* What a release is known to do in another way than Redis is done so on the target: not worth a failure. */
+/* Commands in which this release differs from Redis are translated. An unknown release is not an error. */
 static void on_release(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -292,7 +291,7 @@ bool source_send_phase(struct source *s, struct session *session, enum phase_com
 {
     if (s->over || !session_take_permit(session, command))
         return false;
-    /* No timeout: a busy master may take long; the supervisor watches for progress. */
+    /* No timeout: a busy master may take long, and timers.c watches for progress. */
     client_words(s->client, 0, on_phase, s, "DFLY", command == PHASE_SYNC ? "SYNC" : "STARTSTABLE",
                  s->greeting.sync_id, NULL);
     return true;
@@ -312,7 +311,7 @@ void source_ping(struct source *s, uint64_t now_ms)
         return;
     s->ping_waits = true;
     s->pinged_ms = now_ms;
-    /* As patient as a master is with its replicas: giving up too soon may cost a full sync. */
+    /* The patience of a master with its replicas: a session ended too soon may cost a full sync. */
     client_words(s->client, every_ms * PING_PATIENCE, on_stable_pong, s, "PING", NULL);
 }
 

@@ -1,10 +1,10 @@
-/* The questions, one after the other, and what follows from the answers.
+/* The questions, one after the other, and the findings that follow from the answers.
  *
- *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    what comparing keys needs, of a key that there is not
+ *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    the commands that compare keys, on a key that does not exist
  *   CONFIG GET databases    cluster_enabled: DFLYCLUSTER
  *
- * A real cluster's node cannot be told from an emulated one by INFO. But DFLYCLUSTER is refused as "disabled"
- * by all but real ones. */
+ * A real cluster's node cannot be told from an emulated one by INFO. But only a real one accepts
+ * DFLYCLUSTER; all others refuse it as "disabled". */
 #include "supervisor/source/source_facts.h"
 
 #include <stdio.h>
@@ -128,7 +128,7 @@ static void judge_cluster(const struct source_facts *f, const struct source_judg
             w->source);
 }
 
-/* Of those that are copied, the highest number that the target must have. */
+/* The target needs the highest database number that is copied. */
 static void judge_databases(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
     struct error error = {0};
@@ -148,11 +148,11 @@ static void judge_databases(const struct source_facts *f, const struct source_ju
     }
 }
 
-/* Known of the releases; whether the flag is on cannot be asked. */
+/* The releases are known; the flag cannot be queried. */
 static void judge_release(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
     if (w->release < FIRST_OMITTING || w->release > LAST_OMITTING || w->goes_on || out->errors)
-        return; /* no full sync is going to run */
+        return; /* no full sync follows */
     bool keeps_keys =
         w->settings->on_conflict == ON_CONFLICT_SKIP || w->settings->on_conflict == ON_CONFLICT_STOP;
     findings_warn(

@@ -1,5 +1,5 @@
-/* What a source is, beyond its greeting: asked in each session, before anything is decided by it. A user that
- * may not ask this or that costs what is then not known. */
+/* Facts about the source beyond its greeting, asked in each session before anything depends on them. A fact that
+ * the user may not ask for stays unknown. */
 #ifndef DF2REDIS_SUPERVISOR_SOURCE_SOURCE_FACTS_H
 #define DF2REDIS_SUPERVISOR_SOURCE_SOURCE_FACTS_H
 
@@ -8,28 +8,28 @@
 
 enum source_cluster {
     SOURCE_CLUSTER_NONE, /* or emulated: one node with all slots */
-    SOURCE_CLUSTER_REAL, /* --cluster_mode=yes: it has a part of the keys, and slots come and go */
+    SOURCE_CLUSTER_REAL, /* --cluster_mode=yes: it owns a part of the keys, and slots migrate */
     SOURCE_CLUSTER_UNKNOWN,
 };
 
 struct source_facts {
     bool info;            /* INFO was answered */
-    bool loading;         /* it still reads its data: what it says of its keys is not all */
-    uint64_t used_memory; /* bytes; 0: not told */
-    uint32_t databases;   /* --dbnum; 0: not told */
+    bool loading;         /* it does not know all of its keys yet */
+    uint64_t used_memory; /* bytes; 0: unknown */
+    uint32_t databases;   /* --dbnum; 0: unknown */
     uint64_t omits;       /* total_journal_omits */
     enum source_cluster cluster;
     char not_compared[80]; /* rights that are missing for comparing keys with the target's, as ACL SETUSER
                               wants them */
     size_t compare_told;
-    /* While they are asked. */
+    /* While the questions are in flight. */
     uint32_t timeout_ms;
     bool cluster_enabled;
     void (*done)(void *arg);
     void *arg;
 };
 
-/* done is called once all are answered, unless the client failed before. *out must live as long as the
+/* Calls done once all questions are answered, unless the client fails before. *out must live as long as the
  * client. */
 void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out,
                       void (*done)(void *arg), void *arg);
@@ -37,10 +37,10 @@ void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts
 struct source_judged {
     const char *source, *target; /* names, for the text */
     const struct settings *settings;
-    uint32_t release;          /* 14001: 1.40.1; 0: not told */
-    const uint32_t *databases; /* that hold keys */
+    uint32_t release;          /* 14001: 1.40.1; 0: unknown */
+    const uint32_t *databases; /* those with keys */
     size_t database_count;
-    bool goes_on; /* a complete copy is taken up: what the target lacks is reported key by key */
+    bool goes_on; /* the run resumes a complete copy: missing keys are reported one by one */
     bool target_cluster;
     uint32_t target_databases;
     uint64_t memory_limit; /* of the target; 0: none */

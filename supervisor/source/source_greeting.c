@@ -1,4 +1,4 @@
-/* What the source says of itself, read: the greeting, its release, how often its role has changed, its refusals. */
+/* Decodes the source's answers: greeting, release, role changes, refusals. */
 #include <string.h>
 #include <strings.h>
 #include <sysexits.h>
@@ -123,7 +123,7 @@ uint32_t greeting_release(struct slice info)
     return part[1] < 100 && part[2] < 100 ? part[0] * 10000 + part[1] * 100 + part[2] : 0;
 }
 
-/* "cmdstat_<name>:calls=<n>,…": n, when it is one of those that change a role, else 0. *stat: whether it is such a line. */
+/* "cmdstat_<name>:calls=<n>,…": returns n for a command that changes the role, else 0. *stat: the line has this form. */
 static int64_t changes_in_line(struct slice line, bool *stat)
 {
     static const char *const names[] = {"replicaof", "slaveof", "addreplicaof", "repltakeover"};

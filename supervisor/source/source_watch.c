@@ -1,3 +1,4 @@
+/* Questions in flight, the answers kept, and what they prove about the source. */
 #include "supervisor/source/source_watch.h"
 
 #include <stdio.h>
@@ -12,10 +13,10 @@
 
 enum { MAX_ASKS = 8, ANSWER_LIMIT_MS = 10000, RETRY_MS = 1000, TROUBLE_BYTES = 480 };
 
-/* Asked and not answered yet: replies come in order. */
+/* A question in flight: replies come in order. */
 struct ask {
     uint64_t ms, us, rtt_us;
-    uint64_t *lsns; /* of the first reply, until the second says whose they are */
+    uint64_t *lsns; /* from the first reply, until the second shows the source's role */
 };
 
 struct source_watch {
@@ -58,7 +59,7 @@ static void end_with(struct source_watch *w, const struct error *error)
     w->callbacks.changed(error, w->callbacks.arg);
 }
 
-/* False: the session has to end for it. */
+/* Returns false, and reports the change, if an LSN went back. */
 static bool goes_on(struct source_watch *w, const uint64_t *lsns)
 {
     struct error error = {0};

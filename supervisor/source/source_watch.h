@@ -3,9 +3,9 @@
  *   DFLY REPLICAOFFSET   → the next LSN of each shard
  *   REPLCONF capa eof    → +OK by a master; a replica answers "-ERR Replicating a replica is unsupported"
  *
- * Both go in one packet, need no right that the session does not need as well, and change nothing: the
- * connection is none of a replica's to the source. An answer counts when the second reply shows that it was a
- * master's. Losing the connection costs nothing but knowledge: it is made anew. */
+ * Both go in one packet, need no right beyond the session's, and change nothing: the source does not count this
+ * connection as a replica's. An answer counts once the second reply shows a master. A lost connection is made
+ * anew; until then the LSNs are unknown. */
 #ifndef DF2REDIS_SUPERVISOR_SOURCE_SOURCE_WATCH_H
 #define DF2REDIS_SUPERVISOR_SOURCE_SOURCE_WATCH_H
 
@@ -16,7 +16,7 @@
 
 enum {
     SOURCE_WATCH_EVERY_MS = 1000,
-    SOURCE_WATCH_ANSWERS = 4, /* kept, the newest first */
+    SOURCE_WATCH_ANSWERS = 4, /* answers kept, the newest first */
 };
 
 struct source_watch;
@@ -24,9 +24,9 @@ struct source_watch;
 /* Called from the event loop, never from within a function of this header. */
 struct source_watch_callbacks {
     void *arg;
-    void (*told)(void *arg); /* a new answer is there */
-    /* The source is no master any more, or its LSNs went back: what it has is another history (ERROR_RETRY).
-     * Or a right is missing (ERROR_FATAL). After ERROR_RETRY nothing more is asked. */
+    void (*told)(void *arg); /* a new answer has come */
+    /* ERROR_RETRY: the source is not a master any more, or its LSNs went back, so its history is another one;
+     * the watch asks nothing more. ERROR_FATAL: a right is missing. */
     void (*changed)(const struct error *error, void *arg);
 };
 
@@ -34,19 +34,19 @@ struct source_watch *source_watch_start(struct event_base *base, const struct se
                                         const struct uri *uri, uint32_t flow_count,
                                         const struct source_watch_callbacks *callbacks);
 void source_watch_free(struct source_watch *w);
-/* To be called several times a second: connects, and asks when it is time. NULL: nothing. */
+/* Connects, and asks when the interval is over. Call it several times a second. Does nothing for NULL. */
 void source_watch_turn(struct source_watch *w, uint64_t now_ms);
-/* Asks now, whenever it was asked last. False: it is not connected. */
+/* Asks at once, whatever the interval. Returns false if not connected. */
 bool source_watch_ask(struct source_watch *w, uint64_t now_ms);
 
-/* The newest first; their number. NULL for w is allowed in all of these. */
+/* Returns the number of answers, the newest first. All functions from here on accept NULL for w. */
 size_t source_watch_answers(const struct source_watch *w, const struct source_lsns **out);
 bool source_watch_connected(const struct source_watch *w);
-bool source_watch_over(const struct source_watch *w); /* nothing is asked any more, or there is none */
-/* Why there is no answer, or no newer one; "" when nothing is wrong. */
+bool source_watch_over(const struct source_watch *w); /* true: asks nothing more; or w is NULL */
+/* Returns the reason for a missing answer, or a missing newer one; "" if there is none. */
 const char *source_watch_trouble(const struct source_watch *w);
-uint64_t source_watch_rtt_us(const struct source_watch *w); /* of the newest; 0: none yet */
-/* A master's answer to what was asked at this moment or later? */
+uint64_t source_watch_rtt_us(const struct source_watch *w); /* of the newest answer; 0: none yet */
+/* Returns true if a master has answered a question asked at `ms` or later. */
 bool source_watch_master_since(const struct source_watch *w, uint64_t ms);
 
 #endif

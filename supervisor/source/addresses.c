@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* An address without user and password gets those of the first one, which may come from a file. */
-static void inherit(struct uri *u, const struct uri *first)
+static void inherit_credentials(struct uri *u, const struct uri *first)
 {
     if (u->user || u->password)
         return;
@@ -23,7 +23,7 @@ void addresses_init(struct addresses *a, const struct settings *settings)
         a->host_count = 1;
     uri_copy(&a->hosts[0], &settings->source);
     for (size_t i = 1; i < a->host_count; i++)
-        inherit(&a->hosts[i], &a->hosts[0]);
+        inherit_credentials(&a->hosts[i], &a->hosts[0]);
 }
 
 static void end_round(struct addresses *a)
@@ -44,13 +44,13 @@ void addresses_free(struct addresses *a)
     a->host_count = 0;
 }
 
-static bool is_same(const struct uri *a, const struct uri *b)
+static bool is_same_address(const struct uri *a, const struct uri *b)
 {
     return a->host && b->host && strcmp(a->host, b->host) == 0 && a->port == b->port && a->address &&
            b->address && strcmp(a->address, b->address) == 0;
 }
 
-static void put_first(struct addresses *a, size_t i)
+static void move_to_front(struct addresses *a, size_t i)
 {
     struct uri first = a->list[i];
     memmove(a->list + 1, a->list, i * sizeof *a->list);
@@ -58,7 +58,7 @@ static void put_first(struct addresses *a, size_t i)
 }
 
 /* Adds an error to those of the round. */
-static void note(struct addresses *a, const struct error *why)
+static void add_error(struct addresses *a, const struct error *why)
 {
     size_t len = strlen(a->said.text);
     snprintf(a->said.text + len, sizeof a->said.text - len, "%s%.200s", len ? "; " : "", why->text);
@@ -73,7 +73,7 @@ static void look_up(struct addresses *a)
         struct error error = {0};
         size_t more = uri_addresses(&a->hosts[i], a->list + a->count, ADDRESSES_MAX - a->count, &error);
         if (!more)
-            note(a, &error);
+            add_error(a, &error);
         a->count += more;
     }
 }
@@ -88,15 +88,15 @@ const struct uri *addresses_current(struct addresses *a, struct error *error)
         return NULL;
     }
     for (size_t i = 1; a->at == 0 && i < a->count; i++)
-        if (is_same(&a->list[i], &a->found))
-            put_first(a, i);
+        if (is_same_address(&a->list[i], &a->found))
+            move_to_front(a, i);
     return &a->list[a->at];
 }
 
 bool addresses_next(struct addresses *a, const struct error *why, struct error *all)
 {
     bool several = a->count > 1;
-    note(a, why);
+    add_error(a, why);
     *all = *why;
     if (a->count && ++a->at < a->count)
         return true;

@@ -50,7 +50,7 @@ bool flow_answer_parse(const redisReply *reply, bool asked_lsn, uint32_t flow, c
                        source_name, doing, kind->str);
 }
 
-static void fail(struct flow_open *f, const struct error *error)
+static void flow_open_fail(struct flow_open *f, const struct error *error)
 {
     if (f->over)
         return;
@@ -66,7 +66,7 @@ static void on_answer(struct client *c, const redisReply *reply, void *arg)
     if (f->over)
         return;
     if (!flow_answer_parse(reply, f->asked.len != 0, f->flow, f->source_name, &opened.answer, &error)) {
-        fail(f, &error);
+        flow_open_fail(f, &error);
         return;
     }
     opened.fd = client_detach(c, &opened.received_bytes);
@@ -76,7 +76,7 @@ static void on_answer(struct client *c, const redisReply *reply, void *arg)
             "source %s sends data on FLOW %u before it was asked to: nothing may follow the answer to "
             "DFLY FLOW",
             f->source_name, f->flow);
-        fail(f, &error);
+        flow_open_fail(f, &error);
         return;
     }
     f->over = true;
@@ -104,7 +104,7 @@ static void on_ready(struct client *c, void *arg)
 static void on_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
-    fail(arg, error);
+    flow_open_fail(arg, error);
 }
 
 struct flow_open *flow_open_start(struct event_base *base, const struct settings *settings,

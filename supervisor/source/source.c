@@ -49,7 +49,7 @@ static bool is_status(const redisReply *reply, const char *word)
     return reply->type == REDIS_REPLY_STATUS && strcasecmp(reply->str, word) == 0;
 }
 
-static void fail(struct source *s, const struct error *error)
+static void source_fail(struct source *s, const struct error *error)
 {
     if (s->over)
         return;
@@ -67,7 +67,7 @@ static void on_ready(struct client *c, void *arg)
 static void on_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
-    fail(arg, error);
+    source_fail(arg, error);
 }
 
 static void on_lsns(struct client *c, const redisReply *reply, void *arg)
@@ -134,10 +134,10 @@ static void on_facts(void *arg)
     }
     error_set(&error, ERROR_RETRY, "source %s is still loading its data: try again when it is ready",
               s->name);
-    fail(s, &error);
+    source_fail(s, &error);
 }
 
-static void greeted(struct source *s)
+static void ask_facts(struct source *s)
 {
     source_facts_ask(s->client, s->settings->connect_timeout_ms, &s->facts, on_facts, s);
 }
@@ -151,7 +151,7 @@ static void on_release(struct client *c, const redisReply *reply, void *arg)
         return;
     if (reply->type == REDIS_REPLY_STRING)
         s->greeting.release = greeting_release(slice_of(reply->str, (size_t)reply->len));
-    greeted(s);
+    ask_facts(s);
 }
 
 static void ask_release(struct source *s)
@@ -171,7 +171,7 @@ static void on_version(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     source_refusal(reply, "REPLCONF CLIENT-VERSION", s->name, &error);
-    fail(s, &error);
+    source_fail(s, &error);
 }
 
 static void on_client_id(struct client *c, const redisReply *reply, void *arg)
@@ -201,7 +201,7 @@ static void on_capa_dragonfly(struct client *c, const redisReply *reply, void *a
     if (s->over)
         return;
     if (!greeting_parse(reply, s->name, &s->greeting, &error)) {
-        fail(s, &error);
+        source_fail(s, &error);
         return;
     }
     client_words(c, s->settings->connect_timeout_ms, on_client_id, s, "REPLCONF", "CLIENT-ID", s->client_id,
@@ -216,7 +216,7 @@ static void on_capa(struct client *c, const redisReply *reply, void *arg)
         return;
     if (!is_status(reply, "OK")) {
         source_refusal(reply, "REPLCONF capa", s->name, &error);
-        fail(s, &error);
+        source_fail(s, &error);
         return;
     }
     client_words(c, s->settings->connect_timeout_ms, on_capa_dragonfly, s, "REPLCONF", "capa", "dragonfly",
@@ -231,7 +231,7 @@ static void on_port(struct client *c, const redisReply *reply, void *arg)
         return;
     if (!is_status(reply, "OK")) {
         source_refusal(reply, "REPLCONF listening-port", s->name, &error);
-        fail(s, &error);
+        source_fail(s, &error);
         return;
     }
     client_words(c, s->settings->connect_timeout_ms, on_capa, s, "REPLCONF", "capa", "eof", "capa", "psync2",
@@ -246,7 +246,7 @@ static void on_pong(struct client *c, const redisReply *reply, void *arg)
         return;
     if (!is_status(reply, "PONG")) {
         source_refusal(reply, "PING", s->name, &error);
-        fail(s, &error);
+        source_fail(s, &error);
         return;
     }
     client_words(c, s->settings->connect_timeout_ms, on_port, s, "REPLCONF", "listening-port", LISTENING_PORT,

@@ -14,7 +14,7 @@
 #include "common/redis/capabilities.h"
 #include "supervisor/rules/databases.h"
 
-static uint64_t number(struct slice info, const char *name)
+static uint64_t info_number(struct slice info, const char *name)
 {
     uint64_t n;
     return slice_to_u64(info_field(info, name), &n) ? n : 0;
@@ -28,12 +28,12 @@ static void on_info(struct client *c, const redisReply *reply, void *arg)
         return;
     struct slice info = slice_of(reply->str, (size_t)reply->len);
     f->info = true;
-    f->loading |= number(info, "loading") != 0;
-    f->cluster_enabled |= number(info, "cluster_enabled") != 0;
-    if (number(info, "used_memory"))
-        f->used_memory = number(info, "used_memory");
-    if (number(info, "total_journal_omits"))
-        f->omits = number(info, "total_journal_omits");
+    f->loading |= info_number(info, "loading") != 0;
+    f->cluster_enabled |= info_number(info, "cluster_enabled") != 0;
+    if (info_number(info, "used_memory"))
+        f->used_memory = info_number(info, "used_memory");
+    if (info_number(info, "total_journal_omits"))
+        f->omits = info_number(info, "total_journal_omits");
 }
 
 static const struct {

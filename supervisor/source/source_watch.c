@@ -51,7 +51,7 @@ static void set_trouble(struct source_watch *w, const char *text)
     snprintf(w->trouble, sizeof w->trouble, "%s", text);
 }
 
-static void end_with(struct source_watch *w, const struct error *error)
+static void report_change(struct source_watch *w, const struct error *error)
 {
     if (error->class != ERROR_FATAL)
         w->over = true;
@@ -60,7 +60,7 @@ static void end_with(struct source_watch *w, const struct error *error)
 }
 
 /* Returns false, and reports the change, if an LSN went back. */
-static bool goes_on(struct source_watch *w, const uint64_t *lsns)
+static bool lsns_go_on(struct source_watch *w, const uint64_t *lsns)
 {
     struct error error = {0};
     for (uint32_t i = 0; w->answer_count && i < w->flow_count; i++)
@@ -69,13 +69,13 @@ static bool goes_on(struct source_watch *w, const uint64_t *lsns)
                       "the LSN of shard %u of source %s went back from %llu to %llu: its journal is another "
                       "one now",
                       i, w->name, (unsigned long long)w->answers[0].lsns[i], (unsigned long long)lsns[i]);
-            end_with(w, &error);
+            report_change(w, &error);
             return false;
         }
     return true;
 }
 
-static void keep(struct source_watch *w, struct ask *ask)
+static void keep_answer(struct source_watch *w, struct ask *ask)
 {
     if (w->answer_count == SOURCE_WATCH_ANSWERS)
         free(w->answers[--w->answer_count].lsns);
@@ -113,7 +113,7 @@ static void lacks_right(struct source_watch *w, const char *doing, const char *r
         "source %s does not permit %s to this user: %.120s; it needs %s, or it is never known whether "
         "the target is in step",
         w->name, doing, reply->str, right);
-    end_with(w, &error);
+    report_change(w, &error);
 }
 
 static void on_lsns(struct client *c, const redisReply *reply, void *arg)
@@ -155,17 +155,17 @@ static void on_role(struct client *c, const redisReply *reply, void *arg)
             "source %s is no master any more (%.100s): what it holds from now on is not what was copied; "
             "the target stays as it is",
             w->name, reply->str);
-        end_with(w, &error);
+        report_change(w, &error);
     } else if (is_refusal(reply, "NOPERM")) {
         lacks_right(w, "REPLCONF", "+replconf", reply);
-    } else if (reply->type == REDIS_REPLY_STATUS && ask.lsns && goes_on(w, ask.lsns)) {
-        keep(w, &ask);
+    } else if (reply->type == REDIS_REPLY_STATUS && ask.lsns && lsns_go_on(w, ask.lsns)) {
+        keep_answer(w, &ask);
         w->callbacks.told(w->callbacks.arg);
     }
     free(ask.lsns);
 }
 
-static void lose(struct source_watch *w, const char *why, uint64_t now_ms)
+static void lose_connection(struct source_watch *w, const char *why, uint64_t now_ms)
 {
     set_trouble(w, why);
     client_free(w->client);
@@ -186,7 +186,7 @@ static void on_ready(struct client *c, void *arg)
 static void on_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
-    lose(arg, error->text, clock_monotonic_ms());
+    lose_connection(arg, error->text, clock_monotonic_ms());
 }
 
 struct source_watch *source_watch_start(struct event_base *base, const struct settings *settings,
@@ -221,7 +221,7 @@ static void connect_again(struct source_watch *w, uint64_t now_ms)
     struct client_callbacks callbacks = {.arg = w, .ready = on_ready, .failed = on_failed};
     w->client = client_connect(w->base, &w->uri, w->settings, "source", &callbacks, &error);
     if (!w->client)
-        lose(w, error.text, now_ms);
+        lose_connection(w, error.text, now_ms);
 }
 
 void source_watch_turn(struct source_watch *w, uint64_t now_ms)

@@ -1,4 +1,4 @@
-/* Life of a FLOW's socket, worker and cursor. What it means for the run is decided in worker_messages.c. */
+/* Life of a FLOW's socket, worker and cursor. supervisor/run decides what follows from it. */
 #include "supervisor/flow/flow.h"
 
 #include <poll.h>
@@ -96,7 +96,7 @@ uint64_t flow_applied_lsn(struct flow *f)
 {
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t lsn = marks ? cursor_get(&marks->applied_lsn) : 0;
-    /* A PARTIAL session in which nothing has come yet. */
+    /* A PARTIAL session before its first entry. */
     return lsn || f->full ? lsn : f->begin.lsn;
 }
 

@@ -1,3 +1,4 @@
+/* Kills for want of memory: /proc/vmstat, or memory.events of the control group. */
 #include "supervisor/flow/oom.h"
 
 #include <fcntl.h>
@@ -48,7 +49,7 @@ struct oom_count oom_count_in(struct slice text)
     return count;
 }
 
-/* "0::/path" is the one of control groups version 2. */
+/* The line "0::/path" names the group in version 2 of control groups. */
 static struct oom_count count_of_control_group(char *scratch)
 {
     char path[512] = "";

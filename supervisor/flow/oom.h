@@ -1,21 +1,21 @@
-/* Has the kernel killed for want of memory? A worker that dies of SIGKILL died by somebody's hand or by the
- * kernel's, and only the kernel's may come of what the worker read. */
+/* Counts the processes that the kernel killed for want of memory. SIGKILL comes from a person or from the kernel,
+ * and only the kernel's may be caused by what the worker read. */
 #ifndef DF2REDIS_SUPERVISOR_FLOW_OOM_H
 #define DF2REDIS_SUPERVISOR_FLOW_OOM_H
 
 #include "common/base/mem.h"
 
 struct oom_count {
-    bool known; /* a service may be kept from seeing it */
+    bool known; /* false: hidden from this service */
     uint64_t kills;
 };
 
-/* Processes that the kernel has killed for want of memory so far: of the machine, or where /proc does not
- * show that, of the control group. */
+/* Returns the processes killed so far: on the machine, or in the control group if /proc does not show the
+ * machine's. */
 struct oom_count oom_count_now(void);
-/* True too when it cannot be known. */
+/* Returns true if there was a kill in between, or if that is unknown. */
 bool oom_since(struct oom_count before, struct oom_count now);
-/* The line "oom_kill N" of /proc/vmstat or memory.events. */
+/* Parses the line "oom_kill N" of /proc/vmstat or memory.events. */
 struct oom_count oom_count_in(struct slice text);
 
 #endif

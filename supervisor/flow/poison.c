@@ -1,3 +1,4 @@
+/* Copies a part of a dead worker's spool. */
 #include "supervisor/flow/poison.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ static bool read_header(int fd, struct spool_header *h)
            memcmp(h->magic, SPOOL_MAGIC, sizeof h->magic) == 0 && h->ring_bytes > 0;
 }
 
-/* The first byte not applied, and how many there are to look at. */
+/* *from: the first byte not applied. Returns the number of bytes to keep. */
 static uint64_t choose(const struct spool_header *h, const struct cursor_marks *marks, uint64_t *from)
 {
     uint64_t oldest = mark_get(&h->oldest), end = mark_get(&h->ring_end);

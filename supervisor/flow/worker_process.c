@@ -97,7 +97,7 @@ static void become_worker(const char *path, char *const argv[], int channel, int
     _exit(WORKER_EXEC_FAILED);
 }
 
-/* What the worker writes to standard error goes on to ours, whole lines at a time. */
+/* Passes on the worker's standard error, whole lines at a time. */
 static void relay_lines(struct worker_process *w, bool all)
 {
     size_t end = w->log_partial.len;
@@ -112,7 +112,7 @@ static void relay_lines(struct worker_process *w, bool all)
     buf_consume(&w->log_partial, end);
 }
 
-/* At most so many pieces at once, as with messages. */
+/* Reads at most `limit` pieces, so that the other workers get their turn. */
 static void read_log(struct worker_process *w, unsigned limit)
 {
     while (limit--) {
@@ -147,7 +147,7 @@ static void close_channel(struct worker_process *w)
     w->channel = -1;
 }
 
-/* At most so many at once, so that a talkative worker does not keep the others waiting. */
+/* Reads at most `limit` messages, so that the other workers get their turn. */
 static void read_messages(struct worker_process *w, unsigned limit)
 {
     while (w->channel >= 0 && limit--) {
@@ -234,7 +234,7 @@ bool worker_process_send(struct worker_process *w, const struct message *m)
     enum message_status status = message_send(w->channel, m, &error);
     if (status == MESSAGE_OK)
         return true;
-    if (status == MESSAGE_CLOSED) { /* its end is seen, and logged, by itself */
+    if (status == MESSAGE_CLOSED) { /* the end of a worker is logged elsewhere */
         log_debug("worker %ld has ended before %s", (long)w->pid, message_name(m->type));
         return false;
     }

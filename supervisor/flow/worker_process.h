@@ -1,8 +1,8 @@
-/* One df2redis-worker process: started, talked to over its socketpair, noticed when it ends.
+/* One df2redis-worker process: its start, its messages over a socket pair, its log lines and its end.
  *
- * The worker finds its end, which never blocks, as descriptor 3. It dies with the supervisor
- * (PR_SET_PDEATHSIG), and starts with the signals of a terminal and a service manager ignored: a Ctrl-C or a stop
- * reaches it as a message, and Ctrl-Z does not stop it, or the source's clients would wait for it. */
+ * The worker has its end of the pair, which never blocks, as descriptor 3. It dies with the supervisor
+ * (PR_SET_PDEATHSIG). It ignores the signals of a terminal and of a service manager: Ctrl-C and a stop reach it as a
+ * message, and Ctrl-Z does not stop it, since the source's clients would wait for it. */
 #ifndef DF2REDIS_SUPERVISOR_FLOW_WORKER_PROCESS_H
 #define DF2REDIS_SUPERVISOR_FLOW_WORKER_PROCESS_H
 
@@ -17,29 +17,31 @@ struct worker_process {
     pid_t pid;   /* 0: none */
     int channel; /* -1: closed */
     struct event *readable;
-    int log_fd; /* what it says on standard error; -1: none */
+    int log_fd; /* its standard error; -1: none */
     struct event *log_readable;
     struct buf log_partial;
-    /* Owner's. The message is freed afterwards. */
+    /* Set by the owner. The message is freed after the call. */
     void (*on_message)(struct worker_process *w, struct message *m, void *arg);
     void (*on_log)(struct slice lines, void *arg);
     void *arg;
 };
 
-/* Where df2redis-worker is: beside this program, in ../libexec/df2redis, or in PATH. NULL and *error. */
+/* Returns the path of df2redis-worker: beside this program, in ../libexec/df2redis, or in PATH. NULL and *error: not
+ * found. */
 char *worker_process_find(struct error *error);
 
 void worker_process_init(struct worker_process *w);
-/* Its log lines pass through this process, which alone has the log's file, terminal or syslog. */
+/* The worker's log lines pass through this process, which alone holds the log's file, terminal or syslog. Returns
+ * false and sets *error on failure. */
 bool worker_process_start(struct worker_process *w, struct event_base *base, const char *path, uint32_t flow,
                           struct error *error);
-/* False when the worker cannot take it: it hangs or is gone. */
+/* Returns false if the worker does not take the message: it hangs or has ended. */
 bool worker_process_send(struct worker_process *w, const struct message *m);
 bool worker_process_send_plain(struct worker_process *w, enum message_type type);
-/* Takes in what it has still said; for when it is known to have ended. */
+/* Reads all remaining messages and log lines of a worker that has ended. */
 void worker_process_drain(struct worker_process *w);
 void worker_process_kill(struct worker_process *w);
-/* After waitpid: closes what is left of it. */
+/* After waitpid: closes its descriptors. */
 void worker_process_forget(struct worker_process *w);
 
 #endif

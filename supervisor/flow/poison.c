@@ -19,7 +19,7 @@ static bool read_header(int fd, struct spool_header *h)
 }
 
 /* *from: the first byte not applied. Returns the number of bytes to keep. */
-static uint64_t choose(const struct spool_header *h, const struct cursor_marks *marks, uint64_t *from)
+static uint64_t choose_range(const struct spool_header *h, const struct cursor_marks *marks, uint64_t *from)
 {
     uint64_t oldest = mark_get(&h->oldest), end = mark_get(&h->ring_end);
     uint64_t until = cursor_get(&marks->decoded_offset) + BEHIND_BYTES;
@@ -31,7 +31,7 @@ static uint64_t choose(const struct spool_header *h, const struct cursor_marks *
     return least(least(until > *from ? until - *from : BEHIND_BYTES, end - *from), MOST_BYTES);
 }
 
-static bool copy(int ring, int out, const struct spool_header *h, uint64_t from, uint64_t bytes)
+static bool copy_range(int ring, int out, const struct spool_header *h, uint64_t from, uint64_t bytes)
 {
     static uint8_t piece[PIECE_BYTES];
     while (bytes) {
@@ -57,8 +57,8 @@ char *poison_save(const char *directory, uint32_t flow, const struct cursor_mark
     if (ok && !read_header(ring, &h))
         ok = error_set(error, ERROR_RETRY, "%s: not a whole spool", ring_path);
     if (ok) {
-        uint64_t bytes = choose(&h, marks, &from);
-        if (!copy(ring, out, &h, from, bytes))
+        uint64_t bytes = choose_range(&h, marks, &from);
+        if (!copy_range(ring, out, &h, from, bytes))
             ok = statefile_error(error, directory, path, "write to it", errno);
     }
     if (ring >= 0)

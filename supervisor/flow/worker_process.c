@@ -16,7 +16,7 @@
 
 static const char *const PROGRAM = "df2redis-worker";
 
-static char *executable(const char *directory, size_t directory_len, const char *below)
+static char *executable_path(const char *directory, size_t directory_len, const char *below)
 {
     char path[PATH_MAX];
     int n = snprintf(path, sizeof path, "%.*s/%s%s", (int)directory_len, directory, below, PROGRAM);
@@ -30,7 +30,7 @@ static char *find_in_path(void)
     const char *path = getenv("PATH");
     while (path && *path) {
         size_t len = strcspn(path, ":");
-        char *found = len ? executable(path, len, "") : NULL;
+        char *found = len ? executable_path(path, len, "") : NULL;
         if (found)
             return found;
         path += len + (path[len] == ':');
@@ -47,9 +47,9 @@ char *worker_process_find(struct error *error)
         self[n] = '\0';
         char *slash = strrchr(self, '/');
         size_t len = slash ? (size_t)(slash - self) : 0;
-        found = executable(self, len, "");
+        found = executable_path(self, len, "");
         if (!found)
-            found = executable(self, len, "../libexec/df2redis/");
+            found = executable_path(self, len, "../libexec/df2redis/");
     }
     if (!found)
         found = find_in_path();

@@ -56,7 +56,7 @@ static void global_release(struct global *one)
 }
 
 /* Drops the oldest done ones beyond what is remembered. */
-static void trim(struct globals *g)
+static void globals_trim(struct globals *g)
 {
     size_t done = 0;
     for (size_t i = 0; i < g->count; i++)
@@ -73,7 +73,7 @@ static void trim(struct globals *g)
     }
 }
 
-static struct global *find(struct globals *g, uint64_t txid)
+static struct global *global_find(struct globals *g, uint64_t txid)
 {
     for (size_t i = 0; i < g->count; i++)
         if (g->list[i].txid == txid)
@@ -81,9 +81,9 @@ static struct global *find(struct globals *g, uint64_t txid)
     return NULL;
 }
 
-static struct global *add(struct globals *g, uint64_t txid, const char *command, uint64_t now_ms)
+static struct global *global_add(struct globals *g, uint64_t txid, const char *command, uint64_t now_ms)
 {
-    trim(g);
+    globals_trim(g);
     if (g->count == g->capacity) {
         g->capacity = g->capacity ? g->capacity * 2 : 16;
         g->list = x_realloc(g->list, g->capacity * sizeof *g->list);
@@ -96,7 +96,7 @@ static struct global *add(struct globals *g, uint64_t txid, const char *command,
 }
 
 /* All FLOWs that still live are there: the lowest of them runs it. */
-static bool ready(struct globals *g, struct global *one)
+static bool global_ready(struct globals *g, struct global *one)
 {
     if (one->phase != GLOBAL_GATHERING || one->arrived.count == 0 ||
         one->arrived.count + g->given_up.count < g->flow_count)
@@ -128,15 +128,15 @@ void globals_free(struct globals *g)
 enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txid, const char *command,
                                   uint64_t now_ms, uint32_t *runner)
 {
-    struct global *one = find(g, txid);
+    struct global *one = global_find(g, txid);
     if (!one)
-        one = add(g, txid, command, now_ms);
+        one = global_add(g, txid, command, now_ms);
     if (one->phase == GLOBAL_DONE)
         return GLOBAL_PASS;
     flow_set_add(&one->arrived, flow);
     /* Told before, but it lost its target meanwhile and came here again. */
     bool again = one->phase == GLOBAL_RUNNING && one->runner == flow;
-    if (!again && !ready(g, one))
+    if (!again && !global_ready(g, one))
         return GLOBAL_HOLD;
     *runner = one->runner;
     if (!one->confirmed)
@@ -160,9 +160,9 @@ const struct global *globals_confirm(struct globals *g, uint64_t now_ms)
 
 const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txid, uint64_t now_ms)
 {
-    struct global *one = find(g, txid);
+    struct global *one = global_find(g, txid);
     if (!one)
-        one = add(g, txid, "", now_ms);
+        one = global_add(g, txid, "", now_ms);
     if (one->phase == GLOBAL_DONE)
         return NULL;
     one->phase = GLOBAL_DONE;
@@ -172,7 +172,7 @@ const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txi
 
 uint64_t globals_age_ms(struct globals *g, uint64_t txid, uint64_t now_ms)
 {
-    const struct global *one = find(g, txid);
+    const struct global *one = global_find(g, txid);
     return one && one->run_ms ? now_ms - one->run_ms + 1 : 0;
 }
 
@@ -198,7 +198,7 @@ void globals_give_up(struct globals *g, uint32_t flow)
 const struct global *globals_next_ready(struct globals *g)
 {
     for (size_t i = 0; i < g->count; i++)
-        if (ready(g, &g->list[i]))
+        if (global_ready(g, &g->list[i]))
             return &g->list[i];
     return NULL;
 }

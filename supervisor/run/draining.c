@@ -43,7 +43,7 @@ static void tell_workers(struct run *run)
     run_check_drained(run);
 }
 
-static void begin(struct run *run)
+static void drain_begin(struct run *run)
 {
     struct drain *d = &run->drain;
     uint64_t now_ms = clock_monotonic_ms();
@@ -53,7 +53,7 @@ static void begin(struct run *run)
 
 void run_settle(struct run *run)
 {
-    begin(run);
+    drain_begin(run);
     tell_workers(run);
 }
 
@@ -88,7 +88,7 @@ static void lsns_unknown(struct run *run)
     tell_workers(run);
 }
 
-static void ask(struct run *run, uint64_t now_ms)
+static void drain_ask(struct run *run, uint64_t now_ms)
 {
     struct drain *d = &run->drain;
     const struct source_lsns *answers;
@@ -101,18 +101,18 @@ static void ask(struct run *run, uint64_t now_ms)
 
 void run_drain(struct run *run)
 {
-    begin(run);
+    drain_begin(run);
     run->drain.asking = true;
     run->drain.asked_ms = clock_monotonic_ms();
     log_info("draining: the source is asked for its last LSNs");
     source_watch_ask(run->source_watch, run->drain.asked_ms);
-    ask(run, run->drain.asked_ms);
+    drain_ask(run, run->drain.asked_ms);
 }
 
 void run_source_told(struct run *run)
 {
     if (in_state(run, SESSION_DRAINING) && run->drain.asking)
-        ask(run, clock_monotonic_ms());
+        drain_ask(run, clock_monotonic_ms());
 }
 
 /* ---- the end ---- */
@@ -225,7 +225,7 @@ static const struct flow *find_still(struct run *run)
     return NULL;
 }
 
-static void give_up(struct run *run, uint64_t lag_bytes)
+static void drain_give_up(struct run *run, uint64_t lag_bytes)
 {
     struct error error = {0};
     char lacking[300] = "";
@@ -256,7 +256,7 @@ void run_drain_turn(struct run *run, uint64_t now_ms)
     if (!in_state(run, SESSION_DRAINING) && !settling)
         return;
     if (!settling && d->asking) {
-        ask(run, now_ms);
+        drain_ask(run, now_ms);
         return;
     }
     run_check_drained(run);
@@ -270,5 +270,5 @@ void run_drain_turn(struct run *run, uint64_t now_ms)
     if (settling)
         watch_settling(run, now_ms);
     else if (now_ms - d->progress_ms >= RUN_DRAIN_LIMIT_MS)
-        give_up(run, t.lag_bytes);
+        drain_give_up(run, t.lag_bytes);
 }

@@ -261,8 +261,8 @@ static void begin_settling(struct run *run, const struct run_record *record,
 }
 
 /* The log tells it: what was counted, and what a worker need not tell again. */
-static void recall(struct run *run, const struct run_record *record,
-                   struct report_position (*told)[REPORT_STREAMS])
+static void recall_divergences(struct run *run, const struct run_record *record,
+                               struct report_position (*told)[REPORT_STREAMS])
 {
     char *log_path = state_dir_file(run->settings, "divergences.log");
     divergences_recall(&run->divergences, log_path, record->session, told, record->flow_count);
@@ -270,8 +270,8 @@ static void recall(struct run *run, const struct run_record *record,
 }
 
 /* True: an event was posted. */
-static bool follow(struct run *run, const struct run_record *record, enum previous_way way,
-                   const struct resume_point *points)
+static bool resume_earlier_run(struct run *run, const struct run_record *record, enum previous_way way,
+                               const struct resume_point *points)
 {
     run->target_owned = record->target_owned;
     run->target_written = true;
@@ -283,7 +283,7 @@ static bool follow(struct run *run, const struct run_record *record, enum previo
     struct report_position(*told)[REPORT_STREAMS] =
         x_calloc(record->flow_count ? record->flow_count : 1, sizeof *told);
     if (way == PREVIOUS_SETTLE || way == PREVIOUS_MARKS)
-        recall(run, record, told);
+        recall_divergences(run, record, told);
     else
         divergences_begin(&run->divergences);
     if (way == PREVIOUS_SETTLE)
@@ -320,7 +320,7 @@ bool run_continue_previous(struct run *run, const struct target_marks *marks)
                  why, ways[way]);
         run->session_id = record.session;
         if (way != PREVIOUS_NONE)
-            follow(run, &record, way, points);
+            resume_earlier_run(run, &record, way, points);
         free(points);
     }
     run_record_free(&record);

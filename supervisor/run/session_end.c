@@ -134,7 +134,7 @@ void run_restart(struct run *run, bool with_lsns)
 }
 
 /* The last state: the loop ends when the last worker has (reap, or the watch's SIGKILL). */
-static void finish(struct run *run)
+static void finish_run(struct run *run)
 {
     run->ending = true;
     run_forget_events(run);
@@ -164,7 +164,7 @@ void run_end(struct run *run)
     else if (all && !run_failed_flows(run))
         run_save_record(run, RUN_COPY_ENDED);
     run->observer.summarize(run);
-    finish(run);
+    finish_run(run);
 }
 
 void run_end_early(struct run *run)
@@ -176,7 +176,7 @@ void run_end_early(struct run *run)
     else
         log_warning("stopped before the copy was complete: the target holds a part of the data");
     run->observer.summarize(run);
-    finish(run);
+    finish_run(run);
 }
 
 void run_fail(struct run *run)
@@ -186,5 +186,5 @@ void run_fail(struct run *run)
     log_error("%s", run->cause.text);
     if (run->streamed)
         run->observer.summarize(run);
-    finish(run);
+    finish_run(run);
 }

@@ -243,7 +243,8 @@ static enum target_order write_over(struct run *run)
     return TARGET_CLAIM;
 }
 
-static enum target_order refuse(struct run *run, enum flush_verdict verdict, const struct flush_facts *facts)
+static enum target_order refuse_target(struct run *run, enum flush_verdict verdict,
+                                       const struct flush_facts *facts)
 {
     struct error error = {0};
     flush_guard_explain(verdict, facts, run->settings, run->source_name, run->copy.source, run->sync_reason,
@@ -273,7 +274,7 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
                  run->target_written ? ", for the new full sync" : "");
         return TARGET_FLUSH;
     default:
-        return refuse(run, verdict, &facts);
+        return refuse_target(run, verdict, &facts);
     }
 }
 
@@ -294,7 +295,7 @@ static void on_target_failed(const struct error *error, void *arg)
         run_link_lost(arg, error);
 }
 
-static void ready_target(struct run *run)
+static void prepare_target(struct run *run)
 {
     struct error error = {0};
     struct target_callbacks callbacks = {
@@ -324,7 +325,7 @@ void run_prepare_target(struct run *run)
     if (run->settings->target.null_sink)
         run_post(run, EVENT_TARGET_READY);
     else
-        ready_target(run);
+        prepare_target(run);
 }
 
 void run_begin_workers(struct run *run)

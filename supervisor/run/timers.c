@@ -35,7 +35,7 @@ static const char *awaited_answer(enum session_state state)
 }
 
 /* Is this FLOW what the session waits for? */
-static bool awaited(const struct flow *f)
+static bool flow_is_awaited(const struct flow *f)
 {
     switch (f->run->session.state) {
     case SESSION_WORKERS_FULL:
@@ -95,7 +95,7 @@ static void watch_progress(struct run *run, uint64_t now_ms)
         }
         if (f->progress_ms > newest_ms)
             newest_ms = f->progress_ms;
-        if (awaited(f)) {
+        if (flow_is_awaited(f)) {
             any_awaited = true;
             warn_stuck(f, now_ms);
         }
@@ -178,7 +178,7 @@ static void measure_rates(struct run *run, uint64_t now_ms)
     throughput_note(&run->throughput, now_ms, run->past.applied_bytes + t.applied_bytes);
 }
 
-static void report(struct run *run, uint64_t now_ms)
+static void report_progress(struct run *run, uint64_t now_ms)
 {
     struct totals t;
     bool syncing = run->session.state == SESSION_FULL_SYNC || run->session.state == SESSION_DRAINING;
@@ -221,7 +221,7 @@ static void turn_running(struct run *run, uint64_t now_ms)
     watch_health(run, now_ms);
     measure_rates(run, now_ms);
     run_tell_in_step(run, now_ms);
-    report(run, now_ms);
+    report_progress(run, now_ms);
     run_drain_turn(run, now_ms);
 }
 
@@ -235,7 +235,7 @@ static void slow_turn(struct run *run, uint64_t now_ms)
     run->observer.tick(run, now_ms);
 }
 
-static void acknowledge(struct run *run, uint64_t now_ms)
+static void acknowledge_flows(struct run *run, uint64_t now_ms)
 {
     uint64_t activity = 0;
     bool pings = false;
@@ -268,7 +268,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     bool acknowledging = run->session.state == SESSION_ENTERING || run->session.state == SESSION_STABLE ||
                          run->session.state == SESSION_DRAINING;
     if (acknowledging)
-        acknowledge(run, now_ms);
+        acknowledge_flows(run, now_ms);
     if (now_ms - run->slow_ms >= SLOW_MS - FAST_MS)
         slow_turn(run, now_ms);
     bool fast = acknowledging && now_ms - run->activity_ms < QUIET_MS;

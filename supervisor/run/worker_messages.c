@@ -21,7 +21,7 @@ static bool in_state(const struct run *run, enum session_state state)
 }
 
 /* STARTSTABLE was answered: workers may be told of it. */
-static bool entered(const struct run *run)
+static bool entered_stable(const struct run *run)
 {
     return in_state(run, SESSION_ENTERING) || in_state(run, SESSION_STABLE) ||
            in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING);
@@ -41,8 +41,8 @@ static void tell_global(struct run *run, uint32_t flow, enum message_type type, 
     worker_process_send(&run->flows[flow].worker, &m);
 }
 
-static void resync(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void resync(struct run *run, const char *format, ...)
+static void session_resync(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void session_resync(struct run *run, const char *format, ...)
 {
     va_list args;
     run->cause = (struct error){.class = ERROR_REDIRECT, .exit_code = EX_TEMPFAIL};
@@ -80,10 +80,11 @@ static void on_role(bool master, int64_t role_changes, const char *text, void *a
     } else if (changed && in_state(run, SESSION_DRAINING)) {
         run_check_drained(run); /* the next start comes to it again */
     } else if (changed) {
-        resync(run,
-               "source %s was made a replica, or a master again, and flushed: what it has loaded then is in "
-               "no journal",
-               run->source_name);
+        session_resync(
+            run,
+            "source %s was made a replica, or a master again, and flushed: what it has loaded then is in "
+            "no journal",
+            run->source_name);
     } else {
         run_globals(run);
     }
@@ -188,7 +189,7 @@ static void on_hello(struct flow *f, const struct message *m)
     }
     f->hello = true;
     catch_up(f);
-    if (entered(run)) {
+    if (entered_stable(run)) {
         f->enter_sent = true;
         worker_process_send_plain(&f->worker, MESSAGE_ENTER_STABLE);
     }
@@ -228,7 +229,7 @@ static void on_failed(struct flow *f, const struct message *m)
     f->kill_due_ms = clock_monotonic_ms() + RUN_STOP_LIMIT_MS;
     if (error.class == ERROR_FATAL) {
         snprintf(error.text, sizeof error.text, "FLOW %u: %.400s", f->number, m->failed.text);
-        if (error.exit_code == EX_PROTOCOL && f->stable && f->run->source && entered(f->run))
+        if (error.exit_code == EX_PROTOCOL && f->stable && f->run->source && entered_stable(f->run))
             doubt_stream(f->run, &error);
         else
             run_fatal(f->run, &error);
@@ -322,7 +323,7 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         break;
     case MESSAGE_PING:
         ack_ping(&f->ack);
-        if (entered(run) && flow_marks(f))
+        if (entered_stable(run) && flow_marks(f))
             ack_poll(&f->ack, flow_marks(f), flow_applied_lsn(f), clock_monotonic_ms());
         break;
     case MESSAGE_AT_GLOBAL:

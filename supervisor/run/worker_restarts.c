@@ -19,7 +19,7 @@ enum {
     AT_ONCE = 2,           /* deaths at one place after which the next worker need not wait */
     PAUSE_LIMIT_MS = 2000, /* meanwhile nobody reads the FLOW, and its writers on the source would freeze */
     SHORT_LIFE_MS = 50,
-    SHORT_LIVES = 20, /* in a row, after which somebody who kills that fast has to wait, too */
+    SHORT_LIVES = 20, /* in a row, after which even a kill by hand is followed by a pause */
 };
 
 static void describe_status(int status, char *out, size_t out_bytes)
@@ -81,7 +81,7 @@ static void save_bytes(struct flow *f, const char *place)
     free(path);
 }
 
-static void give_up(struct flow *f, const char *how)
+static void flow_give_up(struct flow *f, const char *how)
 {
     struct run *run = f->run;
     struct error error = {0};
@@ -144,7 +144,7 @@ static void restart_worker(struct flow *f)
 }
 
 /* Another death at the place of the last one? A worker that lived a while was well there. */
-static bool same_place(struct flow *f, uint64_t seq)
+static bool died_at_same_place(struct flow *f, uint64_t seq)
 {
     return f->restarts && seq == f->death_seq && clock_monotonic_ms() - f->started_ms < WELL_AFTER_MS;
 }
@@ -156,7 +156,7 @@ static bool lacked_space(const struct flow *f)
 }
 
 /* It idled or waited for the target, or had not read yet: whatever ended it, it was not what it read. */
-static bool blameless(const struct flow *f, const struct cursor_marks *marks, bool killed)
+static bool worker_is_blameless(const struct flow *f, const struct cursor_marks *marks, bool killed)
 {
     if (!f->hello)
         return killed || lacked_space(f);
@@ -165,7 +165,7 @@ static bool blameless(const struct flow *f, const struct cursor_marks *marks, bo
 
 /* By a hand, not by the kernel for want of memory, which an entry may well bring about; nor by us, when it
  * had failed and did not end. */
-static bool killed_by_somebody(const struct flow *f, bool killed)
+static bool killed_by_hand(const struct flow *f, bool killed)
 {
     return killed && f->failure_class == ERROR_NONE && !oom_since(f->oom_at_start, oom_count_now());
 }
@@ -194,21 +194,20 @@ static void restart_later(struct flow *f, const char *how, uint64_t seq, bool bl
                 (unsigned long long)seq, count, f->failure[0] ? ": " : "", f->failure, pause_ms / 1000.0);
 }
 
-/* At once the first times at a place, and always after somebody's kill -9; else with backoff. */
+/* Restarts at once: for the first deaths at one place, and after each kill by hand. Otherwise with backoff. */
 static void schedule_restart(struct flow *f, int status, const char *how)
 {
     const struct cursor_marks *marks = flow_marks(f);
     uint64_t seq = marks ? cursor_get(&marks->applied_seq) : 0;
-    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
-         somebody = killed_by_somebody(f, killed);
-    bool again = same_place(f, seq), blamed = !somebody && !blameless(f, marks, killed);
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, by_hand = killed_by_hand(f, killed);
+    bool again = died_at_same_place(f, seq), blamed = !by_hand && !worker_is_blameless(f, marks, killed);
     bool short_lived = clock_monotonic_ms() - f->started_ms < SHORT_LIFE_MS;
     f->short_lives = short_lived ? f->short_lives + 1 : 0;
     f->deaths_here = (again ? f->deaths_here : 0) + blamed;
     f->death_seq = seq;
     if (blamed && f->deaths_here >= f->run->settings->restart_limit)
-        give_up(f, how);
-    else if (!again || (blamed && f->deaths_here <= AT_ONCE) || (somebody && f->short_lives < SHORT_LIVES))
+        flow_give_up(f, how);
+    else if (!again || (blamed && f->deaths_here <= AT_ONCE) || (by_hand && f->short_lives < SHORT_LIVES))
         restart_at_once(f, how, seq);
     else
         restart_later(f, how, seq, blamed);
@@ -253,7 +252,7 @@ static void cannot_begin(struct flow *f)
     run_link_lost(f->run, &error);
 }
 
-static void died(struct flow *f, int status)
+static void worker_died(struct flow *f, int status)
 {
     struct run *run = f->run;
     struct error error = {0};
@@ -294,7 +293,7 @@ void run_reap(struct run *run)
             continue;
         worker_process_drain(&f->worker);
         worker_process_forget(&f->worker);
-        died(f, status);
+        worker_died(f, status);
         f->hello &= flow_worker_alive(f);
     }
     if (run->ending && run_workers_gone(run))

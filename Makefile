@@ -2,7 +2,7 @@
 #
 #   make            build/df2redis and build/df2redis-worker
 #   make demo       the main job, visibly; installs what is missing (as root) or says how
-#   make check      all tests
+#   make check      lint and all tests
 #   make bench      ratios against a raw pipe of the same commands
 #   make help       the rest
 #
@@ -142,6 +142,7 @@ beside-tests:
 
 check: deps
 	$(MAKE) $(JOBS) all test-programs fuzzers
+	$(MAKE) lint
 	@nice -n 19 $(MAKE) $(JOBS) beside-tests >$(B)/beside.log 2>&1 & beside=$$!; \
 	tests/run $(UNIT) $(INTEGRATION); tests=$$?; \
 	wait $$beside; beside=$$?; grep '^fuzz_' $(B)/beside.log; \
@@ -176,12 +177,24 @@ demo: deps
 deps:
 	@packaging/dependencies
 
+# Includes, circles between files and folders, format, spelling, manuals: tests/lint/run says more.
+lint: lint-deps all
+	tests/lint/run $(B) layers circles format spelling manuals
+
+# Slower, and not part of check. What the analyzers may say is explained in tests/lint/.
+analyze: lint-deps
+	tests/lint/run $(B) cppcheck
+	printf '%s\n' $(sort $(call sources,common supervisor worker)) | xargs -P $(shell nproc) -n 8 clang --analyze --analyzer-output text -Xclang -analyzer-werror $(DEFINES) $(PKG_CFLAGS)
+
+lint-deps:
+	@packaging/dependencies lint
+
 # The page that is printed from the tables; test_commands_manual tells when it is out of date.
 manual: $(B)/tests/unit/worker/translate/test_commands_manual
 	$< write
 
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	$$(command -v clang-format-14 || echo clang-format) -i $$(git ls-files '*.c' '*.h')
 
 # For editors and clang tools. What would be compiled is asked of make itself.
 compdb:
@@ -200,6 +213,8 @@ help:
 	@echo '  make check-packages                       the built packages in a clean chroot'
 	@echo '  make manual                               man/df2redis-commands.7, from the tables'
 	@echo '  make compdb                               compile_commands.json, for editors and clang tools'
+	@echo '  make lint                                 folders, circles, format, spelling, manuals'
+	@echo '  make analyze                              cppcheck and clang --analyze'
 	@echo '  make clean, format'
 
 # ---- install, uninstall, dist, deb, rpm, check-packages ----
@@ -207,5 +222,5 @@ include packaging/package.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all manual unit-programs test-programs integration-programs unit integration sanitized-programs sanitized beside-tests fuzzers fuzz check bench bench-cluster soak soak-cluster demo deps format compdb clean help
+.PHONY: all manual unit-programs test-programs integration-programs unit integration sanitized-programs sanitized beside-tests fuzzers fuzz check bench bench-cluster soak soak-cluster demo deps lint lint-deps analyze format compdb clean help
 .SECONDARY:

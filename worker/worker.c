@@ -26,7 +26,8 @@ enum {
     TICK_MS = 100,
     IDLE_MARK_MS = 10000,
     SUSPECT_ARGS = 64,
-    HEAL_AT_END_MS = 10000,
+    HEAL_AT_END_MS = 10000, /* without anything being settled */
+    HEAL_AT_END_MAX_MS = 60000,
     BORROW_FROM_BYTES = 128 * 1024,
     DEADLINES_PART = 8,
     GROUP_ELEMENTS = 512,
@@ -162,7 +163,7 @@ void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, cons
         if (!SUSPECT_ONLY(reason))
             worker_tell_divergence(w, reason, command, key);
     }
-    cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
+    heal_note_pending(w);
 }
 
 /* ---- the router's callbacks ---- */
@@ -353,17 +354,21 @@ static void begin_drain(struct worker *w)
     pump_schedule(w);
 }
 
-/* However many keys a migration looks for, or heals: as long as that goes on. (A source that is replicated may make
- * suspects without end.) */
+/* However many keys are looked for, or healed: as long as that goes on. (A source that is replicated may make suspects
+ * without end, so that has one.) */
 static void put_off_drain(struct worker *w)
 {
     const struct cursor_marks *m = w->cursor.marks;
-    if (!w->drain_due_ms || !w->settings.migrate)
+    uint64_t now = clock_monotonic_ms();
+    if (!w->drain_due_ms)
         return;
     uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) +
-                    cursor_get(&m->suspects_healed) + cursor_get(&m->suspects_permanent);
-    if (done != w->drain_progress || inventory_is_due(w->inventory))
-        w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
+                    cursor_get(&m->suspects_healed) + cursor_get(&m->suspects_permanent) +
+                    cursor_get(&m->suspects_unknown);
+    if (done != w->drain_progress || (w->settings.migrate && inventory_is_due(w->inventory)))
+        w->drain_due_ms = now + HEAL_AT_END_MS;
+    if (!w->settings.migrate && w->drain_due_ms > w->drain_latest_ms)
+        w->drain_due_ms = w->drain_latest_ms;
     w->drain_progress = done;
 }
 
@@ -417,6 +422,7 @@ static void obey(struct worker *w, const struct message *m)
     case MESSAGE_DRAIN:
         /* Suspects need the source's journal to go on a little. */
         w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
+        w->drain_latest_ms = clock_monotonic_ms() + HEAL_AT_END_MAX_MS;
         w->drain_lsn = m->drain.lsn;
         if (!heal_has_work(w->heal))
             begin_drain(w);
@@ -528,7 +534,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
                                   start->start.mode == START_FULL, error);
     if (!w->deadlines)
         return false;
-    cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
+    heal_note_pending(w);
     cursor_set(&w->cursor.marks->session, w->session);
     cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
     cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());

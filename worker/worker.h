@@ -104,7 +104,7 @@ struct worker {
     uint64_t seen_seq;     /* entries up to it were translated once before */
     struct suspects *suspects;
     struct suspects *left_out; /* left_out.h */
-    bool suspects_overflowed;
+    bool suspects_overflowed, omitted_told;
     char refused_scripts[REFUSED_SCRIPTS][41]; /* their SHAs, the last ones */
     size_t refused_script_next;
     struct heal *heal;
@@ -136,11 +136,12 @@ struct worker {
     char global_command[32];
 
     bool draining, drained, last_mark_sent, unmarking;
-    bool reached_drain_lsn;  /* when it was drained */
-    uint64_t drain_lsn;      /* up to where; 0: up to drain_offset, */
-    uint64_t drain_offset;   /* which had been received by then */
-    uint64_t drain_progress; /* what was looked for and compared until the last tick */
-    uint64_t drain_due_ms;   /* a drain begins then, or once no suspects are left; 0: none was asked for */
+    bool reached_drain_lsn;   /* when it was drained */
+    uint64_t drain_lsn;       /* up to where; 0: up to drain_offset, */
+    uint64_t drain_offset;    /* which had been received by then */
+    uint64_t drain_progress;  /* what was looked for and compared until the last tick */
+    uint64_t drain_due_ms;    /* a drain begins then, or once no suspects are left; 0: none was asked for */
+    uint64_t drain_latest_ms; /* of a replication: not put off beyond that */
     bool entered_stable, said_snapshot_done, said_stable;
 
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */

@@ -52,11 +52,12 @@ static void print_suspects(const cJSON *status, FILE *out)
 {
     const cJSON *s = cJSON_GetObjectItem(status, "suspects");
     uint64_t pending = number_of(s, "pending"), equal = number_of(s, "equal"),
-             healed = number_of(s, "healed"), permanent = number_of(s, "permanent");
-    if (pending + equal + healed + permanent)
-        fprintf(out, "suspects: %llu pending, %llu equal, %llu healed, %llu permanent\n",
+             healed = number_of(s, "healed"), permanent = number_of(s, "permanent"),
+             unknown = number_of(s, "unknown");
+    if (pending + equal + healed + permanent + unknown)
+        fprintf(out, "suspects: %llu pending, %llu equal, %llu healed, %llu permanent, %llu unknown\n",
                 (unsigned long long)pending, (unsigned long long)equal, (unsigned long long)healed,
-                (unsigned long long)permanent);
+                (unsigned long long)permanent, (unsigned long long)unknown);
 }
 
 void status_print_divergences(const cJSON *status, FILE *out)

@@ -123,10 +123,12 @@ static void put_run(const cJSON *status, struct buf *out)
 
 static void put_suspects(const cJSON *status, struct buf *out)
 {
-    static const char *const ends[] = {"equal", "healed", "permanent", NULL};
+    static const char *const ends[] = {"equal", "healed", "permanent", "unknown", NULL};
     const cJSON *suspects = cJSON_GetObjectItem(status, "suspects");
     put_single(out, "suspects_pending", "gauge", number_of(suspects, "pending"),
                "Suspect keys that are still to be compared with the source's");
+    put_single(out, "suspects_perhaps", "gauge", number_of(suspects, "perhaps"),
+               "Those of them that are only perhaps not as on the source");
     head(out, "suspects_total", "counter", "Suspect keys that were compared, by what came of it");
     for (const char *const *end = ends; *end; end++) {
         buf_printf(out, "df2redis_suspects_total");

@@ -109,9 +109,11 @@ static void add_suspects(cJSON *json, struct run *run)
     totals_of(run, clock_monotonic_ms(), &t);
     totals_add(&t, &run->past);
     put(suspects, "pending", t.suspects_pending);
+    put(suspects, "perhaps", t.suspects_perhaps);
     put(suspects, "equal", t.suspects_equal);
     put(suspects, "healed", t.suspects_healed);
     put(suspects, "permanent", t.suspects_permanent);
+    put(suspects, "unknown", t.suspects_unknown);
 }
 
 static void add_time(cJSON *json, const char *name, int64_t unix_ms)
@@ -191,8 +193,15 @@ void run_summary(struct run *run)
         log_info("%llu suspect key%s not as on the source, and healed (divergences.log)",
                  (unsigned long long)t.suspects_healed, t.suspects_healed == 1 ? " was" : "s were");
     if (t.suspects_pending)
-        log_warning("%llu suspect key%s not compared with the source's yet: the next run does it",
-                    (unsigned long long)t.suspects_pending, t.suspects_pending == 1 ? " was" : "s were");
+        log_warning(
+            "%llu suspect key%s not compared with the source's yet (%llu of them may well be right): the "
+            "next run does it",
+            (unsigned long long)t.suspects_pending, t.suspects_pending == 1 ? " was" : "s were",
+            (unsigned long long)t.suspects_perhaps);
+    if (t.suspects_unknown)
+        log_warning("%llu key%s perhaps not as on the source, and could not be compared: see df2redis(1), "
+                    "DIVERGENCES",
+                    (unsigned long long)t.suspects_unknown, t.suspects_unknown == 1 ? " is" : "s are");
     if (d->total)
         log_warning(
             "%llu divergence%s: these are not, or not exactly, on the target; see divergences.log and "

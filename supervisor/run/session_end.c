@@ -149,7 +149,8 @@ void run_end(struct run *run)
     char lacking[400];
     struct totals t;
     totals_of(run, clock_monotonic_ms(), &t);
-    bool diverged = run->divergences.total || run_failed_flows(run) || t.suspects_pending;
+    bool diverged =
+        run->divergences.total || run_failed_flows(run) || t.suspects_pending > t.suspects_perhaps;
     bool all = run_drained_all(run, lacking, sizeof lacking);
     if (!all) {
         run->exit_code = EX_TEMPFAIL;

@@ -29,9 +29,11 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
         out->errors += cursor_get(&m->errors);
         out->suspects_pending += cursor_get(&m->suspects_pending);
         out->looked_for += cursor_get(&m->looked_for);
+        out->suspects_perhaps += cursor_get(&m->suspects_perhaps);
         out->suspects_equal += cursor_get(&m->suspects_equal);
         out->suspects_healed += cursor_get(&m->suspects_healed);
         out->suspects_permanent += cursor_get(&m->suspects_permanent);
+        out->suspects_unknown += cursor_get(&m->suspects_unknown);
         if (waited_ms > out->oldest_waiting_ms)
             out->oldest_waiting_ms = waited_ms;
     }
@@ -53,5 +55,6 @@ void totals_add(struct totals *to, const struct totals *more)
     to->suspects_equal += more->suspects_equal;
     to->suspects_healed += more->suspects_healed;
     to->suspects_permanent += more->suspects_permanent;
+    to->suspects_unknown += more->suspects_unknown;
     to->restarts += more->restarts;
 }

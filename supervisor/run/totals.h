@@ -10,7 +10,8 @@ struct run;
 struct totals {
     uint64_t received_bytes, applied_bytes, lag_bytes, spool_bytes, rate_bytes;
     uint64_t entries, keys, commands, lag_entries, errors, restarts;
-    uint64_t suspects_pending, suspects_equal, suspects_healed, suspects_permanent;
+    uint64_t suspects_pending, suspects_perhaps, suspects_equal, suspects_healed, suspects_permanent,
+        suspects_unknown;
     uint64_t looked_for;        /* names of the source, on the target */
     uint64_t oldest_waiting_ms; /* how long the oldest byte has waited to be applied */
 };

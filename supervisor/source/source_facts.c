@@ -12,6 +12,7 @@
 #include <sysexits.h>
 
 #include "common/redis/capabilities.h"
+#include "common/redis/releases.h"
 #include "supervisor/rules/databases.h"
 
 static uint64_t info_number(struct slice info, const char *name)
@@ -109,8 +110,6 @@ void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts
 
 /* ---- the judgement ---- */
 
-enum { FIRST_OMITTING = 13900, LAST_OMITTING = 14001 };
-
 static void judge_cluster(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
     if (f->cluster == SOURCE_CLUSTER_REAL)
@@ -151,18 +150,23 @@ static void judge_databases(const struct source_facts *f, const struct source_ju
 /* The releases are known; the flag cannot be queried. */
 static void judge_release(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
-    if (w->release < FIRST_OMITTING || w->release > LAST_OMITTING || w->goes_on || out->errors)
+    char release[48] = "a Dragonfly that does not tell its release";
+    if (!release_omits(w->release) || w->goes_on || out->errors)
         return; /* no full sync follows */
     bool keeps_keys =
         w->settings->on_conflict == ON_CONFLICT_SKIP || w->settings->on_conflict == ON_CONFLICT_STOP;
+    if (w->release)
+        snprintf(release, sizeof release, "Dragonfly %u.%u.%u", w->release / 10000, w->release / 100 % 100,
+                 w->release % 100);
     findings_warn(
         out,
-        "source %s: Dragonfly %u.%u.%u may leave out keys that are new while a full sync runs (%llu journal "
+        "source %s: %s may leave out keys that are new, and deletions, while a full sync runs (%llu journal "
         "entries omitted so far): %s; --journal_omit_redundant_writes=false at its start prevents it",
-        w->source, w->release / 10000, w->release / 100 % 100, w->release % 100, (unsigned long long)f->omits,
-        keeps_keys ? "with --on-conflict skip or stop nothing notices"
-                   : "each of its keys is looked for on the target afterwards, and healed where it is "
-                     "missing");
+        w->source, release, (unsigned long long)f->omits,
+        keeps_keys
+            ? "with --on-conflict skip or stop nothing notices"
+            : "its keys are looked for on the target afterwards, those that may be wrong are compared, and "
+              "healed");
 }
 
 static void judge_memory(const struct source_facts *f, const struct source_judged *w, struct findings *out)

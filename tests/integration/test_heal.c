@@ -27,7 +27,8 @@ static struct redis_cluster cluster; /* the target of some */
 static bool in_cluster;
 static const char *source_info; /* more of its INFO */
 static bool migrates;
-static void (*prepare)(void); /* what the data has before anything else */
+static void (*prepare)(void);                        /* what the data has before anything else */
+static void (*in_snapshot)(struct stream_writer *w); /* what FLOW 0's snapshot has in its journal */
 
 static int teardown(void **state)
 {
@@ -39,6 +40,7 @@ static int teardown(void **state)
     in_cluster = false;
     source_info = NULL;
     prepare = NULL;
+    in_snapshot = NULL;
     migrates = false;
     return 0;
 }
@@ -55,6 +57,8 @@ static void begin_with(bool with_data, const char *const *extra)
         char token[41];
         memcpy(token, session.flows[i].token, sizeof token);
         writer_begin(&w, 0, token);
+        if (in_snapshot && i == 0)
+            in_snapshot(&w);
         writer_fullsync_end(&w);
         writer_stable(&w, 1);
         session.flows[i] = writer_finish(&w);
@@ -563,6 +567,136 @@ static void keys_that_a_full_sync_left_out_are_found_in_a_cluster(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+static void journaled(struct stream_writer *w, const char *words)
+{
+    struct slice argv[8];
+    size_t argc = 0;
+    for (const char *at = words; *at; argc++) {
+        size_t len = strcspn(at, " ");
+        argv[argc] = slice_of(at, len);
+        at += len + (at[len] == ' ');
+    }
+    writer_command(w, 0, 0, argc, argv);
+}
+
+/* The source has deleted all of them since, before its snapshot came to them, and made the last two anew. */
+static void delete_untold(struct stream_writer *w)
+{
+    journaled(w, "MSET multi:1 v multi:2 v multi:3 v");
+    journaled(w, "SETNX single v");
+    journaled(w, "GETSET exchanged v");
+    journaled(w, "SET there v");
+    journaled(w, "INCR counted");
+    journaled(w, "MSET counter 5 list v");
+    journaled(w, "INCR counter");
+}
+
+/* And of these it is known: the target refuses to push to a string. */
+static void delete_and_push_untold(struct stream_writer *w)
+{
+    delete_untold(w);
+    journaled(w, "RPUSH list x");
+}
+
+static void have_the_rest(void)
+{
+    redisContext *c = server_connect(data.port);
+    server_ok(c, "MSET there v counted 1 counter 1");
+    freeReplyObject(server_command(c, "RPUSH list x"));
+    redisFree(c);
+}
+
+/* MSET, SETNX and GETSET were journaled, the deletion of their keys was not: these are compared, and no others. */
+static void deletions_that_a_full_sync_left_out_are_found(void **state)
+{
+    (void)state;
+    prepare = have_the_rest;
+    in_snapshot = delete_and_push_untold;
+    begin();
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects("healed") == 7);
+    assert_true(suspects("equal") == 0);
+    assert_true(log_says("healed perhaps_deleted MSET"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* Of which it is not known that they are wrong: no exit code, but said and counted. */
+static void what_is_only_perhaps_wrong_and_cannot_be_compared_is_told(void **state)
+{
+    (void)state;
+    in_snapshot = delete_untold;
+    begin_with(false, NULL);
+    wait_settled();
+    assert_true(suspects("unknown") >= 7);
+    assert_true(df2redis_said(&run.program, "is perhaps not as on the source, and cannot be compared"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_true(df2redis_said(&run.program, "could not be compared"));
+}
+
+enum { TOO_MANY_KEYS = 40000, MORE_KEYS = 4000, SOME_KEYS = 400, AT_ONCE = 100 };
+
+static void write_keys(struct stream_writer *w, int count)
+{
+    static char words[2 * AT_ONCE][16];
+    static struct slice argv[1 + 2 * AT_ONCE];
+    argv[0] = slice_str("MSET");
+    for (int i = 0; i < count; i += AT_ONCE) {
+        for (int k = 0; k < 2 * AT_ONCE; k++) {
+            snprintf(words[k], sizeof words[k], "%d", i + k / 2);
+            argv[1 + k] = slice_str(words[k]);
+        }
+        writer_command(w, 0, 0, 1 + 2 * AT_ONCE, argv);
+    }
+}
+
+static void write_too_many(struct stream_writer *w)
+{
+    write_keys(w, TOO_MANY_KEYS);
+}
+
+static void write_more(struct stream_writer *w)
+{
+    write_keys(w, MORE_KEYS);
+}
+
+static void write_some(struct stream_writer *w)
+{
+    write_keys(w, SOME_KEYS);
+}
+
+/* However many there are: beyond 10 s and 200 a second. */
+static void the_end_waits_while_suspects_are_settled(void **state)
+{
+    (void)state;
+    in_snapshot = write_more;
+    begin();
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_int_equal(run_target_keys(&run), 0);
+}
+
+/* One key at a time, and as soon as the one before has an end. */
+static void the_end_waits_while_suspects_of_a_cluster_are_settled(void **state)
+{
+    (void)state;
+    in_cluster = true;
+    redis_cluster_start(&cluster, 3, 0);
+    in_snapshot = write_some;
+    begin();
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_false(df2redis_said(&run.program, "not compared with the source's yet"));
+}
+
+/* More than are remembered: the copy is not known to be right, and the exit code says so. */
+static void too_many_perhaps_deleted_are_a_divergence(void **state)
+{
+    (void)state;
+    in_snapshot = write_too_many;
+    begin();
+    assert_true(df2redis_status_number(&run.program, "divergences.perhaps_deleted") == 1);
+    assert_true(df2redis_said(&run.program, "--journal_omit_redundant_writes=false and copy anew"));
+}
+
 /* On the master that has the key. */
 static void in_target_cluster(const char *key, const char *words)
 {
@@ -727,6 +861,11 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
         cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found_in_a_cluster, teardown),
+        cmocka_unit_test_teardown(deletions_that_a_full_sync_left_out_are_found, teardown),
+        cmocka_unit_test_teardown(what_is_only_perhaps_wrong_and_cannot_be_compared_is_told, teardown),
+        cmocka_unit_test_teardown(too_many_perhaps_deleted_are_a_divergence, teardown),
+        cmocka_unit_test_teardown(the_end_waits_while_suspects_are_settled, teardown),
+        cmocka_unit_test_teardown(the_end_waits_while_suspects_of_a_cluster_are_settled, teardown),
         cmocka_unit_test_teardown(keys_of_a_cluster_are_healed, teardown),
         cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
         cmocka_unit_test_teardown(what_was_refused_unheard_is_healed, teardown),

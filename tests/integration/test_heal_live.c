@@ -135,7 +135,7 @@ static void pops_of_several_elements_are_healed(void **state)
     assert_comes_out_equal();
 }
 
-enum { OLD_KEYS = 200000, NEW_KEYS = 100000, AT_ONCE = 1000 };
+enum { OLD_KEYS = 200000, NEW_KEYS = 100000, AT_ONCE = 1000, COUNTED_ROUNDS = 3 };
 
 static void write_keys(redisContext *c, const char *prefix, int count)
 {
@@ -219,6 +219,46 @@ static void keys_that_are_new_during_a_full_sync_are_there(void **state)
     assert_comes_out_equal();
 }
 
+/* Made with commands that are journaled all the same, deleted, and counted anew, each while the snapshot is made. */
+static void count_anew(redisContext *c, int round)
+{
+    static const char *const commands[] = {
+        "MSET counter:%d 5", "UNLINK counter:%d",   "INCR counter:%d", "SETNX lock:%d token",
+        "DEL lock:%d",       "GETSET swapped:%d 7", "DEL swapped:%d",  "INCRBY swapped:%d 2",
+        "MSETNX gone:%d a",  "DEL gone:%d",         "MSET list:%d x",  "DEL list:%d",
+        "RPUSH list:%d y",   "INCR plain:%d",       "DEL plain:%d",    "INCR plain:%d",
+    };
+    const int kinds = sizeof commands / sizeof *commands;
+    redisReply *r = NULL;
+    for (int i = round * AT_ONCE; i < (round + 1) * AT_ONCE; i++)
+        for (int n = 0; n < kinds; n++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+            redisAppendCommand(c, commands[n], i);
+#pragma GCC diagnostic pop
+        }
+    for (int i = 0; i < AT_ONCE * kinds; i++) {
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        assert_int_not_equal(r->type, REDIS_REPLY_ERROR);
+        freeReplyObject(r);
+    }
+}
+
+static void counters_that_are_deleted_during_a_full_sync_are_right(void **state)
+{
+    (void)state;
+    static const char *const slow[] = {"--max-rate", "1m", NULL};
+    begin();
+    redisContext *c = server_connect(run.dragonfly.port);
+    freeReplyObject(redisCommand(c, "DEBUG POPULATE %d old 100 RAND", OLD_KEYS));
+    run_replicate(&run, slow);
+    assert_true(df2redis_wait_status(&run.program, "phase", "full-sync", RUN_DEADLINE_MS));
+    for (int round = 0; round < COUNTED_ROUNDS; round++)
+        count_anew(c, round);
+    redisFree(c);
+    assert_comes_out_equal();
+}
+
 /* The same key again and again, by two clients. */
 static void counters_of_a_busy_source_are_right(void **state)
 {
@@ -253,6 +293,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(pops_of_several_elements_are_healed, teardown),
         cmocka_unit_test_teardown(keys_that_are_new_during_a_full_sync_are_there, teardown),
         cmocka_unit_test_teardown(keys_of_a_database_that_the_target_lacks_hold_up_no_comparison, teardown),
+        cmocka_unit_test_teardown(counters_that_are_deleted_during_a_full_sync_are_right, teardown),
         cmocka_unit_test_teardown(counters_of_a_busy_source_are_right, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

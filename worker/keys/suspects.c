@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/crc.h"
+#include "common/ipc/divergence.h"
 #include "common/ipc/statefile.h"
 #include "common/log/log.h"
 
@@ -31,7 +32,7 @@ struct suspects {
     uint64_t file_bytes, live_bytes; /* of records; of those that tell of what is in the set */
     struct suspect *bucket[BUCKETS];
     struct suspect *oldest, *newest;
-    size_t count, memory_bytes;
+    size_t count, perhaps, memory_bytes;
     struct buf record;
 };
 
@@ -79,6 +80,22 @@ static size_t record_bytes(const struct suspect *k)
     return RECORD_HEAD + 1 + 4 + 2 + strlen(k->reason) + strlen(k->command) + k->key.len;
 }
 
+static void set_words(struct suspect *k, struct slice reason, struct slice command)
+{
+    snprintf(k->reason, sizeof k->reason, "%.*s", (int)reason.len, (const char *)reason.data);
+    snprintf(k->command, sizeof k->command, "%.*s", (int)command.len, (const char *)command.data);
+}
+
+/* What it weighs, and what is only perhaps wrong. */
+static void weigh(struct suspects *s, const struct suspect *k, bool in)
+{
+    size_t one = in ? 1 : (size_t)-1;
+    s->count += one;
+    s->perhaps += SUSPECT_ONLY(k->reason) ? one : 0;
+    s->memory_bytes += one * (OVERHEAD_BYTES + k->key.len);
+    s->live_bytes += one * record_bytes(k);
+}
+
 static struct suspect *insert(struct suspects *s, uint32_t db, struct slice key, struct slice reason,
                               struct slice command)
 {
@@ -87,16 +104,20 @@ static struct suspect *insert(struct suspects *s, uint32_t db, struct slice key,
     k->key = slice_of(k + 1, key.len);
     k->db = db;
     k->times = 1;
-    snprintf(k->reason, sizeof k->reason, "%.*s", (int)reason.len, (const char *)reason.data);
-    snprintf(k->command, sizeof k->command, "%.*s", (int)command.len, (const char *)command.data);
+    set_words(k, reason, command);
     k->hash = hash_of(db, key);
     k->in_bucket = s->bucket[k->hash % BUCKETS];
     s->bucket[k->hash % BUCKETS] = k;
     append(s, k);
-    s->count++;
-    s->memory_bytes += OVERHEAD_BYTES + key.len;
-    s->live_bytes += record_bytes(k);
+    weigh(s, k, true);
     return k;
+}
+
+static void change_words(struct suspects *s, struct suspect *k, struct slice reason, struct slice command)
+{
+    weigh(s, k, false);
+    set_words(k, reason, command);
+    weigh(s, k, true);
 }
 
 static void delete (struct suspects *s, struct suspect *k)
@@ -106,9 +127,7 @@ static void delete (struct suspects *s, struct suspect *k)
         at = &(*at)->in_bucket;
     *at = k->in_bucket;
     take_out_of_list(s, k);
-    s->count--;
-    s->memory_bytes -= OVERHEAD_BYTES + k->key.len;
-    s->live_bytes -= record_bytes(k);
+    weigh(s, k, false);
     free(k);
 }
 
@@ -164,7 +183,9 @@ static void replay(struct suspects *s, struct slice body)
     struct suspect *k = suspects_find(s, db, key);
     if (body.data[0] == REMOVED && k)
         delete (s, k);
-    else if (body.data[0] == ADDED && !k)
+    else if (body.data[0] == ADDED && k)
+        change_words(s, k, slice_of(body.data + 7, reason), slice_of(body.data + 7 + reason, command));
+    else if (body.data[0] == ADDED)
         insert(s, db, key, slice_of(body.data + 7, reason), slice_of(body.data + 7 + reason, command));
 }
 
@@ -311,13 +332,27 @@ void suspects_remove_file_as(const char *kind, const char *directory, uint32_t f
     free(path);
 }
 
+/* It was only perhaps wrong until now. */
+static bool grow_worse(struct suspects *s, struct suspect *k, const char *reason, const char *command,
+                       struct error *error)
+{
+    char old_reason[SUSPECT_WORD_BYTES], old_command[SUSPECT_WORD_BYTES];
+    memcpy(old_reason, k->reason, sizeof old_reason);
+    memcpy(old_command, k->command, sizeof old_command);
+    change_words(s, k, slice_str(reason), slice_str(command));
+    if (note(s, ADDED, k, error))
+        return true;
+    change_words(s, k, slice_str(old_reason), slice_str(old_command));
+    return false;
+}
+
 bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char *reason, const char *command,
                   struct error *error)
 {
     struct suspect *k = suspects_find(s, db, key);
     if (k) {
         k->times++;
-        return true;
+        return !SUSPECT_ONLY(k->reason) || SUSPECT_ONLY(reason) || grow_worse(s, k, reason, command, error);
     }
     if (key.len > KEY_MAX || s->count >= SUSPECTS_MAX ||
         s->memory_bytes + OVERHEAD_BYTES + key.len > SUSPECTS_MAX_BYTES)
@@ -354,6 +389,11 @@ size_t suspects_count(const struct suspects *s)
 struct suspect *suspects_oldest(const struct suspects *s)
 {
     return s->oldest;
+}
+
+size_t suspects_perhaps(const struct suspects *s)
+{
+    return s->perhaps;
 }
 
 size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most)

@@ -14,7 +14,8 @@ enum { SUSPECTS_MAX = 65536, SUSPECTS_MAX_BYTES = 16 << 20, SUSPECT_WORD_BYTES =
 struct suspect {
     uint32_t db; /* the target's */
     struct slice key;
-    char reason[SUSPECT_WORD_BYTES], command[SUSPECT_WORD_BYTES]; /* of the first time */
+    char reason[SUSPECT_WORD_BYTES],
+        command[SUSPECT_WORD_BYTES]; /* of the first time, or of the first that is more than perhaps */
     uint64_t times;   /* it was added: a comparison that began before the last of them settles nothing */
     uint64_t due_ms;  /* not to be compared before; CLOCK_MONOTONIC */
     uint32_t tries;   /* comparisons that came to nothing */
@@ -52,6 +53,8 @@ void suspects_remove_all(struct suspects *s, const uint32_t *db);
 size_t suspects_count(const struct suspects *s);
 /* The first; `newer` of each is the next. */
 struct suspect *suspects_oldest(const struct suspects *s);
+/* Those of them that are only perhaps wrong: SUSPECT_ONLY. */
+size_t suspects_perhaps(const struct suspects *s);
 /* At most `most` of those due, the longest waiting first. They stay where they are until they are settled. */
 size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most);
 /* The comparison that began when it had been added `times` times has an end. False: it was added again

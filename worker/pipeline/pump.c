@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
 #include "worker/pipeline/cross_slot.h"
+#include "worker/pipeline/omitted.h"
 #include "worker/translate/commands.h"
 #include "worker/worker.h"
 
@@ -140,6 +141,7 @@ static bool take(struct worker *w, struct entry *e)
         return true;
     }
     expiry_entry(w, e, false);
+    omitted_entry(w, e);
     bool across = false;
     if (router_is_cluster(w->router) && e->kind == ENTRY_COMMAND && !cross_begin(w, e, &across, &error)) {
         worker_fail(w, &error);

@@ -27,7 +27,9 @@ struct heal {
     uint64_t times[COMPARISON_KEYS];
     uint64_t begun_lsn; /* applied when the batch began: the source cannot be behind that */
     uint64_t next_ms, idle_ms, trouble_ms;
+    struct event *next; /* at next_ms: the worker's tick is too rare for small batches */
     unsigned told_healed, told_denied;
+    bool told_unknown;
     bool any_shard; /* of the batch: a key may be that of another FLOW */
 };
 
@@ -49,9 +51,10 @@ static uint64_t pause_ms(uint32_t tries)
     return ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
 }
 
-static void note_pending(struct heal *h)
+void heal_note_pending(struct worker *w)
 {
-    cursor_set(&h->w->cursor.marks->suspects_pending, suspects_count(h->w->suspects));
+    cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
+    cursor_set(&w->cursor.marks->suspects_perhaps, suspects_perhaps(w->suspects));
 }
 
 static void tell_healed(struct heal *h, const struct suspect *k)
@@ -74,6 +77,25 @@ static void tell_impossible(struct heal *h, const struct suspect *k, const struc
                     *c->reason ? "made as on the source" : "compared with the source's", c->text,
                     h->told_denied == TOLD_MAX ? "; more of them only in divergences.log" : "");
     worker_tell_divergence(h->w, *c->reason ? c->reason : k->reason, k->command, k->key);
+}
+
+/* Only perhaps wrong, and it stays at that: said once. */
+static void tell_unknown(struct heal *h, const struct suspect *k, const char *why)
+{
+    cursor_add(&h->w->cursor.marks->suspects_unknown, 1);
+    if (h->told_unknown)
+        return;
+    h->told_unknown = true;
+    log_warning(
+        "the key %s (%s, %s) is perhaps not as on the source, and cannot be compared: %s; such keys are "
+        "counted in the status, suspects.unknown, and make no exit code",
+        log_key(k->key), k->reason, k->command, why);
+}
+
+static bool stays_unknown(const struct suspect *k, const struct compared *c)
+{
+    return SUSPECT_ONLY(k->reason) &&
+           (!*c->reason || strcmp(c->reason, DIVERGENCE_TOO_LARGE_TO_COMPARE) == 0);
 }
 
 /* What the target cannot hold was counted when it came, for instance in the snapshot; and a lost answer alone
@@ -105,7 +127,9 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
         tell_healed(h, k);
         expiry_healed(h->w, c->db, c->key, c->expires_ms);
     }
-    if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && is_news(k, c)) {
+    if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && stays_unknown(k, c)) {
+        tell_unknown(h, k, c->text);
+    } else if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && is_news(k, c)) {
         cursor_add(&m->suspects_permanent, 1);
         tell_impossible(h, k, c);
     }
@@ -133,7 +157,10 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
     for (size_t i = 0; i < count; i++)
         if (!trouble || list[i].outcome != COMPARISON_AGAIN)
             settle(h, &list[i], list[i].owner, h->times[i]);
-    note_pending(h);
+    heal_note_pending(h->w);
+    uint64_t pause_ms = h->next_ms > now ? h->next_ms - now : 0;
+    struct timeval pause = {(time_t)(pause_ms / 1000), (suseconds_t)(pause_ms % 1000 * 1000)};
+    event_add(h->next, &pause);
 }
 
 /* ---- when ---- */
@@ -165,7 +192,7 @@ static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
         settle(h, &beyond, k, k->times);
     }
     if (kept < count)
-        note_pending(h);
+        heal_note_pending(h->w);
     return kept;
 }
 
@@ -190,7 +217,8 @@ static void begin(struct heal *h, uint64_t now)
     if (!count)
         return;
     h->idle_ms = now;
-    h->next_ms = now + count * MS_PER_KEY;
+    h->next_ms =
+        now + (w->drain_due_ms ? 0 : count * MS_PER_KEY); /* the end does not wait for the sake of a rate */
     h->begun_lsn = cursor_get(&w->cursor.marks->applied_lsn);
     comparison_begin(h->comparison, list, count, router_uri(w->router, list[0].key), &w->target);
 }
@@ -212,6 +240,12 @@ void heal_go_on(struct heal *h)
     }
 }
 
+static void on_next(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    heal_go_on(arg);
+}
+
 bool heal_has_work(const struct heal *h)
 {
     const struct worker *w = h->w;
@@ -231,11 +265,13 @@ void heal_give_up(struct heal *h)
 {
     struct suspect *k;
     while (suspects_due(h->w->suspects, UINT64_MAX, &k, 1)) {
-        if (!SUSPECT_ONLY(k->reason))
+        if (SUSPECT_ONLY(k->reason))
+            tell_unknown(h, k, "the run ends");
+        else
             worker_tell_divergence(h->w, k->reason, k->command, k->key);
         suspects_settle(h->w->suspects, k, k->times);
     }
-    note_pending(h);
+    heal_note_pending(h->w);
 }
 
 struct heal *heal_new(struct worker *w)
@@ -250,6 +286,7 @@ struct heal *heal_new(struct worker *w)
                                        .applied = applied,
                                        .done = on_done};
     h->comparison = comparison_new(w->base, &config);
+    h->next = event_new(w->base, -1, 0, on_next, h);
     return h;
 }
 
@@ -258,5 +295,6 @@ void heal_free(struct heal *h)
     if (!h)
         return;
     comparison_free(h->comparison);
+    event_free(h->next);
     free(h);
 }

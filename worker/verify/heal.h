@@ -22,7 +22,9 @@ bool heal_is_on(const struct worker *w);
 void heal_go_on(struct heal *h);
 /* Suspects are left that may yet be compared: the end is worth waiting for. */
 bool heal_has_work(const struct heal *h);
-/* At the end: those that are left are divergences. */
+/* At the end: those that are left are divergences; the others are told and counted. */
 void heal_give_up(struct heal *h);
+/* How many there are, into the cursor. */
+void heal_note_pending(struct worker *w);
 
 #endif

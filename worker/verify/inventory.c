@@ -11,12 +11,11 @@
 #include "common/ipc/statefile.h"
 #include "common/net/client.h"
 #include "common/net/resp.h"
+#include "common/redis/releases.h"
 #include "worker/translate/rewrite.h"
 #include "worker/worker.h"
 
 enum {
-    FIRST_OMITTING = 13900, /* journal_omit_redundant_writes, on by default */
-    LAST_OMITTING = 14001,
     ANSWER_TIMEOUT_MS = 20000,
     PAGE_MS = 50, /* a page of names takes at least so long */
     SUSPECTS_ENOUGH = 10000,
@@ -65,7 +64,7 @@ void inventory_order(const struct worker *w, uint32_t source_release)
 {
     struct error error;
     char *path = path_of(w);
-    if (w->flow == 0 && source_release >= FIRST_OMITTING && source_release <= LAST_OMITTING) {
+    if (w->flow == 0 && release_omits(source_release)) {
         int fd = statefile_open(w->directory, path, O_WRONLY | O_CREAT, &error);
         if (fd < 0)
             log_warning("%s: the source's keys are not looked for on the target after the full sync",

@@ -105,6 +105,31 @@ static void what_was_added_while_it_was_compared_stays(void **state)
     suspects_close(s);
 }
 
+/* Also after a restart; and what is worse is not taken back. */
+static void what_was_only_perhaps_wrong_and_then_is_counts_as_wrong(void **state)
+{
+    (void)state;
+    struct suspect *list[8];
+    struct suspects *s = open_set(true);
+    assert_true(suspects_add(s, 0, slice_str("a"), "perhaps_deleted", "MSET", &error));
+    assert_true(suspects_add(s, 0, slice_str("b"), "answer_lost", "RPUSH", &error));
+    assert_int_equal(suspects_perhaps(s), 2);
+    add(s, 0, "a");
+    for (int round = 0; round < 2; round++) {
+        assert_true(suspects_add(s, 0, slice_str("a"), "not_there", "EXPIRE", &error));
+        assert_int_equal(suspects_perhaps(s), 1);
+        assert_int_equal(due(s, list, 0), 2);
+        assert_string_equal(list[0]->reason, "refused_by_target");
+        assert_string_equal(list[0]->command, "XADD");
+        assert_string_equal(list[1]->reason, "answer_lost");
+        suspects_close(s);
+        s = open_set(false);
+    }
+    suspects_remove_all(s, NULL);
+    assert_int_equal(suspects_perhaps(s), 0);
+    suspects_close(s);
+}
+
 static void what_was_put_off_is_due_later_and_behind_the_others(void **state)
 {
     (void)state;
@@ -318,6 +343,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_key_of_a_database_is_in_it_once, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_added_while_it_was_compared_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_only_perhaps_wrong_and_then_is_counts_as_wrong, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_was_put_off_is_due_later_and_behind_the_others, setup, teardown),
         cmocka_unit_test_setup_teardown(a_killed_process_leaves_all_of_them_to_its_successor, setup,
                                         teardown),

@@ -1,0 +1,17 @@
+/* What is known of Dragonfly's releases, as numbers: 14001 is 1.40.1, 0 one that is not told. */
+#ifndef DF2REDIS_COMMON_REDIS_RELEASES_H
+#define DF2REDIS_COMMON_REDIS_RELEASES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { FIRST_RELEASE_THAT_OMITS = 13900 }; /* journal_omit_redundant_writes, on by default */
+
+/* During a full sync its journal may lack writes of keys that its snapshot is yet to come to. No release is known that does
+ * no longer, and whether the flag is on cannot be asked. */
+static inline bool release_omits(uint32_t release)
+{
+    return release == 0 || release >= FIRST_RELEASE_THAT_OMITS;
+}
+
+#endif

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -198,6 +199,74 @@ static void keys_of_a_database_that_the_target_lacks_hold_up_no_comparison(void 
     assert_int_equal(run_terminate(&run), EX_DATAERR);
 }
 
+enum { LARGE_ELEMENTS = 10000, LARGE_BYTES = 4096, LARGE_WRITES = 60 };
+
+/* Of about 40 MB: "name key" and what stands before each element. */
+static void write_large(redisContext *c, const char *command, const char *before)
+{
+    char *words = format_text("%s %s%%s", command, before);
+    char *bytes = x_calloc(1, LARGE_BYTES + 1);
+    redisReply *r;
+    memset(bytes, 'x', LARGE_BYTES);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    for (int i = 0; i < LARGE_ELEMENTS; i++)
+        redisAppendCommand(c, words, i, i, bytes);
+#pragma GCC diagnostic pop
+    for (int i = 0; i < LARGE_ELEMENTS; i++) {
+        assert_int_equal(redisGetReply(c, (void **)&r), REDIS_OK);
+        freeReplyObject(r);
+    }
+    free(bytes);
+    free(words);
+}
+
+/* Made wrong on the target, and suspect, since the source takes a time to live away that the target does not have. They
+ * are written to meanwhile. */
+static void large_values_are_healed_while_they_are_written(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"str", "list", "set", "zset", "hash"};
+    begin();
+    redisContext *c = server_connect(run.dragonfly.port);
+    freeReplyObject(redisCommand(c, "SETRANGE str %d x", LARGE_ELEMENTS * LARGE_BYTES));
+    write_large(c, "RPUSH list", "%d%d");
+    write_large(c, "SADD set", "%d%d");
+    write_large(c, "ZADD zset", "%d.5 %d");
+    write_large(c, "HSET hash", "%d %d");
+    run_replicate(&run, NULL);
+    for (size_t i = 0; i < 5; i++)
+        freeReplyObject(redisCommand(c, "PEXPIRE %s 86400000", keys[i]));
+    redisContext *t = server_connect(run.target.port);
+    redisReply *able = server_command(t, "HPEXPIRE none 1000 FIELDS 1 f");
+    if (able->type == REDIS_REPLY_ARRAY)
+        freeReplyObject(redisCommand(c, "HEXPIRE hash 100000 FIELDS 3 1 2 3"));
+    freeReplyObject(able);
+    assert_true(run_wait_in_step(&run));
+    for (size_t i = 0; i < 5; i++)
+        freeReplyObject(redisCommand(t, "PERSIST %s", keys[i]));
+    freeReplyObject(server_command(t, "SETRANGE str 20000000 y"));
+    freeReplyObject(server_command(t, "LREM list 2 none"));
+    freeReplyObject(server_command(t, "LSET list 7000 y"));
+    freeReplyObject(server_command(t, "SADD set y"));
+    freeReplyObject(server_command(t, "DEL zset"));
+    freeReplyObject(server_command(t, "HSET hash 2 y"));
+    redisFree(t);
+    for (size_t i = 0; i < 5; i++)
+        freeReplyObject(redisCommand(c, "PERSIST %s", keys[i]));
+    struct random random = {4711};
+    for (int i = 0; i < LARGE_WRITES; i++) {
+        freeReplyObject(redisCommand(c, "APPEND str %d", i));
+        freeReplyObject(redisCommand(c, "RPUSH list %d", i));
+        freeReplyObject(redisCommand(c, "SADD set %d", i));
+        freeReplyObject(redisCommand(c, "ZINCRBY zset 1 %d", i));
+        freeReplyObject(redisCommand(c, "HINCRBY hash n 1"));
+        poll(NULL, 0, (int)random_below(&random, 100)); /* the load's own gaps */
+    }
+    redisFree(c);
+    assert_comes_out_equal();
+}
+
 /* This release may have them in neither snapshot nor journal. */
 static void keys_that_are_new_during_a_full_sync_are_there(void **state)
 {
@@ -292,6 +361,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_its_journal_lacks_is_healed, teardown),
         cmocka_unit_test_teardown(pops_of_several_elements_are_healed, teardown),
         cmocka_unit_test_teardown(keys_that_are_new_during_a_full_sync_are_there, teardown),
+        cmocka_unit_test_teardown(large_values_are_healed_while_they_are_written, teardown),
         cmocka_unit_test_teardown(keys_of_a_database_that_the_target_lacks_hold_up_no_comparison, teardown),
         cmocka_unit_test_teardown(counters_that_are_deleted_during_a_full_sync_are_right, teardown),
         cmocka_unit_test_teardown(counters_of_a_busy_source_are_right, teardown),

@@ -393,7 +393,10 @@ redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const ch
 
 static bool is_about_data(const redisReply *command)
 {
-    static const char *const names[] = {"dump", "pexpiretime", "pttl", "memory", "exists", "scan", NULL};
+    static const char *const names[] = {"dump",  "pexpiretime",  "pttl",   "memory",   "exists", "scan",
+                                        "watch", "unwatch",      "type",   "strlen",   "llen",   "scard",
+                                        "hlen",  "zcard",        "lrange", "getrange", "sscan",  "hscan",
+                                        "zscan", "hpexpiretime", NULL};
     for (const char *const *name = names; *name; name++)
         if (is(command, 0, *name))
             return true;
@@ -421,20 +424,54 @@ static void put_answer(struct buf *out, const redisReply *r)
 
 /* Where its data is the target, a test may have stopped that, and waits for this very lock before it lets it go
  * on: who asked loses the connection then, and asks again. */
-enum { DATA_MS = 300 };
+enum { DATA_MS = 300, LARGE_MS = 10000 };
+
+/* Of a large value, which a loaded machine takes its time for. */
+static bool is_piece(const redisReply *command)
+{
+    static const char *const names[] = {"getrange", "lrange",       "sscan", "hscan",
+                                        "zscan",    "hpexpiretime", "watch", NULL};
+    for (const char *const *name = names; *name; name++)
+        if (is(command, 0, *name))
+            return true;
+    return false;
+}
 
 static void on_data(struct scripted *m, struct connection *c, const redisReply *command)
 {
-    const char *argv[16];
-    size_t lens[16], argc = command->elements < 16 ? command->elements : 16;
+    size_t argc = command->elements;
+    const char **argv = x_calloc(argc, sizeof *argv);
+    size_t *lens = x_calloc(argc, sizeof *lens);
     for (size_t i = 0; i < argc; i++) {
         argv[i] = command->element[i]->str;
         lens[i] = command->element[i]->len;
     }
-    redisReply *r = scripted_data(m, c->db, argc, argv, lens, DATA_MS);
+    redisReply *r = scripted_data(m, c->db, argc, argv, lens, is_piece(command) ? LARGE_MS : DATA_MS);
     if (r)
         put_answer(&c->out, r);
     else
+        c->close_after = true;
+    freeReplyObject(r);
+    free(argv);
+    free(lens);
+}
+
+/* A MULTI of what only reads: EXEC of the data tells whether what is watched was written. */
+static void on_multi(struct scripted *m, struct connection *c, const redisReply *command)
+{
+    static const char *const words[] = {"multi", "ping", "exec"};
+    redisReply *r = NULL;
+    bool executes = is(command, 0, "exec");
+    if (!executes)
+        reply(c, c->in_multi ? "+QUEUED" : "+OK");
+    c->in_multi = !executes;
+    for (size_t i = 0; executes && i < 3; i++) {
+        freeReplyObject(r);
+        r = m->data && !m->data->err ? redisCommand(m->data, words[i]) : NULL;
+    }
+    if (executes && r)
+        put_answer(&c->out, r);
+    else if (executes)
         c->close_after = true;
     freeReplyObject(r);
 }
@@ -510,6 +547,8 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         on_config(m, c, command);
     else if (is(command, 0, "dflycluster"))
         reply(c, "%s", m->options.dflycluster);
+    else if (m->options.data_port && (c->in_multi || is(command, 0, "multi")))
+        on_multi(m, c, command);
     else if (m->options.data_port && is_about_data(command))
         on_data(m, c, command);
     else if (is(command, 0, "client") || is(command, 0, "select")) {

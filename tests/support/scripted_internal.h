@@ -25,6 +25,7 @@ struct connection {
     struct sync *sync; /* of a control connection after the greeting, and of a FLOW */
     int flow;          /* -1: not one */
     uint32_t db;
+    bool in_multi;
 };
 
 struct flow_state {

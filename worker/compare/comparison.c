@@ -12,6 +12,7 @@ enum stage {
     STAGE_CONNECTING,
     STAGE_TARGET_SIZES,
     STAGE_SOURCE_SIZES,
+    STAGE_LARGE,
     STAGE_TARGET_VALUES,
     STAGE_SOURCE_VALUES,
     STAGE_TARGET_JSON,
@@ -50,6 +51,7 @@ static void tell_done(struct comparison *x, const struct error *trouble)
     }
     x->count = 0;
     x->stage = STAGE_IDLE;
+    large_free(&x->large.walk);
     batch_reset(x->batch, BATCH_MAX_BYTES / 16);
     x->config.done(x->config.arg, list, n, trouble);
 }
@@ -179,7 +181,9 @@ static void leave(struct comparison *x)
         return;
     case STAGE_SOURCE_SIZES:
         comparison_choose_by_size(x);
-        if (any_undecided(x))
+        if (x->pairs[0].large)
+            enter(x, STAGE_LARGE);
+        else if (any_undecided(x))
             enter(x, STAGE_TARGET_VALUES);
         else
             tell_done(x, NULL);
@@ -197,7 +201,9 @@ static void leave(struct comparison *x)
         enter(x, STAGE_WAITING);
         return;
     case STAGE_EXEC:
-        tell_done(x, NULL);
+        x->stage = STAGE_LARGE;
+        if (!x->pairs[0].large || !comparison_large_copies(x))
+            tell_done(x, NULL);
         return;
     default:
         return;
@@ -219,6 +225,9 @@ static void enter(struct comparison *x, enum stage stage)
         return;
     case STAGE_SOURCE_SIZES:
         comparison_ask_sizes(x, SOURCE);
+        return;
+    case STAGE_LARGE:
+        comparison_large_begin(x);
         return;
     case STAGE_TARGET_VALUES:
         comparison_ask_values(x, TARGET);
@@ -246,6 +255,14 @@ static void enter(struct comparison *x, enum stage stage)
     }
 }
 
+static void on_large(struct comparison *x, const redisReply *reply)
+{
+    enum comparison_large_state state = comparison_on_large(x, reply);
+    if (x->trouble.class || state == COMPARISON_LARGE_GOES_ON)
+        return;
+    enter(x, state == COMPARISON_LARGE_READ ? STAGE_OFFSETS : STAGE_EXEC);
+}
+
 void comparison_on_answer(struct client *c, const redisReply *reply, void *arg)
 {
     struct comparison *x = arg;
@@ -253,6 +270,9 @@ void comparison_on_answer(struct client *c, const redisReply *reply, void *arg)
     if (x->trouble.class)
         return;
     switch ((enum stage)x->stage) {
+    case STAGE_LARGE:
+        on_large(x, reply);
+        return;
     case STAGE_TARGET_SIZES:
         if (resp_error_is(reply, "MOVED"))
             comparison_follow(x, reply->str);
@@ -306,6 +326,8 @@ void comparison_free(struct comparison *x)
         digest_free(&x->pairs[i].source);
         buf_free(&x->pairs[i].payload);
     }
+    large_free(&x->large.walk);
+    buf_free(&x->large.beside);
     event_free(x->soon);
     comparison_values_free(x);
     uri_free(&x->node);

@@ -7,9 +7,6 @@
 #include "common/net/resp.h"
 #include "worker/compare/comparison_internal.h"
 
-/* A value above it would hold up the server that has to put it into one answer. */
-enum { VALUE_MAX_BYTES = 32 << 20 };
-
 /* ---- questions and answers ---- */
 
 void comparison_ask(struct comparison *x, int side, size_t argc, const struct slice *argv)
@@ -46,7 +43,7 @@ static void on_selected(struct client *c, const redisReply *reply, void *arg)
         comparison_fail_answer(x, c == x->sides[SOURCE].client ? SOURCE : TARGET, reply);
 }
 
-static void select_db(struct comparison *x, int side)
+void comparison_select_db(struct comparison *x, int side)
 {
     struct comparison_side *s = &x->sides[side];
     uint32_t db = x->pairs[0].told.db;
@@ -62,7 +59,7 @@ static void select_db(struct comparison *x, int side)
 
 void comparison_ask_sizes(struct comparison *x, int side)
 {
-    select_db(x, side);
+    comparison_select_db(x, side);
     for (size_t i = 0; i < x->count; i++) {
         struct slice argv[] = {slice_str("MEMORY"), slice_str("USAGE"), x->pairs[i].told.key};
         comparison_ask(x, side, 3, argv);
@@ -75,10 +72,35 @@ static bool tells_expiry(const struct comparison *x, int side)
     return side == SOURCE || x->target.kind != SERVER_REDIS || x->target.version >= 70000;
 }
 
+void comparison_ask_expiry(struct comparison *x, int side, struct slice key)
+{
+    if (!tells_expiry(x, side))
+        comparison_ask_word(x, side, "TIME");
+    ask_key(x, side, tells_expiry(x, side) ? "PEXPIRETIME" : "PTTL", key);
+}
+
+static void on_clock(struct comparison *x, const redisReply *time)
+{
+    if (time->type == REDIS_REPLY_ARRAY && time->elements == 2)
+        x->clock_ms =
+            strtoll(time->element[0]->str, NULL, 10) * 1000 + strtoll(time->element[1]->str, NULL, 10) / 1000;
+}
+
+void comparison_on_expiry(struct comparison *x, int side, struct pair *p, const redisReply *reply)
+{
+    int64_t ms = reply->type == REDIS_REPLY_INTEGER ? reply->integer : NO_KEY;
+    if (reply->type == REDIS_REPLY_ARRAY)
+        on_clock(x, reply);
+    else if (side == SOURCE)
+        p->source_expire_ms = ms;
+    else
+        p->target_expire_ms = ms >= 0 && !tells_expiry(x, side) ? ms + x->clock_ms : ms;
+}
+
 void comparison_ask_values(struct comparison *x, int side)
 {
     const char *expiry = tells_expiry(x, side) ? "PEXPIRETIME" : "PTTL";
-    select_db(x, side);
+    comparison_select_db(x, side);
     if (side == TARGET) {
         struct slice argv[COMPARISON_KEYS + 1] = {slice_str("WATCH")};
         size_t argc = 1;
@@ -125,12 +147,10 @@ void comparison_choose_by_size(struct comparison *x)
     for (size_t i = 0; i < x->count; i++) {
         struct pair *p = &x->pairs[i];
         sum += p->bytes;
-        if (p->bytes > VALUE_MAX_BYTES)
-            comparison_impossible(
-                p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
-                "it takes %s, and above %s none is compared; write it anew on the source, or "
-                "copy it by hand",
-                size_text(p->bytes), size_text(VALUE_MAX_BYTES));
+        if (p->bytes > COMPARISON_VALUE_MAX_BYTES && x->count == 1)
+            p->large = true;
+        else if (p->bytes > COMPARISON_VALUE_MAX_BYTES)
+            p->decided = p->told.alone = true;
         else if (sum > BATCH_MAX_BYTES && left)
             p->decided = true;
         left += !p->decided;
@@ -148,13 +168,15 @@ static bool is_denied(const redisReply *reply)
 /* One of both does not let us read: nothing can ever be said. */
 static void denied(struct comparison *x, int side, const redisReply *reply)
 {
+    if (x->pairs[0].large)
+        x->asked[0] = &x->pairs[0], x->asked_count = 1;
     for (size_t i = 0; i < x->asked_count; i++)
         if (!x->asked[i]->decided)
             comparison_impossible(x->asked[i], "", "the %s answers %s", side == TARGET ? "target" : "source",
                                   resp_text(reply));
 }
 
-static void on_value_error(struct comparison *x, int side, const redisReply *reply)
+void comparison_on_value_error(struct comparison *x, int side, const redisReply *reply)
 {
     if (side == TARGET && resp_error_is(reply, "MOVED"))
         comparison_follow(x, reply->str);
@@ -169,35 +191,31 @@ static void on_value(struct comparison *x, int side, size_t before, const redisR
 {
     struct pair *p = x->asked[(x->got - before) / 2];
     bool expiry = (x->got - before) % 2;
-    int64_t ms = reply->type == REDIS_REPLY_INTEGER ? reply->integer : NO_KEY;
     if (p->decided)
         return;
     if (!expiry && side == SOURCE)
         comparison_take_source(x, p, reply);
     else if (!expiry)
         comparison_take_target(x, p, reply);
-    else if (side == SOURCE)
-        p->source_expire_ms = ms;
     else
-        p->target_expire_ms = ms >= 0 && !tells_expiry(x, side) ? ms + x->clock_ms : ms;
+        comparison_on_expiry(x, side, p, reply);
 }
 
 void comparison_on_target_value(struct comparison *x, const redisReply *reply)
 {
     size_t before = 1u + !tells_expiry(x, TARGET); /* WATCH, TIME */
     if (reply->type == REDIS_REPLY_ERROR)
-        on_value_error(x, TARGET, reply);
+        comparison_on_value_error(x, TARGET, reply);
     else if (x->got >= before)
         on_value(x, TARGET, before, reply);
-    else if (x->got == 1 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-        x->clock_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
-                      strtoll(reply->element[1]->str, NULL, 10) / 1000;
+    else if (x->got == 1)
+        on_clock(x, reply);
 }
 
 void comparison_on_source_value(struct comparison *x, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR)
-        on_value_error(x, SOURCE, reply);
+        comparison_on_value_error(x, SOURCE, reply);
     else
         on_value(x, SOURCE, 0, reply);
 }

@@ -24,10 +24,23 @@ static size_t split_command(struct slice *in, struct slice **argv, size_t *room)
     return argc;
 }
 
-void comparison_ask_exec(struct comparison *x)
+void comparison_ask_batch(struct comparison *x)
 {
     struct slice *argv = NULL;
     size_t room = 0;
+    buf_put_u8(&x->batch->out, 0); /* for strtoull */
+    x->batch->once = false;        /* it needs no MULTI of its own */
+    size_t begin = batch_begin(x->batch);
+    struct slice rest = slice_of(x->batch->out.data + begin, x->batch->out.len - 1 - begin);
+    while (rest.len) {
+        size_t argc = split_command(&rest, &argv, &room);
+        comparison_ask(x, TARGET, argc, argv);
+    }
+    free(argv);
+}
+
+void comparison_ask_exec(struct comparison *x)
+{
     bool any = false;
     batch_reset(x->batch, BATCH_MAX_BYTES / 16);
     for (size_t i = 0; i < x->count; i++) {
@@ -38,16 +51,9 @@ void comparison_ask_exec(struct comparison *x)
         comparison_ask_word(x, TARGET, "UNWATCH");
         return;
     }
-    buf_put_u8(&x->batch->out, 0); /* for strtoull */
-    size_t begin = batch_begin(x->batch);
-    struct slice rest = slice_of(x->batch->out.data + begin, x->batch->out.len - 1 - begin);
     comparison_ask_word(x, TARGET, "MULTI");
-    while (rest.len) {
-        size_t argc = split_command(&rest, &argv, &room);
-        comparison_ask(x, TARGET, argc, argv);
-    }
+    comparison_ask_batch(x);
     comparison_ask_word(x, TARGET, "EXEC");
-    free(argv);
 }
 
 /* The target looks at what it restores more closely than the source does: two equal fields in a hash. */
@@ -60,6 +66,8 @@ static void note_refusal(struct pair *p, const redisReply *reply)
 {
     struct slice text = slice_of(reply->str, reply->len);
     p->decided = true;
+    if (p->large) /* the copy was evicted, perhaps */
+        return;
     if (!p->told.by_elements && is_payload_refusal(text))
         p->told.by_elements = true;
     else if (refusal_class(text) != REFUSAL_WAIT) /* that: another time */
@@ -74,7 +82,8 @@ static void decide(struct comparison *x, const redisReply *exec)
             if (exec->element[k]->type == REDIS_REPLY_ERROR && !p->decided &&
                 p->told.outcome != COMPARISON_IMPOSSIBLE)
                 note_refusal(p, exec->element[k]);
-        if (p->decided)
+        p->differs_surely = p->differs && !p->decided;
+        if (p->decided || p->wants_copy)
             continue;
         p->told.outcome = !p->differs        ? COMPARISON_EQUAL
                           : x->config.repair ? COMPARISON_HEALED

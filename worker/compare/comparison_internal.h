@@ -6,10 +6,13 @@
 #include "common/net/client.h"
 #include "worker/compare/comparison.h"
 #include "worker/compare/digest.h"
+#include "worker/compare/large.h"
 #include "worker/link/batch.h"
 #include "worker/translate/translator.h"
 
 enum { TARGET, SOURCE };
+/* A value above it would hold up the server that has to put it into one answer. */
+enum { COMPARISON_VALUE_MAX_BYTES = 32 << 20 };
 enum { ANSWER_TIMEOUT_MS = 20000, BATCH_MAX_BYTES = 48 << 20 };
 enum { NO_EXPIRY = -1, NO_KEY = -2 }; /* as PEXPIRETIME answers */
 
@@ -22,6 +25,9 @@ struct pair {
     int64_t target_expire_ms, source_expire_ms;
     struct buf payload; /* of the source */
     bool differs;
+    bool large;                       /* read in pieces, alone in its batch */
+    bool wants_copy;                  /* the source's has to be written beside the key first … */
+    bool differs_surely;              /* … since nothing was written meanwhile */
     uint32_t first_command, commands; /* of the EXEC */
 };
 
@@ -59,6 +65,14 @@ struct comparison {
     struct output *output;
     struct batch *batch;
     struct pair *writing; /* whose value is being translated */
+
+    struct { /* comparison_large.c */
+        int step;
+        bool copying, over;
+        struct large_walk walk;
+        struct buf beside;
+        struct slice argv[LARGE_ARGS_MAX];
+    } large;
 };
 
 /* comparison.c */
@@ -79,6 +93,11 @@ void comparison_choose_by_size(struct comparison *x);
 void comparison_ask_values(struct comparison *x, int side);
 void comparison_on_target_value(struct comparison *x, const redisReply *reply);
 void comparison_on_source_value(struct comparison *x, const redisReply *reply);
+void comparison_select_db(struct comparison *x, int side);
+/* When the key ends; before it the clock, where the server only tells how long it still lives. */
+void comparison_ask_expiry(struct comparison *x, int side, struct slice key);
+void comparison_on_expiry(struct comparison *x, int side, struct pair *p, const redisReply *reply);
+void comparison_on_value_error(struct comparison *x, int side, const redisReply *reply);
 void comparison_ask_json(struct comparison *x); /* perhaps nothing */
 void comparison_ask_offsets(struct comparison *x);
 void comparison_on_offsets(struct comparison *x, const redisReply *reply);
@@ -86,6 +105,21 @@ void comparison_on_offsets(struct comparison *x, const redisReply *reply);
 /* comparison_exec.c */
 void comparison_ask_exec(struct comparison *x);
 void comparison_on_exec(struct comparison *x, const redisReply *reply);
+/* What x->batch holds, to the target, without a MULTI. */
+void comparison_ask_batch(struct comparison *x);
+
+/* comparison_large.c: of the only key of the batch. */
+void comparison_large_begin(struct comparison *x);
+enum comparison_large_state {
+    COMPARISON_LARGE_GOES_ON,
+    COMPARISON_LARGE_READ,      /* the source's value is that of a moment */
+    COMPARISON_LARGE_UNDECIDED, /* perhaps another time */
+};
+enum comparison_large_state comparison_on_large(struct comparison *x, const redisReply *reply);
+/* They differ: into x->batch what puts the copy in the key's place, or it is noted that one is needed. */
+void comparison_large_write(struct comparison *x);
+/* After EXEC: true: the copy was begun. */
+bool comparison_large_copies(struct comparison *x);
 
 /* comparison_value.c */
 void comparison_values_init(struct comparison *x);
@@ -98,6 +132,7 @@ bool comparison_wants_json(const struct comparison *x, const struct pair *p);
 void comparison_take_json(struct comparison *x, struct pair *p, const redisReply *text);
 /* Are they the same? Where not, and when it may, the commands that make them so are put into x->batch. */
 void comparison_judge(struct comparison *x, struct pair *p);
+void comparison_unlink(struct comparison *x, struct slice key);
 void comparison_impossible(struct pair *p, const char *reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

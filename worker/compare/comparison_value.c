@@ -138,7 +138,7 @@ static bool is_equal(const struct comparison *x, const struct pair *p)
     return digest_equal(&p->target, &p->source, FIELD_TOLERANCE_MS) && same_expiry(x, p);
 }
 
-static void unlink_key(struct comparison *x, struct slice key)
+void comparison_unlink(struct comparison *x, struct slice key)
 {
     output_begin(x->output, x->translator.db, key, 2, OUTPUT_IDEMPOTENT);
     output_text(x->output, "UNLINK");
@@ -165,9 +165,11 @@ static void write_value(struct comparison *x, struct pair *p)
 void comparison_judge(struct comparison *x, struct pair *p)
 {
     p->commands = 0;
+    p->wants_copy = false;
     if (p->decided)
         return;
-    p->differs = !is_equal(x, p);
+    /* Since the target's was read, it may have been written: what was copied takes its place in any case. */
+    p->differs = (p->large && x->large.copying) || !is_equal(x, p);
     if (!p->differs || !x->config.repair)
         return;
     p->first_command = x->batch->commands;
@@ -179,7 +181,9 @@ void comparison_judge(struct comparison *x, struct pair *p)
     /* What a module of the target made of the same commands is its own: it stays. */
     if (p->source.kind == DIGEST_NOTHING ||
         (p->source.kind == DIGEST_FOREIGN && p->target.kind != DIGEST_FOREIGN))
-        unlink_key(x, p->told.key);
+        comparison_unlink(x, p->told.key);
+    else if (p->large)
+        comparison_large_write(x);
     else if (p->source.kind != DIGEST_FOREIGN)
         write_value(x, p);
     p->commands = x->batch->commands - p->first_command;

@@ -98,7 +98,11 @@ static void put_hash(struct digester *g, struct slice field, struct slice value,
     if (expire_ms > 0 && expire_ms <= g->options->now_ms)
         return;
     hash_bytes(&h, field);
-    if (expire_ms > 0) {
+    if (expire_ms > 0 && g->d->times.len / sizeof(struct digest_time) == DIGEST_TIMES_MAX) {
+        buf_free(&g->d->times);
+        g->d->times_unknown = true;
+    }
+    if (expire_ms > 0 && !g->d->times_unknown) {
         struct digest_time time = {hash_mix(h.a ^ h.b), expire_ms};
         buf_put(&g->d->times, &time, sizeof time);
     }
@@ -412,6 +416,12 @@ static int by_field(const void *a, const void *b)
     return (x->expire_ms > y->expire_ms) - (x->expire_ms < y->expire_ms);
 }
 
+static void sort_times(struct digest *d)
+{
+    if (d->times.len)
+        qsort(d->times.data, d->times.len / sizeof(struct digest_time), sizeof(struct digest_time), by_field);
+}
+
 bool dump_split(struct slice payload, uint8_t *type, struct slice *value)
 {
     if (payload.len < 1 + FOOTER_BYTES)
@@ -446,14 +456,55 @@ bool digest_dump(struct digest *d, struct slice payload, const struct digest_opt
         d->kind = DIGEST_NOTHING;
     if (d->kind == DIGEST_STRING || d->kind == DIGEST_LIST || d->kind == DIGEST_STREAM)
         hash_add(d->hash, &g.order);
-    qsort(d->times.data ? (void *)d->times.data : (void *)&g, d->times.len / sizeof(struct digest_time),
-          sizeof(struct digest_time), by_field);
+    sort_times(d);
     return true;
+}
+
+/* ---- pieces ---- */
+
+void digest_pieces_begin(struct digest_pieces *p, struct digest *d, enum digest_kind kind, int64_t now_ms)
+{
+    struct hasher order = hash_begin(kind);
+    digest_free(d);
+    d->kind = kind;
+    *p = (struct digest_pieces){.d = d, .order = {order.a, order.b}, .now_ms = now_ms};
+}
+
+void digest_pieces_text(struct digest_pieces *p, struct slice text)
+{
+    struct hasher order = {p->order[0], p->order[1]};
+    hash_bytes(&order, text);
+    p->order[0] = order.a;
+    p->order[1] = order.b;
+    p->d->count += text.len;
+}
+
+void digest_pieces_elements(struct digest_pieces *p, enum element_class class, const struct element *e,
+                            size_t n)
+{
+    struct digest_options options = {.now_ms = p->now_ms};
+    struct digester g = {.d = p->d, .options = &options, .order = {p->order[0], p->order[1]}};
+    put_elements(&g, class, e, n);
+    p->order[0] = g.order.a;
+    p->order[1] = g.order.b;
+}
+
+void digest_pieces_end(struct digest_pieces *p)
+{
+    struct digest *d = p->d;
+    struct hasher order = {p->order[0], p->order[1]};
+    if (d->kind == DIGEST_STRING || d->kind == DIGEST_LIST)
+        hash_add(d->hash, &order);
+    else if (d->count == 0 && d->kind != DIGEST_FOREIGN)
+        d->kind = DIGEST_NOTHING;
+    sort_times(d);
 }
 
 static bool same_times(const struct digest *a, const struct digest *b, int64_t tolerance_ms)
 {
     size_t n = a->times.len / sizeof(struct digest_time);
+    if (a->times_unknown || b->times_unknown)
+        return true;
     if (a->times.len != b->times.len)
         return false;
     for (size_t i = 0; i < n; i++) {

@@ -10,6 +10,9 @@
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
+#include "worker/rdb/entry.h"
+
+enum { DIGEST_TIMES_MAX = 1 << 20 }; /* 16 MiB */
 
 enum digest_kind {
     DIGEST_NOTHING, /* no such key, or a collection without elements */
@@ -32,7 +35,8 @@ struct digest {
     enum digest_kind kind;
     uint8_t type; /* RDB's */
     uint64_t hash[2], count;
-    struct buf times; /* of struct digest_time, by field */
+    struct buf times;   /* of struct digest_time, by field */
+    bool times_unknown; /* too many to remember, or the server does not tell: they are not compared */
 };
 
 struct digest_options {
@@ -51,6 +55,18 @@ bool digest_dump(struct digest *d, struct slice payload, const struct digest_opt
                  struct digest_scratch *scratch, struct error *error);
 /* The text of a JSON document; numbers count by their value, members without their order. */
 bool digest_json(struct digest *d, struct slice text, struct error *error);
+/* A value that comes in pieces: the texts of a string, or the elements of a collection. Such digests are equal
+ * to one another, not to those of payloads. */
+struct digest_pieces {
+    struct digest *d;
+    uint64_t order[2];
+    int64_t now_ms;
+};
+void digest_pieces_begin(struct digest_pieces *p, struct digest *d, enum digest_kind kind, int64_t now_ms);
+void digest_pieces_text(struct digest_pieces *p, struct slice text);
+void digest_pieces_elements(struct digest_pieces *p, enum element_class class, const struct element *e,
+                            size_t n);
+void digest_pieces_end(struct digest_pieces *p);
 void digest_free(struct digest *d); /* nothing, afterwards */
 /* false for what is foreign: nobody knows. */
 bool digest_equal(const struct digest *a, const struct digest *b, int64_t tolerance_ms);

@@ -55,7 +55,7 @@ static void global_release(struct global *one)
     flow_set_free(&one->arrived);
 }
 
-/* Drops the oldest done ones beyond what is remembered. */
+/* Drops the oldest done commands beyond GLOBALS_KEPT. */
 static void globals_trim(struct globals *g)
 {
     size_t done = 0;
@@ -95,7 +95,7 @@ static struct global *global_add(struct globals *g, uint64_t txid, const char *c
     return one;
 }
 
-/* All FLOWs that still live are there: the lowest of them runs it. */
+/* Returns true if all FLOWs but failed ones have arrived: the lowest runs the command. */
 static bool global_ready(struct globals *g, struct global *one)
 {
     if (one->phase != GLOBAL_GATHERING || one->arrived.count == 0 ||
@@ -134,7 +134,7 @@ enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txi
     if (one->phase == GLOBAL_DONE)
         return GLOBAL_PASS;
     flow_set_add(&one->arrived, flow);
-    /* Told before, but it lost its target meanwhile and came here again. */
+    /* The runner lost its target after RUN_GLOBAL, and has arrived again. */
     bool again = one->phase == GLOBAL_RUNNING && one->runner == flow;
     if (!again && !global_ready(g, one))
         return GLOBAL_HOLD;
@@ -182,7 +182,7 @@ void globals_forget(struct globals *g, uint32_t flow)
         struct global *one = &g->list[i];
         if (one->phase == GLOBAL_DONE)
             continue;
-        /* Others are still held, so running it once more finds nothing new. */
+        /* The other FLOWs are still held, so a second run changes nothing. */
         if (one->phase == GLOBAL_RUNNING && one->runner == flow)
             one->phase = GLOBAL_GATHERING;
         flow_set_remove(&one->arrived, flow);

@@ -1,10 +1,10 @@
 /* Draining.
  *
- * At the end of a run the source is asked for its LSNs first, and every FLOW goes on until it has applied up
- * to them, also what still lies on the network. Only then the run is complete. When the source cannot be
- * asked, what was received is applied, and the run says that it does not know whether that is all.
+ * At the end of a run the source is asked for its LSNs. Every FLOW then continues until it has applied up to them,
+ * including entries that are still on the network. Only then the run is complete. If the source cannot be asked, the
+ * received data is applied, and the run reports that it may not be all.
  *
- * At the end of a session (settling) what was received is applied, so that the next one asks for the rest. */
+ * At the end of a session (settling) the received data is applied, and the next session asks for the rest. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -15,9 +15,9 @@
 #include "supervisor/run/run.h"
 
 enum {
-    ASK_LIMIT_MS = 30000, /* an answer may stand behind much else on a slow link */
+    ASK_LIMIT_MS = 30000, /* on a slow link an answer may queue behind much data */
     TARGET_LIMIT_MS = 3000,
-    UNREACHABLE_LIMIT_MS = 5000, /* a source that cannot even be connected to */
+    UNREACHABLE_LIMIT_MS = 5000, /* without a connection to the source */
 };
 
 static bool in_state(const struct run *run, enum session_state state)
@@ -117,14 +117,14 @@ void run_source_told(struct run *run)
 
 /* ---- the end ---- */
 
-/* A FLOW held at a global command has applied everything before it. When all others are drained, that command
- * has not reached every FLOW, or the source cannot be asked about it: it lies behind the cut. */
+/* A FLOW held at a global command has applied everything before it. If all others are drained, that command has not
+ * reached every FLOW, or the source cannot be asked about it: it lies after the cut. */
 bool run_flow_settled(const struct flow *f)
 {
     return f->drained || globals_holds(&f->run->globals, f->number);
 }
 
-/* What it evicted for the last commands counts, too. */
+/* Returns true once the target has reported evictions up to now, or does not answer. */
 static bool target_has_told(struct run *run)
 {
     struct drain *d = &run->drain;
@@ -177,7 +177,7 @@ bool run_drained_all(struct run *run, char *lacking, size_t bytes)
     return true;
 }
 
-/* ---- what does not come to its end ---- */
+/* ---- no progress ---- */
 
 static bool target_is_away(struct run *run)
 {
@@ -190,8 +190,8 @@ static bool target_is_away(struct run *run)
     return false;
 }
 
-/* Nothing is won by giving up while the target is away: a full sync needs it, too. Only one that is there and
- * takes nothing is not waited for for ever. */
+/* A target that is away is awaited for ever: a full sync would need it, too. A target that is there and takes nothing
+ * is awaited for a limited time. */
 static void watch_settling(struct run *run, uint64_t now_ms)
 {
     const struct settings *settings = run->settings;

@@ -1,4 +1,4 @@
-/* A run that was killed, or ended, goes on. */
+/* The record of a run, and what a later run makes of it. */
 #include "supervisor/run/earlier_run.h"
 
 #include <stdio.h>
@@ -17,8 +17,8 @@ static void add_words(struct buf *out, const char *name, char *const *words)
         buf_printf(out, " %s %zu:%s", name, strlen(*words), *words);
 }
 
-/* What decides which keys are copied where to: with anything else the copy would be another one. Any node
- * leads to the same cluster; the marks tell which cluster it is. */
+/* Returns the settings that define the copy: with others it would be another copy. Any node leads to the same cluster;
+ * the marks identify the cluster. */
 static char *previous_scope(const struct settings *settings, bool cluster)
 {
     struct buf scope = {0};
@@ -42,7 +42,7 @@ static void remember_copy(struct run *run, const struct run_record *record)
     snprintf(run->copy.source, sizeof run->copy.source, "%s", record->source);
 }
 
-/* A disk that cannot take it is not worth ending a run for. */
+/* A failure to write is only logged: the run continues. */
 void run_save_record(struct run *run, enum run_copy copy)
 {
     struct error error = {0};
@@ -74,7 +74,7 @@ void run_save_record(struct run *run, enum run_copy copy)
     run_record_free(&record);
 }
 
-/* ---- whose keys they are ---- */
+/* ---- the owner of the target's keys ---- */
 
 static bool carries_our_marks(const struct run *run, const struct target_marks *marks)
 {
@@ -119,7 +119,7 @@ void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *
     out->source_keys_known = source_keys_wanted(run->source, &out->source_keys);
 }
 
-/* ---- the judgement ---- */
+/* ---- the decision ---- */
 
 static const struct target_mark *mark_of(const struct target_marks *marks, uint32_t flow)
 {
@@ -129,14 +129,14 @@ static const struct target_mark *mark_of(const struct target_marks *marks, uint3
     return NULL;
 }
 
-/* Of the source, or of the master whose journal goes on there. */
+/* Returns true for a mark of the recorded master, or of the master that it was promoted from. */
 static bool is_of_source(const struct run_record *record, const struct target_mark *mark)
 {
     return strcmp(mark->master_id, record->master_id) == 0 ||
            (*record->last_master_id && strcmp(mark->master_id, record->last_master_id) == 0);
 }
 
-/* Whichever session's: an earlier one of this master, when this one began with the journal. */
+/* A mark of an earlier session counts, too, if the recorded session began with the journal. */
 static struct resume_point mark_point(const struct run_record *record, const struct target_marks *marks,
                                       uint32_t flow)
 {
@@ -156,7 +156,7 @@ static bool is_ours(const struct run_record *record, const struct target_marks *
     return ours;
 }
 
-/* In the journal, and of this boot. */
+/* Returns true for a cursor of this boot that had reached the journal. */
 static bool cursor_is_usable(const struct run_record *record, const char *directory, uint32_t flow)
 {
     struct cursor c = {0};
@@ -226,7 +226,7 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
     return way;
 }
 
-/* ---- what follows ---- */
+/* ---- the consequences ---- */
 
 static void begin_settling(struct run *run, const struct run_record *record,
                            struct report_position (*told)[REPORT_STREAMS])
@@ -260,7 +260,7 @@ static void begin_settling(struct run *run, const struct run_record *record,
     run_post(run, EVENT_PREVIOUS);
 }
 
-/* The log tells it: what was counted, and what a worker need not tell again. */
+/* Reads divergences.log: the counts, and the last report of each FLOW. */
 static void recall_divergences(struct run *run, const struct run_record *record,
                                struct report_position (*told)[REPORT_STREAMS])
 {
@@ -269,7 +269,7 @@ static void recall_divergences(struct run *run, const struct run_record *record,
     free(log_path);
 }
 
-/* True: an event was posted. */
+/* Returns true: an event was posted. */
 static bool resume_earlier_run(struct run *run, const struct run_record *record, enum previous_way way,
                                const struct resume_point *points)
 {

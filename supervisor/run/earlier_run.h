@@ -1,11 +1,10 @@
-/* What the run before this one left behind, and how this one goes on from there.
+/* Resuming an earlier run of the same name, from the state that it left:
  *
- *   run.json       whose journal it followed into which target, and whether the copy was complete
- *   flow-N.cursor  how far its workers had come, unless the machine was started again since
+ *   run.json       source, target and scope of the copy; was the copy complete?
+ *   flow-N.cursor  progress of its workers, unless the machine was booted since
  *   the target     hash df2redis:NAME: field run, the session that wrote there last; flow-N, the marks
  *
- * The target alone tells that it is the one we left: without its word it is nobody's, and a first start
- * follows. */
+ * Only the target's own marks prove that it is the earlier run's target. Without them a first start follows. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_EARLIER_RUN_H
 #define DF2REDIS_SUPERVISOR_RUN_EARLIER_RUN_H
 
@@ -13,13 +12,13 @@
 
 enum previous_way {
     PREVIOUS_NONE,   /* a first start */
-    PREVIOUS_SETTLE, /* apply what the spools hold, then ask for the rest of the journal */
-    PREVIOUS_MARKS,  /* the spools are gone: ask for the journal from the target's marks on */
-    PREVIOUS_FULL,   /* ours, but a full sync is needed */
+    PREVIOUS_SETTLE, /* apply the spools, then ask for the rest of the journal */
+    PREVIOUS_MARKS,  /* spools are gone: ask for the journal from the target's marks on */
+    PREVIOUS_FULL,   /* the earlier run's target, but a full sync is needed */
 };
 
-/* *why: in words. points (PREVIOUS_MARKS): of each FLOW. Pure but for the cursors, which are read in
- * `directory`. */
+/* Returns the way to resume; *why: the reason in words; points, with PREVIOUS_MARKS: where each FLOW resumes. Pure,
+ * but for the cursors, which are read in `directory`. */
 enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
                                  const struct target_marks *marks, const struct capabilities *target,
                                  const char *directory, struct resume_point *points, char *why,

@@ -1,4 +1,4 @@
-/* What a session asks of the journal. */
+/* The questions that a session asks about the journal, and the answers it accepts. */
 #include "supervisor/run/resume.h"
 
 #include <stdio.h>
@@ -8,9 +8,8 @@
 #include "common/log/log.h"
 
 enum {
-    PROMOTED_VERSION = 5, /* of the protocol: knows <last master id> <lsn>-<lsn>-… */
-    COUNTED_RING_RELEASE =
-        14099, /* up to then a ring holds a number of entries, 8192 where nothing else was said */
+    PROMOTED_VERSION = 5,         /* first protocol version with <last master id> <lsn>-<lsn>-… */
+    COUNTED_RING_RELEASE = 14099, /* last release whose ring holds a number of entries, 8192 by default */
     SURELY_IN_RING = 1024,
     SYNC_AFTER_PARTIAL_FIRST = 13100, /* these releases refuse a lone STARTSTABLE */
     SYNC_AFTER_PARTIAL_LAST = 13499,
@@ -30,7 +29,7 @@ static void forget_beyond(struct run *run)
     run->beyond_master_id[0] = '\0';
 }
 
-/* Nothing tells that its journal is another one now; a change of role would be counted. */
+/* Returns true if the role never changed: the journal is the same. */
 static bool role_is_unchanged(const struct run *run)
 {
     return run->role_changes >= 0 && run->role_changes == run->greeting.role_changes;
@@ -43,7 +42,7 @@ static void say_another(struct run *run)
              run->greeting.master_id, run->resume_master_id);
 }
 
-/* An entry that could be compared, or what stands for it. */
+/* Returns true if an entry can be compared, or if the journal is known to be the same. */
 static bool can_be_told_apart(struct run *run, uint32_t flow)
 {
     const struct resume_point *at = &run->resume[flow];
@@ -119,24 +118,23 @@ void run_put_question(const struct run *run, const struct flow *f, struct buf *o
         buf_printf(out, "%s%llu", i ? "-" : "", (unsigned long long)run->flows[i].asked_lsn);
 }
 
-/* A ring that holds a number of entries, and has forgotten none as long as it is not full. */
+/* Returns true for a ring that holds a number of entries: it loses none until it is full. */
 static bool has_counted_ring(const struct run *run)
 {
     return run->greeting.release && run->greeting.release <= COUNTED_RING_RELEASE;
 }
 
-/* The ring of a promoted master begins where it was promoted. What would be compared lies before that; is all
- * that was applied here sure to lie before it, too? Its next LSN, from before it was asked: where that is the
- * next one wanted, nothing was written since. Where some was, the entry would still be in a ring that holds
- * so many. */
+/* The ring of a promoted master begins at the promotion, after the entry to compare. Returns true if all entries
+ * applied here are surely older than the promotion: the master's next LSN, asked before, is the next one wanted
+ * (nothing was written since), or so few entries were written since that the ring would still hold that entry. */
 static bool was_promoted_there(const struct run *run, const uint64_t *lsns, uint32_t flow)
 {
     uint64_t wanted = run->resume[flow].lsn, next = lsns[flow];
     return next == wanted || (has_counted_ring(run) && next > wanted && next - wanted <= SURELY_IN_RING);
 }
 
-/* Where more was written it was perhaps forgotten; but a full ring forgets an entry with each that is
- * written. */
+/* The same if more was written: a third session then shows whether the ring is full, as a full ring loses one entry
+ * with each write. */
 static bool may_be_promoted_there(const struct run *run, const uint64_t *lsns, uint32_t flow)
 {
     return was_promoted_there(run, lsns, flow) ||

@@ -37,7 +37,7 @@ void run_forget_events(struct run *run)
 
 void run_fatal(struct run *run, const struct error *why)
 {
-    /* The first one counts: others are its consequences. */
+    /* The first error counts: later ones are its consequences. */
     if (run->ending || event_is_queued(run, EVENT_FATAL))
         return;
     run->cause = *why;
@@ -50,11 +50,11 @@ void run_session_over(struct run *run, enum session_event event, const struct er
 {
     if (run->session.state == SESSION_WAITING || run->ending || event_is_queued(run, EVENT_FATAL))
         return;
-    /* The first one counts here, too. */
+    /* The first reason counts. */
     bool over = run->session.state == SESSION_SETTLING || event_is_queued(run, EVENT_LINK_LOST);
     if (event == EVENT_LINK_LOST && over)
         return;
-    /* Scripts want to see that the first start does not work; a run that has worked goes on trying. */
+    /* A first start that does not work ends the run, so that scripts see it; later sessions are retried for ever. */
     bool late = clock_monotonic_ms() - run->started_ms >= run->settings->connect_timeout_ms;
     if (!run->streamed && (run->refused || why->class == ERROR_FATAL || (!run->greeted && late) ||
                            run->backoff.attempts >= RUN_FIRST_ATTEMPTS)) {

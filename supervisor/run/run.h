@@ -1,16 +1,24 @@
-/* The run's state, and what its files ask of each other:
+/* One run: its state, and the functions that its files offer each other.
  *
- *   run.c              the event queue; what ends a session, or the run
- *   checks.c           whether all FLOWs have come to the end of a phase
- *   session_actions.c  the session table's actions; session_start.c: up to SYNC, session_end.c: restarts and ends
- *   worker_start.c     what a worker is told at its start
- *   worker_messages.c  what workers report; worker_restarts.c: their ends and restarts
- *   run_in_step.c      what the watches on source and target mean for the run
- *   draining.c         up to where everything is applied, at the end of a run or a session
- *   timers.c           the timers: ACKs, stuck FLOWs, due restarts, log lines of progress
+ * The main calls, from caller to callee; nothing calls upward:
  *
- * Nothing here blocks. Whatever a callback notices is posted as an event and acted on from the event
- * loop, with no callback of the thing that may have to be freed on the stack. */
+ *   supervisor.c ──→ session_actions.c   the session table's actions
+ *      │                ├─→ session_start.c    from the connection to SYNC: FLOWs, target, workers
+ *      │                │      └─→ resume.c, run_findings.c, run_in_step.c
+ *      │                └─→ session_end.c      restart of the session; end of the run
+ *      ├─→ worker_restarts.c   ends of workers: restarts, failed FLOWs
+ *      ├─→ worker_start.c      the message START; struct flow_context
+ *      │      └─→ worker_messages.c   messages of workers
+ *      └─→ timers.c            ACKs, stuck FLOWs, due restarts, log lines of progress
+ *
+ *   below them: draining.c      applies all that is due, at the end of a run or a session
+ *               earlier_run.c   run.json; resumes an earlier run
+ *               checks.c        conditions over all FLOWs
+ *               barrier.c, totals.c, throughput.c
+ *               run.c           event queue; the end of a session or a run
+ *
+ * Nothing here blocks. Callbacks only post events: supervisor.c takes them from the queue and acts on them in the
+ * event loop, where nothing that is freed is still on the stack. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_RUN_H
 #define DF2REDIS_SUPERVISOR_RUN_RUN_H
 
@@ -34,9 +42,9 @@
 
 enum {
     RUN_QUEUE = 64,
-    RUN_DRAIN_LIMIT_MS = 30000, /* without progress, at the end of a run */
-    RUN_STOP_LIMIT_MS = 5000,   /* for workers to end, then SIGKILL */
-    RUN_FIRST_ATTEMPTS = 8,     /* at a first session, before the run fails */
+    RUN_DRAIN_LIMIT_MS = 30000, /* longest pause in progress at the end of a run */
+    RUN_STOP_LIMIT_MS = 5000,   /* until workers that were told to stop get SIGKILL */
+    RUN_FIRST_ATTEMPTS = 8,     /* attempts at the first session; then the run fails */
 };
 
 struct control;
@@ -52,7 +60,7 @@ struct run_observer {
 };
 
 struct run {
-    struct options *options;         /* what a reload reads and changes */
+    struct options *options;         /* read and changed by a reload */
     const struct settings *settings; /* of it */
     struct event_base *base;
     struct state_dir dir;
@@ -61,11 +69,11 @@ struct run {
     struct operation *operation;
     struct run_observer observer;
     char *worker_path;
-    char source_name[256], target_name[256]; /* the source's: of the address at hand */
+    char source_name[256], target_name[256]; /* the source's: of the current address */
     char source_list[1024];                  /* all of its addresses */
     struct addresses addresses;
-    struct uri source_uri; /* at hand: of the session that is, or is tried */
-    bool next_address;     /* it was no use, and another one is tried at once */
+    struct uri source_uri; /* the current address: of this session, or of the attempt */
+    bool next_address;     /* the current address failed: the next one is tried at once */
     char client_id[41];
 
     struct session session;
@@ -74,28 +82,29 @@ struct run {
     struct event *pump;
     struct event *signals[4];
     struct error cause;         /* why the link was lost, or the run failed */
-    struct error broken_stream; /* a FLOW cannot be read; the source is being asked for its role */
+    struct error broken_stream; /* a FLOW cannot be decoded; the source's role is being asked */
 
     struct target_job *target_job;
-    struct topology target_nodes; /* of a cluster: its masters, as last found */
+    struct topology target_nodes; /* the cluster's masters, as last found */
     struct capabilities target;
-    struct target_watch *target_watch; /* NULL: everything is thrown away */
-    bool target_owned;                 /* it was empty at the start, or flushed by us: ours to flush again */
+    struct target_watch *target_watch; /* NULL: null sink */
+    bool target_owned; /* it was empty at the start, or flushed by a run: it may be flushed again */
     struct target_memory target_memory;
-    struct findings findings; /* until they are told */
+    struct findings findings; /* not yet reported */
     bool findings_told;
-    bool refused; /* the target cannot be used: the source is still asked, for the sake of a whole answer */
-    bool target_stray;     /* marks of this name, and nothing here tells of that run */
-    char sync_reason[240]; /* why the session began as it did: with a full sync or without */
-    bool target_written;   /* a full sync was begun: the next one meets its keys */
-    struct {               /* those keys, as the record says it */
+    bool
+        refused; /* the target cannot be used; the source is still probed, so that all findings are reported */
+    bool target_stray;     /* the target has marks of this name, but there is no record of that run */
+    char sync_reason[240]; /* reason for a full sync, or for none */
+    bool target_written;   /* a full sync has begun: the next one meets its keys */
+    struct {               /* those keys, from the record */
         enum run_copy state;
         uint64_t session;
         char master_id[41], source[1024];
     } copy;
 
     struct source *source;
-    struct source_watch *source_watch; /* as long as a session */
+    struct source_watch *source_watch; /* lives as long as the session */
     struct greeting greeting;
     struct flow_set snapshots_done;
     struct globals globals;
@@ -104,7 +113,7 @@ struct run {
     uint32_t flow_count;
     uint64_t session_id;
     uint32_t sessions;
-    /* For asking PARTIAL in the next session: one per FLOW, NULL: none. */
+    /* Where the next session resumes the journal, per FLOW; NULL: nowhere. */
     struct resume_point *resume;
     uint32_t resume_count;
     char resume_master_id[41];
@@ -112,16 +121,16 @@ struct run {
         [41];     /* the promoted master that no longer has what would be compared (resume.c); or "" */
     bool *beyond; /* for each FLOW, of that master */
     uint64_t *beyond_lsns;   /* its next LSNs, after it had said so; NULL: not asked yet */
-    char last_master_id[41]; /* whose journal goes on in that of the session's master; or "" */
-    int64_t role_changes;    /* of the source when the copy, or its journal, began; -1: not told */
-    bool greeted;            /* the source was reached once */
-    bool streamed;           /* and has answered SYNC: from then on, retry for ever */
+    char last_master_id[41]; /* master that this session's master was promoted from; or "" */
+    int64_t role_changes;    /* of the source at the start of the copy, or of its journal; -1: unknown */
+    bool greeted;            /* the source has answered once */
+    bool streamed;           /* the source has answered SYNC once: from then on the run retries for ever */
     bool stable_before;      /* the copy was complete once */
-    bool spool_full_waits;   /* until the session is stable, to be ended then */
+    bool spool_full_waits;   /* the session ends for a full spool as soon as it is stable */
     uint32_t spool_full_flow;
     struct error spool_full_why;
-    bool told_why;   /* the session is over, and the log has said why */
-    bool spool_full; /* a session was ended for that, and none has been in step since */
+    bool told_why;   /* the log has the reason for the session's end */
+    bool spool_full; /* a session ended for a full spool, and none was in step since */
 
     struct backoff backoff;
     struct event *retry;
@@ -131,9 +140,9 @@ struct run {
     uint64_t slow_ms, health_ms, activity, activity_ms, report_ms;
     struct drain drain;
     bool in_step_told;
-    uint64_t in_step_ms, behind_warned_ms; /* when it was last in step; 0: not yet */
+    uint64_t in_step_ms, behind_warned_ms; /* when the run was last in step; 0: not yet */
 
-    struct totals past; /* of the sessions before this one */
+    struct totals past; /* sums over the earlier sessions */
     struct throughput throughput;
     int64_t started_unix_ms;
     uint64_t started_ms, state_ms, session_ms;
@@ -143,31 +152,31 @@ struct run {
 
 /* run.c */
 void run_post(struct run *run, enum session_event event);
-/* The session with the source is over: retried after event, or at the first start the run's end. */
+/* Ends the session with the source by `event`; a first start that failed ends the run instead. */
 void run_session_over(struct run *run, enum session_event event, const struct error *why);
 void run_link_lost(struct run *run, const struct error *why); /* EVENT_LINK_LOST */
 void run_fatal(struct run *run, const struct error *why);
-void run_stop(struct run *run); /* as an operator asks for it */
-void run_forget_events(struct run *run);
+void run_stop(struct run *run);          /* requested by an operator */
+void run_forget_events(struct run *run); /* all but EVENT_STOP and EVENT_FATAL */
 
 /* earlier_run.c */
-/* True: goes on with what an earlier run left, an event was posted. False: a first start. */
+/* Returns true if the run resumes an earlier one; an event was posted. False: a first start. */
 bool run_continue_previous(struct run *run, const struct target_marks *marks);
 void run_save_record(struct run *run, enum run_copy copy);
-/* What the target holds now, to be judged by its guard. */
+/* Gathers the facts about the target's keys for flush_guard(). */
 void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks,
                      struct flush_facts *out);
 
 /* run_findings.c */
-/* False: the target lacks something. Of the job that has just asked it. */
+/* Adds the findings of the target's probe. Returns false if one of them is an error. */
 bool run_find_on_target(struct run *run, bool flush_due);
-/* With a source that was greeted. False: it lacks something, or the target did: all was told, and the run fails. */
+/* Adds the findings of the greeted source and reports all. Returns false if one is an error; the run fails. */
 bool run_find_on_source(struct run *run);
-/* At a run's end, if there was no time to; the exit code of what was told, or 0. */
+/* Reports the findings that are left at the end of a run. Returns their exit code, or 0. */
 int run_tell_findings(struct run *run);
 
 /* checks.c */
-/* FLOWs that were given up. */
+/* Returns the number of FLOWs given up. */
 uint32_t run_failed_flows(const struct run *run);
 void run_check_snapshots(struct run *run); /* all complete: EVENT_SNAPSHOT_DONE */
 void run_check_stable(struct run *run);    /* all but failed ones in the journal: EVENT_ALL_STABLE */
@@ -177,11 +186,11 @@ void run_perform(struct run *run, enum session_action action);
 
 /* session_start.c */
 void run_connect(struct run *run);
-/* What DFLY FLOW is asked behind the FLOW's number (resume.c). */
+/* Appends the words of DFLY FLOW after the FLOW's number (resume.c). */
 void run_put_question(const struct run *run, const struct flow *f, struct buf *out);
 void run_open_flows(struct run *run);
 void run_check_flows_answered(struct run *run);
-/* At a first start: is the target one that may be used, as it is now? ERROR_FATAL tells the ways out. */
+/* At a first start: returns false and sets *error, with the ways out, if the target must not be used as it is. */
 bool run_may_begin(struct run *run, uint64_t keys, const struct target_marks *marks, struct error *error);
 void run_prepare_target(struct run *run);
 void run_begin_workers(struct run *run);
@@ -203,11 +212,13 @@ void run_flow_context_init(struct run *run);
 /* worker_messages.c */
 void run_on_message(struct worker_process *w, struct message *m, void *flow);
 void run_on_worker_log(struct slice lines, void *flow);
+void run_end_full_session(struct run *run); /* ends the session for a full spool */
+/* A global command has reached every FLOW: asks the source for its role, and runs the command if it is a master. */
+void run_confirm_globals(struct run *run);
+
+/* worker_restarts.c */
 void run_reap(struct run *run); /* after SIGCHLD */
 void run_restart_due(struct run *run, uint64_t now_ms);
-void run_end_full_session(struct run *run); /* a spool is full */
-/* A global command has reached every FLOW: the source is asked whether it is a master, then it is run. */
-void run_confirm_globals(struct run *run);
 
 /* timers.c */
 bool run_watch_start(struct run *run);
@@ -215,24 +226,25 @@ void run_watch_stop(struct run *run);
 
 /* run_in_step.c */
 void run_watch_source(struct run *run);
-/* goes_on: with an earlier run. */
+/* goes_on: the run resumes an earlier one. */
 void run_watch_target(struct run *run, bool goes_on);
-/* *age_ms: how old the source's LSNs are that are applied. reason: why it is not in step. All may be NULL. */
+/* Returns true if the target is in step. *age_ms: age of the source's LSNs that are applied. reason: why not in
+ * step. All may be NULL. */
 bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_bytes);
-/* The next LSN of this FLOW's shard, as the source last told it; 0: not known. */
+/* Returns the source's next LSN of this FLOW's shard; 0: unknown. */
 uint64_t run_source_lsn(const struct run *run, uint32_t flow);
 void run_tell_in_step(struct run *run, uint64_t now_ms);
 
 /* draining.c */
-void run_drain(struct run *run);       /* up to the source's LSNs, then EVENT_DRAINED */
-void run_settle(struct run *run);      /* what was received, then EVENT_SETTLED */
-void run_drain_flow(struct flow *f);   /* a successor is told, too */
-void run_source_told(struct run *run); /* the source's LSNs came */
+void run_drain(struct run *run);       /* applies up to the source's LSNs, then EVENT_DRAINED */
+void run_settle(struct run *run);      /* applies received data, then EVENT_SETTLED */
+void run_drain_flow(struct flow *f);   /* sends DRAIN to this worker, too */
+void run_source_told(struct run *run); /* new LSNs of the source have come */
 void run_check_drained(struct run *run);
 void run_drain_turn(struct run *run, uint64_t now_ms);
-/* Everything this FLOW received, or was to receive, is applied and acknowledged: its marks are exact. */
+/* Returns true if all that this FLOW received, or had to receive, is applied: its cursor is exact. */
 bool run_flow_settled(const struct flow *f);
-/* Drained up to the source's LSNs? What is lacking, or why that is not known. */
+/* Returns true if all is applied up to the source's LSNs. lacking: what is missing, or why that is unknown. */
 bool run_drained_all(struct run *run, char *lacking, size_t bytes);
 
 #endif

@@ -1,5 +1,5 @@
-/* Before anything is written: what was found on the target is kept until the source has been greeted, so that
- * all of it is told at once. */
+/* Findings before the first write: those of the target are kept until the source was greeted, so that all are reported
+ * together. */
 #include "common/log/log.h"
 #include "supervisor/rules/databases.h"
 #include "supervisor/run/run.h"
@@ -14,7 +14,7 @@ bool run_find_on_target(struct run *run, bool flush_due)
         databases_judge_map(run->settings, &run->target, run->target_name, &run->findings);
     } else {
         findings_refuse(&run->findings, error.exit_code, "target %s: %s", run->target_name, error.text);
-        if (!run->target.version_text[0]) /* INFO is not all that its user may lack */
+        if (!run->target.version_text[0]) /* the user may lack more rights than INFO */
             target_findings(run->target_job, flush_due, &run->findings);
     }
     return run->findings.errors == 0;
@@ -42,7 +42,7 @@ bool run_find_on_source(struct run *run)
         judged.target_databases = UINT32_MAX;
     run->findings_told = true;
     source_facts_judge(source_facts(run->source), &judged, &run->findings);
-    if (!first && !run->findings.errors) { /* the same as before */
+    if (!first && !run->findings.errors) { /* the same findings as before */
         findings_free(&run->findings);
         return true;
     }

@@ -1,6 +1,5 @@
-/* What the watches on source and target mean for the run: whether it is in step, how far it is behind, that
- * the session ends when the source is a master no more, and that keys are lacking which the target has
- * evicted. */
+/* The watches on source and target, and what follows from their answers: in step or behind, the end of the session if
+ * the source is no longer a master, divergences for evicted keys. */
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -9,7 +8,7 @@
 #include "supervisor/rules/in_step.h"
 #include "supervisor/run/run.h"
 
-enum { BEHIND_MS = 5000 }; /* shorter delays are no news */
+enum { BEHIND_MS = 5000 }; /* shorter delays are not logged */
 
 static void on_told(void *arg)
 {
@@ -109,7 +108,7 @@ void run_tell_in_step(struct run *run, uint64_t now_ms)
     uint64_t since_ms = run->in_step_ms > run->state_ms ? run->in_step_ms : run->state_ms;
     if (run_in_step(run, NULL, reason, sizeof reason)) {
         if (!run->in_step_told) {
-            run->spool_full = false; /* not by the LSNs of the moment before it was */
+            run->spool_full = false; /* the LSNs are younger than the full spool */
             log_info("in step: the target has what the source has");
         }
         run->in_step_told = true;

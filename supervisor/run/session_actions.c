@@ -1,5 +1,5 @@
-/* What the session table's actions do: the phases here, their beginnings and ends in session_start.c and session_end.c.
- * Each ends by posting an event, now or when something answers. */
+/* The session table's actions: the phases; session_start.c and session_end.c have the beginnings and ends.
+ * Each action ends with an event, posted at once or after an answer. */
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -12,7 +12,7 @@ static double seconds_since(uint64_t then_ms)
     return (double)(clock_monotonic_ms() - then_ms) / 1000.0;
 }
 
-/* The target moves on from them. */
+/* The target moves on, and the LSNs become stale. */
 static void forget_resume_lsns(struct run *run)
 {
     free(run->resume);
@@ -67,7 +67,7 @@ void run_perform(struct run *run, enum session_action action)
 {
     switch (action) {
     case ACTION_NONE:
-        run_check_snapshots(run); /* after SYNC's +OK, which a short snapshot may overtake */
+        run_check_snapshots(run); /* a short snapshot may overtake the +OK to SYNC */
         break;
     case ACTION_CONNECT:
         run_connect(run);

@@ -1,4 +1,4 @@
-/* The ends: of a session, after which another begins, and of the run. */
+/* The end of a session, after which another begins, and the end of the run. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -49,8 +49,8 @@ void run_free_flows(struct run *run)
     globals_free(&run->globals);
 }
 
-/* Called when every FLOW has applied what it received, or could not in time: where it could, the rest of the
- * journal is asked for from there. */
+/* Every FLOW has applied its received data, or ran out of time. If all have, the next session asks for the rest of the
+ * journal from there. */
 static void remember_lsns(struct run *run)
 {
     free(run->resume);
@@ -81,7 +81,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     struct timeval soon = {.tv_usec = 20000};
     uint64_t now_ms = clock_monotonic_ms();
     bool gone = run_workers_gone(run);
-    /* The old session's workers have the spool: the new ones wait for their end. */
+    /* The spools belong to the old session's workers until they end. */
     if (!gone && now_ms >= run->stop_deadline_ms)
         for (uint32_t i = 0; i < run->flow_count; i++)
             worker_process_kill(&run->flows[i].worker);
@@ -133,7 +133,7 @@ void run_restart(struct run *run, bool with_lsns)
     event_add(run->retry, &soon);
 }
 
-/* The last state: the loop ends when the last worker has (reap, or the watch's SIGKILL). */
+/* The last state: the event loop ends with the last worker (run_reap(), or SIGKILL from timers.c). */
 static void finish_run(struct run *run)
 {
     run->ending = true;

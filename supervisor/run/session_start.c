@@ -1,5 +1,5 @@
-/* From nothing to FLOWs that wait for SYNC: the control connection, the FLOWs' handshakes, the target made
- * ready, the workers started. */
+/* The start of a session, up to SYNC: control connection, handshakes of the FLOWs, preparation of the target, start of
+ * the workers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -52,7 +52,7 @@ static void on_phase_answered(bool ok, const char *text, void *arg)
     }
 }
 
-/* Before it was greeted: the next address is tried at once. */
+/* Before the greeting: tries the next address at once. */
 static void address_failed(struct run *run, const struct error *error)
 {
     struct error all = *error;
@@ -99,7 +99,7 @@ void run_connect(struct run *run)
         address_failed(run, &error);
 }
 
-/* Unique and growing, also over restarts of the supervisor. */
+/* Returns a unique number that grows, also over restarts of the supervisor. */
 static uint64_t new_session_id(const struct run *run)
 {
     uint64_t now = (uint64_t)clock_unix_ms() * 1000;
@@ -195,10 +195,10 @@ void run_open_flows(struct run *run)
     run->flow_count = count;
     run_watch_source(run);
     if (tls) {
-        /* (Without LSNs nothing of the target is touched before it is prepared.) */
+        /* (Without LSNs the target is not touched before it is prepared.) */
         if (resume)
             run_save_record(run, RUN_COPY_COMPLETE);
-        /* TLS state cannot be handed on: each worker does its own handshake and reports FLOW_OPENED. */
+        /* TLS state cannot be handed over: each worker does its own handshake and reports FLOW_OPENED. */
         start_workers(run);
         return;
     }
@@ -253,7 +253,7 @@ static enum target_order refuse_target(struct run *run, enum flush_verdict verdi
     return TARGET_LEAVE;
 }
 
-/* The record says that the copy is not complete before anything of it is touched. */
+/* The record marks the copy as incomplete before the target is touched. */
 static enum target_order on_decide(uint64_t keys, const struct target_marks *marks, void *arg)
 {
     struct run *run = arg;
@@ -307,7 +307,7 @@ static void prepare_target(struct run *run)
         run_link_lost(run, &error);
 }
 
-/* Every FLOW is FULL: keys of an earlier session, deleted since on the source, would stay for ever. */
+/* Every FLOW is FULL: without a flush, keys that were deleted on the source since would stay for ever. */
 void run_prepare_target(struct run *run)
 {
     struct error error = {0};

@@ -1,4 +1,4 @@
-/* What was applied in each of the last seconds, for whoever begins to watch only now. */
+/* Bytes applied in each of the last seconds, so that the page shows the past when it is opened. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_THROUGHPUT_H
 #define DF2REDIS_SUPERVISOR_RUN_THROUGHPUT_H
 
@@ -15,9 +15,9 @@ struct throughput {
     uint64_t due_ms, noted_ms, noted_bytes;
 };
 
-/* To be called more than once a second, with all that was applied so far; less than before counts as nothing. */
+/* Notes the bytes applied so far. Call it more than once a second; a smaller number than before counts as 0. */
 void throughput_note(struct throughput *t, uint64_t now_ms, uint64_t applied_bytes);
-/* The oldest first. The caller owns it. */
+/* Returns the rates, the oldest first; the caller frees the list. */
 cJSON *throughput_list(const struct throughput *t);
 
 #endif

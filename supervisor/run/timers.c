@@ -1,5 +1,5 @@
-/* The timer: ACKs, FLOWs without progress, due restarts, limits of ending, and the lines an operator follows
- * a run by. Every 15 ms while there is traffic to acknowledge, every 250 ms otherwise. */
+/* The timer: ACKs, FLOWs without progress, due restarts, deadlines of the end, log lines of progress. It runs every
+ * 15 ms while there is traffic to acknowledge, else every 250 ms. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -20,7 +20,7 @@ enum {
     REPORT_STABLE_MS = 60000,
 };
 
-/* What the master is waited for in this state, or NULL. */
+/* Returns the command whose answer is awaited in this state, or NULL. */
 static const char *awaited_answer(enum session_state state)
 {
     switch (state) {
@@ -34,7 +34,7 @@ static const char *awaited_answer(enum session_state state)
     }
 }
 
-/* Is this FLOW what the session waits for? */
+/* Returns true if the session waits for this FLOW. */
 static bool flow_is_awaited(const struct flow *f)
 {
     switch (f->run->session.state) {
@@ -77,7 +77,7 @@ static void warn_stuck(struct flow *f, uint64_t now_ms)
                     : ": the source sends nothing");
 }
 
-/* Progress of any kind, of any FLOW; warns of those that are awaited and stand still. */
+/* Notes the progress of all FLOWs, and warns of awaited ones that stand still. */
 static void watch_progress(struct run *run, uint64_t now_ms)
 {
     struct error error = {0};
@@ -131,7 +131,7 @@ static void warn_globals(struct run *run, uint64_t now_ms)
     }
 }
 
-/* A shard that is not written to: the source says that it has nothing more. */
+/* Returns true if the source's LSN shows that this shard has no further entries. */
 static bool is_known_idle(const struct run *run, uint32_t flow)
 {
     const struct cursor_marks *m = flow_marks(&run->flows[flow]);
@@ -139,7 +139,7 @@ static bool is_known_idle(const struct run *run, uint32_t flow)
     return lsn && m && cursor_get(&m->received_lsn) >= lsn;
 }
 
-/* A FLOW on which nothing comes while others live, in stable sync, although there is something. */
+/* In stable sync: warns of a FLOW that receives nothing while others do, although its shard has entries. */
 static void watch_health(struct run *run, uint64_t now_ms)
 {
     uint64_t limit_ms = run->settings->stuck_warning_ms;

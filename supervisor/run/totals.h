@@ -1,4 +1,4 @@
-/* Sums over a session's FLOWs, and how sizes and numbers are written for people. */
+/* Sums over the FLOWs of a session. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_TOTALS_H
 #define DF2REDIS_SUPERVISOR_RUN_TOTALS_H
 
@@ -12,14 +12,14 @@ struct totals {
     uint64_t entries, keys, commands, lag_entries, errors, restarts;
     uint64_t suspects_pending, suspects_perhaps, suspects_equal, suspects_healed, suspects_permanent,
         suspects_unknown;
-    uint64_t looked_for;        /* names of the source, on the target */
-    uint64_t oldest_waiting_ms; /* how long the oldest byte has waited to be applied */
+    uint64_t looked_for;        /* names of the source that were looked up on the target */
+    uint64_t oldest_waiting_ms; /* how long the oldest byte not applied has waited */
 };
 
 void totals_of(struct run *run, uint64_t now_ms, struct totals *out);
-/* Of the keys that the source had at the greeting, one FLOW's share; 0: not known. */
+/* Returns one FLOW's share of the keys that the source had at the greeting; 0: unknown. */
 uint64_t totals_expected_keys(const struct run *run);
-/* What only grows. */
+/* Adds the numbers that only grow. */
 void totals_add(struct totals *to, const struct totals *more);
 
 #endif

@@ -1,7 +1,4 @@
-/* What workers say and how they die.
- *
- * A worker's death costs the source nothing: the socket is kept here, the spool and the cursor outlive it,
- * and a successor goes on from them. Only one that keeps dying at one place makes its FLOW fail. */
+/* The messages of workers. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +17,7 @@ static bool in_state(const struct run *run, enum session_state state)
     return run->session.state == state;
 }
 
-/* STARTSTABLE was answered: workers may be told of it. */
+/* Returns true once STARTSTABLE was answered: workers may get ENTER_STABLE. */
 static bool entered_stable(const struct run *run)
 {
     return in_state(run, SESSION_ENTERING) || in_state(run, SESSION_STABLE) ||
@@ -62,8 +59,8 @@ static void run_globals(struct run *run)
     }
 }
 
-/* A flush that a master journals when it becomes a replica looks like any other, and what it loads then is in no
- * journal: after a change of its role only a full sync tells. */
+/* A master that becomes a replica journals a flush like any other, but not the data that it loads then: after a change
+ * of its role a full sync is needed. */
 static void on_role(bool master, int64_t role_changes, const char *text, void *arg)
 {
     struct run *run = arg;
@@ -78,7 +75,7 @@ static void on_role(bool master, int64_t role_changes, const char *text, void *a
         run_link_lost(run, &error);
         run_check_drained(run);
     } else if (changed && in_state(run, SESSION_DRAINING)) {
-        run_check_drained(run); /* the next start comes to it again */
+        run_check_drained(run); /* the next start meets the command again */
     } else if (changed) {
         session_resync(
             run,
@@ -90,7 +87,7 @@ static void on_role(bool master, int64_t role_changes, const char *text, void *a
     }
 }
 
-/* While the link is lost nobody can tell: then the FLOWs stay before it, and the next session comes to it again. */
+/* While the link is lost the role is unknown: the FLOWs stay before the command, and the next session meets it again. */
 void run_confirm_globals(struct run *run)
 {
     if (run->source && !in_state(run, SESSION_SETTLING))
@@ -162,7 +159,7 @@ static void check_workers_ready(struct run *run)
     run_post(run, EVENT_WORKERS_READY);
 }
 
-/* A predecessor may have died between noting its phase and telling us. */
+/* A predecessor may have died after it stored its phase and before it reported it. */
 static void catch_up(struct flow *f)
 {
     const struct cursor_marks *marks = flow_marks(f);
@@ -203,7 +200,7 @@ static void on_flow_opened(struct flow *f, const struct message *m)
     if (f->answered || !in_state(f->run, SESSION_FLOWS))
         return;
     if (!m->flow_opened.full && !f->begin.lsn)
-        return; /* nobody asked for it, and the worker ends */
+        return; /* PARTIAL was not asked for: the worker ends */
     f->answered = true;
     f->full = m->flow_opened.full != 0;
     snprintf(f->token, sizeof f->token, "%s", m->flow_opened.token);
@@ -211,8 +208,8 @@ static void on_flow_opened(struct flow *f, const struct message *m)
     run_check_flows_answered(f->run);
 }
 
-/* A master that has become a replica writes its refusal of an ACK into the stream, perhaps into the middle of an
- * entry. What was read of that is wrong: then only a full sync helps. */
+/* A master that became a replica writes its refusal of an ACK into the stream, perhaps into the middle of an entry.
+ * The data decoded from there on is wrong: a full sync is needed. */
 static void doubt_stream(struct run *run, const struct error *error)
 {
     run->broken_stream = *error;
@@ -234,7 +231,7 @@ static void on_failed(struct flow *f, const struct message *m)
         else
             run_fatal(f->run, &error);
     } else if (error.class == ERROR_REDIRECT) {
-        /* A flush in the middle of the snapshot, or a target that lost what nobody has any more. */
+        /* A flush in the middle of the snapshot, or a target that lost data which exists nowhere else. */
         f->run->cause = error;
         f->run->cause.exit_code = EX_TEMPFAIL;
         snprintf(f->run->cause.text, sizeof f->run->cause.text, "FLOW %u: %.400s", f->number, m->failed.text);
@@ -249,8 +246,8 @@ static void on_break(struct flow *f, const struct message *m)
     run_link_lost(f->run, &error);
 }
 
-/* The source is let go before its clients have to wait; what is here is applied, and then the rest is asked
- * for. */
+/* Closes the FLOW before the source's clients have to wait. The received data is applied, and the next session asks for
+ * the rest. */
 static void on_spool_full(struct flow *f, const struct message *m)
 {
     struct run *run = f->run;
@@ -259,7 +256,7 @@ static void on_spool_full(struct flow *f, const struct message *m)
         return;
     if (in_state(run, SESSION_SETTLING) || in_state(run, SESSION_DRAINING)) {
         flow_close_source(
-            f); /* what the end of the run waits for is in the spool, or asked for by the next one */
+            f); /* the end of the run needs only the spool, or the next session asks for the rest */
         return;
     }
     error_set(&error, ERROR_RETRY,
@@ -270,8 +267,8 @@ static void on_spool_full(struct flow *f, const struct message *m)
     run->spool_full = true;
     run->spool_full_flow = f->number;
     run->spool_full_why = error;
-    /* Only from stable sync on what was received is applied: a session that has just gone on with the journal
-     * is nearly there. */
+    /* Received data is applied only from stable sync on: a session that has just resumed the journal is nearly
+     * there. */
     bool nearly = in_state(run, SESSION_PARTIAL_SENT) || in_state(run, SESSION_ENTERING);
     if (nearly && !f->full)
         run->spool_full_waits = true;
@@ -295,7 +292,7 @@ static void on_divergence(struct flow *f, const struct message *m)
 {
     struct divergence_source source = {f->number, f->session, (enum report_stream)m->divergence.stream,
                                        m->divergence.position, m->divergence.text};
-    if (source.position.seq) /* else no report of an entry */
+    if (source.position.seq) /* 0: not about an entry */
         f->told[source.stream] = source.position;
     divergences_add(&f->run->divergences, &source, m->divergence.reason, m->divergence.command,
                     m->divergence.key, m->divergence.count);

@@ -1,4 +1,7 @@
-/* Workers that ended without being told to: restarted, or their FLOW given up. */
+/* Workers that ended unasked: a restart, or the end of their FLOW.
+ *
+ * A worker's death costs the source nothing: the supervisor keeps the socket, spool and cursor outlive the worker, and
+ * a successor continues from them. A FLOW fails only if its workers keep dying at one place. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,8 +19,8 @@
 
 enum {
     WELL_AFTER_MS = 10000,
-    AT_ONCE = 2,           /* deaths at one place after which the next worker need not wait */
-    PAUSE_LIMIT_MS = 2000, /* meanwhile nobody reads the FLOW, and its writers on the source would freeze */
+    AT_ONCE = 2,           /* deaths at one place that are followed by a restart without pause */
+    PAUSE_LIMIT_MS = 2000, /* the FLOW is not read meanwhile, and its writers on the source would freeze */
     SHORT_LIFE_MS = 50,
     SHORT_LIVES = 20, /* in a row, after which even a kill by hand is followed by a pause */
 };
@@ -31,7 +34,7 @@ static void describe_status(int status, char *out, size_t out_bytes)
         snprintf(out, out_bytes, "ended with code %d", WEXITSTATUS(status));
 }
 
-/* A failed FLOW goes on being read, or its writers on the source would freeze. */
+/* A failed FLOW is still read, or its writers on the source would freeze. */
 static void on_drain(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -66,7 +69,7 @@ static void run_ready_globals(struct run *run)
         run_confirm_globals(run);
 }
 
-/* What it died on, for whoever looks into it. */
+/* Keeps the bytes on which the worker died, for a person to examine. */
 static void save_bytes(struct flow *f, const char *place)
 {
     struct error error = {0};
@@ -94,7 +97,7 @@ static void flow_give_up(struct flow *f, const char *how)
     save_bytes(f, place);
     divergences_add(&run->divergences, &(struct divergence_source){.flow = f->number}, DIVERGENCE_FLOW_FAILED,
                     "all further commands", place, 1);
-    /* Before the barrier its snapshot would never be known to be complete. */
+    /* Before the barrier its snapshot would never become complete. */
     bool before_stable = run->session.state != SESSION_STABLE && run->session.state != SESSION_DRAINING;
     if (before_stable || f->socket < 0 || run_failed_flows(run) > allowed) {
         error_fatal(&error, EX_SOFTWARE,
@@ -116,7 +119,7 @@ static void flow_give_up(struct flow *f, const char *how)
     run_check_drained(run);
 }
 
-/* Before HELLO nothing has been read. */
+/* Returns true before the workers have read anything. */
 static bool session_begins(const struct run *run)
 {
     enum session_state state = run->session.state;
@@ -124,7 +127,7 @@ static bool session_begins(const struct run *run)
            state == SESSION_WORKERS_BLOBS;
 }
 
-/* The same start once more. */
+/* Returns START_RESUME, or the mode of the first start if nothing was read yet. */
 static enum start_mode next_mode(const struct flow *f)
 {
     if (!session_begins(f->run))
@@ -143,19 +146,19 @@ static void restart_worker(struct flow *f)
         f->restart_due_ms = clock_monotonic_ms() + PAUSE_LIMIT_MS;
 }
 
-/* Another death at the place of the last one? A worker that lived a while was well there. */
+/* Returns true for another death at the place of the last one. A worker that lived for a while passed that place. */
 static bool died_at_same_place(struct flow *f, uint64_t seq)
 {
     return f->restarts && seq == f->death_seq && clock_monotonic_ms() - f->started_ms < WELL_AFTER_MS;
 }
 
-/* Its files could not be made: the disk is full, or a quota or limit on file sizes is reached. */
+/* Returns true if its files could not be made: disk full, quota or file size limit reached. */
 static bool lacked_space(const struct flow *f)
 {
     return !f->hello && f->failure_class == ERROR_RETRY && f->failure_exit_code == EX_IOERR;
 }
 
-/* It idled or waited for the target, or had not read yet: whatever ended it, it was not what it read. */
+/* Returns true if the worker idled, waited for the target or had read nothing: its data did not end it. */
 static bool worker_is_blameless(const struct flow *f, const struct cursor_marks *marks, bool killed)
 {
     if (!f->hello)
@@ -163,8 +166,8 @@ static bool worker_is_blameless(const struct flow *f, const struct cursor_marks 
     return marks && f->failure_class == ERROR_NONE && !cursor_get(&marks->busy);
 }
 
-/* By a hand, not by the kernel for want of memory, which an entry may well bring about; nor by us, when it
- * had failed and did not end. */
+/* Returns true for a kill by a person: not by the kernel for want of memory, which an entry may cause, nor by the
+ * supervisor after a failure. */
 static bool killed_by_hand(const struct flow *f, bool killed)
 {
     return killed && f->failure_class == ERROR_NONE && !oom_since(f->oom_at_start, oom_count_now());
@@ -213,7 +216,7 @@ static void schedule_restart(struct flow *f, int status, const char *how)
         restart_later(f, how, seq, blamed);
 }
 
-/* After the source's end a worker applies what it has, says so, and ends. */
+/* After the end of the source a worker applies its data, reports that, and ends. */
 static bool ended_in_order(struct flow *f)
 {
     const struct cursor_marks *m = flow_marks(f);
@@ -222,8 +225,8 @@ static bool ended_in_order(struct flow *f)
            cursor_get(&m->sent_seq) == cursor_get(&m->applied_seq);
 }
 
-/* A worker with a TLS connection takes it along. From the journal the next session goes on with the rest,
- * once a successor has applied what the spool holds; a snapshot cannot be gone on with. */
+/* With TLS the connection dies with the worker. In the journal a successor applies the spool, and the next session asks
+ * for the rest; a snapshot cannot be resumed. */
 static void died_with_tls(struct flow *f, int status, const char *how, const struct error *why)
 {
     enum session_state state = f->run->session.state;
@@ -233,7 +236,7 @@ static void died_with_tls(struct flow *f, int status, const char *how, const str
         run_link_lost(f->run, why);
 }
 
-/* Both at about the same time: what the spool holds is a successor's to apply before the next session. */
+/* Worker and link ended at about the same time: a successor applies the spool before the next session. */
 static void died_with_link(struct flow *f, int status, const char *how, const struct error *why)
 {
     if (f->run->session.state == SESSION_STABLE && !f->drained)
@@ -241,7 +244,7 @@ static void died_with_link(struct flow *f, int status, const char *how, const st
     run_link_lost(f->run, why);
 }
 
-/* The session begins again, until there is space; the first one ends the run, as there is nothing to lose. */
+/* The session is retried until there is space. A first session ends the run: there is nothing to lose yet. */
 static void cannot_begin(struct flow *f)
 {
     struct error error = {0};

@@ -14,7 +14,6 @@
 #include "common/net/client.h"
 #include "common/redis/capabilities.h"
 #include "supervisor/rules/databases.h"
-#include "supervisor/run/totals.h"
 #include "supervisor/target/evictions.h"
 
 enum {

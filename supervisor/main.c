@@ -32,7 +32,7 @@ static int run(struct options *o)
     struct error error = {0};
     int code = EX_OSERR;
     if (o->check_config) {
-        printf("%s: nothing to complain about\n", o->config.path ? o->config.path : "the options");
+        printf("%s: configuration is valid\n", o->config.path ? o->config.path : "the options");
         return EX_OK;
     }
     /* A service manager that wants to be told follows this process, not a child of it. */

@@ -51,9 +51,9 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 
 static void end_at_once(struct run *run)
 {
-    log_warning(
-        "ended at once: what was received but not applied stays in the spools; start the run again, and it "
-        "goes on from there, or begins anew where the copy was not complete");
+    log_warning("stopped immediately: received but unapplied data stays in the spools; start the run again: "
+                "it resumes "
+                "from there, or begins anew if the copy was not complete");
     for (uint32_t i = 0; i < run->flow_count; i++)
         worker_process_kill(&run->flows[i].worker);
     run->ending = true;

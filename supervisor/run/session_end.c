@@ -62,9 +62,9 @@ static void remember_lsns(struct run *run)
             points[i] = flow_resume_point(f);
         if (!points[i].lsn) {
             snprintf(run->sync_reason, sizeof run->sync_reason,
-                     "FLOW %u was not where its journal could go on: %.180s", i,
+                     "FLOW %u could not resume from the journal: %.180s", i,
                      run->flows[i].failure[0] ? run->flows[i].failure : run->cause.text);
-            log_info("FLOW %u is not where its journal could go on: a full sync will be needed", i);
+            log_info("FLOW %u cannot resume from the journal: a full sync will be needed", i);
             free(points);
             return;
         }

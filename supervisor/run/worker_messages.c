@@ -350,7 +350,6 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         run_check_drained(run);
         break;
     default:
-        log_error("worker of FLOW %u says %s, which is not for a supervisor", f->number,
-                  message_name(m->type));
+        log_error("unexpected message %s from the worker of FLOW %u", message_name(m->type), f->number);
     }
 }

@@ -1,8 +1,14 @@
-/* What the command line gave, and how it and the file become settings. */
+/* What the command line gave, and how it and the file become settings. The file is parsed by inih.
+ *
+ * inih hands out keys without their lines, and takes indented lines for the rest of the one before; so it is
+ * given lines by a reader of ours that counts them and strips their indentation. */
 #include "supervisor/config/config.h"
 
 #include <errno.h>
+#include <ini.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -57,17 +63,6 @@ void config_find(struct config *c, const char *name)
         buf_free(&path);
 }
 
-bool config_build(const struct config *c, struct settings *out, struct error *error)
-{
-    settings_init(out);
-    if (c->path && !config_read(c->path, c, out, error))
-        return false;
-    for (size_t i = 0; i < c->given_count; i++)
-        if (!settings_set(out, c->given[i].name, c->given[i].value, error))
-            return false;
-    return true;
-}
-
 void config_free(struct config *c)
 {
     for (size_t i = 0; i < c->given_count; i++) {
@@ -77,4 +72,161 @@ void config_free(struct config *c)
     free(c->given);
     free(c->path);
     *c = (struct config){0};
+}
+
+/* ---- the file ---- */
+
+static const char *const sections[] = {"",      "source", "target", "copy", "limits",
+                                       "times", "log",    "daemon", NULL};
+
+struct reading {
+    FILE *file;
+    const char *path;
+    const struct config *given;
+    struct settings *out, checked; /* checked: takes what the command line overrides */
+    int line;
+    int *lines; /* by the setting's number: where it stood; 0: nowhere */
+    bool secret, failed;
+    struct error *error;
+};
+
+static bool refuse(struct reading *r, const char *text)
+{
+    if (!r->failed)
+        error_fatal(r->error, EX_CONFIG, "%s:%d: %.350s", r->path, r->line, text);
+    r->failed = true;
+    return false;
+}
+
+static char *read_line(char *out, int bytes, void *stream)
+{
+    struct reading *r = stream;
+    if (r->failed || !fgets(out, bytes, r->file))
+        return NULL;
+    r->line++;
+    size_t len = strlen(out), blank = strspn(out, " \t");
+    if ((len == 0 || out[len - 1] != '\n') && !feof(r->file)) {
+        char text[80];
+        snprintf(text, sizeof text, "the line is longer than %d bytes, or holds a zero byte", bytes - 2);
+        refuse(r, text);
+        return NULL;
+    }
+    memmove(out, out + blank, len - blank + 1);
+    return out;
+}
+
+static bool section_known(const char *section)
+{
+    for (const char *const *s = sections; *s; s++)
+        if (strcmp(*s, section) == 0)
+            return true;
+    return false;
+}
+
+static bool check_key(struct reading *r, const char *name, const char *value)
+{
+    const struct setting_help *all = settings_help(), *h = all;
+    char text[200];
+    while (h->name && strcmp(h->name, name) != 0)
+        h++;
+    if (!h->name) {
+        snprintf(text, sizeof text, "there is no setting named \"%.80s\": see df2redis.conf(5)", name);
+        return refuse(r, text);
+    }
+    int *before = &r->lines[h - all];
+    if (*before && !settings_adds_up(name)) {
+        snprintf(text, sizeof text, "%s stands in line %d already", name, *before);
+        return refuse(r, text);
+    }
+    *before = r->line;
+    if (!*value) {
+        snprintf(text, sizeof text, "%s has no value (%s)", name, h->argument ? h->argument : "on or off");
+        return refuse(r, text);
+    }
+    if (settings_is_path(name) && value[0] != '/') {
+        snprintf(text, sizeof text, "%s: \"%.80s\" must begin with /", name, value);
+        return refuse(r, text);
+    }
+    return true;
+}
+
+static int on_key(void *user, const char *section, const char *name, const char *value)
+{
+    struct reading *r = user;
+    struct error inner = {0};
+    char text[200];
+    if (r->failed)
+        return 1;
+    if (!section_known(section)) {
+        snprintf(text, sizeof text,
+                 "there is no section [%.60s]: source, target, copy, limits, times, log and daemon are known",
+                 section);
+        refuse(r, text);
+    } else if (check_key(r, name, value)) {
+        struct settings *into = r->given && config_value_given(r->given, name) ? &r->checked : r->out;
+        if (!settings_set(into, name, value, &inner))
+            refuse(r, inner.text);
+        r->secret |= (strcmp(name, "source") == 0 && into->source.password) ||
+                     (strcmp(name, "target") == 0 && into->target.password);
+    }
+    return 1;
+}
+
+static bool parse(struct reading *r)
+{
+    struct stat st;
+    int first_bad = ini_parse_stream(read_line, r, on_key, r);
+    if (first_bad > 0 && (!r->failed || first_bad < r->line)) {
+        r->failed = false; /* it goes on after a line that it cannot read: that one is told */
+        r->line = first_bad;
+        refuse(r, "this is neither [section], key = value nor a # comment");
+    }
+    if (r->failed)
+        return false;
+    if (ferror(r->file) || fstat(fileno(r->file), &st) != 0)
+        return error_fatal(r->error, EX_NOINPUT, "reading %s: %s", r->path, strerror(errno));
+    if (r->secret && st.st_mode & S_IROTH)
+        return error_fatal(
+            r->error, EX_CONFIG,
+            "%s holds a password and can be read by everybody (mode %03o): chmod o-rwx it, or put "
+            "the password into a file of its own (source-password-file, target-password-file)",
+            r->path, (unsigned)(st.st_mode & 0777));
+    return true;
+}
+
+bool config_read(const char *path, const struct config *given, struct settings *out, struct error *error)
+{
+    struct reading r = {.path = path, .given = given, .out = out, .error = error};
+    struct stat st;
+    size_t count = 0;
+    r.file = fopen(path, "re");
+    if (!r.file)
+        return error_fatal(error, errno == EACCES ? EX_NOPERM : EX_NOINPUT, "cannot open %s: %s", path,
+                           strerror(errno));
+    if (fstat(fileno(r.file), &st) != 0 || S_ISDIR(st.st_mode)) {
+        fclose(r.file);
+        return error_fatal(error, EX_NOINPUT, "%s is not a file", path);
+    }
+    while (settings_help()[count].name)
+        count++;
+    r.lines = x_calloc(count, sizeof *r.lines);
+    settings_init(&r.checked);
+    bool good = parse(&r);
+    settings_free(&r.checked);
+    free(r.lines);
+    fclose(r.file);
+    return good;
+}
+
+/* ---- the settings ---- */
+
+bool config_build(const struct config *c, struct settings *out, struct error *error)
+{
+    settings_init(out);
+    if (c->path && !config_read(c->path, c, out, error))
+        return false;
+    for (size_t i = 0; i < c->given_count; i++)
+        if (!settings_set(out, c->given[i].name, c->given[i].value, error))
+            return false;
+    return true;
 }

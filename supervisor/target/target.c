@@ -13,11 +13,11 @@
 #include "common/log/log.h"
 #include "supervisor/target/target_internal.h"
 
-enum { PATIENCE_MS = 60000, AGAIN_MS = 500 };
+enum { PATIENCE_MS = 60000 };
 
 static void begin(struct target_job *job);
 
-/* ---- the end, and another attempt ---- */
+/* ---- another attempt ---- */
 
 static void close_nodes(struct target_job *job)
 {
@@ -28,76 +28,6 @@ static void close_nodes(struct target_job *job)
     job->count = 0;
 }
 
-bool target_is_cluster(const struct target_job *job)
-{
-    return job->topology.count > 0;
-}
-
-static size_t seeds(const struct target_job *job)
-{
-    return 1 + (job->known ? job->known->count : 0);
-}
-
-/* Another node may know better, or the same one a little later. */
-static bool may_try_again(const struct target_job *job, const struct error *error)
-{
-    if (error->class != ERROR_RETRY)
-        return false;
-    if (!job->begun && job->seed + 1 < seeds(job))
-        return true;
-    return job->task == TARGET_ASK && clock_monotonic_ms() < job->deadline_ms;
-}
-
-/* True: another one is asked, soon. */
-static bool ask_next_address(struct target_job *job)
-{
-    struct timeval at_once = {0};
-    if (job->seed || job->begun || job->settings->target.unix_socket || target_is_cluster(job))
-        return false;
-    if (job->address_count)
-        job->address++;
-    else
-        job->address_count = uri_addresses(&job->settings->target, job->addresses, TARGET_ADDRESSES, NULL);
-    if (job->address_count < 2 || job->address >= job->address_count || event_add(job->again, &at_once) != 0)
-        return false;
-    job->next_address = job->over = true;
-    return true;
-}
-
-/* One of them was a replica: whatever is wrong with this one, the next may be the master. */
-static void none_is_a_master(struct target_job *job, const struct error *last)
-{
-    struct error error = {0};
-    job->over = true;
-    error_set(&error, last->class,
-              "none of the %zu addresses of target %s is a master that answers; the last: %s",
-              job->address_count, job->name, last->text);
-    error.exit_code = last->exit_code;
-    job->callbacks.failed(&error, job->callbacks.arg);
-}
-
-void target_fail(struct target_job *job, const struct error *error)
-{
-    if (job->over)
-        return;
-    if (job->address_count > 1 && !job->begun) {
-        if (!ask_next_address(job))
-            none_is_a_master(job, error);
-        return;
-    }
-    struct timeval pause = {0, AGAIN_MS * 1000};
-    if (may_try_again(job, error) && event_add(job->again, &pause) == 0) {
-        if (!job->warned)
-            log_warning("%s; trying again", error->text);
-        job->warned = true;
-        /* What else is under way says nothing any more. */
-        job->over = true;
-        return;
-    }
-    job->over = true;
-    job->callbacks.failed(error, job->callbacks.arg);
-}
-
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -105,7 +35,7 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
     close_nodes(job);
     job->over = false;
     if (!job->next_address)
-        job->seed = (job->seed + 1) % seeds(job);
+        job->seed = (job->seed + 1) % target_seeds(job);
     job->next_address = false;
     topology_free(&job->topology);
     begin(job);
@@ -124,31 +54,20 @@ static void remember(struct target_job *job)
             job->known->nodes[job->known->count++] = job->topology.nodes[i];
 }
 
-void target_done(struct target_job *job)
-{
-    job->over = true;
-    job->callbacks.done(&job->capabilities, job->callbacks.arg);
-}
-
-bool target_answered(struct target_job *job)
-{
-    return --job->pending == 0 && !job->over;
-}
-
 /* ---- who is there ---- */
 
 static void take(struct target_job *job)
 {
     struct error error = {0};
     bool lone_replica = job->capabilities.replica && !job->capabilities.cluster;
-    if (lone_replica && ask_next_address(job))
+    if (lone_replica && target_ask_next_address(job))
         return;
     if (!capabilities_check(&job->capabilities, &error)) {
         if (lone_replica &&
             job->task == TARGET_PREPARE) /* it was a master when the run began: it may be again */
             error.class = ERROR_RETRY;
         if (lone_replica && job->address_count > 1)
-            none_is_a_master(job, &error);
+            target_no_master_found(job, &error);
         else if (job->task == TARGET_ASK)
             target_done(job); /* who asks sees it, too */
         else
@@ -247,6 +166,8 @@ static void join_masters(struct target_job *job)
         take(job);
 }
 
+static void on_node_failed(struct target_node *n, const struct error *error);
+
 static void connect_to_masters(struct target_job *job)
 {
     struct error error = {0};
@@ -260,7 +181,7 @@ static void connect_to_masters(struct target_job *job)
         job->count++;
         uri_free(&uri);
         if (!ok)
-            target_node_failed(&job->nodes[i], &error);
+            on_node_failed(&job->nodes[i], &error);
         if (job->over)
             return;
     }
@@ -319,7 +240,7 @@ static bool may_be_away(const struct target_node *n)
            n->answered < CAPABILITIES_COMMANDS;
 }
 
-void target_node_failed(struct target_node *n, const struct error *error)
+static void on_node_failed(struct target_node *n, const struct error *error)
 {
     struct target_job *job = n->job;
     if (job->over || n->away)
@@ -331,7 +252,7 @@ void target_node_failed(struct target_node *n, const struct error *error)
         join_masters(job);
 }
 
-void target_probed(struct target_node *n)
+static void on_node_probed(struct target_node *n)
 {
     struct target_job *job = n->job;
     if (target_is_cluster(job)) {
@@ -378,7 +299,9 @@ struct target_job *target_start(struct event_base *base, const struct settings *
                                .callbacks = *callbacks,
                                .task = task,
                                .session = session,
-                               .known = known};
+                               .known = known,
+                               .node_probed = on_node_probed,
+                               .node_failed = on_node_failed};
     uri_display(&settings->target, job->name, sizeof job->name);
     job->again = evtimer_new(base, on_again, job);
     if (!job->again || !connect_to_seed(job, error)) {
@@ -400,36 +323,4 @@ void target_free(struct target_job *job)
     target_marks_free(&job->marks);
     topology_free(&job->topology);
     free(job);
-}
-
-const struct target_marks *target_marks_found(const struct target_job *job)
-{
-    return &job->marks;
-}
-
-uint64_t target_keys_found(const struct target_job *job)
-{
-    uint64_t keys = job->capabilities.keys;
-    return job->marks.there && keys ? keys - 1 : keys;
-}
-
-struct target_cleaned target_cleaned(const struct target_job *job)
-{
-    return job->cleaned;
-}
-
-size_t target_nodes_there(const struct target_job *job)
-{
-    size_t there = 0;
-    for (size_t i = 0; i < job->count; i++)
-        there += !job->nodes[i].away;
-    return there;
-}
-
-size_t target_nodes(const struct target_job *job)
-{
-    size_t serving = 0;
-    for (size_t i = 0; target_is_cluster(job) && i < job->count; i++)
-        serving += job->topology.nodes[i].slots > 0;
-    return target_is_cluster(job) ? serving : job->count;
 }

@@ -33,6 +33,9 @@ struct target_job {
     struct event_base *base;
     const struct settings *settings;
     struct target_callbacks callbacks;
+    /* Set by target.c: a connection's probe is complete; a connection has failed. */
+    void (*node_probed)(struct target_node *n);
+    void (*node_failed)(struct target_node *n, const struct error *error);
     enum target_task task;
     uint64_t session;
     char name[256];
@@ -56,23 +59,28 @@ struct target_job {
     struct target_cleaned cleaned;
 };
 
-/* target.c */
+/* target_job.c. Ends the job, or arranges another attempt where the failure may pass. */
 void target_fail(struct target_job *job, const struct error *error);
 void target_done(struct target_job *job);
 bool target_is_cluster(const struct target_job *job);
-/* One of the step's answers has come: true when it was the last, and the job still goes on. */
+/* Counts one of the step's answers. True: it was the last, and the job still goes on. */
 bool target_answered(struct target_job *job);
-/* target_job.c: connects and probes; then target_probed(). */
+/* The number of nodes that are not away. */
+size_t target_nodes_there(const struct target_job *job);
+/* The number of nodes that can be asked for the masters: that of the URI, and the known masters. */
+size_t target_seeds(const struct target_job *job);
+/* True: the next address of the URI's host is tried from the event loop. */
+bool target_ask_next_address(struct target_job *job);
+/* Ends the job: none of the addresses led to a master. last: the error of the last one. */
+void target_no_master_found(struct target_job *job, const struct error *last);
+
+/* target_node.c. Connects and probes; then node_probed or node_failed. */
 bool target_node_open(struct target_node *n, struct target_job *job, const struct uri *uri,
                       struct error *error);
 void target_node_close(struct target_node *n);
-void target_probed(struct target_node *n);
-void target_node_failed(struct target_node *n, const struct error *error);
-/* target_probe.c: then target_probed(). */
+/* target_probe.c. The probe's second half; then node_probed. */
 void target_node_probe_more(struct target_node *n);
-/* How many are not away. */
-size_t target_nodes_there(const struct target_job *job);
-/* target_task.c: every node is known. */
+/* target_task.c. Every node is known. */
 void target_perform(struct target_job *job);
 /* target_clean.c */
 void target_clean(struct target_job *job);

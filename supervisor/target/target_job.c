@@ -1,54 +1,125 @@
-/* One connection to a target's node, and the probe: what is it, and what can it do. */
+/* The state of a job: the addresses that are left, the end or another attempt, and what was found. */
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
 #include "supervisor/target/target_internal.h"
 
-static void on_probe(struct client *c, const redisReply *reply, void *arg)
+enum { AGAIN_MS = 500 };
+
+bool target_is_cluster(const struct target_job *job)
 {
-    (void)c;
-    struct target_node *n = arg;
-    struct error error = {0};
-    if (n->job->over || n->away)
-        return;
-    if (!capabilities_reply(&n->capabilities, n->answered, reply, &error))
-        target_node_failed(n, &error);
-    else if (++n->answered < CAPABILITIES_COMMANDS)
-        return;
-    else if (n->job->task == TARGET_ASK &&
-             (n->capabilities.kind != SERVER_OTHER || !n->capabilities.version_text[0]))
-        target_node_probe_more(n);
+    return job->topology.count > 0;
+}
+
+size_t target_nodes_there(const struct target_job *job)
+{
+    size_t there = 0;
+    for (size_t i = 0; i < job->count; i++)
+        there += !job->nodes[i].away;
+    return there;
+}
+
+size_t target_nodes(const struct target_job *job)
+{
+    size_t serving = 0;
+    for (size_t i = 0; target_is_cluster(job) && i < job->count; i++)
+        serving += job->topology.nodes[i].slots > 0;
+    return target_is_cluster(job) ? serving : job->count;
+}
+
+/* ---- the end, and another attempt ---- */
+
+size_t target_seeds(const struct target_job *job)
+{
+    return 1 + (job->known ? job->known->count : 0);
+}
+
+/* Another node may know better, or the same one a little later. */
+static bool may_try_again(const struct target_job *job, const struct error *error)
+{
+    if (error->class != ERROR_RETRY)
+        return false;
+    if (!job->begun && job->seed + 1 < target_seeds(job))
+        return true;
+    return job->task == TARGET_ASK && clock_monotonic_ms() < job->deadline_ms;
+}
+
+/* True: another one is asked, soon. */
+bool target_ask_next_address(struct target_job *job)
+{
+    struct timeval at_once = {0};
+    if (job->seed || job->begun || job->settings->target.unix_socket || target_is_cluster(job))
+        return false;
+    if (job->address_count)
+        job->address++;
     else
-        target_probed(n);
+        job->address_count = uri_addresses(&job->settings->target, job->addresses, TARGET_ADDRESSES, NULL);
+    if (job->address_count < 2 || job->address >= job->address_count || event_add(job->again, &at_once) != 0)
+        return false;
+    job->next_address = job->over = true;
+    return true;
 }
 
-static void on_ready(struct client *c, void *arg)
+/* One of them was a replica: whatever is wrong with this one, the next may be the master. */
+void target_no_master_found(struct target_job *job, const struct error *last)
 {
-    struct target_node *n = arg;
-    struct slice argv[CAPABILITIES_MAX_ARGS];
-    for (int i = 0; i < CAPABILITIES_COMMANDS; i++) {
-        size_t argc = capabilities_command(i, argv, CAPABILITIES_MAX_ARGS);
-        client_command(c, n->job->settings->connect_timeout_ms, on_probe, n, argc, argv);
+    struct error error = {0};
+    job->over = true;
+    error_set(&error, last->class,
+              "none of the %zu addresses of target %s is a master that answers; the last: %s",
+              job->address_count, job->name, last->text);
+    error.exit_code = last->exit_code;
+    job->callbacks.failed(&error, job->callbacks.arg);
+}
+
+void target_fail(struct target_job *job, const struct error *error)
+{
+    if (job->over)
+        return;
+    if (job->address_count > 1 && !job->begun) {
+        if (!target_ask_next_address(job))
+            target_no_master_found(job, error);
+        return;
     }
+    struct timeval pause = {0, AGAIN_MS * 1000};
+    if (may_try_again(job, error) && event_add(job->again, &pause) == 0) {
+        if (!job->warned)
+            log_warning("%s; trying again", error->text);
+        job->warned = true;
+        /* What else is under way says nothing any more. */
+        job->over = true;
+        return;
+    }
+    job->over = true;
+    job->callbacks.failed(error, job->callbacks.arg);
 }
 
-static void on_failed(struct client *c, const struct error *error, void *arg)
+void target_done(struct target_job *job)
 {
-    (void)c;
-    struct target_node *n = arg;
-    target_node_failed(n, error);
+    job->over = true;
+    job->callbacks.done(&job->capabilities, job->callbacks.arg);
 }
 
-bool target_node_open(struct target_node *n, struct target_job *job, const struct uri *uri,
-                      struct error *error)
+bool target_answered(struct target_job *job)
 {
-    struct client_callbacks callbacks = {.arg = n, .ready = on_ready, .failed = on_failed};
-    *n = (struct target_node){.job = job};
-    uri_display(uri, n->name, sizeof n->name);
-    n->client = client_connect(job->base, uri, job->settings, "target", &callbacks, error);
-    return n->client != NULL;
+    return --job->pending == 0 && !job->over;
 }
 
-void target_node_close(struct target_node *n)
+/* ---- what was found ---- */
+
+const struct target_marks *target_marks_found(const struct target_job *job)
 {
-    client_free(n->client);
-    n->client = NULL;
-    target_marks_free(&n->marks);
+    return &job->marks;
+}
+
+uint64_t target_keys_found(const struct target_job *job)
+{
+    uint64_t keys = job->capabilities.keys;
+    return job->marks.there && keys ? keys - 1 : keys;
+}
+
+struct target_cleaned target_cleaned(const struct target_job *job)
+{
+    return job->cleaned;
 }

@@ -44,7 +44,7 @@ static void on_row(struct client *c, const redisReply *reply, void *arg)
     struct target_node *n = arg;
     rights_answer(&n->rights, n->rights_told++, reply);
     if (n->rights_told == rights_rows() && n->no_discard && !is_over(n))
-        target_probed(n);
+        n->job->node_probed(n);
 }
 
 static void on_discarded(struct client *c, const redisReply *reply, void *arg)
@@ -52,7 +52,7 @@ static void on_discarded(struct client *c, const redisReply *reply, void *arg)
     (void)c, (void)reply;
     struct target_node *n = arg;
     if (!is_over(n))
-        target_probed(n);
+        n->job->node_probed(n);
 }
 
 static void discard(struct target_node *n)
@@ -75,7 +75,7 @@ static void on_first_row(struct client *c, const redisReply *reply, void *arg)
     if (!n->no_discard)
         discard(n);
     else if (!n->rights.probed)
-        target_probed(n);
+        n->job->node_probed(n);
 }
 
 /* By an ACL, or renamed. (To EXEC it is "EXECABORT Transaction discarded because of: NOPERM ...".) */
@@ -95,7 +95,7 @@ static void on_multi(struct client *c, const redisReply *reply, void *arg)
     if (reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0)
         ask_row(n, 0, on_first_row);
     else
-        target_probed(n);
+        n->job->node_probed(n);
 }
 
 /* In their turn: EXEC, DISCARD. */
@@ -114,7 +114,7 @@ static void on_outside(struct client *c, const redisReply *reply, void *arg)
     if (!n->strange)
         ask(n, on_multi, 1, &word);
     else
-        target_probed(n);
+        n->job->node_probed(n);
 }
 
 static void probe_rights(struct target_node *n)

@@ -1,5 +1,5 @@
-/* Everything that is logged passes here: lines of this process, and those that workers say over their pipes. A file takes
- * the place of standard error (descriptor 2), which one thread alone writes to. */
+/* All log lines pass here: those of this process, and those of the workers from their pipes. A log file replaces standard
+ * error (descriptor 2), to which one thread alone writes. */
 #include "supervisor/log/log_output.h"
 
 #include <errno.h>

@@ -1,23 +1,26 @@
-/* Where log lines go: standard error, a file that can be reopened, or syslog. None of them is waited for. */
+/* The log's output: standard error, a file that can be reopened, or syslog. The process never waits for it. What calls
+ * what:
+ *
+ *   log.c (common) ─> log_output.c ──┬─> log_writer.c     standard error or the file, by a thread
+ *                                    └─> syslog_output.c  datagrams to /dev/log */
 #ifndef DF2REDIS_SUPERVISOR_LOG_LOG_OUTPUT_H
 #define DF2REDIS_SUPERVISOR_LOG_LOG_OUTPUT_H
 
 #include "common/settings/settings.h"
 
-/* By log-file and syslog. A file becomes standard error, so that nothing said there is lost. Starts a thread: no fork
- * without exec after it. */
+/* Opens the output that log-file and syslog name. A file becomes standard error, so that libraries' messages reach it
+ * too. Starts a thread: no fork without exec afterwards. */
 bool log_output_open(const struct settings *settings, struct error *error);
-/* What waits is given a last second. */
+/* Waits up to a second for lines that are not yet written. */
 void log_output_close(void);
-/* After log rotation. Goes on with the old file when that fails. */
+/* Reopens the file after log rotation. False: the old file stays in use. */
 bool log_output_reopen(struct error *error);
-/* A few times a second: what there was no room for, and what was not told each time. */
+/* Call it a few times a second: reports lost and repeated lines, retries syslog. */
 void log_output_turn(void);
-/* Not to the standard error that this process was started with. */
+/* True: the log goes to a file or to syslog. */
 bool log_output_elsewhere(void);
 
-/* Of a text or JSON line: its syslog priority, and where the text for syslog begins, which has a time of its
- * own. */
+/* Returns the syslog priority of a text or JSON line, and in *text the line without its time, since syslog adds one. */
 int log_output_priority(struct slice line, struct slice *text);
 
 #endif

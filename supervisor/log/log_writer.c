@@ -1,5 +1,5 @@
-/* One mutex, held only to move bytes in memory. A thread that hangs in write(2) at the end is left alone with
- * its own state, which is why that is allocated; the thread frees it. */
+/* One mutex, held only to move bytes in memory. A thread that hangs in write(2) at the end is abandoned together with
+ * its state; the state is allocated for that reason, and the thread frees it. */
 #include "supervisor/log/log_writer.h"
 
 #include <errno.h>
@@ -21,14 +21,14 @@ struct log_writer {
     pthread_t thread;
     struct log_queue queue;
     bool writing, ending;
-    bool left_alone;     /* nobody joins the thread: it frees this itself, should its write(2) ever return */
+    bool left_alone;     /* the thread is detached, and frees this if its write(2) returns */
     int next_fd;         /* -1: none */
-    size_t before_bytes; /* of the queue, which still go to the present one */
+    size_t before_bytes; /* the queue's first bytes, which still go to the present descriptor */
 };
 
 static struct log_writer *writer;
 
-/* A descriptor that somebody made non-blocking says EAGAIN. */
+/* EAGAIN: another process has made the open file non-blocking. */
 static bool write_all(const uint8_t *data, size_t len)
 {
     while (len) {
@@ -111,7 +111,7 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* Signals are the main thread's. */
+/* The main thread takes all signals. */
 static int start_thread(struct log_writer *w)
 {
     sigset_t all, before;

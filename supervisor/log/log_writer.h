@@ -1,7 +1,7 @@
-/* Log lines on their way to standard error, or to the file that took its place. Who reads them may stop at any time (a
- * pager, Ctrl-S, a log driver, a file system that hangs), and write(2) then waits even where poll(2) said that it would
- * not, as on a terminal; and O_NONBLOCK is not ours to set, since others may share the open file. So a thread of its
- * own writes, from a bounded queue (common/log/log_queue.h), and nothing else in the process waits for a reader. */
+/* Log lines on their way to standard error, or to the file in its place. The reader may stop at any time (a pager,
+ * Ctrl-S, a log driver, a hanging file system), and write(2) then blocks, on a terminal even after poll(2) has promised
+ * room. O_NONBLOCK is no way out: other processes may share the open file. So a separate thread writes from a bounded
+ * queue (common/log/log_queue.h), and nothing else in the process waits for the reader. */
 #ifndef DF2REDIS_SUPERVISOR_LOG_LOG_WRITER_H
 #define DF2REDIS_SUPERVISOR_LOG_LOG_WRITER_H
 
@@ -11,23 +11,22 @@
 
 enum { LOG_WRITER_BYTES = 1 << 20 };
 
-/* False with errno when there is no thread to be had. */
+/* False and errno: the thread could not be started. */
 bool log_writer_start(void);
 bool log_writer_running(void);
-/* Whole lines. */
+/* Queues whole lines. */
 void log_writer_put(struct slice lines);
-/* What a display draws: not counted when there is no room for it. False then. */
+/* Queues a display's drawing. False: no room; the drawing is dropped without being counted as lost. */
 bool log_writer_draw(struct slice bytes);
-/* Bytes that wait. */
+/* Returns the number of queued bytes. */
 size_t log_writer_backlog(void);
-/* A few times a second: tells of lost lines when no further line does. */
+/* Call it a few times a second: reports lost lines when no further line follows. */
 void log_writer_turn(void);
-/* What was put until now goes where it went before, everything after it to fd, which takes the place of standard
- * error. fd is the writer's from now on. */
+/* fd replaces standard error for all lines put from now on; the lines before go to the old one. The writer owns fd. */
 void log_writer_replace(int fd);
-/* Waits until all is written, but no longer than that. */
+/* Waits until everything is written, at most limit_ms. False: it took longer. */
 bool log_writer_flush(uint32_t limit_ms);
-/* The same, then ends. A thread that still waits for its reader ends with the process. */
+/* Flushes, then ends the thread. A thread blocked by its reader ends with the process. */
 void log_writer_stop(uint32_t limit_ms);
 
 #endif

@@ -39,7 +39,7 @@ void syslog_output_open(const char *path)
     connect_again();
 }
 
-/* A log daemon that was started anew has another socket under the same name. */
+/* A restarted log daemon has another socket under the same name. */
 static bool send_one(struct slice datagram)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -54,7 +54,7 @@ static bool send_one(struct slice datagram)
     return false;
 }
 
-static void keep(int priority, struct slice text)
+static void keep_line(int priority, struct slice text)
 {
     char head[64], when[20];
     time_t now = time(NULL);
@@ -94,11 +94,11 @@ void syslog_output_line(int priority, struct slice text)
         return;
     }
     if (lost) {
-        snprintf(note, sizeof note, "%llu lines are missing here: syslog did not take them", lost);
-        keep(LOG_WARNING, slice_str(note));
+        snprintf(note, sizeof note, "%llu lines are missing here: the log daemon did not take them", lost);
+        keep_line(LOG_WARNING, slice_str(note));
         lost = 0;
     }
-    keep(priority, text);
+    keep_line(priority, text);
     syslog_output_flush();
 }
 

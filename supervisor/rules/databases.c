@@ -1,4 +1,4 @@
-/* What INFO keyspace tells of the databases, and the refusal of those that the target does not have. */
+/* The databases in INFO keyspace, and the refusal of databases that the target does not have. */
 #include "supervisor/rules/databases.h"
 
 #include <string.h>
@@ -64,13 +64,12 @@ bool databases_fit(const struct settings *settings, const uint32_t *databases, s
         error_fatal(
             error, EX_CONFIG,
             "source %s has keys in database %.*s, and the target is a cluster, which has database 0 "
-            "alone: say --db 0 to leave them out, or --db %u:0 to copy that one alone into database 0",
+            "alone: give --db 0 to leave them out, or --db %u:0 to copy that one alone into database 0",
             source_name, shown, (const char *)names.data, first);
     else if (!fit)
         error_fatal(error, EX_CONFIG,
                     "source %s has keys in database %.*s, and the target has %u database%s: raise its "
-                    "databases to %u, or "
-                    "say with --db which are copied, and where to (--db %u:0)",
+                    "databases to %u, or choose with --db which are copied, and where to (--db %u:0)",
                     source_name, shown, (const char *)names.data, has, has == 1 ? "" : "s", highest + 1,
                     first);
     buf_free(&names);
@@ -83,11 +82,11 @@ void databases_judge_map(const struct settings *settings, const struct capabilit
     for (size_t i = 0; i < settings->db_map_count; i++) {
         uint32_t from = settings->db_maps[i].from, to = settings->db_maps[i].to;
         if (target->cluster && to)
-            findings_refuse(out, EX_CONFIG,
-                            "--db %u:%u: the target is a cluster, which has database 0 alone: say --db %u:0, "
-                            "or leave the "
-                            "database out",
-                            from, to, from);
+            findings_refuse(
+                out, EX_CONFIG,
+                "--db %u:%u: the target is a cluster, which has database 0 alone: give --db %u:0, "
+                "or leave the database out",
+                from, to, from);
         else if (!target->cluster && target->databases_told && to >= target->databases)
             findings_refuse(
                 out, EX_CONFIG,

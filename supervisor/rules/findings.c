@@ -9,8 +9,8 @@
 #include "common/base/mem.h"
 #include "common/log/log.h"
 
-static void add(struct findings *f, enum finding_severity severity, int exit_code, const char *format,
-                va_list args)
+static void add_finding(struct findings *f, enum finding_severity severity, int exit_code, const char *format,
+                        va_list args)
 {
     char text[1600];
     vsnprintf(text, sizeof text, format, args);
@@ -27,7 +27,7 @@ void findings_warn(struct findings *f, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add(f, FINDING_WARNING, 0, format, args);
+    add_finding(f, FINDING_WARNING, 0, format, args);
     va_end(args);
 }
 
@@ -35,11 +35,11 @@ void findings_refuse(struct findings *f, int exit_code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add(f, FINDING_ERROR, exit_code, format, args);
+    add_finding(f, FINDING_ERROR, exit_code, format, args);
     va_end(args);
 }
 
-static bool fits(const struct finding *f, const struct error *error)
+static bool finding_fits(const struct finding *f, const struct error *error)
 {
     return strlen(f->text) < sizeof error->text;
 }
@@ -57,16 +57,15 @@ bool findings_tell(struct findings *f, struct error *error)
         }
         first = first ? first : one;
         exit_code = exit_code == EX_NOPERM ? exit_code : one->exit_code;
-        if (errors > 1 || !fits(one, error))
+        if (errors > 1 || !finding_fits(one, error))
             log_error("%s", one->text);
     }
-    if (errors == 1 && fits(first, error))
+    if (errors == 1 && finding_fits(first, error))
         error_fatal(error, exit_code, "%s", first->text);
     else if (errors == 1)
-        error_fatal(error, exit_code, "what is missing stands above; nothing was written");
+        error_fatal(error, exit_code, "see the error above; nothing was written");
     else if (errors)
-        error_fatal(error, exit_code,
-                    "source and target lack %zu things, each of which stands above; nothing was written",
+        error_fatal(error, exit_code, "source and target: %zu errors, each logged above; nothing was written",
                     errors);
     findings_free(f);
     return errors > 0;

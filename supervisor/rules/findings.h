@@ -1,5 +1,4 @@
-/* What stands against a run, or should be known of it, before anything is written: gathered from target and
- * source, then told all at once. */
+/* Objections and warnings before anything is written: gathered from target and source, then reported together. */
 #ifndef DF2REDIS_SUPERVISOR_RULES_FINDINGS_H
 #define DF2REDIS_SUPERVISOR_RULES_FINDINGS_H
 
@@ -19,13 +18,12 @@ struct findings {
     size_t count, errors;
 };
 
-/* One that is there already is not added again. */
+/* A text is added once. */
 void findings_warn(struct findings *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void findings_refuse(struct findings *f, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Into the log, and out of the list: warnings; errors too unless there is one alone, which *error has
- * then if it fits. Else *error says how many they are. False: there is no error, and *error is left alone. A missing right
- * decides the exit code. */
+/* Logs all findings and empties the list. A single error goes into *error instead, if it fits; otherwise *error has the
+ * number of errors. A missing right decides the exit code. False: no error, *error is untouched. */
 bool findings_tell(struct findings *f, struct error *error);
 void findings_free(struct findings *f);
 

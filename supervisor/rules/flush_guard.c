@@ -1,4 +1,4 @@
-/* The rules in their order; the first that fits decides. */
+/* The rules in order; the first match decides. */
 #include "supervisor/rules/flush_guard.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 #include "common/base/uri.h"
 
-/* A source that came back without its data must not take the only good copy with it. */
+/* True: the source has restarted without its data. The target may be the only good copy. */
 static bool source_lost_keys(const struct flush_facts *f)
 {
     return f->source == FLUSH_SOURCE_RESTARTED &&
@@ -22,7 +22,7 @@ static enum flush_verdict judge_others(const struct flush_facts *f)
     return f->conflict ? FLUSH_WRITE_OVER : FLUSH_STOP_OTHERS;
 }
 
-/* Complete, and of this run. */
+/* The verdict for a complete copy of this run. */
 static enum flush_verdict judge_copy(const struct flush_facts *f)
 {
     if (source_lost_keys(f))
@@ -76,9 +76,9 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
         error_fatal(
             error, EX_CANTCREAT,
             "target %s holds %llu key%s, a complete copy by a run \"%s\" whose state directory is not here. "
-            "Choose: that directory (--state-dir); or df2redis clean, which makes the keys nobody's, and "
+            "Choose: that directory (--state-dir); or df2redis clean, which removes the run's marks, and "
             "then "
-            "--flush-target, which deletes them all",
+            "--flush-target, which deletes all keys",
             target, keys, keys == 1 ? "" : "s", settings->name);
         break;
     case FLUSH_STOP_OTHER_SOURCE:
@@ -100,8 +100,7 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
     case FLUSH_STOP_SOURCE_LOST_KEYS:
         error_fatal(
             error, EX_TEMPFAIL,
-            "source %.120s was started anew and has %s, target %s %llu: the copy is left as it is. Choose: "
-            "the "
+            "source %.120s was restarted and has %s, target %s %llu: the copy is left as it is. Choose: the "
             "source with its data; --on-full-resync keep, which writes over the copy; or df2redis clean and "
             "then --flush-target, which deletes it",
             source, counted, target, keys);

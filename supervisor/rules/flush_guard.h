@@ -1,24 +1,23 @@
-/* May the target be emptied now? The one place that says so: no FLUSHALL without its word, and it is asked at
- * the moment at which the flush would be sent, with what is there then.
+/* The one place that permits a FLUSHALL of the target. It decides right before the flush would be sent, by the facts of
+ * that moment.
  *
- * Nothing of the target is deleted that the operator did not give up by an option, and a complete copy is
- * never emptied because a connection, a process, a pod or the source was started anew. df2redis-design(7) has
- * the table. Pure. */
+ * The run deletes only keys that the operator has given up by an option. A restart of a connection, a process, a pod or
+ * the source never empties a complete copy. df2redis-design(7) has the table. Pure. */
 #ifndef DF2REDIS_SUPERVISOR_RULES_FLUSH_GUARD_H
 #define DF2REDIS_SUPERVISOR_RULES_FLUSH_GUARD_H
 
 #include "common/settings/settings.h"
 
-/* What the target's keys are. */
+/* The origin of the target's keys. */
 enum flush_holds {
-    FLUSH_HOLDS_OTHERS,  /* nothing tells that this run wrote them */
-    FLUSH_HOLDS_STRAY,   /* a complete copy of a run of this name, whose state directory is not here */
-    FLUSH_HOLDS_PARTIAL, /* this run's, of a full sync that was not completed */
+    FLUSH_HOLDS_OTHERS,  /* unknown, not known to be this run's */
+    FLUSH_HOLDS_STRAY,   /* a complete copy by a run of this name with another state directory */
+    FLUSH_HOLDS_PARTIAL, /* this run's, from an incomplete full sync */
     FLUSH_HOLDS_COPY,    /* this run's, complete */
-    FLUSH_HOLDS_ENDED,   /* the same, and the run was ended in order: perhaps it is in use since */
+    FLUSH_HOLDS_ENDED,   /* the same, and the run was ended in order: clients may use the target since */
 };
 
-/* The source, compared with the one that the target's keys came from. */
+/* The source, compared with the origin of the target's keys. */
 enum flush_source {
     FLUSH_SOURCE_SAME,
     FLUSH_SOURCE_RESTARTED, /* another master id at the same address */
@@ -41,8 +40,8 @@ struct flush_facts {
 enum flush_verdict {
     FLUSH_NOT_NEEDED, /* the target is empty */
     FLUSH_NOW,
-    FLUSH_WRITE_OVER, /* nothing is deleted, nothing said */
-    FLUSH_STOP,       /* this and all that follow: the run ends, the target is left as it is */
+    FLUSH_WRITE_OVER, /* nothing is deleted */
+    FLUSH_STOP,       /* this and all below: the run ends and leaves the target as it is */
     FLUSH_STOP_OTHERS = FLUSH_STOP,
     FLUSH_STOP_STRAY,
     FLUSH_STOP_OTHER_SOURCE,
@@ -52,8 +51,8 @@ enum flush_verdict {
 };
 
 enum flush_verdict flush_guard(const struct flush_facts *facts);
-/* Why, and what there is to choose. source: the address of the session, of the several that may be given; reason: why a
- * full sync is needed. ERROR_FATAL. */
+/* Fills *error, ERROR_FATAL, with the cause and the operator's choices. source: the session's address, one of the
+ * several that may be given; reason: the cause of the full sync. */
 void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts,
                          const struct settings *settings, const char *source, const char *source_before,
                          const char *reason, struct error *error);

@@ -10,7 +10,7 @@ bool in_step_reached(const struct in_step_facts *facts, const uint64_t *lsns)
     return true;
 }
 
-/* What is wrong with a FLOW whatever the source says. False: nothing. */
+/* True: the FLOW has a trouble of its own, whatever the source's LSNs; *reason names it. */
 static bool flow_trouble(const struct in_step_facts *facts, uint32_t i, char *reason, size_t bytes)
 {
     const struct in_step_flow *f = &facts->flows[i];
@@ -30,7 +30,7 @@ static bool flow_trouble(const struct in_step_facts *facts, uint32_t i, char *re
     return true;
 }
 
-/* The FLOW that is furthest behind the newest answer, and where its entries are. */
+/* Fills reason with the FLOW that is furthest behind the newest answer, and with the place of its entries. */
 static void tell_lag(const struct in_step_facts *facts, char *reason, size_t bytes)
 {
     const uint64_t *lsns = facts->answers[0].lsns;

@@ -1,8 +1,7 @@
-/* Is the target where the source is? Decided by what the source says of its own LSNs, never by what happens
- * to have arrived.
+/* Whether the target is in step with the source. The source's own LSNs decide, never what has arrived.
  *
  *   in step = every FLOW follows the journal, reaches the target, and has applied (acknowledged by the
- *             target) everything up to the LSNs that the source had when it was asked, at most 2 s ago
+ *             target) everything up to the LSNs that the source had at most 2 s ago
  *
  * Pure: no sockets, no clock. */
 #ifndef DF2REDIS_SUPERVISOR_RULES_IN_STEP_H
@@ -13,26 +12,26 @@
 #include <stdint.h>
 
 enum {
-    IN_STEP_FRESH_MS = 2000, /* an older answer of the source says nothing about now */
-    IN_STEP_ALIVE_MS = 3000, /* a worker that has not moved for longer stands still */
+    IN_STEP_FRESH_MS = 2000, /* the greatest age of the source's answer */
+    IN_STEP_ALIVE_MS = 3000, /* the longest silence of a running worker */
     IN_STEP_REASON_BYTES = 400,
 };
 
 /* One answer to DFLY REPLICAOFFSET. */
 struct source_lsns {
-    uint64_t asked_ms; /* monotonic: the LSNs are not older than that */
-    uint64_t *lsns;    /* the next LSN of each shard: one per FLOW */
+    uint64_t asked_ms; /* monotonic: when the question was sent; the LSNs are not older */
+    uint64_t *lsns;    /* the next LSN of each shard, one per FLOW */
 };
 
 struct in_step_flow {
     bool failed;                        /* given up */
-    bool worker;                        /* there is one, and its cursor is this session's */
-    long pid;                           /* of it */
-    uint64_t alive_ms;                  /* when it last said that it moves; 0: never yet */
-    bool stable;                        /* it follows the journal */
-    bool in_contact;                    /* the target is connected and has what was decoded before */
-    uint64_t received_lsn, applied_lsn; /* next LSN behind all that is decoded, all that is applied */
-    bool waiting;                       /* bytes are here that the target has not acknowledged */
+    bool worker;                        /* a worker runs, and its cursor is this session's */
+    long pid;                           /* of the worker */
+    uint64_t alive_ms;                  /* its last sign of life; 0: none yet */
+    bool stable;                        /* the FLOW follows the journal */
+    bool in_contact;                    /* the target is connected and has all that was decoded before */
+    uint64_t received_lsn, applied_lsn; /* the LSN behind everything decoded, everything applied */
+    bool waiting;                       /* received bytes are not yet acknowledged by the target */
 };
 
 struct in_step_facts {
@@ -41,17 +40,17 @@ struct in_step_facts {
     const char *phase;
     const struct source_lsns *answers; /* the newest first */
     size_t answer_count;
-    const char *trouble; /* why there is no newer answer; NULL or "": nothing is known to be wrong */
+    const char *trouble; /* why the newest answer is missing; NULL or "": no trouble known */
     const struct in_step_flow *flows;
     uint32_t flow_count;
 };
 
-/* *confirmed_ms (may be NULL): when the newest LSNs were asked for that all FLOWs have applied; 0 when not in
- * step. reason: why it is not, naming the FLOW; "" when it is. */
+/* Returns whether the target is in step. *confirmed_ms (may be NULL): when the question for the newest LSNs that all
+ * FLOWs have applied was sent; 0 if not in step. reason: what is missing, with the FLOW; "" if in step. */
 bool in_step_decide(const struct in_step_facts *facts, uint64_t *confirmed_ms, char *reason,
                     size_t reason_bytes);
 
-/* Has every FLOW applied up to these LSNs? A FLOW that was given up never has. */
+/* True: every FLOW has applied up to these LSNs. A FLOW that was given up never has. */
 bool in_step_reached(const struct in_step_facts *facts, const uint64_t *lsns);
 
 #endif

@@ -6,8 +6,8 @@
 #include <sysexits.h>
 
 enum need {
-    NEED_DATA, /* every value is written with one of these, the journal has the others, and scripts that stand for
-                  some of its commands read with the rest: refused without */
+    NEED_DATA, /* commands that write values, those of the journal, and the reads of scripts that replace some of
+                  these: refused without */
     NEED_FIELD_TTL, /* the same, where the target has times to live of hash fields */
     NEED_MARK,      /* on the run's own key: refused without */
     NEED_SELECT,    /* where there are several databases */
@@ -142,21 +142,22 @@ size_t rights_row(size_t i, const char *mark_key, struct slice *argv)
     return argc;
 }
 
-static bool starts_with(const redisReply *reply, const char *word)
+static bool error_starts_with(const redisReply *reply, const char *word)
 {
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, strlen(word)) == 0;
 }
 
-/* Everything else that a target may answer now, as OOM or MOVED, is no matter of rights. */
+/* Other errors, such as OOM or MOVED, do not concern rights. */
 void rights_answer(struct rights *r, size_t i, const redisReply *reply)
 {
-    bool refused = starts_with(reply, "NOPERM");
+    bool refused = error_starts_with(reply, "NOPERM");
     bool command = refused && strstr(reply->str, "to run the");
     bool own_key = rows[i].need == NEED_MARK || rows[i].need == NEED_ANY_KEY;
     r->missing[i] = own_key ? refused : command;
     r->mark_key_refused |= rows[i].need == NEED_MARK && refused && !command;
     r->mark_key_taken |= rows[i].need == NEED_MARK && !refused;
-    r->absent[i] = starts_with(reply, "ERR unknown command") || starts_with(reply, "ERR unknown subcommand");
+    r->absent[i] =
+        error_starts_with(reply, "ERR unknown command") || error_starts_with(reply, "ERR unknown subcommand");
 }
 
 static bool is_named(const char *names, const char *name)
@@ -168,7 +169,7 @@ static bool is_named(const char *names, const char *name)
     return false;
 }
 
-/* "hset, client|kill": as ACL SETUSER wants them, behind a +. */
+/* "+hset +client|kill": the form of ACL SETUSER. */
 static void name_rows(const struct rights *r, enum need need, bool absent, char *out, size_t out_bytes)
 {
     size_t len = 0;
@@ -195,7 +196,7 @@ static void name_rows(const struct rights *r, enum need need, bool absent, char 
     }
 }
 
-static bool lacks(const struct rights *r, enum need need, char *out, size_t out_bytes)
+static bool lacks_need(const struct rights *r, enum need need, char *out, size_t out_bytes)
 {
     char absent[NAMES_BYTES / 2];
     name_rows(r, need, false, out, out_bytes);
@@ -210,15 +211,15 @@ static bool lacks(const struct rights *r, enum need need, char *out, size_t out_
 static void judge_needed(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
     char names[NAMES_BYTES];
-    if (c->cluster && lacks(r, NEED_CLUSTER, names, sizeof names))
+    if (c->cluster && lacks_need(r, NEED_CLUSTER, names, sizeof names))
         findings_refuse(out, EX_NOPERM, "target %s: its user may not ask for the cluster's nodes: give it %s",
                         c->target, names);
-    /* A command that is refused hides what there is about its key. */
+    /* The refusal of a command hides that of its key. */
     bool key = r->mark_key_refused || !r->mark_key_taken;
-    if (c->marks && lacks(r, NEED_MARK, names, sizeof names))
+    if (c->marks && lacks_need(r, NEED_MARK, names, sizeof names))
         findings_refuse(out, EX_NOPERM, "target %s: its user may not write the run's mark: give it %s%s%s%s",
                         c->target, key ? "~df2redis:" : "", key ? c->run : "", key ? "* " : "", names);
-    if (lacks(r, NEED_DATA, names, sizeof names))
+    if (lacks_need(r, NEED_DATA, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
                         "target %s: its user lacks rights to write what is copied: give it %s", c->target,
                         names);
@@ -227,12 +228,12 @@ static void judge_needed(const struct rights *r, const struct rights_context *c,
         findings_refuse(out, EX_NOPERM,
                         "target %s: its user lacks rights to write times to live of hash fields: give it %s",
                         c->target, names);
-    if (c->databases && lacks(r, NEED_SELECT, names, sizeof names))
+    if (c->databases && lacks_need(r, NEED_SELECT, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
                         "target %s: its user may not change databases: give it %s, or choose database 0 "
                         "alone with --db 0",
                         c->target, names);
-    if (!lacks(r, NEED_FLUSH, names, sizeof names))
+    if (!lacks_need(r, NEED_FLUSH, names, sizeof names))
         return;
     if (c->flush_due)
         findings_refuse(out, EX_NOPERM,
@@ -250,21 +251,21 @@ static void judge_needed(const struct rights *r, const struct rights_context *c,
 static void judge_useful(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
     char names[NAMES_BYTES];
-    if (lacks(r, NEED_CLIENT, names, sizeof names))
+    if (lacks_need(r, NEED_CLIENT, names, sizeof names))
         findings_warn(
             out,
             "target %s: after a connection breaks, commands may be carried out twice there, since its user "
             "may not end what is left of the old one: give it %s",
             c->target, names);
-    if (lacks(r, NEED_CONFIG, names, sizeof names))
+    if (lacks_need(r, NEED_CONFIG, names, sizeof names))
         findings_warn(out,
                       "target %s: its limits and modules are not all known and taken for the defaults: give "
                       "its user %s",
                       c->target, names);
-    if (lacks(r, NEED_HEAL, names, sizeof names))
+    if (lacks_need(r, NEED_HEAL, names, sizeof names))
         findings_warn(out, "target %s: keys in doubt cannot be compared there: give its user %s", c->target,
                       names);
-    if (!c->include && lacks(r, NEED_ANY_KEY, names, sizeof names))
+    if (!c->include && lacks_need(r, NEED_ANY_KEY, names, sizeof names))
         findings_warn(
             out,
             "target %s: its user may not write every key; those are refused one by one and counted: give it "

@@ -1,8 +1,8 @@
-/* Which rights the target's user needs, and how to find out without writing anything.
+/* The rights that the target's user needs, and how to probe them without a write.
  *
- * Redis looks at rights when a command is queued behind MULTI, in every version, and DISCARD forgets it:
- * nothing is carried out. (ACL DRYRUN came with 7.0, and is itself a right that few users have.) What would
- * do harm is given an argument that it would refuse, besides. Pure: target_rights.c asks. */
+ * Redis checks rights when a command is queued behind MULTI, in every version, and DISCARD drops the queue: nothing is
+ * executed. (ACL DRYRUN came with 7.0, and is itself a right that few users have.) Harmful commands have in addition an
+ * argument that the command would refuse. Pure: supervisor/target/target_probe.c sends the rows. */
 #ifndef DF2REDIS_SUPERVISOR_RULES_RIGHTS_H
 #define DF2REDIS_SUPERVISOR_RULES_RIGHTS_H
 
@@ -14,14 +14,13 @@
 enum { RIGHTS_MAX = 128, RIGHTS_MAX_ARGS = 8 };
 
 struct rights {
-    bool probed;              /* else nothing is known of the rest */
-    bool missing[RIGHTS_MAX]; /* of the rows */
+    bool probed;              /* false: the rest is unknown */
+    bool missing[RIGHTS_MAX]; /* per row */
     bool mark_key_refused, mark_key_taken;
     bool absent[RIGHTS_MAX]; /* renamed, disabled: the target has no such command */
 };
 
-/* Rows to be queued, in order; 0 … rights_rows() - 1. mark_key: as the run names it on this node. Returns
- * argc. */
+/* The rows 0 … rights_rows() - 1 are queued in order. mark_key: the run's mark on this node. Returns argc. */
 size_t rights_rows(void);
 size_t rights_row(size_t i, const char *mark_key, struct slice *argv);
 void rights_answer(struct rights *r, size_t i, const redisReply *reply);

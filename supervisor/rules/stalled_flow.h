@@ -1,8 +1,7 @@
-/* Does a FLOW stand still while its neighbours do not?
+/* A FLOW that receives nothing while other FLOWs do.
  *
- * The master says its LSN on every FLOW every few seconds, whether there are writes or not. A FLOW on which
- * nothing comes for a minute while others live may have lost its sender: nothing can be done about it from
- * here, but be said. */
+ * The master sends its LSN on every FLOW every few seconds, with or without writes. A FLOW without any bytes for a
+ * minute beside live ones may have lost its sender. The run cannot cure that; it warns. */
 #ifndef DF2REDIS_SUPERVISOR_RULES_STALLED_FLOW_H
 #define DF2REDIS_SUPERVISOR_RULES_STALLED_FLOW_H
 
@@ -10,11 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Looked at so often in each idle_limit_ms. */
+/* The number of checks in each idle_limit_ms. */
 enum { HEALTH_CHECKS = 2 };
 
-/* received_ms: when each of the FLOWs last received something; 0: not looked at. Is FLOW `flow` one that has
- * had nothing for idle_limit_ms, while another has had something within half of that? */
+/* received_ms: the time of each FLOW's last bytes; 0: the FLOW is not checked. True: FLOW `flow` has received nothing
+ * for idle_limit_ms, while another has received something within half of that. */
 bool health_stands_still(const uint64_t *received_ms, size_t count, size_t flow, uint64_t now_ms,
                          uint64_t idle_limit_ms);
 

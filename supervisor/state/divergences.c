@@ -27,7 +27,7 @@ bool divergences_init(struct divergences *d, const char *log_path, struct error 
     return true;
 }
 
-static void forget(struct divergences *d)
+static void forget_reasons(struct divergences *d)
 {
     for (size_t i = 0; i < d->reason_count; i++) {
         for (size_t j = 0; j < d->list[i].example_count; j++) {
@@ -44,19 +44,19 @@ static void forget(struct divergences *d)
 
 void divergences_free(struct divergences *d)
 {
-    forget(d);
+    forget_reasons(d);
     if (d->log)
         fclose(d->log);
     *d = (struct divergences){0};
 }
 
-static struct divergence *find(struct divergences *d, const char *reason)
+static struct divergence *find_reason(struct divergences *d, const char *reason)
 {
     for (size_t i = 0; i < d->reason_count; i++)
         if (strcmp(d->list[i].reason, reason) == 0)
             return &d->list[i];
     if (d->reason_count + 1 >= DIVERGENCE_REASONS && strcmp(reason, "other") != 0)
-        return find(d, "other");
+        return find_reason(d, "other");
     d->list = x_realloc(d->list, (d->reason_count + 1) * sizeof *d->list);
     struct divergence *one = &d->list[d->reason_count++];
     *one = (struct divergence){0};
@@ -81,18 +81,18 @@ static void append_line(struct divergences *d, uint32_t flow, const char *format
         d->log_bytes += (uint64_t)n;
     if (d->log_bytes >= d->log_limit_bytes) {
         fputs("This log is full; further ones are only counted.\n", d->log);
-        log_warning("the log of divergences is full (%llu bytes): further ones are only counted",
+        log_warning("divergences.log is full (%llu bytes): further divergences are only counted",
                     (unsigned long long)d->log_bytes);
     }
     if (fflush(d->log) != 0) {
-        log_warning("cannot write the log of divergences: %s; they are only counted from here on",
+        log_warning("cannot write divergences.log: %s; further divergences are only counted",
                     strerror(errno));
         fclose(d->log);
         d->log = NULL;
     }
 }
 
-/* " entry=SEQ.NUMBER.STREAM@SESSION", when a worker told it. */
+/* A worker's report has "entry=SEQ.NUMBER.STREAM@SESSION" in its line. */
 static void append_log(struct divergences *d, const struct divergence_source *source, const char *reason,
                        const char *command, const char *key, uint64_t count)
 {
@@ -102,8 +102,9 @@ static void append_log(struct divergences *d, const struct divergence_source *so
                  source->position.number, (unsigned)source->stream, (unsigned long long)source->session);
     append_line(d, source->flow, "%s%s %s %s ×%llu", entry, reason, command, key, (unsigned long long)count);
 }
-static void count(struct divergences *d, uint32_t flow, struct divergence *one, const char *command,
-                  const char *key, uint64_t times)
+
+static void count_divergence(struct divergences *d, uint32_t flow, struct divergence *one,
+                             const char *command, const char *key, uint64_t times)
 {
     one->count += times;
     d->total += times;
@@ -117,18 +118,18 @@ static void count(struct divergences *d, uint32_t flow, struct divergence *one, 
 void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason,
                      const char *command, const char *key, uint64_t times)
 {
-    struct divergence *one = find(d, reason[0] ? reason : "other");
+    struct divergence *one = find_reason(d, reason[0] ? reason : "other");
     size_t examples = one->example_count;
     append_log(d, source, one->reason, command, key, times);
-    count(d, source->flow, one, command, key, times);
-    /* The first few by name, in the log where an operator looks; the rest in the file. */
+    count_divergence(d, source->flow, one, command, key, times);
+    /* The run's log names the first five; the file has all. */
     if (one->example_count > examples && one->example_count <= 5)
         log_warning("not carried over (%s): %s %s from FLOW %u%s%s%s", one->reason, command, key,
                     source->flow, source->text && *source->text ? ": " : "", source->text ? source->text : "",
                     one->example_count == 5 ? "; more of this kind only in divergences.log" : "");
 }
 
-/* Such a line ends without a count, so that recalling passes it by. */
+/* The line has no count, so that divergences_recall skips it. */
 void divergences_note_healed(struct divergences *d, uint32_t flow, const char *reason, const char *command,
                              const char *key)
 {
@@ -139,7 +140,7 @@ static const char begin_line[] = "A copy begins.\n";
 
 void divergences_begin(struct divergences *d)
 {
-    forget(d);
+    forget_reasons(d);
     if (!d->log || !d->log_bytes)
         return;
     fputs(begin_line, d->log);
@@ -147,7 +148,7 @@ void divergences_begin(struct divergences *d)
     d->log_bytes += sizeof begin_line - 1;
 }
 
-/* Whether the word is an entry's; logs of older versions have none. */
+/* True: the word is an entry. Logs of older versions have none. */
 static bool parse_entry(const char *word, struct divergence_source *source)
 {
     unsigned long long seq, session;
@@ -180,7 +181,7 @@ static void recall_line(struct divergences *d, char *line, struct divergence_sou
         return;
     *times = '\0';
     source->flow = (uint32_t)number;
-    count(d, source->flow, find(d, reason), command, rest, n);
+    count_divergence(d, source->flow, find_reason(d, reason), command, rest, n);
 }
 
 void divergences_recall(struct divergences *d, const char *log_path, uint64_t session,
@@ -205,6 +206,6 @@ void divergences_recall(struct divergences *d, const char *log_path, uint64_t se
     free(line);
     fclose(log);
     if (d->total)
-        log_warning("%llu divergence%s of the run before count%s on: see divergences.log",
+        log_warning("%llu divergence%s of the earlier run still count%s: see divergences.log",
                     (unsigned long long)d->total, d->total == 1 ? "" : "s", d->total == 1 ? "s" : "");
 }

@@ -1,5 +1,5 @@
-/* What could not be carried over: counted by reason, with some examples by name, and every report
- * appended to STATE/NAME/divergences.log. */
+/* Divergences: what the target lacks or has otherwise. They are counted by reason, with some examples by name; every
+ * report is appended to STATE/NAME/divergences.log. */
 #ifndef DF2REDIS_SUPERVISOR_STATE_DIVERGENCES_H
 #define DF2REDIS_SUPERVISOR_STATE_DIVERGENCES_H
 
@@ -16,17 +16,17 @@ enum {
 };
 
 /* The supervisor's own reasons; the workers' are in common/ipc/divergence.h. */
-#define DIVERGENCE_EVICTED "evicted_by_target"             /* keys thrown away to stay below its maxmemory */
-#define DIVERGENCE_RESYNC_KEPT "full_resync_without_flush" /* deletions in between cannot be known */
+#define DIVERGENCE_EVICTED "evicted_by_target"             /* keys evicted to stay below its maxmemory */
+#define DIVERGENCE_RESYNC_KEPT "full_resync_without_flush" /* deletions in between are unknown */
 #define DIVERGENCE_FLOW_FAILED "flow_failed" /* a FLOW was given up: its keys no longer change */
 
-/* Who tells it. position.seq 0: the supervisor. */
+/* The origin of a report. position.seq 0: the supervisor. */
 struct divergence_source {
     uint32_t flow;
     uint64_t session;
     enum report_stream stream;
     struct report_position position;
-    const char *text; /* what the target said; NULL or "": nothing */
+    const char *text; /* the target's answer; NULL or "": none */
 };
 
 struct divergence_example {
@@ -50,19 +50,18 @@ struct divergences {
     FILE *log;
 };
 
-/* log_path NULL: none. */
+/* log_path NULL: no log. */
 bool divergences_init(struct divergences *d, const char *log_path, struct error *error);
-/* What follows belongs to a copy begun anew: what the one before lacked is no matter, here and in the log. */
+/* A new copy begins: the divergences of the copy before no longer count, here and in the log. */
 void divergences_begin(struct divergences *d);
-/* Counts again what the log at this path has since then: for a run that goes on where another was killed.
- * told: of each FLOW of this session the last reports; what the log does not have was not counted, and will
- * be told again. */
+/* Counts the log's lines since the last divergences_begin, for a run that resumes a killed one. told: for each FLOW of
+ * this session the positions of the last reports in the log; workers repeat the later ones. */
 void divergences_recall(struct divergences *d, const char *log_path, uint64_t session,
                         struct report_position (*told)[REPORT_STREAMS], uint32_t flow_count);
 void divergences_free(struct divergences *d);
 void divergences_add(struct divergences *d, const struct divergence_source *source, const char *reason,
                      const char *command, const char *key, uint64_t count);
-/* Not one of them any more: into the log alone. */
+/* Logs that a difference was healed. No count changes. */
 void divergences_note_healed(struct divergences *d, uint32_t flow, const char *reason, const char *command,
                              const char *key);
 

@@ -1,6 +1,6 @@
-/* The directory of a run: made with mode 0750, so that the group comes to the socket; the files are the owner's alone.
- * Locked so that the kernel frees it however the run ends
- * (an open file description lock: unlike flock(2)'s it can be asked about without being taken).
+/* The directory of a run. Its mode is 0750, so that the group reaches the socket; the files are the owner's alone. An
+ * open file description lock guards it: the kernel releases the lock however the run ends, and F_OFD_GETLK shows its
+ * holder without taking it.
  *
  *   STATE/NAME/lock             "PID\n", locked
  *              control.sock     control.c
@@ -51,7 +51,7 @@ static bool make_directory(const char *path, mode_t mode, struct error *error)
     }
 }
 
-/* ~/.local/state is ours to make; anything else that is missing may be a file system that is not mounted. */
+/* Makes ~/.local/state only. Any other missing directory may be an unmounted file system. */
 static void make_home_parents(const char *path)
 {
     const char *home = getenv("HOME");
@@ -63,7 +63,7 @@ static void make_home_parents(const char *path)
     for (size_t i = len + 1; part[i] && i < len + sizeof below; i++)
         if (part[i] == '/') {
             part[i] = '\0';
-            mkdir(part, 0700); /* what it cannot make is said of the directory itself */
+            mkdir(part, 0700); /* a failure is reported with the directory itself */
             part[i] = '/';
         }
     free(part);
@@ -84,8 +84,8 @@ enum { LOCK_PAUSE_MS = 10, LOCK_WAIT_MS = 5000 };
 
 static const struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-/* A supervisor that was killed between fork and exec of a worker leaves the lock to that child, which ends as soon as
- * it runs: only a supervisor that lives is one to give way to. */
+/* A supervisor killed between fork and exec of a worker leaves the lock to that child for a moment. The lock counts as
+ * held only while its pid is alive. */
 static bool lock_unless_held(int fd)
 {
     struct timespec pause = {0, LOCK_PAUSE_MS * 1000000L};
@@ -278,7 +278,7 @@ bool state_dir_save_run(const struct state_dir *dir, const struct run_record *re
     return ok;
 }
 
-static bool text_of(const cJSON *json, const char *name, char *out, size_t out_bytes)
+static bool read_text_field(const cJSON *json, const char *name, char *out, size_t out_bytes)
 {
     const cJSON *item = cJSON_GetObjectItem(json, name);
     if (!cJSON_IsString(item) || strlen(item->valuestring) >= out_bytes)
@@ -287,12 +287,12 @@ static bool text_of(const cJSON *json, const char *name, char *out, size_t out_b
     return true;
 }
 
-static bool number_of(const cJSON *item, uint64_t *out)
+static bool read_number_text(const cJSON *item, uint64_t *out)
 {
     return cJSON_IsString(item) && slice_to_u64(slice_str(item->valuestring), out);
 }
 
-/* What earlier releases did not write is not known. */
+/* Fields that earlier releases did not write stay unknown. */
 static void read_begin(const cJSON *json, int flow, struct run_record *out)
 {
     const cJSON *check = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "checks"), flow);
@@ -300,7 +300,7 @@ static void read_begin(const cJSON *json, int flow, struct run_record *out)
     uint64_t *asked = &out->asked_lsns[flow];
     begin->unchecked =
         !cJSON_IsString(check) || !journal_check_read(slice_str(check->valuestring), &begin->check);
-    if (!number_of(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "asked_lsns"), flow), asked) ||
+    if (!read_number_text(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "asked_lsns"), flow), asked) ||
         *asked > begin->lsn)
         *asked = begin->lsn;
 }
@@ -312,12 +312,12 @@ static bool read_record(const cJSON *json, struct run_record *out)
     const cJSON *lsns = cJSON_GetObjectItem(json, "first_lsns"),
                 *tokens = cJSON_GetObjectItem(json, "tokens");
     char copy[16];
-    if (!number_of(cJSON_GetObjectItem(json, "session"), &out->session) || !cJSON_IsNumber(count) ||
+    if (!read_number_text(cJSON_GetObjectItem(json, "session"), &out->session) || !cJSON_IsNumber(count) ||
         count->valuedouble < 1 || count->valuedouble > (double)RECORD_MAX_FLOWS ||
-        !text_of(json, "master_id", out->master_id, sizeof out->master_id) ||
-        !text_of(json, "sync_id", out->sync_id, sizeof out->sync_id) ||
-        !text_of(json, "lineage", out->lineage, sizeof out->lineage) ||
-        !text_of(json, "copy", copy, sizeof copy) || !cJSON_IsString(scope) ||
+        !read_text_field(json, "master_id", out->master_id, sizeof out->master_id) ||
+        !read_text_field(json, "sync_id", out->sync_id, sizeof out->sync_id) ||
+        !read_text_field(json, "lineage", out->lineage, sizeof out->lineage) ||
+        !read_text_field(json, "copy", copy, sizeof copy) || !cJSON_IsString(scope) ||
         cJSON_GetArraySize(lsns) != (int)count->valuedouble ||
         cJSON_GetArraySize(tokens) != (int)count->valuedouble)
         return false;
@@ -331,15 +331,15 @@ static bool read_record(const cJSON *json, struct run_record *out)
     const cJSON *changes = cJSON_GetObjectItem(json, "role_changes");
     out->in_blobs = cJSON_IsTrue(cJSON_GetObjectItem(json, "in_blobs"));
     out->role_changes = cJSON_IsNumber(changes) ? (int64_t)changes->valuedouble : -1;
-    if (!text_of(json, "last_master_id", out->last_master_id, sizeof out->last_master_id))
+    if (!read_text_field(json, "last_master_id", out->last_master_id, sizeof out->last_master_id))
         out->last_master_id[0] = '\0';
     out->begins = x_calloc(out->flow_count, sizeof *out->begins);
     out->asked_lsns = x_calloc(out->flow_count, sizeof *out->asked_lsns);
     out->tokens = x_calloc(out->flow_count, sizeof *out->tokens);
     for (uint32_t i = 0; i < out->flow_count; i++) {
         const cJSON *token = cJSON_GetArrayItem(tokens, (int)i);
-        if (!number_of(cJSON_GetArrayItem(lsns, (int)i), &out->begins[i].lsn) || !cJSON_IsString(token) ||
-            strlen(token->valuestring) >= sizeof *out->tokens)
+        if (!read_number_text(cJSON_GetArrayItem(lsns, (int)i), &out->begins[i].lsn) ||
+            !cJSON_IsString(token) || strlen(token->valuestring) >= sizeof *out->tokens)
             return false;
         read_begin(json, (int)i, out);
         snprintf(out->tokens[i], sizeof *out->tokens, "%s", token->valuestring);

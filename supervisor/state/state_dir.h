@@ -1,5 +1,5 @@
-/* STATE/NAME: the directory of one run. Holds the lock, the control socket, what resuming needs
- * (run.json), the divergences' log, and the workers' spools and cursors. */
+/* STATE/NAME: the directory of one run. It holds the lock, the control socket, the record for resuming (run.json), the
+ * log of divergences, and the workers' spools and cursors. */
 #ifndef DF2REDIS_SUPERVISOR_STATE_STATE_DIR_H
 #define DF2REDIS_SUPERVISOR_STATE_STATE_DIR_H
 
@@ -19,35 +19,35 @@ enum run_copy {
     RUN_COPY_ENDED,    /* complete, and the run was ended in order */
 };
 
-/* What a later run needs to know of this one. */
+/* The record of a run, from which a later run resumes. */
 struct run_record {
     uint64_t session;
     uint32_t flow_count;
     char master_id[41], sync_id[32], lineage[41];
     enum run_copy copy;
     bool target_owned;       /* empty or flushed when the run began */
-    char last_master_id[41]; /* of the master whose journal goes on in this one's; or "" */
-    int64_t role_changes;    /* of the source (source.h), when the copy or its journal began; -1: not told */
+    char last_master_id[41]; /* the master whose journal this one's journal continues; or "" */
+    int64_t role_changes;    /* of the source (source.h), when the copy or its journal began; -1: unknown */
     struct resume_point *begins; /* per FLOW: where a session without a snapshot began; lsn 0: with one */
-    uint64_t *asked_lsns;        /* per FLOW: and from where on its journal was asked for */
-    bool in_blobs;               /* and that it came in JOURNAL_BLOBs, after SYNC */
-    char (*tokens)[41];          /* per FLOW: the EOF token, should its snapshot be decoded again */
-    char *scope;                 /* which keys are copied where to */
-    char *source; /* where from: its URI, without user and password; "": an older version did not say */
+    uint64_t *asked_lsns;        /* per FLOW: the LSN from which its journal was requested */
+    bool in_blobs;               /* the journal came in JOURNAL_BLOBs, after SYNC */
+    char (*tokens)[41];          /* per FLOW: the EOF token, for decoding its snapshot again */
+    char *scope;                 /* the filter of keys and the map of databases */
+    char *source; /* the source's URI without user and password; "": written by an older version */
 };
 void run_record_free(struct run_record *record);
 
-/* Makes what is missing and takes the lock, which ends with the process. */
+/* Makes missing directories and takes the lock, which the kernel releases with the process. */
 bool state_dir_open(struct state_dir *dir, const struct settings *settings, struct error *error);
 void state_dir_close(struct state_dir *dir);
-/* Pid of the run that holds the lock of this name; 0 when there is none. */
+/* Returns the pid of the active run of this name; 0: none. */
 long state_dir_active_pid(const struct settings *settings);
 /* STATE/NAME/file in new memory. */
 char *state_dir_file(const struct settings *settings, const char *file);
 
-/* Atomically: another run sees the old record or the new one. */
+/* Writes atomically: readers see the old record or the new one. */
 bool state_dir_save_run(const struct state_dir *dir, const struct run_record *record, struct error *error);
-/* False when there is none that can be read. */
+/* False: no readable record. */
 bool state_dir_load_run(const struct state_dir *dir, struct run_record *out);
 void state_dir_forget_run(const struct state_dir *dir);
 

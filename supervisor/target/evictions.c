@@ -13,7 +13,7 @@ void evictions_free(struct evictions *e)
     *e = (struct evictions){0};
 }
 
-static struct evictions_process *find(const struct evictions *e, const char *run_id)
+static struct evictions_process *find_process(const struct evictions *e, const char *run_id)
 {
     for (size_t i = 0; i < e->count; i++)
         if (strcmp(e->list[i].run_id, run_id) == 0)
@@ -21,7 +21,7 @@ static struct evictions_process *find(const struct evictions *e, const char *run
     return NULL;
 }
 
-static void add(struct evictions *e, const char *run_id, uint64_t evicted)
+static void add_process(struct evictions *e, const char *run_id, uint64_t evicted)
 {
     if (e->count == EVICTIONS_PROCESSES)
         memmove(e->list, e->list + 1, --e->count * sizeof *e->list);
@@ -33,12 +33,12 @@ static void add(struct evictions *e, const char *run_id, uint64_t evicted)
 
 uint64_t evictions_note(struct evictions *e, const char *run_id, uint64_t evicted, bool started_here)
 {
-    struct evictions_process *p = find(e, run_id);
+    struct evictions_process *p = find_process(e, run_id);
     if (!p) {
-        add(e, run_id, evicted);
+        add_process(e, run_id, evicted);
         return started_here ? evicted : 0;
     }
-    /* CONFIG RESETSTAT begins at 0 again. */
+    /* CONFIG RESETSTAT sets the counter to 0. */
     uint64_t grown = evicted >= p->evicted ? evicted - p->evicted : evicted;
     p->evicted = evicted;
     return grown;
@@ -69,7 +69,7 @@ bool evictions_load(struct evictions *e, const char *path)
     if (!f)
         return false;
     while (fscanf(f, "%40s %llu", run_id, &evicted) == 2)
-        add(e, run_id, evicted);
+        add_process(e, run_id, evicted);
     fclose(f);
     return true;
 }

@@ -1,9 +1,9 @@
-/* A job at the target: one connection; in a cluster one to each master; the task; the end.
+/* A job at the target: a connection to the seed; in a cluster one to each master; the task; the end.
  *
  *   ask the URI ──standalone──────────────────────────────────> task ──> done
  *        └──a cluster──> CLUSTER SLOTS, NODES ──> probe every master ──^
- *   (a failure that may pass, of TARGET_ASK in a cluster: again from the beginning)
- *   (a replica, where the URI's host has several addresses: the next one) */
+ *   (after a failure of TARGET_ASK that may pass, in a cluster: again from the beginning)
+ *   (after a replica, if the URI's host has several addresses: the next address) */
 #include "supervisor/target/target.h"
 
 #include <stdio.h>
@@ -15,7 +15,7 @@
 
 enum { PATIENCE_MS = 60000 };
 
-static void begin(struct target_job *job);
+static void start_attempt(struct target_job *job);
 
 /* ---- another attempt ---- */
 
@@ -38,10 +38,10 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
         job->seed = (job->seed + 1) % target_seeds(job);
     job->next_address = false;
     topology_free(&job->topology);
-    begin(job);
+    start_attempt(job);
 }
 
-static void remember(struct target_job *job)
+static void remember_masters(struct target_job *job)
 {
     if (!job->known || !target_is_cluster(job))
         return;
@@ -50,13 +50,13 @@ static void remember(struct target_job *job)
     job->known->nodes = x_calloc(job->topology.count, sizeof *job->known->nodes);
     job->known->count = 0;
     for (size_t i = 0; i < job->topology.count; i++)
-        if (job->topology.nodes[i].slots) /* another one may have left the cluster and not know */
+        if (job->topology.nodes[i].slots) /* one without may have been forgotten by the cluster */
             job->known->nodes[job->known->count++] = job->topology.nodes[i];
 }
 
-/* ---- who is there ---- */
+/* ---- all nodes are known ---- */
 
-static void take(struct target_job *job)
+static void check_and_perform(struct target_job *job)
 {
     struct error error = {0};
     bool lone_replica = job->capabilities.replica && !job->capabilities.cluster;
@@ -64,31 +64,31 @@ static void take(struct target_job *job)
         return;
     if (!capabilities_check(&job->capabilities, &error)) {
         if (lone_replica &&
-            job->task == TARGET_PREPARE) /* it was a master when the run began: it may be again */
+            job->task == TARGET_PREPARE) /* a master when the run began, and perhaps again soon */
             error.class = ERROR_RETRY;
         if (lone_replica && job->address_count > 1)
             target_no_master_found(job, &error);
         else if (job->task == TARGET_ASK)
-            target_done(job); /* who asks sees it, too */
+            target_done(job); /* the caller checks the capabilities itself */
         else
             target_fail(job, &error);
         return;
     }
-    remember(job);
+    remember_masters(job);
     job->begun = true;
     target_perform(job);
 }
 
-/* A master of a moment ago may be a replica by now. */
-static bool is_master(const struct target_node *n, struct error *error)
+/* False and *error: a failover has made the master a replica meanwhile. */
+static bool node_is_master(const struct target_node *n, struct error *error)
 {
     if (!n->capabilities.replica)
         return true;
-    return error_set(error, ERROR_RETRY, "target %s is a replica of %s by now", n->name,
+    return error_set(error, ERROR_RETRY, "target %s has become a replica of %s", n->name,
                      n->capabilities.master_text);
 }
 
-/* ---- masters that are away ---- */
+/* ---- unreachable masters without slots ---- */
 
 static void on_move(void *arg, uint16_t slot, bool importing, const char *id)
 {
@@ -98,11 +98,11 @@ static void on_move(void *arg, uint16_t slot, bool importing, const char *id)
     size_t node = topology_find(&job->topology, id);
     if (importing || node == TOPOLOGY_NOBODY || !job->nodes[node].away)
         return;
-    error_set(&error, ERROR_RETRY,
-              "target %s, a master without slots, cannot be reached, and holds keys of a slot that is on its "
-              "way to "
-              "it, which are to be removed, too: bring it back, or end that (redis-cli --cluster fix)",
-              job->nodes[node].name);
+    error_set(
+        &error, ERROR_RETRY,
+        "target %s, a master without slots, cannot be reached, and a slot whose keys must be deleted is "
+        "migrating to it: bring it back, or close the slot (redis-cli --cluster fix)",
+        job->nodes[node].name);
     target_fail(job, &error);
 }
 
@@ -117,14 +117,14 @@ static void on_moves(struct client *c, const redisReply *reply, void *arg)
         return;
     for (size_t i = 0; i < n->job->count; i++)
         if (n->job->nodes[i].away)
-            log_warning(
-                "target %s, a master without slots, cannot be reached: it is not emptied; no slot is on its "
-                "way to it",
-                n->job->nodes[i].name);
-    take(n->job);
+            log_warning("target %s, a master without slots, cannot be reached and is not flushed; no slot is "
+                        "migrating "
+                        "to it",
+                        n->job->nodes[i].name);
+    check_and_perform(n->job);
 }
 
-/* What is to be emptied must not leave out one that keys have gone to already. */
+/* A flush must not leave out a master to which keys of a migrating slot have gone already. */
 static void ask_moves(struct target_job *job)
 {
     job->pending = 0;
@@ -137,7 +137,7 @@ static void ask_moves(struct target_job *job)
     }
 }
 
-/* What those without slots can do is no matter. */
+/* The capabilities of masters without slots do not count. */
 static void join_masters(struct target_job *job)
 {
     struct error error = {0};
@@ -149,7 +149,7 @@ static void join_masters(struct target_job *job)
             keys += n->away ? 0 : n->capabilities.keys;
             continue;
         }
-        if (!is_master(n, &error)) {
+        if (!node_is_master(n, &error)) {
             target_fail(job, &error);
             return;
         }
@@ -163,7 +163,7 @@ static void join_masters(struct target_job *job)
     if (job->task == TARGET_PREPARE && target_nodes_there(job) < job->count)
         ask_moves(job);
     else
-        take(job);
+        check_and_perform(job);
 }
 
 static void on_node_failed(struct target_node *n, const struct error *error);
@@ -217,8 +217,8 @@ static void on_slots(struct client *c, const redisReply *reply, void *arg)
     uri_free(&asked);
 }
 
-/* A master without slots counts, too: it may hold keys of a slot that is on its way to it. Who may not ask
- * this has to do without. */
+/* An empty master may hold keys of a slot that is migrating to it. Without permission for CLUSTER NODES we do not learn
+ * about empty masters. */
 static void on_masters(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -232,7 +232,7 @@ static void on_masters(struct client *c, const redisReply *reply, void *arg)
     connect_to_masters(job);
 }
 
-/* One without slots may be away (but not to be emptied, when slots are on their way to it). */
+/* True: an empty master, which the task can do without (a flush checks that no slot is migrating to it). */
 static bool may_be_away(const struct target_node *n)
 {
     const struct target_job *job = n->job;
@@ -259,13 +259,13 @@ static void on_node_probed(struct target_node *n)
         if (target_answered(job))
             join_masters(job);
     } else if (n->capabilities.cluster && n->capabilities.kind != SERVER_OTHER) {
-        /* Nothing is known of its slots yet, but that a failure may pass. */
+        /* The slots are not known yet; a failure may pass. */
         job->deadline_ms = job->deadline_ms ? job->deadline_ms : clock_monotonic_ms() + PATIENCE_MS;
         client_words(n->client, job->settings->connect_timeout_ms, on_slots, job, "CLUSTER", "SLOTS", NULL);
         client_words(n->client, job->settings->connect_timeout_ms, on_masters, job, "CLUSTER", "NODES", NULL);
     } else {
         job->capabilities = n->capabilities;
-        take(job);
+        check_and_perform(job);
     }
 }
 
@@ -282,7 +282,7 @@ static bool connect_to_seed(struct target_job *job, struct error *error)
     return ok;
 }
 
-static void begin(struct target_job *job)
+static void start_attempt(struct target_job *job)
 {
     struct error error = {0};
     if (!connect_to_seed(job, &error))

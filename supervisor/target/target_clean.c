@@ -1,19 +1,19 @@
-/* Removes what df2redis has left in a target: the marks, and values that were being built beside their key.
+/* Removes what df2redis has left in a target: the marks, and half-built values beside their keys.
  *
- *   CLIENT LIST on every node (is a worker still there?) → the marks' hashes → SCAN for the left-overs
+ *   CLIENT LIST on every node (no worker connected?) → the marks' hashes → SCAN for left-overs
  *
- * A standalone target is looked through database by database, since left-overs lie beside their keys; of a
- * cluster each node is asked for the marks of the slots that it serves. Those of a slot that is on its way
- * lie perhaps where it goes already: there SCAN finds them, and ASKING reaches them. */
+ * A standalone target is scanned database by database, since left-overs lie beside their keys. In a cluster each node
+ * is asked for the marks of the slots that it serves. The mark of a migrating slot may lie at the importing node
+ * already: SCAN finds it there, and ASKING reaches it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 
 #include "supervisor/target/target_internal.h"
 
-static void scan(struct target_node *n, const char *cursor);
+static void scan_database(struct target_node *n, const char *cursor);
 
-/* Of each kind one command with one answer: DEL k, or the unlinking of what a SCAN has found. */
+/* The answer to a DEL of one mark, or to an UNLINK of one found key. */
 static void on_removed(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -26,19 +26,19 @@ static void on_removed(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     if (target_is_cluster(n->job) && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0)
-        return; /* not here */
-    error_set(&error, ERROR_RETRY, "target %s does not take DEL: %.200s", n->name,
+        return; /* migrated already: the importing node's SCAN finds it */
+    error_set(&error, ERROR_RETRY, "target %s refuses DEL: %.200s", n->name,
               reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
     target_fail(n->job, &error);
 }
 
-static void piece_is_done(struct target_node *n)
+static void node_piece_done(struct target_node *n)
 {
     if (target_answered(n->job))
         target_done(n->job);
 }
 
-/* Comes after the answer to the SCAN that found it, maybe the last one. */
+/* The answer comes behind that of the SCAN which found the key, perhaps as the last one. */
 static void on_unlinked(struct client *c, const redisReply *reply, void *arg)
 {
     struct target_node *n = arg;
@@ -48,7 +48,7 @@ static void on_unlinked(struct client *c, const redisReply *reply, void *arg)
     on_removed(c, reply, arg);
     n->job->cleaned.leftovers += n->job->cleaned.marks - marks;
     n->job->cleaned.marks = marks;
-    piece_is_done(n);
+    node_piece_done(n);
 }
 
 static void on_mark_unlinked(struct client *c, const redisReply *reply, void *arg)
@@ -56,14 +56,15 @@ static void on_mark_unlinked(struct client *c, const redisReply *reply, void *ar
     struct target_node *n = arg;
     if (n->job->over)
         return;
-    /* Of a slot whose move was called off: nobody gets at it there. */
+    /* The slot's migration was called off: its keys at this node cannot be reached. */
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "MOVED ", 6) == 0)
-        log_warning(
-            "target %s holds marks in a slot that it does not serve: they stay (redis-cli --cluster fix)",
-            n->name);
+        log_warning("target %s holds marks in a slot that it does not serve, and they stay: close the slot "
+                    "(redis-cli "
+                    "--cluster fix), then run df2redis clean again",
+                    n->name);
     else
         on_removed(c, reply, arg);
-    piece_is_done(n);
+    node_piece_done(n);
 }
 
 /* ---- left-overs ---- */
@@ -95,16 +96,16 @@ static void on_selected(struct client *c, const redisReply *reply, void *arg)
     if (n->job->over)
         return;
     if (reply->type == REDIS_REPLY_STATUS)
-        scan(n, "0");
+        scan_database(n, "0");
     else
-        piece_is_done(n); /* it has no more databases */
+        node_piece_done(n); /* that was the last database */
 }
 
 static void next_database(struct target_node *n)
 {
     char number[12];
     if (++n->database >= n->databases) {
-        piece_is_done(n);
+        node_piece_done(n);
         return;
     }
     snprintf(number, sizeof number, "%u", n->database);
@@ -120,7 +121,7 @@ static void on_scanned(struct client *c, const redisReply *reply, void *arg)
         return;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_ARRAY) {
-        error_set(&error, ERROR_RETRY, "target %s does not take SCAN: %.200s", n->name,
+        error_set(&error, ERROR_RETRY, "target %s refuses SCAN: %.200s", n->name,
                   reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
         target_fail(n->job, &error);
         return;
@@ -133,10 +134,10 @@ static void on_scanned(struct client *c, const redisReply *reply, void *arg)
     if (strcmp(reply->element[0]->str, "0") == 0)
         next_database(n);
     else
-        scan(n, reply->element[0]->str);
+        scan_database(n, reply->element[0]->str);
 }
 
-static void scan(struct target_node *n, const char *cursor)
+static void scan_database(struct target_node *n, const char *cursor)
 {
     client_words(n->client, n->job->settings->connect_timeout_ms, on_scanned, n, "SCAN", cursor, "MATCH",
                  "df2redis:*", "COUNT", "1000", NULL);
@@ -162,9 +163,10 @@ static void remove_marks(struct target_node *n)
     }
 }
 
-/* ---- who is there ---- */
+/* ---- connected workers ---- */
 
-/* "… addr=127.0.0.1:40312 … name=df2redis:NAME:flow-0 …": a line for each connection. */
+/* CLIENT LIST has a line for each connection: "… addr=127.0.0.1:40312 … name=df2redis:NAME:flow-0 …". True: a worker of
+ * the run is connected, from *address. */
 static bool find_worker(const struct target_job *job, const char *list, char *address, size_t address_bytes)
 {
     char name[TARGET_KEY_BYTES];
@@ -190,7 +192,7 @@ static void begin_removing(struct target_job *job)
             continue;
         n->databases = target_is_cluster(job) ? 1 : n->capabilities.databases;
         remove_marks(n);
-        scan(n, "0");
+        scan_database(n, "0");
     }
 }
 
@@ -204,8 +206,8 @@ static void on_clients(struct client *c, const redisReply *reply, void *arg)
         return;
     if (reply->type != REDIS_REPLY_STRING) {
         error_fatal(&error, EX_NOPERM,
-                    "target %s does not tell who is connected, and a run that goes on needs its marks: "
-                    "let its user run CLIENT|LIST (%.200s)",
+                    "target %s refuses CLIENT LIST, which shows whether the run is still active: give its "
+                    "user +client|list (%.200s)",
                     n->name, reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
         target_fail(n->job, &error);
     } else if (find_worker(n->job, reply->str, address, sizeof address)) {

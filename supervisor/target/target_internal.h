@@ -1,4 +1,4 @@
-/* What the files of a target's job share. */
+/* Shared by the files of a target's job. */
 #ifndef DF2REDIS_SUPERVISOR_TARGET_TARGET_INTERNAL_H
 #define DF2REDIS_SUPERVISOR_TARGET_TARGET_INTERNAL_H
 
@@ -14,19 +14,19 @@ struct target_node {
     struct capabilities capabilities;
     char name[256];
     int answered; /* of the probe's commands */
-    bool away;    /* it cannot be reached, and need not be */
+    bool away;    /* unreachable, and the task can do without it */
     struct target_marks marks;
     /* TARGET_ASK: target_probe.c */
     char mark_key[TARGET_KEY_BYTES];
     struct target_memory memory;
     uint32_t select_asked, selected;
     unsigned outside_told;
-    bool strange;  /* what it answers to EXEC and DISCARD is not what a server would */
-    bool no_multi; /* it may not be run: nothing else can be asked */
+    bool strange;  /* its answers to EXEC and DISCARD outside of MULTI are not those of a Redis */
+    bool no_multi; /* MULTI is refused: the other rights cannot be probed */
     bool no_exec, no_discard;
     struct rights rights;
     size_t rights_told;
-    uint32_t database, databases; /* that is looked through, of so many (TARGET_CLEAN) */
+    uint32_t database, databases; /* TARGET_CLEAN: the one being scanned; their number */
 };
 
 struct target_job {
@@ -39,21 +39,21 @@ struct target_job {
     enum target_task task;
     uint64_t session;
     char name[256];
-    struct topology topology; /* count 0: not a cluster, as far as it is known */
+    struct topology topology; /* count 0: not a cluster, as far as is known */
     struct topology *known;
-    struct target_node *nodes; /* of a cluster in the order of its topology; before that, who is asked */
+    struct target_node *nodes; /* of a cluster in the order of its topology; before that, the seed alone */
     size_t count;
-    size_t pending; /* answers of this step that are still to come */
-    size_t seed;    /* who was asked last: 0 the URI, then `known` */
-    /* Of the URI's host, once a replica has answered there and it has several: one after the other is asked. */
+    size_t pending; /* answers that this step still expects */
+    size_t seed;    /* the node asked for the masters: 0 the URI's, then those of `known` */
+    /* The addresses of the URI's host, tried in turn after a replica has answered at the first. */
     struct uri addresses[TARGET_ADDRESSES];
     size_t address_count, address;
     bool next_address;
-    struct event *again;  /* after a failure that may pass */
-    uint64_t deadline_ms; /* for that; 0: nothing says that this is a cluster */
+    struct event *again;  /* another attempt after a failure that may pass */
+    uint64_t deadline_ms; /* of the attempts; 0: not known to be a cluster */
     bool warned, over;
-    bool slots_refused; /* the user of a cluster's node may not ask for its slots */
-    bool begun;         /* its task */
+    bool slots_refused; /* CLUSTER SLOTS is refused to the user */
+    bool begun;         /* the task has begun */
     struct capabilities capabilities;
     struct target_marks marks;
     struct target_cleaned cleaned;

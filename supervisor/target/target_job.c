@@ -35,7 +35,7 @@ size_t target_seeds(const struct target_job *job)
     return 1 + (job->known ? job->known->count : 0);
 }
 
-/* Another node may know better, or the same one a little later. */
+/* True: another seed, or the same one a little later, may give a better answer. */
 static bool may_try_again(const struct target_job *job, const struct error *error)
 {
     if (error->class != ERROR_RETRY)
@@ -45,7 +45,6 @@ static bool may_try_again(const struct target_job *job, const struct error *erro
     return job->task == TARGET_ASK && clock_monotonic_ms() < job->deadline_ms;
 }
 
-/* True: another one is asked, soon. */
 bool target_ask_next_address(struct target_job *job)
 {
     struct timeval at_once = {0};
@@ -61,7 +60,6 @@ bool target_ask_next_address(struct target_job *job)
     return true;
 }
 
-/* One of them was a replica: whatever is wrong with this one, the next may be the master. */
 void target_no_master_found(struct target_job *job, const struct error *last)
 {
     struct error error = {0};
@@ -87,7 +85,7 @@ void target_fail(struct target_job *job, const struct error *error)
         if (!job->warned)
             log_warning("%s; trying again", error->text);
         job->warned = true;
-        /* What else is under way says nothing any more. */
+        /* The answers still under way do not count any more. */
         job->over = true;
         return;
     }

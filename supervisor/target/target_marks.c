@@ -1,11 +1,11 @@
-/* Marks: read, and made one of several. */
+/* Marks: read from replies, and those of all nodes combined into one. */
 #include "supervisor/target/target_marks.h"
 
 #include <stdlib.h>
 
 #include "common/redis/marks.h"
 
-static bool flow_of(struct slice field, const char *prefix, uint32_t *out)
+static bool flow_of_field(struct slice field, const char *prefix, uint32_t *out)
 {
     size_t len = strlen(prefix);
     uint64_t flow;
@@ -16,7 +16,7 @@ static bool flow_of(struct slice field, const char *prefix, uint32_t *out)
     return true;
 }
 
-/* of_node: the mark of a node; *fingerprint of the slots that it served then. */
+/* of_node: a cluster node's mark, with the *fingerprint of the slots that the node served then. */
 static bool read_mark(struct slice text, bool of_node, uint64_t *fingerprint, struct target_mark *out)
 {
     struct slot_mark m = {0};
@@ -32,7 +32,7 @@ static bool read_mark(struct slice text, bool of_node, uint64_t *fingerprint, st
 /* fingerprint NULL: flow-N and run; otherwise node-N. */
 static void read_fields(struct target_marks *m, const redisReply *reply, const uint64_t *fingerprint)
 {
-    /* Of another type, or not ours to read: then there are none. */
+    /* A key of another type, or NOPERM: no marks. */
     size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements / 2 : 0;
     target_marks_free(m);
     m->there = count > 0;
@@ -46,7 +46,7 @@ static void read_fields(struct target_marks *m, const redisReply *reply, const u
         struct target_mark *mark = &m->list[m->count];
         if (!fingerprint && slice_eq(field, slice_str(MARK_RUN_FIELD)))
             slice_to_u64(text, &m->run_session);
-        else if (flow_of(field, fingerprint ? "node-" : "flow-", &mark->flow) &&
+        else if (flow_of_field(field, fingerprint ? "node-" : "flow-", &mark->flow) &&
                  read_mark(text, fingerprint != NULL, &seen, mark)) {
             memcpy(m->seen_id, mark->master_id, sizeof m->seen_id);
             m->seen_stable |= mark->at.lsn > 0;
@@ -66,7 +66,7 @@ void target_marks_read_node(struct target_marks *m, const redisReply *reply, uin
     read_fields(m, reply, &fingerprint);
 }
 
-static const struct target_mark *find(const struct target_marks *m, uint32_t flow)
+static const struct target_mark *find_mark(const struct target_marks *m, uint32_t flow)
 {
     for (size_t i = 0; i < m->count; i++)
         if (m->list[i].flow == flow)
@@ -74,11 +74,11 @@ static const struct target_mark *find(const struct target_marks *m, uint32_t flo
     return NULL;
 }
 
-/* A node that got nothing in the last session has its mark of the one before: the earliest session tells that
- * something may be missing there. */
-static bool join(struct target_mark *mark, const struct target_marks *node)
+/* A node without writes in the last session keeps its mark of the session before: the earliest session shows that
+ * entries may be missing there. False: the node has no such mark. */
+static bool join_mark(struct target_mark *mark, const struct target_marks *node)
 {
-    const struct target_mark *other = find(node, mark->flow);
+    const struct target_mark *other = find_mark(node, mark->flow);
     if (!other || strcmp(other->master_id, mark->master_id) != 0)
         return false;
     if (other->at.lsn < mark->at.lsn)
@@ -103,7 +103,7 @@ void target_marks_common(struct target_marks *out, const struct target_marks *no
         struct target_mark mark = nodes[0].list[i];
         bool everywhere = true;
         for (size_t n = 1; everywhere && n < count; n++)
-            everywhere = join(&mark, &nodes[n]);
+            everywhere = join_mark(&mark, &nodes[n]);
         if (everywhere)
             out->list[out->count++] = mark;
     }

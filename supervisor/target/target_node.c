@@ -1,7 +1,7 @@
-/* One connection to a target's node, and the probe: what is it, and what can it do. */
+/* One connection to a node of the target, and the first half of the probe: kind, version and capabilities. */
 #include "supervisor/target/target_internal.h"
 
-static void on_probe(struct client *c, const redisReply *reply, void *arg)
+static void on_probe_answer(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct target_node *n = arg;
@@ -19,17 +19,17 @@ static void on_probe(struct client *c, const redisReply *reply, void *arg)
         n->job->node_probed(n);
 }
 
-static void on_ready(struct client *c, void *arg)
+static void on_node_ready(struct client *c, void *arg)
 {
     struct target_node *n = arg;
     struct slice argv[CAPABILITIES_MAX_ARGS];
     for (int i = 0; i < CAPABILITIES_COMMANDS; i++) {
         size_t argc = capabilities_command(i, argv, CAPABILITIES_MAX_ARGS);
-        client_command(c, n->job->settings->connect_timeout_ms, on_probe, n, argc, argv);
+        client_command(c, n->job->settings->connect_timeout_ms, on_probe_answer, n, argc, argv);
     }
 }
 
-static void on_failed(struct client *c, const struct error *error, void *arg)
+static void on_node_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
     struct target_node *n = arg;
@@ -39,7 +39,7 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
 bool target_node_open(struct target_node *n, struct target_job *job, const struct uri *uri,
                       struct error *error)
 {
-    struct client_callbacks callbacks = {.arg = n, .ready = on_ready, .failed = on_failed};
+    struct client_callbacks callbacks = {.arg = n, .ready = on_node_ready, .failed = on_node_failed};
     *n = (struct target_node){.job = job};
     uri_display(uri, n->name, sizeof n->name);
     n->client = client_connect(job->base, uri, job->settings, "target", &callbacks, error);

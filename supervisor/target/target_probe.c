@@ -1,11 +1,11 @@
-/* What else a node is asked at the start, behind what it can do: memory, databases, rights.
+/* The second half of the probe, at the start of a run: memory, databases, rights.
  *
  *   INFO memory, SELECT 1 … where CONFIG GET was refused
- *   → EXEC, DISCARD, which both must refuse outside of a MULTI
- *   → MULTI → the first row, which must be queued → the other rows, DISCARD
+ *   → EXEC, DISCARD, which the server must both refuse outside of a MULTI
+ *   → MULTI → the first row (supervisor/rules/rights.c), which must be queued → the other rows, DISCARD
  *
- * Step by step, since without a MULTI the rows would be carried out. Without DISCARD, which is a right, too, the
- * connection stays within its MULTI, and its end forgets the rows. */
+ * Each step waits for the one before: without a MULTI the rows would be executed. If DISCARD is refused, the connection
+ * stays within its MULTI, and its end discards the rows. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -14,17 +14,17 @@
 
 enum { SELECTS = 255 };
 
-/* As df2redis(1) has it. */
+/* The rights that df2redis(1) recommends. */
 #define ENOUGH                                                                                               \
     "~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill +restore +flushall +flushdb "  \
     "+sort +keys"
 
-static void ask(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
+static void ask_node(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
 {
     client_command(n->client, n->job->settings->connect_timeout_ms, on_reply, n, argc, argv);
 }
 
-static bool is_over(const struct target_node *n)
+static bool node_is_over(const struct target_node *n)
 {
     return n->job->over || n->away;
 }
@@ -35,7 +35,7 @@ static void ask_row(struct target_node *n, size_t i, client_reply on_reply)
 {
     struct slice argv[RIGHTS_MAX_ARGS];
     size_t argc = rights_row(i, n->mark_key, argv);
-    ask(n, on_reply, argc, argv);
+    ask_node(n, on_reply, argc, argv);
 }
 
 static void on_row(struct client *c, const redisReply *reply, void *arg)
@@ -43,7 +43,7 @@ static void on_row(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct target_node *n = arg;
     rights_answer(&n->rights, n->rights_told++, reply);
-    if (n->rights_told == rights_rows() && n->no_discard && !is_over(n))
+    if (n->rights_told == rights_rows() && n->no_discard && !node_is_over(n))
         n->job->node_probed(n);
 }
 
@@ -51,34 +51,34 @@ static void on_discarded(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c, (void)reply;
     struct target_node *n = arg;
-    if (!is_over(n))
+    if (!node_is_over(n))
         n->job->node_probed(n);
 }
 
-static void discard(struct target_node *n)
+static void discard_rows(struct target_node *n)
 {
     struct slice word = slice_str("DISCARD");
-    ask(n, on_discarded, 1, &word);
+    ask_node(n, on_discarded, 1, &word);
 }
 
 static void on_first_row(struct client *c, const redisReply *reply, void *arg)
 {
     struct target_node *n = arg;
-    if (is_over(n))
+    if (node_is_over(n))
         return;
-    /* Refused it may be; answered it must not. */
+    /* An error or QUEUED is fine. Any other answer: the command was executed, and the server took no MULTI. */
     n->rights.probed = reply->type == REDIS_REPLY_ERROR ||
                        (reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "QUEUED") == 0);
     on_row(c, reply, arg);
     for (size_t i = 1; n->rights.probed && i < rights_rows(); i++)
         ask_row(n, i, on_row);
     if (!n->no_discard)
-        discard(n);
+        discard_rows(n);
     else if (!n->rights.probed)
         n->job->node_probed(n);
 }
 
-/* By an ACL, or renamed. (To EXEC it is "EXECABORT Transaction discarded because of: NOPERM ...".) */
+/* True: refused by an ACL, or renamed. (EXEC says "EXECABORT Transaction discarded because of: NOPERM ...".) */
 static bool is_refused(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_ERROR &&
@@ -89,7 +89,7 @@ static void on_multi(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct target_node *n = arg;
-    if (is_over(n))
+    if (node_is_over(n))
         return;
     n->no_multi = is_refused(reply);
     if (reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0)
@@ -98,12 +98,12 @@ static void on_multi(struct client *c, const redisReply *reply, void *arg)
         n->job->node_probed(n);
 }
 
-/* In their turn: EXEC, DISCARD. */
+/* The answers to EXEC, then to DISCARD. */
 static void on_outside(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct target_node *n = arg;
-    if (is_over(n))
+    if (node_is_over(n))
         return;
     bool refused = is_refused(reply);
     n->strange |= !refused && !(reply->type == REDIS_REPLY_ERROR && strstr(reply->str, "without MULTI"));
@@ -112,7 +112,7 @@ static void on_outside(struct client *c, const redisReply *reply, void *arg)
         return;
     struct slice word = slice_str("MULTI");
     if (!n->strange)
-        ask(n, on_multi, 1, &word);
+        ask_node(n, on_multi, 1, &word);
     else
         n->job->node_probed(n);
 }
@@ -126,8 +126,8 @@ static void probe_rights(struct target_node *n)
                       job->topology.nodes[n - job->nodes].first_slot);
     else
         snprintf(n->mark_key, sizeof n->mark_key, "df2redis:%s", job->settings->name);
-    ask(n, on_outside, 1, &exec);
-    ask(n, on_outside, 1, &discard_word);
+    ask_node(n, on_outside, 1, &exec);
+    ask_node(n, on_outside, 1, &discard_word);
 }
 
 /* ---- databases ---- */
@@ -136,11 +136,11 @@ static void on_selected_back(struct client *c, const redisReply *reply, void *ar
 {
     (void)c, (void)reply;
     struct target_node *n = arg;
-    if (!is_over(n))
+    if (!node_is_over(n))
         probe_rights(n);
 }
 
-/* Database 0 is there, and they are asked in their order. */
+/* Databases are selected in ascending order; database 0 always exists. */
 static void on_selected(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -164,10 +164,10 @@ static void probe_databases(struct target_node *n)
     }
     for (unsigned i = 1; i <= SELECTS; i++) {
         argv[1].len = (size_t)snprintf(number, sizeof number, "%u", i);
-        ask(n, on_selected, 2, argv);
+        ask_node(n, on_selected, 2, argv);
     }
     argv[1].len = (size_t)snprintf(number, sizeof number, "%u", n->job->settings->target.db);
-    ask(n, on_selected_back, 2, argv);
+    ask_node(n, on_selected_back, 2, argv);
 }
 
 /* ---- memory ---- */
@@ -176,7 +176,7 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct target_node *n = arg;
-    if (is_over(n))
+    if (node_is_over(n))
         return;
     if (reply->type == REDIS_REPLY_STRING) {
         struct slice info = slice_of(reply->str, (size_t)reply->len),
@@ -192,10 +192,10 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
 void target_node_probe_more(struct target_node *n)
 {
     struct slice argv[] = {slice_str("INFO"), slice_str("memory")};
-    ask(n, on_memory, 2, argv);
+    ask_node(n, on_memory, 2, argv);
 }
 
-/* ---- what is to be said of it ---- */
+/* ---- the result ---- */
 
 void target_findings(const struct target_job *job, bool flush_due, struct findings *out)
 {
@@ -214,14 +214,14 @@ void target_findings(const struct target_job *job, bool flush_due, struct findin
         if (n->no_multi && job->settings->marks)
             findings_refuse(
                 out, EX_NOPERM,
-                "target %s: its user may not run MULTI, without which its other rights cannot be asked "
-                "for: give it at least +@transaction; this is enough for everything: " ENOUGH,
+                "target %s: its user may not run MULTI, which the probe of its other rights needs: give it "
+                "at least +@transaction; enough for everything is: " ENOUGH,
                 n->name);
         else if ((n->no_exec || n->no_discard) && job->settings->marks)
             findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s",
                             n->name, n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");
         if (!n->rights.probed && !(n->no_multi && job->settings->marks))
-            findings_warn(out, "target %s: what its user may do there cannot be found out: it takes no MULTI",
+            findings_warn(out, "target %s: the rights of its user cannot be probed: it takes no MULTI",
                           n->name);
         rights_judge(&n->rights, &context, out);
     }

@@ -1,6 +1,6 @@
-/* What a job does on a target whose nodes are known: read the marks, have it decided what is done, flush, claim.
+/* The task on a target whose nodes are known: read the marks, ask the caller for the order, flush, claim.
  *
- * An empty target is claimed without a flush, by a script that looks once more: whoever wrote there since comes first. */
+ * An empty target is claimed without a flush, by a script that counts the keys again and refuses when there are any. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -18,7 +18,7 @@ static void run_key(const struct target_job *job, char *out)
     snprintf(out, TARGET_KEY_BYTES, "df2redis:%s", job->settings->name);
 }
 
-/* Who holds the hash without a tag. */
+/* The node that serves the hash without a tag. */
 static struct target_node *run_node(struct target_job *job)
 {
     char key[TARGET_KEY_BYTES];
@@ -26,8 +26,8 @@ static struct target_node *run_node(struct target_job *job)
     return &job->nodes[target_is_cluster(job) ? job->topology.owner[key_slot(slice_str(key))] : 0];
 }
 
-/* What a cluster says in the middle of a change; a job that is begun again finds the new master. */
-static bool may_pass(const struct target_job *job, const redisReply *reply)
+/* True: an error of a cluster in the middle of a change. A new attempt finds the new master. */
+static bool error_may_pass(const struct target_job *job, const redisReply *reply)
 {
     static const char *const words[] = {"MOVED ",    "ASK ",     "TRYAGAIN ",  "CLUSTERDOWN ",
                                         "READONLY ", "LOADING ", "MASTERDOWN "};
@@ -40,7 +40,7 @@ static bool may_pass(const struct target_job *job, const redisReply *reply)
 
 /* ---- claiming ---- */
 
-/* How many keys others have on this server; where there are none, the claim. */
+/* Returns the number of keys besides the run's mark. Claims the target if there are none. */
 static const char claim_script[] =
     "local n=-redis.call('EXISTS',KEYS[1]) "
     "for k in string.gmatch(redis.call('INFO','keyspace'),':keys=(%d+)') do n=n+tonumber(k) end "
@@ -54,18 +54,20 @@ static void on_claimed(struct client *c, const redisReply *reply, void *arg)
     if (n->job->over)
         return;
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)
-        error_fatal(&error, EX_NOPERM,
-                    "target %s does not let this user write its mark, the hash df2redis:%s: %.200s", n->name,
-                    n->job->settings->name, reply->str);
+        error_fatal(
+            &error, EX_NOPERM,
+            "target %s refuses the run's mark, the hash df2redis:%s: %.200s; give its user the right to "
+            "write it",
+            n->name, n->job->settings->name, reply->str);
     else if (reply->type == REDIS_REPLY_ERROR)
-        error_set(&error, ERROR_RETRY, "target %s does not take HSET: %.200s", n->name, reply->str);
+        error_set(&error, ERROR_RETRY, "target %s refuses HSET: %.200s", n->name, reply->str);
     if (error.class == ERROR_NONE)
         target_done(n->job);
     else
         target_fail(n->job, &error);
 }
 
-static void claim(struct target_job *job, bool empty);
+static void claim_target(struct target_job *job, bool empty);
 
 static void on_empty_claimed(struct client *c, const redisReply *reply, void *arg)
 {
@@ -74,20 +76,20 @@ static void on_empty_claimed(struct client *c, const redisReply *reply, void *ar
     if (n->job->over)
         return;
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ERR ", 4) == 0) {
-        claim(n->job, false); /* a server that has no INFO for scripts: it was looked at a moment ago */
+        claim_target(n->job,
+                     false); /* no INFO within scripts on this server; its keys were counted a moment ago */
         return;
     }
     if (reply->type != REDIS_REPLY_INTEGER || reply->integer == 0) {
         on_claimed(c, reply, arg);
         return;
     }
-    /* The next attempt sees them. */
-    error_set(&error, ERROR_RETRY, "target %s, which was empty, holds %lld keys now", n->name,
-              reply->integer);
+    /* The next attempt counts them. */
+    error_set(&error, ERROR_RETRY, "target %s was empty, and holds %lld keys now", n->name, reply->integer);
     target_fail(n->job, &error);
 }
 
-static void claim(struct target_job *job, bool empty)
+static void claim_target(struct target_job *job, bool empty)
 {
     char key[TARGET_KEY_BYTES], session[24];
     if (!has_marks(job)) {
@@ -117,20 +119,19 @@ static void on_flushed(struct client *c, const redisReply *reply, void *arg)
         return;
     if (reply->type == REDIS_REPLY_STATUS) {
         if (target_answered(job))
-            claim(job, false);
+            claim_target(job, false);
         return;
     }
-    if (may_pass(job, reply))
-        error_set(&error, ERROR_RETRY, "target %s does not take FLUSHALL: %.200s", n->name, reply->str);
+    if (error_may_pass(job, reply))
+        error_set(&error, ERROR_RETRY, "target %s refuses FLUSHALL: %.200s", n->name, reply->str);
     else
         error_fatal(&error, EX_NOPERM,
-                    "target %s does not take FLUSHALL: %.200s; flush it yourself or give this user the right "
-                    "to",
+                    "target %s refuses FLUSHALL: %.200s; flush it yourself, or give its user +flushall",
                     n->name, reply->type == REDIS_REPLY_ERROR ? reply->str : "an unexpected answer");
     target_fail(job, &error);
 }
 
-static void flush(struct target_job *job)
+static void flush_target(struct target_job *job)
 {
     job->pending = target_nodes_there(job);
     for (size_t i = 0; i < job->count; i++)
@@ -138,9 +139,9 @@ static void flush(struct target_job *job)
             client_words(job->nodes[i].client, 0, on_flushed, &job->nodes[i], "FLUSHALL", NULL);
 }
 
-/* ---- what is done ---- */
+/* ---- the order ---- */
 
-static void decide(struct target_job *job)
+static void carry_out_order(struct target_job *job)
 {
     if (job->task == TARGET_ASK) {
         target_done(job);
@@ -151,20 +152,20 @@ static void decide(struct target_job *job)
         job->over = true;
         break;
     case TARGET_CLAIM_EMPTY:
-        claim(job, true);
+        claim_target(job, true);
         break;
     case TARGET_CLAIM:
-        claim(job, false);
+        claim_target(job, false);
         break;
     case TARGET_FLUSH:
-        flush(job);
+        flush_target(job);
         break;
     }
 }
 
 /* ---- marks ---- */
 
-static void marks_read(struct target_job *job)
+static void on_all_marks_read(struct target_job *job)
 {
     if (target_is_cluster(job)) {
         struct target_marks *all = x_calloc(job->count, sizeof *all);
@@ -175,7 +176,7 @@ static void marks_read(struct target_job *job)
         target_marks_common(&job->marks, all, serving);
         free(all);
     }
-    decide(job);
+    carry_out_order(job);
 }
 
 static void on_marks(struct client *c, const redisReply *reply, void *arg)
@@ -186,7 +187,7 @@ static void on_marks(struct client *c, const redisReply *reply, void *arg)
         return;
     target_marks_read(&job->marks, reply);
     if (target_answered(job))
-        marks_read(job);
+        on_all_marks_read(job);
 }
 
 static void on_node_marks(struct client *c, const redisReply *reply, void *arg)
@@ -198,7 +199,7 @@ static void on_node_marks(struct client *c, const redisReply *reply, void *arg)
         return;
     target_marks_read_node(&n->marks, reply, job->topology.nodes[n - job->nodes].fingerprint);
     if (target_answered(job))
-        marks_read(job);
+        on_all_marks_read(job);
 }
 
 static void read_marks(struct target_job *job)
@@ -224,5 +225,5 @@ void target_perform(struct target_job *job)
     else if (has_marks(job))
         read_marks(job);
     else
-        decide(job);
+        carry_out_order(job);
 }

@@ -1,7 +1,7 @@
-/* One connection to each master; in a cluster one of them is asked now and then who the masters are, and
- * whenever one is no master any more or cannot be reached.
+/* One connection to each master. In a cluster one of them is asked for CLUSTER SLOTS every ten seconds, and at once
+ * when a master has lost its role or cannot be reached.
  *
- * INFO takes several sections from Redis 7.0 on; an older one refuses that, and is asked for everything. */
+ * INFO takes several sections since Redis 7.0; older servers refuse them and get a plain INFO. */
 #include "supervisor/target/target_watch.h"
 
 #include <stdio.h>
@@ -20,7 +20,7 @@ enum {
     ANSWER_LIMIT_MS = 10000,
     RETRY_MS = 1000,
     MASTERS_EVERY_MS = 10000,
-    MASTERS_SOON_MS = 1000, /* when something has changed */
+    MASTERS_SOON_MS = 1000, /* after a change */
     TEXT_BYTES = 300,
 };
 
@@ -31,11 +31,11 @@ struct node {
     struct client *client;
     bool ready, plain_info, listed;
     uint64_t connect_due_ms;
-    uint64_t asked_ms, asked_us; /* the newest question; no other is on its way until it is answered */
-    bool waits, again;           /* … and once more behind it */
-    uint64_t told_ms;            /* when what was answered last was asked; 0: nothing yet */
+    uint64_t asked_ms, asked_us; /* when the newest INFO was sent */
+    bool waits, again;           /* its answer is due; another INFO follows it */
+    uint64_t told_ms;            /* when the INFO answered last was sent; 0: none was answered yet */
     uint64_t rtt_us;
-    /* What it said. */
+    /* From its answers. */
     char run_id[41], role[16], policy[32];
     uint64_t evicted, counted, used_bytes, max_bytes, keys;
     size_t databases;
@@ -57,7 +57,7 @@ struct target_watch {
     bool masters_asked;
 };
 
-static void lose(struct node *n, const char *why)
+static void lose_node(struct node *n, const char *why)
 {
     if (strncmp(n->trouble, why, sizeof n->trouble - 1) != 0)
         log_debug("watching the target: %s", why);
@@ -68,7 +68,7 @@ static void lose(struct node *n, const char *why)
     n->connect_due_ms = clock_monotonic_ms() + RETRY_MS;
 }
 
-/* ---- what INFO says ---- */
+/* ---- answers to INFO ---- */
 
 static void take_text(struct slice info, const char *field, char *out, size_t bytes)
 {
@@ -90,8 +90,7 @@ static void note_process(struct node *n, struct slice info)
     take_text(info, "run_id", run_id, sizeof run_id);
     bool changed = n->run_id[0] && run_id[0] && strcmp(run_id, n->run_id) != 0;
     if (changed)
-        log_warning("target %s was started anew: it is another process (run_id %s, was %s)", n->name, run_id,
-                    n->run_id);
+        log_warning("target %s was restarted: its run_id is %s, and was %s", n->name, run_id, n->run_id);
     snprintf(n->run_id, sizeof n->run_id, "%s", run_id);
     if (!run_id[0])
         return;
@@ -105,18 +104,18 @@ static void note_process(struct node *n, struct slice info)
         log_debug("cannot write %s", w->evictions_path);
 }
 
-static bool evicts(const struct node *n)
+static bool node_evicts(const struct node *n)
 {
     return n->max_bytes && n->policy[0] && strcmp(n->policy, "noeviction") != 0;
 }
 
 static void note_policy(struct node *n)
 {
-    bool bad = evicts(n);
+    bool bad = node_evicts(n);
     if (bad && strcmp(n->warned_policy, n->policy) != 0)
         log_warning(
-            "target %s throws keys away once it has %s (maxmemory-policy %s): what it evicts is lacking "
-            "there; set its maxmemory-policy to noeviction",
+            "target %s evicts keys once it uses %s (maxmemory-policy %s), and the copy lacks them: set its "
+            "maxmemory-policy to noeviction",
             n->name, size_text(n->max_bytes), n->policy);
     snprintf(n->warned_policy, sizeof n->warned_policy, "%s", bad ? n->policy : "");
 }
@@ -129,10 +128,10 @@ static void note_info(struct node *n, struct slice info)
     n->trouble[0] = '\0';
     take_text(info, "role", role, sizeof role);
     if (strcmp(role, "master") != 0) {
-        snprintf(n->trouble, sizeof n->trouble, "it is no master: its role is %s",
-                 role[0] ? role : "not told");
+        snprintf(n->trouble, sizeof n->trouble, "it is not a master: its role is %s",
+                 role[0] ? role : "unknown");
         if (n->role[0] && strcmp(n->role, role) != 0)
-            log_warning("target %s is no master any more: its role is %s", n->name, role);
+            log_warning("target %s is no longer a master: its role is %s", n->name, role);
         n->watch->masters_due_ms = 0;
     }
     snprintf(n->role, sizeof n->role, "%s", role);
@@ -154,13 +153,11 @@ static void note_refusal(struct node *n, const redisReply *reply)
 {
     bool right = reply->type == REDIS_REPLY_ERROR && strncasecmp(reply->str, "NOPERM", 6) == 0;
     if (right && !n->warned_right)
-        log_warning(
-            "target %s does not permit INFO to this user: whether it evicts keys is not known; give it "
-            "+info",
-            n->name);
+        log_warning("target %s refuses INFO, and its evictions are not counted: give its user +info",
+                    n->name);
     n->warned_right |= right;
-    snprintf(n->trouble, sizeof n->trouble, "it answers INFO with: %.200s",
-             reply->type == REDIS_REPLY_ERROR ? reply->str : "no text");
+    snprintf(n->trouble, sizeof n->trouble, "unexpected answer to INFO: %.200s",
+             reply->type == REDIS_REPLY_ERROR ? reply->str : "not a text");
 }
 
 static void on_info(struct client *c, const redisReply *reply, void *arg)
@@ -201,7 +198,7 @@ static void ask_node(struct node *n, uint64_t now_ms)
 
 /* ---- connections ---- */
 
-static void on_ready(struct client *c, void *arg)
+static void on_node_ready(struct client *c, void *arg)
 {
     (void)c;
     struct node *n = arg;
@@ -209,11 +206,11 @@ static void on_ready(struct client *c, void *arg)
     ask_node(n, clock_monotonic_ms());
 }
 
-static void on_failed(struct client *c, const struct error *error, void *arg)
+static void on_node_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
     struct node *n = arg;
-    lose(n, error->text);
+    lose_node(n, error->text);
     n->watch->masters_due_ms = 0;
     n->watch->masters_asked = false;
 }
@@ -221,10 +218,10 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
 static void connect_node(struct node *n)
 {
     struct error error = {0};
-    struct client_callbacks callbacks = {.arg = n, .ready = on_ready, .failed = on_failed};
+    struct client_callbacks callbacks = {.arg = n, .ready = on_node_ready, .failed = on_node_failed};
     n->client = client_connect(n->watch->base, &n->uri, n->watch->settings, "target", &callbacks, &error);
     if (!n->client)
-        lose(n, error.text);
+        lose_node(n, error.text);
 }
 
 static struct node *add_node(struct target_watch *w, const struct uri *uri)
@@ -232,7 +229,7 @@ static struct node *add_node(struct target_watch *w, const struct uri *uri)
     struct node *n = x_calloc(1, sizeof *n);
     n->watch = w;
     uri_copy(&n->uri, uri);
-    n->uri.db = 0; /* nothing is asked of a database */
+    n->uri.db = 0; /* INFO needs no database */
     if (uri->unix_socket)
         snprintf(n->name, sizeof n->name, "%s", uri->host);
     else
@@ -260,7 +257,7 @@ static struct node *find_node(struct target_watch *w, const struct uri *uri)
     return NULL;
 }
 
-/* Those that serve slots. One that does so no longer is forgotten, but not before its last answer. */
+/* Lists the masters that serve slots. A node without slots is dropped later, after its last answer. */
 static void take_masters(struct target_watch *w, const struct topology *t)
 {
     for (size_t i = 0; i < w->count; i++)
@@ -400,7 +397,7 @@ static cJSON *node_status(const struct node *n, uint64_t now_ms)
     cJSON_AddNumberToObject(json, "used_memory_bytes", (double)n->used_bytes);
     cJSON_AddNumberToObject(json, "maxmemory_bytes", (double)n->max_bytes);
     cJSON_AddStringToObject(json, "maxmemory_policy", n->policy);
-    cJSON_AddBoolToObject(json, "evicts", evicts(n));
+    cJSON_AddBoolToObject(json, "evicts", node_evicts(n));
     cJSON_AddNumberToObject(json, "keys", (double)n->keys);
     cJSON_AddNumberToObject(json, "databases", (double)n->databases);
     return json;

@@ -1,5 +1,5 @@
-/* A short INFO of every master of the target, once a second, over connections of its own: is it the process
- * it was, a master, and has it thrown keys away? Nothing waits for it; what cannot be asked is not known. */
+/* The target during a run: a short INFO of every master, once a second, over separate connections. It shows a restarted
+ * process, a lost role and evicted keys. Nothing waits for it; a master that does not answer is unknown. */
 #ifndef DF2REDIS_SUPERVISOR_TARGET_TARGET_WATCH_H
 #define DF2REDIS_SUPERVISOR_TARGET_TARGET_WATCH_H
 
@@ -13,24 +13,24 @@ enum { TARGET_WATCH_EVERY_MS = 1000 };
 
 struct target_watch;
 
-/* From the event loop. */
+/* Called from the event loop. */
 struct target_watch_callbacks {
     void *arg;
-    void (*evicted)(const char *node, uint64_t keys, void *arg); /* so many more, since the last time */
-    void (*told)(void *arg);                                     /* one of them has answered */
+    void (*evicted)(const char *node, uint64_t keys, void *arg); /* keys: new since the last call */
+    void (*told)(void *arg);                                     /* a master has answered */
 };
 
-/* masters: of a cluster, as they were found; empty: it is none. evictions_path: what was counted, kept over
- * the run's end; goes_on: the run goes on with an earlier one, and so does the count. */
+/* masters: those of the cluster; empty for a standalone target. evictions_path: the file of the counts, which outlives
+ * the run. goes_on: the run resumes an earlier one, and counting continues. */
 struct target_watch *target_watch_start(struct event_base *base, const struct settings *settings,
                                         const struct topology *masters, const char *evictions_path,
                                         bool goes_on, const struct target_watch_callbacks *callbacks);
 void target_watch_free(struct target_watch *w);
-/* To be called several times a second. NULL for w: nothing, here and below. */
+/* Call it several times a second. Here and below, a NULL w does nothing. */
 void target_watch_turn(struct target_watch *w, uint64_t now_ms);
-/* Asks all of them now. */
+/* Sends INFO to all masters now. */
 void target_watch_ask(struct target_watch *w, uint64_t now_ms);
-/* Has every master answered what was asked then or later? */
+/* True: every master has answered an INFO that was sent at ms or later. */
 bool target_watch_told_since(const struct target_watch *w, uint64_t ms);
 /* An array, one object a master. */
 cJSON *target_watch_status(const struct target_watch *w, uint64_t now_ms);

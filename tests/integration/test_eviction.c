@@ -74,7 +74,7 @@ static void migration_into_a_target_that_evicts_ends_with_divergences(void **sta
     assert_int_equal(code, EX_DATAERR);
     assert_true(run_target_keys(&run) < STRINGS);
     assert_true(
-        df2redis_said(&run.program, "throws keys away once it has 6.0 MiB (maxmemory-policy allkeys-lru)"));
+        df2redis_said(&run.program, "evicts keys once it uses 6.0 MiB (maxmemory-policy allkeys-lru)"));
     char *summary =
         format_text("evicted_by_target: %llu", (unsigned long long)info_number("stats", "evicted_keys"));
     assert_true(df2redis_said(&run.program, summary));
@@ -121,7 +121,7 @@ static void evictions_are_counted_while_it_runs_and_over_a_kill(void **state)
     assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
     assert_true(wait_until(all_are_counted, NULL, RUN_DEADLINE_MS));
     double before = evicted();
-    assert_true(df2redis_wait_said(&run.program, "throws keys away", RUN_DEADLINE_MS));
+    assert_true(df2redis_wait_said(&run.program, "evicts keys once", RUN_DEADLINE_MS));
     assert_true(df2redis_status_true(&run.program, "targets.0.evicts"));
     /* What is thrown away while nobody watches counts, too. */
     process_signal(&run.program.process, SIGKILL);
@@ -153,7 +153,7 @@ static void evictions_before_the_run_are_none_of_ours(void **state)
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
     assert_int_equal(evicted(), 0);
-    assert_false(df2redis_said(&run.program, "throws keys away"));
+    assert_false(df2redis_said(&run.program, "evicts keys once"));
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -166,7 +166,7 @@ static void target_that_is_started_anew_is_named(void **state)
     assert_true(run_wait_in_step(&run));
     process_signal(&run.target.process, SIGKILL);
     redis_restart(&run.target, appendonly);
-    assert_true(df2redis_wait_said(&run.program, "was started anew: it is another process", RUN_DEADLINE_MS));
+    assert_true(df2redis_wait_said(&run.program, "was restarted: its run_id is", RUN_DEADLINE_MS));
 }
 
 static struct crash crash;

@@ -288,7 +288,7 @@ static void all_that_is_missing_is_named_at_once(void **state)
     assert_said("+flushall");
     assert_said("--db 0:40: target");
     assert_said("is a node of a Dragonfly Cluster");
-    assert_said("lack 5 things");
+    assert_said("source and target: 5 errors");
 }
 
 /* No full sync is going to run. */

@@ -39,7 +39,7 @@ static void of_several_a_missing_right_decides_the_exit_code(void **state)
     findings_refuse(&f, EX_CONFIG, "three");
     assert_true(findings_tell(&f, &error));
     assert_int_equal(error.exit_code, EX_NOPERM);
-    assert_non_null(strstr(error.text, "3 things"));
+    assert_non_null(strstr(error.text, "3 errors"));
 }
 
 /* ---- rights ---- */

@@ -304,7 +304,7 @@ static void check_explained(const struct flush_facts *f)
     if (verdict == FLUSH_STOP_OTHER_SOURCE)
         assert_non_null(strstr(error.text, "the source is redis://second-address:65001 now"));
     if (verdict == FLUSH_STOP_SOURCE_LOST_KEYS)
-        assert_non_null(strstr(error.text, "source redis://second-address:65001 was started anew"));
+        assert_non_null(strstr(error.text, "source redis://second-address:65001 was restarted"));
 }
 
 static void every_stop_names_the_ways_out(void **state)

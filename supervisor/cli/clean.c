@@ -13,7 +13,7 @@ struct cleaning {
     bool done;
 };
 
-static void on_done(const struct capabilities *capabilities, void *arg)
+static void on_target_cleaned(const struct capabilities *capabilities, void *arg)
 {
     (void)capabilities;
     struct cleaning *c = arg;
@@ -21,14 +21,14 @@ static void on_done(const struct capabilities *capabilities, void *arg)
     event_base_loopbreak(c->base);
 }
 
-static void on_failed(const struct error *error, void *arg)
+static void on_target_failed(const struct error *error, void *arg)
 {
     struct cleaning *c = arg;
     c->error = *error;
     event_base_loopbreak(c->base);
 }
 
-static void tell(const struct settings *settings, const struct target_job *job)
+static void print_cleaned(const struct settings *settings, const struct target_job *job)
 {
     struct target_cleaned cleaned = target_cleaned(job);
     char name[256], masters[40] = "";
@@ -46,14 +46,14 @@ static void tell(const struct settings *settings, const struct target_job *job)
 int clean_command(const struct settings *settings)
 {
     struct cleaning c = {.base = event_base_new()};
-    struct target_callbacks callbacks = {.arg = &c, .done = on_done, .failed = on_failed};
+    struct target_callbacks callbacks = {.arg = &c, .done = on_target_cleaned, .failed = on_target_failed};
     signal(SIGPIPE, SIG_IGN);
     struct target_job *job =
         c.base ? target_start(c.base, settings, TARGET_CLEAN, 0, NULL, &callbacks, &c.error) : NULL;
     if (job)
         event_base_dispatch(c.base);
     if (c.done)
-        tell(settings, job);
+        print_cleaned(settings, job);
     else
         fprintf(stderr, "df2redis: %s\n", c.base ? c.error.text : "cannot set up the event loop");
     target_free(job);

@@ -1,4 +1,4 @@
-/* Asking a run over its control socket. These may block: they are their own process. */
+/* Requests to a run over its control socket. They may block: each is the only work of its process. */
 #include "supervisor/cli/status.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 enum { ANSWER_WAIT_S = 10, ANSWER_MAX_BYTES = 64 << 20 };
 
-/* Who may not see the lock may still ask: a dead run's socket refuses by itself. */
+/* Connects without a look at the lock, which the user may not see: a dead run's socket refuses anyway. */
 static int try_connect(const char *directory, int *failure, struct error *error)
 {
     struct sockaddr_un address;
@@ -44,8 +44,8 @@ static bool connect_run(const struct settings *settings, int *out, struct error 
     if (*out < 0 && failure == EACCES)
         error_fatal(
             error, EX_NOPERM,
-            "%s/control.sock: this user may not ask the run %s: be the user that runs df2redis, or of its "
-            "group",
+            "%s/control.sock: this user may not connect to the run %s: use the user that runs df2redis, or a "
+            "member of its group",
             directory, settings->name);
     else if (*out < 0 && pid)
         error_fatal(error, EX_UNAVAILABLE, "the run %s (pid %ld) does not answer on %s/control.sock: %s",
@@ -58,7 +58,7 @@ static bool connect_run(const struct settings *settings, int *out, struct error 
     return *out >= 0;
 }
 
-/* Up to the end of the first line, or of everything. */
+/* Reads up to the end of the first line, or of the connection. */
 static bool read_answer(int fd, bool to_the_end, struct buf *answer)
 {
     while (answer->len < ANSWER_MAX_BYTES) {
@@ -74,8 +74,8 @@ static bool read_answer(int fd, bool to_the_end, struct buf *answer)
     return false;
 }
 
-static bool ask(const struct settings *settings, const char *request, int *fd, struct buf *answer,
-                struct error *error)
+static bool ask_run(const struct settings *settings, const char *request, int *fd, struct buf *answer,
+                    struct error *error)
 {
     struct timeval limit = {.tv_sec = ANSWER_WAIT_S};
     if (!connect_run(settings, fd, error))
@@ -91,7 +91,7 @@ static bool ask(const struct settings *settings, const char *request, int *fd, s
         return true;
     close(*fd);
     if (ended)
-        return error_fatal(error, EX_UNAVAILABLE, "the run %s ended before it answered; its log tells how",
+        return error_fatal(error, EX_UNAVAILABLE, "the run %s ended before it answered: see its log",
                            settings->name);
     return error_fatal(error, EX_UNAVAILABLE, "the run %s has not answered within %d s", settings->name,
                        ANSWER_WAIT_S);
@@ -108,18 +108,20 @@ int status_exit_code(const cJSON *status)
     return cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) ? EX_OK : EX_TEMPFAIL;
 }
 
-/* The document; answer is its text. NULL and *error. */
+/* Returns the document, with its text in *answer; NULL and *error. */
 static cJSON *ask_status(const struct settings *settings, struct buf *answer, struct error *error)
 {
     int fd;
-    if (!ask(settings, "status\n", &fd, answer, error))
+    if (!ask_run(settings, "status\n", &fd, answer, error))
         return NULL;
     close(fd);
     cJSON *status = cJSON_Parse((const char *)answer->data);
     if (status && cJSON_IsArray(cJSON_GetObjectItem(status, "flows")))
         return status;
     cJSON_Delete(status);
-    error_fatal(error, EX_PROTOCOL, "the run %s answers something that is not understood", settings->name);
+    error_fatal(error, EX_PROTOCOL,
+                "the answer of the run %s is not understood: use the df2redis of its version",
+                settings->name);
     return NULL;
 }
 
@@ -148,8 +150,8 @@ int status_command(const struct settings *settings, bool json)
     return code;
 }
 
-/* What the run says at its end; -1: nothing, it was killed. */
-static int ended_with(const struct buf *answer)
+/* Returns the exit code that the run sent at its end; -1: none, since it was killed. */
+static int exit_code_of_run(const struct buf *answer)
 {
     const uint8_t *line = answer->len ? memchr(answer->data, '\n', answer->len) : NULL;
     cJSON *json = line ? cJSON_Parse((const char *)line + 1) : NULL;
@@ -165,7 +167,8 @@ static int tell_end(const struct settings *settings, int exit_code)
     if (exit_code == EX_OK)
         printf("run %s has stopped, and all that the source had is applied\n", name);
     else if (exit_code < 0)
-        fprintf(stderr, "df2redis: the run %s ended without a word: it was killed, or failed; see its log\n",
+        fprintf(stderr,
+                "df2redis: the run %s ended without an exit code: it was killed, or failed; see its log\n",
                 name);
     else if (exit_code == EX_DATAERR)
         fprintf(stderr, "df2redis: the run %s has stopped, with divergences (exit code %d): see its log\n",
@@ -184,7 +187,7 @@ int stop_command(const struct settings *settings)
     struct buf answer = {0};
     struct timeval no_limit = {0};
     int fd, code = EX_UNAVAILABLE;
-    if (!ask(settings, "stop\n", &fd, &answer, &error)) {
+    if (!ask_run(settings, "stop\n", &fd, &answer, &error)) {
         fprintf(stderr, "df2redis: %s\n", error.text);
         buf_free(&answer);
         return error.exit_code;
@@ -200,7 +203,7 @@ int stop_command(const struct settings *settings)
         answer.len--; /* its terminator */
         read_answer(fd, true, &answer);
         buf_put_u8(&answer, '\0');
-        code = tell_end(settings, ended_with(&answer));
+        code = tell_end(settings, exit_code_of_run(&answer));
     }
     close(fd);
     buf_free(&answer);

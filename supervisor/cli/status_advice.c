@@ -1,4 +1,4 @@
-/* What to do next, read from a status document: and where to look when there are divergences. */
+/* The advice below a status: what to do next, and where the divergences are described. */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static bool is_phase(const cJSON *status, const char *phase)
     return strcmp(text_of(status, "phase"), phase) == 0;
 }
 
-/* FLOWs that are given up, or whose target is away: " 1, 4"; false: none. */
+/* Prints the FLOWs that were given up, or that cannot reach the target: " 1, 4". False: none. */
 static bool print_flows(const cJSON *status, bool failed, FILE *out)
 {
     const cJSON *flow, *contact;
@@ -44,11 +44,11 @@ static bool print_flows(const cJSON *status, bool failed, FILE *out)
 static void print_stable(const cJSON *status, FILE *out)
 {
     if (print_flows(status, false, NULL)) {
-        fputs("the target does not answer FLOW", out);
+        fputs("the target cannot be reached by FLOW", out);
         print_flows(status, false, out);
-        fputs(": start it, or mend the network to it. The run goes on by itself then; what the source sends "
-              "is kept in "
-              "the spool meanwhile\n",
+        fputs(": start it, or mend the network to it. Then the run continues by itself. Until then the "
+              "source is "
+              "buffered in the spool\n",
               out);
     } else if (is_true(status, "in_step")) {
         fprintf(
@@ -69,14 +69,15 @@ static void print_step(const cJSON *status, FILE *out)
         fputs("FLOW", out);
         print_flows(status, true, out);
         fprintf(out,
-                " was given up, its keys go stale: see the log, df2redis stop -n %s, then a new full copy\n",
+                " was given up, and its keys go stale: see the log, then df2redis stop -n %s and a new full "
+                "copy\n",
                 text_of(status, "name"));
     } else if (cJSON_GetObjectItem(status, "retry_in_ms")) {
-        fputs("nothing; it tries again by itself. If the reason above stays the same, remove that\n", out);
+        fputs("nothing; it tries again by itself. If the reason above stays the same, remove its cause\n",
+              out);
     } else if (is_true(status, "spool_full")) {
         fputs("make the target faster, or raise --spool-limit: the spool was full, so the session with the "
-              "source was "
-              "ended. What was received is applied, then the source is asked for the rest\n",
+              "source was ended. What was received is applied, then the source is asked for the rest\n",
               out);
     } else if (is_phase(status, "stable")) {
         print_stable(status, out);
@@ -91,7 +92,7 @@ static void print_step(const cJSON *status, FILE *out)
     }
 }
 
-/* Words, with a margin of nine; a line of columns at most. */
+/* Prints the words with a margin of nine, in lines of at most so many columns. */
 static void print_wrapped(const char *text, size_t columns, FILE *out)
 {
     enum { MARGIN = 9 };

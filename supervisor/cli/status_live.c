@@ -1,4 +1,4 @@
-/* `df2redis status --watch` and `df2redis wait`: asking again and again. */
+/* `df2redis status --watch` and `df2redis wait`: the status, again and again. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,8 +34,8 @@ static const char *text_of(const cJSON *json, const char *name)
     return cJSON_IsString(item) ? item->valuestring : "";
 }
 
-/* Of the snapshot; past it, the bar is full. */
-static double share_of(const cJSON *flow)
+/* The snapshot's share; 1 after it; below 0: unknown. */
+static double flow_share(const cJSON *flow)
 {
     const char *phase = text_of(flow, "phase");
     uint64_t total = number_of(flow, "snapshot_total_keys");
@@ -50,7 +50,7 @@ static void print_flow(const cJSON *flow, size_t columns, FILE *out)
     struct progress_line p = {
         .flow = (uint32_t)number_of(flow, "id"),
         .phase = text_of(flow, "phase"),
-        .share = share_of(flow),
+        .share = flow_share(flow),
         .received_bytes = number_of(flow, "received_bytes"),
         .rate_bytes = number_of(flow, "rate_bytes"),
         .lag_bytes = number_of(flow, "lag_bytes"),
@@ -103,7 +103,7 @@ void status_print_live(const cJSON *status, size_t rows, size_t columns, FILE *o
         return;
     print_all(status, rows, columns, all);
     fclose(all);
-    /* No line may wrap and none scroll away, or the next picture would not cover this one. */
+    /* A wrapped or scrolled line would not be covered by the next picture. */
     for (const char *line = text; *line && lines + 1 < rows; lines++) {
         size_t len = strcspn(line, "\n");
         fprintf(out, "%.*s\n", (int)(len > columns ? columns : len), line);
@@ -132,14 +132,14 @@ int status_watch_command(const struct settings *settings)
         fputs(terminal ? "" : "\n", stdout);
         cJSON_Delete(status);
         if (fflush(stdout) != 0)
-            return EX_OK; /* nobody reads any more */
+            return EX_OK; /* the reader has gone */
         pause_ms(WATCH_MS);
     }
     fprintf(stderr, "df2redis: %s\n", error.text);
     return error.exit_code;
 }
 
-/* The first answer of a run that may only just be starting, in the background of the same shell. */
+/* Returns the first answer of a run that may only just be starting, in the background of the same shell. */
 static cJSON *ask_when_there(const struct settings *settings, uint64_t limit_ms, struct error *error)
 {
     uint64_t begun_ms = clock_monotonic_ms();
@@ -165,7 +165,7 @@ int wait_command(const struct settings *settings, uint64_t timeout_ms)
         if (code != EX_OK && over)
             fprintf(stderr, "df2redis: the run %s is not in step after %.1f s: %s\n", settings->name,
                     (double)waited_ms / 1000.0, text_of(status, "in_step_reason"));
-        /* What was written to the source before this began is on the target, too. */
+        /* The target has everything that was written to the source before the call. */
         bool known = code == EX_OK && number_of(status, "in_step_age_ms") <= waited_ms;
         cJSON_Delete(status);
         if (known || over)

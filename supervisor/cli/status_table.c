@@ -47,7 +47,7 @@ static void print_flow(const cJSON *flow, FILE *out)
             size_text(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
 }
 
-/* Only where there are, or were, any. */
+/* Prints nothing without suspects. */
 static void print_suspects(const cJSON *status, FILE *out)
 {
     const cJSON *s = cJSON_GetObjectItem(status, "suspects");
@@ -92,7 +92,7 @@ static void print_round_trip(const char *side, uint64_t us, FILE *out)
         fprintf(out, "%s not known", side);
 }
 
-/* Of a cluster: the slowest, and all together. */
+/* For a cluster: the slowest round trip, and the sums. */
 static void print_targets(const cJSON *status, FILE *out)
 {
     const cJSON *one, *targets = cJSON_GetObjectItem(status, "targets");
@@ -120,8 +120,7 @@ static void print_targets(const cJSON *status, FILE *out)
             fprintf(out, "beware   target %s: %s\n", text_of(one, "address"), trouble);
         if (true_of(one, "evicts"))
             fprintf(out,
-                    "beware   target %s throws keys away at %s: set its maxmemory-policy to noeviction (now "
-                    "%s)\n",
+                    "beware   target %s evicts keys at %s: set its maxmemory-policy to noeviction (now %s)\n",
                     text_of(one, "address"), size_text(number_of(one, "maxmemory_bytes")),
                     text_of(one, "maxmemory_policy"));
     }

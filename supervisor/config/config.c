@@ -1,7 +1,7 @@
-/* What the command line gave, and how it and the file become settings. The file is parsed by inih.
+/* Settings from the command line and the configuration file, which inih parses.
  *
- * inih hands out keys without their lines, and takes indented lines for the rest of the one before; so it is
- * given lines by a reader of ours that counts them and strips their indentation. */
+ * inih reports keys without their line numbers, and takes an indented line for the continuation of the one before.
+ * Therefore read_line feeds it: it counts the lines and strips their indentation. */
 #include "supervisor/config/config.h"
 
 #include <errno.h>
@@ -83,14 +83,14 @@ struct reading {
     FILE *file;
     const char *path;
     const struct config *given;
-    struct settings *out, checked; /* checked: takes what the command line overrides */
+    struct settings *out, checked; /* checked: for keys that the command line overrides */
     int line;
-    int *lines; /* by the setting's number: where it stood; 0: nowhere */
+    int *lines; /* each setting's line; 0: not in the file */
     bool secret, failed;
     struct error *error;
 };
 
-static bool refuse(struct reading *r, const char *text)
+static bool refuse_line(struct reading *r, const char *text)
 {
     if (!r->failed)
         error_fatal(r->error, EX_CONFIG, "%s:%d: %.350s", r->path, r->line, text);
@@ -108,7 +108,7 @@ static char *read_line(char *out, int bytes, void *stream)
     if ((len == 0 || out[len - 1] != '\n') && !feof(r->file)) {
         char text[80];
         snprintf(text, sizeof text, "the line is longer than %d bytes, or holds a zero byte", bytes - 2);
-        refuse(r, text);
+        refuse_line(r, text);
         return NULL;
     }
     memmove(out, out + blank, len - blank + 1);
@@ -131,21 +131,21 @@ static bool check_key(struct reading *r, const char *name, const char *value)
         h++;
     if (!h->name) {
         snprintf(text, sizeof text, "there is no setting named \"%.80s\": see df2redis.conf(5)", name);
-        return refuse(r, text);
+        return refuse_line(r, text);
     }
     int *before = &r->lines[h - all];
     if (*before && !settings_adds_up(name)) {
         snprintf(text, sizeof text, "%s stands in line %d already", name, *before);
-        return refuse(r, text);
+        return refuse_line(r, text);
     }
     *before = r->line;
     if (!*value) {
         snprintf(text, sizeof text, "%s has no value (%s)", name, h->argument ? h->argument : "on or off");
-        return refuse(r, text);
+        return refuse_line(r, text);
     }
     if (settings_is_path(name) && value[0] != '/') {
         snprintf(text, sizeof text, "%s: \"%.80s\" must begin with /", name, value);
-        return refuse(r, text);
+        return refuse_line(r, text);
     }
     return true;
 }
@@ -161,25 +161,25 @@ static int on_key(void *user, const char *section, const char *name, const char 
         snprintf(text, sizeof text,
                  "there is no section [%.60s]: source, target, copy, limits, times, log and daemon are known",
                  section);
-        refuse(r, text);
+        refuse_line(r, text);
     } else if (check_key(r, name, value)) {
         struct settings *into = r->given && config_value_given(r->given, name) ? &r->checked : r->out;
         if (!settings_set(into, name, value, &inner))
-            refuse(r, inner.text);
+            refuse_line(r, inner.text);
         r->secret |= (strcmp(name, "source") == 0 && into->source.password) ||
                      (strcmp(name, "target") == 0 && into->target.password);
     }
     return 1;
 }
 
-static bool parse(struct reading *r)
+static bool parse_file(struct reading *r)
 {
     struct stat st;
     int first_bad = ini_parse_stream(read_line, r, on_key, r);
     if (first_bad > 0 && (!r->failed || first_bad < r->line)) {
-        r->failed = false; /* it goes on after a line that it cannot read: that one is told */
+        r->failed = false; /* inih continues behind a bad line: the bad line is the error */
         r->line = first_bad;
-        refuse(r, "this is neither [section], key = value nor a # comment");
+        refuse_line(r, "this is neither [section], key = value nor a # comment");
     }
     if (r->failed)
         return false;
@@ -189,7 +189,7 @@ static bool parse(struct reading *r)
         return error_fatal(
             r->error, EX_CONFIG,
             "%s holds a password and can be read by everybody (mode %03o): chmod o-rwx it, or put "
-            "the password into a file of its own (source-password-file, target-password-file)",
+            "the password into a separate file (source-password-file, target-password-file)",
             r->path, (unsigned)(st.st_mode & 0777));
     return true;
 }
@@ -211,7 +211,7 @@ bool config_read(const char *path, const struct config *given, struct settings *
         count++;
     r.lines = x_calloc(count, sizeof *r.lines);
     settings_init(&r.checked);
-    bool good = parse(&r);
+    bool good = parse_file(&r);
     settings_free(&r.checked);
     free(r.lines);
     fclose(r.file);

@@ -1,4 +1,4 @@
-/* What --help and `help VERB` say. The settings' lines come from their own table. */
+/* The texts of --help and `help VERB`. The settings' lines come from their own table. */
 #include <string.h>
 
 #include "common/base/version.h"
@@ -45,7 +45,7 @@ static const struct verb_help verbs[] = {
     [VERB_HELP] = {"df2redis help [VERB]", "Prints help.\n", NULL},
 };
 
-/* Words of text from TEXT_COLUMN on, wrapped. */
+/* Prints the words of text from TEXT_COLUMN on, wrapped. */
 static void print_wrapped(const char *text, int column, FILE *out)
 {
     while (*text) {
@@ -64,7 +64,7 @@ static void print_wrapped(const char *text, int column, FILE *out)
     fputc('\n', out);
 }
 
-/* The options that are no settings. */
+/* Options that are not settings. */
 static const struct setting_help config_option = {"config", "FILE",
                                                   "settings from there (with -n: /etc/df2redis/NAME.conf)"};
 static const struct setting_help check_option = {"check-config", NULL, "check all settings, and end"};
@@ -96,7 +96,7 @@ static void print_setting(const struct setting_help *h, FILE *out)
     print_wrapped(h->help, TEXT_COLUMN, out);
 }
 
-static bool among(const char *name, const char *const *names)
+static bool name_among(const char *name, const char *const *names)
 {
     if (!names)
         return true;
@@ -109,7 +109,7 @@ static bool among(const char *name, const char *const *names)
 static void print_settings(const char *const *names, FILE *out)
 {
     for (const struct setting_help *h = settings_help(); h->name; h++)
-        if (among(h->name, names))
+        if (name_among(h->name, names))
             print_setting(h, out);
 }
 

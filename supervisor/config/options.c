@@ -37,7 +37,7 @@ static const struct setting_help *find_setting(const char *name, size_t len)
     return NULL;
 }
 
-/* scheme://user:PASSWORD@host: the password's letters, in place. */
+/* Overwrites the password of scheme://user:PASSWORD@host in place. */
 static void blank_password(char *value)
 {
     char *begin = strstr(value, "://");
@@ -46,7 +46,7 @@ static void blank_password(char *value)
     begin += 3;
     size_t authority = strcspn(begin, "/?");
     char *at = memrchr(begin, '@', authority), *colon = memchr(begin, ':', authority);
-    /* A slash inside a password is no valid URI, but it is still a secret. */
+    /* A URI with a slash in its password is invalid, but the password is still a secret. */
     if (!at)
         at = strrchr(begin, '@');
     if (at && colon && colon < at)
@@ -79,28 +79,29 @@ static bool take_word(struct options *o, const char *word, struct error *error)
     if (verb == VERB_NONE)
         return error_fatal(
             error, EX_USAGE,
-            "\"%.80s\" is not known: say replicate, migrate, status, wait, stop, clean, version or help",
+            "\"%.80s\" is not known: use replicate, migrate, status, wait, stop, clean, version or help",
             word);
     if (o->verb != VERB_NONE)
-        return error_fatal(error, EX_USAGE, "say one of %s and %s, not both", verb_name(o->verb), word);
+        return error_fatal(error, EX_USAGE, "%s and %s contradict each other: give one of them",
+                           verb_name(o->verb), word);
     o->verb = verb;
     return true;
 }
 
-static bool is(const char *name, size_t len, const char *word)
+static bool name_is(const char *name, size_t len, const char *word)
 {
     return len == strlen(word) && memcmp(name, word, len) == 0;
 }
 
-/* The options that are no settings: flags, */
+/* Takes a flag that is not a setting. False: no such flag. */
 static bool take_own_flag(struct options *o, const char *name, size_t len)
 {
-    bool help = is(name, len, "help"), version = is(name, len, "version");
-    bool *flag = is(name, len, "json")           ? &o->json
-                 : is(name, len, "watch")        ? &o->watch
-                 : is(name, len, "in-step")      ? &o->in_step
-                 : is(name, len, "check-config") ? &o->check_config
-                                                 : NULL;
+    bool help = name_is(name, len, "help"), version = name_is(name, len, "version");
+    bool *flag = name_is(name, len, "json")           ? &o->json
+                 : name_is(name, len, "watch")        ? &o->watch
+                 : name_is(name, len, "in-step")      ? &o->in_step
+                 : name_is(name, len, "check-config") ? &o->check_config
+                                                      : NULL;
     if (help && o->verb != VERB_HELP)
         o->help_of = o->verb;
     if (help || version)
@@ -110,7 +111,7 @@ static bool take_own_flag(struct options *o, const char *name, size_t len)
     return help || version || flag;
 }
 
-/* and those with a value. */
+/* Takes an option with a value that is not a setting: --config, otherwise --timeout. */
 static bool take_own_value(struct options *o, bool config, const char *value, struct error *error)
 {
     if (config)
@@ -120,7 +121,7 @@ static bool take_own_value(struct options *o, bool config, const char *value, st
     return error_fatal(error, EX_USAGE, "timeout: \"%.80s\" is not a time such as 30, 500ms or 5m", value);
 }
 
-/* One option beginning at argv[*at]; *at is left on its last argument. */
+/* Takes the option that begins at argv[*at]; *at ends on its last argument. */
 static bool take_option(struct options *o, int argc, char **argv, int *at, struct error *error)
 {
     char *text = argv[*at];
@@ -143,9 +144,9 @@ static bool take_option(struct options *o, int argc, char **argv, int *at, struc
     if (!value && take_own_flag(o, name, len))
         return true;
     static const struct setting_help own[] = {{"config", "FILE", NULL}, {"timeout", "TIME", NULL}};
-    const struct setting_help *setting = is(name, len, "config")    ? &own[0]
-                                         : is(name, len, "timeout") ? &own[1]
-                                                                    : find_setting(name, len);
+    const struct setting_help *setting = name_is(name, len, "config")    ? &own[0]
+                                         : name_is(name, len, "timeout") ? &own[1]
+                                                                         : find_setting(name, len);
     if (!setting)
         return error_fatal(error, EX_USAGE, "the option --%.*s is not known: see df2redis help replicate",
                            (int)(len < 80 ? len : 80), name);
@@ -160,15 +161,15 @@ static bool take_option(struct options *o, int argc, char **argv, int *at, struc
     return take_setting(o, setting, value, error);
 }
 
-/* Options of one verb with another. */
-static bool check_fit(const struct options *o, struct error *error)
+/* False: an option does not belong to the verb. */
+static bool check_verb_options(const struct options *o, struct error *error)
 {
     bool help = o->verb == VERB_HELP || o->verb == VERB_VERSION;
     bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
     if (o->verb == VERB_NONE)
         return error_fatal(
             error, EX_USAGE,
-            "say what to do: replicate, migrate, status, wait, stop, clean, version or help; see "
+            "a verb is missing: replicate, migrate, status, wait, stop, clean, version or help; see "
             "df2redis --help");
     if (help)
         return true;
@@ -183,7 +184,7 @@ static bool check_fit(const struct options *o, struct error *error)
     return true;
 }
 
-/* Of a file that describes a run: what leads to it. */
+/* Keeps only the settings that lead to a run: name, state directory and log. */
 static void keep_name(struct settings *s)
 {
     struct settings kept;
@@ -197,7 +198,7 @@ static void keep_name(struct settings *s)
     *s = kept;
 }
 
-static bool build(struct options *o, bool runs, struct error *error)
+static bool build_settings(struct options *o, bool runs, struct error *error)
 {
     bool chosen = o->config.path != NULL;
     if (!chosen && config_value_given(&o->config, "name"))
@@ -209,22 +210,22 @@ static bool build(struct options *o, bool runs, struct error *error)
         return true;
     if (runs || chosen || error->exit_code != EX_NOPERM)
         return false;
-    /* Who may ask a run need not be allowed to read its file. */
+    /* Permission to ask a run does not include its file. */
     free(o->config.path);
     o->config.path = NULL;
     settings_free(&o->settings);
     return config_build(&o->config, &o->settings, error);
 }
 
-static bool check(struct options *o, struct error *error)
+static bool check_options(struct options *o, struct error *error)
 {
     bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
-    if (!check_fit(o, error))
+    if (!check_verb_options(o, error))
         return false;
     if (o->verb == VERB_HELP || o->verb == VERB_VERSION)
         return true;
     bool connects = runs || o->verb == VERB_CLEAN;
-    if (!build(o, connects, error))
+    if (!build_settings(o, connects, error))
         return false;
     const char *in_file = o->config.path ? ", on the command line or in the file" : "";
     if (runs && !o->settings.source_text)
@@ -259,7 +260,7 @@ bool options_parse(struct options *out, int argc, char **argv, struct error *err
         else
             ok = take_word(out, argv[i], error);
     }
-    return ok && check(out, error);
+    return ok && check_options(out, error);
 }
 
 void options_free(struct options *o)

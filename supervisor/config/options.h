@@ -22,16 +22,16 @@ enum verb {
 
 struct options {
     enum verb verb;
-    enum verb help_of; /* with VERB_HELP; VERB_NONE: of everything */
+    enum verb help_of; /* with VERB_HELP; VERB_NONE: the overview */
     bool json, watch, in_step, check_config;
     uint64_t timeout_ms; /* of wait; 0: none */
     struct config config;
-    struct settings given;    /* as file and command line say it, for a comparison after SIGHUP */
-    struct settings settings; /* the same, complete: with passwords, absolute paths, defaults */
+    struct settings given;    /* from file and command line, for the comparison after SIGHUP */
+    struct settings settings; /* the same, completed by passwords, absolute paths and defaults */
 };
 
-/* Fills *out, which options_free frees in any case. Passwords in the arguments are blanked where the process
- * list would show them. EX_USAGE errors name the argument and what is possible. */
+/* Fills *out, which options_free frees in any case. Passwords in the arguments are overwritten, out of the process list.
+ * EX_USAGE errors name the argument and the possible ones. */
 bool options_parse(struct options *out, int argc, char **argv, struct error *error);
 void options_free(struct options *o);
 

@@ -1,5 +1,5 @@
-/* A client that was answered is read on, up to its end or a moment longer: closing with unread bytes would take the
- * answer back on its way. */
+/* The connection of an answered client is read up to its end, or for a moment: close(2) with unread bytes would reset
+ * the connection and lose the answer. */
 #include "supervisor/observe/clients.h"
 
 #include <errno.h>
@@ -57,7 +57,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     client_end(arg);
 }
 
-/* All of the answer is with the kernel. */
+/* The kernel has the whole answer. */
 static void begin_end(struct client *client)
 {
     struct timeval moment = after_ms(LINGER_MS);
@@ -98,7 +98,7 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 {
     struct client *client = arg;
     (void)stream;
-    /* Some send their request and shut down their side at once; who waits for the end of a run has gone. */
+    /* A client may shut down its side right after the request. A held client without its side is gone. */
     bool half = (what & BEV_EVENT_EOF) && client->answered && !client->held && !has_written(client);
     if (!half)
         client_end(client);
@@ -157,7 +157,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     bufferevent_enable(stream, EV_READ | EV_WRITE);
 }
 
-/* The connection that could not be accepted stays with the kernel, and would be told again at once. */
+/* The kernel keeps the connection that was not accepted, and would report it again at once. */
 static void on_accept_failed(struct evconnlistener *listener, void *arg)
 {
     struct clients *c = arg;
@@ -199,8 +199,8 @@ size_t clients_count(const struct clients *c)
     return c->count;
 }
 
-/* A run may end in the very turn in which it was asked to: what is still to be said goes out before the end. */
-static void say_the_rest(struct client *client)
+/* A run may end within the same turn of the event loop as its answer: the buffer is written before the end. */
+static void write_remaining_output(struct client *client)
 {
     struct evbuffer *output = bufferevent_get_output(client->stream);
     evbuffer_unfreeze(output, 1); /* libevent's own writing is over */
@@ -220,7 +220,7 @@ void clients_close(struct clients *c)
     if (!c)
         return;
     while (c->oldest) {
-        say_the_rest(c->oldest);
+        write_remaining_output(c->oldest);
         client_end(c->oldest);
     }
     evconnlistener_free(c->listener);

@@ -1,4 +1,4 @@
-/* The control socket's server: each connection a line in and an answer out. */
+/* The control socket's server: each connection takes a line and gets an answer. */
 #include "supervisor/observe/control.h"
 
 #include <errno.h>
@@ -46,7 +46,7 @@ static void answer(struct client *client, cJSON *json)
     cJSON_Delete(json);
 }
 
-static void serve(struct control *c, struct client *client, const char *line)
+static void serve_request(struct control *c, struct client *client, const char *line)
 {
     if (strcmp(line, "status") == 0) {
         answer(client, c->callbacks.status(c->callbacks.arg));
@@ -70,7 +70,7 @@ static void on_input(struct client *client, struct evbuffer *input, void *arg)
 {
     char *line = evbuffer_readln(input, NULL, EVBUFFER_EOL_CRLF);
     if (line)
-        serve(arg, client, line);
+        serve_request(arg, client, line);
     free(line);
 }
 
@@ -82,7 +82,7 @@ static int make_socket(const char *directory, const char *path, struct error *er
         return -1;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     bool ok = fd >= 0 && (unlink(path) == 0 || errno == ENOENT);
-    /* The mode counts from the first moment: nobody else may connect before a chmod. */
+    /* The umask gives the socket its mode from the start: a later chmod would leave a moment to connect. */
     mode_t before = umask(0117);
     ok = ok && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
     umask(before);

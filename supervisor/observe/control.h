@@ -1,7 +1,15 @@
 /* STATE/NAME/control.sock: a Unix socket (mode 0660) that takes one request a connection, one line:
  *
  *   status   → one line of JSON (see status_document.c), then the end
- *   stop     → {"stopping":true,"pid":N}; the end comes when the run has ended */
+ *   stop     → {"stopping":true,"pid":N}; at the end of the run {"exit_code":N}, then the end
+ *
+ * What calls what in this folder:
+ *
+ *   control.c ─┐                       ┌─> status_document.c   the run as JSON
+ *              ├─> clients.c           │       └─> metrics.c   the same for Prometheus
+ *   http.c ────┘       └─ on_input ────┤              └─> proc_stat.c
+ *      └─> http_request.c              └─> http_page.c         the page
+ *   progress.c                                                 the display on a terminal, after each log line */
 #ifndef DF2REDIS_SUPERVISOR_OBSERVE_CONTROL_H
 #define DF2REDIS_SUPERVISOR_OBSERVE_CONTROL_H
 
@@ -20,16 +28,15 @@ struct control_callbacks {
 
 struct control;
 
-/* directory: STATE/NAME, whose lock is held: a socket found there is a dead run's. */
+/* directory: STATE/NAME, locked by this run: a socket found there belongs to a dead run. */
 struct control *control_open(struct event_base *base, const char *directory,
                              const struct control_callbacks *callbacks, struct error *error);
-/* The run has ended: whoever asked it to stop is told how. */
+/* Sends the run's exit code to the clients that have requested its stop. */
 void control_ended(struct control *c, int exit_code);
 void control_close(struct control *c);
 
-/* An address for directory/control.sock, also where the path is longer than a socket's may be: then it goes
- * through an open descriptor of the directory, kept in *directory_fd (else -1) until after bind or connect.
- */
+/* The address of directory/control.sock. A path longer than a socket's address leads through an open descriptor of the
+ * directory; the caller keeps *directory_fd (otherwise -1) open until after bind or connect. */
 struct sockaddr_un;
 bool control_address(const char *directory, struct sockaddr_un *out, int *directory_fd, struct error *error);
 

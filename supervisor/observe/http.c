@@ -1,5 +1,4 @@
-/* Five paths. Whoever connects is given little: small requests, a few seconds, one of few connections, and no other
- * site's script may read the answers. */
+/* Five paths. Requests are small, connections few and short, and a script of another site cannot read the answers. */
 #include "supervisor/observe/http.h"
 
 #include <errno.h>
@@ -25,7 +24,7 @@ struct http {
     char listens_on[300];
 };
 
-/* One that is being answered. */
+/* A request that is being answered. */
 struct exchange {
     const struct http *http;
     struct client *client;
@@ -137,9 +136,8 @@ static void refuse_host(const struct exchange *e, struct slice host)
 {
     char text[400];
     snprintf(text, sizeof text,
-             "the name %s is not known here; --metrics-host adds one (an address, localhost and this "
-             "machine's own name "
-             "are answered always)\n",
+             "the name %s is not known here: add it with --metrics-host (addresses, localhost and this "
+             "machine's own name need none)\n",
              log_key(host));
     answer_text(e, 403, "Forbidden", text);
 }
@@ -173,7 +171,7 @@ static void on_input(struct client *client, struct evbuffer *input, void *arg)
     }
 }
 
-/* Port 0 was given a number by the kernel. */
+/* The kernel has chosen a number for port 0. */
 static void note_address(struct http *h, int fd)
 {
     struct sockaddr_storage address;
@@ -186,7 +184,7 @@ static void note_address(struct http *h, int fd)
     snprintf(h->listens_on, sizeof h->listens_on, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* The first of the name's addresses that can be had; -1 with errno, 0: no such address. */
+/* Listens on the first usable address of the name. -1 and errno; errno 0: the name has no address. */
 static int bind_first(const char *host, const char *port)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *list = NULL;
@@ -215,7 +213,7 @@ static int listen_on(struct http *h, const char *text, struct error *error)
     char host[256], number[8];
     uint16_t port;
     if (!settings_metrics_address(text, host, sizeof host, &port)) {
-        error_fatal(error, EX_USAGE, "metrics: \"%.80s\" is no address and port", text);
+        error_fatal(error, EX_USAGE, "metrics: \"%.80s\" is not an address and port", text);
         return -1;
     }
     snprintf(number, sizeof number, "%u", port);

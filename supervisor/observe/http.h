@@ -1,4 +1,4 @@
-/* HTTP for monitors and people: GET or HEAD, nothing can be changed here.
+/* HTTP for monitors and people: GET or HEAD; no request changes anything.
  *
  *   /             a page that shows the run, live
  *   /metrics      Prometheus text
@@ -24,10 +24,10 @@ struct http_callbacks {
     cJSON *(*status)(void *arg); /* the caller frees it */
 };
 
-/* On settings->metrics, as settings_metrics_address understands it. The settings stay the caller's, and as they are. */
+/* Listens on settings->metrics (see settings_metrics_address). The caller keeps the settings, unchanged. */
 struct http *http_open(struct event_base *base, const struct settings *settings,
                        const struct http_callbacks *callbacks, struct error *error);
-/* Where it listens, "127.0.0.1:9121". */
+/* Returns the address and port, as "127.0.0.1:9121". */
 const char *http_listens_on(const struct http *h);
 void http_close(struct http *h);
 

@@ -1,4 +1,4 @@
-/* Lines end with \r\n, or \n alone; the head with an empty one. A body is never wanted. */
+/* Lines end with \r\n or \n, and the head with an empty line. Bodies are not supported. */
 #include "supervisor/observe/http_request.h"
 
 #include <arpa/inet.h>
@@ -22,7 +22,7 @@ static struct slice trim(struct slice s)
     return s;
 }
 
-/* Up to the separator, which is taken off as well; all, without one. */
+/* Takes the text up to the separator, and the separator, off *rest. Without a separator: all of it. */
 static struct slice take_until(struct slice *rest, char separator)
 {
     const uint8_t *end = rest->len ? memchr(rest->data, separator, rest->len) : NULL;
@@ -40,7 +40,7 @@ static struct slice without_port(struct slice host)
     return take_until(&host, ':');
 }
 
-/* Where the empty line behind the headers ends; 0: it has not come. */
+/* Returns the length of the head with its empty line; 0: incomplete. */
 static size_t head_bytes(struct slice text)
 {
     for (size_t i = 0; i + 1 < text.len; i++) {
@@ -92,7 +92,7 @@ int http_request_parse(struct slice text, struct http_request *out)
     int code = parse_line(trim(take_until(&rest, '\n')), out, &needs_host);
     if (code != 200)
         return code;
-    bool named = out->host.len > 0; /* that of the target counts */
+    bool named = out->host.len > 0; /* an absolute target's host wins */
     while (rest.len) {
         struct slice line = take_until(&rest, '\n'), name = take_until(&line, ':');
         if (!is_word(name, "Host"))

@@ -1,5 +1,5 @@
-/* A status document as Prometheus text (version 0.0.4): base units, _total for what only grows. A FLOW's
- * counters begin at 0 with each session, which rate() takes for a restart. */
+/* A status document as Prometheus text (version 0.0.4): base units, and _total for counters. A FLOW's counters begin at
+ * 0 with each session; rate() treats that as a restart. */
 #include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -13,7 +13,7 @@
 
 struct flow_metric {
     const char *name, *type, *field;
-    double unit; /* of the field, in the metric's */
+    double unit; /* the field's unit in the metric's */
     const char *help;
 };
 
@@ -55,7 +55,7 @@ static const char *text_of(const cJSON *json, const char *name)
     return cJSON_IsString(item) ? item->valuestring : "";
 }
 
-static void head(struct buf *out, const char *name, const char *type, const char *help)
+static void put_head(struct buf *out, const char *name, const char *type, const char *help)
 {
     buf_printf(out, "# HELP df2redis_%s %s.\n# TYPE df2redis_%s %s\n", name, help, name, type);
 }
@@ -67,7 +67,7 @@ static void put_value(struct buf *out, double value)
 
 static void put_single(struct buf *out, const char *name, const char *type, double value, const char *help)
 {
-    head(out, name, type, help);
+    put_head(out, name, type, help);
     buf_printf(out, "df2redis_%s", name);
     put_value(out, value);
 }
@@ -93,7 +93,7 @@ static void put_run(const cJSON *status, struct buf *out)
 {
     static const char *const phases[] = {"connecting", "handshake", "flows",   "full-sync", "barrier",
                                          "stable",     "draining",  "stopped", "failed",    NULL};
-    head(out, "build_info", "gauge", "Always 1; the version stands in the label");
+    put_head(out, "build_info", "gauge", "Always 1; the version stands in the label");
     buf_printf(out, "df2redis_build_info{version=\"%s\"} 1\n", DF2REDIS_VERSION);
     put_single(out, "in_step", "gauge", cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")),
                "Whether the target has what the source has");
@@ -105,13 +105,13 @@ static void put_run(const cJSON *status, struct buf *out)
                "Sessions with the source that were begun");
     put_single(out, "flows", "gauge", cJSON_GetArraySize(cJSON_GetObjectItem(status, "flows")),
                "FLOWs of the source");
-    head(out, "phase", "gauge", "1 for the phase that the run is in");
+    put_head(out, "phase", "gauge", "1 for the phase that the run is in");
     for (const char *const *p = phases; *p; p++) {
         buf_printf(out, "df2redis_phase");
         put_label(out, "phase", *p);
         put_value(out, strcmp(*p, text_of(status, "phase")) == 0);
     }
-    head(out, "divergences_total", "counter", "What could not be carried over, by reason");
+    put_head(out, "divergences_total", "counter", "What could not be carried over, by reason");
     const cJSON *one;
     cJSON_ArrayForEach(one, cJSON_GetObjectItem(status, "divergences"))
     {
@@ -129,7 +129,7 @@ static void put_suspects(const cJSON *status, struct buf *out)
                "Suspect keys that are still to be compared with the source's");
     put_single(out, "suspects_perhaps", "gauge", number_of(suspects, "perhaps"),
                "Those of them that are only perhaps not as on the source");
-    head(out, "suspects_total", "counter", "Suspect keys that were compared, by what came of it");
+    put_head(out, "suspects_total", "counter", "Suspect keys that were compared, by what came of it");
     for (const char *const *end = ends; *end; end++) {
         buf_printf(out, "df2redis_suspects_total");
         put_label(out, "outcome", *end);
@@ -141,10 +141,10 @@ static void put_suspects(const cJSON *status, struct buf *out)
 static const struct flow_metric target_metrics[] = {
     {"round_trip_seconds", "gauge", "rtt_us", 1e-6, "Time to the answer to INFO"},
     {"evicted_keys_total", "counter", "evicted_keys", 1,
-     "Keys thrown away by the target since the run first saw it"},
+     "Keys evicted by the target since the run first saw it"},
     {"used_memory_bytes", "gauge", "used_memory_bytes", 1, "Memory that the target uses"},
     {"maxmemory_bytes", "gauge", "maxmemory_bytes", 1, "Its maxmemory, 0: none"},
-    {"evicts", "gauge", "evicts", 1, "1 when it throws keys away once it has maxmemory"},
+    {"evicts", "gauge", "evicts", 1, "1 when it evicts keys at its maxmemory"},
 };
 
 static void put_targets(const cJSON *targets, struct buf *out)
@@ -154,7 +154,7 @@ static void put_targets(const cJSON *targets, struct buf *out)
         const struct flow_metric *m = &target_metrics[i];
         char name[80];
         snprintf(name, sizeof name, "target_%s", m->name);
-        head(out, name, m->type, m->help);
+        put_head(out, name, m->type, m->help);
         cJSON_ArrayForEach(one, targets)
         {
             const cJSON *value = cJSON_GetObjectItem(one, m->field);
@@ -174,13 +174,13 @@ static void put_flows(const cJSON *flows, struct buf *out)
         const struct flow_metric *m = &flow_metrics[i];
         char name[80];
         snprintf(name, sizeof name, "flow_%s", m->name);
-        head(out, name, m->type, m->help);
+        put_head(out, name, m->type, m->help);
         cJSON_ArrayForEach(flow, flows)
         {
             put_flow_value(out, m->name, flow, number_of(flow, m->field) * m->unit);
         }
     }
-    head(out, "flow_last_received_timestamp_seconds", "gauge", "When something was last received");
+    put_head(out, "flow_last_received_timestamp_seconds", "gauge", "When something was last received");
     cJSON_ArrayForEach(flow, flows)
     {
         if (number_of(flow, "received_bytes") > 0)
@@ -192,7 +192,7 @@ static void put_flows(const cJSON *flows, struct buf *out)
 static void put_histograms(const cJSON *flows, struct buf *out)
 {
     const cJSON *flow;
-    head(out, "flow_batch_duration_seconds", "histogram", "From sending a batch to the target's answer");
+    put_head(out, "flow_batch_duration_seconds", "histogram", "From sending a batch to the target's answer");
     cJSON_ArrayForEach(flow, flows)
     {
         const cJSON *counts = cJSON_GetObjectItem(flow, "batch_histogram");
@@ -217,13 +217,13 @@ static void put_workers(const cJSON *flows, struct buf *out)
     static const char cpu[] = "worker_cpu_seconds_total", memory[] = "worker_resident_memory_bytes";
     struct process_figures p;
     const cJSON *flow;
-    head(out, "flow_worker_cpu_seconds_total", "counter", "CPU time of the FLOW's present worker");
+    put_head(out, "flow_worker_cpu_seconds_total", "counter", "CPU time of the FLOW's present worker");
     cJSON_ArrayForEach(flow, flows)
     {
         if (process_figures_of((long)number_of(flow, "pid"), &p))
             put_flow_value(out, cpu, flow, p.cpu_seconds);
     }
-    head(out, "flow_worker_resident_memory_bytes", "gauge", "Memory of the FLOW's present worker");
+    put_head(out, "flow_worker_resident_memory_bytes", "gauge", "Memory of the FLOW's present worker");
     cJSON_ArrayForEach(flow, flows)
     {
         if (process_figures_of((long)number_of(flow, "pid"), &p))
@@ -238,7 +238,7 @@ static void put_process_figure(struct buf *out, const char *name, const char *ty
     put_value(out, value);
 }
 
-/* The names that client libraries use for them. */
+/* The metrics' names are those of Prometheus's client libraries. */
 static void put_process(struct buf *out)
 {
     struct process_figures p;

@@ -29,7 +29,7 @@ static bool read_text(const char *path, char *out, size_t bytes)
     return n > 0;
 }
 
-/* Not from /proc/stat, which a service may not see. */
+/* /proc/stat has it too, but a service may not see that file. */
 static double boot_unix_seconds(void)
 {
     struct timespec now, since_boot;
@@ -40,7 +40,7 @@ static double boot_unix_seconds(void)
 
 static double count_open_files(void)
 {
-    double n = -1; /* the one that reads the directory */
+    double n = -1; /* without the descriptor of this directory */
     DIR *directory = opendir("/proc/self/fd");
     if (!directory)
         return 0;

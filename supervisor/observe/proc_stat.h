@@ -1,4 +1,4 @@
-/* What /proc tells of a process. */
+/* Figures of a process from /proc. */
 #ifndef DF2REDIS_SUPERVISOR_OBSERVE_PROC_STAT_H
 #define DF2REDIS_SUPERVISOR_OBSERVE_PROC_STAT_H
 

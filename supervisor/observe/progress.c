@@ -1,4 +1,4 @@
-/* The display: drawn after each log line and each turn of the watch, erased before the next. */
+/* The display: drawn after each log line and each turn of the timers, erased before the next. */
 #include "supervisor/observe/progress.h"
 
 #include <stdio.h>
@@ -23,7 +23,7 @@ bool progress_active(void)
     return shown != NULL;
 }
 
-/* A terminal that is not read (Ctrl-S) gets no further pictures; and one that another job has, none at all. */
+/* False: the terminal is not being read (Ctrl-S), or another job is in its foreground. */
 static bool may_draw(void)
 {
     pid_t foreground = tcgetpgrp(STDERR_FILENO);
@@ -47,8 +47,8 @@ void progress_format(const struct progress_line *line, size_t columns, char *out
         out[columns] = '\0';
 }
 
-/* Keys tell the share of the snapshot when the source said how many there are. */
-static double share_of(const struct flow *f, const struct cursor_marks *m)
+/* The snapshot's share, by keys; below 0: the source has not given their number. */
+static double flow_share(const struct flow *f, const struct cursor_marks *m)
 {
     uint64_t total = m ? totals_expected_keys(f->run) : 0;
     if (f->stable || (f->run->flow_count && f->run->snapshots_done.member[f->number]))
@@ -57,7 +57,7 @@ static double share_of(const struct flow *f, const struct cursor_marks *m)
     return share < 0.99 ? share : 0.99; /* keys are never spread quite evenly over the FLOWs */
 }
 
-static void draw(void)
+static void draw_flows(void)
 {
     struct winsize size = {0};
     struct buf text = {0};
@@ -79,7 +79,7 @@ static void draw(void)
             .phase = f->failed
                          ? "failed"
                          : cursor_phase_name(m ? (enum cursor_phase)cursor_get(&m->phase) : CURSOR_STARTING),
-            .share = share_of(f, m),
+            .share = flow_share(f, m),
             .received_bytes = m ? cursor_get(&m->received_offset) : 0,
             .rate_bytes = f->rate_bytes,
             .lag_bytes = m ? cursor_get(&m->received_offset) - cursor_get(&m->applied_offset) : 0,
@@ -93,7 +93,7 @@ static void draw(void)
     buf_free(&text);
 }
 
-static void erase(void)
+static void erase_flows(void)
 {
     char text[32];
     if (!drawn_lines)
@@ -108,7 +108,7 @@ void progress_start(struct run *run)
     if (run->settings->progress_off || run->settings->log_format == LOG_FORMAT_JSON || !isatty(STDERR_FILENO))
         return;
     shown = run;
-    log_set_hooks(erase, draw);
+    log_set_hooks(erase_flows, draw_flows);
 }
 
 /* The last picture stays. */
@@ -125,6 +125,6 @@ void progress_redraw(void)
 {
     if (!shown)
         return;
-    erase();
-    draw();
+    erase_flows();
+    draw_flows();
 }

@@ -10,13 +10,13 @@
 
 struct run;
 
-/* Does nothing when standard error is no terminal, with --progress off, or with a JSON log. */
+/* Does nothing without a terminal on standard error, with --progress off, or with a JSON log. */
 void progress_start(struct run *run);
 void progress_stop(struct run *run);
 bool progress_active(void);
 void progress_redraw(void);
 
-/* What one line says; pure. share: of the snapshot, 0 … 1, or below 0 when that is not known. */
+/* One FLOW's line; pure. share: of the snapshot, 0 … 1; below 0: unknown. */
 struct progress_line {
     uint32_t flow;
     const char *phase;

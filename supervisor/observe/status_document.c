@@ -1,6 +1,6 @@
-/* The run told to others: the status document and the summary at the end.
+/* The status document, and the summary at the end of a run.
  *
- * 64-bit numbers stand in JSON as numbers: exact up to 2^53, which no count here reaches. */
+ * 64-bit counts are JSON numbers: exact up to 2^53, more than any count reaches. */
 #include "supervisor/observe/status_document.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@
 
 enum { SUMMARY_EXAMPLES = 3, STATUS_EXAMPLES = 10 };
 
-static void put(cJSON *object, const char *name, uint64_t value)
+static void put_number(cJSON *object, const char *name, uint64_t value)
 {
     cJSON_AddNumberToObject(object, name, (double)value);
 }
@@ -46,41 +46,41 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     static const struct cursor_marks none;
     const struct cursor_marks *m = flow_marks(f);
     cJSON *json = cJSON_CreateObject();
-    put(json, "id", f->number);
-    put(json, "pid", (uint64_t)f->worker.pid);
+    put_number(json, "id", f->number);
+    put_number(json, "pid", (uint64_t)f->worker.pid);
     cJSON_AddStringToObject(json, "phase", flow_phase(f, m));
     if (!m)
         m = &none;
     uint64_t received = cursor_get(&m->received_offset), applied = cursor_get(&m->applied_offset);
     uint64_t received_ms = cursor_get(&m->last_received_ms), waiting_ms = cursor_get(&m->waiting_since_ms);
     uint64_t batches = cursor_get(&m->batches);
-    put(json, "received_bytes", received);
-    put(json, "applied_bytes", applied);
-    put(json, "entries", cursor_get(&m->entries));
-    put(json, "keys", cursor_get(&m->keys));
-    put(json, "commands", cursor_get(&m->commands));
-    put(json, "lsn_received", cursor_get(&m->received_lsn));
-    put(json, "lsn_applied", flow_applied_lsn(f));
-    put(json, "lsn_acknowledged", f->ack.sent_lsn);
+    put_number(json, "received_bytes", received);
+    put_number(json, "applied_bytes", applied);
+    put_number(json, "entries", cursor_get(&m->entries));
+    put_number(json, "keys", cursor_get(&m->keys));
+    put_number(json, "commands", cursor_get(&m->commands));
+    put_number(json, "lsn_received", cursor_get(&m->received_lsn));
+    put_number(json, "lsn_applied", flow_applied_lsn(f));
+    put_number(json, "lsn_acknowledged", f->ack.sent_lsn);
     uint64_t source_lsn = run_source_lsn(f->run, f->number);
-    put(json, "lsn_source", source_lsn);
-    put(json, "lag_source", m == &none ? 0 : difference(source_lsn, flow_applied_lsn(f)));
-    put(json, "lag_entries", difference(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
-    put(json, "lag_bytes", difference(received, applied));
-    put(json, "lag_ms", waiting_ms ? difference(now_ms, waiting_ms) : 0);
-    put(json, "rate_bytes", f->rate_bytes);
-    put(json, "spool_bytes", cursor_get(&m->spool_bytes));
-    put(json, "spool_overflow_bytes", cursor_get(&m->spool_overflow_bytes));
-    put(json, "snapshot_total_keys", totals_expected_keys(f->run));
-    put(json, "restarts", f->restarts);
-    put(json, "idle_ms", received_ms ? difference(now_ms, received_ms) : 0);
-    put(json, "batches", batches);
-    put(json, "batch_us_total", cursor_get(&m->batch_micros));
+    put_number(json, "lsn_source", source_lsn);
+    put_number(json, "lag_source", m == &none ? 0 : difference(source_lsn, flow_applied_lsn(f)));
+    put_number(json, "lag_entries", difference(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
+    put_number(json, "lag_bytes", difference(received, applied));
+    put_number(json, "lag_ms", waiting_ms ? difference(now_ms, waiting_ms) : 0);
+    put_number(json, "rate_bytes", f->rate_bytes);
+    put_number(json, "spool_bytes", cursor_get(&m->spool_bytes));
+    put_number(json, "spool_overflow_bytes", cursor_get(&m->spool_overflow_bytes));
+    put_number(json, "snapshot_total_keys", totals_expected_keys(f->run));
+    put_number(json, "restarts", f->restarts);
+    put_number(json, "idle_ms", received_ms ? difference(now_ms, received_ms) : 0);
+    put_number(json, "batches", batches);
+    put_number(json, "batch_us_total", cursor_get(&m->batch_micros));
     add_histogram(json, m);
-    put(json, "batch_us", batches ? cursor_get(&m->batch_micros) / batches : 0);
-    put(json, "target_waits", cursor_get(&m->target_waits));
+    put_number(json, "batch_us", batches ? cursor_get(&m->batch_micros) / batches : 0);
+    put_number(json, "target_waits", cursor_get(&m->target_waits));
     cJSON_AddBoolToObject(json, "in_contact", cursor_get(&m->in_contact) != 0);
-    put(json, "errors", cursor_get(&m->errors));
+    put_number(json, "errors", cursor_get(&m->errors));
     return json;
 }
 
@@ -90,13 +90,13 @@ static void add_divergences(cJSON *json, const struct divergences *d)
     cJSON *examples = cJSON_AddArrayToObject(json, "divergence_examples");
     for (size_t i = 0; i < d->reason_count; i++) {
         const struct divergence *one = &d->list[i];
-        put(counts, one->reason, one->count);
+        put_number(counts, one->reason, one->count);
         for (size_t j = 0; j < one->example_count && j < STATUS_EXAMPLES; j++) {
             cJSON *example = cJSON_CreateObject();
             cJSON_AddStringToObject(example, "reason", one->reason);
             cJSON_AddStringToObject(example, "command", one->examples[j].command);
             cJSON_AddStringToObject(example, "key", one->examples[j].key);
-            put(example, "flow", one->examples[j].flow);
+            put_number(example, "flow", one->examples[j].flow);
             cJSON_AddItemToArray(examples, example);
         }
     }
@@ -108,12 +108,12 @@ static void add_suspects(cJSON *json, struct run *run)
     cJSON *suspects = cJSON_AddObjectToObject(json, "suspects");
     totals_of(run, clock_monotonic_ms(), &t);
     totals_add(&t, &run->past);
-    put(suspects, "pending", t.suspects_pending);
-    put(suspects, "perhaps", t.suspects_perhaps);
-    put(suspects, "equal", t.suspects_equal);
-    put(suspects, "healed", t.suspects_healed);
-    put(suspects, "permanent", t.suspects_permanent);
-    put(suspects, "unknown", t.suspects_unknown);
+    put_number(suspects, "pending", t.suspects_pending);
+    put_number(suspects, "perhaps", t.suspects_perhaps);
+    put_number(suspects, "equal", t.suspects_equal);
+    put_number(suspects, "healed", t.suspects_healed);
+    put_number(suspects, "permanent", t.suspects_permanent);
+    put_number(suspects, "unknown", t.suspects_unknown);
 }
 
 static void add_time(cJSON *json, const char *name, int64_t unix_ms)
@@ -133,21 +133,21 @@ cJSON *run_status(struct run *run)
     cJSON_AddStringToObject(json, "name", run->settings->name);
     cJSON_AddStringToObject(json, "mode", run->settings->migrate ? "migrate" : "replicate");
     cJSON_AddStringToObject(json, "version", DF2REDIS_VERSION);
-    put(json, "pid", (uint64_t)getpid());
+    put_number(json, "pid", (uint64_t)getpid());
     cJSON_AddStringToObject(json, "phase", session_phase_name(run->session.state));
-    put(json, "phase_ms", now_ms - run->state_ms);
+    put_number(json, "phase_ms", now_ms - run->state_ms);
     cJSON_AddStringToObject(json, "source", run->source_name);
     cJSON_AddStringToObject(json, "target", run->target_name);
     cJSON_AddStringToObject(json, "master_id", run->greeting.master_id);
     add_time(json, "started", run->started_unix_ms);
-    put(json, "uptime_ms", now_ms - run->started_ms);
-    put(json, "sessions", run->sessions);
+    put_number(json, "uptime_ms", now_ms - run->started_ms);
+    put_number(json, "sessions", run->sessions);
     cJSON *sync = cJSON_AddObjectToObject(json, "last_sync");
     cJSON_AddStringToObject(
         sync, "kind", run->flow_count && run->flows[0].answered && !run->flows[0].full ? "partial" : "full");
     cJSON_AddStringToObject(sync, "reason", run->sync_reason);
     if (run->session.state == SESSION_WAITING) {
-        put(json, "retry_in_ms", difference(run->retry_due_ms, now_ms));
+        put_number(json, "retry_in_ms", difference(run->retry_due_ms, now_ms));
         cJSON_AddStringToObject(json, "waiting_because", run->cause.text);
     }
     cJSON_AddBoolToObject(json, "spool_full", run->spool_full);
@@ -162,10 +162,10 @@ cJSON *run_status(struct run *run)
     uint64_t age_ms;
     bool in_step = run_in_step(run, &age_ms, reason, sizeof reason);
     cJSON_AddItemToObject(json, "targets", target_watch_status(run->target_watch, now_ms));
-    put(json, "source_rtt_us", source_watch_rtt_us(run->source_watch));
+    put_number(json, "source_rtt_us", source_watch_rtt_us(run->source_watch));
     cJSON_AddBoolToObject(json, "in_step", in_step);
     if (in_step)
-        put(json, "in_step_age_ms", age_ms);
+        put_number(json, "in_step_age_ms", age_ms);
     else
         cJSON_AddStringToObject(json, "in_step_reason", reason);
     return json;

@@ -1,6 +1,5 @@
-/* fork, setsid, fork: the second child is no session leader, so that no terminal can become its own. The pipe
- * to the foreground carries one byte, the exit code, and for failures their text; without even a byte, the
- * process has died. */
+/* fork, setsid, fork: the second child is no session leader, and so cannot acquire a controlling terminal. The pipe to
+ * the foreground carries one byte, the exit code, and the text of a failure. An empty pipe: the daemon has died. */
 #include "supervisor/service/daemon.h"
 
 #include <errno.h>
@@ -15,7 +14,7 @@
 
 static int told_fd = -1;
 
-static void tell(uint8_t code, const char *text)
+static void tell_foreground(uint8_t code, const char *text)
 {
     char bytes[512];
     if (told_fd < 0)
@@ -33,15 +32,15 @@ static void tell(uint8_t code, const char *text)
 
 void daemon_tell_ready(void)
 {
-    tell(0, "");
+    tell_foreground(0, "");
 }
 
 void daemon_tell_failed(int exit_code, const char *text)
 {
-    tell((uint8_t)exit_code, text);
+    tell_foreground((uint8_t)exit_code, text);
 }
 
-static int wait_for_word(int fd)
+static int wait_for_exit_code(int fd)
 {
     char bytes[512];
     size_t len = 0;
@@ -61,7 +60,7 @@ static int wait_for_word(int fd)
     return code;
 }
 
-/* What standard error would have got in the meantime goes through the pipe. */
+/* Until the end of the start, the pipe carries failures in place of standard error. */
 static void leave_terminal(void)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -74,7 +73,7 @@ static void leave_terminal(void)
     }
     umask(027);
     if (chdir("/") != 0)
-        return; /* then this file system cannot be unmounted meanwhile: no reason not to run */
+        return; /* the present directory's file system cannot be unmounted; the daemon works all the same */
 }
 
 enum daemon_side daemon_start(int *exit_code, struct error *error)
@@ -95,7 +94,7 @@ enum daemon_side daemon_start(int *exit_code, struct error *error)
         close(told[1]);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
-        *exit_code = wait_for_word(told[0]);
+        *exit_code = wait_for_exit_code(told[0]);
         close(told[0]);
         return DAEMON_STARTED;
     }

@@ -1,5 +1,5 @@
-/* VAR=value lines, one datagram each time. What cannot be sent is lost: a manager that does not read must not
- * stop a replica. */
+/* VAR=value lines in one datagram. A datagram that cannot be sent at once is dropped: a manager that does not read must
+ * not stop a replica. */
 #include "supervisor/service/notify.h"
 
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 
-/* Of WATCHDOG_USEC, unless WATCHDOG_PID means another process. */
+/* Returns half of WATCHDOG_USEC in milliseconds; 0: unset, or WATCHDOG_PID names another process. */
 static uint64_t watchdog_from_environment(void)
 {
     const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
@@ -48,7 +48,7 @@ void notify_close(struct notify *n)
     n->fd = -1;
 }
 
-static void say(const struct notify *n, const char *text)
+static void send_text(const struct notify *n, const char *text)
 {
     ssize_t ignored = n->fd < 0 ? 0
                                 : sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
@@ -59,14 +59,14 @@ static void say(const struct notify *n, const char *text)
 void notify_ready(struct notify *n)
 {
     if (!n->ready)
-        say(n, "READY=1");
+        send_text(n, "READY=1");
     n->ready = true;
 }
 
 void notify_stopping(struct notify *n)
 {
     if (!n->stopping)
-        say(n, "STOPPING=1");
+        send_text(n, "STOPPING=1");
     n->stopping = true;
 }
 
@@ -78,23 +78,23 @@ void notify_reloading(struct notify *n)
     snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu",
              (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
     if (n->ready)
-        say(n, text);
+        send_text(n, text);
 }
 
 void notify_reloaded(struct notify *n)
 {
     if (n->ready)
-        say(n, "READY=1");
+        send_text(n, "READY=1");
 }
 
-static void say_status(struct notify *n, const char *status)
+static void send_status(struct notify *n, const char *status)
 {
     char text[NOTIFY_TEXT_BYTES + 16];
     if (strncmp(status, n->status, sizeof n->status - 1) == 0)
         return;
     snprintf(n->status, sizeof n->status, "%s", status);
     snprintf(text, sizeof text, "STATUS=%s", n->status);
-    say(n, text);
+    send_text(n, text);
 }
 
 void notify_turn(struct notify *n, uint64_t now_ms, bool in_step, const char *status)
@@ -104,15 +104,15 @@ void notify_turn(struct notify *n, uint64_t now_ms, bool in_step, const char *st
         return;
     if (in_step && !n->stopping)
         notify_ready(n);
-    say_status(n, status);
+    send_status(n, status);
     if (n->watchdog_ms && (!n->watchdog_sent_ms || now_ms - n->watchdog_sent_ms >= n->watchdog_ms)) {
         n->watchdog_sent_ms = now_ms;
-        say(n, "WATCHDOG=1");
+        send_text(n, "WATCHDOG=1");
     }
-    /* A full sync, or applying the rest, takes as long as it takes: no time-out of the manager's ends it. */
+    /* A full sync, or draining, may take any time: the manager's time-out is extended again and again. */
     if ((!n->ready || n->stopping) && (!n->extended_ms || now_ms - n->extended_ms >= NOTIFY_EXTEND_MS / 4)) {
         n->extended_ms = now_ms;
         snprintf(text, sizeof text, "EXTEND_TIMEOUT_USEC=%d000", NOTIFY_EXTEND_MS);
-        say(n, text);
+        send_text(n, text);
     }
 }

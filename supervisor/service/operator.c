@@ -1,7 +1,7 @@
-/* What the operator's tools are told, and what happens at SIGHUP:
+/* The service manager's messages, the HTTP port, and SIGHUP:
  *
- *   logs are reopened, the configuration is read again; what can change in a running copy changes, in the
- *   supervisor and by RECONFIGURE in the workers; the rest is named and needs a restart. */
+ *   the log is reopened and the configuration read again; settings that can change during a run take effect in the
+ *   supervisor, and by RECONFIGURE in the workers; the others are logged and need a restart. */
 #include "supervisor/service/operator.h"
 
 #include <signal.h>
@@ -30,7 +30,7 @@ struct operation {
     uint64_t told_ms;
 };
 
-/* Read from the settings each time they are needed; workers take theirs from RECONFIGURE. */
+/* The supervisor reads these at each use; workers take theirs from RECONFIGURE. */
 static const char *const live[] = {
     "log-level",     "log-format",      "max-rate",      "spool-limit",  "on-spool-full",
     "stuck-warning", "barrier-timeout", "restart-limit", "failed-flows", NULL};
@@ -58,7 +58,7 @@ static void tell_workers(struct run *run)
     message_free(&m);
 }
 
-static void apply(struct run *run, const struct settings *fresh)
+static void apply_settings(struct run *run, const struct settings *fresh)
 {
     struct options *o = run->options;
     const char *names[MAX_SETTINGS];
@@ -77,29 +77,29 @@ static void apply(struct run *run, const struct settings *fresh)
         log_info("changed: %.*s", (int)changed.len, (const char *)changed.data);
     }
     if (waiting.len)
-        log_warning("changed in %s, but only a restart brings it: %.*s", o->config.path, (int)waiting.len,
+        log_warning("changed in %s, effective after a restart: %.*s", o->config.path, (int)waiting.len,
                     (const char *)waiting.data);
     if (n == 0)
-        log_info("%s is read again: nothing has changed", o->config.path);
+        log_info("configuration %s read again: nothing has changed", o->config.path);
     buf_free(&changed);
     buf_free(&waiting);
 }
 
-static void reload(struct run *run)
+static void reload_settings(struct run *run)
 {
     struct error error = {0};
     struct settings fresh;
     if (!log_output_reopen(&error))
-        log_error("%s; going on with the old one", error.text);
+        log_error("%s; the old log file stays in use", error.text);
     log_info("SIGHUP received: %s",
              run->options->config.path ? "reading the configuration again" : "logs are reopened");
     if (!run->options->config.path)
         return;
     if (config_build(&run->options->config, &fresh, &error) && settings_check(&fresh, &error)) {
         fresh.migrate = run->options->given.migrate;
-        apply(run, &fresh);
+        apply_settings(run, &fresh);
     } else {
-        log_error("%s; everything stays as it was", error.text);
+        log_error("%s; the settings stay as they were", error.text);
     }
     settings_free(&fresh);
 }
@@ -110,16 +110,16 @@ static void on_hangup(evutil_socket_t fd, short what, void *arg)
     struct operation *o = arg;
     struct run *run = o->run;
     if (!run->options->config.path && !log_output_elsewhere() && !run->settings->daemon) {
-        log_info("SIGHUP received, and there is nothing to read again: stopping");
+        log_info("SIGHUP received, without a configuration or log file to read again: stopping");
         run_stop(run);
         return;
     }
     notify_reloading(&o->notify);
-    reload(run);
+    reload_settings(run);
     notify_reloaded(&o->notify);
 }
 
-/* What nohup(1) has switched off stays so when there is nothing to reload. */
+/* A SIGHUP ignored by nohup(1) stays ignored if there is nothing to reload. */
 static bool listen_for_hangup(struct operation *o)
 {
     struct sigaction before;
@@ -143,8 +143,8 @@ static void tell_confinement(const struct settings *settings)
     if (!settings->confine)
         log_info("workers are not confined (--confine off)");
     else if (!version)
-        log_warning("this kernel has no Landlock: the workers' system calls are confined, but not which "
-                    "files they use");
+        log_warning(
+            "this kernel has no Landlock: the workers' system calls are confined, their files are not");
     else
         log_debug("workers are confined by Landlock (version %d) and a filter of system calls", version);
 }
@@ -173,7 +173,7 @@ struct operation *operation_start(struct run *run, struct error *error)
     return o;
 }
 
-static void describe(struct run *run, uint64_t now_ms, char *out, size_t bytes)
+static void describe_run(struct run *run, uint64_t now_ms, char *out, size_t bytes)
 {
     struct totals t;
     totals_of(run, now_ms, &t);
@@ -205,7 +205,7 @@ void operation_turn(struct operation *o, uint64_t now_ms)
     bool news = now_ms - o->told_ms >= STATUS_MS;
     if (news) {
         o->told_ms = now_ms;
-        describe(run, now_ms, text, sizeof text);
+        describe_run(run, now_ms, text, sizeof text);
     }
     notify_turn(&o->notify, now_ms, run_in_step(run, NULL, NULL, 0), news ? text : o->notify.status);
 }
@@ -214,7 +214,7 @@ void operation_stop(struct operation *o)
 {
     if (!o)
         return;
-    /* A migration is ready when it is done. */
+    /* A completed migration was ready, too. */
     if (o->run->stable_before && o->run->exit_code == EX_OK)
         notify_ready(&o->notify);
     notify_stopping(&o->notify);

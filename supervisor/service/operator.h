@@ -11,7 +11,7 @@ struct operation;
 
 /* NULL and *error when --metrics cannot listen. */
 struct operation *operation_start(struct run *run, struct error *error);
-/* With each slow turn of the watch. */
+/* Call it several times a second. */
 void operation_turn(struct operation *o, uint64_t now_ms);
 void operation_stop(struct operation *o);
 

@@ -1,5 +1,5 @@
-/* A shell notices that its job has stopped, not that it would like to be left alone. So the process does stop, and a
- * timer of the kernel's, whose SIGCONT also reaches one that is stopped, has it go on a moment later. */
+/* A shell takes its terminal back only from a stopped job. So the process stops, and a timer of the kernel continues it a
+ * moment later by SIGCONT, which reaches a stopped process, too. */
 #include "supervisor/service/terminal.h"
 
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 #ifndef DF2REDIS_SUPERVISOR_SERVICE_TERMINAL_H
 #define DF2REDIS_SUPERVISOR_SERVICE_TERMINAL_H
 
-/* What follows Ctrl-Z: the shell gets its terminal back, and the run goes on in the background, as after `bg`. A
- * supervisor that stayed stopped would acknowledge nothing to the source, and answer nobody. */
+/* Ctrl-Z: the shell gets its terminal back, and the run continues in the background, as after `bg`. A stopped supervisor
+ * would neither acknowledge to the source nor answer a status request. */
 void terminal_leave(void);
 
 #endif

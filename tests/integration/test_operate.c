@@ -214,11 +214,11 @@ static void hangup_changes_what_can_change_and_names_the_rest(void **state)
     process_signal(&run.program.process, SIGHUP);
     assert_true(df2redis_wait_said(&run.program, "changed: max-rate, log-level", RUN_DEADLINE_MS));
     assert_true(
-        df2redis_wait_said(&run.program, "only a restart brings it: batch-commands", RUN_DEADLINE_MS));
+        df2redis_wait_said(&run.program, "effective after a restart: batch-commands", RUN_DEADLINE_MS));
     write_config("max-rate = 300m\nnonsense\n");
     process_signal(&run.program.process, SIGHUP);
     assert_true(df2redis_wait_said(&run.program, "run.conf:5: ", RUN_DEADLINE_MS));
-    assert_true(df2redis_wait_said(&run.program, "everything stays as it was", RUN_DEADLINE_MS));
+    assert_true(df2redis_wait_said(&run.program, "the settings stay as they were", RUN_DEADLINE_MS));
     assert_true(run_wait_in_step(&run));
     assert_int_equal(run_terminate(&run), EX_OK);
 }

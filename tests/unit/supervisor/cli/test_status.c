@@ -123,7 +123,7 @@ static void every_state_has_its_advice(void **state)
             "leave it running; or, to move: stop the writers");
     advises(RUN("stable", FLOW("stable", "true"), ""),
             "wait: df2redis wait --in-step -n n. If the lag grows");
-    advises(RUN("stable", FLOW("stable", "false"), ""), "the target does not answer FLOW 0: start it");
+    advises(RUN("stable", FLOW("stable", "false"), ""), "the target cannot be reached by FLOW 0: start it");
     advises(RUN("connecting", "", "\"retry_in_ms\":5,"), "nothing; it tries again by itself");
     advises(RUN("stable", FLOW("failed", "true"), "\"degraded\":true,"), "FLOW 0 was given up");
     advises(RUN("draining", FLOW("stable", "true"), ""), "wait: what was received is applied");

@@ -140,7 +140,7 @@ static void errors_name_what_was_wrong_and_what_is_possible(void **state)
     options_free(&o);
     assert_usage_error("frobnicate", "\"frobnicate\"");
     options_free(&o);
-    assert_usage_error("replicate migrate", "not both");
+    assert_usage_error("replicate migrate", "give one of them");
     options_free(&o);
     assert_usage_error("replicate --frob", "--frob");
     options_free(&o);

@@ -1,4 +1,4 @@
-/* df2redis: the verbs. Everything returns an exit code to here. */
+/* df2redis: performs the verb and exits with its exit code. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -35,7 +35,7 @@ static int run(struct options *o)
         printf("%s: configuration is valid\n", o->config.path ? o->config.path : "the options");
         return EX_OK;
     }
-    /* A service manager that wants to be told follows this process, not a child of it. */
+    /* A service manager with NOTIFY_SOCKET follows this process, not a child. */
     if (!o->settings.daemon || getenv("NOTIFY_SOCKET"))
         return run_here(o);
     switch (daemon_start(&code, &error)) {

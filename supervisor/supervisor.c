@@ -1,4 +1,7 @@
-/* The supervisor's life: everything is set up here, the event loop runs, and everything ends here. */
+/* Sets up a run, connects it with supervisor/observe and supervisor/service, runs the event loop, frees everything.
+ *
+ * The callbacks of a run post events (run/run.c). perform_next() takes them one by one through the session's table, and
+ * performs the action. */
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
@@ -94,7 +97,7 @@ static bool add_signal(struct run *run, size_t index, int number, event_callback
     return run->signals[index] && event_add(run->signals[index], NULL) == 0;
 }
 
-/* 40 hex digits that name this replica in the master's list. */
+/* Writes 40 random hex digits, the name of this replica in the master's list. */
 static void make_client_id(char out[41])
 {
     static const char digits[] = "0123456789abcdef";
@@ -108,7 +111,7 @@ static void make_client_id(char out[41])
     out[40] = '\0';
 }
 
-/* Its own way would be to write to standard error, and wait. */
+/* By default libevent writes to standard error, which may block. */
 static void on_libevent_log(int severity, const char *text)
 {
     if (severity >= EVENT_LOG_WARN)
@@ -158,7 +161,7 @@ static void on_target_done(const struct capabilities *capabilities, void *arg)
         run_post(run, EVENT_TARGET_READY);
         return;
     }
-    bool goes_on = run_continue_previous(run, marks);
+    bool goes_on = run_resume_earlier(run, marks);
     run_watch_target(run, goes_on);
     if (goes_on) {
         daemon_tell_ready();
@@ -229,7 +232,7 @@ static bool set_up(struct run *run, struct error *error)
     return probe_target(run, error);
 }
 
-/* No worker survives, whatever way the loop ended. */
+/* Kills the workers that are left, however the loop ended. */
 static void end_workers(struct run *run)
 {
     for (uint32_t i = 0; i < run->flow_count; i++) {
@@ -291,7 +294,7 @@ int supervisor_run(struct options *options)
     run.started_unix_ms = clock_unix_ms();
     run.started_ms = run.state_ms = clock_monotonic_ms();
     signal(SIGPIPE, SIG_IGN);
-    /* In the background of a terminal, neither is a reason to stop. */
+    /* A background job of a terminal is not stopped by them. */
     signal(SIGTTIN, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
     log_info("%s %s → %s, run \"%s\"", settings->migrate ? "migrate" : "replicate", run.source_list,

@@ -1,17 +1,17 @@
-/* A run: replicate or migrate, from the first look at the target to the summary. */
+/* A run: replicate or migrate, from the probe of the target to the summary. */
 #ifndef DF2REDIS_SUPERVISOR_SUPERVISOR_H
 #define DF2REDIS_SUPERVISOR_SUPERVISOR_H
 
 struct options;
 
-/* Runs until done, stopped or failed; has said in the log why. Returns the exit code:
+/* Runs until complete, stopped or failed; the log has the reason. Returns the exit code:
  *   0               complete (migrate), or stopped by an operator with everything received applied
- *   EX_DATAERR      the same, but some of it could not be carried over, or a FLOW was given up
+ *   EX_DATAERR      the same, but some data could not be carried over, or a FLOW was given up
  *   EX_TEMPFAIL     stopped before the copy was complete; or the name is in use; try again
- *   EX_CANTCREAT    the target holds keys; or the state directory cannot be made
+ *   EX_CANTCREAT    the target holds keys; or the state directory cannot be created
  *   EX_NOPERM       a password or a right is missing
  *   EX_UNAVAILABLE  source or target cannot be reached at the start
- *   EX_PROTOCOL     the source is no Dragonfly, or one whose protocol is not known
+ *   EX_PROTOCOL     the source is not a Dragonfly, or its protocol is unknown
  *   others          as sysexits.h names them */
 int supervisor_run(struct options *options);
 

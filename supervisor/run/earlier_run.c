@@ -19,7 +19,7 @@ static void add_words(struct buf *out, const char *name, char *const *words)
 
 /* Returns the settings that define the copy: with others it would be another copy. Any node leads to the same cluster;
  * the marks identify the cluster. */
-static char *previous_scope(const struct settings *settings, bool cluster)
+static char *copy_scope(const struct settings *settings, bool cluster)
 {
     struct buf scope = {0};
     char name[256] = "cluster";
@@ -53,7 +53,7 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.master_id, sizeof record.master_id, "%s", run->greeting.master_id);
     snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
-    record.scope = previous_scope(run->settings, run->target.cluster);
+    record.scope = copy_scope(run->settings, run->target.cluster);
     record.source = x_strdup(run->source_list);
     snprintf(record.last_master_id, sizeof record.last_master_id, "%s", run->last_master_id);
     record.role_changes = run->role_changes;
@@ -190,16 +190,16 @@ static bool all_marks(const struct run_record *record, const struct target_marks
     return true;
 }
 
-enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
-                                 const struct target_marks *marks, const struct capabilities *target,
-                                 const char *directory, struct resume_point *points, char *why,
-                                 size_t why_bytes)
+enum resume_way earlier_run_decide(const struct settings *settings, const struct run_record *record,
+                                   const struct target_marks *marks, const struct capabilities *target,
+                                   const char *directory, struct resume_point *points, char *why,
+                                   size_t why_bytes)
 {
-    char *scope = previous_scope(settings, target->cluster);
+    char *scope = copy_scope(settings, target->cluster);
     bool same_scope = strcmp(scope, record->scope) == 0;
     free(scope);
     const char *text;
-    enum previous_way way = PREVIOUS_NONE;
+    enum resume_way way = RESUME_NONE;
     if (!settings->marks)
         text = "without marks in the target (--marks off) nothing tells what the run before had done";
     else if (!same_scope)
@@ -209,18 +209,18 @@ enum previous_way previous_judge(const struct settings *settings, const struct r
     else if (!is_ours(record, marks))
         text = "the target has no mark of the run before";
     else if (!target->cluster && !marks->run_session)
-        way = PREVIOUS_FULL,
+        way = RESUME_FULL_SYNC,
         text = "the target was emptied since by somebody: the mark of the run itself is gone";
     else if (record->copy == RUN_COPY_PARTIAL)
-        way = PREVIOUS_FULL, text = "the run before ended before its full sync was complete";
+        way = RESUME_FULL_SYNC, text = "the run before ended before its full sync was complete";
     else if (record->copy == RUN_COPY_DEGRADED)
-        way = PREVIOUS_FULL, text = "the run before had given up a FLOW";
+        way = RESUME_FULL_SYNC, text = "the run before had given up a FLOW";
     else if (all_cursors(record, directory))
-        way = PREVIOUS_SETTLE, text = "the run before ended in stable sync";
+        way = RESUME_FROM_SPOOLS, text = "the run before ended in stable sync";
     else if (all_marks(record, marks, points))
-        way = PREVIOUS_MARKS, text = "the run before ended in stable sync, and its spools are gone";
+        way = RESUME_FROM_MARKS, text = "the run before ended in stable sync, and its spools are gone";
     else
-        way = PREVIOUS_FULL,
+        way = RESUME_FULL_SYNC,
         text = "neither spools nor marks tell for every FLOW how far the run before had come";
     snprintf(why, why_bytes, "%s", text);
     return way;
@@ -270,7 +270,7 @@ static void recall_divergences(struct run *run, const struct run_record *record,
 }
 
 /* Returns true: an event was posted. */
-static bool resume_earlier_run(struct run *run, const struct run_record *record, enum previous_way way,
+static bool resume_earlier_run(struct run *run, const struct run_record *record, enum resume_way way,
                                const struct resume_point *points)
 {
     run->target_owned = record->target_owned;
@@ -278,20 +278,20 @@ static bool resume_earlier_run(struct run *run, const struct run_record *record,
     remember_copy(run, record);
     run->role_changes = record->role_changes;
     snprintf(run->last_master_id, sizeof run->last_master_id, "%s", record->last_master_id);
-    run->stable_before = run->streamed = way != PREVIOUS_FULL;
+    run->stable_before = run->streamed = way != RESUME_FULL_SYNC;
     error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
     struct report_position(*told)[REPORT_STREAMS] =
         x_calloc(record->flow_count ? record->flow_count : 1, sizeof *told);
-    if (way == PREVIOUS_SETTLE || way == PREVIOUS_MARKS)
+    if (way == RESUME_FROM_SPOOLS || way == RESUME_FROM_MARKS)
         recall_divergences(run, record, told);
     else
         divergences_begin(&run->divergences);
-    if (way == PREVIOUS_SETTLE)
+    if (way == RESUME_FROM_SPOOLS)
         begin_settling(run, record, told);
     free(told);
-    if (way == PREVIOUS_SETTLE)
+    if (way == RESUME_FROM_SPOOLS)
         return true;
-    if (way == PREVIOUS_MARKS) {
+    if (way == RESUME_FROM_MARKS) {
         run->resume = x_calloc(record->flow_count, sizeof *points);
         memcpy(run->resume, points, record->flow_count * sizeof *points);
         run->resume_count = record->flow_count;
@@ -301,30 +301,30 @@ static bool resume_earlier_run(struct run *run, const struct run_record *record,
     return true;
 }
 
-bool run_continue_previous(struct run *run, const struct target_marks *marks)
+bool run_resume_earlier(struct run *run, const struct target_marks *marks)
 {
     static const char *const ways[] = {"a first start", "going on from its spools",
                                        "going on from the target's marks", "a full sync follows"};
     struct run_record record = {0};
-    enum previous_way way = PREVIOUS_NONE;
+    enum resume_way way = RESUME_NONE;
     snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
     run->target_stray = true;
     if (state_dir_load_run(&run->dir, &record)) {
         run->target_stray = false;
         struct resume_point *points = x_calloc(record.flow_count, sizeof *points);
         char why[200];
-        way = previous_judge(run->settings, &record, marks, &run->target, run->dir.path, points, why,
-                             sizeof why);
+        way = earlier_run_decide(run->settings, &record, marks, &run->target, run->dir.path, points, why,
+                                 sizeof why);
         snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
         log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session,
                  why, ways[way]);
         run->session_id = record.session;
-        if (way != PREVIOUS_NONE)
+        if (way != RESUME_NONE)
             resume_earlier_run(run, &record, way, points);
         free(points);
     }
     run_record_free(&record);
-    if (way == PREVIOUS_NONE)
+    if (way == RESUME_NONE)
         divergences_begin(&run->divergences);
-    return way != PREVIOUS_NONE;
+    return way != RESUME_NONE;
 }

@@ -10,18 +10,18 @@
 
 #include "supervisor/run/run.h"
 
-enum previous_way {
-    PREVIOUS_NONE,   /* a first start */
-    PREVIOUS_SETTLE, /* apply the spools, then ask for the rest of the journal */
-    PREVIOUS_MARKS,  /* spools are gone: ask for the journal from the target's marks on */
-    PREVIOUS_FULL,   /* the earlier run's target, but a full sync is needed */
+enum resume_way {
+    RESUME_NONE,        /* a first start */
+    RESUME_FROM_SPOOLS, /* apply the spools, then ask for the rest of the journal */
+    RESUME_FROM_MARKS,  /* spools are gone: ask for the journal from the target's marks on */
+    RESUME_FULL_SYNC,   /* the earlier run's target, but a full sync is needed */
 };
 
-/* Returns the way to resume; *why: the reason in words; points, with PREVIOUS_MARKS: where each FLOW resumes. Pure,
+/* Returns the way to resume; *why: the reason in words; points, with RESUME_FROM_MARKS: where each FLOW resumes. Pure,
  * but for the cursors, which are read in `directory`. */
-enum previous_way previous_judge(const struct settings *settings, const struct run_record *record,
-                                 const struct target_marks *marks, const struct capabilities *target,
-                                 const char *directory, struct resume_point *points, char *why,
-                                 size_t why_bytes);
+enum resume_way earlier_run_decide(const struct settings *settings, const struct run_record *record,
+                                   const struct target_marks *marks, const struct capabilities *target,
+                                   const char *directory, struct resume_point *points, char *why,
+                                   size_t why_bytes);
 
 #endif

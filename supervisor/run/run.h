@@ -161,7 +161,7 @@ void run_forget_events(struct run *run); /* all but EVENT_STOP and EVENT_FATAL *
 
 /* earlier_run.c */
 /* Returns true if the run resumes an earlier one; an event was posted. False: a first start. */
-bool run_continue_previous(struct run *run, const struct target_marks *marks);
+bool run_resume_earlier(struct run *run, const struct target_marks *marks);
 void run_save_record(struct run *run, enum run_copy copy);
 /* Gathers the facts about the target's keys for flush_guard(). */
 void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks,

@@ -1,7 +1,10 @@
 /* Checked memory and the two small containers that everything here passes around.
  *
  * x_* never return NULL: a process that cannot get memory says so and ends (its successor goes on
- * from the cursor). A slice borrows, a buf owns. */
+ * from the cursor). A slice borrows, a buf owns.
+ *
+ * This folder knows nothing of Redis. All of it may call mem.c and error.c; error.c calls printable.c; the other files
+ * call nothing of their own folder. */
 #ifndef DF2REDIS_COMMON_BASE_MEM_H
 #define DF2REDIS_COMMON_BASE_MEM_H
 

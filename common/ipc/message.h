@@ -16,6 +16,9 @@
  *   DRAINED        what DRAIN said is applied and acknowledged, or all there is when the source has ended
  *   BREAK          the journal can be followed no further in this session
  *   SPOOL_FULL     why: nothing more is read
+ *
+ * Beside the messages the two programs share files in this folder: cursor.c (where a worker is) calls statefile.c (a file
+ * of shared memory, torn by no death); message.c calls neither.
  */
 #ifndef DF2REDIS_COMMON_IPC_MESSAGE_H
 #define DF2REDIS_COMMON_IPC_MESSAGE_H

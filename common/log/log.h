@@ -2,7 +2,13 @@
  *
  * Levels: error (someone has to act), warning (may have to), info (what an operator follows a run
  * by), debug (state transitions, batches). A line names what was tried, on what, and what to do.
- * Keys are data: pass them through log_key, which quotes and shortens. Secrets are never logged. */
+ * Keys are data: pass them through log_key, which quotes and shortens. Secrets are never logged.
+ *
+ *   log_queue.c  lines that wait for a slow reader
+ *      ↓
+ *   log.c        a line, to its sink
+ *      ↓
+ *   log_kinds.c  how many lines of one kind a minute */
 #ifndef DF2REDIS_COMMON_LOG_LOG_H
 #define DF2REDIS_COMMON_LOG_LOG_H
 

@@ -19,39 +19,10 @@ enum { WORDS_MAX = 32 };
 /* An address that says nothing takes at most so much of the time to connect, when the name has another. */
 enum { ADDRESS_PATIENCE_MS = 2000, ADDRESS_PATIENCE_SHARE = 3 };
 
-static void drop_events(struct client *c)
-{
-    struct event **all[] = {&c->readable, &c->writable, &c->timer};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (*all[i]) {
-            event_free(*all[i]);
-            *all[i] = NULL;
-        }
-}
-
-static void drop_connection(struct client *c)
-{
-    drop_events(c);
-    if (c->transport)
-        c->transport->close(c->transport);
-    c->transport = NULL;
-    c->state = CLIENT_OVER;
-}
-
-static void drop_pending(struct client *c)
-{
-    while (c->first) {
-        struct pending *p = c->first;
-        c->first = p->next;
-        free(p);
-    }
-    c->last = &c->first;
-}
-
 static void destroy(struct client *c)
 {
-    drop_connection(c);
-    drop_pending(c);
+    client_drop_connection(c);
+    client_drop_pending(c);
     resp_reader_free(&c->reader);
     if (c->out.cap > 0)
         explicit_bzero(c->out.data, c->out.cap); /* a password was in it */
@@ -68,17 +39,6 @@ static void leave(struct client *c)
 {
     if (--c->depth == 0 && c->freed)
         destroy(c);
-}
-
-void client_fail(struct client *c, const struct error *error)
-{
-    if (c->state == CLIENT_OVER)
-        return;
-    struct error e = *error;
-    drop_connection(c);
-    drop_pending(c);
-    if (c->callbacks.failed)
-        c->callbacks.failed(c, &e, c->callbacks.arg);
 }
 
 /* Of what waits for an answer: each command was the newest once, and the timer was set by it then; only when
@@ -284,7 +244,7 @@ void client_free(struct client *c)
 {
     if (!c || c->freed)
         return;
-    drop_connection(c);
+    client_drop_connection(c);
     if (c->depth > 0)
         c->freed = true;
     else
@@ -333,7 +293,7 @@ int client_detach(struct client *c, uint64_t *received)
     int fd = transport_release_fd(c->transport);
     if (fd < 0)
         return -1;
-    drop_events(c);
+    client_drop_events(c);
     c->transport = NULL;
     c->state = CLIENT_OVER;
     *received = c->received;
@@ -345,7 +305,7 @@ struct transport *client_take_transport(struct client *c)
     if (c->state != CLIENT_READY || c->first || c->out.len > 0 || c->reader.unread > 0)
         return NULL;
     struct transport *t = c->transport;
-    drop_events(c);
+    client_drop_events(c);
     c->transport = NULL;
     c->state = CLIENT_OVER;
     return t;

@@ -2,7 +2,18 @@
  *
  * For the few commands of a handshake or a probe (supervisor: control connection and FLOWs, target checks;
  * worker: probing the target). The data path has worker/link/link.h. Replies are hiredis's redisReply, read by its
- * reader. */
+ * reader.
+ *
+ *   client.c             life, events, connecting ──→ transport.c            connects, plain sockets
+ *      ↓                                                   ↓
+ *   client_exchange.c    commands out, replies in        transport_tls.c       TLS, by OpenSSL
+ *      ↓                                                   ↓
+ *   client_greeting.c    AUTH, SELECT, refusals          transport_internal.c  an error's text
+ *      ↓
+ *   client_internal.c    queue, drop, fail ──→ resp.c    RESP read and written
+ *
+ * Each calls what is below it, not only the next. Bytes go through the transport's functions, so that only
+ * client.c names transport.c. */
 #ifndef DF2REDIS_COMMON_NET_CLIENT_H
 #define DF2REDIS_COMMON_NET_CLIENT_H
 

@@ -7,26 +7,6 @@
 
 enum { READ_BYTES = 16 << 10 };
 
-void client_fail_lost(struct client *c, const char *how)
-{
-    struct error e = {0};
-    error_set(&e, ERROR_RETRY, "%s %s: %s", c->what, c->name, how);
-    client_fail(c, &e);
-}
-
-void client_queue(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
-                  const struct slice *argv)
-{
-    struct pending *p = x_calloc(1, sizeof *p);
-    *p = (struct pending){.on_reply = on_reply, .arg = arg, .timeout_ms = timeout_ms};
-    if (timeout_ms && c->state == CLIENT_READY)
-        p->deadline_ms = clock_monotonic_ms() + timeout_ms;
-    c->newest_deadline_ms = p->deadline_ms;
-    *c->last = p;
-    c->last = &p->next;
-    resp_command(&c->out, argc, argv);
-}
-
 void client_become_ready(struct client *c)
 {
     uint64_t now = clock_monotonic_ms();

@@ -1,5 +1,4 @@
-/* The client's inside, shared by client.c (life, events, connecting), client_exchange.c and
- * client_greeting.c. */
+/* The client's inside, for client*.c only; client.h draws what calls what. */
 #ifndef DF2REDIS_COMMON_NET_CLIENT_INTERNAL_H
 #define DF2REDIS_COMMON_NET_CLIENT_INTERNAL_H
 
@@ -38,19 +37,20 @@ struct client {
     char name[120]; /* of the peer */
 };
 
+/* client_internal.c: called by all that follows. */
+
 /* Puts a command into the buffer and its reply into the queue. */
 void client_queue(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
                   const struct slice *argv);
+void client_drop_events(struct client *c);
+void client_drop_connection(struct client *c);
+void client_drop_pending(struct client *c);
 /* Ends the client and tells its owner, once. */
 void client_fail(struct client *c, const struct error *error);
-
-/* client_exchange.c: what the socket has is read and its replies handed out; what is to be sent is sent. */
-void client_read(struct client *c);
-void client_write(struct client *c);
-/* The greeting is over: time-outs of what was queued meanwhile begin, the owner is told. */
-void client_become_ready(struct client *c);
 /* client_fail with ERROR_RETRY. */
 void client_fail_lost(struct client *c, const char *how);
+
+/* client_greeting.c */
 
 /* Queues AUTH and SELECT as the URI wants them. */
 void client_greet(struct client *c, const struct uri *uri);
@@ -58,5 +58,14 @@ bool client_is_greeting(const struct pending *p);
 /* Errors that a server gives whatever was asked, or instead of any answer: true when this was one, and the
  * client has failed. */
 bool client_refused(struct client *c, const redisReply *reply);
+
+/* client_exchange.c */
+
+/* Reads what the socket has and hands out its replies. */
+void client_read(struct client *c);
+/* Sends what the buffer has, as far as the socket takes it. */
+void client_write(struct client *c);
+/* The greeting is over: time-outs of what was queued meanwhile begin, the owner is told. */
+void client_become_ready(struct client *c);
 
 #endif

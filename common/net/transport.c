@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -15,15 +14,6 @@
 /* A peer that is gone without a word is noticed after idle + probes × interval, or after so long without an
  * acknowledgement of what was sent. */
 enum { KEEPALIVE_IDLE_S = 10, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_PROBES = 3, UNACKNOWLEDGED_MS = 30 * 1000 };
-
-int transport_fail(struct transport *t, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(t->error, sizeof t->error, format, args);
-    va_end(args);
-    return TRANSPORT_FAILED;
-}
 
 static ssize_t plain_recv(struct transport *t, void *into, size_t bytes)
 {

@@ -1,4 +1,12 @@
-/* What a target can do, asked once at connect. */
+/* What a target can do, asked once at connect.
+ *
+ * This folder is what a Redis is; it holds no connection. Its files call each other once only:
+ *
+ *   capabilities.c       topology.c            seeds.c             marks.c
+ *   what a target        a cluster's slots     addresses where     the position that a target keeps
+ *   can do               and nodes             a target answers       ↓
+ *                                                                  journal_check.c
+ *                                                                  the check sum in a position */
 #ifndef DF2REDIS_COMMON_REDIS_CAPABILITIES_H
 #define DF2REDIS_COMMON_REDIS_CAPABILITIES_H
 

@@ -65,17 +65,9 @@ void settings_free(struct settings *s)
     *s = (struct settings){0};
 }
 
-static const struct setting *find(const char *name)
-{
-    for (size_t i = 0; i < settings_table_count; i++)
-        if (strcmp(settings_table[i].help.name, name) == 0)
-            return &settings_table[i];
-    return NULL;
-}
-
 bool settings_set(struct settings *s, const char *name, const char *value, struct error *error)
 {
-    const struct setting *row = find(name);
+    const struct setting *row = setting_find(name);
     if (row)
         return setting_parse(s, row, value, error);
     return error_fatal(error, EX_USAGE, "there is no setting named \"%.80s\": see df2redis help", name);
@@ -83,53 +75,14 @@ bool settings_set(struct settings *s, const char *name, const char *value, struc
 
 bool settings_adds_up(const char *name)
 {
-    const struct setting *row = find(name);
+    const struct setting *row = setting_find(name);
     return row && (row->kind == SETTING_LIST || row->kind == SETTING_DB);
 }
 
 bool settings_is_path(const char *name)
 {
-    const struct setting *row = find(name);
+    const struct setting *row = setting_find(name);
     return row && row->kind == SETTING_TEXT;
-}
-
-void settings_copy(struct settings *out, const struct settings *from)
-{
-    struct buf bytes = {0};
-    settings_encode(from, &bytes);
-    settings_decode(out, buf_slice(&bytes), NULL);
-    explicit_bzero(bytes.data, bytes.len);
-    buf_free(&bytes);
-}
-
-static bool same(const struct settings *a, const struct settings *b, const struct setting *row)
-{
-    struct buf bytes[2] = {{0}};
-    settings_encode_row(a, row, &bytes[0]);
-    settings_encode_row(b, row, &bytes[1]);
-    bool equal = slice_eq(buf_slice(&bytes[0]), buf_slice(&bytes[1]));
-    for (size_t i = 0; i < 2; i++) {
-        explicit_bzero(bytes[i].data, bytes[i].len);
-        buf_free(&bytes[i]);
-    }
-    return equal;
-}
-
-size_t settings_differences(const struct settings *a, const struct settings *b, const char **names,
-                            size_t limit)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < settings_table_count && n < limit; i++)
-        if (!same(a, b, &settings_table[i]))
-            names[n++] = settings_table[i].help.name;
-    return n;
-}
-
-void settings_copy_number(struct settings *to, const struct settings *from, const char *name)
-{
-    const struct setting *row = find(name);
-    if (row && row->size <= sizeof(uint64_t) && !setting_is_text(row))
-        setting_put_number(to, row, setting_get_number(from, row));
 }
 
 const struct setting_help *settings_help(void)

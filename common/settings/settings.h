@@ -1,5 +1,18 @@
 /* Everything that can be set: one table of names for the command line, the configuration file and the
- * message that tells a worker. A name here is the long option and the key of the file. */
+ * message that tells a worker. A name here is the long option and the key of the file.
+ *
+ *   settings_resolve.c                        settings_compare.c
+ *   passwords, paths, contradictions          copies, differences
+ *                       └─────────┬─────────┘
+ *                         settings_encode.c      the bytes of a message
+ *                                 ↓
+ *                         settings.c             defaults, one by its name, questions about keys
+ *                                 ↓
+ *                         settings_parse.c       one value, as a person writes it
+ *                                 ↓
+ *                         settings_table.c       the rows
+ *
+ * Each calls what is below it, not only the next. */
 #ifndef DF2REDIS_COMMON_SETTINGS_SETTINGS_H
 #define DF2REDIS_COMMON_SETTINGS_SETTINGS_H
 

@@ -115,3 +115,11 @@ const struct setting settings_table[] = {
 /* clang-format on */
 
 const size_t settings_table_count = sizeof settings_table / sizeof *settings_table;
+
+const struct setting *setting_find(const char *name)
+{
+    for (size_t i = 0; i < settings_table_count; i++)
+        if (strcmp(settings_table[i].help.name, name) == 0)
+            return &settings_table[i];
+    return NULL;
+}

@@ -31,6 +31,8 @@ struct setting {
 
 extern const struct setting settings_table[];
 extern const size_t settings_table_count;
+/* NULL: there is none of that name. */
+const struct setting *setting_find(const char *name);
 
 static inline void *setting_field(const struct settings *s, const struct setting *row)
 {

@@ -37,7 +37,7 @@ bool control_address(const char *directory, struct sockaddr_un *out, int *direct
     return true;
 }
 
-static void answer(struct client *client, cJSON *json)
+static void send_answer(struct client *client, cJSON *json)
 {
     char *text = json ? cJSON_PrintUnformatted(json) : NULL;
     if (text)
@@ -49,24 +49,24 @@ static void answer(struct client *client, cJSON *json)
 static void serve_request(struct control *c, struct client *client, const char *line)
 {
     if (strcmp(line, "status") == 0) {
-        answer(client, c->callbacks.status(c->callbacks.arg));
+        send_answer(client, c->callbacks.status(c->callbacks.arg));
         client_answered(client);
     } else if (strcmp(line, "stop") == 0) {
         cJSON *json = cJSON_CreateObject();
         cJSON_AddTrueToObject(json, "stopping");
         cJSON_AddNumberToObject(json, "pid", (double)getpid());
-        answer(client, json);
+        send_answer(client, json);
         client_hold(client);
         c->callbacks.stop(c->callbacks.arg);
     } else {
         cJSON *json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "error", "unknown request; status and stop are understood");
-        answer(client, json);
+        send_answer(client, json);
         client_answered(client);
     }
 }
 
-static void on_input(struct client *client, struct evbuffer *input, void *arg)
+static void on_control_input(struct client *client, struct evbuffer *input, void *arg)
 {
     char *line = evbuffer_readln(input, NULL, EVBUFFER_EOL_CRLF);
     if (line)
@@ -111,7 +111,7 @@ struct control *control_open(struct event_base *base, const char *directory,
                                     .limit = CONTROL_CONNECTIONS,
                                     .deadline_ms = CONTROL_DEADLINE_MS,
                                     .request_bytes = CONTROL_REQUEST_BYTES,
-                                    .on_input = on_input,
+                                    .on_input = on_control_input,
                                     .arg = c};
     int fd = make_socket(directory, c->path, error);
     if (fd >= 0)

@@ -31,8 +31,8 @@ struct exchange {
     bool head_only;
 };
 
-static void answer(const struct exchange *e, int code, const char *reason, const char *type, const void *body,
-                   size_t len)
+static void send_answer(const struct exchange *e, int code, const char *reason, const char *type,
+                        const void *body, size_t len)
 {
     struct evbuffer *out = client_output(e->client);
     evbuffer_add_printf(
@@ -54,7 +54,7 @@ static void answer(const struct exchange *e, int code, const char *reason, const
 
 static void answer_text(const struct exchange *e, int code, const char *reason, const char *text)
 {
-    answer(e, code, reason, "text/plain; charset=utf-8", text, strlen(text));
+    send_answer(e, code, reason, "text/plain; charset=utf-8", text, strlen(text));
 }
 
 static cJSON *status_of(const struct exchange *e)
@@ -71,12 +71,12 @@ static void answer_not_ready(const struct exchange *e, const cJSON *status)
     answer_text(e, 503, "Service Unavailable", text);
 }
 
-static void on_health(const struct exchange *e)
+static void serve_health(const struct exchange *e)
 {
     answer_text(e, 200, "OK", "alive\n");
 }
 
-static void on_ready(const struct exchange *e)
+static void serve_ready(const struct exchange *e)
 {
     cJSON *status = status_of(e);
     if (cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")))
@@ -86,43 +86,43 @@ static void on_ready(const struct exchange *e)
     cJSON_Delete(status);
 }
 
-static void on_status(const struct exchange *e)
+static void serve_status(const struct exchange *e)
 {
     cJSON *status = status_of(e);
     char *text = cJSON_PrintUnformatted(status);
     if (text)
-        answer(e, 200, "OK", "application/json", text, strlen(text));
+        send_answer(e, 200, "OK", "application/json", text, strlen(text));
     else
         answer_text(e, 500, "Internal Server Error", "out of memory\n");
     cJSON_free(text);
     cJSON_Delete(status);
 }
 
-static void on_metrics(const struct exchange *e)
+static void serve_metrics(const struct exchange *e)
 {
     struct buf text = {0};
     cJSON *status = status_of(e);
     metrics_write(status, &text);
-    answer(e, 200, "OK", "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
+    send_answer(e, 200, "OK", "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
     buf_free(&text);
     cJSON_Delete(status);
 }
 
-static void on_page(const struct exchange *e)
+static void serve_page(const struct exchange *e)
 {
-    answer(e, 200, "OK", "text/html; charset=utf-8", http_page, strlen(http_page));
+    send_answer(e, 200, "OK", "text/html; charset=utf-8", http_page, strlen(http_page));
 }
 
 static const struct {
     const char *path;
     void (*serve)(const struct exchange *e);
-} paths[] = {{"/", on_page},
-             {"/metrics", on_metrics},
-             {"/status.json", on_status},
-             {"/healthz", on_health},
-             {"/readyz", on_ready}};
+} paths[] = {{"/", serve_page},
+             {"/metrics", serve_metrics},
+             {"/status.json", serve_status},
+             {"/healthz", serve_health},
+             {"/readyz", serve_ready}};
 
-static void serve(const struct exchange *e, struct slice path)
+static void serve_path(const struct exchange *e, struct slice path)
 {
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (slice_eq(path, slice_str(paths[i].path))) {
@@ -142,7 +142,7 @@ static void refuse_host(const struct exchange *e, struct slice host)
     answer_text(e, 403, "Forbidden", text);
 }
 
-static void on_input(struct client *client, struct evbuffer *input, void *arg)
+static void on_http_input(struct client *client, struct evbuffer *input, void *arg)
 {
     struct http *h = arg;
     struct http_request request;
@@ -156,7 +156,7 @@ static void on_input(struct client *client, struct evbuffer *input, void *arg)
         break;
     case 200:
         if (http_host_is_ours(request.host, h->names))
-            serve(&e, request.path);
+            serve_path(&e, request.path);
         else
             refuse_host(&e, request.host);
         break;
@@ -235,7 +235,7 @@ struct http *http_open(struct event_base *base, const struct settings *settings,
                                     .limit = CONNECTIONS,
                                     .deadline_ms = REQUEST_TIMEOUT_MS,
                                     .request_bytes = HTTP_REQUEST_BYTES,
-                                    .on_input = on_input,
+                                    .on_input = on_http_input,
                                     .arg = h};
     h->callbacks = *callbacks;
     h->names = settings->metrics_hosts;

@@ -13,7 +13,7 @@ static bool is_word(struct slice s, const char *word)
     return s.len == strlen(word) && strncasecmp((const char *)s.data, word, s.len) == 0;
 }
 
-static struct slice trim(struct slice s)
+static struct slice trim_blanks(struct slice s)
 {
     while (s.len && (s.data[0] == ' ' || s.data[0] == '\t'))
         s = slice_of(s.data + 1, s.len - 1);
@@ -89,7 +89,7 @@ int http_request_parse(struct slice text, struct http_request *out)
     if (!bytes)
         return text.len >= HTTP_REQUEST_BYTES ? 431 : 0;
     struct slice rest = slice_of(text.data, bytes);
-    int code = parse_line(trim(take_until(&rest, '\n')), out, &needs_host);
+    int code = parse_line(trim_blanks(take_until(&rest, '\n')), out, &needs_host);
     if (code != 200)
         return code;
     bool named = out->host.len > 0; /* an absolute target's host wins */
@@ -100,7 +100,7 @@ int http_request_parse(struct slice text, struct http_request *out)
         if (hosts++)
             return 400;
         if (!named)
-            out->host = without_port(trim(line));
+            out->host = without_port(trim_blanks(line));
     }
     return needs_host && !hosts ? 400 : 200;
 }
@@ -128,7 +128,7 @@ static bool is_this_machine(struct slice host)
     return is_word(host, name);
 }
 
-static bool matches(struct slice host, char *const *names)
+static bool host_matches(struct slice host, char *const *names)
 {
     uint8_t lower[256];
     if (host.len > sizeof lower)
@@ -144,5 +144,5 @@ static bool matches(struct slice host, char *const *names)
 bool http_host_is_ours(struct slice host, char *const *names)
 {
     return !host.len || is_word(host, "localhost") || is_address(host) || is_this_machine(host) ||
-           matches(host, names);
+           host_matches(host, names);
 }

@@ -12,8 +12,8 @@
 
 static const char *const appendonly[] = {"--appendonly", "yes", NULL};
 /* The limit is that of a session's start, too: a loaded machine needs more than a second for that. */
-static const char *const quickly[] = {"--stuck-warning", "300ms", "--barrier-timeout", "5s", NULL};
-enum { LONGER_THAN_THAT = 20 }; /* warnings */
+static const char *const quickly[] = {"--stuck-warning", "700ms", "--barrier-timeout", "5s", NULL};
+enum { LONGER_THAN_THAT = 9 }; /* warnings, 750 ms apart; the log limits a kind to 10 a minute */
 
 static bool all_received(void *arg)
 {

@@ -65,15 +65,7 @@ static char *cursor_path(const char *directory, uint32_t flow, const char *suffi
 
 static uint64_t slot_generation(const struct cursor_slot *slot)
 {
-    return atomic_load_explicit((_Atomic uint64_t *)&slot->generation, memory_order_relaxed);
-}
-
-/* With barriers on both sides: what stands before it in the program is in the file before it. */
-static void slot_set_generation(struct cursor_slot *slot, uint64_t generation)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&slot->generation, generation, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst);
+    return statefile_load(&slot->generation);
 }
 
 static uint64_t records_end(const struct cursor_header *h)
@@ -104,8 +96,8 @@ static bool header_is_sound(const struct cursor_header *h, uint64_t file_bytes)
 static void header_reset(struct cursor_header *h)
 {
     cursor_set(&h->marks.session, 0);
-    slot_set_generation(&h->slots[0], 0);
-    slot_set_generation(&h->slots[1], 0);
+    statefile_store(&h->slots[0].generation, 0);
+    statefile_store(&h->slots[1].generation, 0);
     memset((void *)&h->marks, 0, sizeof h->marks);
     statefile_boot_id(h->boot_id);
 }
@@ -191,13 +183,6 @@ static int open_existing(struct cursor *c, int flags, struct error *error)
     return header_is_sound(c->header, (uint64_t)st.st_size) ? 1 : 0;
 }
 
-static bool same_boot(const struct cursor_header *h)
-{
-    char now[STATEFILE_BOOT_BYTES];
-    statefile_boot_id(now);
-    return memcmp(now, h->boot_id, sizeof now) == 0;
-}
-
 static void cursor_init(struct cursor *c, const char *directory, uint32_t flow)
 {
     *c =
@@ -240,7 +225,7 @@ bool cursor_open(struct cursor *c, const char *directory, uint32_t flow, bool fr
         cursor_close(c);
         return false;
     }
-    if (!fresh && !same_boot(c->header)) {
+    if (!fresh && !statefile_is_of_this_boot(c->header->boot_id)) {
         log_warning("%s: left by an earlier boot of this machine: starting without it", c->path);
         fresh = true;
     }
@@ -253,7 +238,7 @@ bool cursor_open_readonly(struct cursor *c, const char *directory, uint32_t flow
 {
     cursor_init(c, directory, flow);
     int found = open_existing(c, O_RDONLY, error);
-    if (found == 1 && same_boot(c->header))
+    if (found == 1 && statefile_is_of_this_boot(c->header->boot_id))
         return true;
     if (found >= 0)
         error_set(error, ERROR_RETRY, "%s: no worker of this boot has made a cursor yet", c->path);
@@ -288,7 +273,7 @@ static bool slot_grow(struct cursor *c, struct cursor_slot *slot, size_t bytes, 
     if (!statefile_allocate(c->fd, end, capacity, c->directory, c->path, error))
         return false;
     uint64_t old_offset = slot->offset, old_capacity = slot->capacity;
-    slot_set_generation(slot, 0);
+    statefile_store(&slot->generation, 0);
     slot->capacity = 0;
     atomic_signal_fence(memory_order_seq_cst);
     slot->offset = end;
@@ -314,12 +299,12 @@ bool cursor_save_record(struct cursor *c, struct slice record, struct error *err
                            record.len, (unsigned long long)RECORD_MAX_BYTES);
     if (record.len > slot->capacity && !slot_grow(c, slot, record.len, error))
         return false;
-    slot_set_generation(slot, 0);
+    statefile_store(&slot->generation, 0);
     if (record.len)
         memcpy(c->records + (slot->offset - STATEFILE_HEADER_BYTES), record.data, record.len);
     slot->length = record.len;
     slot->checksum = checksum(record.data, record.len);
-    slot_set_generation(slot, (first > second ? first : second) + 1);
+    statefile_store(&slot->generation, (first > second ? first : second) + 1);
     return true;
 }
 

@@ -105,3 +105,10 @@ void statefile_boot_id(char out[STATEFILE_BOOT_BYTES])
         memset(out, 0, STATEFILE_BOOT_BYTES);
     close(fd);
 }
+
+bool statefile_is_of_this_boot(const char boot_id[STATEFILE_BOOT_BYTES])
+{
+    char now[STATEFILE_BOOT_BYTES];
+    statefile_boot_id(now);
+    return memcmp(now, boot_id, sizeof now) == 0;
+}

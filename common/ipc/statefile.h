@@ -6,6 +6,7 @@
 #ifndef DF2REDIS_COMMON_IPC_STATEFILE_H
 #define DF2REDIS_COMMON_IPC_STATEFILE_H
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "common/base/error.h"
@@ -34,5 +35,19 @@ bool statefile_error(struct error *error, const char *directory, const char *pat
 /* This boot of the machine; all zero where the kernel does not tell. */
 #define STATEFILE_BOOT_BYTES 40
 void statefile_boot_id(char out[STATEFILE_BOOT_BYTES]);
+bool statefile_is_of_this_boot(const char boot_id[STATEFILE_BOOT_BYTES]);
+
+/* A field through the mapping. A store has barriers for the compiler on both sides: what stands before it in
+ * the program is in the file before it. Whoever is killed has made all its stores, in order. */
+static inline uint64_t statefile_load(const _Atomic uint64_t *field)
+{
+    return atomic_load_explicit((_Atomic uint64_t *)field, memory_order_relaxed);
+}
+static inline void statefile_store(_Atomic uint64_t *field, uint64_t v)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(field, v, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+}
 
 #endif

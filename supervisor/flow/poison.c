@@ -21,7 +21,7 @@ static bool read_header(int fd, struct spool_header *h)
 /* *from: the first byte not applied. Returns the number of bytes to keep. */
 static uint64_t choose_range(const struct spool_header *h, const struct cursor_marks *marks, uint64_t *from)
 {
-    uint64_t oldest = mark_get(&h->oldest), end = mark_get(&h->ring_end);
+    uint64_t oldest = statefile_load(&h->oldest), end = statefile_load(&h->ring_end);
     uint64_t until = cursor_get(&marks->decoded_offset) + BEHIND_BYTES;
     *from = cursor_get(&marks->applied_offset);
     if (*from < oldest)

@@ -58,18 +58,6 @@ struct deadlines {
     size_t recent_size, recent_count; /* size: a power of two */
 };
 
-static uint64_t get(const _Atomic uint64_t *p)
-{
-    return atomic_load_explicit((_Atomic uint64_t *)p, memory_order_relaxed);
-}
-
-static void set(_Atomic uint64_t *p, uint64_t v)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(p, v, memory_order_relaxed);
-    atomic_signal_fence(memory_order_seq_cst);
-}
-
 /* ---- the file ---- */
 
 static char *file_path(const char *directory, uint32_t flow)
@@ -82,7 +70,8 @@ static bool is_usable(const struct deadlines *d, uint64_t table_bytes)
 {
     const struct header *h = d->header;
     return memcmp(h->magic, deadlines_magic, sizeof deadlines_magic) == 0 && h->table_bytes == table_bytes &&
-           get(&h->list_begin) <= get(&h->list_end) && get(&h->list_end) <= d->list_bytes;
+           statefile_load(&h->list_begin) <= statefile_load(&h->list_end) &&
+           statefile_load(&h->list_end) <= d->list_bytes;
 }
 
 static uint64_t list_of(uint64_t table_bytes)
@@ -118,8 +107,8 @@ static void begin_anew(struct deadlines *d, uint64_t table_bytes, bool fresh)
     memset(d->file, 0, HEADER_BYTES + (size_t)table_bytes);
     h->table_bytes = table_bytes;
     if (!fresh) {
-        set(&h->unknown_from, 1);
-        set(&h->unknown_to, (uint64_t)clock_unix_ms() + UNKNOWN_MS);
+        statefile_store(&h->unknown_from, 1);
+        statefile_store(&h->unknown_to, (uint64_t)clock_unix_ms() + UNKNOWN_MS);
     }
     statefile_boot_id(h->boot_id);
     memcpy(h->magic, deadlines_magic, sizeof deadlines_magic);
@@ -146,7 +135,6 @@ static bool map_file(struct deadlines *d, const char *directory, const char *pat
 struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t bytes, bool fresh,
                                  struct error *error)
 {
-    char boot_id[STATEFILE_BOOT_BYTES];
     uint64_t table_bytes = TABLE_MIN_BYTES;
     while (table_bytes * 2 <= bytes)
         table_bytes *= 2;
@@ -166,8 +154,7 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
     d->slots = (void *)(d->file + HEADER_BYTES);
     d->buckets = table_bytes / (WAYS * sizeof *d->slots);
     d->list = d->file + HEADER_BYTES + table_bytes;
-    statefile_boot_id(boot_id);
-    if (fresh || !is_usable(d, table_bytes) || memcmp(d->header->boot_id, boot_id, sizeof boot_id) != 0)
+    if (fresh || !is_usable(d, table_bytes) || !statefile_is_of_this_boot(d->header->boot_id))
         begin_anew(d, table_bytes, fresh);
     return d;
 }
@@ -238,8 +225,8 @@ static int64_t table_get(const struct deadlines *d, uint64_t hash)
 {
     const _Atomic uint64_t *bucket = bucket_of(d, hash);
     for (int i = 0; i < WAYS; i++)
-        if (is_of(get(&bucket[i]), hash))
-            return time_of(get(&bucket[i]));
+        if (is_of(statefile_load(&bucket[i]), hash))
+            return time_of(statefile_load(&bucket[i]));
     return 0;
 }
 
@@ -248,10 +235,10 @@ static void note_unknown(struct deadlines *d, int64_t at_ms)
 {
     struct header *h = d->header;
     uint64_t at = (uint64_t)at_ms;
-    if (!get(&h->unknown_from) || at < get(&h->unknown_from))
-        set(&h->unknown_from, at);
-    if (at > get(&h->unknown_to))
-        set(&h->unknown_to, at);
+    if (!statefile_load(&h->unknown_from) || at < statefile_load(&h->unknown_from))
+        statefile_store(&h->unknown_from, at);
+    if (at > statefile_load(&h->unknown_to))
+        statefile_store(&h->unknown_to, at);
 }
 
 static void table_set(struct deadlines *d, uint64_t hash, int64_t at_ms)
@@ -260,35 +247,37 @@ static void table_set(struct deadlines *d, uint64_t hash, int64_t at_ms)
     _Atomic uint64_t *bucket = bucket_of(d, hash), *into = NULL;
     uint64_t value = (hash >> TIME_BITS) << TIME_BITS | ((uint64_t)at_ms & TIME_MASK);
     for (int i = 0; i < WAYS && !into; i++)
-        if (is_of(get(&bucket[i]), hash))
+        if (is_of(statefile_load(&bucket[i]), hash))
             into = &bucket[i];
     if (!into && at_ms == 0)
         return;
     for (int i = 0; i < WAYS && !into; i++)
-        if (!get(&bucket[i]) || time_of(get(&bucket[i])) < stream_ms - PAST_MS)
+        if (!statefile_load(&bucket[i]) || time_of(statefile_load(&bucket[i])) < stream_ms - PAST_MS)
             into = &bucket[i];
     for (int i = 0, furthest = 0; i < WAYS && !into; i++) {
-        if (time_of(get(&bucket[i])) > time_of(get(&bucket[furthest])))
+        if (time_of(statefile_load(&bucket[i])) > time_of(statefile_load(&bucket[furthest])))
             furthest = i;
         if (i + 1 < WAYS)
             continue;
-        int64_t last_ms = time_of(get(&bucket[furthest]));
+        int64_t last_ms = time_of(statefile_load(&bucket[furthest]));
         note_unknown(d, last_ms > at_ms ? last_ms : at_ms);
         if (last_ms <= at_ms)
             return;
         into = &bucket[furthest];
     }
     if (into)
-        set(into, at_ms ? value : 0);
-    if (get(&d->header->unknown_to) && (int64_t)get(&d->header->unknown_to) < stream_ms - PAST_MS) {
-        set(&d->header->unknown_from, 0);
-        set(&d->header->unknown_to, 0);
+        statefile_store(into, at_ms ? value : 0);
+    if (statefile_load(&d->header->unknown_to) &&
+        (int64_t)statefile_load(&d->header->unknown_to) < stream_ms - PAST_MS) {
+        statefile_store(&d->header->unknown_from, 0);
+        statefile_store(&d->header->unknown_to, 0);
     }
 }
 
 bool deadlines_unknown(const struct deadlines *d, int64_t from_ms, int64_t to_ms)
 {
-    int64_t from = (int64_t)get(&d->header->unknown_from), to = (int64_t)get(&d->header->unknown_to);
+    int64_t from = (int64_t)statefile_load(&d->header->unknown_from),
+            to = (int64_t)statefile_load(&d->header->unknown_to);
     return to != 0 && from <= to_ms && to >= from_ms;
 }
 
@@ -323,7 +312,7 @@ void deadlines_set(struct deadlines *d, uint64_t hash, uint64_t seq, int64_t at_
     if (stream_ms)
         d->stream_ms = stream_ms;
     if (at_ms)
-        set(&d->header->any, 1);
+        statefile_store(&d->header->any, 1);
     if (d->recent_count >= RECENT_MAX)
         deadlines_keep(d, UINT64_MAX);
     if (d->recent_count * 2 >= d->recent_size)
@@ -343,7 +332,7 @@ int64_t deadlines_get(const struct deadlines *d, uint64_t hash)
 
 bool deadlines_none(const struct deadlines *d)
 {
-    return !get(&d->header->any);
+    return !statefile_load(&d->header->any);
 }
 
 void deadlines_announce(struct deadlines *d, uint64_t seq)
@@ -397,7 +386,7 @@ struct record {
 bool deadlines_put_off(struct deadlines *d, const struct put_off *p)
 {
     struct header *h = d->header;
-    uint64_t at = get(&h->list_end), bytes = sizeof(struct record) + p->key.len + p->field.len;
+    uint64_t at = statefile_load(&h->list_end), bytes = sizeof(struct record) + p->key.len + p->field.len;
     struct record r = {(uint32_t)bytes,      p->db,
                        p->source_ms,         p->target_ms,
                        (uint32_t)p->key.len, p->field.data ? (uint32_t)p->field.len : UINT32_MAX};
@@ -407,16 +396,16 @@ bool deadlines_put_off(struct deadlines *d, const struct put_off *p)
     memcpy(d->list + at + sizeof r, p->key.data, p->key.len);
     if (p->field.len)
         memcpy(d->list + at + sizeof r + p->key.len, p->field.data, p->field.len);
-    set(&h->list_end, at + bytes);
+    statefile_store(&h->list_end, at + bytes);
     return true;
 }
 
 bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struct put_off *p)
 {
     struct record r;
-    uint64_t at = *position, end = get(&d->header->list_end);
-    if (at < get(&d->header->list_begin))
-        at = get(&d->header->list_begin);
+    uint64_t at = *position, end = statefile_load(&d->header->list_end);
+    if (at < statefile_load(&d->header->list_begin))
+        at = statefile_load(&d->header->list_begin);
     if (at > end || end - at < sizeof r)
         return false;
     memcpy(&r, d->list + at, sizeof r);
@@ -435,10 +424,10 @@ bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struc
 void deadlines_put_right(struct deadlines *d, uint64_t position)
 {
     struct header *h = d->header;
-    if (position < get(&h->list_end)) {
-        set(&h->list_begin, position);
+    if (position < statefile_load(&h->list_end)) {
+        statefile_store(&h->list_begin, position);
         return;
     }
-    set(&h->list_begin, 0); /* first: those that are put right once more stay right */
-    set(&h->list_end, 0);
+    statefile_store(&h->list_begin, 0); /* first: those that are put right once more stay right */
+    statefile_store(&h->list_end, 0);
 }

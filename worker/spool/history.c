@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -53,14 +52,7 @@ static struct history_slot *slot_at(const struct history *h, unsigned i)
 
 static uint64_t generation(const struct history_slot *slot)
 {
-    return atomic_load_explicit((_Atomic uint64_t *)&slot->generation, memory_order_relaxed);
-}
-
-static void set_generation(struct history_slot *slot, uint64_t value)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&slot->generation, value, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst);
+    return statefile_load(&slot->generation);
 }
 
 static struct slice record_of(const struct history *h, unsigned i)
@@ -83,7 +75,7 @@ static void take_over(struct history *h)
             continue;
         /* What was too large for the file died with its process. */
         if (slot->length > RECORD_MAX || checksum(slot, record_of(h, i)) != slot->checksum)
-            set_generation(slot, 0);
+            statefile_store(&slot->generation, 0);
         else if (generation(slot) > h->generation) {
             h->generation = generation(slot);
             h->newest_offset = slot->offset;
@@ -101,10 +93,8 @@ static void begin_anew(struct history *h, uint64_t session)
 
 static bool is_usable(const struct history *h, uint64_t session)
 {
-    char boot_id[STATEFILE_BOOT_BYTES];
-    statefile_boot_id(boot_id);
     return memcmp(header(h)->magic, history_magic, sizeof history_magic) == 0 &&
-           header(h)->session == session && memcmp(header(h)->boot_id, boot_id, sizeof boot_id) == 0;
+           header(h)->session == session && statefile_is_of_this_boot(header(h)->boot_id);
 }
 
 /* Only what is there whole has that size. To allocate it once more would make a successor wait for a busy
@@ -203,7 +193,7 @@ void history_add(struct history *h, uint64_t seq, uint64_t offset, uint64_t olde
 {
     unsigned i = choose_slot(h, oldest);
     struct history_slot *slot = slot_at(h, i);
-    set_generation(slot, 0);
+    statefile_store(&slot->generation, 0);
     slot->seq = seq;
     slot->offset = offset;
     slot->length = record.len;
@@ -213,7 +203,7 @@ void history_add(struct history *h, uint64_t seq, uint64_t offset, uint64_t olde
     else if (record.len)
         memcpy(slot->record, record.data, record.len);
     slot->checksum = checksum(slot, record);
-    set_generation(slot, ++h->generation);
+    statefile_store(&slot->generation, ++h->generation);
     h->newest_offset = offset;
 }
 

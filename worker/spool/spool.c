@@ -118,14 +118,14 @@ static enum spool_read place_begin(struct spool *s, uint8_t **at, uint64_t *room
             *error = failed;
         return failed.class == ERROR_RETRY ? SPOOL_READ_LIMIT : SPOOL_READ_ERROR;
     }
-    uint64_t end = mark_get(&h->ring_end), free_bytes = ring_room(h);
-    if (mark_get(&h->overflow_end) > end || free_bytes == 0)
+    uint64_t end = statefile_load(&h->ring_end), free_bytes = ring_room(h);
+    if (statefile_load(&h->overflow_end) > end || free_bytes == 0)
         return overflow_begin(s, at, room, error);
     *room = least(free_bytes, SPOOL_READ_BYTES);
     *at = ring_at(&s->ring, end);
-    s->oldest_before = mark_get(&h->oldest);
+    s->oldest_before = statefile_load(&h->oldest);
     ring_give_up(h, end + *room);
-    mark_set(&h->place, SPOOL_PLACE_RING);
+    statefile_store(&h->place, SPOOL_PLACE_RING);
     return SPOOL_READ_SOME;
 }
 
@@ -135,15 +135,15 @@ static bool place_end(struct spool *s, uint64_t got, struct error *error)
     struct spool_header *h = s->ring.header;
     if (got > 0)
         arrivals_note(h, received_end(h), clock_unix_ms());
-    if (mark_get(&h->place) == SPOOL_PLACE_STAGING) {
-        mark_set(&h->staged_end, mark_get(&h->staged_base) + got);
+    if (statefile_load(&h->place) == SPOOL_PLACE_STAGING) {
+        statefile_store(&h->staged_end, statefile_load(&h->staged_base) + got);
         return overflow_flush(s, error);
     }
-    uint64_t end = mark_get(&h->ring_end) + got;
-    mark_set(&h->ring_end, end);
+    uint64_t end = statefile_load(&h->ring_end) + got;
+    statefile_store(&h->ring_end, end);
     /* It was less than it might have been: what was not overwritten is still there. */
     uint64_t oldest = end > h->ring_bytes ? end - h->ring_bytes : 0;
-    mark_set(&h->oldest, oldest > s->oldest_before ? oldest : s->oldest_before);
+    statefile_store(&h->oldest, oldest > s->oldest_before ? oldest : s->oldest_before);
     return true;
 }
 
@@ -213,20 +213,21 @@ static bool adopt_failed(uint64_t have, uint64_t received, const char *why, stru
 bool spool_adopt(struct spool *s, uint64_t received, struct error *error)
 {
     struct spool_header *h = s->ring.header;
-    uint64_t have = received_end(h), place = mark_get(&h->place);
+    uint64_t have = received_end(h), place = statefile_load(&h->place);
     if (received < have)
         return adopt_failed(have, received, "they are not of the same connection", error);
     uint64_t more = received - have;
     if (more == 0)
         return true;
     arrivals_note(h, have, clock_unix_ms());
-    if (place == SPOOL_PLACE_RING && mark_get(&h->ring_end) == have &&
+    if (place == SPOOL_PLACE_RING && statefile_load(&h->ring_end) == have &&
         more <= least(ring_room(h), SPOOL_READ_BYTES)) {
-        mark_set(&h->ring_end, received);
+        statefile_store(&h->ring_end, received);
         return true;
     }
-    if (place == SPOOL_PLACE_STAGING && mark_get(&h->staged_base) == have && more <= SPOOL_STAGING_BYTES) {
-        mark_set(&h->staged_end, received);
+    if (place == SPOOL_PLACE_STAGING && statefile_load(&h->staged_base) == have &&
+        more <= SPOOL_STAGING_BYTES) {
+        statefile_store(&h->staged_end, received);
         return true; /* the next read or refill takes them on */
     }
     return adopt_failed(have, received, "more than one read can have left", error);
@@ -235,8 +236,8 @@ bool spool_adopt(struct spool *s, uint64_t received, struct error *error)
 struct slice spool_peek(const struct spool *s, uint64_t offset)
 {
     const struct spool_header *h = s->ring.header;
-    uint64_t end = mark_get(&h->ring_end);
-    if (offset < mark_get(&h->oldest) || offset >= end)
+    uint64_t end = statefile_load(&h->ring_end);
+    if (offset < statefile_load(&h->oldest) || offset >= end)
         return slice_of(NULL, 0);
     return slice_of(ring_at(&s->ring, offset), (size_t)(end - offset));
 }
@@ -248,10 +249,10 @@ bool spool_refill(struct spool *s, struct error *error)
     if (error)
         error->class = ERROR_NONE;
     while (left > 0) {
-        uint64_t before = mark_get(&h->ring_end);
+        uint64_t before = statefile_load(&h->ring_end);
         if (overflow_take(s, least(left, ring_room(h)), error) != 1)
             break;
-        left -= mark_get(&h->ring_end) - before;
+        left -= statefile_load(&h->ring_end) - before;
     }
     return left < REFILL_BYTES;
 }
@@ -259,7 +260,7 @@ bool spool_refill(struct spool *s, struct error *error)
 bool spool_grow(struct spool *s, uint64_t offset, uint64_t bytes, struct error *error)
 {
     struct spool_header *h = s->ring.header;
-    uint64_t keep = mark_get(&h->applied), max = h->base_bytes, need, until;
+    uint64_t keep = statefile_load(&h->applied), max = h->base_bytes, need, until;
     if (s->ring_max_bytes > max)
         max = s->ring_max_bytes - s->ring_max_bytes % (uint64_t)sysconf(_SC_PAGESIZE);
     if (offset < keep || offset > received_end(h))
@@ -271,8 +272,8 @@ bool spool_grow(struct spool *s, uint64_t offset, uint64_t bytes, struct error *
                            "one element of %llu bytes at offset %llu: the ring may not be larger than %llu",
                            (unsigned long long)bytes, (unsigned long long)offset, (unsigned long long)max);
     need = until - keep;
-    if (need > h->base_bytes && need <= max && until > mark_get(&h->grown_for))
-        mark_set(&h->grown_for, until);
+    if (need > h->base_bytes && need <= max && until > statefile_load(&h->grown_for))
+        statefile_store(&h->grown_for, until);
     if (need <= h->ring_bytes)
         return true;
     if (need > max)
@@ -283,19 +284,19 @@ bool spool_grow(struct spool *s, uint64_t offset, uint64_t bytes, struct error *
     uint64_t larger = h->base_bytes;
     while (larger < need)
         larger = larger > max / 2 ? max : larger * 2;
-    return ring_resize(s, larger, mark_get(&h->oldest), error);
+    return ring_resize(s, larger, statefile_load(&h->oldest), error);
 }
 
 /* Everything it grew for is released and what is left is little: a cheap moment. */
 static void shrink_if_due(struct spool *s)
 {
     const struct spool_header *h = s->ring.header;
-    uint64_t base = h->base_bytes, end = mark_get(&h->ring_end), applied = mark_get(&h->applied);
-    if (h->ring_bytes == base || applied < mark_get(&h->grown_for) || applied < s->shrink_not_before)
+    uint64_t base = h->base_bytes, end = statefile_load(&h->ring_end), applied = statefile_load(&h->applied);
+    if (h->ring_bytes == base || applied < statefile_load(&h->grown_for) || applied < s->shrink_not_before)
         return;
     if (end - applied > base / 2 || received_end(h) > end)
         return;
-    uint64_t from = mark_get(&h->oldest);
+    uint64_t from = statefile_load(&h->oldest);
     if (end > base && end - base > from)
         from = end - base;
     struct error error = {0};
@@ -309,11 +310,11 @@ static void shrink_if_due(struct spool *s)
 void spool_release(struct spool *s, uint64_t applied)
 {
     struct spool_header *h = s->ring.header;
-    uint64_t end = mark_get(&h->ring_end);
+    uint64_t end = statefile_load(&h->ring_end);
     applied = least(applied, end);
-    if (applied <= mark_get(&h->applied))
+    if (applied <= statefile_load(&h->applied))
         return;
-    mark_set(&h->applied, applied);
+    statefile_store(&h->applied, applied);
     if (h->ring_bytes != h->base_bytes)
         shrink_if_due(s);
     h = s->ring.header;
@@ -324,10 +325,10 @@ void spool_release(struct spool *s, uint64_t applied)
 bool spool_seek_back(struct spool *s, uint64_t offset)
 {
     struct spool_header *h = s->ring.header;
-    if (offset < mark_get(&h->oldest) || offset > mark_get(&h->ring_end))
+    if (offset < statefile_load(&h->oldest) || offset > statefile_load(&h->ring_end))
         return false;
-    if (offset < mark_get(&h->applied))
-        mark_set(&h->applied, offset);
+    if (offset < statefile_load(&h->applied))
+        statefile_store(&h->applied, offset);
     return true;
 }
 
@@ -338,15 +339,15 @@ uint64_t spool_received(const struct spool *s)
 
 uint64_t spool_ring_end(const struct spool *s)
 {
-    return mark_get(&s->ring.header->ring_end);
+    return statefile_load(&s->ring.header->ring_end);
 }
 
 uint64_t spool_oldest(const struct spool *s)
 {
-    return mark_get(&s->ring.header->oldest);
+    return statefile_load(&s->ring.header->oldest);
 }
 
 uint64_t spool_overflow_bytes(const struct spool *s)
 {
-    return received_end(s->ring.header) - mark_get(&s->ring.header->ring_end);
+    return received_end(s->ring.header) - statefile_load(&s->ring.header->ring_end);
 }

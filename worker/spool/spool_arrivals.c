@@ -14,23 +14,23 @@ enum { ARRIVAL_STEP_MS = 10 };
 
 static uint64_t offset_of(const struct spool_header *h, uint64_t i)
 {
-    return mark_get(&h->arrivals[i].offset);
+    return statefile_load(&h->arrivals[i].offset);
 }
 
 static int64_t time_of(const struct spool_header *h, uint64_t i)
 {
-    return (int64_t)mark_get(&h->arrivals[i].at_ms);
+    return (int64_t)statefile_load(&h->arrivals[i].at_ms);
 }
 
 static void put(struct spool_header *h, uint64_t i, uint64_t offset, int64_t at_ms)
 {
-    mark_set(&h->arrivals[i].offset, offset);
-    mark_set(&h->arrivals[i].at_ms, (uint64_t)at_ms);
+    statefile_store(&h->arrivals[i].offset, offset);
+    statefile_store(&h->arrivals[i].at_ms, (uint64_t)at_ms);
 }
 
 static uint64_t count_of(const struct spool_header *h)
 {
-    uint64_t n = mark_get(&h->arrival_count);
+    uint64_t n = statefile_load(&h->arrival_count);
     return n < SPOOL_ARRIVALS ? n : SPOOL_ARRIVALS;
 }
 
@@ -51,7 +51,7 @@ static uint64_t thin_out(struct spool_header *h, uint64_t n, int64_t now_ms, int
 
 static void make_room(struct spool_header *h, int64_t now_ms)
 {
-    uint64_t n = count_of(h), oldest = mark_get(&h->oldest), gone = 0;
+    uint64_t n = count_of(h), oldest = statefile_load(&h->oldest), gone = 0;
     while (gone + 1 < n && offset_of(h, gone + 1) <= oldest)
         gone++;
     for (uint64_t i = gone; gone > 0 && i < n; i++)
@@ -59,7 +59,7 @@ static void make_room(struct spool_header *h, int64_t now_ms)
     n -= gone;
     for (int64_t part = 512; n > SPOOL_ARRIVALS / 4 * 3 && part > 0; part /= 2)
         n = thin_out(h, n, now_ms, part);
-    mark_set(&h->arrival_count, n < SPOOL_ARRIVALS ? n : SPOOL_ARRIVALS / 2);
+    statefile_store(&h->arrival_count, n < SPOOL_ARRIVALS ? n : SPOOL_ARRIVALS / 2);
 }
 
 void arrivals_note(struct spool_header *h, uint64_t offset, int64_t now_ms)
@@ -72,7 +72,7 @@ void arrivals_note(struct spool_header *h, uint64_t offset, int64_t now_ms)
         n = count_of(h);
     }
     put(h, n, offset, now_ms);
-    mark_set(&h->arrival_count, n + 1);
+    statefile_store(&h->arrival_count, n + 1);
 }
 
 void arrivals_take_over(struct spool_header *h)
@@ -83,7 +83,7 @@ void arrivals_take_over(struct spool_header *h)
             put(h, kept, offset_of(h, i), time_of(h, i));
             kept++;
         }
-    mark_set(&h->arrival_count, kept);
+    statefile_store(&h->arrival_count, kept);
 }
 
 static bool covers(const struct spool_header *h, uint64_t n, uint64_t i, uint64_t offset)

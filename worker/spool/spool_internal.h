@@ -14,8 +14,6 @@
 #ifndef DF2REDIS_WORKER_SPOOL_SPOOL_INTERNAL_H
 #define DF2REDIS_WORKER_SPOOL_SPOOL_INTERNAL_H
 
-#include <stdatomic.h>
-
 #include "common/ipc/statefile.h"
 #include "worker/spool/spool.h"
 
@@ -77,30 +75,19 @@ struct spool {
     uint64_t arrival_hint;               /* where the last one was found */
 };
 
-/* Marks. Barriers for the compiler on both sides: bytes and marks are in the file in the program's order. */
-static inline uint64_t mark_get(const _Atomic uint64_t *mark)
-{
-    return atomic_load_explicit((_Atomic uint64_t *)mark, memory_order_relaxed);
-}
-static inline void mark_set(_Atomic uint64_t *mark, uint64_t v)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(mark, v, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst);
-}
 static inline uint64_t stored_end(const struct spool_header *h) /* of what is in ring and segments */
 {
-    uint64_t ring = mark_get(&h->ring_end), overflow = mark_get(&h->overflow_end);
+    uint64_t ring = statefile_load(&h->ring_end), overflow = statefile_load(&h->overflow_end);
     return ring > overflow ? ring : overflow;
 }
 static inline uint64_t received_end(const struct spool_header *h)
 {
-    uint64_t stored = stored_end(h), staged = mark_get(&h->staged_end);
+    uint64_t stored = stored_end(h), staged = statefile_load(&h->staged_end);
     return stored > staged ? stored : staged;
 }
 static inline uint64_t ring_room(const struct spool_header *h)
 {
-    return h->ring_bytes - (mark_get(&h->ring_end) - mark_get(&h->applied));
+    return h->ring_bytes - (statefile_load(&h->ring_end) - statefile_load(&h->applied));
 }
 static inline uint8_t *ring_at(const struct spool_ring *r, uint64_t offset)
 {
@@ -109,8 +96,8 @@ static inline uint8_t *ring_at(const struct spool_ring *r, uint64_t offset)
 /* Before ring bytes up to `end` are written: what they overwrite is no longer kept. */
 static inline void ring_give_up(struct spool_header *h, uint64_t end)
 {
-    if (end > h->ring_bytes && end - h->ring_bytes > mark_get(&h->oldest))
-        mark_set(&h->oldest, end - h->ring_bytes);
+    if (end > h->ring_bytes && end - h->ring_bytes > statefile_load(&h->oldest))
+        statefile_store(&h->oldest, end - h->ring_bytes);
 }
 static inline uint64_t least(uint64_t a, uint64_t b)
 {

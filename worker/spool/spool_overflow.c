@@ -100,7 +100,7 @@ enum spool_read overflow_begin(struct spool *s, uint8_t **at, uint64_t *room, st
 {
     struct spool_header *h = s->ring.header;
     struct error failed = {0};
-    uint64_t end = stored_end(h), used = end - mark_get(&h->ring_end);
+    uint64_t end = stored_end(h), used = end - statefile_load(&h->ring_end);
     if (used >= s->limit_bytes) {
         error_set(error, ERROR_RETRY,
                   "the ring is full and %llu bytes are in overflow files of at most %llu (--spool-limit): "
@@ -117,21 +117,21 @@ enum spool_read overflow_begin(struct spool *s, uint8_t **at, uint64_t *room, st
     *room = least(SPOOL_STAGING_BYTES, s->limit_bytes - used);
     *room = least(*room, h->segment_bytes - end % h->segment_bytes);
     *at = s->ring.staging;
-    mark_set(&h->staged_base, end);
-    mark_set(&h->place, SPOOL_PLACE_STAGING);
+    statefile_store(&h->staged_base, end);
+    statefile_store(&h->place, SPOOL_PLACE_STAGING);
     return SPOOL_READ_SOME;
 }
 
 bool overflow_flush(struct spool *s, struct error *error)
 {
     struct spool_header *h = s->ring.header;
-    uint64_t at = stored_end(h), end = mark_get(&h->staged_end);
+    uint64_t at = stored_end(h), end = statefile_load(&h->staged_end);
     if (end <= at)
         return true;
     while (at < end) {
         if (!segment_for_writing(s, at, error))
             return false;
-        const uint8_t *from = s->ring.staging + (at - mark_get(&h->staged_base));
+        const uint8_t *from = s->ring.staging + (at - statefile_load(&h->staged_base));
         uint64_t bytes = least(end - at, h->segment_bytes - at % h->segment_bytes);
         ssize_t n = pwrite(s->writing.fd, from, (size_t)bytes, (off_t)(at % h->segment_bytes));
         if (n < 0 && errno == EINTR)
@@ -140,7 +140,7 @@ bool overflow_flush(struct spool *s, struct error *error)
             return segment_failed(s, s->writing.index, "write to it", n < 0 ? errno : ENOSPC, error);
         at += (uint64_t)n;
     }
-    mark_set(&h->overflow_end, end);
+    statefile_store(&h->overflow_end, end);
     return true;
 }
 
@@ -163,7 +163,7 @@ static int take_from_segment(struct spool *s, uint64_t at, uint64_t bytes, struc
         segment_lost(&failed, error);
         return -1;
     }
-    mark_set(&h->ring_end, at + (uint64_t)n);
+    statefile_store(&h->ring_end, at + (uint64_t)n);
     overflow_drop(s, false);
     return 1;
 }
@@ -171,8 +171,8 @@ static int take_from_segment(struct spool *s, uint64_t at, uint64_t bytes, struc
 int overflow_take(struct spool *s, uint64_t room, struct error *error)
 {
     struct spool_header *h = s->ring.header;
-    uint64_t at = mark_get(&h->ring_end), stored = mark_get(&h->overflow_end),
-             staged = mark_get(&h->staged_end);
+    uint64_t at = statefile_load(&h->ring_end), stored = statefile_load(&h->overflow_end),
+             staged = statefile_load(&h->staged_end);
     if (room == 0)
         return 0;
     if (at < stored)
@@ -181,15 +181,15 @@ int overflow_take(struct spool *s, uint64_t room, struct error *error)
         return 0;
     uint64_t bytes = least(room, staged - at);
     ring_give_up(h, at + bytes);
-    memcpy(ring_at(&s->ring, at), s->ring.staging + (at - mark_get(&h->staged_base)), (size_t)bytes);
-    mark_set(&h->ring_end, at + bytes);
+    memcpy(ring_at(&s->ring, at), s->ring.staging + (at - statefile_load(&h->staged_base)), (size_t)bytes);
+    statefile_store(&h->ring_end, at + bytes);
     return 1;
 }
 
 void overflow_drop(struct spool *s, bool all)
 {
     const struct spool_header *h = s->ring.header;
-    uint64_t needed_from = mark_get(&h->ring_end) / h->segment_bytes;
+    uint64_t needed_from = statefile_load(&h->ring_end) / h->segment_bytes;
     while (s->segments_from < s->segments_to && (all || s->segments_from < needed_from))
         segment_unlink(s, s->segments_from++);
 }
@@ -227,7 +227,7 @@ static void take_over(void *arg, const char *path, uint64_t index)
 {
     struct spool *s = arg;
     const struct spool_header *h = s->ring.header;
-    uint64_t from = mark_get(&h->ring_end), to = mark_get(&h->overflow_end);
+    uint64_t from = statefile_load(&h->ring_end), to = statefile_load(&h->overflow_end);
     if (from >= to || index < from / h->segment_bytes || index > (to - 1) / h->segment_bytes)
         unlink(path);
 }
@@ -235,7 +235,7 @@ static void take_over(void *arg, const char *path, uint64_t index)
 void overflow_find(struct spool *s)
 {
     const struct spool_header *h = s->ring.header;
-    uint64_t from = mark_get(&h->ring_end), to = mark_get(&h->overflow_end);
+    uint64_t from = statefile_load(&h->ring_end), to = statefile_load(&h->overflow_end);
     s->writing = s->reading = no_segment;
     s->segments_from = s->segments_to = 0;
     if (from < to) {

@@ -76,14 +76,15 @@ static bool map_header(struct spool_ring *r)
 static bool marks_are_sound(const struct spool_header *h, uint64_t file_bytes)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), stored = stored_end(h);
-    uint64_t oldest = mark_get(&h->oldest), applied = mark_get(&h->applied), end = mark_get(&h->ring_end);
-    uint64_t staged_base = mark_get(&h->staged_base), staged_end = mark_get(&h->staged_end);
+    uint64_t oldest = statefile_load(&h->oldest), applied = statefile_load(&h->applied),
+             end = statefile_load(&h->ring_end);
+    uint64_t staged_base = statefile_load(&h->staged_base), staged_end = statefile_load(&h->staged_end);
     if (file_bytes < DATA_AT || h->ring_bytes == 0 || h->ring_bytes % page ||
         h->ring_bytes > file_bytes - DATA_AT)
         return false;
     if (h->base_bytes == 0 || h->base_bytes % page || h->base_bytes > h->ring_bytes)
         return false;
-    if (h->segment_bytes < SPOOL_SEGMENT_MIN_BYTES || mark_get(&h->place) > SPOOL_PLACE_STAGING)
+    if (h->segment_bytes < SPOOL_SEGMENT_MIN_BYTES || statefile_load(&h->place) > SPOOL_PLACE_STAGING)
         return false;
     if (oldest > applied || applied > end || end - oldest > h->ring_bytes)
         return false;
@@ -102,7 +103,6 @@ static enum ring_found open_and_check(struct spool_ring *r, const struct spool_c
 {
     struct error failed = {0};
     struct stat st;
-    char boot_id[STATEFILE_BOOT_BYTES];
     r->fd = statefile_open(config->directory, path, O_RDWR, &failed);
     if (r->fd < 0) {
         if (failed.class == ERROR_RETRY)
@@ -115,10 +115,9 @@ static enum ring_found open_and_check(struct spool_ring *r, const struct spool_c
         return RING_FAILED;
     if (!resume || fstat(r->fd, &st) != 0 || (uint64_t)st.st_size < DATA_AT || !map_header(r))
         return RING_NONE;
-    statefile_boot_id(boot_id);
     if (memcmp(r->header->magic, ring_magic, sizeof ring_magic) != 0 || r->header->session != config->session)
         return RING_NONE;
-    if (memcmp(r->header->boot_id, boot_id, sizeof boot_id) != 0) {
+    if (!statefile_is_of_this_boot(r->header->boot_id)) {
         log_warning("%s: left by an earlier boot of this machine: starting without it", path);
         return RING_NONE;
     }
@@ -214,10 +213,10 @@ bool ring_resize(struct spool *s, uint64_t ring_bytes, uint64_t from, struct err
 {
     struct spool_ring *old = &s->ring, fresh;
     struct spool_header marks;
-    uint64_t end = mark_get(&old->header->ring_end);
+    uint64_t end = statefile_load(&old->header->ring_end);
     memcpy((void *)&marks, (const void *)old->header, sizeof marks);
     marks.ring_bytes = ring_bytes;
-    mark_set(&marks.oldest, from);
+    statefile_store(&marks.oldest, from);
     if (!ring_create(&fresh, s->directory, s->flow, &marks, error))
         return false;
     if (received_end(old->header) > stored_end(old->header))

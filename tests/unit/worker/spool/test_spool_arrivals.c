@@ -56,10 +56,10 @@ static void a_successor_knows_what_its_predecessor_knew(void **state)
     for (uint64_t at = 0; at < 3 * MIB; at += KIB)
         assert_in_range(spool_arrived_ms(f->spool, at), before, now);
     struct spool_header *h = f->spool->ring.header;
-    uint64_t n = mark_get(&h->arrival_count);
-    mark_set(&h->arrivals[n].offset, 0); /* as a death while they were thinned out leaves it */
-    mark_set(&h->arrivals[n].at_ms, 1);
-    mark_set(&h->arrival_count, n + 1);
+    uint64_t n = statefile_load(&h->arrival_count);
+    statefile_store(&h->arrivals[n].offset, 0); /* as a death while they were thinned out leaves it */
+    statefile_store(&h->arrivals[n].at_ms, 1);
+    statefile_store(&h->arrival_count, n + 1);
     reopen(f, true);
     assert_in_range(spool_arrived_ms(f->spool, 3 * MIB), before, now);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "supervisor/observe/control.h"
+#include "supervisor/observe/json.h"
 #include "supervisor/state/state_dir.h"
 
 enum { ANSWER_WAIT_S = 10, ANSWER_MAX_BYTES = 64 << 20 };
@@ -97,15 +98,9 @@ static bool ask_run(const struct settings *settings, const char *request, int *f
                        ANSWER_WAIT_S);
 }
 
-static const char *text_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 int status_exit_code(const cJSON *status)
 {
-    return cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) ? EX_OK : EX_TEMPFAIL;
+    return json_is_true(status, "in_step") ? EX_OK : EX_TEMPFAIL;
 }
 
 /* Returns the document, with its text in *answer; NULL and *error. */
@@ -193,9 +188,9 @@ int stop_command(const struct settings *settings)
         return error.exit_code;
     }
     cJSON *json = cJSON_Parse((const char *)answer.data);
-    bool stopping = cJSON_IsTrue(cJSON_GetObjectItem(json, "stopping"));
+    bool stopping = json_is_true(json, "stopping");
     if (!stopping)
-        fprintf(stderr, "df2redis: the run %s does not stop: %s\n", settings->name, text_of(json, "error"));
+        fprintf(stderr, "df2redis: the run %s does not stop: %s\n", settings->name, json_text(json, "error"));
     cJSON_Delete(json);
     /* The connection ends with the run. */
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof no_limit);

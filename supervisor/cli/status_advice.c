@@ -4,21 +4,11 @@
 #include <string.h>
 
 #include "supervisor/cli/status.h"
-
-static const char *text_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static bool is_true(const cJSON *json, const char *name)
-{
-    return cJSON_IsTrue(cJSON_GetObjectItem(json, name));
-}
+#include "supervisor/observe/json.h"
 
 static bool is_phase(const cJSON *status, const char *phase)
 {
-    return strcmp(text_of(status, "phase"), phase) == 0;
+    return strcmp(json_text(status, "phase"), phase) == 0;
 }
 
 /* Prints the FLOWs that were given up, or that cannot reach the target: " 1, 4". False: none. */
@@ -29,9 +19,9 @@ static bool print_flows(const cJSON *status, bool failed, FILE *out)
     cJSON_ArrayForEach(flow, cJSON_GetObjectItem(status, "flows"))
     {
         contact = cJSON_GetObjectItem(flow, "in_contact");
-        bool gone = strcmp(text_of(flow, "phase"), "failed") == 0;
+        bool gone = strcmp(json_text(flow, "phase"), "failed") == 0;
         if (failed ? gone
-                   : !gone && strcmp(text_of(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
+                   : !gone && strcmp(json_text(flow, "phase"), "stable") == 0 && cJSON_IsFalse(contact)) {
             if (out)
                 fprintf(out, "%s %.0f", any ? "," : "",
                         cJSON_GetNumberValue(cJSON_GetObjectItem(flow, "id")));
@@ -50,32 +40,32 @@ static void print_stable(const cJSON *status, FILE *out)
               "source is "
               "buffered in the spool\n",
               out);
-    } else if (is_true(status, "in_step")) {
+    } else if (json_is_true(status, "in_step")) {
         fprintf(
             out,
             "leave it running; or, to move: stop the writers, df2redis stop -n %s, point the clients to %s\n",
-            text_of(status, "name"), text_of(status, "target"));
+            json_text(status, "name"), json_text(status, "target"));
     } else {
         fprintf(out,
                 "wait: df2redis wait --in-step -n %s. If the lag grows, the target is too slow, or held by "
                 "max-rate\n",
-                text_of(status, "name"));
+                json_text(status, "name"));
     }
 }
 
 static void print_step(const cJSON *status, FILE *out)
 {
-    if (is_true(status, "degraded")) {
+    if (json_is_true(status, "degraded")) {
         fputs("FLOW", out);
         print_flows(status, true, out);
         fprintf(out,
                 " was given up, and its keys go stale: see the log, then df2redis stop -n %s and a new full "
                 "copy\n",
-                text_of(status, "name"));
+                json_text(status, "name"));
     } else if (cJSON_GetObjectItem(status, "retry_in_ms")) {
         fputs("nothing; it tries again by itself. If the reason above stays the same, remove its cause\n",
               out);
-    } else if (is_true(status, "spool_full")) {
+    } else if (json_is_true(status, "spool_full")) {
         fputs("make the target faster, or raise --spool-limit: the spool was full, so the session with the "
               "source was ended. What was received is applied, then the source is asked for the rest\n",
               out);
@@ -85,10 +75,10 @@ static void print_step(const cJSON *status, FILE *out)
         fputs("wait: what was received is applied, then it ends\n", out);
     } else if (is_phase(status, "failed") || is_phase(status, "stopped")) {
         fputs("it ends; its log and its exit code tell how\n", out);
-    } else if (strcmp(text_of(status, "mode"), "migrate") == 0) {
+    } else if (strcmp(json_text(status, "mode"), "migrate") == 0) {
         fputs("wait: it ends by itself when the copy is complete\n", out);
     } else {
-        fprintf(out, "wait: df2redis wait --in-step -n %s\n", text_of(status, "name"));
+        fprintf(out, "wait: df2redis wait --in-step -n %s\n", json_text(status, "name"));
     }
 }
 

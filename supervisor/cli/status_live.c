@@ -10,6 +10,7 @@
 #include "common/base/size_text.h"
 #include "supervisor/cli/status.h"
 #include "supervisor/observe/progress.h"
+#include "supervisor/observe/json.h"
 #include "supervisor/run/totals.h"
 
 enum {
@@ -22,39 +23,27 @@ enum {
     DEFAULT_COLUMNS = 80
 };
 
-static uint64_t number_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsNumber(item) && item->valuedouble > 0 ? (uint64_t)item->valuedouble : 0;
-}
-
-static const char *text_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 /* The snapshot's share; 1 after it; below 0: unknown. */
 static double flow_share(const cJSON *flow)
 {
-    const char *phase = text_of(flow, "phase");
-    uint64_t total = number_of(flow, "snapshot_total_keys");
+    const char *phase = json_text(flow, "phase");
+    uint64_t total = json_u64(flow, "snapshot_total_keys");
     if (strcmp(phase, "stable") == 0 || strcmp(phase, "drained") == 0 || strcmp(phase, "full-sync-end") == 0)
         return 1;
-    return total ? (double)number_of(flow, "keys") / (double)total : -1;
+    return total ? (double)json_u64(flow, "keys") / (double)total : -1;
 }
 
 static void print_flow(const cJSON *flow, size_t columns, FILE *out)
 {
     char line[MAX_LINE];
     struct progress_line p = {
-        .flow = (uint32_t)number_of(flow, "id"),
-        .phase = text_of(flow, "phase"),
+        .flow = (uint32_t)json_u64(flow, "id"),
+        .phase = json_text(flow, "phase"),
         .share = flow_share(flow),
-        .received_bytes = number_of(flow, "received_bytes"),
-        .rate_bytes = number_of(flow, "rate_bytes"),
-        .lag_bytes = number_of(flow, "lag_bytes"),
-        .lag_ms = number_of(flow, "lag_ms"),
+        .received_bytes = json_u64(flow, "received_bytes"),
+        .rate_bytes = json_u64(flow, "rate_bytes"),
+        .lag_bytes = json_u64(flow, "lag_bytes"),
+        .lag_ms = json_u64(flow, "lag_ms"),
     };
     progress_format(&p, columns, line, sizeof line);
     fprintf(out, "%s\n", line);
@@ -66,11 +55,11 @@ static void print_sums(const cJSON *flows, FILE *out)
     const cJSON *flow;
     cJSON_ArrayForEach(flow, flows)
     {
-        rate += number_of(flow, "rate_bytes");
-        lag += number_of(flow, "lag_bytes");
-        spool += number_of(flow, "spool_bytes");
-        restarts += number_of(flow, "restarts");
-        keys += number_of(flow, "keys");
+        rate += json_u64(flow, "rate_bytes");
+        lag += json_u64(flow, "lag_bytes");
+        spool += json_u64(flow, "spool_bytes");
+        restarts += json_u64(flow, "restarts");
+        keys += json_u64(flow, "keys");
     }
     fprintf(out, "together %s/s, lag %s, spool %s, %llu keys, %llu worker restarts\n", size_text(rate),
             size_text(lag), size_text(spool), (unsigned long long)keys, (unsigned long long)restarts);
@@ -164,9 +153,9 @@ int wait_command(const struct settings *settings, uint64_t timeout_ms)
         bool over = timeout_ms && waited_ms >= timeout_ms;
         if (code != EX_OK && over)
             fprintf(stderr, "df2redis: the run %s is not in step after %.1f s: %s\n", settings->name,
-                    (double)waited_ms / 1000.0, text_of(status, "in_step_reason"));
+                    (double)waited_ms / 1000.0, json_text(status, "in_step_reason"));
         /* The target has everything that was written to the source before the call. */
-        bool known = code == EX_OK && number_of(status, "in_step_age_ms") <= waited_ms;
+        bool known = code == EX_OK && json_u64(status, "in_step_age_ms") <= waited_ms;
         cJSON_Delete(status);
         if (known || over)
             return code;

@@ -4,26 +4,10 @@
 
 #include "common/base/size_text.h"
 #include "supervisor/cli/status.h"
+#include "supervisor/observe/json.h"
 #include "supervisor/run/totals.h"
 
 enum { ADVICE_COLUMNS = 118 }; /* as wide as the table */
-
-static const char *text_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static uint64_t number_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsNumber(item) && item->valuedouble > 0 ? (uint64_t)item->valuedouble : 0;
-}
-
-static bool true_of(const cJSON *json, const char *name)
-{
-    return cJSON_IsTrue(cJSON_GetObjectItem(json, name));
-}
 
 static void print_duration(uint64_t ms, FILE *out)
 {
@@ -37,23 +21,22 @@ static void print_duration(uint64_t ms, FILE *out)
 static void print_flow(const cJSON *flow, FILE *out)
 {
     char rate[40];
-    snprintf(rate, sizeof rate, "%s/s", size_text(number_of(flow, "rate_bytes")));
+    snprintf(rate, sizeof rate, "%s/s", size_text(json_u64(flow, "rate_bytes")));
     fprintf(out, "%4llu %7llu %-13s %10s %10s %12s %9llu %10s %7.1f %10s %8llu\n",
-            (unsigned long long)number_of(flow, "id"), (unsigned long long)number_of(flow, "pid"),
-            text_of(flow, "phase"), size_text(number_of(flow, "received_bytes")),
-            size_text(number_of(flow, "applied_bytes")), rate,
-            (unsigned long long)number_of(flow, number_of(flow, "lsn_source") ? "lag_source" : "lag_entries"),
-            size_text(number_of(flow, "lag_bytes")), (double)number_of(flow, "lag_ms") / 1000.0,
-            size_text(number_of(flow, "spool_bytes")), (unsigned long long)number_of(flow, "restarts"));
+            (unsigned long long)json_u64(flow, "id"), (unsigned long long)json_u64(flow, "pid"),
+            json_text(flow, "phase"), size_text(json_u64(flow, "received_bytes")),
+            size_text(json_u64(flow, "applied_bytes")), rate,
+            (unsigned long long)json_u64(flow, json_u64(flow, "lsn_source") ? "lag_source" : "lag_entries"),
+            size_text(json_u64(flow, "lag_bytes")), (double)json_u64(flow, "lag_ms") / 1000.0,
+            size_text(json_u64(flow, "spool_bytes")), (unsigned long long)json_u64(flow, "restarts"));
 }
 
 /* Prints nothing without suspects. */
 static void print_suspects(const cJSON *status, FILE *out)
 {
     const cJSON *s = cJSON_GetObjectItem(status, "suspects");
-    uint64_t pending = number_of(s, "pending"), equal = number_of(s, "equal"),
-             healed = number_of(s, "healed"), permanent = number_of(s, "permanent"),
-             unknown = number_of(s, "unknown");
+    uint64_t pending = json_u64(s, "pending"), equal = json_u64(s, "equal"), healed = json_u64(s, "healed"),
+             permanent = json_u64(s, "permanent"), unknown = json_u64(s, "unknown");
     if (pending + equal + healed + permanent + unknown)
         fprintf(out, "suspects: %llu pending, %llu equal, %llu healed, %llu permanent, %llu unknown\n",
                 (unsigned long long)pending, (unsigned long long)equal, (unsigned long long)healed,
@@ -75,8 +58,8 @@ void status_print_divergences(const cJSON *status, FILE *out)
         const cJSON *example, *examples = cJSON_GetObjectItem(status, "divergence_examples");
         cJSON_ArrayForEach(example, examples)
         {
-            if (strcmp(text_of(example, "reason"), one->string) == 0) {
-                fprintf(out, "  as %s %s", text_of(example, "command"), text_of(example, "key"));
+            if (strcmp(json_text(example, "reason"), one->string) == 0) {
+                fprintf(out, "  as %s %s", json_text(example, "command"), json_text(example, "key"));
                 break;
             }
         }
@@ -99,53 +82,53 @@ static void print_targets(const cJSON *status, FILE *out)
     uint64_t rtt_us = 0, used = 0, evicted = 0;
     cJSON_ArrayForEach(one, targets)
     {
-        rtt_us = number_of(one, "rtt_us") > rtt_us ? number_of(one, "rtt_us") : rtt_us;
-        used += number_of(one, "used_memory_bytes");
-        evicted += number_of(one, "evicted_keys");
+        rtt_us = json_u64(one, "rtt_us") > rtt_us ? json_u64(one, "rtt_us") : rtt_us;
+        used += json_u64(one, "used_memory_bytes");
+        evicted += json_u64(one, "evicted_keys");
     }
     if (!cJSON_GetArraySize(targets))
         return;
     fputs("answers  ", out);
-    print_round_trip("source", number_of(status, "source_rtt_us"), out);
+    print_round_trip("source", json_u64(status, "source_rtt_us"), out);
     print_round_trip(", target", rtt_us, out);
     if (used)
         fprintf(out, "; target's memory %s, %llu keys evicted", size_text(used), (unsigned long long)evicted);
     fputc('\n', out);
     cJSON_ArrayForEach(one, targets)
     {
-        const char *trouble = text_of(one, "trouble");
+        const char *trouble = json_text(one, "trouble");
         if (strncmp(trouble, "target: ", 8) == 0)
             trouble += 8;
         if (*trouble)
-            fprintf(out, "beware   target %s: %s\n", text_of(one, "address"), trouble);
-        if (true_of(one, "evicts"))
+            fprintf(out, "beware   target %s: %s\n", json_text(one, "address"), trouble);
+        if (json_is_true(one, "evicts"))
             fprintf(out,
                     "beware   target %s evicts keys at %s: set its maxmemory-policy to noeviction (now %s)\n",
-                    text_of(one, "address"), size_text(number_of(one, "maxmemory_bytes")),
-                    text_of(one, "maxmemory_policy"));
+                    json_text(one, "address"), size_text(json_u64(one, "maxmemory_bytes")),
+                    json_text(one, "maxmemory_policy"));
     }
 }
 
 void status_print_head(const cJSON *status, FILE *out)
 {
-    fprintf(out, "run %s (%s, pid %llu): %s for ", text_of(status, "name"), text_of(status, "mode"),
-            (unsigned long long)number_of(status, "pid"), text_of(status, "phase"));
-    print_duration(number_of(status, "phase_ms"), out);
-    fprintf(out, ", %s%s\n", true_of(status, "in_step") ? "in step" : "not in step",
-            true_of(status, "degraded") ? ", DEGRADED" : "");
-    if (*text_of(status, "in_step_reason") && strcmp(text_of(status, "phase"), "stable") == 0)
-        fprintf(out, "because  %s\n", text_of(status, "in_step_reason"));
-    fprintf(out, "source   %s\ntarget   %s\nstarted  %s, up ", text_of(status, "source"),
-            text_of(status, "target"), text_of(status, "started"));
-    print_duration(number_of(status, "uptime_ms"), out);
-    fprintf(out, ", session %llu\n", (unsigned long long)number_of(status, "sessions"));
+    fprintf(out, "run %s (%s, pid %llu): %s for ", json_text(status, "name"), json_text(status, "mode"),
+            (unsigned long long)json_u64(status, "pid"), json_text(status, "phase"));
+    print_duration(json_u64(status, "phase_ms"), out);
+    fprintf(out, ", %s%s\n", json_is_true(status, "in_step") ? "in step" : "not in step",
+            json_is_true(status, "degraded") ? ", DEGRADED" : "");
+    if (*json_text(status, "in_step_reason") && strcmp(json_text(status, "phase"), "stable") == 0)
+        fprintf(out, "because  %s\n", json_text(status, "in_step_reason"));
+    fprintf(out, "source   %s\ntarget   %s\nstarted  %s, up ", json_text(status, "source"),
+            json_text(status, "target"), json_text(status, "started"));
+    print_duration(json_u64(status, "uptime_ms"), out);
+    fprintf(out, ", session %llu\n", (unsigned long long)json_u64(status, "sessions"));
     print_targets(status, out);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
-    if (sync && *text_of(sync, "reason"))
-        fprintf(out, "begun    by %s sync: %s\n", text_of(sync, "kind"), text_of(sync, "reason"));
+    if (sync && *json_text(sync, "reason"))
+        fprintf(out, "begun    by %s sync: %s\n", json_text(sync, "kind"), json_text(sync, "reason"));
     if (cJSON_GetObjectItem(status, "retry_in_ms"))
         fprintf(out, "waiting  %.1f s to the next attempt: %s\n",
-                (double)number_of(status, "retry_in_ms") / 1000.0, text_of(status, "waiting_because"));
+                (double)json_u64(status, "retry_in_ms") / 1000.0, json_text(status, "waiting_because"));
 }
 
 void status_print(const cJSON *status, FILE *out)

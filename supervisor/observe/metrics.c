@@ -9,6 +9,7 @@
 #include "common/base/version.h"
 #include "common/ipc/cursor.h"
 #include "supervisor/observe/http.h"
+#include "supervisor/observe/json.h"
 #include "supervisor/observe/proc_stat.h"
 
 struct flow_metric {
@@ -43,18 +44,6 @@ static const struct flow_metric flow_metrics[] = {
     {"snapshot_expected_keys", "gauge", "snapshot_total_keys", 1, "Keys the snapshot has, 0 when not known"},
 };
 
-static double number_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
-}
-
-static const char *text_of(const cJSON *json, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItem(json, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 static void put_head(struct buf *out, const char *name, const char *type, const char *help)
 {
     buf_printf(out, "# HELP df2redis_%s %s.\n# TYPE df2redis_%s %s\n", name, help, name, type);
@@ -85,7 +74,7 @@ static void put_label(struct buf *out, const char *name, const char *value)
 
 static void put_flow_value(struct buf *out, const char *name, const cJSON *flow, double value)
 {
-    buf_printf(out, "df2redis_flow_%s{flow=\"%.0f\"}", name, number_of(flow, "id"));
+    buf_printf(out, "df2redis_flow_%s{flow=\"%.0f\"}", name, json_number(flow, "id"));
     put_value(out, value);
 }
 
@@ -95,13 +84,12 @@ static void put_run(const cJSON *status, struct buf *out)
                                          "stable",     "draining",  "stopped", "failed",    NULL};
     put_head(out, "build_info", "gauge", "Always 1; the version stands in the label");
     buf_printf(out, "df2redis_build_info{version=\"%s\"} 1\n", DF2REDIS_VERSION);
-    put_single(out, "in_step", "gauge", cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")),
+    put_single(out, "in_step", "gauge", json_is_true(status, "in_step"),
                "Whether the target has what the source has");
-    put_single(out, "source_round_trip_seconds", "gauge", number_of(status, "source_rtt_us") / 1e6,
+    put_single(out, "source_round_trip_seconds", "gauge", json_number(status, "source_rtt_us") / 1e6,
                "Time to the source's answer to DFLY REPLICAOFFSET, 0 when not known");
-    put_single(out, "degraded", "gauge", cJSON_IsTrue(cJSON_GetObjectItem(status, "degraded")),
-               "Whether a FLOW was given up");
-    put_single(out, "sessions_total", "counter", number_of(status, "sessions"),
+    put_single(out, "degraded", "gauge", json_is_true(status, "degraded"), "Whether a FLOW was given up");
+    put_single(out, "sessions_total", "counter", json_number(status, "sessions"),
                "Sessions with the source that were begun");
     put_single(out, "flows", "gauge", cJSON_GetArraySize(cJSON_GetObjectItem(status, "flows")),
                "FLOWs of the source");
@@ -109,7 +97,7 @@ static void put_run(const cJSON *status, struct buf *out)
     for (const char *const *p = phases; *p; p++) {
         buf_printf(out, "df2redis_phase");
         put_label(out, "phase", *p);
-        put_value(out, strcmp(*p, text_of(status, "phase")) == 0);
+        put_value(out, strcmp(*p, json_text(status, "phase")) == 0);
     }
     put_head(out, "divergences_total", "counter", "What could not be carried over, by reason");
     const cJSON *one;
@@ -125,15 +113,15 @@ static void put_suspects(const cJSON *status, struct buf *out)
 {
     static const char *const ends[] = {"equal", "healed", "permanent", "unknown", NULL};
     const cJSON *suspects = cJSON_GetObjectItem(status, "suspects");
-    put_single(out, "suspects_pending", "gauge", number_of(suspects, "pending"),
+    put_single(out, "suspects_pending", "gauge", json_number(suspects, "pending"),
                "Suspect keys that are still to be compared with the source's");
-    put_single(out, "suspects_perhaps", "gauge", number_of(suspects, "perhaps"),
+    put_single(out, "suspects_perhaps", "gauge", json_number(suspects, "perhaps"),
                "Those of them that are only perhaps not as on the source");
     put_head(out, "suspects_total", "counter", "Suspect keys that were compared, by what came of it");
     for (const char *const *end = ends; *end; end++) {
         buf_printf(out, "df2redis_suspects_total");
         put_label(out, "outcome", *end);
-        put_value(out, number_of(suspects, *end));
+        put_value(out, json_number(suspects, *end));
     }
 }
 
@@ -161,8 +149,8 @@ static void put_targets(const cJSON *targets, struct buf *out)
             if (!value)
                 continue;
             buf_printf(out, "df2redis_%s", name);
-            put_label(out, "target", text_of(one, "address"));
-            put_value(out, cJSON_IsTrue(value) ? 1 : number_of(one, m->field) * m->unit);
+            put_label(out, "target", json_text(one, "address"));
+            put_value(out, cJSON_IsTrue(value) ? 1 : json_number(one, m->field) * m->unit);
         }
     }
 }
@@ -177,15 +165,15 @@ static void put_flows(const cJSON *flows, struct buf *out)
         put_head(out, name, m->type, m->help);
         cJSON_ArrayForEach(flow, flows)
         {
-            put_flow_value(out, m->name, flow, number_of(flow, m->field) * m->unit);
+            put_flow_value(out, m->name, flow, json_number(flow, m->field) * m->unit);
         }
     }
     put_head(out, "flow_last_received_timestamp_seconds", "gauge", "When something was last received");
     cJSON_ArrayForEach(flow, flows)
     {
-        if (number_of(flow, "received_bytes") > 0)
+        if (json_number(flow, "received_bytes") > 0)
             put_flow_value(out, "last_received_timestamp_seconds", flow,
-                           ((double)clock_unix_ms() - number_of(flow, "idle_ms")) / 1000);
+                           ((double)clock_unix_ms() - json_number(flow, "idle_ms")) / 1000);
     }
 }
 
@@ -196,7 +184,7 @@ static void put_histograms(const cJSON *flows, struct buf *out)
     cJSON_ArrayForEach(flow, flows)
     {
         const cJSON *counts = cJSON_GetObjectItem(flow, "batch_histogram");
-        double below = 0, id = number_of(flow, "id");
+        double below = 0, id = json_number(flow, "id");
         for (int i = 0; i < CURSOR_BATCH_BUCKETS; i++) {
             const cJSON *count = cJSON_GetArrayItem(counts, i);
             char bound[32] = "+Inf";
@@ -207,7 +195,7 @@ static void put_histograms(const cJSON *flows, struct buf *out)
                        bound);
             put_value(out, below);
         }
-        put_flow_value(out, "batch_duration_seconds_sum", flow, number_of(flow, "batch_us_total") / 1e6);
+        put_flow_value(out, "batch_duration_seconds_sum", flow, json_number(flow, "batch_us_total") / 1e6);
         put_flow_value(out, "batch_duration_seconds_count", flow, below);
     }
 }
@@ -220,13 +208,13 @@ static void put_workers(const cJSON *flows, struct buf *out)
     put_head(out, "flow_worker_cpu_seconds_total", "counter", "CPU time of the FLOW's present worker");
     cJSON_ArrayForEach(flow, flows)
     {
-        if (process_figures_of((long)number_of(flow, "pid"), &p))
+        if (process_figures_of((long)json_number(flow, "pid"), &p))
             put_flow_value(out, cpu, flow, p.cpu_seconds);
     }
     put_head(out, "flow_worker_resident_memory_bytes", "gauge", "Memory of the FLOW's present worker");
     cJSON_ArrayForEach(flow, flows)
     {
-        if (process_figures_of((long)number_of(flow, "pid"), &p))
+        if (process_figures_of((long)json_number(flow, "pid"), &p))
             put_flow_value(out, memory, flow, p.resident_bytes);
     }
 }

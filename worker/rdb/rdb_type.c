@@ -49,6 +49,11 @@ const char *rdb_type_name(uint8_t type)
     return named ? types[type].name : "unknown type";
 }
 
+bool rdb_type_is_stream(uint8_t type)
+{
+    return type == RDB_STREAM_LISTPACKS || type == RDB_STREAM_LISTPACKS_2 || type == RDB_STREAM_LISTPACKS_3;
+}
+
 bool rdb_type_known(uint8_t type)
 {
     return flags_of(type) & KNOWN;

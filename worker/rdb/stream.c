@@ -221,11 +221,6 @@ static bool tail(struct tail_reader *r)
     return r->p == r->end || broken(r, "bytes behind its end");
 }
 
-static bool is_stream(uint8_t type)
-{
-    return type == RDB_STREAM_LISTPACKS || type == RDB_STREAM_LISTPACKS_2 || type == RDB_STREAM_LISTPACKS_3;
-}
-
 bool stream_convert(struct slice value, uint8_t from_type, uint8_t to_type, struct buf *out,
                     struct error *error)
 {
@@ -236,7 +231,7 @@ bool stream_convert(struct slice value, uint8_t from_type, uint8_t to_type, stru
                             .out = out,
                             .to_type = to_type};
     uint64_t nodes;
-    if (!is_stream(from_type) || !is_stream(to_type) || to_type > from_type)
+    if (!rdb_type_is_stream(from_type) || !rdb_type_is_stream(to_type) || to_type > from_type)
         return error_fatal(error, EX_SOFTWARE, "no conversion of RDB type %u to %u", from_type, to_type);
     if (!number(&r, &nodes, true))
         return false;
@@ -254,7 +249,7 @@ bool stream_tail_visit(struct slice tail_bytes, uint8_t type, const struct strea
                             .type = type,
                             .error = error,
                             .visitor = visitor};
-    bool ok = is_stream(type) ? tail(&r) : broken(&r, "not a stream's type");
+    bool ok = rdb_type_is_stream(type) ? tail(&r) : broken(&r, "not a stream's type");
     buf_free(&r.group_name);
     buf_free(&r.consumer_name);
     free(r.pending);

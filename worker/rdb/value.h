@@ -44,6 +44,7 @@ enum rdb_type {
 enum value_status { VALUE_OK, VALUE_MORE, VALUE_BROKEN };
 
 const char *rdb_type_name(uint8_t type); /* "hash", "stream", "bloom filter" … for log lines */
+bool rdb_type_is_stream(uint8_t type);   /* in one of its three layouts */
 bool rdb_type_known(uint8_t type);
 /* Redis keeps this value's bytes in the same layout under this type number (PROTOCOL: R). */
 bool rdb_type_shared(uint8_t type);

@@ -209,11 +209,6 @@ static enum group_step stream_tail(struct group *g)
     return GROUP_ON;
 }
 
-static bool is_stream(uint8_t type)
-{
-    return type == RDB_STREAM_LISTPACKS || type == RDB_STREAM_LISTPACKS_2 || type == RDB_STREAM_LISTPACKS_3;
-}
-
 bool value_type_is_packed(uint8_t type)
 {
     return (type >= RDB_HASH_ZIPMAP && type <= RDB_HASH_ZIPLIST) || type == RDB_HASH_LISTPACK ||
@@ -223,7 +218,7 @@ bool value_type_is_packed(uint8_t type)
 bool value_type_has_elements(uint8_t type)
 {
     struct layout layout;
-    return layout_of(type, &layout) || is_stream(type) || value_type_is_packed(type) ||
+    return layout_of(type, &layout) || rdb_type_is_stream(type) || value_type_is_packed(type) ||
            type == RDB_LIST_QUICKLIST || type == RDB_LIST_QUICKLIST_2;
 }
 
@@ -247,7 +242,7 @@ static enum element_class class_of(uint8_t type)
     case RDB_ZSET_LISTPACK:
         return ELEMENT_ZSET;
     default:
-        return is_stream(type) ? ELEMENT_STREAM_NODE : ELEMENT_LIST;
+        return rdb_type_is_stream(type) ? ELEMENT_STREAM_NODE : ELEMENT_LIST;
     }
 }
 
@@ -276,7 +271,7 @@ static enum group_step read_one(struct group *g, const struct layout *layout)
 {
     if (layout->strings)
         return counted_element(g, layout);
-    if (is_stream(g->type))
+    if (rdb_type_is_stream(g->type))
         return stream_node(g);
     if (value_type_is_packed(g->type))
         return group_packed_value(g);
@@ -295,7 +290,7 @@ static enum group_step read_group(struct group *g)
     while (step == GROUP_ON && r->stage == STAGE_ELEMENTS && r->remaining && !group_is_full(g))
         step = read_one(g, &layout);
     if (step == GROUP_ON && r->stage == STAGE_ELEMENTS && r->remaining == 0)
-        r->stage = is_stream(g->type) ? STAGE_TAIL : STAGE_DONE;
+        r->stage = rdb_type_is_stream(g->type) ? STAGE_TAIL : STAGE_DONE;
     if (step == GROUP_ON && r->stage == STAGE_TAIL && g->count == 0)
         step = stream_tail(g);
     return step;
@@ -346,7 +341,7 @@ bool value_reader_at_tail(const struct value_reader *r)
 bool value_reader_valid(const struct value_reader *r, uint8_t type)
 {
     if (!value_type_has_elements(type) || r->stage > STAGE_DONE || r->total > RDB_LENGTH_MAX ||
-        r->remaining > RDB_LENGTH_MAX || (r->stage == STAGE_TAIL && !is_stream(type)))
+        r->remaining > RDB_LENGTH_MAX || (r->stage == STAGE_TAIL && !rdb_type_is_stream(type)))
         return false;
     return (r->stage == STAGE_ELEMENTS) == (r->remaining > 0);
 }

@@ -255,11 +255,6 @@ static void write_json(struct translator *t, struct slice key, struct slice text
 
 /* ---- RESTORE ---- */
 
-static bool is_stream(uint8_t type)
-{
-    return type == RDB_STREAM_LISTPACKS || type == RDB_STREAM_LISTPACKS_2 || type == RDB_STREAM_LISTPACKS_3;
-}
-
 static bool target_takes(const struct capabilities *target, uint8_t type)
 {
     switch (type) {
@@ -334,7 +329,7 @@ static bool place_value(struct translator *t, struct slice key, uint8_t type, st
         return true;
     }
     bool fits = !t->by_elements && rewrite_dump_fits(t, key, value.len);
-    if (is_stream(type) && fits) {
+    if (rdb_type_is_stream(type) && fits) {
         if (type > t->target->stream_type) {
             buf_clear(&t->bytes);
             if (!stream_convert(value, type, t->target->stream_type, &t->bytes, error))
@@ -355,7 +350,8 @@ static bool place_value(struct translator *t, struct slice key, uint8_t type, st
 /* In pieces a list or a stream goes in one MULTI with all of them: each must not run twice. */
 static bool needs_one_multi(uint8_t type)
 {
-    return type == RDB_LIST || type == RDB_LIST_QUICKLIST || type == RDB_LIST_QUICKLIST_2 || is_stream(type);
+    return type == RDB_LIST || type == RDB_LIST_QUICKLIST || type == RDB_LIST_QUICKLIST_2 ||
+           rdb_type_is_stream(type);
 }
 
 bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,

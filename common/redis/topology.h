@@ -81,11 +81,12 @@ void topology_uri(const struct topology *t, size_t node, const struct uri *given
 uint16_t key_slot(struct slice key);
 /* The shortest tag of letters and digits that lies in the slot: {tag} in a key puts it there. */
 const char *slot_tag(uint16_t slot);
+/* Room for each of our keys; the name is at most 64 bytes. */
+enum { SLOT_KEY_BYTES = 180 };
 /* df2redis:NAME:{tag}, the key of our marks in that slot. */
 void slot_mark_key(char *out, size_t out_bytes, const char *name, uint16_t slot);
 /* One in that slot that there never is: the slot's master is asked for it, or must have it, to see whether it
  * still serves the whole slot. */
-enum { SLOT_KEY_BYTES = 180 };
 void slot_probe_key(char *out, size_t out_bytes, const char *name, uint16_t slot);
 
 #endif

@@ -71,7 +71,7 @@ static void on_mark_unlinked(struct client *c, const redisReply *reply, void *ar
 
 static bool is_of_kind(const struct target_job *job, struct slice key, const char *kind)
 {
-    char prefix[TARGET_KEY_BYTES];
+    char prefix[SLOT_KEY_BYTES];
     size_t len = (size_t)snprintf(prefix, sizeof prefix, "df2redis:%s:%s", job->settings->name, kind);
     return key.len >= len && memcmp(key.data, prefix, len) == 0;
 }
@@ -150,7 +150,7 @@ static void remove_marks(struct target_node *n)
     const struct target_job *job = n->job;
     const struct topology *t = &job->topology;
     uint32_t timeout_ms = job->settings->connect_timeout_ms;
-    char key[TARGET_KEY_BYTES];
+    char key[SLOT_KEY_BYTES];
     size_t self = (size_t)(n - job->nodes);
     snprintf(key, sizeof key, "df2redis:%s", job->settings->name);
     if (!target_is_cluster(job) || t->owner[key_slot(slice_str(key))] == self)
@@ -169,7 +169,7 @@ static void remove_marks(struct target_node *n)
  * the run is connected, from *address. */
 static bool find_worker(const struct target_job *job, const char *list, char *address, size_t address_bytes)
 {
-    char name[TARGET_KEY_BYTES];
+    char name[SLOT_KEY_BYTES];
     snprintf(name, sizeof name, " name=df2redis:%s:flow-", job->settings->name);
     const char *found = list ? strstr(list, name) : NULL;
     if (!found)

@@ -5,7 +5,7 @@
 #include "common/net/client.h"
 #include "supervisor/target/target.h"
 
-enum { TARGET_KEY_BYTES = 160, TARGET_ADDRESSES = 16 };
+enum { TARGET_ADDRESSES = 16 };
 
 /* One connection. */
 struct target_node {
@@ -17,7 +17,7 @@ struct target_node {
     bool away;    /* unreachable, and the task can do without it */
     struct target_marks marks;
     /* TARGET_ASK: target_probe.c */
-    char mark_key[TARGET_KEY_BYTES];
+    char mark_key[SLOT_KEY_BYTES];
     struct target_memory memory;
     uint32_t select_asked, selected;
     unsigned outside_told;

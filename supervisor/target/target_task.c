@@ -15,13 +15,13 @@ static bool has_marks(const struct target_job *job)
 
 static void run_key(const struct target_job *job, char *out)
 {
-    snprintf(out, TARGET_KEY_BYTES, "df2redis:%s", job->settings->name);
+    snprintf(out, SLOT_KEY_BYTES, "df2redis:%s", job->settings->name);
 }
 
 /* The node that serves the hash without a tag. */
 static struct target_node *run_node(struct target_job *job)
 {
-    char key[TARGET_KEY_BYTES];
+    char key[SLOT_KEY_BYTES];
     run_key(job, key);
     return &job->nodes[target_is_cluster(job) ? job->topology.owner[key_slot(slice_str(key))] : 0];
 }
@@ -91,7 +91,7 @@ static void on_empty_claimed(struct client *c, const redisReply *reply, void *ar
 
 static void claim_target(struct target_job *job, bool empty)
 {
-    char key[TARGET_KEY_BYTES], session[24];
+    char key[SLOT_KEY_BYTES], session[24];
     if (!has_marks(job)) {
         target_done(job);
         return;
@@ -204,7 +204,7 @@ static void on_node_marks(struct client *c, const redisReply *reply, void *arg)
 
 static void read_marks(struct target_job *job)
 {
-    char key[TARGET_KEY_BYTES];
+    char key[SLOT_KEY_BYTES];
     uint32_t timeout_ms = job->settings->connect_timeout_ms;
     job->pending = 1;
     run_key(job, key);

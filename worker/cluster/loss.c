@@ -90,7 +90,7 @@ void cluster_loss_judged(struct cluster *c)
 
 static bool lost_mark(const struct node *n, int slot, const char *how, struct error *error)
 {
-    char key[160];
+    char key[SLOT_KEY_BYTES];
     if (n->target.evicts_any)
         return error_fatal(error, EX_CONFIG, LINK_EVICTED_TEXT);
     slot_mark_key(key, sizeof key, n->config.settings->name, (uint16_t)slot);

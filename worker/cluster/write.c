@@ -130,7 +130,7 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
 {
     const struct link_config *config = &c->router->config;
     struct output *o = c->router->output;
-    char key[160], session[24];
+    char key[SLOT_KEY_BYTES], session[24];
     const uint8_t there = c->there[b->slot], known = FIELD_FLOW | FIELD_RUN;
     bool claims = (there & known) != known;
     slot_mark_key(key, sizeof key, config->settings->name, b->slot);
@@ -185,7 +185,7 @@ void cluster_remove_marks(struct cluster *c)
     const struct link_config *config = &c->router->config;
     struct output *o = c->router->output;
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
-        char key[160];
+        char key[SLOT_KEY_BYTES];
         if (!c->marked[s])
             continue;
         slot_mark_key(key, sizeof key, config->settings->name, s);
@@ -226,7 +226,7 @@ static void flush_idle(struct cluster *c, size_t node)
 static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed)
 {
     struct output *o = c->router->output;
-    char key[160], nowhere[SLOT_KEY_BYTES];
+    char key[SLOT_KEY_BYTES], nowhere[SLOT_KEY_BYTES];
     uint16_t slot = c->topology.nodes[node].first_slot;
     slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);
     slot_probe_key(nowhere, sizeof nowhere, c->router->config.settings->name, slot);

@@ -118,7 +118,7 @@ static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
     } else if (slot_mark_read(reply, &mark)) {
         g->callbacks.slot_mark(g->callbacks.arg, slot, &mark);
     } else {
-        char key[160];
+        char key[SLOT_KEY_BYTES];
         slot_mark_key(key, sizeof key, g->config->settings->name, slot);
         mark_unreadable(g, key, reply);
         return;

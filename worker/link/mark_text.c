@@ -39,7 +39,7 @@ bool slot_mark_read(const redisReply *reply, struct slot_mark *out)
 void slot_mark_ask(struct client *c, const struct link_config *config, uint16_t slot, client_reply tell,
                    void *arg)
 {
-    char key[160];
+    char key[SLOT_KEY_BYTES];
     slot_mark_key(key, sizeof key, config->settings->name, slot);
     client_words(c, MARK_ANSWER_TIMEOUT_MS, tell, arg, "HMGET", key, config->mark_field, config->node_field,
                  MARK_FLUSHED_FIELD, MARK_RUN_FIELD, NULL);

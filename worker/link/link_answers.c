@@ -48,7 +48,7 @@ static bool trouble(struct link *l, enum refusal refusal, struct slice text)
 {
     l->broken |= text.len > 3 && memcmp(text.data, "ERR", 3) == 0; /* Protocol error */
     if (refusal == REFUSAL_FATAL)
-        return error_fatal(&l->trouble, 77,
+        return error_fatal(&l->trouble, EX_NOPERM,
                            "the target refuses our commands: %.*s: check its ACL and the password",
                            (int)text.len, (const char *)text.data);
     return error_set(&l->trouble, ERROR_RETRY, "the target answers %.*s", (int)text.len,
@@ -196,7 +196,7 @@ bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slic
  * so perhaps anything. Nothing of the batch counts. */
 static void marks_lost(struct link *l)
 {
-    char key[160];
+    char key[SLOT_KEY_BYTES];
     const struct link_config *c = &l->config;
     if (c->in_cluster)
         slot_mark_key(key, sizeof key, c->settings->name, l->first->slot);

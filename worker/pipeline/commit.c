@@ -11,13 +11,6 @@
 
 enum { MARK_EVERY_MS = 1000 };
 
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* The decoder has a global command in hand that is not done: what can be sealed ends before it. A mark beside
  * a flush must not vouch for it: the target may refuse the flush and take the mark. */
 static bool before_global(const struct worker *w)
@@ -207,7 +200,7 @@ void seal_acknowledged(struct worker *w, struct round *r)
     cursor_add(&m->keys, r->keys);
     cursor_add(&m->commands, r->commands);
     if (r->sent_at_us)
-        cursor_count_batch(m, now_us() - r->sent_at_us);
+        cursor_count_batch(m, clock_monotonic_us() - r->sent_at_us);
     if (between_steps(w) || (w->global == CROSS_LAST && last == w->global_seq)) {
         cross_acknowledged(w);
     } else if (w->global == GLOBAL_CLEARING) {

@@ -120,9 +120,7 @@ static void send_batch(struct router *r, struct round *q, struct batch *b, size_
 void router_send(struct router *r)
 {
     struct round *q = r->open;
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    q->sent_at_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    q->sent_at_us = clock_monotonic_us();
     q->after_seq = r->sealed_seq;
     r->sealed_seq = q->done_seq;
     q->next = NULL;

@@ -74,9 +74,7 @@ static void flow_that_is_silent_among_active_ones_is_named(void **state)
     (void)state;
     static const char *const extra[] = {"--stuck-warning", "1s", NULL};
     struct buf bytes = {0};
-    crash_begin(&crash, 3, &small);
-    run_replicate(&crash.run, extra);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, 3, &small, extra));
     scripted_hold(crash.run.source, 1, 10);
     journal_script_commands(&crash.script, 1, 5, &bytes);
     scripted_append(crash.run.source, 1, buf_slice(&bytes));
@@ -112,9 +110,7 @@ static void begin_poisoned(uint32_t flows)
     char hook[32];
     snprintf(hook, sizeof hook, "1:%d", POISON_SEQ);
     setenv("DF2REDIS_TEST_CRASH_AT_SEQ", hook, 1);
-    crash_begin(&crash, flows, &small);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, flows, &small, NULL));
     journal_script_append(&crash.script, crash.run.source, 1000);
 }
 

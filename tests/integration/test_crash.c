@@ -155,9 +155,7 @@ static void storm(bool flushes)
 {
     static const struct journal_snapshot what = {
         .strings = 300, .collections = 1, .elements = 300, .commands = 30};
-    crash_begin(&crash, FLOWS, &what);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &what, NULL));
     uint64_t end_ms = clock_monotonic_ms() + storm_seconds() * 1000;
     for (uint64_t due_ms = 0, turn = 0; clock_monotonic_ms() < end_ms; turn++) {
         due_ms = clock_monotonic_ms() + KILL_EVERY_MS;
@@ -191,9 +189,7 @@ static void all_workers_killed_at_once_are_succeeded(void **state)
 {
     (void)state;
     static const struct journal_snapshot what = {.strings = 300, .journal = 500};
-    crash_begin(&crash, FLOWS, &what);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &what, NULL));
     for (unsigned round = 0; round < 10; round++) {
         pid_t pids[FLOWS];
         journal_script_append(&crash.script, crash.run.source, 300);
@@ -217,9 +213,7 @@ static void idle_worker_may_be_killed_as_often_as_one_likes(void **state)
 {
     (void)state;
     static const struct journal_snapshot what = {.strings = 30, .journal = 50};
-    crash_begin(&crash, FLOWS, &what);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &what, NULL));
     for (unsigned i = 0; i < 12; i++)
         assert_true(kill_worker(&crash.kills, &crash.run.program, 1));
     assert_no_flow_failed();
@@ -232,9 +226,7 @@ static void worker_that_waits_for_the_target_may_be_killed_as_often_as_one_likes
 {
     (void)state;
     static const struct journal_snapshot what = {.strings = 30, .journal = 50};
-    crash_begin(&crash, FLOWS, &what);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &what, NULL));
     process_signal(&crash.run.target.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 2000);
     for (unsigned i = 0; i < 12; i++)
@@ -249,9 +241,7 @@ static void busy_worker_may_be_killed_as_often_as_one_likes(void **state)
 {
     (void)state;
     static const struct journal_snapshot what = {.strings = 30, .journal = 50};
-    crash_begin(&crash, FLOWS, &what);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &what, NULL));
     /* A target without memory lets everybody in, and takes nothing: all die at one place. */
     redisContext *target = server_connect(crash.run.target.port);
     server_ok(target, "CONFIG SET maxmemory 1");

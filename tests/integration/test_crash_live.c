@@ -32,12 +32,8 @@ static int teardown(void **state)
 
 static void begin(void)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, SHARDS, NULL))
         skip();
-    }
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, SHARDS, NULL);
 }
 
 static void write_some(uint64_t commands, uint64_t rate)

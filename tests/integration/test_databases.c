@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "tests/support/run.h"
+#include "tests/support/scripted_words.h"
 #include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"
 
@@ -27,17 +28,9 @@ struct line {
 
 static void begin(const char *const *target_options)
 {
-    static const char token[41] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
     struct scripted_options options;
-    struct scripted_session s = scripted_session_new(1);
-    struct stream_writer w;
-    writer_begin(&w, 0, token);
-    writer_string(&w, slice_str("user:1"), slice_str("from0"));
-    writer_fullsync_end(&w);
-    writer_stable(&w, w.next_lsn);
-    s.flows[0] = writer_finish(&w);
     scripted_options_init(&options);
-    scripted_options_add(&options, s);
+    scripted_options_add(&options, scripted_session_with("user:1", "from0"));
     run_begin(&run, &options);
     server_stop(&run.target);
     redis_start(&run.target, target_options);
@@ -45,6 +38,7 @@ static void begin(const char *const *target_options)
 
 static void tell_source(const struct line *lines)
 {
+    /* In one piece, so that they come in one batch. */
     struct buf bytes = {0};
     for (; lines->words; lines++)
         write_journal(&bytes, lines->db, 0, lines->words);

@@ -10,7 +10,7 @@
 
 #include "common/base/clock.h"
 #include "tests/support/crash.h"
-#include "tests/support/stream_writer.h"
+#include "tests/support/scripted_words.h"
 #include "tests/support/testing.h"
 
 static struct crash crash;
@@ -29,24 +29,19 @@ static int teardown(void **state)
 static void begin(void)
 {
     static const struct journal_snapshot none = {.strings = 1};
-    crash_begin(&crash, 1, &none);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, 1, &none, NULL));
     target = server_connect(crash.run.target.port);
 }
 
 /* One command of the source's journal. */
 static void source_writes(const char *format, ...)
 {
-    struct buf bytes = {0};
     char words[256];
     va_list args;
     va_start(args, format);
     vsnprintf(words, sizeof words, format, args);
     va_end(args);
-    write_journal(&bytes, 0, 0, words);
-    scripted_append(crash.run.source, 0, buf_slice(&bytes));
-    buf_free(&bytes);
+    scripted_write(crash.run.source, 0, 0, 0, words);
 }
 
 static int64_t number_of(const char *command)

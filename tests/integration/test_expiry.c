@@ -13,7 +13,8 @@
 #include "common/base/clock.h"
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
-#include "tests/support/stream_writer.h"
+#include "tests/support/scripted_words.h"
+#include "tests/support/suspects.h"
 #include "tests/support/testing.h"
 
 enum { LIVES_MS = 5000, RENEWED_MS = 600000 };
@@ -33,17 +34,9 @@ static int teardown(void **state)
 static void begin(bool import_mode)
 {
     struct scripted_options options;
-    struct scripted_session session = scripted_session_new(1);
-    struct stream_writer w = {0};
-    char token[41];
     redis_start(&data, NULL);
     scripted_options_init(&options);
-    memcpy(token, session.flows[0].token, sizeof token);
-    writer_begin(&w, 0, token);
-    writer_fullsync_end(&w);
-    writer_stable(&w, 1);
-    session.flows[0] = writer_finish(&w);
-    scripted_options_add(&options, session);
+    scripted_options_add(&options, scripted_session_small(1, NULL));
     options.data_port = data.port;
     run_begin(&run, &options);
     if (import_mode) {
@@ -73,40 +66,10 @@ static void source(const char *format, ...)
         fail_msg("%s", words);
 }
 
-static double suspects(const char *what)
-{
-    char path[64];
-    snprintf(path, sizeof path, "suspects.%s", what);
-    return df2redis_status_number(&run.program, path);
-}
-
-static bool none_pending(void *arg)
-{
-    (void)arg;
-    return df2redis_status_true(&run.program, "in_step") && suspects("pending") == 0;
-}
-
 static void assert_comes_out_equal(void)
 {
-    struct state_server expected, actual;
-    struct state_report report;
-    struct state_rules rules = {.read = {.stream_details = true}};
     assert_true(run_wait_in_step(&run));
-    if (!wait_until(none_pending, NULL, RUN_DEADLINE_MS)) {
-        df2redis_print(&run.program);
-        fail_msg("suspects are left");
-    }
-    state_open(&expected, data.port, NULL);
-    state_open(&actual, run.target.port, NULL);
-    bool equal = state_compare_servers(&expected, &actual, &rules, &report);
-    if (!equal) {
-        fprintf(stderr, "%s", (const char *)report.text.data);
-        df2redis_print(&run.program);
-    }
-    state_report_free(&report);
-    state_close(&expected);
-    state_close(&actual);
-    assert_true(equal);
+    assert_true(suspects_settle_equal(&run, data.port));
 }
 
 static bool has_passed(void *at_ms)
@@ -163,7 +126,7 @@ static void what_expired_while_the_target_stood_still_is_healed(void **state)
     wait_beyond(at_ms + 500);
     process_signal(&run.target.process, SIGCONT);
     assert_comes_out_equal();
-    assert_true(suspects("healed") >= 5);
+    assert_true(suspects(&run, "healed") >= 5);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -178,7 +141,7 @@ static void what_expired_while_the_worker_was_away_is_healed(void **state)
     wait_beyond(at_ms + 500);
     kill(worker, SIGKILL);
     assert_comes_out_equal();
-    assert_true(suspects("healed") >= 1);
+    assert_true(suspects(&run, "healed") >= 1);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -192,7 +155,7 @@ static void expire_while_nobody_runs(const char *const *extra)
     wait_beyond(at_ms + 500);
     run_replicate(&run, extra);
     assert_comes_out_equal();
-    assert_true(suspects("healed") >= 5);
+    assert_true(suspects(&run, "healed") >= 5);
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
@@ -226,7 +189,7 @@ static void what_was_deleted_or_written_anew_is_no_suspect(void **state)
     wait_beyond(at_ms + 500);
     process_signal(&run.target.process, SIGCONT);
     assert_comes_out_equal();
-    assert_true(suspects("healed") == 0 && suspects("equal") == 0);
+    assert_true(suspects(&run, "healed") == 0 && suspects(&run, "equal") == 0);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -240,7 +203,7 @@ static void of_a_target_in_import_mode_nothing_expires(void **state)
     wait_beyond(at_ms + 500);
     process_signal(&run.target.process, SIGCONT);
     assert_comes_out_equal();
-    assert_true(suspects("healed") == 0 && suspects("equal") == 0);
+    assert_true(suspects(&run, "healed") == 0 && suspects(&run, "equal") == 0);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 

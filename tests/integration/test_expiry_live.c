@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
+#include "tests/support/suspects.h"
 #include "tests/support/testing.h"
 
 enum {
@@ -107,12 +108,8 @@ static void *renew(void *arg)
 
 static void begin(bool short_times, const char *const *extra)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, 2, NULL))
         skip();
-    }
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, 2, NULL);
     renewer = (struct renewer){.short_times = short_times};
     renewer.running = pthread_create(&renewer.thread, NULL, renew, NULL) == 0;
     assert_true(renewer.running);
@@ -133,22 +130,14 @@ static void wait_rounds(int more)
     assert_true(wait_until(rounds_done, &n, RUN_DEADLINE_MS));
 }
 
-static bool none_pending(void *arg)
-{
-    (void)arg;
-    return df2redis_status_true(&run.program, "in_step") &&
-           df2redis_status_number(&run.program, "suspects.pending") == 0;
-}
-
 static void assert_ends_equal(void)
 {
     atomic_store(&renewer.stop, true);
     pthread_join(renewer.thread, NULL);
     renewer.running = false;
     assert_true(run_wait_applied(&run));
-    bool settled = wait_until(none_pending, NULL, RUN_DEADLINE_MS);
-    printf("%.0f healed, %.0f equal\n", df2redis_status_number(&run.program, "suspects.healed"),
-           df2redis_status_number(&run.program, "suspects.equal"));
+    bool settled = suspects_wait_settled(&run);
+    printf("%.0f healed, %.0f equal\n", suspects(&run, "healed"), suspects(&run, "equal"));
     struct state_rules rules = {.read = {.stream_details = true, .field_ttls = true},
                                 .field_ttl_tolerance_ms = 3000};
     uint64_t keys = 0;

@@ -32,12 +32,8 @@ static int teardown(void **state)
 
 static void begin(void)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, SHARDS, NULL))
         skip();
-    }
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, SHARDS, NULL);
     dragonfly_start(&second, SHARDS, NULL);
 }
 
@@ -53,9 +49,7 @@ static void write_some(uint16_t port, const char *prefix, unsigned from, unsigne
 
 static void tell(const struct server *s, const char *words)
 {
-    redisContext *c = server_connect(s->port);
-    server_ok(c, words);
-    redisFree(c);
+    server_tell(s->port, words);
 }
 
 static void become_replica(const struct server *s, const struct server *of)

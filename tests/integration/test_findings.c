@@ -24,9 +24,7 @@ static int teardown(void **state)
 
 static void on_target(const char *command)
 {
-    redisContext *c = server_connect(crash.run.target.port);
-    server_ok(c, command);
-    redisFree(c);
+    server_tell(crash.run.target.port, command);
 }
 
 static void begin(void (*change)(struct scripted_options *options))
@@ -327,13 +325,9 @@ static void what_the_target_lacks_is_named_though_the_source_is_away(void **stat
 
 static void begin_live(const char *const *options)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
-        skip();
-    }
     crash = (struct crash){0};
-    run_begin(&crash.run, NULL);
-    dragonfly_start(&crash.run.dragonfly, 2, options);
+    if (!run_begin_live(&crash.run, 2, options))
+        skip();
 }
 
 static void on_source(const char *command)

@@ -15,8 +15,6 @@
 enum { FLOWS = 2 };
 
 static const char *const flush[] = {"--flush-target", NULL};
-static const struct journal_snapshot small = {
-    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 
 static struct crash crash;
 static struct scripted *other; /* another source */
@@ -32,34 +30,17 @@ static int teardown(void **state)
 
 static void on_target(const char *command)
 {
-    redisContext *c = server_connect(crash.run.target.port);
-    server_ok(c, command);
-    redisFree(c);
+    server_tell(crash.run.target.port, command);
 }
 
 static long long target_says(const char *command)
 {
-    redisContext *c = server_connect(crash.run.target.port);
-    long long n = server_integer(c, command);
-    redisFree(c);
-    return n;
+    return server_ask(crash.run.target.port, command);
 }
 
 static void begin_in_step(const char *const *extra)
 {
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, extra);
-    assert_true(run_wait_in_step(&crash.run));
-}
-
-static void assert_ends_with(int code, const char *text)
-{
-    int ended = process_wait(&crash.run.program.process, RUN_DEADLINE_MS);
-    bool said = df2redis_said(&crash.run.program, text);
-    if (ended != code || !said)
-        df2redis_print(&crash.run.program);
-    assert_int_equal(ended, code);
-    assert_true(said);
+    assert_true(crash_start(&crash, FLOWS, &crash_mixed, extra));
 }
 
 /* ---- an empty target ---- */
@@ -67,13 +48,13 @@ static void assert_ends_with(int code, const char *text)
 static void keys_that_came_after_the_start_are_not_flushed(void **state)
 {
     (void)state;
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     scripted_listen(crash.run.source, false);
     run_replicate(&crash.run, NULL);
     assert_true(df2redis_wait_said(&crash.run.program, "0 keys", RUN_DEADLINE_MS));
     on_target("SET precious 1");
     scripted_listen(crash.run.source, true);
-    assert_ends_with(EX_CANTCREAT, "holds 1 key. Choose");
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "holds 1 key. Choose"));
     assert_int_equal(target_says("EXISTS precious"), 1);
     assert_int_equal(target_says("DBSIZE"), 1);
     assert_int_equal(crash_full_syncs(&crash), 0);
@@ -82,7 +63,7 @@ static void keys_that_came_after_the_start_are_not_flushed(void **state)
 static void empty_target_needs_no_right_to_flush(void **state)
 {
     (void)state;
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     on_target("ACL SETUSER default -flushall");
     run_replicate(&crash.run, NULL);
     assert_true(crash_came_out_equal(&crash));
@@ -117,7 +98,7 @@ static void flush_target_after_an_unfinished_run_begins_anew(void **state)
 {
     (void)state;
     static const char *const over[] = {"--on-conflict", "overwrite", NULL};
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     on_target("SET precious 1");
     for (uint32_t f = 0; f < FLOWS; f++)
         scripted_hold(crash.run.source, f, 3000);
@@ -126,7 +107,7 @@ static void flush_target_after_an_unfinished_run_begins_anew(void **state)
     assert_true(wait_until(some_keys_are_there, NULL, RUN_DEADLINE_MS));
     assert_true(crash_kill(&crash, true));
     run_replicate(&crash.run, over);
-    assert_ends_with(EX_TEMPFAIL, "or --flush-target");
+    assert_true(run_ends_with(&crash.run, EX_TEMPFAIL, "or --flush-target"));
     assert_int_equal(target_says("EXISTS precious"), 1);
     for (uint32_t f = 0; f < FLOWS; f++)
         scripted_hold(crash.run.source, f, NEVER);
@@ -152,7 +133,7 @@ static void complete_copy_without_its_state_directory_is_left(void **state)
     uint64_t keys = run_target_keys(&crash.run);
     crash_remove(&crash, "run.json");
     run_replicate(&crash.run, flush);
-    assert_ends_with(EX_CANTCREAT, "df2redis clean");
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "df2redis clean"));
     assert_int_equal(run_target_keys(&crash.run), keys);
     assert_int_equal(clean(), 0);
     run_replicate(&crash.run, flush);
@@ -169,7 +150,7 @@ static void scripted_options_of(struct scripted_options *options, const char *ke
     scripted_options_init(options);
     snprintf(options->master_id, sizeof options->master_id, "%s", "1111111111111111111111111111111111111111");
     options->keyspace = keyspace;
-    scripted_options_add(options, journal_script_session(&script, &small));
+    scripted_options_add(options, journal_script_session(&script, &crash_mixed));
     journal_script_free(&script);
 }
 
@@ -190,11 +171,11 @@ static void other_source_does_not_flush_the_copy(bool in_order)
     scripted_options_of(&options, "db0:keys=100000,expires=0\r\n");
     other = scripted_start(&options);
     replicate_other(NULL);
-    assert_ends_with(EX_CANTCREAT, scripted_uri(crash.run.source));
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, scripted_uri(crash.run.source)));
     assert_int_equal(run_target_keys(&crash.run), keys);
     /* What it was is not forgotten by that. */
     replicate_other(NULL);
-    assert_ends_with(EX_CANTCREAT, "the source is");
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "the source is"));
     replicate_other(flush);
     assert_true(scripted_wait_acked(other, RUN_DEADLINE_MS));
     assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
@@ -228,11 +209,11 @@ static void source_that_lost_its_data_leaves_the_copy(void **state)
     begin_in_step(NULL);
     uint64_t keys = run_target_keys(&crash.run);
     replace_source("db0:keys=10,expires=0\r\n");
-    assert_ends_with(EX_TEMPFAIL, "has 10 keys, target");
+    assert_true(run_ends_with(&crash.run, EX_TEMPFAIL, "has 10 keys, target"));
     assert_int_equal(run_target_keys(&crash.run), keys);
     /* Nor does the next start. */
     run_replicate(&crash.run, flush);
-    assert_ends_with(EX_TEMPFAIL, "the copy is left as it is. Choose");
+    assert_true(run_ends_with(&crash.run, EX_TEMPFAIL, "the copy is left as it is. Choose"));
     assert_int_equal(run_target_keys(&crash.run), keys);
     assert_int_equal(crash_full_syncs(&crash), 0);
 }
@@ -252,7 +233,7 @@ static void source_that_came_back_with_its_data_is_synced_anew(void **state)
 static void target_that_is_a_replica_for_a_while_is_waited_for(void **state)
 {
     (void)state;
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     scripted_listen(crash.run.source, false);
     run_replicate(&crash.run, NULL);
     assert_true(df2redis_wait_said(&crash.run.program, "0 keys", RUN_DEADLINE_MS));
@@ -273,7 +254,7 @@ static void begin_and_end_with_a_source_that_forgets(void)
     crash = (struct crash){0};
     journal_script_init(&crash.script, FLOWS, 7);
     scripted_options_init(&options);
-    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
     for (uint32_t f = 0; f < FLOWS; f++)
         options.sessions[0].flows[f].reply = REPLY_FULL;
     run_begin(&crash.run, &options);
@@ -289,9 +270,9 @@ static void target_that_was_taken_into_use_is_not_flushed(void **state)
     begin_and_end_with_a_source_that_forgets();
     on_target("SET precious 1");
     run_replicate(&crash.run, NULL);
-    assert_ends_with(EX_CANTCREAT, "may be in use since");
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "may be in use since"));
     run_replicate(&crash.run, flush);
-    assert_ends_with(EX_CANTCREAT, "--on-full-resync keep");
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "--on-full-resync keep"));
     assert_int_equal(target_says("EXISTS precious"), 1);
     assert_int_equal(crash_full_syncs(&crash), 1);
     run_replicate(&crash.run, flush_resync);

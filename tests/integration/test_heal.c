@@ -15,7 +15,9 @@
 #include "common/redis/topology.h"
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
+#include "tests/support/scripted_words.h"
 #include "tests/support/stream_writer.h"
+#include "tests/support/suspects.h"
 #include "tests/support/testing.h"
 
 enum { FLOWS = 2 };
@@ -49,21 +51,9 @@ static int teardown(void **state)
 static void begin_with(bool with_data, const char *const *extra)
 {
     struct scripted_options options;
-    struct scripted_session session = scripted_session_new(FLOWS);
     redis_start(&data, NULL);
     scripted_options_init(&options);
-    for (size_t i = 0; i < FLOWS; i++) {
-        struct stream_writer w = {0};
-        char token[41];
-        memcpy(token, session.flows[i].token, sizeof token);
-        writer_begin(&w, 0, token);
-        if (in_snapshot && i == 0)
-            in_snapshot(&w);
-        writer_fullsync_end(&w);
-        writer_stable(&w, 1);
-        session.flows[i] = writer_finish(&w);
-    }
-    scripted_options_add(&options, session);
+    scripted_options_add(&options, scripted_session_small(FLOWS, in_snapshot));
     options.data_port = with_data ? data.port : 0;
     options.info = source_info;
     options.keyspace =
@@ -97,59 +87,26 @@ static void source(const char *words)
 /* On the data alone: the journal does not tell. */
 static void source_secretly(const char *words)
 {
-    redisContext *c = server_connect(data.port);
-    redisReply *r = server_command(c, words);
-    assert_int_not_equal(r->type, REDIS_REPLY_ERROR);
-    freeReplyObject(r);
-    redisFree(c);
+    server_tell(data.port, words);
 }
 
 static void target(const char *words)
 {
-    redisContext *c = server_connect(run.target.port);
-    redisReply *r = server_command(c, words);
-    assert_int_not_equal(r->type, REDIS_REPLY_ERROR);
-    freeReplyObject(r);
-    redisFree(c);
-}
-
-static double suspects(const char *what)
-{
-    char path[64];
-    snprintf(path, sizeof path, "suspects.%s", what);
-    return df2redis_status_number(&run.program, path);
-}
-
-static bool none_pending(void *arg)
-{
-    (void)arg;
-    return df2redis_status_true(&run.program, "in_step") && suspects("pending") == 0;
+    server_tell(run.target.port, words);
 }
 
 static void wait_settled(void)
 {
     assert_true(run_wait_in_step(&run));
-    if (!wait_until(none_pending, NULL, RUN_DEADLINE_MS)) {
-        df2redis_print(&run.program);
-        fail_msg("suspects are left");
-    }
+    assert_true(suspects_wait_settled(&run));
 }
 
 static void assert_equal_to_source(void)
 {
-    struct state_server expected, actual;
-    struct state_report report;
     struct state_rules rules = {.read = {.stream_details = true}};
-    state_open(&expected, data.port, NULL);
-    state_open(&actual, run.target.port, NULL);
-    bool equal = state_compare_servers(&expected, &actual, &rules, &report);
-    if (!equal) {
-        fprintf(stderr, "%s", (const char *)report.text.data);
+    bool equal = run_equals_server(&run, data.port, &rules, NULL);
+    if (!equal)
         df2redis_print(&run.program);
-    }
-    state_report_free(&report);
-    state_close(&expected);
-    state_close(&actual);
     assert_true(equal);
 }
 
@@ -172,7 +129,7 @@ static void what_was_refused_and_is_equal_counts_nothing(void **state)
     assert_false(scripted_carry_out(run.source, 0, 0, "HSET k f v"));
     wait_settled();
     assert_equal_to_source();
-    assert_true(suspects("equal") == 1);
+    assert_true(suspects(&run, "equal") == 1);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -192,7 +149,7 @@ static void what_was_refused_and_differs_is_healed(void **state)
             source("PEXPIREAT k 9999999999999");
         wait_settled();
         assert_equal_to_source();
-        assert_true(suspects("healed") == ++n);
+        assert_true(suspects(&run, "healed") == ++n);
     }
     assert_true(log_says("healed refused_by_target"));
     assert_int_equal(run_terminate(&run), EX_OK);
@@ -214,7 +171,7 @@ static void what_the_source_lost_is_healed(void **state)
     buf_free(&journal);
     wait_settled();
     assert_equal_to_source();
-    assert_true(suspects("healed") == 1 && suspects("equal") == 1);
+    assert_true(suspects(&run, "healed") == 1 && suspects(&run, "equal") == 1);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -248,7 +205,7 @@ static void a_wrong_time_to_live_is_healed(void **state)
     scripted_carry_out(run.source, 0, 0, "HSET k f v");
     wait_settled();
     assert_equal_to_source();
-    assert_true(suspects("healed") == 1);
+    assert_true(suspects(&run, "healed") == 1);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -313,7 +270,7 @@ static void a_key_that_is_not_there_is_healed(void **state)
     source(words);
     wait_settled();
     assert_equal_to_source();
-    assert_true(suspects("healed") == 1);
+    assert_true(suspects(&run, "healed") == 1);
     assert_true(log_says("healed not_there PEXPIREAT"));
     assert_int_equal(run_terminate(&run), EX_OK);
 }
@@ -340,15 +297,15 @@ static void what_finds_nothing_to_do_on_the_target_is_healed(void **state)
         source("DEL k to");
         source(parts[i].before);
         wait_settled();
-        double before = suspects("equal") + suspects("healed");
+        double before = suspects(&run, "equal") + suspects(&run, "healed");
         target(parts[i].lost);
         source(parts[i].then);
         wait_settled();
         assert_equal_to_source();
-        if (suspects("equal") + suspects("healed") <= before)
+        if (suspects(&run, "equal") + suspects(&run, "healed") <= before)
             fail_msg("%s makes no suspect", parts[i].then);
     }
-    assert_true(suspects("equal") == 1); /* the group was to go anyhow */
+    assert_true(suspects(&run, "equal") == 1); /* the group was to go anyhow */
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -367,14 +324,14 @@ static void what_finds_nothing_to_do_anywhere_is_not_compared(void **state)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         source(words[i]);
     wait_settled();
-    assert_true(suspects("equal") == 0 && suspects("healed") == 0);
+    assert_true(suspects(&run, "equal") == 0 && suspects(&run, "healed") == 0);
     assert_equal_to_source();
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
 static bool so_many_healed(void *arg)
 {
-    return suspects("healed") == *(const unsigned *)arg;
+    return suspects(&run, "healed") == *(const unsigned *)arg;
 }
 
 static bool target_has_field_ttl(void)
@@ -493,7 +450,7 @@ static void pops_are_not_compared_where_only_one_is_popped(void **state)
     begin();
     pop_three();
     assert_true(wait_until(asked_twice, NULL, RUN_DEADLINE_MS));
-    assert_true(suspects("healed") == 0 && suspects("equal") == 0);
+    assert_true(suspects(&run, "healed") == 0 && suspects(&run, "equal") == 0);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -512,7 +469,7 @@ static void leave_out(void)
 static bool all_there(void *arg)
 {
     (void)arg;
-    return run_target_keys(&run) == LEFT_OUT + 1 && none_pending(NULL);
+    return run_target_keys(&run) == LEFT_OUT + 1 && suspects_settled(&run);
 }
 
 /* Neither snapshot nor journal had them. */
@@ -524,7 +481,7 @@ static void keys_that_a_full_sync_left_out_are_found(void **state)
     assert_true(wait_until(all_there, NULL, RUN_DEADLINE_MS));
     assert_equal_to_source();
     assert_true(df2redis_said(&run.program, "are not on the target"));
-    assert_true(suspects("healed") == LEFT_OUT + 1);
+    assert_true(suspects(&run, "healed") == LEFT_OUT + 1);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -551,7 +508,7 @@ static void leave_some_out(void)
 static bool so_many_left_out_healed(void *arg)
 {
     (void)arg;
-    return suspects("healed") == LEFT_OUT_OF_CLUSTER && none_pending(NULL);
+    return suspects(&run, "healed") == LEFT_OUT_OF_CLUSTER && suspects_settled(&run);
 }
 
 static void keys_that_a_full_sync_left_out_are_found_in_a_cluster(void **state)
@@ -615,8 +572,8 @@ static void deletions_that_a_full_sync_left_out_are_found(void **state)
     begin();
     wait_settled();
     assert_equal_to_source();
-    assert_true(suspects("healed") == 7);
-    assert_true(suspects("equal") == 0);
+    assert_true(suspects(&run, "healed") == 7);
+    assert_true(suspects(&run, "equal") == 0);
     assert_true(log_says("healed perhaps_deleted MSET"));
     assert_int_equal(run_terminate(&run), EX_OK);
 }
@@ -628,7 +585,7 @@ static void what_is_only_perhaps_wrong_and_cannot_be_compared_is_told(void **sta
     in_snapshot = delete_untold;
     begin_with(false, NULL);
     wait_settled();
-    assert_true(suspects("unknown") >= 7);
+    assert_true(suspects(&run, "unknown") >= 7);
     assert_true(df2redis_said(&run.program, "is perhaps not as on the source, and cannot be compared"));
     assert_int_equal(run_terminate(&run), EX_OK);
     assert_true(df2redis_said(&run.program, "could not be compared"));
@@ -725,7 +682,7 @@ static void keys_of_a_cluster_are_healed(void **state)
         }
         wait_settled();
         assert_equal_to_source();
-        assert_true(suspects("healed") == KEYS * (round + 1));
+        assert_true(suspects(&run, "healed") == KEYS * (round + 1));
         uint16_t slot = key_slot(slice_str("k0"));
         size_t owner = redis_cluster_owner(&cluster, slot);
         assert_true(redis_cluster_move_slot(&cluster, slot, (owner + 1) % 3));
@@ -767,12 +724,12 @@ static void a_large_value_is_compared_in_pieces(void **state)
     (void)state;
     begin();
     for (const char *const *type = large_types; *type; type++) {
-        double equal = suspects("equal");
+        double equal = suspects(&run, "equal");
         write_large(data.port, *type, "a");
         write_large(run.target.port, *type, "a");
         make_suspect();
         wait_settled();
-        if (suspects("equal") != equal + 1)
+        if (suspects(&run, "equal") != equal + 1)
             fail_msg("%s", *type);
         source_secretly("DEL large");
         target("DEL large");
@@ -785,7 +742,7 @@ static void a_large_value_that_differs_is_written_anew(void **state)
     (void)state;
     begin();
     for (const char *const *type = large_types; *type; type++) {
-        double healed = suspects("healed");
+        double healed = suspects(&run, "healed");
         write_large(data.port, *type, "a");
         write_large(run.target.port, *type, type - large_types == 1 ? "b" : "a");
         if (strcmp(*type, "string") == 0)
@@ -800,7 +757,7 @@ static void a_large_value_that_differs_is_written_anew(void **state)
             target("PEXPIREAT large 9999999999999");
         make_suspect();
         wait_settled();
-        if (suspects("healed") != healed + 1) {
+        if (suspects(&run, "healed") != healed + 1) {
             df2redis_print(&run.program);
             fail_msg("%s", *type);
         }
@@ -841,11 +798,11 @@ static void suspects_outlive_the_run(void **state)
     scripted_listen(run.source, false);
     source("HSET k f v");
     assert_true(run_wait_in_step(&run));
-    assert_true(suspects("pending") == 1);
+    assert_true(suspects(&run, "pending") == 1);
     for (int i = 0; i < 2; i++)
         assert_true(kill_worker(&kills, &run.program, 0));
     assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
-    assert_true(suspects("pending") == 1);
+    assert_true(suspects(&run, "pending") == 1);
     process_signal(&run.program.process, SIGKILL);
     process_wait(&run.program.process, RUN_DEADLINE_MS);
     scripted_listen(run.source, true);
@@ -919,8 +876,9 @@ static void what_is_written_meanwhile_is_never_set_back(void **state)
     assert_equal_to_source();
     assert_int_equal(server_integer(c, "INCRBY k 0"), writes);
     redisFree(c);
-    print_message("%.0f comparisons came out equal, %.0f healed\n", suspects("equal"), suspects("healed"));
-    assert_true(suspects("healed") >= 1);
+    print_message("%.0f comparisons came out equal, %.0f healed\n", suspects(&run, "equal"),
+                  suspects(&run, "healed"));
+    assert_true(suspects(&run, "healed") >= 1);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 

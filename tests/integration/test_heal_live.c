@@ -11,6 +11,7 @@
 #include <sysexits.h>
 
 #include "tests/support/run.h"
+#include "tests/support/suspects.h"
 #include "tests/support/testing.h"
 
 enum { SHARDS = 4, ROUNDS = 40 };
@@ -26,18 +27,8 @@ static int teardown(void **state)
 
 static void begin(void)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, SHARDS, NULL))
         skip();
-    }
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, SHARDS, NULL);
-}
-
-static bool none_pending(void *arg)
-{
-    (void)arg;
-    return df2redis_status_number(&run.program, "suspects.pending") == 0;
 }
 
 static void assert_comes_out_equal(void)
@@ -45,18 +36,13 @@ static void assert_comes_out_equal(void)
     struct state_rules rules = {.read = {.stream_details = true}};
     uint64_t keys = 0;
     assert_true(run_wait_applied(&run));
-    if (!wait_until(none_pending, NULL, RUN_DEADLINE_MS)) {
-        df2redis_print(&run.program);
-        fail_msg("suspects are left");
-    }
+    assert_true(suspects_wait_settled(&run));
     if (!run_equals_dragonfly(&run, &rules, &keys)) {
         df2redis_print(&run.program);
         fail_msg("not equal");
     }
     print_message("%llu keys; suspects: %.0f equal, %.0f healed, %.0f permanent\n", (unsigned long long)keys,
-                  df2redis_status_number(&run.program, "suspects.equal"),
-                  df2redis_status_number(&run.program, "suspects.healed"),
-                  df2redis_status_number(&run.program, "suspects.permanent"));
+                  suspects(&run, "equal"), suspects(&run, "healed"), suspects(&run, "permanent"));
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -112,7 +98,7 @@ static void what_its_journal_lacks_is_healed(void **state)
 static bool all_healed(void *arg)
 {
     (void)arg;
-    return df2redis_status_number(&run.program, "suspects.healed") >= ROUNDS;
+    return suspects(&run, "healed") >= ROUNDS;
 }
 
 static void pops_of_several_elements_are_healed(void **state)
@@ -168,10 +154,8 @@ static bool written_beyond(void *arg)
 static void keys_of_a_database_that_the_target_lacks_hold_up_no_comparison(void **state)
 {
     (void)state;
-    if (!dragonfly_available())
+    if (!run_begin_live(&run, SHARDS, (const char *const[]){"--dbnum=18", NULL}))
         skip();
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, SHARDS, (const char *const[]){"--dbnum=18", NULL});
     redisContext *c = server_connect(run.dragonfly.port), *beyond = server_connect(run.dragonfly.port);
     server_ok(beyond, "SELECT 17");
     freeReplyObject(redisCommand(c, "DEBUG POPULATE %d old 100", OLD_KEYS));
@@ -194,7 +178,7 @@ static void keys_of_a_database_that_the_target_lacks_hold_up_no_comparison(void 
     redisFree(beyond);
     assert_true(wait_until(all_healed, NULL, RUN_DEADLINE_MS));
     assert_true(wait_until(looked_for, NULL, 2 * RUN_DEADLINE_MS));
-    assert_true(wait_until(none_pending, NULL, RUN_DEADLINE_MS));
+    assert_true(suspects_wait_settled(&run));
     assert_false(df2redis_said(&run.program, "DB index is out of range"));
     assert_int_equal(run_terminate(&run), EX_DATAERR);
 }
@@ -282,9 +266,7 @@ static void keys_that_are_new_during_a_full_sync_are_there(void **state)
     redisFree(c);
     assert_true(run_wait_in_step(&run));
     assert_true(wait_until(looked_for, NULL, 2 * RUN_DEADLINE_MS));
-    print_message("left out by the source: %.0f\n",
-                  df2redis_status_number(&run.program, "suspects.pending") +
-                      df2redis_status_number(&run.program, "suspects.healed"));
+    print_message("left out by the source: %.0f\n", suspects(&run, "pending") + suspects(&run, "healed"));
     assert_comes_out_equal();
 }
 

@@ -29,9 +29,7 @@ static int teardown(void **state)
 
 static void begin(void)
 {
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &small, NULL));
 }
 
 static void begin_behind_proxy(void)
@@ -110,12 +108,8 @@ static void stopped_worker_in_a_full_sync_is_named(void **state)
 static void real_source_is_not_in_step_either(void **state)
 {
     (void)state;
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&crash.run, FLOWS, NULL))
         skip();
-    }
-    run_begin(&crash.run, NULL);
-    dragonfly_start(&crash.run.dragonfly, FLOWS, NULL);
     proxy = proxy_start(crash.run.dragonfly.port);
     df2redis_start(&crash.run.program, "replicate", proxy_uri(proxy), crash.run.target.uri, NULL);
     assert_int_equal(wait_in_step("30s"), EX_OK);

@@ -46,12 +46,8 @@ static void write_until(uint64_t commands)
 static void target_ends_as_the_source(void **state)
 {
     const struct shape *shape = *state;
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, shape->shards, NULL))
         skip();
-    }
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, shape->shards, NULL);
     struct workload_options o;
     workload_options_init(&o, run.dragonfly.port);
     o.seed = shape->shards;
@@ -88,10 +84,8 @@ static void target_ends_as_the_source(void **state)
 static void migrate_copies_what_was_there(void **state)
 {
     (void)state;
-    if (!dragonfly_available())
+    if (!run_begin_live(&run, 2, NULL))
         skip();
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, 2, NULL);
     struct workload_options o;
     workload_options_init(&o, run.dragonfly.port);
     o.commands = BEFORE;

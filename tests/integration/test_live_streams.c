@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "tests/support/run.h"
+#include "tests/support/suspects.h"
 #include "tests/support/testing.h"
 
 enum { ENTRIES = 4000, FIELD_BYTES = 400 };
@@ -29,12 +30,8 @@ static int teardown(void **state)
 
 static void begin(const char *const *options)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, 2, options))
         skip();
-    }
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, 2, options);
     source = server_connect(run.dragonfly.port);
 }
 
@@ -51,13 +48,6 @@ static void say_of(const char *format, int n)
     char words[600];
     snprintf(words, sizeof words, format, n);
     say(words);
-}
-
-static bool none_pending(void *arg)
-{
-    (void)arg;
-    return df2redis_status_true(&run.program, "in_step") &&
-           df2redis_status_number(&run.program, "suspects.pending") == 0;
 }
 
 /* Group by group, entry by entry: id, consumer, deliveries. */
@@ -79,8 +69,7 @@ static char *pending_of(uint16_t port, const char *stream)
 static void assert_same_pending(const char *stream)
 {
     assert_true(run_wait_applied(&run));
-    if (!wait_until(none_pending, NULL, RUN_DEADLINE_MS))
-        df2redis_print(&run.program);
+    assert_true(suspects_wait_settled(&run));
     char *expected = pending_of(run.dragonfly.port, stream), *actual = pending_of(run.target.port, stream);
     if (strcmp(expected, actual) != 0)
         print_error("source:\n%.2000s\ntarget:\n%.2000s\n", expected, actual);

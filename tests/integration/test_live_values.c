@@ -43,16 +43,12 @@ static void assert_equal_now(uint64_t at_least)
 
 static void begin(unsigned shards, const char *const *target_options)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, shards, NULL))
         skip();
-    }
-    run_begin(&run, NULL);
     if (target_options) {
         server_stop(&run.target);
         redis_start(&run.target, target_options);
     }
-    dragonfly_start(&run.dragonfly, shards, NULL);
 }
 
 static bool target_knows(const char *command)

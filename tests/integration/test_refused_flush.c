@@ -9,6 +9,7 @@
 #include <sysexits.h>
 
 #include "tests/support/run.h"
+#include "tests/support/scripted_words.h"
 #include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"
 
@@ -43,10 +44,7 @@ static struct scripted_flow make_flow(unsigned n)
 
 static void tell_source(unsigned flow, uint64_t txid, const char *words)
 {
-    struct buf bytes = {0};
-    write_journal(&bytes, 0, txid, words);
-    scripted_append(run.source, flow, buf_slice(&bytes));
-    buf_free(&bytes);
+    scripted_write(run.source, flow, 0, txid, words);
 }
 
 static void begin(bool in_cluster)

@@ -19,8 +19,6 @@
 enum { FLOWS = 3 };
 
 static struct crash crash;
-static const struct journal_snapshot small = {
-    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 
 static int teardown(void **state)
 {
@@ -31,9 +29,7 @@ static int teardown(void **state)
 
 static void begin_in_step(const char *const *extra)
 {
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, extra);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &crash_mixed, extra));
 }
 
 static void assert_resumed_and_equal(void)
@@ -310,9 +306,7 @@ static void without_spools_killed_again_and_again(void **state)
 
 static void begin_with_saving_target(const char *const *extra)
 {
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, extra);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &crash_mixed, extra));
 }
 
 static void save_target(void)

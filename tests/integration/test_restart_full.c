@@ -16,8 +16,6 @@
 enum { FLOWS = 3 };
 
 static struct crash crash;
-static const struct journal_snapshot small = {
-    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 
 static int teardown(void **state)
 {
@@ -28,9 +26,7 @@ static int teardown(void **state)
 
 static void begin_in_step(const char *const *extra)
 {
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, extra);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &crash_mixed, extra));
 }
 
 static void assert_synced_again_and_equal(const char *reason)
@@ -51,8 +47,8 @@ static void begin_with_second_session(enum scripted_reply reply)
     journal_script_init(&crash.script, FLOWS, 7);
     journal_script_init(&second, FLOWS, 8);
     scripted_options_init(&options);
-    scripted_options_add(&options, journal_script_session(&crash.script, &small));
-    scripted_options_add(&options, journal_script_session(&second, &small));
+    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
+    scripted_options_add(&options, journal_script_session(&second, &crash_mixed));
     for (uint32_t f = 0; f < FLOWS; f++)
         options.sessions[1].flows[f].reply = reply;
     run_begin(&crash.run, &options);
@@ -108,7 +104,7 @@ static void full_sync_over_kept_keys_is_counted(void **state)
 static void run_killed_in_its_full_sync_begins_it_anew(void **state)
 {
     (void)state;
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     for (uint32_t f = 0; f < FLOWS; f++)
         scripted_hold(crash.run.source, f, 3000 + 500 * f);
     run_replicate(&crash.run, NULL);
@@ -184,7 +180,7 @@ static void other_filters_are_another_copy(void **state)
 static void killed_migration_is_completed(void **state)
 {
     (void)state;
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     for (uint32_t f = 0; f < FLOWS; f++)
         scripted_hold(crash.run.source, f, 4000);
     df2redis_start(&crash.run.program, "migrate", scripted_uri(crash.run.source), crash.run.target.uri, NULL);

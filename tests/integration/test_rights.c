@@ -8,7 +8,7 @@
 #include <sysexits.h>
 
 #include "tests/support/run.h"
-#include "tests/support/stream_writer.h"
+#include "tests/support/scripted_words.h"
 #include "tests/support/testing.h"
 
 static struct run run;
@@ -22,17 +22,9 @@ static int teardown(void **state)
 
 static void begin(void)
 {
-    static const char token[41] = "abcdefabcdefabcdefabcdefabcdefabcdefabcd";
     struct scripted_options options;
-    struct scripted_session s = scripted_session_new(1);
-    struct stream_writer w;
-    writer_begin(&w, 0, token);
-    writer_string(&w, slice_str("a"), slice_str("snapshot"));
-    writer_fullsync_end(&w);
-    writer_stable(&w, w.next_lsn);
-    s.flows[0] = writer_finish(&w);
     scripted_options_init(&options);
-    scripted_options_add(&options, s);
+    scripted_options_add(&options, scripted_session_with("a", "snapshot"));
     run_begin(&run, &options);
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
@@ -58,12 +50,7 @@ static void assert_ends_without(const char *forbidden, const char *named)
 {
     begin();
     forbid_and_cut(forbidden);
-    int code = process_wait(&run.program.process, RUN_DEADLINE_MS);
-    bool said = df2redis_said(&run.program, named);
-    if (code != EX_NOPERM || !said)
-        df2redis_print(&run.program);
-    assert_int_equal(code, EX_NOPERM);
-    assert_true(said);
+    assert_true(run_ends_with(&run, EX_NOPERM, named));
 }
 
 static void without_client_list_nothing_goes_on(void **state)

@@ -15,8 +15,6 @@
 enum { FLOWS = 3 };
 
 static struct crash crash;
-static const struct journal_snapshot small = {
-    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 
 static int teardown(void **state)
 {
@@ -27,18 +25,7 @@ static int teardown(void **state)
 
 static void begin_in_step(const struct journal_snapshot *what, const char *const *extra)
 {
-    crash_begin(&crash, FLOWS, what);
-    run_replicate(&crash.run, extra);
-    assert_true(run_wait_in_step(&crash.run));
-}
-
-static void assert_resumed_and_equal(size_t sessions)
-{
-    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", sessions));
-    assert_true(crash_came_out_equal(&crash));
-    assert_int_equal(crash_full_syncs(&crash), 1);
-    assert_string_equal(scripted_violation(crash.run.source), "");
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_true(crash_start(&crash, FLOWS, what, extra));
 }
 
 static void assert_synced_again(const char *reason)
@@ -59,28 +46,28 @@ static void assert_synced_again(const char *reason)
 static void reset_flow_resumes(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     journal_script_append(&crash.script, crash.run.source, 500);
     scripted_reset_flow(crash.run.source, 1);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 static void reset_control_connection_resumes(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     journal_script_append(&crash.script, crash.run.source, 500);
     scripted_reset_control(crash.run.source);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 static void flow_closed_resumes(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     journal_script_append(&crash.script, crash.run.source, 500);
     scripted_cut_flow(crash.run.source, 2);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 static bool in_session(void *arg)
@@ -92,7 +79,7 @@ static bool in_session(void *arg)
 static void cut_again_and_again_resumes(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     for (size_t round = 1; round <= 12; round++) {
         journal_script_append(&crash.script, crash.run.source, 400);
         if (round % 3 == 0)
@@ -105,14 +92,14 @@ static void cut_again_and_again_resumes(void **state)
         size_t sessions = round + 1;
         assert_true(wait_until(in_session, &sessions, RUN_DEADLINE_MS));
     }
-    assert_resumed_and_equal(13);
+    assert_true(crash_resumed_equal(&crash, 13));
 }
 
 /* The cut falls into the middle of entries; what came of them is forgotten and asked for again. */
 static void cut_within_an_entry_resumes(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     for (size_t round = 1; round <= 10; round++) {
         uint64_t at[FLOWS];
         for (uint32_t f = 0; f < FLOWS; f++) {
@@ -129,7 +116,7 @@ static void cut_within_an_entry_resumes(void **state)
         size_t sessions = round + 1;
         assert_true(wait_until(in_session, &sessions, RUN_DEADLINE_MS));
     }
-    assert_resumed_and_equal(11);
+    assert_true(crash_resumed_equal(&crash, 11));
 }
 
 /* The spool still holds much that the target has not taken when the link breaks: applied first, then asked
@@ -137,7 +124,7 @@ static void cut_within_an_entry_resumes(void **state)
 static void what_was_received_is_applied_before_asking(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     process_signal(&crash.run.target.process, SIGSTOP);
     journal_script_append(&crash.script, crash.run.source, 4000);
     for (uint32_t f = 0; f < FLOWS; f++)
@@ -149,7 +136,7 @@ static void what_was_received_is_applied_before_asking(void **state)
     scripted_cut_all(crash.run.source);
     assert_true(df2redis_wait_said(&crash.run.program, "applying what was received", RUN_DEADLINE_MS));
     process_signal(&crash.run.target.process, SIGCONT);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* ---- silence ---- */
@@ -158,13 +145,13 @@ static void silent_source_is_noticed_and_resumed(void **state)
 {
     (void)state;
     static const char *const quickly[] = {"--connect-timeout", "300ms", NULL};
-    begin_in_step(&small, quickly);
+    begin_in_step(&crash_mixed, quickly);
     scripted_deaf(crash.run.source, true);
     assert_true(
         df2redis_wait_said(&crash.run.program, "the session with the source is over", RUN_DEADLINE_MS));
     journal_script_append(&crash.script, crash.run.source, 200);
     scripted_deaf(crash.run.source, false);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* Idle is not silent: it answers. */
@@ -172,16 +159,16 @@ static void idle_source_keeps_its_session(void **state)
 {
     (void)state;
     static const char *const quickly[] = {"--connect-timeout", "100ms", NULL};
-    begin_in_step(&small, quickly);
+    begin_in_step(&crash_mixed, quickly);
     assert_true(run_wait_source(&crash.run, "control", "PING", 8));
     assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 1);
-    assert_resumed_and_equal(1);
+    assert_true(crash_resumed_equal(&crash, 1));
 }
 
 static void vanished_source_is_noticed_and_resumed(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     journal_script_append(&crash.script, crash.run.source, 200);
     assert_true(run_wait_in_step(&crash.run));
     if (!scripted_vanish(crash.run.source)) {
@@ -193,7 +180,7 @@ static void vanished_source_is_noticed_and_resumed(void **state)
     fprintf(stderr, "half-open connections were noticed after %llu ms\n",
             (unsigned long long)(clock_monotonic_ms() - begun_ms));
     journal_script_append(&crash.script, crash.run.source, 200);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 static size_t count_said(const char *text)
@@ -209,7 +196,7 @@ static size_t count_said(const char *text)
 static void absent_source_is_tried_with_backoff(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     scripted_listen(crash.run.source, false);
     scripted_cut_all(crash.run.source);
     uint64_t end_ms = clock_monotonic_ms() + 3000;
@@ -219,7 +206,7 @@ static void absent_source_is_tried_with_backoff(void **state)
     assert_in_range(attempts, 3, 10);
     journal_script_append(&crash.script, crash.run.source, 200);
     scripted_listen(crash.run.source, true);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* ---- a FLOW that has had no entry yet ---- */
@@ -235,21 +222,21 @@ static void flow_without_a_journal_entry_resumes(void **state)
         run_wait_source(&crash.run, NULL, "DFLY FLOW 00000000000000000000000000000000d0a60f17 SYNC2 1 1", 1));
     scripted_cut_all(crash.run.source);
     journal_script_append(&crash.script, crash.run.source, 100);
-    assert_resumed_and_equal(3);
+    assert_true(crash_resumed_equal(&crash, 3));
 }
 
 /* It dies before its first checkpoint: its successor must know that there is no snapshot in this session. */
 static void worker_killed_right_after_resuming_is_succeeded(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     scripted_cut_all(crash.run.source);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
     assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
     for (uint32_t f = 0; f < FLOWS; f++)
         assert_true(kill_worker(&crash.kills, &crash.run.program, f));
     journal_script_append(&crash.script, crash.run.source, 200);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* ---- another source ---- */
@@ -276,7 +263,7 @@ static void replace_source(const char *master_id, uint32_t flows)
 static void source_with_another_id_is_synced_anew(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     replace_source("1111111111111111111111111111111111111111", FLOWS);
     assert_synced_again("asked for the journal that the target lacks, it answered FULL");
     assert_int_equal(crash_full_syncs(&crash), 1);
@@ -285,7 +272,7 @@ static void source_with_another_id_is_synced_anew(void **state)
 static void source_with_another_number_of_flows_is_synced_anew(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     replace_source(NULL, FLOWS + 2);
     assert_synced_again("the source has 5 FLOWs, and had 3");
 }
@@ -293,7 +280,7 @@ static void source_with_another_number_of_flows_is_synced_anew(void **state)
 static void source_that_lost_its_journal_is_synced_anew(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     replace_source(NULL, FLOWS);
     assert_synced_again("no longer goes back");
 }
@@ -301,7 +288,7 @@ static void source_that_lost_its_journal_is_synced_anew(void **state)
 static void source_replaced_while_nothing_ran_is_synced_anew(void **state)
 {
     (void)state;
-    begin_in_step(&small, NULL);
+    begin_in_step(&crash_mixed, NULL);
     kill(-crash.run.program.process.pid, SIGKILL);
     assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), 128 + SIGKILL);
     replace_source("2222222222222222222222222222222222222222", FLOWS);

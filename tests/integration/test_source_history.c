@@ -16,8 +16,6 @@ enum { FLOWS = 3 };
 #define PROMOTED "cccccccccccccccccccccccccccccccccccccccc"
 
 static struct crash crash;
-static const struct journal_snapshot small = {
-    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 static const struct journal_snapshot without_journal = {.strings = 100};
 
 static int teardown(void **state)
@@ -29,9 +27,7 @@ static int teardown(void **state)
 
 static void begin_in_step(const struct journal_snapshot *what)
 {
-    crash_begin(&crash, FLOWS, what);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, what, NULL));
 }
 
 static void assert_synced_again(const char *reason)
@@ -40,16 +36,6 @@ static void assert_synced_again(const char *reason)
     assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 1));
     assert_true(crash_came_out_equal(&crash));
     assert_true(crash_last_sync(&crash, "full", reason));
-    assert_string_equal(scripted_violation(crash.run.source), "");
-    assert_int_equal(crash_terminate(&crash), EX_OK);
-}
-
-/* sessions: with a phase command, so far. */
-static void assert_resumed_and_equal(size_t sessions)
-{
-    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", sessions));
-    assert_true(crash_came_out_equal(&crash));
-    assert_int_equal(crash_full_syncs(&crash), 1);
     assert_string_equal(scripted_violation(crash.run.source), "");
     assert_int_equal(crash_terminate(&crash), EX_OK);
 }
@@ -74,7 +60,7 @@ static void rewrite_history(void)
 static void another_history_under_the_same_id_is_synced_anew(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     rewrite_history();
     assert_synced_again("is another one than was applied here");
 }
@@ -82,7 +68,7 @@ static void another_history_under_the_same_id_is_synced_anew(void **state)
 static void another_history_is_noticed_from_the_spools_of_a_killed_run(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     assert_true(crash_kill(&crash, true));
     rewrite_history();
     run_replicate(&crash.run, NULL);
@@ -92,7 +78,7 @@ static void another_history_is_noticed_from_the_spools_of_a_killed_run(void **st
 static void another_history_is_noticed_by_the_marks_of_the_target(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     assert_true(crash_kill(&crash, true));
     crash_remove(&crash, "flow-*");
     rewrite_history();
@@ -120,14 +106,14 @@ static void write_marks_of_an_earlier_release(void)
 static void marks_of_an_earlier_release_lose_no_run(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     assert_true(crash_kill(&crash, true));
     crash_remove(&crash, "flow-*");
     write_marks_of_an_earlier_release();
     journal_script_append(&crash.script, crash.run.source, 100);
     run_replicate(&crash.run, NULL);
     assert_true(df2redis_wait_said(&crash.run.program, "cannot be verified this time", RUN_DEADLINE_MS));
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* ---- nothing to compare ---- */
@@ -151,18 +137,18 @@ static void changed_role_without_a_command_to_compare_is_synced_anew(void **stat
 static void changed_role_with_an_entry_to_compare_resumes(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     scripted_cut_all(crash.run.source);
     change_roles();
     journal_script_append(&crash.script, crash.run.source, 100);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* It was a replica and is a master again before it could be asked: what it loaded then is in no journal. */
 static void flush_after_a_changed_role_is_synced_anew(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     change_roles();
     journal_script_flush(&crash.script, crash.run.source);
     journal_script_append(&crash.script, crash.run.source, 20);
@@ -193,11 +179,11 @@ static void fail_over_and_write(uint32_t commands)
 static void promoted_replica_goes_on_with_the_journal(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     fail_over(10);
     journal_script_append(&crash.script, crash.run.source, 100);
     assert_true(df2redis_wait_said(&crash.run.program, "was promoted from a replica", RUN_DEADLINE_MS));
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
     assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 2);
 }
 
@@ -205,27 +191,27 @@ static void promoted_replica_goes_on_with_the_journal(void **state)
 static void replica_promoted_exactly_there_goes_on(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     fail_over(0);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
     journal_script_append(&crash.script, crash.run.source, 100);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
     assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 3);
 }
 
 static void replica_promoted_exactly_there_and_written_to_goes_on(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     fail_over_and_write(100);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* Its transactions are counted anew: one that has the number of an earlier flush is another one. */
 static void flush_of_a_promoted_replica_is_run_whatever_its_number(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     for (int i = 0; i < 5; i++)
         journal_script_flush(&crash.script, crash.run.source);
     journal_script_append(&crash.script, crash.run.source, 100);
@@ -236,7 +222,7 @@ static void flush_of_a_promoted_replica_is_run_whatever_its_number(void **state)
     journal_script_append(&crash.script, crash.run.source, 100);
     journal_script_flush(&crash.script, crash.run.source);
     journal_script_append(&crash.script, crash.run.source, 10);
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 enum { MUCH = 3 * FLOWS * 1024 };
@@ -253,10 +239,10 @@ static bool has_decided(void *arg)
 static void replica_promoted_exactly_there_and_written_to_much_goes_on(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     fail_over_and_write(MUCH);
     assert_true(wait_until(has_decided, NULL, RUN_DEADLINE_MS));
-    assert_resumed_and_equal(2);
+    assert_true(crash_resumed_equal(&crash, 2));
     assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 4);
 }
 
@@ -264,7 +250,7 @@ static void replica_promoted_exactly_there_and_written_to_much_goes_on(void **st
 static void begin_in_step_with_keys(const char *release)
 {
     struct scripted_options options;
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     uint16_t port = scripted_port(crash.run.source);
     scripted_stop(crash.run.source);
     journal_script_free(&crash.script);
@@ -273,7 +259,7 @@ static void begin_in_step_with_keys(const char *release)
     options.port = port;
     options.release = release;
     options.keyspace = "db0:keys=600,expires=0,avg_ttl=0\r\n";
-    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
     crash.run.source = scripted_start(&options);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
@@ -293,33 +279,33 @@ static void replica_promoted_there_perhaps_by_chance_is_synced_anew(void **state
 static void run_killed_after_a_failover_goes_on(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     fail_over(10);
     journal_script_append(&crash.script, crash.run.source, 100);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
     assert_true(crash_kill(&crash, true));
     crash_remove(&crash, "flow-*");
     run_replicate(&crash.run, NULL);
-    assert_resumed_and_equal(3);
+    assert_true(crash_resumed_equal(&crash, 3));
 }
 
 static void link_that_breaks_after_a_failover_resumes(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     fail_over(0);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
     assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
     scripted_cut_all(crash.run.source);
     journal_script_append(&crash.script, crash.run.source, 100);
-    assert_resumed_and_equal(3);
+    assert_true(crash_resumed_equal(&crash, 3));
 }
 
 /* The replica that was promoted lacked what the target has, and wrote something else in its place. */
 static void replica_promoted_behind_the_target_is_synced_anew(void **state)
 {
     (void)state;
-    begin_in_step(&small);
+    begin_in_step(&crash_mixed);
     rewrite_history();
     scripted_promote(crash.run.source, PROMOTED,
                      2150); /* its own since then, and beyond what was applied here */
@@ -341,7 +327,7 @@ static void promoted_replica_that_forgets_by_time_is_synced_anew(void **state)
 static void begin_with_an_older_release(void)
 {
     struct scripted_options options;
-    crash_begin(&crash, FLOWS, &small);
+    crash_begin(&crash, FLOWS, &crash_mixed);
     uint16_t port = scripted_port(crash.run.source);
     scripted_stop(crash.run.source);
     journal_script_free(&crash.script);
@@ -350,7 +336,7 @@ static void begin_with_an_older_release(void)
     options.port = port;
     options.release = "1.34.2";
     options.sync_after_partial = true;
-    scripted_options_add(&options, journal_script_session(&crash.script, &small));
+    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
     crash.run.source = scripted_start(&options);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));

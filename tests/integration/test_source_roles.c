@@ -8,13 +8,12 @@
 #include <sysexits.h>
 
 #include "tests/support/crash.h"
+#include "tests/support/scripted_words.h"
 #include "tests/support/testing.h"
 
 enum { FLOWS = 3 };
 
 static struct crash crash;
-static const struct journal_snapshot small = {
-    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
 
 static int teardown(void **state)
 {
@@ -25,9 +24,7 @@ static int teardown(void **state)
 
 static void begin_in_step(void)
 {
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &crash_mixed, NULL));
 }
 
 /* By the answer to an acknowledgement, or by the watch on the source, whichever comes first. */
@@ -40,11 +37,8 @@ static bool noticed(void *arg)
 
 static void append_flush(void)
 {
-    struct buf flush = {0};
-    write_journal(&flush, 0, 4711, "FLUSHALL");
     for (size_t f = 0; f < FLOWS; f++)
-        scripted_append(crash.run.source, f, buf_slice(&flush));
-    buf_free(&flush);
+        scripted_write(crash.run.source, f, 0, 4711, "FLUSHALL");
 }
 
 static void assert_kept(uint64_t keys)

@@ -26,9 +26,7 @@ static void begin(const char *const *extra)
 {
     static const struct journal_snapshot small = {
         .strings = 300, .collections = 1, .elements = 200, .commands = 30, .journal = 300};
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, extra);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &small, extra));
 }
 
 static void write_much(unsigned times)

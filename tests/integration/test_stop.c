@@ -178,12 +178,8 @@ static void stop_in_an_early_phase_says_that_nothing_is_complete(void **state)
 
 static void begin_live(void)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&crash.run, FLOWS, NULL))
         skip();
-    }
-    run_begin(&crash.run, NULL);
-    dragonfly_start(&crash.run.dragonfly, FLOWS, NULL);
     proxy = proxy_start(crash.run.dragonfly.port);
     start("replicate");
     assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));

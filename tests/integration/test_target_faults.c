@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "tests/support/scripted_words.h"
 #include "tests/support/target_trouble.h"
 
 static struct server replica;
@@ -101,10 +102,7 @@ static bool target_has(void *arg)
 
 static void append_line(const char *words)
 {
-    struct buf bytes = {0};
-    write_journal(&bytes, 0, 0, words);
-    scripted_append(crash.run.source, 0, buf_slice(&bytes));
-    buf_free(&bytes);
+    scripted_write(crash.run.source, 0, 0, 0, words);
 }
 
 /* No mark tells of it: it was acknowledged since the last one, and is gone all the same. */

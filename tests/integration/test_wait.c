@@ -55,9 +55,7 @@ static void acks_never_run_ahead_of_the_target(void **state)
 {
     (void)state;
     static const struct journal_snapshot small = {.strings = 60, .journal = 50};
-    crash_begin(&crash, FLOWS, &small);
-    run_replicate(&crash.run, NULL);
-    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_start(&crash, FLOWS, &small, NULL));
     for (int i = 0; i < 3; i++) {
         uint64_t acked[FLOWS];
         process_signal(&crash.run.target.process, SIGSTOP);
@@ -79,12 +77,8 @@ static void acks_never_run_ahead_of_the_target(void **state)
 
 static void begin_live(void)
 {
-    if (!dragonfly_available()) {
-        print_message("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+    if (!run_begin_live(&run, FLOWS, NULL))
         skip();
-    }
-    run_begin(&run, NULL);
-    dragonfly_start(&run.dragonfly, FLOWS, NULL);
     run_replicate(&run, NULL);
     assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
 }

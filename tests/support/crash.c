@@ -11,6 +11,9 @@
 
 enum { MAX_FLOWS = 8 };
 
+const struct journal_snapshot crash_mixed = {
+    .strings = 100, .collections = 1, .elements = 100, .commands = 30, .journal = 300};
+
 static void prepare(struct crash *c, uint32_t flows, const struct journal_snapshot *what, bool one_database,
                     struct scripted_options *options)
 {
@@ -36,6 +39,14 @@ void crash_begin_in(struct crash *c, struct redis_cluster *cluster, uint32_t flo
     run_begin_in(&c->run, cluster, &options);
 }
 
+bool crash_start(struct crash *c, uint32_t flows, const struct journal_snapshot *what,
+                 const char *const *extra)
+{
+    crash_begin(c, flows, what);
+    run_replicate(&c->run, extra);
+    return run_wait_in_step(&c->run);
+}
+
 void crash_end(struct crash *c)
 {
     run_end(&c->run);
@@ -45,26 +56,13 @@ void crash_end(struct crash *c)
 
 bool crash_target_equal(struct crash *c)
 {
-    struct state_server expected, actual;
-    struct state_report report;
     struct state_rules rules = {.read = {.stream_details = true}};
+    uint64_t keys = 0;
     if (!c->expected.port)
         redis_start(&c->expected, NULL);
-    redisContext *connection = server_connect(c->expected.port);
-    server_ok(connection, "FLUSHALL");
-    redisFree(connection);
+    server_tell(c->expected.port, "FLUSHALL");
     journal_script_expect(&c->script, c->expected.port);
-    state_open(&expected, c->expected.port, NULL);
-    state_open(&actual, c->run.target.port, c->run.password);
-    bool equal = state_compare_servers(&expected, &actual, &rules, &report);
-    if (!equal)
-        fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)report.keys,
-                (unsigned long long)report.different, (const char *)report.text.data);
-    equal &= report.keys > 0;
-    state_report_free(&report);
-    state_close(&expected);
-    state_close(&actual);
-    return equal;
+    return run_equals_server(&c->run, c->expected.port, &rules, &keys) && keys > 0;
 }
 
 static bool is_as_of_lost_times(const struct crash *c, const cJSON *divergences)
@@ -94,6 +92,19 @@ bool crash_came_out_equal(struct crash *c)
     if (!equal || diverged)
         df2redis_print(&c->run.program);
     return equal && !diverged;
+}
+
+bool crash_resumed_equal(struct crash *c, size_t sessions)
+{
+    if (!run_wait_source(&c->run, NULL, "DFLY STARTSTABLE", sessions) || !crash_came_out_equal(c))
+        return false;
+    size_t full_syncs = crash_full_syncs(c);
+    const char *violation = scripted_violation(c->run.source);
+    int code = crash_terminate(c);
+    bool ok = full_syncs == 1 && !*violation && code == EX_OK;
+    if (!ok)
+        fprintf(stderr, "%zu full syncs, exit code %d %s\n", full_syncs, code, violation);
+    return ok;
 }
 
 size_t crash_full_syncs(struct crash *c)

@@ -7,6 +7,9 @@
 #include "tests/support/kills.h"
 #include "tests/support/run.h"
 
+/* A little of everything. */
+extern const struct journal_snapshot crash_mixed;
+
 struct crash {
     struct run run;
     struct journal_script script;
@@ -22,6 +25,9 @@ void crash_begin(struct crash *c, uint32_t flows, const struct journal_snapshot 
 /* With a cluster as the target, which is the caller's; everything is in database 0. */
 void crash_begin_in(struct crash *c, struct redis_cluster *cluster, uint32_t flows,
                     const struct journal_snapshot *what);
+/* Starts the program, too, and waits until it is in step. */
+bool crash_start(struct crash *c, uint32_t flows, const struct journal_snapshot *what,
+                 const char *const *extra);
 void crash_end(struct crash *c);
 /* The scripted source has sent all, and the workers have it: a condition of wait_until(). */
 bool crash_all_received(void *crash);
@@ -41,6 +47,9 @@ bool crash_target_equal(struct crash *c);
 int crash_terminate(struct crash *c);
 /* Acknowledged to the end, in step, equal key by key, nothing reported, nobody said a forbidden word. */
 bool crash_came_out_equal(struct crash *c);
+/* The source was asked for the journal alone (DFLY STARTSTABLE came so often), all came out equal, and the run
+ * ended well. Prints what happened if not. */
+bool crash_resumed_equal(struct crash *c, size_t sessions);
 /* Sessions that the source has begun with a full sync so far. */
 size_t crash_full_syncs(struct crash *c);
 /* SIGKILL to the supervisor alone or to all of it. False unless every worker is gone soon after: none

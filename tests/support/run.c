@@ -34,6 +34,17 @@ void run_follow(struct run *r, struct redis_cluster *c)
     r->password = c->password;
 }
 
+bool run_begin_live(struct run *r, unsigned shards, const char *const *options)
+{
+    if (!dragonfly_available()) {
+        printf("DF2REDIS_TEST_DRAGONFLY names no Dragonfly: skipped\n");
+        return false;
+    }
+    run_begin(r, NULL);
+    dragonfly_start(&r->dragonfly, shards, options);
+    return true;
+}
+
 void run_end(struct run *r)
 {
     if (getenv("DF2REDIS_TEST_VERBOSE") && r->program.dir) {
@@ -192,6 +203,17 @@ int run_terminate(struct run *r)
     return process_wait(&r->program.process, RUN_DEADLINE_MS);
 }
 
+bool run_ends_with(struct run *r, int code, const char *text)
+{
+    int ended = process_wait(&r->program.process, RUN_DEADLINE_MS);
+    bool ok = ended == code && df2redis_said(&r->program, text);
+    if (!ok) {
+        df2redis_print(&r->program);
+        fprintf(stderr, "ended with %d; expected: %d and \"%s\"\n", ended, code, text);
+    }
+    return ok;
+}
+
 static bool tell(struct state_report *report, bool equal, uint64_t *keys)
 {
     if (!equal)
@@ -215,16 +237,21 @@ bool run_equals_recording(struct run *r, const char *dir, struct state_rules *ru
     return tell(&report, equal, keys);
 }
 
-bool run_equals_dragonfly(struct run *r, struct state_rules *rules, uint64_t *keys)
+bool run_equals_server(struct run *r, uint16_t port, struct state_rules *rules, uint64_t *keys)
 {
     struct state_server expected, actual;
     struct state_report report;
-    state_open(&expected, r->dragonfly.port, NULL);
+    state_open(&expected, port, NULL);
     state_open(&actual, r->target.port, r->password);
     bool equal = state_compare_servers(&expected, &actual, rules, &report);
     state_close(&expected);
     state_close(&actual);
     return tell(&report, equal, keys);
+}
+
+bool run_equals_dragonfly(struct run *r, struct state_rules *rules, uint64_t *keys)
+{
+    return run_equals_server(r, r->dragonfly.port, rules, keys);
 }
 
 pid_t run_daemon_pid(const struct run *r)

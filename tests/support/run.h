@@ -26,6 +26,8 @@ void run_begin(struct run *r, const struct scripted_options *options);
 void run_begin_in(struct run *r, struct redis_cluster *c, const struct scripted_options *options);
 /* The comparison asks a member that runs now, and says the password that the members want. */
 void run_follow(struct run *r, struct redis_cluster *c);
+/* The same with a real Dragonfly as the source. False when there is none here, and said so. */
+bool run_begin_live(struct run *r, unsigned shards, const char *const *options);
 void run_end(struct run *r);
 
 /* With further arguments, NULL-terminated, may be NULL. */
@@ -42,11 +44,14 @@ bool run_wait_applied(struct run *r);
 uint64_t run_target_keys(const struct run *r);
 /* SIGTERM, and the exit code. */
 int run_terminate(struct run *r);
+/* It ends by itself with this exit code, and has said this. Prints what happened if not. */
+bool run_ends_with(struct run *r, int code, const char *text);
 /* What stands in the file `pid` of its directory (--pidfile); 0: nothing yet. */
 pid_t run_daemon_pid(const struct run *r);
 /* Target against a recorded state; prints differences. keys (may be NULL): how many were compared. */
 bool run_equals_recording(struct run *r, const char *dir, struct state_rules *rules, uint64_t *keys);
-/* Target against the real Dragonfly. */
+/* Target against a server, and against the real Dragonfly. */
+bool run_equals_server(struct run *r, uint16_t port, struct state_rules *rules, uint64_t *keys);
 bool run_equals_dragonfly(struct run *r, struct state_rules *rules, uint64_t *keys);
 
 #endif

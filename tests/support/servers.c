@@ -225,6 +225,21 @@ void server_ok(redisContext *c, const char *words)
     freeReplyObject(r);
 }
 
+void server_tell(uint16_t port, const char *words)
+{
+    redisContext *c = server_connect(port);
+    server_ok(c, words);
+    redisFree(c);
+}
+
+long long server_ask(uint16_t port, const char *words)
+{
+    redisContext *c = server_connect(port);
+    long long v = server_integer(c, words);
+    redisFree(c);
+    return v;
+}
+
 uint64_t server_keys(redisContext *c)
 {
     redisReply *r = server_command(c, "INFO keyspace");

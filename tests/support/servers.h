@@ -39,6 +39,9 @@ redisReply *server_command(redisContext *c, const char *words);
 /* The same for its integer, and for commands that must not fail. */
 long long server_integer(redisContext *c, const char *words);
 void server_ok(redisContext *c, const char *words);
+/* Both over a connection of their own. */
+void server_tell(uint16_t port, const char *words);
+long long server_ask(uint16_t port, const char *words);
 /* Keys in all databases. */
 uint64_t server_keys(redisContext *c);
 /* A field of INFO as text, freed by the caller; NULL when there is none. */

@@ -28,13 +28,36 @@ static int set_up(void **state)
     return 0;
 }
 
+struct line {
+    redisContext *c;
+    const char *words;
+};
+
+static bool is_taken(void *arg)
+{
+    const struct line *line = arg;
+    redisReply *r = server_command(line->c, line->words);
+    bool down = r->type == REDIS_REPLY_ERROR && strncmp(r->str, "CLUSTERDOWN", 11) == 0;
+    if (r->type == REDIS_REPLY_ERROR && !down)
+        die("%s: %s", line->words, r->str);
+    freeReplyObject(r);
+    return !down;
+}
+
+/* On a loaded machine a node may be taken for failed for a moment. */
+static void take(redisContext *c, const char *words)
+{
+    struct line line = {c, words};
+    assert_true(wait_until(is_taken, &line, CLUSTER_DEADLINE_MS));
+}
+
 /* To the twin, and to the node that serves the key. */
 static void put(redisContext *const *nodes, redisContext *to_twin, const struct topology *t, unsigned n)
 {
     char key[32], words[80];
     snprintf(key, sizeof key, n % 3 ? "key:%u" : "{tag:%u}:x", n);
     snprintf(words, sizeof words, n % 2 ? "SET %s v%u" : "RPUSH %s a b %u", key, n);
-    server_ok(nodes[t->owner[key_slot(slice_str(key))]], words);
+    take(nodes[t->owner[key_slot(slice_str(key))]], words);
     server_ok(to_twin, words);
 }
 

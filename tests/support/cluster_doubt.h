@@ -39,7 +39,7 @@ static inline void nobody_fails(void)
 /* Whoever hangs is given up soon. */
 static inline void replicate(void)
 {
-    run_replicate(&crash.run, (const char *const[]){"--connect-timeout", "500ms", NULL});
+    run_replicate(&crash.run, (const char *const[]){"--connect-timeout", "2s", NULL});
     assert_true(run_wait_in_step(&crash.run));
 }
 

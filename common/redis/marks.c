@@ -58,11 +58,32 @@ void mark_write(const struct mark *m, char out[MARK_TEXT_BYTES])
              (unsigned long long)m->seq, (unsigned long long)m->lsn, check);
 }
 
-void node_mark_write(const char *mark, uint64_t fingerprint, const char *run_id, const char *replid,
-                     char out[NODE_MARK_TEXT_BYTES])
+static void append_node(const char *text, const struct marked_node *node, char *out, size_t bytes)
 {
-    snprintf(out, NODE_MARK_TEXT_BYTES, "%s %llx %s %s", mark, (unsigned long long)fingerprint, run_id,
-             replid);
+    snprintf(out, bytes, "%s %llx %s %s", text, (unsigned long long)node->fingerprint, node->run_id,
+             node->replid);
+}
+
+/* What append_node() appended. */
+static bool next_node(struct slice *text, struct marked_node *out)
+{
+    struct marked_node n = {0};
+    struct slice word;
+    char hex[17], *end;
+    if (!mark_next_word(text, &word) || word.len >= sizeof hex)
+        return false;
+    memcpy(hex, word.data, word.len);
+    hex[word.len] = '\0';
+    n.fingerprint = strtoull(hex, &end, 16);
+    if (*end || !next_id(text, n.run_id) || !next_id(text, n.replid))
+        return false;
+    *out = n;
+    return true;
+}
+
+void node_mark_write(const char *mark, const struct marked_node *node, char out[NODE_MARK_TEXT_BYTES])
+{
+    append_node(mark, node, out, NODE_MARK_TEXT_BYTES);
 }
 
 bool mark_parse(struct slice text, struct mark *out)
@@ -77,14 +98,7 @@ bool mark_parse(struct slice text, struct mark *out)
 bool node_mark_parse(struct slice text, struct slot_mark *out)
 {
     struct slot_mark m = *out;
-    struct slice word;
-    char hex[17], *end;
-    if (!parse_common(&text, &m.node) || !mark_next_word(&text, &word) || word.len >= sizeof hex)
-        return false;
-    memcpy(hex, word.data, word.len);
-    hex[word.len] = '\0';
-    m.fingerprint = strtoull(hex, &end, 16);
-    if (*end || !next_id(&text, m.run_id) || !next_id(&text, m.replid) || text.len)
+    if (!parse_common(&text, &m.node) || !next_node(&text, &m.marked) || text.len)
         return false;
     *out = m;
     return true;
@@ -96,14 +110,23 @@ void flushed_write(uint64_t session, uint64_t txid, const char *master_id, char 
              master_id);
 }
 
-bool flushed_parse(struct slice text, struct mark *out)
+void node_flushed_write(const char *flushed, const struct marked_node *node, char out[FLUSHED_TEXT_BYTES])
+{
+    append_node(flushed, node, out, FLUSHED_TEXT_BYTES);
+}
+
+bool flushed_parse(struct slice text, struct mark *out, struct marked_node *node)
 {
     uint64_t session, txid;
+    if (node)
+        *node = (struct marked_node){0};
     if (!next_number(&text, &session) || !next_number(&text, &txid))
         return false;
     out->flushed_session = session;
     out->flushed_txid = txid;
     if (!next_id(&text, out->flushed_master))
         out->flushed_master[0] = '\0';
+    else if (node)
+        next_node(&text, node);
     return true;
 }

@@ -2,7 +2,7 @@
  *
  *   flow-N   <master id> <session> <seq> <lsn> <check>
  *   node-N   the same, then <fingerprint of the node's slots, hex> <run id> <replication id>   (cluster)
- *   flushed  <session> <txid> <master id>
+ *   flushed  <session> <txid> <master id>, and in a cluster the last three of node-N
  *   run      <session>: the supervisor's, of the session that fills the target; in the hash of a slot, of the
  *            session whose worker found no mark there
  *
@@ -10,7 +10,8 @@
  * last command before it (journal_check.h). Earlier releases wrote no check; such a mark is read, too.
  *
  * Standalone: one hash, df2redis:NAME. Cluster: one for each slot, df2redis:NAME:{tag}; flow-N vouches for
- * that slot, node-N, in the lowest slot of each node, for all that this FLOW sent to the node. */
+ * that slot, node-N, in the lowest slot of each node, for all that this FLOW sent to the node. A slot's marks move
+ * with it: those of a node name the node that they were written to. */
 #ifndef DF2REDIS_COMMON_REDIS_MARKS_H
 #define DF2REDIS_COMMON_REDIS_MARKS_H
 
@@ -19,7 +20,7 @@
 #define MARK_RUN_FIELD "run"
 #define MARK_FLUSHED_FIELD "flushed"
 
-enum { MARK_TEXT_BYTES = 192, FLUSHED_TEXT_BYTES = 96, NODE_MARK_TEXT_BYTES = 320 };
+enum { MARK_TEXT_BYTES = 192, FLUSHED_TEXT_BYTES = 200, NODE_MARK_TEXT_BYTES = 320 };
 
 /* The position that the target itself carries; all zero when it carries none of this session. */
 struct mark {
@@ -33,24 +34,31 @@ struct mark {
     char flushed_master[41];                /* … and whose: each master counts anew; "": not told */
 };
 
+/* A node when something was written to it. */
+struct marked_node {
+    char run_id[41], replid[41]; /* empty: not told */
+    uint64_t fingerprint;        /* of the slots that it served */
+};
+
 /* What a cluster carries of this FLOW in one slot: its own mark, and the node's when it lies in this slot. */
 struct slot_mark {
     struct mark own;
     struct mark node;
-    char run_id[41], replid[41]; /* of the node that the second was written to */
-    uint64_t fingerprint;        /* of the slots that it served */
+    struct marked_node marked;     /* the node that the second was written to */
+    struct marked_node flushed_on; /* the node that the global command of `own` was run on */
 };
 
 void mark_write(const struct mark *m, char out[MARK_TEXT_BYTES]);
-void node_mark_write(const char *mark, uint64_t fingerprint, const char *run_id, const char *replid,
-                     char out[NODE_MARK_TEXT_BYTES]);
+void node_mark_write(const char *mark, const struct marked_node *node, char out[NODE_MARK_TEXT_BYTES]);
 /* Text into *out; false when it is no mark. flushed is left as it is. */
 bool mark_parse(struct slice text, struct mark *out);
-/* Into out->node, run_id, replid, fingerprint. */
+/* Into out->node and out->marked. */
 bool node_mark_parse(struct slice text, struct slot_mark *out);
 void flushed_write(uint64_t session, uint64_t txid, const char *master_id, char out[FLUSHED_TEXT_BYTES]);
-/* Into out->flushed…; releases before did not tell the master. */
-bool flushed_parse(struct slice text, struct mark *out);
+/* Of a node of a cluster: what flushed_write() gave, and the node. */
+void node_flushed_write(const char *flushed, const struct marked_node *node, char out[FLUSHED_TEXT_BYTES]);
+/* Into out->flushed…; releases before did not tell the master, nor the node. node may be NULL. */
+bool flushed_parse(struct slice text, struct mark *out, struct marked_node *node);
 
 /* Cuts the first word off *text; false when there is none. */
 bool mark_next_word(struct slice *text, struct slice *word);

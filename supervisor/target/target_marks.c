@@ -22,7 +22,7 @@ static bool read_mark(struct slice text, bool of_node, uint64_t *fingerprint, st
     struct slot_mark m = {0};
     if (of_node ? !node_mark_parse(text, &m) : !mark_parse(text, &m.node))
         return false;
-    *fingerprint = m.fingerprint;
+    *fingerprint = m.marked.fingerprint;
     out->session = m.node.session;
     out->at = (struct resume_point){.lsn = m.node.lsn, .check = m.node.check, .unchecked = m.node.unchecked};
     memcpy(out->master_id, m.node.master_id, sizeof out->master_id);

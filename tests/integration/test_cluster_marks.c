@@ -194,6 +194,54 @@ static void a_flush_of_the_source_is_no_loss(void **state)
     assert_equal_after(1);
 }
 
+enum { PROMOTED = MASTERS };
+
+/* FLOW 1 comes to a flush once more, in a cluster where one was promoted: only the notes tell whether it was
+ * run. The note of that one lies elsewhere by then. The worker, stopped. */
+static pid_t begin_flushed_and_moved(void)
+{
+    start_cluster(0, 1);
+    tell(PROMOTED, "CLUSTER FAILOVER", NULL);
+    assert_true(redis_cluster_wait_promoted(&cluster, 0));
+    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
+    replicate();
+    scripted_hold(crash.run.source, 0, scripted_sent(crash.run.source, 0));
+    journal_script_flush(&crash.script, crash.run.source);
+    assert_true(
+        df2redis_wait_said(&crash.run.program, "flow=1 FLUSHALL (txid 1001) is reached: ", RUN_DEADLINE_MS));
+    assert_true(redis_cluster_cut(&cluster, PROMOTED, "df2redis:default:flow-1"));
+    assert_true(df2redis_wait_said(&crash.run.program, "flow=1 FLUSHALL (txid 1001) is reached once more",
+                                   RUN_DEADLINE_MS));
+    pid_t worker = worker_pid(&crash.run.program, 1);
+    kill(worker, SIGSTOP);
+    scripted_hold(crash.run.source, 0, NEVER);
+    assert_true(df2redis_wait_said(&crash.run.program, "was run on the target", RUN_DEADLINE_MS));
+    assert_true(redis_cluster_move_slot(&cluster, 0, 1));
+    assert_true(redis_cluster_wait_ok(&cluster));
+    return worker;
+}
+
+static void a_flush_that_was_run_is_known_where_its_note_has_moved(void **state)
+{
+    (void)state;
+    pid_t worker = begin_flushed_and_moved();
+    kill(worker, SIGCONT);
+    load();
+    assert_equal_after(1);
+}
+
+/* It may not have had the flush when it was promoted. */
+static void such_a_note_does_not_vouch_for_a_replica_that_took_over(void **state)
+{
+    (void)state;
+    pid_t worker = begin_flushed_and_moved();
+    redis_cluster_kill(&cluster, PROMOTED);
+    assert_true(redis_cluster_wait_promoted(&cluster, PROMOTED));
+    kill(worker, SIGCONT);
+    load();
+    assert_equal_after(2);
+}
+
 /* ---- a new session, which remembers nothing ---- */
 
 static void start_again(void)
@@ -256,6 +304,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_mark_that_was_written_after_a_flush_is_none, teardown),
         cmocka_unit_test_teardown(marks_that_move_with_their_slots_are_not_lost, teardown),
         cmocka_unit_test_teardown(a_flush_of_the_source_is_no_loss, teardown),
+        cmocka_unit_test_teardown(a_flush_that_was_run_is_known_where_its_note_has_moved, teardown),
+        cmocka_unit_test_teardown(such_a_note_does_not_vouch_for_a_replica_that_took_over, teardown),
         cmocka_unit_test_teardown(slots_that_moved_between_two_sessions_cost_no_full_sync, teardown),
         cmocka_unit_test_teardown(slots_that_moved_before_a_session_began_cost_no_full_sync, teardown),
         cmocka_unit_test_teardown(a_master_emptied_between_two_sessions_is_noticed, teardown),

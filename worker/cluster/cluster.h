@@ -1,8 +1,9 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble),
  * cluster/recover.c, cluster/nodes.c (links), cluster/migrations.c (slots on their way), cluster/open_slots.c (those
  * that stay so), cluster/liveness.c (is who gave slots away still there?), cluster/empty_masters.c (masters without
- * slots), cluster/marks.c, cluster/loss.c (marks that are gone), cluster/write.c (routing) and
- * cluster/replicas.c (WAIT); the rest of the worker knows it as the router only.
+ * slots), cluster/marks.c, cluster/loss.c (marks that are gone), cluster/flush_notes.c (which flushes the nodes
+ * have had), cluster/write.c (routing) and cluster/replicas.c (WAIT); the rest of the worker knows it as the router
+ * only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -22,8 +23,13 @@
 /* What was found in node-N of some slot of a node. */
 struct node_candidate {
     struct mark mark;
-    char run_id[41], replid[41];
-    uint64_t fingerprint;
+    struct marked_node of;
+};
+
+/* A note in the field flushed of some slot of a node: the last global command that was run on `on`. */
+struct flush_note {
+    uint64_t session, txid;
+    struct marked_node on;
 };
 
 /* A question of router_ask(). */
@@ -65,7 +71,8 @@ struct node {
     size_t slot_count;
     struct node_candidate *candidates;
     size_t candidate_count;
-    uint64_t flushed_session, flushed_txid;
+    struct flush_note *notes; /* found there, its own or others' */
+    size_t note_count;
     uint64_t waiting_since_ms, late_until_ms; /* for its replicas; not again before */
 };
 
@@ -183,8 +190,11 @@ bool cluster_is_trusted(const struct cluster *c, const struct node *n);
 /* Is there anything of this session that could have been lost? */
 bool cluster_inherits(const struct cluster *c);
 
-/* Did the process that n is, with the history that it has, take that mark? */
-bool cluster_is_mark_of(const struct node *n, const struct node_candidate *k);
+/* Did the process that n is, with the history that it has, take what was written to that one? */
+bool cluster_is_marked(const struct node *n, const struct marked_node *as);
+/* It, or, where it lies with n itself, one that served the slots that n serves: then n has its data from that. */
+bool cluster_vouches(const struct cluster *c, const struct node *n, const struct node *at,
+                     const struct marked_node *as);
 
 /* cluster/liveness.c */
 void cluster_signs_want(struct cluster *c, const char *id, const struct uri *uri);
@@ -250,5 +260,10 @@ void cluster_loss_written(struct node *n, const struct batch *b);
 bool cluster_loss_judge(const struct cluster *c, const struct position_node *nodes, struct error *error);
 /* After the judgement, for a successor: does every master have its mark? */
 void cluster_loss_judged(struct cluster *c);
+
+/* cluster/flush_notes.c */
+void cluster_flush_note_read(struct node *n, const struct slot_mark *mark);
+/* The newest flush that every master with slots has had, into at->mark. */
+void cluster_flush_notes_judge(const struct cluster *c, struct position *at);
 
 #endif

@@ -76,7 +76,7 @@ static bool has_mark(const struct cluster *c, const struct node *n)
 {
     for (size_t i = 0; i < c->count; i++)
         for (size_t j = 0; j < c->nodes[i]->candidate_count; j++)
-            if (cluster_is_mark_of(n, &c->nodes[i]->candidates[j]))
+            if (cluster_is_marked(n, &c->nodes[i]->candidates[j].of))
                 return true;
     return false;
 }

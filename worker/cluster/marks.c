@@ -24,9 +24,7 @@ static void add_candidate(struct node *n, const struct slot_mark *mark)
 {
     n->candidates = x_realloc(n->candidates, (n->candidate_count + 1) * sizeof *n->candidates);
     struct node_candidate *k = &n->candidates[n->candidate_count++];
-    *k = (struct node_candidate){.mark = mark->node, .fingerprint = mark->fingerprint};
-    memcpy(k->run_id, mark->run_id, sizeof k->run_id);
-    memcpy(k->replid, mark->replid, sizeof k->replid);
+    *k = (struct node_candidate){.mark = mark->node, .of = mark->marked};
 }
 
 void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const struct slot_mark *mark)
@@ -36,16 +34,7 @@ void cluster_take_mark(struct cluster *c, struct node *n, uint16_t slot, const s
     c->marked[slot] = mark->own.present;
     if (mark->node.present)
         add_candidate(n, mark);
-    const char *flushed_by = mark->own.flushed_master;
-    if (*flushed_by && strcmp(flushed_by, c->router->session.master_id) != 0)
-        return; /* its numbers say nothing about those of this one */
-    if (mark->own.flushed_session > n->flushed_session)
-        n->flushed_txid = 0;
-    if (mark->own.flushed_session < n->flushed_session)
-        return;
-    n->flushed_session = mark->own.flushed_session;
-    if (mark->own.flushed_txid > n->flushed_txid)
-        n->flushed_txid = mark->own.flushed_txid;
+    cluster_flush_note_read(n, mark);
 }
 
 void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread)

@@ -182,6 +182,7 @@ void cluster_free_node(struct node *n)
     uri_free(&n->uri);
     free(n->slots);
     free(n->candidates);
+    free(n->notes);
     free(n);
 }
 
@@ -213,9 +214,8 @@ static void open_link(struct node *n)
     link_free(n->link);
     n->config.trouble = cluster_is_idle(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
     n->ready = n->gave_up = n->asked_about = n->marked = false;
-    n->candidate_count = 0;
+    n->candidate_count = n->note_count = 0;
     n->unclaimed_slot = NO_SLOT;
-    n->flushed_session = n->flushed_txid = 0;
     list_slots(n->cluster, n);
     n->link = link_new(n->cluster->router->base, &n->config, &on);
 }

@@ -15,9 +15,16 @@ static bool is_same(const struct capabilities *now, const char *run_id, const ch
     return *now->run_id && strcmp(now->run_id, run_id) == 0 && strcmp(now->replid, replid) == 0;
 }
 
-bool cluster_is_mark_of(const struct node *n, const struct node_candidate *k)
+bool cluster_is_marked(const struct node *n, const struct marked_node *as)
 {
-    return is_same(&n->target, k->run_id, k->replid);
+    return is_same(&n->target, as->run_id, as->replid);
+}
+
+bool cluster_vouches(const struct cluster *c, const struct node *n, const struct node *at,
+                     const struct marked_node *as)
+{
+    return cluster_is_marked(n, as) ||
+           (at == n && as->fingerprint == c->topology.nodes[n->index].fingerprint);
 }
 
 /* By its history; or since it was a replica and has all slots that the other one had, which comes to the
@@ -74,11 +81,10 @@ static void take_candidates(const struct cluster *c, const struct node *n, const
 {
     for (size_t i = 0; i < at->candidate_count; i++) {
         const struct node_candidate *k = &at->candidates[i];
-        bool same = cluster_is_mark_of(n, k);
-        if (!same && (at != n || k->fingerprint != c->topology.nodes[n->index].fingerprint))
+        if (!cluster_vouches(c, n, at, &k->of))
             continue;
         *met = true;
-        p->unchanged |= same;
+        p->unchanged |= cluster_is_marked(n, &k->of);
         p->mark = later_of(p->mark, cluster_position(c, &k->mark));
     }
 }
@@ -229,20 +235,6 @@ static void forget_missing(struct cluster *c)
 
 /* ---- the judgement ---- */
 
-struct flush_note {
-    uint64_t session, txid;
-};
-
-/* What it carries, or what we remember of a node that has lost nothing. */
-static struct flush_note flush_note_of(const struct cluster *c, const struct node *n)
-{
-    struct flush_note note = {n->flushed_session, n->flushed_txid};
-    uint64_t session = c->router->session.id;
-    if (n->trusted && c->flushed_txid && (note.session != session || note.txid < c->flushed_txid))
-        note = (struct flush_note){session, c->flushed_txid};
-    return note;
-}
-
 static void summarise(struct cluster *c, struct position *at, struct capabilities *all)
 {
     *at = (struct position){.mark.present = true, .mark.session = c->router->session.id};
@@ -251,7 +243,7 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
     at->mark.lsn = c->positions.least_lsn;
     at->ahead_seq = c->positions.most_seq;
     at->ahead_lsn = c->positions.most_lsn;
-    at->mark.flushed_txid = UINT64_MAX;
+    cluster_flush_notes_judge(c, at);
     uint64_t run_ids = 0;
     bool first = true;
     for (size_t i = 0; i < c->count; i++) {
@@ -266,11 +258,6 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
         else
             capabilities_merge(all, &one);
         first = false;
-        struct flush_note note = flush_note_of(c, n);
-        if (note.txid < at->mark.flushed_txid) {
-            at->mark.flushed_txid = note.txid;
-            at->mark.flushed_session = note.session;
-        }
     }
     snprintf(all->run_id, sizeof all->run_id, "cluster %016llx", (unsigned long long)run_ids);
 }

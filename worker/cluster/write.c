@@ -162,6 +162,14 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
     c->marked[b->slot] = 1;
 }
 
+static struct marked_node as_it_is(const struct node *n, const struct topology_node *t)
+{
+    struct marked_node m = {.fingerprint = t->fingerprint};
+    memcpy(m.run_id, n->target.run_id, sizeof m.run_id);
+    memcpy(m.replid, n->target.replid, sizeof m.replid);
+    return m;
+}
+
 void cluster_put_marks(struct cluster *c, const char *text, bool whole)
 {
     struct round *q = c->router->open;
@@ -175,7 +183,8 @@ void cluster_put_marks(struct cluster *c, const char *text, bool whole)
         bool of_node = whole && t->first_slot == b->slot;
         if (b != c->once_of[b->slot] || (b->unmarked && !of_node))
             continue;
-        node_mark_write(text, t->fingerprint, node->target.run_id, node->target.replid, node_text);
+        struct marked_node marked = as_it_is(node, t);
+        node_mark_write(text, &marked, node_text);
         put_mark(c, b, text, of_node ? node_text : NULL);
     }
 }
@@ -226,8 +235,11 @@ static void flush_idle(struct cluster *c, size_t node)
 static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed)
 {
     struct output *o = c->router->output;
-    char key[SLOT_KEY_BYTES], nowhere[SLOT_KEY_BYTES];
+    char key[SLOT_KEY_BYTES], nowhere[SLOT_KEY_BYTES], note[FLUSHED_TEXT_BYTES] = "";
     uint16_t slot = c->topology.nodes[node].first_slot;
+    struct marked_node on = as_it_is(c->nodes[node], &c->topology.nodes[node]);
+    if (*flushed)
+        node_flushed_write(flushed, &on, note);
     slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);
     slot_probe_key(nowhere, sizeof nowhere, c->router->config.settings->name, slot);
     c->into = once_batch(c, c->router->open, slot);
@@ -240,7 +252,7 @@ static void flush_master(struct cluster *c, size_t node, const char *script, con
     if (!asking)
         output_text(o, nowhere);
     output_text(o, "0");
-    output_text(o, flushed);
+    output_text(o, note);
     output_text(o, "all");
     output_end(o);
 }

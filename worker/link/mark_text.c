@@ -19,7 +19,7 @@ bool mark_read(const redisReply *reply, struct mark *out)
     if (text.len && !mark_parse(text, out))
         return false;
     out->claimed = element(reply, 2).len > 0;
-    flushed_parse(element(reply, 1), out);
+    flushed_parse(element(reply, 1), out, NULL);
     return true;
 }
 
@@ -32,7 +32,7 @@ bool slot_mark_read(const redisReply *reply, struct slot_mark *out)
     if ((own.len && !mark_parse(own, &out->own)) || (node.len && !node_mark_parse(node, out)))
         return false;
     out->own.claimed = element(reply, 3).len > 0;
-    flushed_parse(element(reply, 2), &out->own);
+    flushed_parse(element(reply, 2), &out->own, &out->flushed_on);
     return true;
 }
 

@@ -17,6 +17,7 @@
 
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
+#include "common/log/log.h"
 #include "worker/worker.h"
 
 /* KEYS[1] the marks' hash; ARGV: its database, the value of its field "flushed" (empty: no marks), then the
@@ -102,6 +103,8 @@ void global_advance(struct worker *w)
         return;
     }
     w->global = GLOBAL_WAITING;
+    log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", w->global_command,
+              (unsigned long long)w->global_txid, w->global_again ? " once more" : "");
     router_flush_begins(w->router);
     tell(w, MESSAGE_AT_GLOBAL);
 }

@@ -40,10 +40,11 @@ static void what_is_written_is_read_again(void **state)
     assert_true(mark_parse(text(one), &again));
     assert_true(again.lsn == m.lsn && again.check.lsn == m.check.lsn && again.check.sum == m.check.sum);
     assert_false(again.unchecked);
-    node_mark_write(one, UINT64_MAX, RUN, REPL, of_node);
+    struct marked_node marked = {RUN, REPL, UINT64_MAX};
+    node_mark_write(one, &marked, of_node);
     assert_true(node_mark_parse(text(of_node), &node));
-    assert_true(node.fingerprint == UINT64_MAX && node.node.check.sum == m.check.sum);
-    assert_string_equal(node.replid, REPL);
+    assert_true(node.marked.fingerprint == UINT64_MAX && node.node.check.sum == m.check.sum);
+    assert_string_equal(node.marked.replid, REPL);
     m.check = (struct journal_check){0};
     mark_write(&m, one);
     assert_true(mark_parse(text(one), &again));
@@ -96,9 +97,28 @@ static void a_slot_may_carry_any_of_its_marks(void **state)
     assert_int_equal(m.own.flushed_txid, 77);
     assert_true(read_slot(NULL, MASTER " 1 2 3 c0ffee0123456789 " RUN " " REPL, NULL, &m));
     assert_true(!m.own.present && m.node.present);
-    assert_true(m.fingerprint == UINT64_C(0xc0ffee0123456789));
-    assert_string_equal(m.run_id, RUN);
-    assert_string_equal(m.replid, REPL);
+    assert_true(m.marked.fingerprint == UINT64_C(0xc0ffee0123456789));
+    assert_string_equal(m.marked.run_id, RUN);
+    assert_string_equal(m.marked.replid, REPL);
+}
+
+static void the_note_of_a_flush_may_name_the_node_that_had_it(void **state)
+{
+    (void)state;
+    struct slot_mark m;
+    struct marked_node node = {RUN, REPL, UINT64_MAX};
+    char flushed[FLUSHED_TEXT_BYTES], of_node[FLUSHED_TEXT_BYTES];
+    flushed_write(UINT64_MAX, UINT64_MAX, MASTER, flushed);
+    node_flushed_write(flushed, &node, of_node);
+    assert_true(read_slot(NULL, NULL, of_node, &m));
+    assert_true(m.own.flushed_session == UINT64_MAX && m.own.flushed_txid == UINT64_MAX);
+    assert_string_equal(m.own.flushed_master, MASTER);
+    assert_true(m.flushed_on.fingerprint == UINT64_MAX);
+    assert_string_equal(m.flushed_on.run_id, RUN);
+    assert_string_equal(m.flushed_on.replid, REPL);
+    assert_true(read_slot(NULL, NULL, flushed, &m));
+    assert_string_equal(m.own.flushed_master, MASTER);
+    assert_string_equal(m.flushed_on.run_id, "");
 }
 
 static void a_node_s_mark_that_is_not_whole_is_refused(void **state)
@@ -130,6 +150,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(what_is_no_mark_is_refused),
         cmocka_unit_test(a_slot_may_carry_any_of_its_marks),
+        cmocka_unit_test(the_note_of_a_flush_may_name_the_node_that_had_it),
         cmocka_unit_test(a_node_s_mark_that_is_not_whole_is_refused),
         cmocka_unit_test(an_error_is_no_mark),
     };

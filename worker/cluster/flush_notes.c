@@ -1,0 +1,59 @@
+/* Which flushes of the source the masters have had: each is noted in the lowest slot of the master that it was run
+ * on, with the master as it was. The note moves with its slot, and counts for that master wherever it lies, as long
+ * as that is the process, with the history, that it was; with the master that holds it, also when that has the data
+ * of who was noted (started anew with it, or a promoted replica). */
+#include "worker/cluster/cluster.h"
+
+void cluster_flush_note_read(struct node *n, const struct slot_mark *mark)
+{
+    const char *whose = mark->own.flushed_master;
+    if (!mark->own.flushed_txid)
+        return;
+    if (*whose && strcmp(whose, n->cluster->router->session.master_id) != 0)
+        return; /* its numbers say nothing about those of this one */
+    n->notes = x_realloc(n->notes, (n->note_count + 1) * sizeof *n->notes);
+    n->notes[n->note_count++] =
+        (struct flush_note){mark->own.flushed_session, mark->own.flushed_txid, mark->flushed_on};
+}
+
+static bool is_newer(const struct flush_note *a, const struct flush_note *b)
+{
+    return a->session > b->session || (a->session == b->session && a->txid > b->txid);
+}
+
+/* Earlier releases did not tell the master: then it is who holds the note. */
+static bool is_of(const struct cluster *c, const struct node *n, const struct node *at,
+                  const struct flush_note *note)
+{
+    return *note->on.run_id ? cluster_vouches(c, n, at, &note->on) : at == n;
+}
+
+/* The newest that is noted, or what we remember of a node that has lost nothing. */
+static struct flush_note newest_of(const struct cluster *c, const struct node *n)
+{
+    struct flush_note newest = {0};
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t k = 0; k < c->nodes[i]->note_count; k++) {
+            const struct flush_note *note = &c->nodes[i]->notes[k];
+            if (is_of(c, n, c->nodes[i], note) && is_newer(note, &newest))
+                newest = *note;
+        }
+    uint64_t session = c->router->session.id;
+    if (n->trusted && c->flushed_txid && (newest.session != session || newest.txid < c->flushed_txid))
+        newest = (struct flush_note){.session = session, .txid = c->flushed_txid};
+    return newest;
+}
+
+void cluster_flush_notes_judge(const struct cluster *c, struct position *at)
+{
+    at->mark.flushed_txid = UINT64_MAX;
+    for (size_t i = 0; i < c->count; i++) {
+        if (cluster_is_idle(c, i))
+            continue;
+        struct flush_note newest = newest_of(c, c->nodes[i]);
+        if (newest.txid < at->mark.flushed_txid) {
+            at->mark.flushed_txid = newest.txid;
+            at->mark.flushed_session = newest.session;
+        }
+    }
+}

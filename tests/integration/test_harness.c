@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "tests/support/generate.h"
 #include "tests/support/run.h"
@@ -183,7 +184,8 @@ static void wrong_steps_are_violations(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         play(cases[i].steps);
-        bool as_expected = *cases[i].violation ? wait_until(violated, NULL, 5000) : !violated(NULL);
+        bool as_expected =
+            *cases[i].violation ? wait_until(violated, NULL, RUN_DEADLINE_MS) : !violated(NULL);
         as_expected &= strstr(scripted_violation(master), cases[i].violation) != NULL;
         if (!as_expected)
             print_error("case %zu: \"%s\", expected \"%s\"\n", i, scripted_violation(master),
@@ -205,10 +207,24 @@ static void startstable_before_a_held_fullsync_end_is_a_violation(void **state)
         if (r)
             freeReplyObject(r);
         /* FLOW 0 has had its end by then: only FLOW 1, which is held, has not. */
-        assert_true(scripted_wait(master, "flow 0", "fullsync end sent", 1, 5000));
+        assert_true(scripted_wait(master, "flow 0", "fullsync end sent", 1, RUN_DEADLINE_MS));
     }
-    assert_true(wait_until(violated, NULL, 5000));
+    assert_true(wait_until(violated, NULL, RUN_DEADLINE_MS));
     assert_non_null(strstr(scripted_violation(master), "before FLOW 1 had its FULLSYNC_END"));
+}
+
+/* A server that is still starting would else be taken for another program's, which answers already. */
+static void port_is_nobody_elses_from_before_its_server_listens(void **state)
+{
+    (void)state;
+    uint16_t port = free_port();
+    assert_false(port_keep(&port));
+    assert_false(port_answers(port));
+    int listener = listen_on(&port);
+    assert_true(listener >= 0);
+    assert_true(port_answers(port));
+    close(listener);
+    assert_false(port_keep(&port));
 }
 
 int main(int argc, char **argv)
@@ -219,6 +235,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(every_difference_is_seen, teardown),
         cmocka_unit_test_teardown(exception_that_does_not_occur_is_a_difference, teardown),
         cmocka_unit_test_teardown(wrong_steps_are_violations, teardown),
+        cmocka_unit_test(port_is_nobody_elses_from_before_its_server_listens),
         cmocka_unit_test_teardown(startstable_before_a_held_fullsync_end_is_a_violation, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

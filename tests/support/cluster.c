@@ -50,15 +50,10 @@ redisContext *redis_cluster_connect(struct redis_cluster *c, size_t member)
 /* ---- starting ---- */
 
 /* Below the ports that the kernel gives to clients, the bus too: a killed member comes back to its place. */
-static bool port_is_free(uint16_t port)
+static bool keep_with_bus(uint16_t port)
 {
     uint16_t bus = (uint16_t)(port + BUS_OFFSET);
-    int one = listen_on(&port), two = listen_on(&bus);
-    if (one >= 0)
-        close(one);
-    if (two >= 0)
-        close(two);
-    return one >= 0 && two >= 0;
+    return port_keep(&bus) && port_keep(&port);
 }
 
 static uint16_t next_port(void)
@@ -68,7 +63,7 @@ static uint16_t next_port(void)
         random.state = (uint64_t)getpid() ^ (uint64_t)clock_unix_ms() << 20;
     for (int i = 0; i < PORT_TRIES; i++) {
         uint16_t port = (uint16_t)(FIRST_PORT + random_below(&random, PORTS));
-        if (port_is_free(port))
+        if (keep_with_bus(port))
             return port;
     }
     die("no free port with one for the bus");

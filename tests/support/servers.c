@@ -86,21 +86,12 @@ static void set_port(struct server *s, uint16_t port)
     snprintf(s->uri, sizeof s->uri, "redis://127.0.0.1:%u", s->port);
 }
 
-static void take_port(struct server *s)
-{
-    set_port(s, free_port());
-}
-
 void redis_start(struct server *s, const char *const *extra)
 {
     begin(s, "redis");
-    /* Another program may take the port in between: then another one. */
-    for (int attempt = 0; attempt < 3; attempt++) {
-        take_port(s);
-        if (redis_try(s, extra))
-            return;
-    }
-    die("no redis-server: set DF2REDIS_TEST_REDIS");
+    set_port(s, free_port());
+    if (!redis_try(s, extra))
+        die("no redis-server: set DF2REDIS_TEST_REDIS");
 }
 
 bool redis_start_on(struct server *s, uint16_t port, const char *const *extra)
@@ -155,22 +146,16 @@ static bool dragonfly_try(struct server *s, unsigned shards, const char *const *
 void dragonfly_start(struct server *s, unsigned shards, const char *const *extra)
 {
     begin(s, "dragonfly");
-    for (int attempt = 0; attempt < 3; attempt++) {
-        take_port(s);
-        if (dragonfly_try(s, shards, extra))
-            return;
-    }
-    die("no Dragonfly: check DF2REDIS_TEST_DRAGONFLY");
+    set_port(s, free_port());
+    if (!dragonfly_try(s, shards, extra))
+        die("no Dragonfly: check DF2REDIS_TEST_DRAGONFLY");
 }
 
 void dragonfly_restart(struct server *s, unsigned shards, const char *const *extra)
 {
     process_stop(&s->process);
-    /* A client that tries to connect meanwhile may by chance have the port for its own end, for a moment. */
-    for (int attempt = 0; attempt < 5; attempt++)
-        if (dragonfly_try(s, shards, extra))
-            return;
-    die("Dragonfly did not come back on port %u", s->port);
+    if (!dragonfly_try(s, shards, extra))
+        die("Dragonfly did not come back on port %u", s->port);
 }
 
 void server_stop(struct server *s)

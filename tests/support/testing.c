@@ -89,13 +89,29 @@ int listen_on(uint16_t *port)
     return fd;
 }
 
+/* Bound while it is nobody else's, and without listening: then another socket with SO_REUSEADDR may listen there, as
+ * servers do, and the kernel gives the port to nobody who asks for any. */
+bool port_keep(uint16_t *port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    struct sockaddr_in a = local_address(*port);
+    socklen_t len = sizeof a;
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+        getsockname(fd, (struct sockaddr *)&a, &len) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0) {
+        *port = ntohs(a.sin_port);
+        return true; /* and so it stays */
+    }
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
 uint16_t free_port(void)
 {
     uint16_t port = 0;
-    int fd = listen_on(&port);
-    if (fd < 0)
+    if (!port_keep(&port))
         die("no free port: %s", strerror(errno));
-    close(fd);
     return port;
 }
 

@@ -18,8 +18,11 @@ void temp_dir_remove(char *path);
 /* A formatted string; the caller frees it. */
 char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A port on 127.0.0.1 that nobody listened on a moment ago. */
+/* A port on 127.0.0.1 that is this program's until it ends: nobody listens there but what it starts. Another test
+ * program that took it in between would be talked to in place of a server that is still starting. */
 uint16_t free_port(void);
+/* The same with this one; 0 chooses one. False when somebody has it. */
+bool port_keep(uint16_t *port);
 /* Listens on 127.0.0.1; *port 0 chooses one. -1 with errno. */
 int listen_on(uint16_t *port);
 /* Does somebody accept connections there? */

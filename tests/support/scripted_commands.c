@@ -375,11 +375,11 @@ redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const ch
     uint64_t end_ms = clock_monotonic_ms() + deadline_ms;
     /* Its connection may be killed: what changes data is only asked for where none is. */
     do {
-        if (!m->data && (m->data = redisConnectWithTimeout("127.0.0.1", m->options.data_port, patience)) &&
-            !m->data->err)
-            redisSetTimeout(m->data, patience);
+        if (!m->data)
+            m->data = redisConnectWithTimeout("127.0.0.1", m->options.data_port, patience);
         redisReply *r = NULL;
         if (m->data && !m->data->err) {
+            redisSetTimeout(m->data, patience);
             freeReplyObject(redisCommand(m->data, "SELECT %u", db));
             r = m->data->err ? NULL : redisCommandArgv(m->data, (int)argc, argv, lens);
         }
@@ -424,7 +424,7 @@ static void put_answer(struct buf *out, const redisReply *r)
 
 /* Where its data is the target, a test may have stopped that, and waits for this very lock before it lets it go
  * on: who asked loses the connection then, and asks again. */
-enum { DATA_MS = 300, LARGE_MS = 10000 };
+enum { DATA_MS = 2000, LARGE_MS = 10000 };
 
 /* Of a large value, which a loaded machine takes its time for. */
 static bool is_piece(const redisReply *command)

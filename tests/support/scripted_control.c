@@ -275,6 +275,9 @@ void scripted_answer_from(struct scripted *m, uint16_t data_port)
     unlock_and_wake(m);
 }
 
+/* It must not be asked twice: what came of the first time is not known then. */
+enum { CARRY_OUT_MS = 60000 };
+
 bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char *words)
 {
     struct buf journal = {0};
@@ -287,7 +290,7 @@ bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char
     }
     write_journal(&journal, db, 0, words);
     pthread_mutex_lock(&m->lock);
-    redisReply *r = scripted_data(m, db, argc, argv, lens, 10000);
+    redisReply *r = scripted_data(m, db, argc, argv, lens, CARRY_OUT_MS);
     if (!r)
         die("the scripted master's data does not answer");
     bool taken = r->type != REDIS_REPLY_ERROR;

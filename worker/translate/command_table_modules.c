@@ -43,8 +43,8 @@ static bool able_search(const struct capabilities *target)
 
 const struct command command_table_modules[] = {
     {"JSON.SET", IDEMPOTENT, -4, .heading = "JSON", KEY, .needs = "RedisJSON", .rewrite = rewrite_json_set,
-     .note = "once with NX, XX or a path inside the document; script, as it may take a string's place and "
-             "ends the time to live"},
+     .note = "once with NX, XX or a path inside the document; script, since it may replace a string and "
+             "removes the TTL"},
     {"JSON.MSET", IDEMPOTENT, -4, .head = 1, .repeat = 3, .first_key = 1, .last_key = -3, .key_step = 3,
      .filter = FILTER_REWRITE, .needs = "RedisJSON", .rewrite = rewrite_json_mset,
      .note = "JSON.SET for each key"},
@@ -64,9 +64,8 @@ const struct command command_table_modules[] = {
     {"JSON.ARRAPPEND", ONCE, -4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside},
     {"BF.RESERVE", ONCE, -4, .heading = "Bloom filters", KEY, BLOOM},
     {"BF.ADD", IDEMPOTENT, 3, KEY, BLOOM,
-     .note =
-         "filters of the snapshot itself cannot be carried over: reported there, and what is added to them "
-         "makes no new one"},
+     .note = "filters of the snapshot cannot be carried over: they are reported, and later additions create "
+             "no new filter"},
     {"BF.MADD", IDEMPOTENT, -3, .head = 2, .repeat = 1, KEY, BLOOM, .note = "as BF.ADD"},
     {"BF.LOADCHUNK", COMMAND_UNSUPPORTED, 4, KEY, .note = "Dragonfly's own layout: reported"},
     {"CF.RESERVE", ONCE, -3, .heading = "Cuckoo filters", KEY, CUCKOO},
@@ -85,10 +84,11 @@ const struct command command_table_modules[] = {
     {"TOPK.ADD", ONCE, -3, KEY, TOPK},
     {"TOPK.INCRBY", ONCE, -4, KEY, TOPK},
     {"FT.CREATE", IDEMPOTENT, -2, .heading = "Search indexes", SEARCH,
-     .note = "FT._CREATEIFNX, as every FLOW has it"},
-    {"FT.ALTER", IDEMPOTENT, -3, SEARCH, .note = "FT._ALTERIFNX, as every FLOW has it"},
+     .note = "FT._CREATEIFNX, since every FLOW carries it"},
+    {"FT.ALTER", IDEMPOTENT, -3, SEARCH, .note = "FT._ALTERIFNX, since every FLOW carries it"},
     {"FT.DROPINDEX", ONCE, -2, SEARCH,
-     .note = "FT._DROPINDEXIFX, as every FLOW has it; with DD reported: each FLOW deletes its documents at "
+     .note = "FT._DROPINDEXIFX, since every FLOW carries it; with DD reported: each FLOW deletes its "
+             "documents at "
              "another moment"},
     {"FT.SYNUPDATE", IDEMPOTENT, -4, SEARCH},
     {.name = NULL},

@@ -56,8 +56,8 @@ static void stop_reader(struct soak *s)
 {
     process_signal(&s->reader, SIGSTOP);
     for (int i = 0; i < 4; i++) {
-        if (s->to_target)
-            proxy_cut(s->to_target);
+        if (!s->in_cluster)
+            proxy_cut(s->targets[0].link);
         else
             fault_cut_node(s);
         soak_go_on(s, soak_some_ms(s, 50, 1000));
@@ -163,18 +163,36 @@ static const struct fault faults[] = {
     {"node stopped for a while", 4, fault_stop_node, FAULT_CLUSTER},
     {"node out of memory for a while", 4, fault_fill_node, FAULT_CLUSTER},
     {"node kills its clients", 6, fault_cut_node, FAULT_CLUSTER},
+    {"node connections cut after some bytes", 3, fault_cut_node_anywhere, FAULT_CLUSTER},
+    {"link to a node slow for a while", 2, fault_slow_node, FAULT_CLUSTER},
+    {"links to all nodes slow for a while", 1, fault_slow_nodes, FAULT_CLUSTER},
     {"node flushed by another client", 1, fault_flush_node, FAULT_CLUSTER | FAULT_SYNCS},
+    {"node evicts for a while", 1, fault_evict_on_node, FAULT_CLUSTER | FAULT_SYNCS},
+    {"node's clock wrong for a while", 2, fault_change_node_clock, FAULT_CLUSTER},
+    {"database of the source that a cluster lacks", 2, fault_write_other_database, FAULT_CLUSTER},
     {"slots moved", 6, fault_move_slots, FAULT_CLUSTER},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 static uint64_t survived[FAULTS];
 
+/* DF2REDIS_SOAK_FAULTS: parts of the names, with commas between, to look into some kinds. */
+static bool is_wanted(const char *name)
+{
+    const char *parts = getenv("DF2REDIS_SOAK_FAULTS");
+    bool wanted = !parts || !*parts;
+    while (parts && *parts) {
+        size_t len = strcspn(parts, ",");
+        wanted |= memmem(name, strlen(name), parts, len) != NULL;
+        parts += len + (parts[len] == ',');
+    }
+    return wanted;
+}
+
 static unsigned weight_of(struct soak *s, const struct fault *f)
 {
     unsigned not = (s->in_cluster ? FAULT_SINGLE : FAULT_CLUSTER) | (s->live ? 0 : FAULT_LIVE) |
                    (s->calm ? FAULT_SYNCS : 0);
-    const char *only = getenv("DF2REDIS_SOAK_FAULT"); /* a part of the name: to look into one kind */
-    bool wanted = !only || !*only || strstr(f->name, only);
+    bool wanted = is_wanted(f->name);
     return wanted && !(f->flags & not ) ? f->weight : 0;
 }
 

@@ -3,10 +3,18 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include "tests/support/testing.h"
 
-enum { NODES = 6, MASTERS = 3, SLOTS_AT_ONCE = 12, STOPPED_AT_MOST_MS = 2000, MARKED_MS = 2500 };
+enum {
+    NODES = 6,
+    MASTERS = 3,
+    SLOTS_AT_ONCE = 12,
+    STOPPED_AT_MOST_MS = 2000,
+    MARKED_MS = 2500,
+    SHORT_TTLS_MS = 2500
+};
 
 /* It serves slots, or it is a replica. */
 static bool is_master(struct soak *s, size_t member)
@@ -71,7 +79,7 @@ void fault_kill_node(struct soak *s)
     redis_cluster_kill(&s->cluster, c.member);
     if (!beside(s, promote, &c))
         die("no replica of member %zu was promoted", c.member);
-    redis_cluster_revive(&s->cluster, c.member);
+    soak_revive_node(s, c.member);
     wait_whole(s);
 }
 
@@ -118,12 +126,162 @@ void fault_cut_node(struct soak *s)
 }
 
 /* Its mark has to be there: it is written once a second, and after slots have moved. */
-void fault_flush_node(struct soak *s)
+static void flush_noticed(struct soak *s, uint16_t port)
 {
     soak_go_on(s, MARKED_MS);
-    soak_tell(port_of(s, choose(s, true)), "FLUSHALL");
-    if (!soak_wait_full_sync(s))
+    soak_tell(port, "FLUSHALL");
+    if (!soak_wait_full_sync(s) && process_running(&s->run.program.process))
         s->trouble = "that another client flushed a node was not noticed";
+}
+
+void fault_flush_node(struct soak *s)
+{
+    flush_noticed(s, port_of(s, choose(s, true)));
+}
+
+/* Until all that has expired too early there is over on the source, too. A node that takes all others for dead
+ * meanwhile, or is taken for it, comes back. */
+void fault_change_node_clock(struct soak *s)
+{
+    size_t member = random_below(&s->random, NODES);
+    int64_t off_ms = soak_some_ms(s, 500, 40000);
+    soak_set_clock(s, member, random_below(&s->random, 2) ? off_ms : -off_ms);
+    soak_go_on(s, soak_some_ms(s, 200, 3000));
+    soak_set_clock(s, member, 0);
+    soak_go_on(s, SHORT_TTLS_MS);
+    wait_whole(s);
+}
+
+/* ---- links ---- */
+
+static struct proxy *link_to(struct soak *s, size_t member)
+{
+    return s->targets[member].link;
+}
+
+void fault_cut_node_anywhere(struct soak *s)
+{
+    struct proxy *p = link_to(s, choose(s, true));
+    proxy_cut_after(p, 1000 + random_below(&s->random, 100000));
+    soak_go_on(s, soak_some_ms(s, 200, 2000));
+    proxy_cut_after(p, 0);
+}
+
+void fault_slow_node(struct soak *s)
+{
+    struct proxy *p = link_to(s, choose(s, true));
+    proxy_slow(p, soak_some_ms(s, 0, 300), 0);
+    soak_go_on(s, soak_some_ms(s, 500, 4000));
+    proxy_slow(p, 0, 0);
+}
+
+/* One slower than the other. */
+void fault_slow_nodes(struct soak *s)
+{
+    for (size_t i = 0; i < NODES; i++)
+        proxy_slow(link_to(s, i), soak_some_ms(s, 0, 300), 0);
+    soak_go_on(s, soak_some_ms(s, 500, 4000));
+    for (size_t i = 0; i < NODES; i++)
+        proxy_slow(link_to(s, i), 0, 0);
+}
+
+/* ---- eviction ---- */
+
+static uint64_t info_number(uint16_t port, const char *section, const char *field)
+{
+    redisContext *c = server_connect(port);
+    char *text = server_info(c, section, field);
+    uint64_t v = text ? strtoull(text, NULL, 10) : 0;
+    free(text);
+    redisFree(c);
+    return v;
+}
+
+/* Sometimes a few keys, sometimes all. */
+static bool evict(struct soak *s, uint16_t port)
+{
+    uint64_t before = info_number(port, "stats", "evicted_keys");
+    uint64_t used = info_number(port, "memory", "used_memory");
+    uint64_t less = random_below(&s->random, 2) ? used / 10 : 1000 + random_below(&s->random, 30000);
+    char *limit = format_text("CONFIG SET maxmemory %llu", (unsigned long long)(used - less));
+    soak_tell(port, "CONFIG SET maxmemory-policy allkeys-lru");
+    soak_tell(port, limit);
+    free(limit);
+    soak_go_on(s, soak_some_ms(s, 200, 1500));
+    bool evicted = info_number(port, "stats", "evicted_keys") > before;
+    soak_tell(port, "CONFIG SET maxmemory 0");
+    soak_tell(port, "CONFIG SET maxmemory-policy noeviction");
+    return evicted;
+}
+
+struct told {
+    struct soak *s;
+    uint64_t full_syncs; /* before */
+};
+
+/* Counted; or it has ended, since it cannot go on: its mark was evicted, too; or all is copied anew, and counted
+ * anew. */
+static bool is_told(void *arg)
+{
+    struct told *t = arg;
+    return !process_running(&t->s->run.program.process) || soak_divergences(t->s, "evicted_by_target") > 0 ||
+           soak_full_syncs(t->s) > t->full_syncs;
+}
+
+/* What is evicted never comes back by itself. It has to be told, and the way out is to copy anew. A FLOW that
+ * connected while the node evicted takes a mark that is gone for an evicted one, and ends the run. */
+void fault_evict_on_node(struct soak *s)
+{
+    uint16_t port = port_of(s, choose(s, true));
+    struct told told = {s, soak_full_syncs(s)};
+    if (!evict(s, port))
+        return;
+    s->evicted++;
+    if (!wait_until(is_told, &told, SOAK_STEP_MS))
+        s->trouble = "keys that a node evicted were not reported";
+    if (process_running(&s->run.program.process))
+        flush_noticed(s, port);
+    if (process_running(&s->run.program.process))
+        return;
+    if (s->run.program.process.status != EX_CONFIG)
+        s->trouble = "the program ended by itself";
+    soak_tell(port, "FLUSHALL");
+    soak_start_program(s);
+}
+
+/* ---- databases ---- */
+
+static bool is_reported(void *arg)
+{
+    return soak_divergences(arg, "database_not_in_cluster") > 0;
+}
+
+/* Written and deleted: while it is in use a new start is refused. */
+void fault_write_other_database(struct soak *s)
+{
+    static const char *const words[] = {"SET other 1", "APPEND other 2", "DEL other"};
+    struct buf journal = {0};
+    uint32_t db = 1 + (uint32_t)random_below(&s->random, SOAK_BEYOND_DATABASE);
+    redisContext *c = s->live ? server_connect(s->run.dragonfly.port) : NULL;
+    char *select = format_text("SELECT %u", db);
+    if (c)
+        server_ok(c, select);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (c)
+            freeReplyObject(server_command(c, words[i]));
+        else
+            write_journal(&journal, db, 0, words[i]);
+    if (c)
+        redisFree(c);
+    else
+        scripted_append(s->run.source, random_below(&s->random, SOAK_FLOWS), buf_slice(&journal));
+    free(select);
+    buf_free(&journal);
+    s->beyond++;
+    soak_go_on(s, soak_some_ms(s, 0, 500));
+    /* Where a full sync runs meanwhile, the keys are gone before its snapshot comes to them, and it counts anew. */
+    if (!s->may_sync && !wait_until(is_reported, s, SOAK_STEP_MS))
+        s->trouble = "a database that a cluster lacks was not reported";
 }
 
 /* ---- slots ---- */

@@ -16,21 +16,21 @@ static void tell(struct soak *s, const char *command)
 
 void fault_cut_target(struct soak *s)
 {
-    proxy_cut(s->to_target);
+    proxy_cut(s->targets[0].link);
 }
 
 void fault_cut_target_anywhere(struct soak *s)
 {
-    proxy_cut_after(s->to_target, 1000 + random_below(&s->random, 100000));
+    proxy_cut_after(s->targets[0].link, 1000 + random_below(&s->random, 100000));
     soak_go_on(s, soak_some_ms(s, 200, 2000));
-    proxy_cut_after(s->to_target, 0);
+    proxy_cut_after(s->targets[0].link, 0);
 }
 
 void fault_slow_target(struct soak *s)
 {
-    proxy_slow(s->to_target, soak_some_ms(s, 0, 300), 0);
+    proxy_slow(s->targets[0].link, soak_some_ms(s, 0, 300), 0);
     soak_go_on(s, soak_some_ms(s, 500, 4000));
-    proxy_slow(s->to_target, 0, 0);
+    proxy_slow(s->targets[0].link, 0, 0);
 }
 
 void fault_kill_clients(struct soak *s)
@@ -148,8 +148,8 @@ void fault_evict(struct soak *s)
 void fault_change_clock(struct soak *s)
 {
     int64_t off_ms = soak_some_ms(s, 500, 40000);
-    soak_set_clock(s, random_below(&s->random, 2) ? off_ms : -off_ms);
+    soak_set_clock(s, 0, random_below(&s->random, 2) ? off_ms : -off_ms);
     soak_go_on(s, soak_some_ms(s, 200, 3000));
-    soak_set_clock(s, 0);
+    soak_set_clock(s, 0, 0);
     soak_go_on(s, SHORT_TTLS_MS);
 }

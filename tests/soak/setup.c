@@ -11,24 +11,12 @@
 #include "tests/soak/record.h"
 #include "tests/support/testing.h"
 
-enum { TURN_MS = 20, RATE = 700, READER_LIMIT_MS = 2000, PIPE_BYTES = 4096, NODE_TIMEOUT_MS = 4000 };
+enum { TURN_MS = 20, RATE = 700, READER_LIMIT_MS = 2000, PIPE_BYTES = 4096 };
 
 /* A long backlog: that the source's ring is over is no fault of this test's. */
 const char *const soak_dragonfly_words[] = {"--shard_repl_backlog_len=1000000", "--dbnum=18", NULL};
-const char *const soak_target_words[] = {"--appendonly", "yes", "--appendfsync", "no", NULL};
 
 /* ---- servers ---- */
-
-static void begin_cluster(struct soak *s)
-{
-    struct redis_cluster_options o;
-    redis_cluster_options_init(&o);
-    o.replicas = 1;
-    o.node_timeout_ms = NODE_TIMEOUT_MS;
-    redis_cluster_start_with(&s->cluster, &o);
-    if (!redis_cluster_wait_replicas(&s->cluster, 1))
-        die("the cluster's replicas are not known to all");
-}
 
 static void begin_run(struct soak *s, const struct scripted_options *options)
 {
@@ -58,52 +46,19 @@ static void begin_source(struct soak *s)
         s->sources[i] = proxy_start(i == 0 ? port : 1); /* nobody is at the other one yet */
 }
 
-void soak_set_clock(struct soak *s, int64_t off_ms)
-{
-    if (pwrite(s->clock, &off_ms, sizeof off_ms, 0) != sizeof off_ms)
-        die("the target's clock cannot be set");
-}
-
-static void begin_clock(struct soak *s)
-{
-    char *path = format_text("%s/clock", s->run.target.dir);
-    s->clock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    soak_set_clock(s, 0);
-    setenv("WRONG_CLOCK", path, 1);
-    free(path);
-}
-
-/* With a clock that can be set. */
-void soak_start_target(struct soak *s)
-{
-    char *here = getcwd(NULL, 0);
-    char *library = format_text("%s/" DF2REDIS_BUILD_DIR "/tests/wrong_clock.so", here);
-    if (s->clock < 0)
-        begin_clock(s);
-    setenv("LD_PRELOAD", library, 1);
-    redis_restart(&s->run.target, soak_target_words);
-    unsetenv("LD_PRELOAD");
-    free(library);
-    free(here);
-}
-
 void soak_begin(struct soak *s)
 {
     s->databases = s->in_cluster ? 1 : 16;
     s->may_sync = true;
-    s->clock = s->pipe = -1;
+    s->pipe = -1;
+    for (size_t i = 0; i < SOAK_TARGETS; i++)
+        s->targets[i].clock = -1;
     if (s->in_cluster)
-        begin_cluster(s);
+        soak_begin_cluster(s);
     begin_source(s);
     if (s->live)
         soak_record(&s->run.dragonfly, "source");
-    for (size_t i = 0; i < s->cluster.count; i++)
-        soak_record(&s->cluster.members[i].server, "node");
-    if (s->in_cluster)
-        return;
-    soak_start_target(s);
-    s->to_target = proxy_start(s->run.target.port);
-    soak_record(&s->run.target, "target");
+    soak_begin_targets(s);
 }
 
 void soak_record(const struct server *server, const char *name)
@@ -131,9 +86,7 @@ void soak_end(struct soak *s)
     redis_cluster_stop(&s->cluster);
     for (size_t i = 0; i < SOAK_SOURCES; i++)
         proxy_stop(s->sources[i]);
-    proxy_stop(s->to_target);
-    if (s->clock >= 0)
-        close(s->clock);
+    soak_end_targets(s);
     journal_script_free(&s->script);
 }
 
@@ -221,7 +174,7 @@ void soak_start_program(struct soak *s)
     /* What a killed one left in the target is not refused. */
     static const char *const extra[] = {
         "--flush-target", "--on-full-resync", "flush", "--ring-size", "4m", NULL};
-    const char *target = s->in_cluster ? redis_cluster_any(&s->cluster)->uri : proxy_uri(s->to_target);
+    const char *target = s->in_cluster ? redis_cluster_any(&s->cluster)->uri : proxy_uri(s->targets[0].link);
     char *sources = s->live ? format_text("%s,%s", proxy_uri(s->sources[0]), proxy_uri(s->sources[1])) : NULL;
     process_stop(&s->run.program.process);
     begin_reader(s);

@@ -1,7 +1,8 @@
 /* What the soak test runs, and what its faults are done to.
  *
  *   soak.c            rounds: faults under load, then the comparison
- *   setup.c           servers, load and program: started, changed, ended
+ *   setup.c           source, load and program: started, changed, ended
+ *   targets.c         the same of the target's servers
  *   verdict.c         has it settled, is it equal, was a full sync needed
  *   record.c          what the servers were told, for a difference
  *   faults.c          the table of faults, and those of processes and their files
@@ -16,7 +17,7 @@
 #include "tests/support/run.h"
 #include "tests/support/workload.h"
 
-enum { SOAK_FLOWS = 3, SOAK_SOURCES = 2, SOAK_BEYOND_DATABASE = 17, SOAK_STEP_MS = 60000 };
+enum { SOAK_FLOWS = 3, SOAK_SOURCES = 2, SOAK_TARGETS = 6, SOAK_BEYOND_DATABASE = 17, SOAK_STEP_MS = 60000 };
 
 struct soak {
     struct run run;
@@ -27,14 +28,16 @@ struct soak {
     struct server spare; /* live: the Dragonfly that is not the master now; not started before it is needed */
     struct proxy *sources[SOAK_SOURCES]; /* the addresses of the source; the spare's is the other one */
     unsigned master;                     /* which of them leads to the master */
-    struct proxy *to_target;             /* a single target */
+    struct soak_target {
+        struct proxy *link;
+        int clock;           /* the file that sets it */
+    } targets[SOAK_TARGETS]; /* a single target, or as the members of the cluster */
     struct redis_cluster cluster;
     struct workload *load;
     struct journal_script script;
     struct server expected; /* what the scripted stream comes to */
     struct process reader;  /* of what the program says … */
     int pipe;               /* … through this */
-    int clock;              /* the file that sets a single target's */
     uint64_t seed, rounds, survived;
     unsigned starts;
     bool calm;           /* this round has only faults that need no full sync */
@@ -59,14 +62,22 @@ void soak_end_load(struct soak *s);
 /* Lets the load go on for so long. False: the program ended. */
 bool soak_go_on(struct soak *s, uint32_t ms);
 uint32_t soak_some_ms(struct soak *s, uint32_t least, uint32_t most);
-void soak_start_target(struct soak *s);
-/* Wrong by so much, from now on. */
-void soak_set_clock(struct soak *s, int64_t off_ms);
 /* Whatever state a server is in, its answer does not matter; nor whether there is one. */
 void soak_tell(uint16_t port, const char *command);
 /* Options of the source's Dragonflies. */
 extern const char *const soak_dragonfly_words[];
-extern const char *const soak_target_words[];
+
+/* ---- targets.c ---- */
+
+void soak_begin_cluster(struct soak *s);
+void soak_begin_targets(struct soak *s);
+void soak_end_targets(struct soak *s);
+/* The single one, again. */
+void soak_start_target(struct soak *s);
+/* One of the cluster that was killed. */
+void soak_revive_node(struct soak *s, size_t member);
+/* Wrong by so much, from now on. */
+void soak_set_clock(struct soak *s, size_t target, int64_t off_ms);
 
 /* ---- verdict.c ---- */
 
@@ -74,6 +85,8 @@ bool soak_has_settled(void *soak);
 bool soak_is_equal(struct soak *s);
 /* What has expired on the source is deleted there, and journaled so. */
 void soak_expire(struct soak *s);
+/* So far, of all sources. */
+uint64_t soak_full_syncs(struct soak *s);
 /* One that nothing needed is told; the soak goes on, and has failed. */
 void soak_count_full_syncs(struct soak *s);
 /* Waits for one more of them, the load going on. */
@@ -128,6 +141,12 @@ void fault_fail_over_node(struct soak *s);
 void fault_stop_node(struct soak *s);
 void fault_fill_node(struct soak *s);
 void fault_cut_node(struct soak *s);
+void fault_cut_node_anywhere(struct soak *s);
+void fault_slow_node(struct soak *s);
+void fault_slow_nodes(struct soak *s);
+void fault_evict_on_node(struct soak *s);
+void fault_change_node_clock(struct soak *s);
+void fault_write_other_database(struct soak *s);
 void fault_flush_node(struct soak *s);
 void fault_move_slots(struct soak *s);
 

@@ -111,7 +111,7 @@ void soak_expire(struct soak *s)
 
 /* ---- full syncs ---- */
 
-static uint64_t count_full_syncs(struct soak *s)
+uint64_t soak_full_syncs(struct soak *s)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < SOAK_SOURCES; i++)
@@ -121,16 +121,16 @@ static uint64_t count_full_syncs(struct soak *s)
 
 bool soak_wait_full_sync(struct soak *s)
 {
-    uint64_t before = count_full_syncs(s), end_ms = clock_monotonic_ms() + SOAK_STEP_MS;
-    while (count_full_syncs(s) == before && clock_monotonic_ms() < end_ms)
+    uint64_t before = soak_full_syncs(s), end_ms = clock_monotonic_ms() + SOAK_STEP_MS;
+    while (soak_full_syncs(s) == before && clock_monotonic_ms() < end_ms)
         if (!soak_go_on(s, 50))
             return false;
-    return count_full_syncs(s) > before;
+    return soak_full_syncs(s) > before;
 }
 
 void soak_count_full_syncs(struct soak *s)
 {
-    uint64_t now = count_full_syncs(s);
+    uint64_t now = soak_full_syncs(s);
     bool needed = now == s->full_syncs || s->may_sync;
     s->needless += needed ? 0 : now - s->full_syncs;
     s->full_syncs = now;
@@ -163,6 +163,7 @@ bool soak_divergences_are_expected(struct soak *s)
     for (const cJSON *one = counts ? counts->child : NULL; one; one = one->next) {
         bool known = (strcmp(one->string, "refused_by_target") == 0 && !s->live) ||
                      (strcmp(one->string, "database_not_in_target") == 0 && s->beyond) ||
+                     (strcmp(one->string, "database_not_in_cluster") == 0 && s->beyond) ||
                      (strcmp(one->string, "evicted_by_target") == 0 && s->evicted) ||
                      (strcmp(one->string, "flow_failed") == 0 && s->given_up);
         printf("  reported: %s %.0f%s\n", one->string, one->valuedouble, known ? "" : ", unexpected");

@@ -690,6 +690,48 @@ static void keys_of_a_cluster_are_healed(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* Its comparison has read the target's value, and not written yet. */
+static bool is_being_compared(void *owner)
+{
+    redisContext *c = redis_cluster_connect(&cluster, *(size_t *)owner);
+    redisReply *r = server_command(c, "CLIENT LIST");
+    char *at = strstr(r->str, " name=df2redis:default:heal-0 "), *end = at ? strchr(at, '\n') : NULL;
+    if (end)
+        *end = '\0';
+    bool read = end && (strstr(at, " cmd=pexpiretime ") || strstr(at, " cmd=pttl "));
+    freeReplyObject(r);
+    redisFree(c);
+    return read;
+}
+
+/* It waits for what the source has and the FLOW has not; then its slot is another master's. */
+static void a_key_whose_slot_moves_while_it_is_compared_is_healed(void **state)
+{
+    (void)state;
+    static const char refused[] = "HSET k f v";
+    struct buf journal = {0};
+    in_cluster = true;
+    redis_cluster_start(&cluster, 3, 0);
+    begin();
+    uint16_t slot = key_slot(slice_str("k"));
+    size_t owner = redis_cluster_owner(&cluster, slot);
+    in_target_cluster("k", "SET k wrong");
+    uint64_t sent = scripted_sent(run.source, 0);
+    scripted_hold(run.source, 0, sent);
+    source(refused);
+    source("SET later 1");
+    write_journal(&journal, 0, 0, refused);
+    scripted_hold(run.source, 0, sent + journal.len);
+    buf_free(&journal);
+    assert_true(wait_until(is_being_compared, &owner, RUN_DEADLINE_MS));
+    assert_true(redis_cluster_move_slot(&cluster, slot, (owner + 1) % 3));
+    scripted_hold(run.source, 0, NEVER);
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects(&run, "healed") == 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* ---- what is too large for one answer ---- */
 
 /* A value of about 40 MB, by a script, of elements that begin with `with`; on both sides or on one. */
@@ -922,6 +964,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(the_end_waits_while_suspects_are_settled, teardown),
         cmocka_unit_test_teardown(the_end_waits_while_suspects_of_a_cluster_are_settled, teardown),
         cmocka_unit_test_teardown(keys_of_a_cluster_are_healed, teardown),
+        cmocka_unit_test_teardown(a_key_whose_slot_moves_while_it_is_compared_is_healed, teardown),
         cmocka_unit_test_teardown(a_large_value_is_compared_in_pieces, teardown),
         cmocka_unit_test_teardown(a_large_value_that_differs_is_written_anew, teardown),
         cmocka_unit_test_teardown(a_large_stream_is_not_compared, teardown),

@@ -62,6 +62,13 @@ static bool is_payload_refusal(struct slice text)
     return slice_begins(text, "ERR Bad data format") || slice_begins(text, "ERR DUMP payload");
 }
 
+/* It says nothing of the key: the target is full, say, or the slot has moved. */
+static bool is_for_now(struct slice text)
+{
+    enum refusal refusal = refusal_class(text);
+    return refusal == REFUSAL_WAIT || refusal == REFUSAL_MOVED;
+}
+
 static void note_refusal(struct pair *p, const redisReply *reply)
 {
     struct slice text = slice_of(reply->str, reply->len);
@@ -70,7 +77,7 @@ static void note_refusal(struct pair *p, const redisReply *reply)
         return;
     if (!p->told.by_elements && is_payload_refusal(text))
         p->told.by_elements = true;
-    else if (refusal_class(text) != REFUSAL_WAIT) /* that: another time */
+    else if (!is_for_now(text)) /* that: another time */
         comparison_impossible(p, DIVERGENCE_REFUSED, "%s", resp_text(reply));
 }
 
@@ -95,7 +102,7 @@ static void decide(struct comparison *x, const redisReply *exec)
 static void not_queued(struct comparison *x)
 {
     struct slice text = slice_str(x->queue_text);
-    bool waits = refusal_class(text) == REFUSAL_WAIT;
+    bool waits = is_for_now(text);
     for (size_t i = 0; i < x->count; i++) {
         struct pair *p = &x->pairs[i];
         if (p->told.outcome == COMPARISON_IMPOSSIBLE || waits)

@@ -69,26 +69,6 @@ static struct sockaddr_in local_address(uint16_t port)
     return a;
 }
 
-int listen_on(uint16_t *port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    int one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    struct sockaddr_in a = local_address(*port);
-    socklen_t len = sizeof a;
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 128) < 0 ||
-        getsockname(fd, (struct sockaddr *)&a, &len) < 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    *port = ntohs(a.sin_port);
-    return fd;
-}
-
 /* Bound while it is nobody else's, and without listening: then another socket with SO_REUSEADDR may listen there, as
  * servers do, and the kernel gives the port to nobody who asks for any. */
 bool port_keep(uint16_t *port)
@@ -105,6 +85,28 @@ bool port_keep(uint16_t *port)
     if (fd >= 0)
         close(fd);
     return false;
+}
+
+int listen_on(uint16_t *port)
+{
+    if (!*port && !port_keep(port))
+        return -1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    int one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    struct sockaddr_in a = local_address(*port);
+    socklen_t len = sizeof a;
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 128) < 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &len) < 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    *port = ntohs(a.sin_port);
+    return fd;
 }
 
 uint16_t free_port(void)

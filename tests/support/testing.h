@@ -23,7 +23,7 @@ char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)))
 uint16_t free_port(void);
 /* The same with this one; 0 chooses one. False when somebody has it. */
 bool port_keep(uint16_t *port);
-/* Listens on 127.0.0.1; *port 0 chooses one. -1 with errno. */
+/* Listens on 127.0.0.1; *port 0 chooses one, and keeps it: whoever asks for it later meets nobody else. -1 with errno. */
 int listen_on(uint16_t *port);
 /* Does somebody accept connections there? */
 bool port_answers(uint16_t port);

@@ -68,7 +68,7 @@ static inline int redis_try(struct redis *r, const char *const *options)
 {
     uint64_t deadline = clock_monotonic_ms() + DEADLINE_MS;
     int status = 0;
-    close(listen_on_loopback(&r->port));
+    keep_on_loopback(&r->port);
     r->pid = fork();
     assert_true(r->pid >= 0);
     if (r->pid == 0)

@@ -120,7 +120,7 @@ static void when_no_address_answers_the_connect_timeout_ends_it(void **state)
     uint16_t port;
     struct silent silent;
     struct owner o = {0};
-    close(listen_on_loopback(&port));
+    keep_on_loopback(&port);
     settings.connect_timeout_ms = 300;
     if (!silent_start(&silent, port)) {
         silent_stop(&silent);
@@ -138,7 +138,7 @@ static void when_every_address_refuses_the_connection_is_refused(void **state)
     (void)state;
     uint16_t port;
     struct owner o = {0};
-    close(listen_on_loopback(&port));
+    keep_on_loopback(&port);
     owner_connect(&o, uri_of("redis://two:%u", port), "source");
     assert_true(reaches(&o.failed, 1));
     assert_failed(&o, ERROR_RETRY, 0, "connecting to redis://two:");

@@ -315,7 +315,7 @@ static void a_refused_connection_names_host_and_port(void **state)
     uint16_t port;
     char name[40];
     struct owner o = {0};
-    close(listen_on_loopback(&port));
+    keep_on_loopback(&port);
     owner_connect(&o, uri_of("redis://:pw@127.0.0.1:%u", port), "source");
     assert_true(reaches(&o.failed, 1));
     snprintf(name, sizeof name, "redis://127.0.0.1:%u", port);

@@ -42,6 +42,20 @@ static inline int listen_on_loopback(uint16_t *port)
     return fd;
 }
 
+/* A port where nobody listens but what this program starts: bound, so that no other program gets it, which would be
+ * talked to. Stays until the end. */
+static inline void keep_on_loopback(uint16_t *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, bytes), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    *port = ntohs(address.sin_port);
+}
+
 static inline int accept_one(int listener)
 {
     wait_for(listener, POLLIN);

@@ -2,6 +2,7 @@
  * ends the session; the next goes on with the rest of the journal. */
 #include "tests/unit/common/net/tls_testing.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sysexits.h>
 
@@ -143,11 +144,12 @@ static void start_crash(void)
     df2redis_start(&crash.run.program, "replicate", tls_proxy_uri(source), crash.run.target.uri, extra);
 }
 
+/* Where another one died just before, it may have ended with the session. */
 static void kill_flow(uint32_t flow)
 {
     pid_t pid = worker_pid(&crash.run.program, flow);
     assert_true(pid > 0);
-    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_true(kill(pid, SIGKILL) == 0 || errno == ESRCH);
 }
 
 static void assert_comes_out_equal(size_t full_syncs)

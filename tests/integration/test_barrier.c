@@ -38,7 +38,7 @@ static int ended_with(const char *text)
 static void flow_that_stalls_is_named(void **state)
 {
     (void)state;
-    static const char *const extra[] = {"--stuck-warning", "300ms", NULL};
+    static const char *const extra[] = {"--stuck-warning", "2s", NULL};
     crash_begin(&crash, 3, &small);
     scripted_hold(crash.run.source, 1, 200);
     run_replicate(&crash.run, extra);
@@ -53,12 +53,12 @@ static void flow_that_stalls_is_named(void **state)
 static void barrier_timeout_counts_only_time_without_progress(void **state)
 {
     (void)state;
-    static const char *const extra[] = {"--barrier-timeout", "1500ms", "--stuck-warning", "500ms", NULL};
+    static const char *const extra[] = {"--barrier-timeout", "5s", "--stuck-warning", "1s", NULL};
     crash_begin(&crash, 2, &small);
     uint64_t at = 50;
     scripted_hold(crash.run.source, 1, at);
     run_replicate(&crash.run, extra);
-    uint64_t end_ms = clock_monotonic_ms() + 4000;
+    uint64_t end_ms = clock_monotonic_ms() + 8000;
     while (clock_monotonic_ms() < end_ms && process_running(&crash.run.program.process)) {
         scripted_hold(crash.run.source, 1, at += 10);
         poll(NULL, 0, STEP_MS); /* the pace of a slow source */
@@ -72,7 +72,7 @@ static void barrier_timeout_counts_only_time_without_progress(void **state)
 static void flow_that_is_silent_among_active_ones_is_named(void **state)
 {
     (void)state;
-    static const char *const extra[] = {"--stuck-warning", "1s", NULL};
+    static const char *const extra[] = {"--stuck-warning", "3s", NULL};
     struct buf bytes = {0};
     assert_true(crash_start(&crash, 3, &small, extra));
     scripted_hold(crash.run.source, 1, 10);

@@ -107,7 +107,7 @@ static void stop_replicas(int signal)
 /* Each FLOW waits once for each node in 10 s. */
 static void replicas_that_stand_still_hold_up_nothing(void **state)
 {
-    enum { TIMES = 200 };
+    enum { TIMES = 600 };
     char words[64];
     (void)state;
     assert_true(crash_begin_in_step(&crash, &cluster, MASTERS, 1));

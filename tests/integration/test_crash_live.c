@@ -223,7 +223,7 @@ static void journal_that_was_overwritten_leads_to_a_full_sync(void **state)
 static void source_that_stood_still_is_resumed(void **state)
 {
     (void)state;
-    static const char *const quickly[] = {"--connect-timeout", "400ms", NULL};
+    static const char *const quickly[] = {"--connect-timeout", "1s", NULL};
     begin();
     write_some(BEFORE, 0);
     run_replicate(&run, quickly);

@@ -82,7 +82,7 @@ static void stopped_workers_are_not_in_step_and_are_named(void **state)
     assert_int_equal(wait_in_step("1s"), EX_TEMPFAIL);
     assert_true(df2redis_wait_said(&crash.run.program, "no longer in step", RUN_DEADLINE_MS));
     signal_workers(SIGCONT);
-    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(wait_in_step("60s"), EX_OK);
     assert_true(crash_came_out_equal(&crash));
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
@@ -112,7 +112,7 @@ static void real_source_is_not_in_step_either(void **state)
         skip();
     proxy = proxy_start(crash.run.dragonfly.port);
     df2redis_start(&crash.run.program, "replicate", proxy_uri(proxy), crash.run.target.uri, NULL);
-    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(wait_in_step("60s"), EX_OK);
     redisContext *c = server_connect(crash.run.dragonfly.port);
     signal_workers(SIGSTOP);
     for (int i = 0; i < 100; i++) {
@@ -122,7 +122,7 @@ static void real_source_is_not_in_step_either(void **state)
     }
     assert_not_in_step_because("the worker of FLOW");
     signal_workers(SIGCONT);
-    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(wait_in_step("60s"), EX_OK);
     assert_int_equal(run_target_keys(&crash.run), 100);
     proxy_hold_flows(proxy, true);
     for (int i = 0; i < 100; i++) {
@@ -133,7 +133,7 @@ static void real_source_is_not_in_step_either(void **state)
     redisFree(c);
     assert_not_in_step_because("behind the source: nothing comes from the source");
     proxy_hold_flows(proxy, false);
-    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(wait_in_step("60s"), EX_OK);
     assert_int_equal(run_target_keys(&crash.run), 200);
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
@@ -147,7 +147,7 @@ static void flows_in_a_black_hole_are_not_in_step(void **state)
     assert_not_in_step_because("behind the source: nothing comes from the source");
     assert_true(df2redis_wait_said(&crash.run.program, "no longer in step", RUN_DEADLINE_MS));
     proxy_hold_flows(proxy, false);
-    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(wait_in_step("60s"), EX_OK);
     assert_true(crash_came_out_equal(&crash));
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
@@ -160,7 +160,7 @@ static void wait_asks_for_lsns_that_are_newer_than_itself(void **state)
     proxy_slow(proxy, 250, 0);
     for (int i = 0; i < 3; i++) {
         journal_script_append(&crash.script, crash.run.source, 300);
-        assert_int_equal(wait_in_step("30s"), EX_OK);
+        assert_int_equal(wait_in_step("60s"), EX_OK);
         for (uint32_t f = 0; f < FLOWS; f++) {
             char *path = format_text("flows.%u.lsn_applied", f);
             assert_int_equal(df2redis_status_number(&crash.run.program, path),
@@ -178,7 +178,7 @@ static void source_that_does_not_tell_its_lsns_is_never_in_step(void **state)
     scripted_refuse_offsets(crash.run.source, "ERR syntax error");
     assert_not_in_step_because("answers DFLY REPLICAOFFSET with: ERR syntax error");
     scripted_refuse_offsets(crash.run.source, NULL);
-    assert_int_equal(wait_in_step("30s"), EX_OK);
+    assert_int_equal(wait_in_step("60s"), EX_OK);
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 

@@ -150,8 +150,10 @@ static void large_value_arrives_whole(void **state)
     run_replicate(&run, l->content == STRINGS ? NULL : small_ring);
     struct watch watch = {.usage = {.parent = run.program.process.pid}};
     bool done = wait_until(is_acked, &watch, LARGE_DEADLINE_MS) && !watch.ended;
-    if (!done)
+    if (!done) {
+        scripted_print(run.source, stderr);
         df2redis_print(&run.program);
+    }
     assert_true(done);
     state_open(&target, run.target.port, NULL);
     static const char *const keys[] = {"list:0", "hash:0", "set:0", "zset:0"};

@@ -328,7 +328,7 @@ static void flow_that_never_answers_is_given_up_and_tried_again(void **state)
     options.sessions[0].flows[1].reply = REPLY_SILENCE;
     scripted_options_add(&options, small_session());
     run_begin(&run, &options);
-    static const char *const quickly[] = {"--connect-timeout", "500ms", NULL};
+    static const char *const quickly[] = {"--connect-timeout", "2s", NULL};
     run_replicate(&run, quickly);
     assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE SYNC2", 1));
     assert_in_step_with_small_session();

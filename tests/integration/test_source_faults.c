@@ -144,7 +144,7 @@ static void what_was_received_is_applied_before_asking(void **state)
 static void silent_source_is_noticed_and_resumed(void **state)
 {
     (void)state;
-    static const char *const quickly[] = {"--connect-timeout", "300ms", NULL};
+    static const char *const quickly[] = {"--connect-timeout", "1s", NULL};
     begin_in_step(&crash_mixed, quickly);
     scripted_deaf(crash.run.source, true);
     assert_true(
@@ -158,9 +158,9 @@ static void silent_source_is_noticed_and_resumed(void **state)
 static void idle_source_keeps_its_session(void **state)
 {
     (void)state;
-    static const char *const quickly[] = {"--connect-timeout", "100ms", NULL};
+    static const char *const quickly[] = {"--connect-timeout", "1s", NULL};
     begin_in_step(&crash_mixed, quickly);
-    assert_true(run_wait_source(&crash.run, "control", "PING", 8));
+    assert_true(run_wait_source(&crash.run, "control", "PING", 5));
     assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 1);
     assert_true(crash_resumed_equal(&crash, 1));
 }
@@ -193,6 +193,12 @@ static size_t count_said(const char *text)
     return n;
 }
 
+static bool is_tried_again(void *arg)
+{
+    (void)arg;
+    return count_said("next attempt in") >= 3;
+}
+
 static void absent_source_is_tried_with_backoff(void **state)
 {
     (void)state;
@@ -202,8 +208,8 @@ static void absent_source_is_tried_with_backoff(void **state)
     uint64_t end_ms = clock_monotonic_ms() + 3000;
     while (clock_monotonic_ms() < end_ms)
         poll(NULL, 0, 20);
-    size_t attempts = count_said("next attempt in");
-    assert_in_range(attempts, 3, 10);
+    assert_in_range(count_said("next attempt in"), 0, 10);
+    assert_true(wait_until(is_tried_again, NULL, RUN_DEADLINE_MS));
     journal_script_append(&crash.script, crash.run.source, 200);
     scripted_listen(crash.run.source, true);
     assert_true(crash_resumed_equal(&crash, 2));

@@ -12,7 +12,7 @@ void redis_cluster_kill(struct redis_cluster *c, size_t member)
 {
     struct process *p = &c->members[member].server.process;
     process_signal(p, SIGKILL);
-    if (process_wait(p, 10000) < 0)
+    if (process_wait(p, CLUSTER_DEADLINE_MS) < 0)
         die("member %zu of the cluster cannot be killed", member);
 }
 

@@ -67,7 +67,7 @@ bool crash_target_equal(struct crash *c)
 
 static bool is_as_of_lost_times(const struct crash *c, const cJSON *divergences)
 {
-    const cJSON *one = divergences->child;
+    const cJSON *one = divergences ? divergences->child : NULL;
     return c->times_lost && one && !one->next && strcmp(one->string, "expired_on_target") == 0;
 }
 
@@ -85,9 +85,9 @@ bool crash_came_out_equal(struct crash *c)
     cJSON *status = df2redis_status(&c->run.program);
     const cJSON *divergences = cJSON_GetObjectItem(status, "divergences");
     c->times_told = is_as_of_lost_times(c, divergences);
-    bool diverged = divergences->child && !c->times_told;
+    bool diverged = !divergences || (divergences->child && !c->times_told);
     if (diverged)
-        fprintf(stderr, "divergences were counted\n");
+        fprintf(stderr, divergences ? "divergences were counted\n" : "the run tells no status\n");
     cJSON_Delete(status);
     if (!equal || diverged)
         df2redis_print(&c->run.program);
@@ -129,8 +129,8 @@ bool crash_kill(struct crash *c, bool whole_group)
         return false;
     bool gone = true;
     for (uint32_t f = 0; f < c->script.flows && f < MAX_FLOWS; f++)
-        gone &= wait_until(is_gone, &workers[f], 2000);
-    return process_wait(&c->run.program.process, 5000) == 128 + SIGKILL && gone;
+        gone &= wait_until(is_gone, &workers[f], RUN_DEADLINE_MS);
+    return process_wait(&c->run.program.process, RUN_DEADLINE_MS) == 128 + SIGKILL && gone;
 }
 
 void crash_remove(struct crash *c, const char *pattern)

@@ -52,8 +52,8 @@ bool crash_came_out_equal(struct crash *c);
 bool crash_resumed_equal(struct crash *c, size_t sessions);
 /* Sessions that the source has begun with a full sync so far. */
 size_t crash_full_syncs(struct crash *c);
-/* SIGKILL to the supervisor alone or to all of it. False unless every worker is gone soon after: none
- * outlives its supervisor. */
+/* SIGKILL to the supervisor alone or to all of it. False unless every worker is gone after it: none outlives its
+ * supervisor. */
 bool crash_kill(struct crash *c, bool whole_group);
 /* Files of the run's state directory. */
 void crash_remove(struct crash *c, const char *pattern);

@@ -56,9 +56,11 @@ cJSON *df2redis_status(const struct df2redis *d)
 {
     const char *argv[] = {df2redis_binary(), "status", "--json", "--state-dir", d->dir, NULL};
     char *text = NULL;
-    process_run(argv, 10000, &text);
+    process_run(argv, 60000, &text);
     const char *begin = text ? strchr(text, '{') : NULL;
     cJSON *status = begin ? cJSON_Parse(begin) : NULL;
+    if (!status && d->process.pid && *text)
+        fprintf(stderr, "df2redis status: %s\n", text);
     free(text);
     return status;
 }

@@ -83,7 +83,7 @@ void process_stop(struct process *p)
     if (p->pid) {
         kill(-p->pid, SIGKILL);
         kill(p->pid, SIGKILL);
-        process_wait(p, 10000);
+        process_wait(p, 60000);
     }
     free(p->output_path);
     p->output_path = NULL;

@@ -19,27 +19,31 @@ static const char *const clean_settings[] = {"target",   "name",    "target-pass
 
 static const struct verb_help verbs[] = {
     [VERB_REPLICATE] = {"df2redis replicate --source URI --target URI [OPTION ...]",
-                        "Copies a live Dragonfly into a Redis or Valkey and keeps it in step until it is\n"
-                        "stopped (df2redis stop, Ctrl-C, SIGTERM); what the source has then is\n"
-                        "applied first.\n",
+                        "Copies a live Dragonfly into a Redis or Valkey and follows the source until it\n"
+                        "is stopped (df2redis stop, Ctrl-C, SIGTERM). Before it ends it applies\n"
+                        "everything that the source has.\n",
                         NULL},
     [VERB_MIGRATE] = {"df2redis migrate --source URI --target URI [OPTION ...]",
-                      "Copies a live Dragonfly into a Redis or Valkey with all that is written meanwhile,\n"
-                      "and ends by itself once the copy is complete.\n",
+                      "Copies a live Dragonfly into a Redis or Valkey, including writes made\n"
+                      "meanwhile, and ends when the copy is complete. Later writes are not copied:\n"
+                      "stop the writers first, or use replicate.\n",
                       NULL},
     [VERB_STATUS] = {"df2redis status [--json | --watch] [--name NAME] [--state-dir DIR]",
-                     "Shows a run. Exit code 0: in step; 75: running, not in step; 69: no such run.\n",
+                     "Shows the state of a run and the next step.\n"
+                     "Exit code 0: in step; 75: running, not in step; 69: no such run.\n",
                      name_settings},
     [VERB_WAIT] = {"df2redis wait --in-step [--timeout TIME] [--name NAME] [--state-dir DIR]",
-                   "Waits until a run is in step. Exit code 0: it is; 75: not in time; 69: no such run.\n",
+                   "Waits until a run is in step: the target has what the source has.\n"
+                   "Exit code 0: in step; 75: not in time; 69: no such run.\n",
                    name_settings},
     [VERB_STOP] = {"df2redis stop [--name NAME] [--state-dir DIR]",
-                   "Lets a run apply what its source has and end; waits for that.\n"
-                   "Its exit code is the run's.\n",
+                   "Lets a run apply everything that its source has, ends it, and waits for the\n"
+                   "end. The exit code is that of the run.\n",
                    name_settings},
     [VERB_CLEAN] = {"df2redis clean --target URI [--name NAME] [OPTION ...]",
-                    "Removes from a target what an ended run of that name has left there: its position\n"
-                    "(marks). Without them the run cannot be taken up again. Refused while it goes on.\n",
+                    "Removes the marks (the position) that an ended run of that name has left in a\n"
+                    "target. The run cannot be resumed without them. Refused while the run is\n"
+                    "active.\n",
                     clean_settings},
     [VERB_VERSION] = {"df2redis version", "Prints the version.\n", NULL},
     [VERB_HELP] = {"df2redis help [VERB]", "Prints help.\n", NULL},
@@ -65,14 +69,14 @@ static void print_wrapped(const char *text, int column, FILE *out)
 }
 
 /* Options that are not settings. */
-static const struct setting_help config_option = {"config", "FILE",
-                                                  "settings from there (with -n: /etc/df2redis/NAME.conf)"};
-static const struct setting_help check_option = {"check-config", NULL, "check all settings, and end"};
-static const struct setting_help json_option = {"json", NULL, "one line of JSON for programs"};
-static const struct setting_help watch_option = {"watch", NULL, "again each second, until the run ends"};
+static const struct setting_help config_option = {
+    "config", "FILE", "read settings from this file (with -n: /etc/df2redis/NAME.conf)"};
+static const struct setting_help check_option = {"check-config", NULL, "check all settings, then end"};
+static const struct setting_help json_option = {"json", NULL, "one line of JSON, for programs"};
+static const struct setting_help watch_option = {"watch", NULL, "redraw each second, until the run ends"};
 static const struct setting_help in_step_option = {"in-step", NULL,
-                                                   "until the target has what the source has"};
-static const struct setting_help timeout_option = {"timeout", "TIME", "wait no longer"};
+                                                   "wait until the target has what the source has"};
+static const struct setting_help timeout_option = {"timeout", "TIME", "longest time to wait"};
 
 static char short_form(const char *name)
 {
@@ -116,26 +120,27 @@ static void print_settings(const char *const *names, FILE *out)
 /* Fits a terminal of 80 columns and 24 lines, with the prompt after it. */
 static void print_overview(FILE *out)
 {
-    fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, in step\n\n", DF2REDIS_VERSION);
-    fputs("  df2redis replicate -s URI -t URI   copy, and follow until stopped\n"
-          "  df2redis migrate   -s URI -t URI   copy until complete, and end\n"
-          "  df2redis status [--json|--watch]   how a run is doing\n"
+    fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, and follows it\n\n",
+            DF2REDIS_VERSION);
+    fputs("  df2redis replicate -s URI -t URI   copy, then follow the source until stopped\n"
+          "  df2redis migrate   -s URI -t URI   copy, then end\n"
+          "  df2redis status [--json|--watch]   show the state of a run and the next step\n"
           "  df2redis wait --in-step            wait until a run is in step\n"
-          "  df2redis stop                      have a run apply what the source has, end\n"
+          "  df2redis stop                      apply what the source has, then end a run\n"
           "  df2redis clean -t URI              remove the marks of an ended run\n"
-          "  df2redis help VERB                 all options of one; version: the version\n\n"
+          "  df2redis help VERB                 options of a verb; version: the version\n\n"
           "  -s, --source URI        redis://[user[:password]@]host[:port]; rediss: TLS\n"
-          "  -t, --target URI        the same; also unix:///path; of a cluster any node\n"
-          "  -n, --name NAME         of the run, and of /etc/df2redis/NAME.conf (default)\n"
-          "  -c, --config FILE       settings from there instead\n"
-          "  -d, --daemon            into the background once the start has worked\n"
-          "      --on-conflict WHAT  the target's keys: overwrite, skip or stop\n"
+          "  -t, --target URI        the same; or unix:///path, or any node of a cluster\n"
+          "  -n, --name NAME         name of the run (default)\n"
+          "  -c, --config FILE       settings (with -n: /etc/df2redis/NAME.conf)\n"
+          "  -d, --daemon            detach once the target accepts writes\n"
+          "      --on-conflict WHAT  if a key exists: overwrite, skip or stop\n"
           "      --flush-target      empty the target first\n"
           "      --include GLOB, --exclude GLOB, --db A[:B],...   copy only these\n"
-          "      --max-rate BYTES    apply at most so much per second, e.g. 20m\n"
-          "      --metrics [ADDR:]PORT   a page to watch, /metrics, /healthz, /readyz\n\n"
-          "Passwords: in DF2REDIS_SOURCE_PASSWORD, DF2REDIS_TARGET_PASSWORD, or in files\n"
-          "(--source-password-file). All else: man df2redis\n",
+          "      --max-rate BYTES    apply at most this much per second, e.g. 20m\n"
+          "      --metrics [ADDR:]PORT   a live page, /metrics, /healthz, /readyz\n\n"
+          "Passwords: DF2REDIS_SOURCE_PASSWORD, DF2REDIS_TARGET_PASSWORD, or files\n"
+          "(--source-password-file). First steps and all options: man df2redis\n",
           out);
 }
 

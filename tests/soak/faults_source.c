@@ -148,6 +148,23 @@ static bool has_found_master(void *arg)
     return found || !process_running(&s->run.program.process);
 }
 
+/* The source says how many entries its replicas have not confirmed. */
+static bool has_executed_all(void *arg)
+{
+    struct soak *s = arg;
+    redisContext *c = server_connect(s->run.dragonfly.port);
+    bool all = true;
+    for (unsigned i = 0; all && i < 2; i++) {
+        char *field = format_text("slave%u", i);
+        char *replica = server_info(c, "replication", field);
+        all = !replica || strstr(replica, ",lag=0");
+        free(replica);
+        free(field);
+    }
+    redisFree(c);
+    return all;
+}
+
 void fault_fail_over_source(struct soak *s)
 {
     if (!wait_until(has_found_master, s, SOAK_STEP_MS))
@@ -156,10 +173,13 @@ void fault_fail_over_source(struct soak *s)
     soak_go_on(s, soak_some_ms(s, 50, 2000));
     soak_end_load(s);
     /* The replica begins a journal of its own when it is told to take over, at the number of entries that it
-     * has executed. One that it is executing then is missing in it, and those behind have LSNs smaller by
-     * one: no run could go on from there. So nothing may be written then, and nothing expire. */
+     * has executed. An entry that it is executing then, or one that it executes behind that and that changes
+     * nothing there, is missing in it, and those behind have LSNs smaller by one: no run could go on from
+     * there. So nothing is written then, nothing expires, and it has executed all. */
     soak_go_on(s, SHORT_TTLS_MS);
     soak_expire(s);
+    if (!wait_until(has_executed_all, s, SOAK_STEP_MS))
+        die("the replica of the source does not catch up");
     redisContext *c = server_connect(s->spare.port);
     struct timeval limit = {TAKEOVER_LIMIT_MS / 1000 + 5, 0};
     redisSetTimeout(c, limit);

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/log/log.h"
 
 enum {
     PROMOTED_VERSION = 5,         /* first protocol version with <last master id> <lsn>-<lsn>-… */
     COUNTED_RING_RELEASE = 14099, /* last release whose ring holds a number of entries, 8192 by default */
     SURELY_IN_RING = 1024,
+    WAIT_FOR_WRITE_MS = 10000,
     SYNC_AFTER_PARTIAL_FIRST = 13100, /* these releases refuse a lone STARTSTABLE */
     SYNC_AFTER_PARTIAL_LAST = 13499,
 };
@@ -33,6 +35,13 @@ static void forget_beyond(struct run *run)
 static bool role_is_unchanged(const struct run *run)
 {
     return run->role_changes >= 0 && run->role_changes == run->greeting.role_changes;
+}
+
+/* Returns true if the ring may begin at the promotion of this master: it was just promoted, or it was followed since,
+ * and no command of it was applied yet, so that the entry to compare is one of the master before. */
+static bool began_with_promotion(const struct run *run)
+{
+    return is_another(run) || (*run->last_master_id && role_is_unchanged(run));
 }
 
 static void say_another(struct run *run)
@@ -101,7 +110,7 @@ void resume_begin(struct run *run, struct flow *f)
 {
     f->begin = run->resume[f->number];
     f->asked_lsn = f->begin.check.lsn ? f->begin.check.lsn : f->begin.lsn;
-    if (is_another(run) && run->beyond && run->beyond[f->number]) {
+    if (began_with_promotion(run) && run->beyond && run->beyond[f->number]) {
         f->asked_lsn = f->begin.check.lsn + 1;
         f->begin.check = (struct journal_check){0};
     }
@@ -145,7 +154,7 @@ bool resume_ask_again(struct run *run, struct error *error)
 {
     size_t count;
     const uint64_t *lsns = source_lsns(run->source, &count);
-    if (!run->resume || !run->flows[0].begin.lsn || !is_another(run) || run->beyond ||
+    if (!run->resume || !run->flows[0].begin.lsn || !began_with_promotion(run) || run->beyond ||
         count != run->flow_count)
         return false;
     bool *beyond = x_calloc(run->flow_count, sizeof *beyond);
@@ -164,6 +173,15 @@ bool resume_ask_again(struct run *run, struct error *error)
         run->source_name);
 }
 
+/* Returns true if each FLOW in doubt was written to since its ring was asked for. */
+static bool were_written_to(const struct run *run, const uint64_t *lsns)
+{
+    for (uint32_t i = 0; i < run->flow_count; i++)
+        if (run->beyond[i] && !was_promoted_there(run, lsns, i) && lsns[i] <= run->beyond_lsns[i])
+            return false;
+    return true;
+}
+
 bool resume_ask_to_be_sure(struct run *run, struct error *error)
 {
     size_t count;
@@ -171,14 +189,18 @@ bool resume_ask_to_be_sure(struct run *run, struct error *error)
     bool sure = true;
     for (uint32_t i = 0; run->beyond && count == run->flow_count && i < count; i++)
         sure &= !run->beyond[i] || was_promoted_there(run, lsns, i);
-    if (sure || run->beyond_lsns)
+    if (sure ||
+        (run->beyond_lsns && (were_written_to(run, lsns) || clock_monotonic_ms() >= run->beyond_until_ms)))
         return false;
-    run->beyond_lsns = x_malloc(count * sizeof *lsns);
-    memcpy(run->beyond_lsns, lsns, count * sizeof *lsns);
+    if (!run->beyond_lsns) {
+        run->beyond_lsns = x_malloc(count * sizeof *lsns);
+        memcpy(run->beyond_lsns, lsns, count * sizeof *lsns);
+        run->beyond_until_ms = clock_monotonic_ms() + WAIT_FOR_WRITE_MS;
+    }
     return !error_set(
         error, ERROR_RETRY,
-        "source %s has been written to much since it was promoted: it is asked once more where its "
-        "journal begins",
+        "source %s has been written to much since it was promoted: it is asked again after the next "
+        "write where its journal begins",
         run->source_name);
 }
 
@@ -186,13 +208,12 @@ bool resume_is_sure(struct run *run, struct error *error)
 {
     size_t count;
     const uint64_t *lsns = source_lsns(run->source, &count);
-    for (uint32_t i = 0; run->beyond_lsns && i < run->flow_count; i++)
-        if (run->beyond[i] && (count != run->flow_count || lsns[i] <= run->beyond_lsns[i]))
-            return error_set(error, ERROR_RETRY,
-                             "source %s is not sure to have had all that was applied before it was promoted: "
-                             "its journal begins right behind that, perhaps by chance",
-                             run->source_name);
-    return true;
+    if (!run->beyond_lsns || (count == run->flow_count && were_written_to(run, lsns)))
+        return true;
+    return error_set(error, ERROR_RETRY,
+                     "source %s is not sure to have had all that was applied before it was promoted: "
+                     "its journal begins right behind that, perhaps by chance",
+                     run->source_name);
 }
 
 void resume_refused(struct run *run)

@@ -5,7 +5,9 @@
  * Another master id: DFLY FLOW … <last master id> <lsn>-<lsn>-…. The answer is PARTIAL if the master was a replica of
  * that one and was promoted. Its ring begins at the promotion, so the entry to compare may be older than the ring:
  * then a second session asks from after that entry. If much was written since the promotion, a third session asks
- * again: a ring that still begins there after further writes is not full and has lost nothing.
+ * again: a ring that still begins there after further writes is not full and has lost nothing. It waits some seconds
+ * for such writes. The same holds for a promoted master that was followed already, while the last command applied is
+ * one of the master before.
  *
  * session_start.c calls these functions between the greeting and the phase commands. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_RESUME_H

@@ -120,13 +120,14 @@ struct run {
     char beyond_master_id
         [41];     /* the promoted master that no longer has what would be compared (resume.c); or "" */
     bool *beyond; /* for each FLOW, of that master */
-    uint64_t *beyond_lsns;   /* its next LSNs, after it had said so; NULL: not asked yet */
-    char last_master_id[41]; /* master that this session's master was promoted from; or "" */
-    int64_t role_changes;    /* of the source at the start of the copy, or of its journal; -1: unknown */
-    bool greeted;            /* the source has answered once */
-    bool streamed;           /* the source has answered SYNC once: from then on the run retries for ever */
-    bool stable_before;      /* the copy was complete once */
-    bool spool_full_waits;   /* the session ends for a full spool as soon as it is stable */
+    uint64_t *beyond_lsns;    /* its next LSNs, after it had said so; NULL: not asked yet */
+    uint64_t beyond_until_ms; /* the end of the wait for a write to each of them */
+    char last_master_id[41];  /* master that this session's master was promoted from; or "" */
+    int64_t role_changes;     /* of the source at the start of the copy, or of its journal; -1: unknown */
+    bool greeted;             /* the source has answered once */
+    bool streamed;            /* the source has answered SYNC once: from then on the run retries for ever */
+    bool stable_before;       /* the copy was complete once */
+    bool spool_full_waits;    /* the session ends for a full spool as soon as it is stable */
     uint32_t spool_full_flow;
     struct error spool_full_why;
     bool told_why;   /* the log has the reason for the session's end */

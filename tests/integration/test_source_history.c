@@ -243,7 +243,18 @@ static void replica_promoted_exactly_there_and_written_to_much_goes_on(void **st
     fail_over_and_write(MUCH);
     assert_true(wait_until(has_decided, NULL, RUN_DEADLINE_MS));
     assert_true(crash_resumed_equal(&crash, 2));
-    assert_int_equal(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly"), 4);
+    assert_true(scripted_count(crash.run.source, NULL, "REPLCONF capa dragonfly") >= 4);
+}
+
+/* Each time that it is asked there was no write since the time before: it is asked until there is one. */
+static void replica_promoted_exactly_there_and_written_to_later_goes_on(void **state)
+{
+    (void)state;
+    begin_in_step(&crash_mixed);
+    fail_over_and_write(MUCH);
+    assert_true(run_wait_source(&crash.run, NULL, "REPLCONF capa dragonfly", 5));
+    assert_true(wait_until(has_decided, NULL, RUN_DEADLINE_MS));
+    assert_true(crash_resumed_equal(&crash, 2));
 }
 
 /* A source that tells of its keys, so that it may be synced anew. */
@@ -287,6 +298,34 @@ static void run_killed_after_a_failover_goes_on(void **state)
     crash_remove(&crash, "flow-*");
     run_replicate(&crash.run, NULL);
     assert_true(crash_resumed_equal(&crash, 3));
+}
+
+static void kill_after_a_failover(bool with_spools)
+{
+    begin_in_step(&crash_mixed);
+    fail_over(0);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
+    assert_true(crash_kill(&crash, true));
+    if (!with_spools)
+        crash_remove(&crash, "flow-*");
+    journal_script_append(&crash.script, crash.run.source, 100);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 3));
+    assert_true(crash_resumed_equal(&crash, 3));
+}
+
+/* No command of the promoted master was applied: the last one is older than its ring. */
+static void run_killed_before_the_promoted_master_was_written_to_goes_on(void **state)
+{
+    (void)state;
+    kill_after_a_failover(true);
+}
+
+static void marks_older_than_the_promotion_go_on(void **state)
+{
+    (void)state;
+    kill_after_a_failover(false);
 }
 
 static void link_that_breaks_after_a_failover_resumes(void **state)
@@ -397,8 +436,11 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_goes_on, teardown),
         cmocka_unit_test_teardown(flush_of_a_promoted_replica_is_run_whatever_its_number, teardown),
         cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_much_goes_on, teardown),
+        cmocka_unit_test_teardown(replica_promoted_exactly_there_and_written_to_later_goes_on, teardown),
         cmocka_unit_test_teardown(replica_promoted_there_perhaps_by_chance_is_synced_anew, teardown),
         cmocka_unit_test_teardown(run_killed_after_a_failover_goes_on, teardown),
+        cmocka_unit_test_teardown(run_killed_before_the_promoted_master_was_written_to_goes_on, teardown),
+        cmocka_unit_test_teardown(marks_older_than_the_promotion_go_on, teardown),
         cmocka_unit_test_teardown(link_that_breaks_after_a_failover_resumes, teardown),
         cmocka_unit_test_teardown(replica_promoted_behind_the_target_is_synced_anew, teardown),
         cmocka_unit_test_teardown(older_release_is_resumed_by_sync, teardown),

@@ -7,6 +7,8 @@
 #include "tests/soak/record.h"
 #include "tests/support/testing.h"
 
+enum { TIMES_RIGHT_MS = 2000 };
+
 /* Acknowledged to the last entry, and in step by the program's own word. */
 bool soak_has_settled(void *arg)
 {
@@ -36,24 +38,46 @@ bool soak_has_settled(void *arg)
 
 /* ---- equal ---- */
 
-static bool equals(struct soak *s, uint16_t expected_port, struct state_rules *rules)
+struct comparison {
+    struct soak *s;
+    uint16_t expected_port;
+    struct state_rules *rules;
+    uint64_t keys;
+    struct buf differences; /* of the last time, as text */
+};
+
+static bool is_equal_now(void *arg)
 {
+    struct comparison *c = arg;
     struct state_server expected, actual;
     struct state_report report;
-    state_open(&expected, expected_port, NULL);
-    state_open(&actual, s->run.target.port, s->run.password);
-    bool equal = state_compare_servers(&expected, &actual, rules, &report);
-    s->differences = report.different;
-    if (equal) {
-        printf("  equal: %llu keys\n", (unsigned long long)report.keys);
-    } else {
-        fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)report.keys,
-                (unsigned long long)report.different, (const char *)report.text.data);
-        record_print_differences((const char *)report.text.data);
-    }
+    state_open(&expected, c->expected_port, NULL);
+    state_open(&actual, c->s->run.target.port, c->s->run.password);
+    bool equal = state_compare_servers(&expected, &actual, c->rules, &report);
+    c->s->differences = report.different;
+    c->keys = report.keys;
+    buf_clear(&c->differences);
+    buf_put(&c->differences, report.text.data, report.text.len);
     state_report_free(&report);
     state_close(&expected);
     state_close(&actual);
+    return equal;
+}
+
+/* A time to live that was put off while the FLOW was behind is told as it is some moments after the FLOW is in step. */
+static bool equals(struct soak *s, uint16_t expected_port, struct state_rules *rules)
+{
+    struct comparison c = {.s = s, .expected_port = expected_port, .rules = rules};
+    bool equal = wait_until(is_equal_now, &c, TIMES_RIGHT_MS);
+    if (equal) {
+        printf("  equal: %llu keys\n", (unsigned long long)c.keys);
+    } else {
+        buf_put_u8(&c.differences, '\0');
+        fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)c.keys,
+                (unsigned long long)s->differences, (const char *)c.differences.data);
+        record_print_differences((const char *)c.differences.data);
+    }
+    buf_free(&c.differences);
     return equal;
 }
 

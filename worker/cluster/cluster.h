@@ -1,9 +1,9 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble),
- * cluster/recover.c, cluster/nodes.c (links), cluster/migrations.c (slots on their way), cluster/open_slots.c (those
- * that stay so), cluster/liveness.c (is who gave slots away still there?), cluster/empty_masters.c (masters without
- * slots), cluster/marks.c, cluster/loss.c (marks that are gone), cluster/flush_notes.c (which flushes the nodes
- * have had), cluster/write.c (routing) and cluster/replicas.c (WAIT); the rest of the worker knows it as the router
- * only.
+ * cluster/recover.c, cluster/vouch.c (is a node who it was?), cluster/nodes.c (links), cluster/migrations.c
+ * (slots on their way), cluster/open_slots.c (those that stay so), cluster/liveness.c (is who gave slots away still
+ * there?), cluster/empty_masters.c (masters without slots), cluster/marks.c, cluster/loss.c (marks that are gone),
+ * cluster/flush_notes.c (which flushes the nodes have had), cluster/write.c (routing) and cluster/replicas.c
+ * (WAIT); the rest of the worker knows it as the router only.
  *
  *   asking ──CLUSTER SLOTS──> linking ──every master greeted, every mark read──> ready
  *     ^                                                                            │
@@ -190,6 +190,9 @@ bool cluster_is_trusted(const struct cluster *c, const struct node *n);
 /* Is there anything of this session that could have been lost? */
 bool cluster_inherits(const struct cluster *c);
 
+/* cluster/vouch.c */
+/* Is n that process, with that history? */
+bool cluster_is_process(const struct node *n, const char *run_id, const char *replid);
 /* Did the process that n is, with the history that it has, take what was written to that one? */
 bool cluster_is_marked(const struct node *n, const struct marked_node *as);
 /* It, or, where it lies with n itself, one that served the slots that n serves: then n has its data from that. */

@@ -10,23 +10,6 @@
 
 /* ---- nodes ---- */
 
-static bool is_same(const struct capabilities *now, const char *run_id, const char *replid)
-{
-    return *now->run_id && strcmp(now->run_id, run_id) == 0 && strcmp(now->replid, replid) == 0;
-}
-
-bool cluster_is_marked(const struct node *n, const struct marked_node *as)
-{
-    return is_same(&n->target, as->run_id, as->replid);
-}
-
-bool cluster_vouches(const struct cluster *c, const struct node *n, const struct node *at,
-                     const struct marked_node *as)
-{
-    return cluster_is_marked(n, as) ||
-           (at == n && as->fingerprint == c->topology.nodes[n->index].fingerprint);
-}
-
 /* By its history; or since it was a replica and has all slots that the other one had, which comes to the
  * same: a master without replicas changes its replication id unasked. */
 bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of)
@@ -93,7 +76,7 @@ static struct position_node judge_node(const struct cluster *c, const struct nod
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
     const struct identity *known = identities_find(&c->known, t->id);
-    struct position_node p = {.trusted = known && is_same(&n->target, known->run_id, known->replid)};
+    struct position_node p = {.trusted = known && cluster_is_process(n, known->run_id, known->replid)};
     bool met = known != NULL;
     /* Its own mark goes with its lowest slot, wherever that goes. */
     for (size_t i = 0; i < c->count; i++)

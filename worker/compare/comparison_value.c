@@ -6,6 +6,7 @@
 #include "common/ipc/divergence.h"
 #include "worker/compare/comparison_internal.h"
 #include "worker/rdb/value.h"
+#include "worker/translate/value_write.h"
 
 /* Dragonfly keeps times to live of fields in whole seconds, far deadlines of keys not to the millisecond, and
  * none beyond 2^28 seconds; a Redis before 7.0 tells only how long a key has still to live. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/redis/topology.h"
+#include "worker/translate/commands.h"
 #include "worker/translate/rewrite.h"
 
 enum { DESTINATION_MAX_KEYS = 1 << 20 };

@@ -1,4 +1,4 @@
-/* Looking up rows of the table of commands, finding keys in command lines, printing them. */
+/* Rows of the two tables by name, keys of a command as it is sent, and the tables as text. */
 #include "worker/translate/commands.h"
 
 enum { HASH_SLOTS = 512, NAME_MAX_BYTES = 31 };
@@ -59,47 +59,6 @@ const struct command *command_find(struct slice name)
     return NULL;
 }
 
-bool command_is_global(const struct command *c)
-{
-    return c && c->class == COMMAND_GLOBAL;
-}
-
-bool command_arity_fits(const struct command *c, size_t argc)
-{
-    return c->arity >= 0 ? argc == (size_t)c->arity : argc >= (size_t)-c->arity;
-}
-
-static void add_key(size_t position, size_t *positions, size_t max, size_t *n)
-{
-    if (*n < max)
-        positions[*n] = position;
-    (*n)++;
-}
-
-size_t command_keys(const struct command *c, const struct entry *e, size_t *positions, size_t max)
-{
-    size_t n = 0;
-    if (c->first_key > 0) {
-        size_t step = c->key_step > 0 ? (size_t)c->key_step : 1;
-        size_t end; /* one past the last key's position */
-        if (c->last_key >= 0)
-            end = (size_t)c->last_key + 1;
-        else
-            end = e->argc >= (size_t)-c->last_key ? e->argc - (size_t)-c->last_key + 1 : 0;
-        if (end > e->argc)
-            end = e->argc;
-        for (size_t i = (size_t)c->first_key; i < end; i += step)
-            add_key(i, positions, max, &n);
-    }
-    uint64_t count;
-    if (c->key_count > 0 && (size_t)c->key_count < e->argc && slice_to_u64(e->argv[c->key_count], &count)) {
-        size_t first = (size_t)c->key_count + 1;
-        for (size_t i = first; i < e->argc && i - first < count; i++)
-            add_key(i, positions, max, &n);
-    }
-    return n;
-}
-
 /* A row tells of the journal's command of that name; what the rewrites make of others has its key first. */
 size_t command_written_keys(const struct slice *argv, size_t argc, struct slice *keys, size_t max)
 {
@@ -124,31 +83,6 @@ size_t command_written_keys(const struct slice *argv, size_t argc, struct slice 
     for (size_t i = 0; i < n && i < max; i++)
         keys[i] = argv[fixed[i]];
     return n < max ? n : max;
-}
-
-struct slice command_first_key(const struct command *c, const struct entry *e)
-{
-    size_t at;
-    if (c->first_key > 0 && c->key_count == 0) /* nearly all: no need to count */
-        return (size_t)c->first_key < e->argc ? e->argv[c->first_key] : slice_of(NULL, 0);
-    return command_keys(c, e, &at, 1) ? e->argv[at] : slice_of(NULL, 0);
-}
-
-const char *command_class_name(enum command_class class)
-{
-    switch (class) {
-    case COMMAND_IDEMPOTENT:
-        return "idempotent";
-    case COMMAND_ONCE:
-        return "once";
-    case COMMAND_GLOBAL:
-        return "global";
-    case COMMAND_DROP:
-        return "dropped";
-    case COMMAND_UNSUPPORTED:
-        break;
-    }
-    return "reported";
 }
 
 static void print_table(FILE *out, const struct command *table)

@@ -5,7 +5,7 @@
 #define DF2REDIS_WORKER_TRANSLATE_LEFT_OUT_H
 
 #include "worker/keys/suspects.h"
-#include "worker/translate/commands.h"
+#include "worker/translate/command.h"
 #include "worker/translate/translator.h"
 
 struct suspects *left_out_open(const char *directory, uint32_t flow, bool fresh, struct error *error);

@@ -1,10 +1,11 @@
 /* Rewrites of journaled commands into what does the same on the target, for the rows of the table of
- * commands; and what they share. Not for others than the translator of commands. */
+ * commands; and what they share (rewrite.c, below them). */
 #ifndef DF2REDIS_WORKER_TRANSLATE_REWRITE_H
 #define DF2REDIS_WORKER_TRANSLATE_REWRITE_H
 
 #include "common/ipc/divergence.h"
-#include "worker/translate/commands.h"
+#include "worker/translate/command.h"
+#include "worker/translate/translator.h"
 
 /* rewrite_deadline() */
 enum { REWRITE_GRACE_MS = 10 * 60 * 1000, REWRITE_SKEW_MS = 5000, REWRITE_NEAR_MS = 100 };
@@ -12,7 +13,7 @@ enum { REWRITE_GRACE_MS = 10 * 60 * 1000, REWRITE_SKEW_MS = 5000, REWRITE_NEAR_M
 typedef bool rewrite_function(struct translator *t, const struct command *c, const struct entry *e,
                               struct error *error);
 
-/* command_translate.c */
+/* rewrite.c */
 
 /* Is there a filter of keys at all? */
 static inline bool rewrite_filtered(const struct translator *t)
@@ -33,8 +34,6 @@ void rewrite_leave_out(struct translator *t, const char *name, struct slice key)
 bool rewrite_value_fits(struct translator *t, const char *name, struct slice key, struct slice value);
 /* A RESTORE of a payload of so many bytes? */
 bool rewrite_dump_fits(const struct translator *t, struct slice key, size_t bytes);
-/* Type and value of what DUMP gives; false: it is broken. */
-bool rewrite_dump_parse(struct slice dump, uint8_t *type, struct slice *value);
 /* The key may come out otherwise than on the source: it is compared later, or reported where nothing is. Returns true. */
 bool rewrite_suspect(struct translator *t, const char *reason, const struct command *c, struct slice key);
 /* Why the target has no such database; NULL: it has. */

@@ -1,7 +1,6 @@
 /* Rewrites of commands on keys of any type: deleting, expiring, restoring. */
-#include "common/base/crc.h"
-#include "worker/rdb/value.h"
 #include "worker/translate/rewrite.h"
+#include "worker/translate/value_write.h"
 
 /* DEL and UNLINK: the wanted keys. */
 bool rewrite_delete(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
@@ -94,25 +93,6 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
     return true;
 }
 
-/* What DUMP gives:  type (1 byte) | value | RDB version (2 bytes LE) | CRC-64 of all before it (8 bytes LE),
- * 0 when not made */
-enum { FOOTER_BYTES = 10, CRC_BYTES = 8 };
-
-bool rewrite_dump_parse(struct slice dump, uint8_t *type, struct slice *value)
-{
-    uint64_t stored = 0;
-    if (dump.len < 1 + FOOTER_BYTES)
-        return false;
-    const uint8_t *crc = dump.data + dump.len - CRC_BYTES;
-    for (int i = CRC_BYTES - 1; i >= 0; i--)
-        stored = stored << 8 | crc[i];
-    if (stored != 0 && stored != crc64(0, dump.data, dump.len - CRC_BYTES))
-        return false;
-    *type = dump.data[0];
-    *value = slice_of(dump.data + 1, dump.len - 1 - FOOTER_BYTES);
-    return true;
-}
-
 /* RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]. It is in the journal when it
  * wrote: without REPLACE there was no key, so an existing one may always give way. */
 bool rewrite_restore(struct translator *t, const struct command *c, const struct entry *e,
@@ -129,7 +109,7 @@ bool rewrite_restore(struct translator *t, const struct command *c, const struct
         else if (slice_is(e->argv[i], "IDLETIME") || slice_is(e->argv[i], "FREQ"))
             i++;
     }
-    if (!slice_to_i64(e->argv[2], &ttl) || ttl < 0 || !rewrite_dump_parse(e->argv[3], &type, &value))
+    if (!slice_to_i64(e->argv[2], &ttl) || ttl < 0 || !dump_parse(e->argv[3], &type, &value))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
     if (ttl > 0 && !absolute && !rewrite_after(t, ttl, 1, &ttl))
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);

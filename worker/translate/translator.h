@@ -1,5 +1,12 @@
 /* Entries in, commands for the target out. Knows the table of commands, what the target can do, and
- * the filters; knows no sockets. */
+ * the filters; knows no sockets. A file calls what stands to its right:
+ *
+ *   translator.c ─┬─ snapshot.c ───────────────────────────────────────────────────────┬─ value_write.c ── elements.c
+ *                 └─ command_translate.c ── commands.c ── command_table*.c ── rewrite_*.c
+ *                                           finds a row   the rows            a command as the target takes it
+ *
+ * All of them call rewrite.c (what rewrites share), command.c (what a row says of a command line), left_out.c, and the
+ * commands go to worker/link/output.h. */
 #ifndef DF2REDIS_WORKER_TRANSLATE_TRANSLATOR_H
 #define DF2REDIS_WORKER_TRANSLATE_TRANSLATOR_H
 
@@ -49,14 +56,9 @@ void translator_free(struct translator *t);
  * reported. Global commands (command_is_global) are not given to it. */
 bool translate(struct translator *t, const struct entry *e, struct error *error);
 
-/* Parts: snapshot.c, command.c. */
+/* Its two halves: snapshot.c, command_translate.c. */
 bool translate_snapshot(struct translator *t, const struct entry *e, struct error *error);
 bool translate_command(struct translator *t, const struct entry *e, struct error *error);
-/* A whole value under a key, from the snapshot or from a RESTORE in the journal: RESTORE again where the
- * target takes the layout, converted or written element by element where not. replace: an existing key gives
- * way. */
-bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,
-                     int64_t expire_ms, bool replace, struct error *error);
 /* The moment that relative times of the entry at hand count from. */
 static inline int64_t translator_arrived_ms(const struct translator *t)
 {
@@ -65,7 +67,4 @@ static inline int64_t translator_arrived_ms(const struct translator *t)
 /* What DUMP gave, where that is too large for one RESTORE. */
 bool translate_dump(struct translator *t, struct slice key, struct slice dump, int64_t expire_ms,
                     struct error *error);
-/* Room for n arguments in t->args. */
-struct slice *translator_args(struct translator *t, size_t n);
-
 #endif

@@ -9,6 +9,7 @@
 #include "tests/unit/worker/type_samples.h"
 
 #include "common/net/resp.h"
+#include "worker/translate/value_write.h"
 
 #define PAGE "man/df2redis-commands.7"
 

@@ -153,7 +153,8 @@ static bool is_ours(const struct run_record *record, const struct target_marks *
         const struct target_mark *mark = mark_of(marks, i);
         ours = mark && is_of_source(record, mark);
     }
-    return ours;
+    /* In a cluster whose slots have moved since, no mark may hold for all nodes: then any mark of any node counts. */
+    return ours || strcmp(marks->seen_id, record->master_id) == 0;
 }
 
 /* Returns true for a cursor of this boot that had reached the journal. */

@@ -262,6 +262,21 @@ static void slots_that_moved_between_two_sessions_cost_no_full_sync(void **state
     assert_equal_after(1);
 }
 
+/* A flush takes away the hash that the supervisor marked. */
+static void nor_do_they_after_a_flush_of_the_source(void **state)
+{
+    (void)state;
+    begin_marked();
+    journal_script_flush(&crash.script, crash.run.source);
+    load();
+    assert_in_step();
+    assert_true(crash_kill(&crash, true));
+    move_lowest_slots();
+    load();
+    start_again();
+    assert_equal_after(1);
+}
+
 static void slots_that_moved_before_a_session_began_cost_no_full_sync(void **state)
 {
     (void)state;
@@ -307,6 +322,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_flush_that_was_run_is_known_where_its_note_has_moved, teardown),
         cmocka_unit_test_teardown(such_a_note_does_not_vouch_for_a_replica_that_took_over, teardown),
         cmocka_unit_test_teardown(slots_that_moved_between_two_sessions_cost_no_full_sync, teardown),
+        cmocka_unit_test_teardown(nor_do_they_after_a_flush_of_the_source, teardown),
         cmocka_unit_test_teardown(slots_that_moved_before_a_session_began_cost_no_full_sync, teardown),
         cmocka_unit_test_teardown(a_master_emptied_between_two_sessions_is_noticed, teardown),
     };

@@ -1,4 +1,8 @@
-/* A group of elements being read: private to value_reader.c and value_packed.c. */
+/* A group of elements being read: private to value_*.c. A file calls what stands to its right.
+ *
+ *   value_reader.c ── value_packed.c ── value_group.c
+ *   any value         packed ones       strings
+ */
 #ifndef DF2REDIS_WORKER_RDB_VALUE_GROUP_H
 #define DF2REDIS_WORKER_RDB_VALUE_GROUP_H
 
@@ -48,6 +52,8 @@ static inline struct element *group_slot(struct group *g)
     return &s->elements[g->count];
 }
 
+/* value_group.c */
+
 enum group_step group_broken(struct group *g, const char *what);
 /* Heads of `n` strings, with the bytes that stand behind the last of them; GROUP_ON when all are there.
  * *bytes: their size in the input, *plain: the scratch memory they need. content[i] points to the ith
@@ -55,6 +61,8 @@ enum group_step group_broken(struct group *g, const char *what);
 enum group_step group_strings(struct group *g, const uint8_t *p, size_t there, unsigned n,
                               struct rdb_string_head *heads, const uint8_t **content, size_t *bytes,
                               size_t *plain);
+
+/* value_packed.c */
 
 /* A value that is one packed encoding in one string. */
 enum group_step group_packed_value(struct group *g);

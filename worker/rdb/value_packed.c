@@ -3,7 +3,6 @@
  * A packed encoding is given item by item but stays in the input until its last item was given;
  * value_reader.extra is then the position in it (0: not begun). */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "worker/rdb/packed.h"

@@ -2,9 +2,7 @@
 #include "worker/rdb/value_reader.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
 
 #include "worker/rdb/value_group.h"
 #include "worker/rdb/value_walk.h"
@@ -20,42 +18,6 @@ void value_scratch_free(struct value_scratch *s)
     buf_free(&s->bytes);
     free(s->elements);
     *s = (struct value_scratch){0};
-}
-
-enum group_step group_broken(struct group *g, const char *what)
-{
-    error_fatal(g->error, EX_DATAERR, "%s value: %s", rdb_type_name(g->type), what);
-    return GROUP_BROKEN;
-}
-
-enum group_step group_strings(struct group *g, const uint8_t *p, size_t there, unsigned n,
-                              struct rdb_string_head *heads, const uint8_t **content, size_t *bytes,
-                              size_t *plain)
-{
-    uint64_t at = 0;
-    *plain = 0;
-    for (unsigned i = 0; i < n; i++) {
-        enum value_status status = VALUE_MORE;
-        if (at < there)
-            status = rdb_string_head(p + at, there - (size_t)at, &heads[i]);
-        if (status == VALUE_BROKEN)
-            return group_broken(g, "a string that begins with an unknown byte or is too long");
-        if (status == VALUE_MORE) {
-            uint64_t missing = at < there ? 1 : at - there + 1;
-            g->wanted = g->input.len + (size_t)missing;
-            return GROUP_MORE;
-        }
-        content[i] = p + at + heads[i].head_bytes;
-        at += heads[i].head_bytes + heads[i].stored_bytes;
-        if (at > there && i + 1 == n) {
-            g->wanted = g->input.len + (size_t)(at - there);
-            return GROUP_MORE;
-        }
-        if (heads[i].encoding != RDB_PLAIN)
-            *plain += (size_t)heads[i].plain_bytes + NUMBER_ROOM;
-    }
-    *bytes = (size_t)at;
-    return GROUP_ON;
 }
 
 /* How the counted layouts repeat: strings of one element, and what follows them. */

@@ -10,11 +10,7 @@
  * that a step is taken again from the same byte; decoder.wanted keeps it from being taken in vain. */
 #include "worker/decode/decoder.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sysexits.h>
 
 #include "worker/decode/decoder_internal.h"
 
@@ -63,15 +59,6 @@ void decoder_forget(struct decoder *d)
     d->failed.class = ERROR_NONE;
 }
 
-enum step decoder_broken(struct decoder *d, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(d->why.text, sizeof d->why.text, format, args);
-    va_end(args);
-    return STEP_ERROR;
-}
-
 static enum step header(struct decoder *d, struct text *t)
 {
     if (t->n < HEADER_BYTES)
@@ -104,35 +91,6 @@ static enum step token(struct decoder *d, struct text *t, struct entry *out)
     return STEP_ENTRY;
 }
 
-/* opcode, packed length, frame. The offset stays at the opcode until the frame has been read. */
-enum step decoder_begin_blob(struct decoder *d, struct text *t)
-{
-    uint64_t bytes;
-    bool again = d->in_blob; /* restored inside of it */
-    if (again && d->blob_begun)
-        return decoder_broken(d, "a compressed blob in a compressed blob");
-    if (again && t->p[0] != OPCODE_LZ4_BLOB && t->p[0] != OPCODE_ZSTD_BLOB)
-        return decoder_broken(d, "the saved position is not at a compressed blob");
-    unsigned used = packed_read(t->p + 1, t->n - 1, &bytes);
-    if (used == PACKED_MORE)
-        return decoder_more(t, t->n + 1);
-    if (used == PACKED_BROKEN || bytes == 0 || bytes > RDB_LENGTH_MAX)
-        return decoder_broken(d, "a compressed blob whose length is none");
-    if (!again && d->in_chunk && d->chunk_left != 1 + used + bytes)
-        return decoder_broken(d, "a chunk of %u bytes left holds a compressed blob of %" PRIu64,
-                              d->chunk_left, bytes);
-    if (!again) {
-        d->in_blob = true;
-        d->in_chunk = false;
-        d->blob_position = 0;
-    }
-    d->blob_head = 1 + used;
-    d->blob_begun = true;
-    d->blob_need = 0;
-    blob_begin(&d->blob, t->p[0] == OPCODE_LZ4_BLOB ? BLOB_LZ4 : BLOB_ZSTD, bytes, d->blob_position);
-    return STEP_ON;
-}
-
 static enum step take_step(struct decoder *d, struct text *t, struct entry *out)
 {
     switch (d->phase) {
@@ -158,63 +116,11 @@ static enum step take_step(struct decoder *d, struct text *t, struct entry *out)
     return decoder_opcode(d, t, out);
 }
 
-/* All of the blob has been read: on behind it. */
-static enum step leave_blob(struct decoder *d)
-{
-    if (d->in_chunk || d->open != NO_VALUE || d->skipping || d->journal_given || blob_there(&d->blob))
-        return decoder_broken(d, "a compressed blob ends within an entry");
-    d->offset += d->blob_head + d->blob.compressed_bytes;
-    d->in_blob = d->blob_begun = false;
-    d->blob_position = 0;
-    blob_end(&d->blob);
-    return STEP_ON;
-}
-
 /* The stream's own bytes from d->offset on. */
 static struct text stream_text(const struct decoder *d, struct slice input, uint64_t input_offset)
 {
     size_t at = (size_t)(d->offset - input_offset);
     return (struct text){.p = input.data + at, .n = input.len - at};
-}
-
-/* The text of the blob at hand: at least as many bytes as the last step asked for. */
-static enum step blob_text(struct decoder *d, struct text stream, struct text *t)
-{
-    uint64_t wanted;
-    /* A value may end, or be suspended, with the blob's last byte: it is looked at without bytes, too. */
-    size_t need = d->blob_need ? d->blob_need : d->open == NO_VALUE;
-    if (blob_there(&d->blob) < need) {
-        struct slice frame = slice_of(stream.p + d->blob_head, stream.n - d->blob_head);
-        switch (blob_fill(&d->blob, frame, need, &wanted, &d->why)) {
-        case BLOB_MORE:
-            t->wanted = d->blob_head + (size_t)wanted;
-            return STEP_MORE;
-        case BLOB_BROKEN:
-            return STEP_ERROR;
-        case BLOB_ENDED:
-            return leave_blob(d);
-        case BLOB_OK:
-            break;
-        }
-    }
-    t->p = d->blob.plain.data ? d->blob.plain.data + d->blob.at : nothing;
-    t->n = blob_there(&d->blob);
-    return STEP_ON;
-}
-
-static enum decode_status fail(struct decoder *d, struct error *error)
-{
-    if (d->in_blob)
-        error_fatal(&d->failed, EX_PROTOCOL,
-                    "the FLOW's stream is broken at offset %" PRIu64
-                    ", in the compressed blob there at %" PRIu64 ": %s",
-                    d->offset, d->blob_position, d->why.text);
-    else
-        error_fatal(&d->failed, EX_PROTOCOL, "the FLOW's stream is broken at offset %" PRIu64 ": %s",
-                    d->offset, d->why.text);
-    if (error)
-        *error = d->failed;
-    return DECODE_ERROR;
 }
 
 /* A step needs t->wanted bytes of its text. STEP_ON: they may be had by decompressing more. */
@@ -244,7 +150,7 @@ static enum step find_text(struct decoder *d, struct text stream, struct text *t
         return STEP_ON;
     }
     if (d->blob_begun) {
-        step = blob_text(d, stream, t);
+        step = decoder_blob_text(d, stream, t);
     } else {
         *t = stream;
         step = stream.n ? decoder_begin_blob(d, t) : decoder_more(t, 1);
@@ -297,7 +203,7 @@ enum decode_status decoder_next(struct decoder *d, struct slice input, struct en
             *error = d->why;
         return DECODE_BREAK;
     }
-    return step == STEP_MORE ? DECODE_MORE : fail(d, error);
+    return step == STEP_MORE ? DECODE_MORE : decoder_fail(d, error);
 }
 
 uint64_t decoder_offset(const struct decoder *d)
@@ -313,34 +219,6 @@ uint64_t decoder_wanted(const struct decoder *d)
 uint64_t decoder_seq(const struct decoder *d)
 {
     return d->seq;
-}
-
-uint64_t decoder_next_lsn(const struct decoder *d)
-{
-    return decoder_comparing(d) ? d->config.first_lsn : d->next_lsn;
-}
-
-bool decoder_comparing(const struct decoder *d)
-{
-    return (d->phase == PHASE_JOURNAL || d->config.in_blobs) && d->next_lsn < d->config.first_lsn;
-}
-
-struct journal_check decoder_check(const struct decoder *d, uint64_t lsn)
-{
-    const struct noted_command *c = &d->last[d->newest];
-    if (c->lsn >= lsn)
-        c = &d->last[!d->newest];
-    return (struct journal_check){c->lsn, c->summed ? c->checksum : journal_sum_end(&c->sum)};
-}
-
-void decoder_note_check(struct decoder *d, struct journal_check newest, struct journal_check before)
-{
-    struct noted_command *c = &d->last[d->newest], *b = &d->last[!d->newest];
-    c->lsn = newest.lsn;
-    c->checksum = newest.sum;
-    b->lsn = before.lsn;
-    b->checksum = before.sum;
-    c->summed = b->summed = true;
 }
 
 bool decoder_in_journal(const struct decoder *d)

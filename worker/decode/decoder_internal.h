@@ -1,10 +1,16 @@
-/* The decoder's inside: shared by decoder*.c only.
+/* The decoder's inside: shared by decoder*.c only. A file calls what stands to its right.
+ *
+ *   decoder_state.c ── decoder.c ── decoder_opcode.c ─┬─ decoder_value.c ── decoder_values.c
+ *                                                     ├─ decoder_journal.c ── journal.c
+ *                                                     └─ decoder_blob.c ── blob.c
  *
  *   decoder.c          where the next bytes come from, and what they begin with
  *   decoder_opcode.c   the opcodes of the snapshot
  *   decoder_value.c    keys with their values, whole or element by element, chunks
  *   decoder_values.c   the values that are open at once
  *   decoder_journal.c  JOURNAL_BLOBs and the journal stream
+ *   decoder_blob.c     compressed blobs
+ *   decoder_step.c     what is broken; all of them call it
  *   decoder_state.c    the restart record
  */
 #ifndef DF2REDIS_WORKER_DECODE_DECODER_INTERNAL_H
@@ -168,11 +174,20 @@ static inline void decoder_give(struct decoder *d, struct entry *out, enum entry
     d->seq += count;
 }
 
+/* Passes so many bytes by, once they are there. */
+static inline enum step decoder_pass(struct decoder *d, struct text *t, size_t bytes)
+{
+    if (t->n < bytes)
+        return decoder_more(t, bytes);
+    decoder_consume(d, t, bytes);
+    return STEP_ON;
+}
+
+/* decoder_step.c: what is broken, for STEP_ERROR; and that it is, for decoder_next(). */
 enum step decoder_broken(struct decoder *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+enum decode_status decoder_fail(struct decoder *d, struct error *error);
 
 /* decoder_value.c: an entry (type, key, value) begins; more of a value; a chunk begins. */
-/* The last two commands, as they are told from elsewhere. */
-void decoder_note_check(struct decoder *d, struct journal_check newest, struct journal_check before);
 enum step decoder_entry(struct decoder *d, struct text *t, struct entry *out);
 enum step decoder_open_value(struct decoder *d, struct text *t, struct entry *out);
 enum step decoder_chunk(struct decoder *d, struct text *t);
@@ -184,21 +199,23 @@ int decoder_value_find(const struct decoder *d, uint32_t id);
 bool decoder_value_set_key(struct decoder *d, struct open_value *v, struct slice key);
 void decoder_values_free(struct decoder *d);
 
+/* decoder_blob.c: a compressed blob begins; its text, at least as many bytes as the last step asked for. */
+enum step decoder_begin_blob(struct decoder *d, struct text *t);
+enum step decoder_blob_text(struct decoder *d, struct text stream, struct text *t);
+
 /* decoder_journal.c */
 enum step decoder_journal_blob(struct decoder *d, struct text *t, struct entry *out);
 enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry *out);
+/* The last two commands, as they are told from elsewhere. */
+void decoder_note_check(struct decoder *d, struct journal_check newest, struct journal_check before);
 
 /* decoder_opcode.c: an opcode of the snapshot. */
 enum step decoder_opcode(struct decoder *d, struct text *t, struct entry *out);
-/* Passes so many bytes by, once they are there. */
-enum step decoder_pass(struct decoder *d, struct text *t, size_t bytes);
 /* Index or module data that is being passed by. */
 enum step decoder_skip_on(struct decoder *d, struct text *t, struct entry *out);
 bool decoder_skipping_valid(uint8_t opcode, const struct value_skip *walk);
-/* decoder.c: a compressed blob begins. */
-enum step decoder_begin_blob(struct decoder *d, struct text *t);
 
-/* Forgets what is not saved: after a restore. */
+/* decoder.c: forgets what is not saved, after a restore. */
 void decoder_forget(struct decoder *d);
 
 #endif

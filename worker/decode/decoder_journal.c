@@ -14,6 +14,34 @@
 
 enum { ERROR_LINE_MAX_BYTES = 512 };
 
+uint64_t decoder_next_lsn(const struct decoder *d)
+{
+    return decoder_comparing(d) ? d->config.first_lsn : d->next_lsn;
+}
+
+bool decoder_comparing(const struct decoder *d)
+{
+    return (d->phase == PHASE_JOURNAL || d->config.in_blobs) && d->next_lsn < d->config.first_lsn;
+}
+
+struct journal_check decoder_check(const struct decoder *d, uint64_t lsn)
+{
+    const struct noted_command *c = &d->last[d->newest];
+    if (c->lsn >= lsn)
+        c = &d->last[!d->newest];
+    return (struct journal_check){c->lsn, c->summed ? c->checksum : journal_sum_end(&c->sum)};
+}
+
+void decoder_note_check(struct decoder *d, struct journal_check newest, struct journal_check before)
+{
+    struct noted_command *c = &d->last[d->newest], *b = &d->last[!d->newest];
+    c->lsn = newest.lsn;
+    c->checksum = newest.sum;
+    b->lsn = before.lsn;
+    b->checksum = before.sum;
+    c->summed = b->summed = true;
+}
+
 /* COMMAND or PING, which is all that takes an LSN. */
 static enum step give_item(struct decoder *d, const struct journal_item *item, uint32_t db, uint64_t lsn,
                            struct entry *out)

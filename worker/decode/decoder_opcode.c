@@ -4,7 +4,7 @@
  *   254 db   251 n n   244 n n n         SELECTDB, …          211 lsn:8           JOURNAL_OFFSET
  *   252 ms:8   253 s:4   249 n:1   248 n  expiry, FREQ, IDLE  255 zero:8          EOF
  *   220 flags:4 [memcache flags:4]       DF_MASK              222, 223, 245, 247  walk_programs.c
- *   201, 202 length frame                blobs: decoder.c     224                 chunks: decoder_value.c
+ *   201, 202 length frame                blobs: decoder_blob.c  224                 chunks: decoder_value.c
  *   210 count string                     decoder_journal.c
  */
 #include <inttypes.h>
@@ -66,14 +66,6 @@ static enum step df_mask(struct decoder *d, struct text *t)
     d->attributes.flags = mask & (KEY_STICKY | KEY_MEMCACHE_FLAGS);
     if (bytes == 9)
         d->attributes.mc_flags = load_le32(t->p + 5);
-    decoder_consume(d, t, bytes);
-    return STEP_ON;
-}
-
-enum step decoder_pass(struct decoder *d, struct text *t, size_t bytes)
-{
-    if (t->n < bytes)
-        return decoder_more(t, bytes);
     decoder_consume(d, t, bytes);
     return STEP_ON;
 }

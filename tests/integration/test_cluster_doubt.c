@@ -174,6 +174,35 @@ static void nor_does_one_that_was_sent_nothing_cost_a_full_sync(void **state)
     assert_goes_on_without_it();
 }
 
+static void it_takes_over_again(void)
+{
+    pid_t worker = worker_pid(&crash.run.program, 0);
+    kill(worker, SIGSTOP);
+    process_signal(&cluster.members[HANGS].server.process, SIGCONT);
+    assert_true(redis_cluster_wait_promoted(&cluster, HANGS));
+    assert_true(redis_cluster_wait_replicas(&cluster, 1));
+    tell(HANGS, "CLUSTER FAILOVER", NULL);
+    assert_true(redis_cluster_wait_promoted(&cluster, ITS_HEIR));
+    assert_true(redis_cluster_cut(&cluster, ITS_HEIR, "df2redis:default:flow-0"));
+    kill(worker, SIGCONT);
+}
+
+/* It was listed as a master without slots in between, so the link to it is the one from before it became a replica;
+ * its history, as it is now, tells that it took over. */
+static void one_that_takes_over_from_its_heir_costs_no_full_sync(void **state)
+{
+    (void)state;
+    begin_with_replicas(1);
+    nobody_fails();
+    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    its_heir_takes_over();
+    append_everywhere(2);
+    assert_in_step();
+    it_takes_over_again();
+    append_everywhere(3);
+    assert_equal_after(1);
+}
+
 /* Of keys this long there is no mistaking a question for one about the cluster. */
 #define TEN "0123456789"
 #define SOURCE_KEY "{c}" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
@@ -332,6 +361,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_master_that_hangs_and_is_replaced_holds_up_nothing, teardown),
         cmocka_unit_test_teardown(one_that_hangs_may_be_known_to_have_failed_only_later, teardown),
         cmocka_unit_test_teardown(nor_does_one_that_was_sent_nothing_cost_a_full_sync, teardown),
+        cmocka_unit_test_teardown(one_that_takes_over_from_its_heir_costs_no_full_sync, teardown),
         cmocka_unit_test_teardown(one_that_took_over_and_was_started_anew_is_not_taken_for_new, teardown),
         cmocka_unit_test_teardown(a_replica_that_came_later_takes_over_without_a_full_sync, teardown),
         cmocka_unit_test_teardown(late_answers_are_not_taken_for_those_to_new_questions, teardown),

@@ -258,14 +258,20 @@ static struct node *take_old(struct cluster *c, const struct topology *was, cons
     return NULL;
 }
 
-/* Links of nodes that are no masters any more go: what they had not answered is in doubt. */
+/* As a master with slots, or still without: one that had none may have been a replica, and be another master now. */
+static bool stays(const struct cluster *c, size_t i, const struct topology *fresh)
+{
+    for (size_t j = 0; j < fresh->count; j++)
+        if (same_address(&c->topology.nodes[i], &fresh->nodes[j]))
+            return !fresh->nodes[j].failed && !(cluster_is_idle(c, i) && fresh->nodes[j].slots);
+    return false;
+}
+
+/* Links of nodes that are no masters any more, or were none meanwhile, go: what they had not answered is in doubt. */
 static void drop_old_links(struct cluster *c, const struct topology *fresh)
 {
     for (size_t i = 0; i < c->count; i++) {
-        bool stays = false;
-        for (size_t j = 0; j < fresh->count && !stays; j++)
-            stays = same_address(&c->topology.nodes[i], &fresh->nodes[j]) && !fresh->nodes[j].failed;
-        if (stays && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
+        if (stays(c, i, fresh) && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
             continue;
         link_free(c->nodes[i]->link);
         c->nodes[i]->link = NULL;

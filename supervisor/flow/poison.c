@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "worker/spool/spool_internal.h"
+#include "common/ipc/spool_layout.h"
 
 #define BEHIND_BYTES (UINT64_C(1) << 20)
 #define MOST_BYTES (UINT64_C(16) << 20)

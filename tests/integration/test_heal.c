@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -924,6 +925,48 @@ static void what_is_written_meanwhile_is_never_set_back(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+enum { SPOILED = 60 };
+
+static void *create_groups(void *stop)
+{
+    struct random random = {4711};
+    for (unsigned i = 0; !atomic_load((atomic_bool *)stop); i++) {
+        char *words = format_text("XGROUP CREATE x g%u 0", i);
+        scripted_carry_out(run.source, 0, 0, words);
+        free(words);
+        poll(NULL, 0,
+             random_below(&random, 40) ? 1 : (int)random_below(&random, 300)); /* the load's own gaps */
+    }
+    return NULL;
+}
+
+/* Commands on the groups of a stream do not touch its key for WATCH. */
+static void groups_that_are_written_meanwhile_are_not_set_back(void **state)
+{
+    (void)state;
+    pthread_t writer;
+    atomic_bool stop = false;
+    begin();
+    source("XADD x 1-1 f v");
+    wait_settled();
+    redisContext *c = server_connect(run.target.port);
+    assert_int_equal(pthread_create(&writer, NULL, create_groups, &stop), 0);
+    for (unsigned i = 0; i < SPOILED; i++) {
+        freeReplyObject(server_command(c, "XGROUP CREATE x stray 0")); /* once more, perhaps */
+        scripted_carry_out(run.source, 0, 0, "HSET x f v");            /* refused: a suspect */
+        poll(NULL, 0, 20);
+    }
+    bool settled = suspects_wait_settled(&run);
+    atomic_store(&stop, true);
+    pthread_join(writer, NULL);
+    redisFree(c);
+    assert_true(settled);
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects(&run, "healed") >= 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* Those of the end are compared before it. */
 static void the_end_waits_for_suspects(void **state)
 {
@@ -971,6 +1014,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
         cmocka_unit_test_teardown(what_was_refused_unheard_is_healed, teardown),
         cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),
+        cmocka_unit_test_teardown(groups_that_are_written_meanwhile_are_not_set_back, teardown),
         cmocka_unit_test_teardown(the_end_waits_for_suspects, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,9 @@
  *                                   up to t is in it: T must be S
  *                                   aborted: it was written meanwhile: another time
  *
+ * A stream's groups are written without a word to WATCH: where T is one, a script in the MULTI looks whether the
+ * stream still is T, and has the commands; the outcome is as if it was aborted.
+ *
  * Where T is not S, the same EXEC writes S, or deletes what the source does not have. So a value that was
  * written meanwhile is never set back, nobody is stopped, and nothing is written to the source. T and S are
  * compared by their digests.

@@ -1,42 +1,116 @@
 /* The comparison's last word: MULTI, what makes the target's values those of the source, EXEC. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/ipc/divergence.h"
 #include "common/net/resp.h"
 #include "worker/compare/comparison_internal.h"
 #include "worker/link/reply_reader.h"
 
-/* Arguments of the next command in it. */
-static size_t split_command(struct slice *in, struct slice **argv, size_t *room)
+/* key, bytes and end of its payload, then commands, each behind the number of its words. Answers 0 if the value is
+ * another one, or else the error of the first command that has one, or 1. */
+static const char guard_script[] =
+    "if redis.replicate_commands then redis.replicate_commands() end "
+    "local dump = redis.call('DUMP', KEYS[1]) "
+    "if not dump or #dump ~= tonumber(ARGV[1]) or string.sub(dump, -#ARGV[2]) ~= ARGV[2] then return 0 end "
+    "local i = 3 "
+    "while i <= #ARGV do "
+    "local n = tonumber(ARGV[i]) "
+    "local answer = redis.pcall(unpack(ARGV, i + 1, i + n)) "
+    "if type(answer) == 'table' and answer.err then return answer end "
+    "i = i + n + 1 "
+    "end "
+    "return 1";
+enum { GUARD_WORDS = 6 };
+
+/* The commands of x->batch, one after the other. */
+struct commands {
+    struct slice rest;
+    struct slice *argv; /* words of the next question to the target */
+    size_t argc, room;
+};
+
+static void add_word(struct commands *c, struct slice word)
+{
+    if (c->argc == c->room)
+        c->argv = x_realloc(c->argv, (c->room = c->room ? 2 * c->room : 64) * sizeof *c->argv);
+    c->argv[c->argc++] = word;
+}
+
+/* Adds the words of the next command, with their number before them if that is wanted. */
+static void add_command(struct commands *c, bool with_number)
 {
     char *end;
-    size_t argc = strtoull((const char *)in->data + 1, &end, 10);
-    if (argc > *room)
-        *argv = x_realloc(*argv, (*room = argc) * sizeof **argv);
+    size_t words = strtoull((const char *)c->rest.data + 1, &end, 10);
+    if (with_number)
+        add_word(c, slice_of(c->rest.data + 1, (size_t)((const uint8_t *)end - c->rest.data) - 1));
     const uint8_t *at = (const uint8_t *)end + 2;
-    for (size_t i = 0; i < argc; i++) {
+    for (size_t i = 0; i < words; i++) {
         size_t len = strtoull((const char *)at + 1, &end, 10);
-        (*argv)[i] = slice_of(end + 2, len);
+        add_word(c, slice_of(end + 2, len));
         at = (const uint8_t *)end + 2 + len + 2;
     }
-    *in = slice_of(at, in->len - (size_t)(at - in->data));
-    return argc;
+    c->rest = slice_of(at, c->rest.len - (size_t)(at - c->rest.data));
+}
+
+static struct commands commands_of(struct comparison *x)
+{
+    buf_put_u8(&x->batch->out, 0); /* for strtoull */
+    x->batch->once = false;        /* it needs no MULTI of its own */
+    size_t begin = batch_begin(x->batch);
+    return (struct commands){.rest = slice_of(x->batch->out.data + begin, x->batch->out.len - 1 - begin)};
+}
+
+static void ask_command(struct comparison *x, struct commands *c)
+{
+    c->argc = 0;
+    add_command(c, false);
+    comparison_ask(x, TARGET, c->argc, c->argv);
 }
 
 void comparison_ask_batch(struct comparison *x)
 {
-    struct slice *argv = NULL;
-    size_t room = 0;
-    buf_put_u8(&x->batch->out, 0); /* for strtoull */
-    x->batch->once = false;        /* it needs no MULTI of its own */
-    size_t begin = batch_begin(x->batch);
-    struct slice rest = slice_of(x->batch->out.data + begin, x->batch->out.len - 1 - begin);
-    while (rest.len) {
-        size_t argc = split_command(&rest, &argv, &room);
-        comparison_ask(x, TARGET, argc, argv);
+    struct commands c = commands_of(x);
+    while (c.rest.len)
+        ask_command(x, &c);
+    free(c.argv);
+}
+
+static void ask_guarded(struct comparison *x, struct pair *p, struct commands *c)
+{
+    char bytes[24];
+    const struct slice head[GUARD_WORDS] = {slice_str("EVAL"),
+                                            slice_str(guard_script),
+                                            slice_str("1"),
+                                            p->told.key,
+                                            slice_of(bytes, format_u64(bytes, p->target_dump.bytes)),
+                                            slice_of(p->target_dump.tail, sizeof p->target_dump.tail)};
+    c->argc = 0;
+    for (size_t i = 0; i < GUARD_WORDS; i++)
+        add_word(c, head[i]);
+    for (uint32_t i = 0; i < p->commands; i++)
+        add_command(c, true);
+    comparison_ask(x, TARGET, c->argc, c->argv);
+    p->commands = 1;
+}
+
+/* The commands are in the order of their keys. */
+static void ask_all(struct comparison *x)
+{
+    struct commands c = commands_of(x);
+    uint32_t asked = 0;
+    for (size_t i = 0; i < x->count; i++) {
+        struct pair *p = &x->pairs[i];
+        p->first_command = asked;
+        if (p->guarded)
+            ask_guarded(x, p, &c);
+        else
+            for (uint32_t k = 0; k < p->commands; k++)
+                ask_command(x, &c);
+        asked += p->commands;
     }
-    free(argv);
+    free(c.argv);
 }
 
 void comparison_ask_exec(struct comparison *x)
@@ -52,7 +126,7 @@ void comparison_ask_exec(struct comparison *x)
         return;
     }
     comparison_ask_word(x, TARGET, "MULTI");
-    comparison_ask_batch(x);
+    ask_all(x);
     comparison_ask_word(x, TARGET, "EXEC");
 }
 
@@ -69,9 +143,22 @@ static bool is_for_now(struct slice text)
     return refusal == REFUSAL_WAIT || refusal == REFUSAL_MOVED;
 }
 
-static void note_refusal(struct pair *p, const redisReply *reply)
+/* A script of Redis 6.2 says where in it: "@user_script: 1: -OOM …". */
+static struct slice refusal_text(const redisReply *reply)
 {
     struct slice text = slice_of(reply->str, reply->len);
+    if (slice_begins(text, "@user_script")) {
+        const char *at = strrchr(reply->str, ':');
+        while (*at && strchr(": -", *at))
+            at++;
+        text = slice_str(at);
+    }
+    return text;
+}
+
+static void note_refusal(struct pair *p, const redisReply *reply)
+{
+    struct slice text = refusal_text(reply);
     p->decided = true;
     if (p->large) /* the copy was evicted, perhaps */
         return;
@@ -81,10 +168,23 @@ static void note_refusal(struct pair *p, const redisReply *reply)
         comparison_impossible(p, DIVERGENCE_REFUSED, "%s", resp_text(reply));
 }
 
+static bool was_written(const struct pair *p, const redisReply *exec)
+{
+    if (!p->guarded || p->first_command >= exec->elements)
+        return false;
+    const redisReply *answer = exec->element[p->first_command];
+    return answer->type == REDIS_REPLY_INTEGER && answer->integer == 0;
+}
+
 static void decide(struct comparison *x, const redisReply *exec)
 {
     for (size_t i = 0; i < x->count; i++) {
         struct pair *p = &x->pairs[i];
+        if (was_written(p, exec)) {
+            p->told.alone = true;
+            p->told.outcome = COMPARISON_AGAIN;
+            continue;
+        }
         for (size_t k = p->first_command; k < p->first_command + p->commands && k < exec->elements; k++)
             if (exec->element[k]->type == REDIS_REPLY_ERROR && !p->decided &&
                 p->told.outcome != COMPARISON_IMPOSSIBLE)

@@ -22,12 +22,17 @@ struct pair {
     bool decided;
     uint64_t bytes; /* what it takes, on the side where that is more */
     struct digest target, source;
+    struct {
+        uint64_t bytes;   /* 0: there is none */
+        uint8_t tail[10]; /* the last: version and checksum */
+    } target_dump;
     int64_t target_expire_ms, source_expire_ms;
     struct buf payload; /* of the source */
     bool differs;
-    bool large;                       /* read in pieces, alone in its batch */
-    bool wants_copy;                  /* the source's has to be written beside the key first … */
-    bool differs_surely;              /* … since nothing was written meanwhile */
+    bool large;          /* read in pieces, alone in its batch */
+    bool wants_copy;     /* the source's has to be written beside the key first … */
+    bool differs_surely; /* … since nothing was written meanwhile */
+    bool guarded;        /* its commands are one EVAL, which looks whether the value is still that */
     uint32_t first_command, commands; /* of the EXEC */
 };
 

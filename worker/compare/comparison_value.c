@@ -1,6 +1,7 @@
 /* Values of both sides: the same or not, and what makes them the same. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
@@ -79,6 +80,12 @@ void comparison_take_target(struct comparison *x, struct pair *p, const redisRep
     struct digest_options options = options_of(x);
     struct error why;
     digest_free(&p->target);
+    memset(&p->target_dump, 0, sizeof p->target_dump);
+    if (dump->type == REDIS_REPLY_STRING && dump->len > sizeof p->target_dump.tail) {
+        p->target_dump.bytes = dump->len;
+        memcpy(p->target_dump.tail, dump->str + dump->len - sizeof p->target_dump.tail,
+               sizeof p->target_dump.tail);
+    }
     /* One that cannot be read is not what the source has. */
     if (dump->type == REDIS_REPLY_STRING &&
         !digest_dump(&p->target, bytes_of(dump), &options, x->scratch, &why))
@@ -166,11 +173,14 @@ static void write_value(struct comparison *x, struct pair *p)
 void comparison_judge(struct comparison *x, struct pair *p)
 {
     p->commands = 0;
+    p->guarded = false;
     p->wants_copy = false;
     if (p->decided)
         return;
     /* Since the target's was read, it may have been written: what was copied takes its place in any case. */
     p->differs = (p->large && x->large.copying) || !is_equal(x, p);
+    /* Commands on groups (XACK, XCLAIM, XGROUP …) do not touch their stream for WATCH. */
+    p->guarded = p->target.kind == DIGEST_STREAM && p->target_dump.bytes;
     if (!p->differs || !x->config.repair)
         return;
     p->first_command = x->batch->commands;

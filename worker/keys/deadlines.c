@@ -27,7 +27,7 @@ enum {
 
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
 
-static const char deadlines_magic[8] = "df2dln1";
+static const char deadlines_magic[8] = "df2dln2";
 
 struct header {
     char magic[8];
@@ -45,6 +45,11 @@ struct recent {
     int64_t at_ms;
 };
 
+struct latest {
+    uint64_t hash; /* 0: free */
+    uint64_t at;   /* in the list */
+};
+
 struct deadlines {
     uint8_t *file;
     size_t file_bytes;
@@ -56,6 +61,8 @@ struct deadlines {
     int64_t stream_ms; /* where the stream is */
     struct recent *recent;
     size_t recent_size, recent_count; /* size: a power of two */
+    struct latest *latest;            /* of each key in the list, its last record */
+    size_t latest_size, latest_count; /* size: a power of two */
 };
 
 /* ---- the file ---- */
@@ -132,6 +139,8 @@ static bool map_file(struct deadlines *d, const char *directory, const char *pat
     return ok;
 }
 
+static void know_list(struct deadlines *d);
+
 struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t bytes, bool fresh,
                                  struct error *error)
 {
@@ -156,6 +165,7 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
     d->list = d->file + HEADER_BYTES + table_bytes;
     if (fresh || !is_usable(d, table_bytes) || !statefile_is_of_this_boot(d->header->boot_id))
         begin_anew(d, table_bytes, fresh);
+    know_list(d);
     return d;
 }
 
@@ -165,6 +175,7 @@ void deadlines_close(struct deadlines *d)
         return;
     munmap(d->file, d->file_bytes);
     free(d->recent);
+    free(d->latest);
     free(d);
 }
 
@@ -199,7 +210,7 @@ static uint64_t hash_bytes(uint64_t h, struct slice s)
 
 uint64_t deadlines_hash(uint32_t db, struct slice key, struct slice field)
 {
-    uint64_t h = hash_bytes(db + 1, key);
+    uint64_t h = hash_bytes(mix(UINT64_C(0x2545F4914F6CDD1D), db), key);
     if (field.data)
         h = hash_bytes(h, field);
     h = mix(h, UINT64_C(0x5851F42D4C957F2D));
@@ -383,6 +394,62 @@ struct record {
     uint32_t key_bytes, field_bytes; /* UINT32_MAX: no field */
 };
 
+static struct latest *latest_find(const struct deadlines *d, uint64_t hash)
+{
+    size_t i = hash & (d->latest_size - 1);
+    while (d->latest[i].hash && d->latest[i].hash != hash)
+        i = (i + 1) & (d->latest_size - 1);
+    return &d->latest[i];
+}
+
+static void latest_grow(struct deadlines *d)
+{
+    struct latest *old = d->latest;
+    size_t size = d->latest_size;
+    d->latest_size = size ? size * 2 : RECENT_MIN;
+    d->latest = x_calloc(d->latest_size, sizeof *d->latest);
+    for (size_t i = 0; i < size; i++)
+        if (old[i].hash)
+            *latest_find(d, old[i].hash) = old[i];
+    free(old);
+}
+
+static void latest_set(struct deadlines *d, uint64_t hash, uint64_t at)
+{
+    if (d->latest_count * 2 >= d->latest_size)
+        latest_grow(d);
+    struct latest *l = latest_find(d, hash);
+    d->latest_count += l->hash == 0;
+    *l = (struct latest){hash, at};
+}
+
+/* Returns the bytes of the record there; 0: the list is over. */
+static uint64_t read_record(const struct deadlines *d, uint64_t at, struct put_off *p)
+{
+    struct record r;
+    uint64_t end = statefile_load(&d->header->list_end);
+    if (at > end || end - at < sizeof r)
+        return 0;
+    memcpy(&r, d->list + at, sizeof r);
+    bool has_field = r.field_bytes != UINT32_MAX;
+    uint64_t needed = sizeof r + (uint64_t)r.key_bytes + (has_field ? r.field_bytes : 0);
+    if (r.bytes != needed || needed > end - at)
+        return 0;
+    *p = (struct put_off){.db = r.db, .source_ms = r.source_ms, .target_ms = r.target_ms};
+    p->key = slice_of(d->list + at + sizeof r, r.key_bytes);
+    if (has_field)
+        p->field = slice_of(d->list + at + sizeof r + r.key_bytes, r.field_bytes);
+    return needed;
+}
+
+static void know_list(struct deadlines *d)
+{
+    struct put_off p;
+    uint64_t at = statefile_load(&d->header->list_begin), bytes;
+    for (; (bytes = read_record(d, at, &p)) != 0; at += bytes)
+        latest_set(d, deadlines_hash(p.db, p.key, p.field), at);
+}
+
 bool deadlines_put_off(struct deadlines *d, const struct put_off *p)
 {
     struct header *h = d->header;
@@ -397,28 +464,22 @@ bool deadlines_put_off(struct deadlines *d, const struct put_off *p)
     if (p->field.len)
         memcpy(d->list + at + sizeof r + p->key.len, p->field.data, p->field.len);
     statefile_store(&h->list_end, at + bytes);
+    latest_set(d, deadlines_hash(p->db, p->key, p->field), at);
     return true;
 }
 
 bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struct put_off *p)
 {
-    struct record r;
-    uint64_t at = *position, end = statefile_load(&d->header->list_end);
-    if (at < statefile_load(&d->header->list_begin))
-        at = statefile_load(&d->header->list_begin);
-    if (at > end || end - at < sizeof r)
-        return false;
-    memcpy(&r, d->list + at, sizeof r);
-    bool has_field = r.field_bytes != UINT32_MAX;
-    uint64_t needed = sizeof r + (uint64_t)r.key_bytes + (has_field ? r.field_bytes : 0);
-    if (r.bytes != needed || needed > end - at)
-        return false;
-    *p = (struct put_off){.db = r.db, .source_ms = r.source_ms, .target_ms = r.target_ms};
-    p->key = slice_of(d->list + at + sizeof r, r.key_bytes);
-    if (has_field)
-        p->field = slice_of(d->list + at + sizeof r + r.key_bytes, r.field_bytes);
-    *position = at + needed;
-    return true;
+    uint64_t at = *position, begin = statefile_load(&d->header->list_begin), bytes;
+    if (at < begin)
+        at = begin;
+    while ((bytes = read_record(d, at, p)) != 0) {
+        *position = at + bytes;
+        if (latest_find(d, deadlines_hash(p->db, p->key, p->field))->at == at)
+            return true;
+        at += bytes;
+    }
+    return false;
 }
 
 void deadlines_put_right(struct deadlines *d, uint64_t position)
@@ -430,4 +491,7 @@ void deadlines_put_right(struct deadlines *d, uint64_t position)
     }
     statefile_store(&h->list_begin, 0); /* first: those that are put right once more stay right */
     statefile_store(&h->list_end, 0);
+    free(d->latest);
+    d->latest = NULL;
+    d->latest_size = d->latest_count = 0;
 }

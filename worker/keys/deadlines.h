@@ -49,7 +49,8 @@ struct put_off {
     struct slice key, field; /* field: data NULL when there is none */
 };
 bool deadlines_put_off(struct deadlines *d, const struct put_off *p);
-/* The one at *position, 0 to begin with, which is moved behind it. False at the end. */
+/* The one at *position, 0 to begin with, which is moved behind it. Of a key only the last counts: those before are left
+ * out. False at the end. */
 bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struct put_off *p);
 /* Forgets those before `position`. */
 void deadlines_put_right(struct deadlines *d, uint64_t position);

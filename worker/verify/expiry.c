@@ -306,7 +306,8 @@ void expiry_rewound(struct worker *w)
 
 /* ---- what was put off ---- */
 
-/* Only if the time is still the one that was told: what came later stays. ARGV: told, right. */
+/* Only if the time is still the one that was told: what came later stays. (The table of deadlines does not tell:
+ * to a successor it may give an earlier one.) ARGV: told, right. */
 static const char key_script[] = "local p=redis.call('PTTL',KEYS[1])\n"
                                  "local t=redis.call('TIME')\n"
                                  "local at=t[1]*1000+math.floor(t[2]/1000)+p\n"
@@ -324,9 +325,6 @@ static void tell_right_time(struct worker *w, const struct put_off *p)
 {
     struct translator *t = &w->translator;
     bool field = p->field.data != NULL;
-    int64_t last_ms = deadlines_get(w->deadlines, deadlines_hash(p->db, p->key, p->field));
-    if (last_ms != 0 && last_ms != p->target_ms && last_ms != p->source_ms)
-        return; /* it was told another one since */
     if (!t->target->scripts) {
         suspect(w, p->db, p->key, "PEXPIREAT");
         return;

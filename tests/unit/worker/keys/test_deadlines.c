@@ -67,6 +67,24 @@ static void keys_databases_and_fields_are_told_apart(void **state)
             assert_true(hashes[i] != hashes[j]);
 }
 
+/* Of a few letters, in databases that differ by as little. */
+static void short_keys_of_several_databases_are_told_apart(void **state)
+{
+    (void)state;
+    enum { DBS = 16, KEYS = 100 };
+    static uint64_t hashes[DBS * KEYS];
+    size_t n = 0;
+    for (uint32_t db = 0; db < DBS; db++)
+        for (unsigned i = 0; i < KEYS; i++) {
+            char name[8];
+            snprintf(name, sizeof name, "Y:%u", i);
+            hashes[n] = deadlines_hash(db, slice_str(name), slice_of(NULL, 0));
+            for (size_t j = 0; j < n; j++)
+                assert_true(hashes[j] != hashes[n]);
+            n++;
+        }
+}
+
 static void a_mark_on_its_way_lets_a_successor_know_the_earlier_time(void **state)
 {
     (void)state;
@@ -165,7 +183,7 @@ static void a_table_keeps_its_size_until_it_is_made_anew(void **state)
     }
     open_with(TABLE_BYTES * 4, true);
     assert_int_equal(deadlines_get(d, key(1)), 0);
-    for (unsigned i = 0; i < TABLE_BYTES / 8; i++)
+    for (unsigned i = 0; i < TABLE_BYTES / 16; i++)
         deadlines_set(d, key(i), i, NOW + i, NOW);
     deadlines_keep(d, TABLE_BYTES);
     assert_false(deadlines_unknown(d, NOW, NOW + TABLE_BYTES));
@@ -200,17 +218,39 @@ static void what_was_put_off_is_known_until_it_is_put_right(void **state)
     assert_in_range(n, 100, TABLE_BYTES / 2 / 32);
 }
 
+static void of_a_key_that_was_put_off_twice_the_last_counts(void **state)
+{
+    (void)state;
+    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}}, q = p, r;
+    uint64_t position = 0;
+    q.source_ms = NOW + 1;
+    assert_true(deadlines_put_off(d, &p));
+    assert_true(deadlines_put_off(d, &q));
+    for (int i = 0; i < 2; i++) {
+        position = 0;
+        assert_true(deadlines_next_put_off(d, &position, &r));
+        assert_int_equal(r.source_ms, NOW + 1);
+        assert_false(deadlines_next_put_off(d, &position, &r));
+        open_again(false);
+    }
+    deadlines_put_right(d, position);
+    position = 0;
+    assert_false(deadlines_next_put_off(d, &position, &r));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(keys_databases_and_fields_are_told_apart),
+        TEST(short_keys_of_several_databases_are_told_apart),
         TEST(a_mark_on_its_way_lets_a_successor_know_the_earlier_time),
         TEST(what_was_set_holds_at_once_and_for_a_successor_up_to_the_mark),
         TEST(of_too_many_the_nearest_are_kept_and_the_others_known_to_be_missing),
         TEST(without_the_file_anything_may_have_a_time),
         TEST(a_table_keeps_its_size_until_it_is_made_anew),
         TEST(what_was_put_off_is_known_until_it_is_put_right),
+        TEST(of_a_key_that_was_put_off_twice_the_last_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,7 +141,7 @@ static const struct fault faults[] = {
     {"source link slow for a while", 3, fault_slow_source, 0},
     {"FLOWs in a black hole for a while", 2, fault_hold_flows, 0},
     {"source flushed", 4, fault_flush_source, 0},
-    {"database of the source that the target lacks", 2, fault_write_beyond, FAULT_SINGLE},
+    {"database of the source that the target lacks", 2, fault_write_beyond, 0},
     {"source made a replica for a while", 1, fault_demote_source, FAULT_SYNCS | FAULT_LIVE},
     {"source failed over to its replica", 2, fault_fail_over_source, FAULT_LIVE},
     {"target connections cut", 6, fault_cut_target, FAULT_SINGLE},
@@ -169,7 +169,6 @@ static const struct fault faults[] = {
     {"node flushed by another client", 1, fault_flush_node, FAULT_CLUSTER | FAULT_SYNCS},
     {"node evicts for a while", 1, fault_evict_on_node, FAULT_CLUSTER | FAULT_SYNCS},
     {"node's clock wrong for a while", 2, fault_change_node_clock, FAULT_CLUSTER},
-    {"database of the source that a cluster lacks", 2, fault_write_other_database, FAULT_CLUSTER},
     {"slots moved", 6, fault_move_slots, FAULT_CLUSTER},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };

@@ -253,41 +253,6 @@ void fault_evict_on_node(struct soak *s)
     soak_start_program(s);
 }
 
-/* ---- databases ---- */
-
-static bool is_reported(void *arg)
-{
-    return soak_divergences(arg, "database_not_in_cluster") > 0;
-}
-
-/* Written and deleted: while it is in use a new start is refused. */
-void fault_write_other_database(struct soak *s)
-{
-    static const char *const words[] = {"SET other 1", "APPEND other 2", "DEL other"};
-    struct buf journal = {0};
-    uint32_t db = 1 + (uint32_t)random_below(&s->random, SOAK_BEYOND_DATABASE);
-    redisContext *c = s->live ? server_connect(s->run.dragonfly.port) : NULL;
-    char *select = format_text("SELECT %u", db);
-    if (c)
-        server_ok(c, select);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (c)
-            freeReplyObject(server_command(c, words[i]));
-        else
-            write_journal(&journal, db, 0, words[i]);
-    if (c)
-        redisFree(c);
-    else
-        scripted_append(s->run.source, random_below(&s->random, SOAK_FLOWS), buf_slice(&journal));
-    free(select);
-    buf_free(&journal);
-    s->beyond++;
-    soak_go_on(s, soak_some_ms(s, 0, 500));
-    /* Where a full sync runs meanwhile, the keys are gone before its snapshot comes to them, and it counts anew. */
-    if (!s->may_sync && !wait_until(is_reported, s, SOAK_STEP_MS))
-        s->trouble = "a database that a cluster lacks was not reported";
-}
-
 /* ---- slots ---- */
 
 struct moves {

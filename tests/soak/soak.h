@@ -147,7 +147,6 @@ void fault_slow_node(struct soak *s);
 void fault_slow_nodes(struct soak *s);
 void fault_evict_on_node(struct soak *s);
 void fault_change_node_clock(struct soak *s);
-void fault_write_other_database(struct soak *s);
 void fault_flush_node(struct soak *s);
 void fault_move_slots(struct soak *s);
 

@@ -604,6 +604,23 @@ void worker_open_target(struct worker *w)
     router_start(w->router, &session);
 }
 
+/* The last command that was applied is that of the promoted master, too. A replica that is promoted while it executes
+ * an entry counts one too few: with the same command several times in a row, INCR say, the compared one may be the one
+ * behind, and one was lost. */
+static void on_compared(void *arg, uint32_t source_db, const struct slice *argv, size_t argc)
+{
+    struct worker *w = arg;
+    struct slice keys[SUSPECT_ARGS];
+    uint32_t db;
+    if (!*w->last_master_id || !heal_is_on(w) || !settings_db_target(&w->settings, source_db, &db))
+        return;
+    size_t n = command_written_keys(argv, argc, keys, SUSPECT_ARGS);
+    char name[SUSPECT_WORD_BYTES];
+    snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
+    for (size_t i = 0; i < n && i < SUSPECT_ARGS; i++)
+        worker_suspect(w, db, keys[i], SUSPECT_FAILED_OVER, name);
+}
+
 bool worker_start(struct worker *w, const struct message *start, struct error *error)
 {
     w->source = start->fd;
@@ -621,6 +638,8 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
         .asked_lsn = start->start.asked_lsn,
         .check = start->start.check,
         .in_blobs = start->start.in_blobs,
+        .compared = on_compared,
+        .compared_arg = w,
     };
     memcpy(w->decoder_config.token, start->start.token, sizeof w->decoder_config.token);
     w->decoder = decoder_new(&w->decoder_config);

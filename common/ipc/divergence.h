@@ -27,13 +27,15 @@
 #define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 
 /* Of suspects alone: the target did it, and its answer was lost; it knows no such key, and the source gave it
- * a time to live; the source's journal may lack that it was deleted (omitted.h). Mostly nothing is wrong: what
- * cannot be compared is told and counted as unknown, and is no divergence. */
+ * a time to live; the source's journal may lack that it was deleted (omitted.h); the journal of a promoted source may
+ * lack a command on it. Mostly nothing is wrong: what cannot be compared is told and counted as unknown, and is no
+ * divergence. */
 #define SUSPECT_UNHEARD "answer_lost"
 #define SUSPECT_ABSENT "not_there"
 #define SUSPECT_OMITTED "perhaps_deleted"
+#define SUSPECT_FAILED_OVER "source_failed_over"
 #define SUSPECT_ONLY(reason)                                                                                 \
     (strcmp(reason, SUSPECT_UNHEARD) == 0 || strcmp(reason, SUSPECT_ABSENT) == 0 ||                          \
-     strcmp(reason, SUSPECT_OMITTED) == 0)
+     strcmp(reason, SUSPECT_OMITTED) == 0 || strcmp(reason, SUSPECT_FAILED_OVER) == 0)
 
 #endif

@@ -877,6 +877,26 @@ static void what_was_refused_unheard_is_healed(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* The same command twice in a row, and the promoted replica has journaled one of both: what is compared is the same. */
+static void what_a_promoted_source_did_not_journal_is_healed(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 0; i < 4; i++)
+        source("INCR k");
+    assert_true(scripted_carry_out(run.source, 1, 0, "INCR of_the_other_flow"));
+    wait_settled();
+    source_secretly("INCR k");
+    scripted_promote(run.source, "dddddddddddddddddddddddddddddddddddddddd", 2);
+    scripted_cut_all(run.source);
+    assert_true(run_wait_source(&run, NULL, "DFLY STARTSTABLE", 2));
+    source("INCR other");
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(log_says("healed source_failed_over INCR"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* ---- races ---- */
 
 enum { WRITES = 100000 };
@@ -1014,6 +1034,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(suspects_outlive_the_run, teardown),
         cmocka_unit_test_teardown(what_was_refused_unheard_is_healed, teardown),
         cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),
+        cmocka_unit_test_teardown(what_a_promoted_source_did_not_journal_is_healed, teardown),
         cmocka_unit_test_teardown(groups_that_are_written_meanwhile_are_not_set_back, teardown),
         cmocka_unit_test_teardown(the_end_waits_for_suspects, teardown),
     };

@@ -25,6 +25,9 @@ struct decoder_config {
     uint64_t asked_lsn;         /* partial sync: LSN of the stream's first entry. Those before first_lsn were
                                      applied already: they are compared and not given */
     struct journal_check check; /* what they are compared with: that command; all others must be PINGs */
+    /* Told the command that was compared and is the same; NULL: nobody is. */
+    void (*compared)(void *arg, uint32_t db, const struct slice *argv, size_t argc);
+    void *compared_arg;
     bool in_blobs; /* partial sync of an older master: it begins as a snapshot does, without a key,
                                      and the journal stands in its JOURNAL_BLOBs until EOF */
 };

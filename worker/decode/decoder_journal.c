@@ -106,6 +106,8 @@ static enum step compare(struct decoder *d, const struct journal_item *item, uin
                   d->next_lsn);
         return STEP_BREAK;
     }
+    if (d->next_lsn == was->lsn && d->config.compared)
+        d->config.compared(d->config.compared_arg, db, item->argv, item->argc);
     d->next_lsn++;
     return STEP_ON;
 }

@@ -24,13 +24,14 @@ void cluster_trouble(struct cluster *c, struct error *error)
 {
     struct router *r = c->router;
     uint64_t now = clock_monotonic_ms();
-    bool was_ready = c->ready;
+    bool was_ready = c->ready, was_asked = c->asked;
     c->ready = c->asked = c->moves_fresh = false;
     if (error->class != ERROR_RETRY) {
         r->callbacks.lost(r->callbacks.arg, error);
         return;
     }
-    if (was_ready || !evtimer_pending(c->timer, NULL)) {
+    /* If it was asked, what is pending is the look while all are being greeted: too late now, as slots move on. */
+    if (was_ready || was_asked || !evtimer_pending(c->timer, NULL)) {
         bool calm = now - c->trouble_ms >= CALM_MS;
         c->backoff_ms = calm || !c->backoff_ms ? BACKOFF_FIRST_MS : c->backoff_ms;
         cluster_later(c, calm ? 0 : c->backoff_ms);

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
 #include "worker/compare/comparison_internal.h"
+#include "worker/rdb/dump.h"
 #include "worker/rdb/value.h"
 #include "worker/translate/value_write.h"
 
@@ -162,7 +163,7 @@ static void write_value(struct comparison *x, struct pair *p)
     x->writing = p;
     x->translator.by_elements = p->told.by_elements;
     buf_clear(&x->translator.bytes);
-    if (!dump_split(buf_slice(&p->payload), &type, &value) || !rdb_type_known(type))
+    if (!dump_parse(buf_slice(&p->payload), &type, &value) || !rdb_type_known(type))
         comparison_impossible(p, DIVERGENCE_TYPE, "RDB type %u", p->source.type);
     else if (!translate_value(&x->translator, p->told.key, type, value,
                               p->source_expire_ms > 0 ? p->source_expire_ms : 0, true, &why))

@@ -4,12 +4,16 @@
  * Sets, hashes and sorted sets count without their order. A stream is its entries, its last id, its groups
  * with what they have delivered, their consumers and pending entries; not the times at which that happened.
  * Times to live of hash fields are kept beside the numbers, since they are compared with a tolerance. Pure
- * functions; the bytes may be anything. */
+ * functions; the bytes may be anything.
+ *
+ *   digest_dump.c ── digest_json.c ── digest.c
+ *   what DUMP gives  JSON             elements; two digests compared */
 #ifndef DF2REDIS_WORKER_COMPARE_DIGEST_H
 #define DF2REDIS_WORKER_COMPARE_DIGEST_H
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
+#include "worker/compare/digest_hash.h"
 #include "worker/rdb/entry.h"
 
 enum { DIGEST_TIMES_MAX = 1 << 20 }; /* 16 MiB */
@@ -50,16 +54,16 @@ struct digest_scratch;
 struct digest_scratch *digest_scratch_new(void);
 void digest_scratch_free(struct digest_scratch *s);
 
-/* A payload as DUMP gives it, with its footer. False: it is broken (ERROR_DIVERGENCE). */
+/* digest_dump.c: a payload as DUMP gives it, with its footer. False: it is broken (ERROR_DIVERGENCE). */
 bool digest_dump(struct digest *d, struct slice payload, const struct digest_options *options,
                  struct digest_scratch *scratch, struct error *error);
-/* The text of a JSON document; numbers count by their value, members without their order. */
+/* digest_json.c: the text of a JSON document; numbers count by their value, members without their order. */
 bool digest_json(struct digest *d, struct slice text, struct error *error);
 /* A value that comes in pieces: the texts of a string, or the elements of a collection. Such digests are equal
  * to one another, not to those of payloads. */
 struct digest_pieces {
     struct digest *d;
-    uint64_t order[2];
+    struct hasher order; /* of strings and lists */
     int64_t now_ms;
 };
 void digest_pieces_begin(struct digest_pieces *p, struct digest *d, enum digest_kind kind, int64_t now_ms);
@@ -67,11 +71,9 @@ void digest_pieces_text(struct digest_pieces *p, struct slice text);
 void digest_pieces_elements(struct digest_pieces *p, enum element_class class, const struct element *e,
                             size_t n);
 void digest_pieces_end(struct digest_pieces *p);
-void digest_free(struct digest *d); /* nothing, afterwards */
+void digest_sort_times(struct digest *d); /* by field, as digest_equal() takes them */
+void digest_free(struct digest *d);       /* nothing, afterwards */
 /* false for what is foreign: nobody knows. */
 bool digest_equal(const struct digest *a, const struct digest *b, int64_t tolerance_ms);
-
-/* The type and the value in a payload. False: it is none. */
-bool dump_split(struct slice payload, uint8_t *type, struct slice *value);
 
 #endif

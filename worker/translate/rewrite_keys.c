@@ -1,4 +1,5 @@
 /* Rewrites of commands on keys of any type: deleting, expiring, restoring. */
+#include "worker/rdb/dump.h"
 #include "worker/translate/rewrite.h"
 #include "worker/translate/value_write.h"
 

@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
+#include "worker/rdb/dump.h"
 #include "worker/rdb/stream.h"
 #include "worker/translate/commands.h"
 #include "worker/translate/value_write.h"

@@ -9,9 +9,9 @@
  * several commands is written to a key beside it and moved into place with RENAMENX. */
 #include "worker/translate/value_write.h"
 
-#include "common/base/crc.h"
 #include "common/ipc/divergence.h"
 #include "common/redis/topology.h"
+#include "worker/rdb/dump.h"
 #include "worker/rdb/stream.h"
 #include "worker/translate/left_out.h"
 #include "worker/translate/rewrite.h"
@@ -146,25 +146,6 @@ static void write_json(struct translator *t, struct slice key, struct slice text
 
 /* ---- RESTORE ---- */
 
-/* What DUMP gives:  type (1 byte) | value | RDB version (2 bytes LE) | CRC-64 of all before it (8 bytes LE),
- * 0 when not made */
-enum { DUMP_VERSION = 9, FOOTER_BYTES = 10, CRC_BYTES = 8 };
-
-bool dump_parse(struct slice dump, uint8_t *type, struct slice *value)
-{
-    uint64_t stored = 0;
-    if (dump.len < 1 + FOOTER_BYTES)
-        return false;
-    const uint8_t *crc = dump.data + dump.len - CRC_BYTES;
-    for (int i = CRC_BYTES - 1; i >= 0; i--)
-        stored = stored << 8 | crc[i];
-    if (stored != 0 && stored != crc64(0, dump.data, dump.len - CRC_BYTES))
-        return false;
-    *type = dump.data[0];
-    *value = slice_of(dump.data + 1, dump.len - 1 - FOOTER_BYTES);
-    return true;
-}
-
 static bool target_takes(const struct capabilities *target, uint8_t type)
 {
     switch (type) {
@@ -182,10 +163,8 @@ static bool target_takes(const struct capabilities *target, uint8_t type)
 static void write_restore(struct translator *t, struct slice key, uint8_t type, struct slice value,
                           int64_t expire_ms, enum place place)
 {
-    uint8_t footer[FOOTER_BYTES] = {DUMP_VERSION & 0xff, DUMP_VERSION >> 8};
-    uint64_t crc = crc64(crc64(crc64(0, &type, 1), value.data, value.len), footer, 2);
-    for (int i = 0; i < CRC_BYTES; i++)
-        footer[2 + i] = (uint8_t)(crc >> (8 * i));
+    uint8_t footer[DUMP_FOOTER_BYTES];
+    dump_footer(footer, type, value);
     struct slice parts[] = {slice_of(&type, 1), value, slice_of(footer, sizeof footer)};
     size_t borrowing = output_borrowing(t->out);
 

@@ -25,7 +25,4 @@ void placing_end(struct translator *t, const struct placing *p, enum place place
 bool translate_value(struct translator *t, struct slice key, uint8_t type, struct slice value,
                      int64_t expire_ms, bool replace, struct error *error);
 
-/* Type and value of what DUMP gives; false: it is broken. */
-bool dump_parse(struct slice dump, uint8_t *type, struct slice *value);
-
 #endif

@@ -154,7 +154,8 @@ static bool is_ours(const struct run_record *record, const struct target_marks *
         ours = mark && is_of_source(record, mark);
     }
     /* In a cluster whose slots have moved since, no mark may hold for all nodes: then any mark of any node counts. */
-    return ours || strcmp(marks->seen_id, record->master_id) == 0;
+    return ours || strcmp(marks->seen_id, record->master_id) == 0 ||
+           (*record->last_master_id && strcmp(marks->seen_id, record->last_master_id) == 0);
 }
 
 /* Returns true for a cursor of this boot that had reached the journal. */

@@ -29,6 +29,7 @@ static void forget_beyond(struct run *run)
     run->beyond = NULL;
     run->beyond_lsns = NULL;
     run->beyond_master_id[0] = '\0';
+    run->beyond_until_ms = 0;
 }
 
 /* Returns true if the role never changed: the journal is the same. */
@@ -79,7 +80,7 @@ bool resume_wants_sync(const struct run *run)
 bool resume_plan(struct run *run, uint32_t flow_count)
 {
     const struct greeting *g = &run->greeting;
-    if (strcmp(run->beyond_master_id, g->master_id) != 0)
+    if (!run->resume || strcmp(run->beyond_master_id, g->master_id) != 0)
         forget_beyond(run);
     if (!run->resume)
         return false;
@@ -173,11 +174,17 @@ bool resume_ask_again(struct run *run, struct error *error)
         run->source_name);
 }
 
-/* Returns true if each FLOW in doubt was written to since its ring was asked for. */
-static bool were_written_to(const struct run *run, const uint64_t *lsns)
+/* Returns true if the LSNs of this session leave no doubt: of each FLOW without the entry to compare it is sure that
+ * all is older than the promotion, or it was written to since its ring was asked for. */
+static bool leaves_no_doubt(const struct run *run)
 {
-    for (uint32_t i = 0; i < run->flow_count; i++)
-        if (run->beyond[i] && !was_promoted_there(run, lsns, i) && lsns[i] <= run->beyond_lsns[i])
+    size_t count;
+    const uint64_t *lsns = source_lsns(run->source, &count);
+    if (run->beyond && count != run->flow_count)
+        return false;
+    for (uint32_t i = 0; run->beyond && i < run->flow_count; i++)
+        if (run->beyond[i] && !was_promoted_there(run, lsns, i) &&
+            (!run->beyond_lsns || lsns[i] <= run->beyond_lsns[i]))
             return false;
     return true;
 }
@@ -186,16 +193,14 @@ bool resume_ask_to_be_sure(struct run *run, struct error *error)
 {
     size_t count;
     const uint64_t *lsns = source_lsns(run->source, &count);
-    bool sure = true;
-    for (uint32_t i = 0; run->beyond && count == run->flow_count && i < count; i++)
-        sure &= !run->beyond[i] || was_promoted_there(run, lsns, i);
-    if (sure ||
-        (run->beyond_lsns && (were_written_to(run, lsns) || clock_monotonic_ms() >= run->beyond_until_ms)))
+    uint64_t now_ms = clock_monotonic_ms();
+    if (leaves_no_doubt(run) || (run->beyond_until_ms && now_ms >= run->beyond_until_ms))
         return false;
-    if (!run->beyond_lsns) {
+    if (!run->beyond_until_ms)
+        run->beyond_until_ms = now_ms + WAIT_FOR_WRITE_MS;
+    if (!run->beyond_lsns && count == run->flow_count) {
         run->beyond_lsns = x_malloc(count * sizeof *lsns);
         memcpy(run->beyond_lsns, lsns, count * sizeof *lsns);
-        run->beyond_until_ms = clock_monotonic_ms() + WAIT_FOR_WRITE_MS;
     }
     return !error_set(
         error, ERROR_RETRY,
@@ -206,9 +211,7 @@ bool resume_ask_to_be_sure(struct run *run, struct error *error)
 
 bool resume_is_sure(struct run *run, struct error *error)
 {
-    size_t count;
-    const uint64_t *lsns = source_lsns(run->source, &count);
-    if (!run->beyond_lsns || (count == run->flow_count && were_written_to(run, lsns)))
+    if (leaves_no_doubt(run))
         return true;
     return error_set(error, ERROR_RETRY,
                      "source %s is not sure to have had all that was applied before it was promoted: "

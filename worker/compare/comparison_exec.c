@@ -22,13 +22,18 @@ static const char guard_script[] =
     "i = i + n + 1 "
     "end "
     "return 1";
-enum { GUARD_WORDS = 6 };
+enum {
+    GUARD_WORDS = 6,
+    UNPACK_WORDS = 7000,     /* Lua's unpack gives no more than some 8000 */
+    COMMAND_WORDS = 1000000, /* a command of Redis before 7.0 has no more than 1048576 */
+};
 
 /* The commands of x->batch, one after the other. */
 struct commands {
     struct slice rest;
     struct slice *argv; /* words of the next question to the target */
     size_t argc, room;
+    size_t longest; /* words of the longest command since it was reset */
 };
 
 static void add_word(struct commands *c, struct slice word)
@@ -43,6 +48,7 @@ static void add_command(struct commands *c, bool with_number)
 {
     char *end;
     size_t words = strtoull((const char *)c->rest.data + 1, &end, 10);
+    c->longest = words > c->longest ? words : c->longest;
     if (with_number)
         add_word(c, slice_of(c->rest.data + 1, (size_t)((const uint8_t *)end - c->rest.data) - 1));
     const uint8_t *at = (const uint8_t *)end + 2;
@@ -86,13 +92,17 @@ static void ask_guarded(struct comparison *x, struct pair *p, struct commands *c
                                             p->told.key,
                                             slice_of(bytes, format_u64(bytes, p->target_dump.bytes)),
                                             slice_of(p->target_dump.tail, sizeof p->target_dump.tail)};
-    c->argc = 0;
+    c->argc = c->longest = 0;
     for (size_t i = 0; i < GUARD_WORDS; i++)
         add_word(c, head[i]);
     for (uint32_t i = 0; i < p->commands; i++)
         add_command(c, true);
-    comparison_ask(x, TARGET, c->argc, c->argv);
-    p->commands = 1;
+    p->guarded = c->longest <= UNPACK_WORDS && c->argc <= COMMAND_WORDS;
+    p->commands = p->guarded;
+    if (p->guarded)
+        comparison_ask(x, TARGET, c->argc, c->argv);
+    else /* element by element, as the target refuses the payload */
+        comparison_impossible(p, DIVERGENCE_REFUSED, "a stream too long for a script");
 }
 
 /* The commands are in the order of their keys. */
@@ -147,11 +157,10 @@ static bool is_for_now(struct slice text)
 static struct slice refusal_text(const redisReply *reply)
 {
     struct slice text = slice_of(reply->str, reply->len);
-    if (slice_begins(text, "@user_script")) {
-        const char *at = strrchr(reply->str, ':');
-        while (*at && strchr(": -", *at))
-            at++;
-        text = slice_str(at);
+    static const char script[] = "@user_script";
+    while (slice_begins(text, script)) {
+        const char *at = (const char *)text.data + sizeof script - 1;
+        text = slice_str(at + strspn(at, ": 0123456789-"));
     }
     return text;
 }

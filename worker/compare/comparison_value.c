@@ -181,7 +181,7 @@ void comparison_judge(struct comparison *x, struct pair *p)
     /* Since the target's was read, it may have been written: what was copied takes its place in any case. */
     p->differs = (p->large && x->large.copying) || !is_equal(x, p);
     /* Commands on groups (XACK, XCLAIM, XGROUP …) do not touch their stream for WATCH. */
-    p->guarded = p->target.kind == DIGEST_STREAM && p->target_dump.bytes;
+    p->guarded = p->target.kind == DIGEST_STREAM && p->target_dump.bytes && x->target.scripts;
     if (!p->differs || !x->config.repair)
         return;
     p->first_command = x->batch->commands;

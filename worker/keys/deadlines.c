@@ -25,6 +25,7 @@ enum {
     UNKNOWN_MS = 3600 * 1000,
 };
 
+#define NOT_PUT_OFF UINT64_MAX
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
 
 static const char deadlines_magic[8] = "df2dln2";
@@ -47,7 +48,8 @@ struct recent {
 
 struct latest {
     uint64_t hash; /* 0: free */
-    uint64_t at;   /* in the list */
+    uint64_t at;   /* in the list; NOT_PUT_OFF: it has another time, or none */
+    int64_t target_ms;
 };
 
 struct deadlines {
@@ -414,13 +416,13 @@ static void latest_grow(struct deadlines *d)
     free(old);
 }
 
-static void latest_set(struct deadlines *d, uint64_t hash, uint64_t at)
+static void latest_set(struct deadlines *d, uint64_t hash, uint64_t at, int64_t target_ms)
 {
     if (d->latest_count * 2 >= d->latest_size)
         latest_grow(d);
     struct latest *l = latest_find(d, hash);
     d->latest_count += l->hash == 0;
-    *l = (struct latest){hash, at};
+    *l = (struct latest){hash, at, target_ms};
 }
 
 /* Returns the bytes of the record there; 0: the list is over. */
@@ -447,7 +449,7 @@ static void know_list(struct deadlines *d)
     struct put_off p;
     uint64_t at = statefile_load(&d->header->list_begin), bytes;
     for (; (bytes = read_record(d, at, &p)) != 0; at += bytes)
-        latest_set(d, deadlines_hash(p.db, p.key, p.field), at);
+        latest_set(d, deadlines_hash(p.db, p.key, p.field), at, p.target_ms);
 }
 
 bool deadlines_put_off(struct deadlines *d, const struct put_off *p)
@@ -464,8 +466,22 @@ bool deadlines_put_off(struct deadlines *d, const struct put_off *p)
     if (p->field.len)
         memcpy(d->list + at + sizeof r + p->key.len, p->field.data, p->field.len);
     statefile_store(&h->list_end, at + bytes);
-    latest_set(d, deadlines_hash(p->db, p->key, p->field), at);
+    latest_set(d, deadlines_hash(p->db, p->key, p->field), at, p->target_ms);
     return true;
+}
+
+void deadlines_not_put_off(struct deadlines *d, uint64_t hash)
+{
+    struct latest *l = d->latest_size ? latest_find(d, hash) : NULL;
+    if (l && l->hash)
+        l->at = NOT_PUT_OFF;
+}
+
+/* Two times that the target cannot tell apart: only the later of both was told. */
+static bool is_hidden(const struct latest *l, uint64_t at, int64_t target_ms)
+{
+    return l->at == NOT_PUT_OFF || (l->at != at && l->target_ms - target_ms <= DEADLINES_SAME_MS &&
+                                    target_ms - l->target_ms <= DEADLINES_SAME_MS);
 }
 
 bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struct put_off *p)
@@ -475,7 +491,9 @@ bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struc
         at = begin;
     while ((bytes = read_record(d, at, p)) != 0) {
         *position = at + bytes;
-        if (latest_find(d, deadlines_hash(p->db, p->key, p->field))->at == at)
+        const struct latest *l = latest_find(d, deadlines_hash(p->db, p->key, p->field));
+        p->last = l->at == at;
+        if (!is_hidden(l, at, p->target_ms))
             return true;
         at += bytes;
     }

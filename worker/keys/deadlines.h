@@ -47,10 +47,14 @@ struct put_off {
     uint32_t db;
     int64_t source_ms, target_ms;
     struct slice key, field; /* field: data NULL when there is none */
+    bool last;               /* out: of this key */
 };
+enum { DEADLINES_SAME_MS = 25 };
 bool deadlines_put_off(struct deadlines *d, const struct put_off *p);
-/* The one at *position, 0 to begin with, which is moved behind it. Of a key only the last counts: those before are left
- * out. False at the end. */
+/* It was told a time as it is since, or none. */
+void deadlines_not_put_off(struct deadlines *d, uint64_t hash);
+/* The one at *position, 0 to begin with, which is moved behind it. Left out is one that the target could not tell from
+ * the last of its key, and one of a key that is not put off any more. False at the end. */
 bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struct put_off *p);
 /* Forgets those before `position`. */
 void deadlines_put_right(struct deadlines *d, uint64_t position);

@@ -67,10 +67,12 @@ void expiry_told(void *worker, struct slice key, struct slice field, int64_t sou
     /* Told once before, it may have passed since, and telling another one comes too late. */
     bool again = entry_seq(w) <= w->seen_seq;
     set(w, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
-    struct put_off p = {db, source_ms, target_ms, key, field};
+    struct put_off p = {.db = db, .source_ms = source_ms, .target_ms = target_ms, .key = key, .field = field};
     /* Left so only where the key is gone before anybody sees the difference. */
     bool matters = target_ms > source_ms && target_ms > clock_unix_ms() + EXACT_MS;
-    if (matters && !deadlines_put_off(w->deadlines, &p))
+    if (!matters)
+        deadlines_not_put_off(w->deadlines, deadlines_hash(db, key, field));
+    else if (!deadlines_put_off(w->deadlines, &p))
         suspect(w, db, key, "PEXPIREAT");
 }
 
@@ -119,6 +121,7 @@ static void replaced(struct worker *w, const struct entry *e, uint32_t db, struc
                      struct slice field)
 {
     uint64_t hash = deadlines_hash(db, key, field);
+    deadlines_not_put_off(w->deadlines, hash);
     if (deadlines_get(w->deadlines, hash))
         deadlines_set(w->deadlines, hash, e->seq, 0, w->translator.arrived_ms);
 }
@@ -341,7 +344,8 @@ static void tell_right_time(struct worker *w, const struct put_off *p)
     if (field)
         output_arg(t->out, p->field);
     output_end(t->out);
-    deadlines_set(w->deadlines, deadlines_hash(p->db, p->key, p->field), entry_seq(w), p->source_ms, 0);
+    if (p->last)
+        deadlines_set(w->deadlines, deadlines_hash(p->db, p->key, p->field), entry_seq(w), p->source_ms, 0);
 }
 
 static bool in_step(const struct worker *w)

@@ -168,7 +168,7 @@ static void without_the_file_anything_may_have_a_time(void **state)
 static void a_table_keeps_its_size_until_it_is_made_anew(void **state)
 {
     static const uint64_t others[] = {TABLE_BYTES * 4, TABLE_BYTES / 4, 1};
-    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_of(NULL, 0)}, q;
+    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_of(NULL, 0), false}, q;
     int64_t now = clock_unix_ms();
     (void)state;
     deadlines_set(d, key(1), 1, NOW + 5, NOW);
@@ -192,8 +192,8 @@ static void a_table_keeps_its_size_until_it_is_made_anew(void **state)
 static void what_was_put_off_is_known_until_it_is_put_right(void **state)
 {
     (void)state;
-    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_str("field")},
-                   q = {0, 1, 2, slice_str("other"), {0}}, r;
+    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_str("field"), false},
+                   q = {0, 1, 2, slice_str("other"), {0}, false}, r;
     uint64_t position = 0;
     assert_false(deadlines_next_put_off(d, &position, &r));
     assert_true(deadlines_put_off(d, &p));
@@ -221,7 +221,7 @@ static void what_was_put_off_is_known_until_it_is_put_right(void **state)
 static void of_a_key_that_was_put_off_twice_the_last_counts(void **state)
 {
     (void)state;
-    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}}, q = p, r;
+    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
     uint64_t position = 0;
     q.source_ms = NOW + 1;
     assert_true(deadlines_put_off(d, &p));
@@ -230,11 +230,43 @@ static void of_a_key_that_was_put_off_twice_the_last_counts(void **state)
         position = 0;
         assert_true(deadlines_next_put_off(d, &position, &r));
         assert_int_equal(r.source_ms, NOW + 1);
+        assert_true(r.last);
         assert_false(deadlines_next_put_off(d, &position, &r));
         open_again(false);
     }
     deadlines_put_right(d, position);
     position = 0;
+    assert_false(deadlines_next_put_off(d, &position, &r));
+}
+
+/* The command of the last was dropped, perhaps, as the target had it with the time before: that is tried, too. */
+static void of_a_key_that_was_put_off_to_two_times_both_count(void **state)
+{
+    (void)state;
+    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
+    uint64_t position = 0;
+    q.target_ms += DEADLINES_SAME_MS + 1;
+    assert_true(deadlines_put_off(d, &p));
+    assert_true(deadlines_put_off(d, &q));
+    assert_true(deadlines_next_put_off(d, &position, &r));
+    assert_true(r.target_ms == p.target_ms && !r.last);
+    assert_true(deadlines_next_put_off(d, &position, &r));
+    assert_true(r.target_ms == q.target_ms && r.last);
+    assert_false(deadlines_next_put_off(d, &position, &r));
+}
+
+static void what_was_told_another_time_since_is_not_put_off(void **state)
+{
+    (void)state;
+    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
+    uint64_t position = 0;
+    q.key = slice_str("other");
+    deadlines_not_put_off(d, deadlines_hash(0, p.key, p.field));
+    assert_true(deadlines_put_off(d, &p));
+    assert_true(deadlines_put_off(d, &q));
+    deadlines_not_put_off(d, deadlines_hash(0, p.key, p.field));
+    assert_true(deadlines_next_put_off(d, &position, &r));
+    assert_true(slice_eq(r.key, q.key));
     assert_false(deadlines_next_put_off(d, &position, &r));
 }
 
@@ -251,6 +283,8 @@ int main(void)
         TEST(a_table_keeps_its_size_until_it_is_made_anew),
         TEST(what_was_put_off_is_known_until_it_is_put_right),
         TEST(of_a_key_that_was_put_off_twice_the_last_counts),
+        TEST(of_a_key_that_was_put_off_to_two_times_both_count),
+        TEST(what_was_told_another_time_since_is_not_put_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

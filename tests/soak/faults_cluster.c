@@ -129,9 +129,10 @@ void fault_cut_node(struct soak *s)
     soak_tell(port_of(s, choose(s, true)), "CLIENT KILL TYPE normal");
 }
 
-/* Its mark has to be there: it is written once a second, and after slots have moved. */
+/* Its mark has to be there: not during a full sync; once a second then, and after slots have moved. */
 static void flush_noticed(struct soak *s, uint16_t port)
 {
+    soak_wait_in_step(s);
     soak_go_on(s, MARKED_MS);
     soak_tell(port, "FLUSHALL");
     if (!soak_wait_full_sync(s) && process_running(&s->run.program.process))

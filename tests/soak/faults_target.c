@@ -93,6 +93,7 @@ void fault_demote_target(struct soak *s)
 
 void fault_flush_target(struct soak *s)
 {
+    soak_wait_in_step(s);
     tell(s, "FLUSHALL");
     if (!soak_wait_full_sync(s))
         s->trouble = "that another client flushed the target was not noticed";
@@ -110,16 +111,24 @@ static uint64_t info_number(struct soak *s, const char *section, const char *fie
     return v;
 }
 
-/* Counted, or it has ended, since it cannot go on: its mark was evicted, too. */
+struct told {
+    struct soak *s;
+    uint64_t full_syncs; /* before */
+};
+
+/* Counted; or it has ended, since it cannot go on: its mark was evicted, too; or all is copied anew, and counted
+ * anew. */
 static bool is_told(void *arg)
 {
-    struct soak *s = arg;
-    return !process_running(&s->run.program.process) || soak_divergences(s, "evicted_by_target") > 0;
+    struct told *t = arg;
+    return !process_running(&t->s->run.program.process) || soak_divergences(t->s, "evicted_by_target") > 0 ||
+           soak_full_syncs(t->s) > t->full_syncs;
 }
 
 /* What is evicted never comes back by itself. It has to be told, and the way out is to copy anew. */
 void fault_evict(struct soak *s)
 {
+    struct told told = {s, soak_full_syncs(s)};
     char *limit = format_text("CONFIG SET maxmemory %llu",
                               (unsigned long long)info_number(s, "memory", "used_memory") * 9 / 10);
     tell(s, "CONFIG SET maxmemory-policy allkeys-lru");
@@ -132,7 +141,7 @@ void fault_evict(struct soak *s)
     if (!evicted)
         return;
     s->evicted++;
-    if (!wait_until(is_told, s, SOAK_STEP_MS))
+    if (!wait_until(is_told, &told, SOAK_STEP_MS))
         s->trouble = "keys that the target evicted were not reported";
     bool ended = !process_running(&s->run.program.process);
     if (ended && s->run.program.process.status != EX_CONFIG)

@@ -83,6 +83,8 @@ void soak_set_clock(struct soak *s, size_t target, int64_t off_ms);
 /* ---- verdict.c ---- */
 
 bool soak_has_settled(void *soak);
+/* Ends the load meanwhile. */
+void soak_wait_in_step(struct soak *s);
 bool soak_is_equal(struct soak *s);
 /* What has expired on the source is deleted there, and journaled so. */
 void soak_expire(struct soak *s);

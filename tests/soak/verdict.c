@@ -7,7 +7,7 @@
 #include "tests/soak/record.h"
 #include "tests/support/testing.h"
 
-enum { TIMES_RIGHT_MS = 2000 };
+enum { TIMES_RIGHT_MS = 2000, IN_STEP_MS = 180000 };
 
 /* Acknowledged to the last entry, and in step by the program's own word. */
 bool soak_has_settled(void *arg)
@@ -34,6 +34,36 @@ bool soak_has_settled(void *arg)
     if (all && !s->live)
         all = scripted_wait_acked(s->run.source, 0) || *scripted_violation(s->run.source);
     return all;
+}
+
+/* With the source that is the master now. */
+static bool is_in_step(void *arg)
+{
+    struct soak *s = arg;
+    if (!process_running(&s->run.program.process))
+        return true;
+    char *is = NULL;
+    if (s->live) {
+        redisContext *c = server_connect(s->run.dragonfly.port);
+        is = server_info(c, "replication", "master_replid");
+        redisFree(c);
+    }
+    cJSON *status = df2redis_status(&s->run.program);
+    const cJSON *id = cJSON_GetObjectItem(status, "master_id");
+    bool in_step = cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) &&
+                   (!s->live || (is && cJSON_IsString(id) && strcmp(id->valuestring, is) == 0));
+    cJSON_Delete(status);
+    free(is);
+    return in_step;
+}
+
+/* Without load: what a loaded machine is behind by can take longer than anything else here. */
+void soak_wait_in_step(struct soak *s)
+{
+    soak_end_load(s);
+    if (!wait_until(is_in_step, s, IN_STEP_MS))
+        s->trouble = "the program does not come in step with the source that there is";
+    soak_begin_load(s);
 }
 
 /* ---- equal ---- */

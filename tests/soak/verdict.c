@@ -36,10 +36,9 @@ bool soak_has_settled(void *arg)
     return all;
 }
 
-/* With the source that is the master now. */
-static bool is_in_step(void *arg)
+/* The source that is the master now. */
+static bool follows_master(struct soak *s, bool in_step)
 {
-    struct soak *s = arg;
     if (!process_running(&s->run.program.process))
         return true;
     char *is = NULL;
@@ -50,16 +49,30 @@ static bool is_in_step(void *arg)
     }
     cJSON *status = df2redis_status(&s->run.program);
     const cJSON *id = cJSON_GetObjectItem(status, "master_id");
-    bool in_step = cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) &&
+    const cJSON *phase = cJSON_GetObjectItem(status, "phase");
+    bool follows = cJSON_IsString(phase) && strcmp(phase->valuestring, "stable") == 0 &&
+                   (!in_step || cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step"))) &&
                    (!s->live || (is && cJSON_IsString(id) && strcmp(id->valuestring, is) == 0));
     cJSON_Delete(status);
     free(is);
-    return in_step;
+    return follows;
 }
 
-/* Without load: what a loaded machine is behind by can take longer than anything else here. */
+static bool is_stable(void *s)
+{
+    return follows_master(s, false);
+}
+
+static bool is_in_step(void *s)
+{
+    return follows_master(s, true);
+}
+
+/* At first with the load: a run that follows a promoted master may wait for a write. Then without: what a loaded machine
+ * is behind by can take longer than anything else here. */
 void soak_wait_in_step(struct soak *s)
 {
+    wait_until(is_stable, s, IN_STEP_MS);
     soak_end_load(s);
     if (!wait_until(is_in_step, s, IN_STEP_MS))
         s->trouble = "the program does not come in step with the source that there is";

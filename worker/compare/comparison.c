@@ -1,25 +1,10 @@
 /* The exchange with both servers: which question follows which, connections, and the end of a batch. */
 #include "worker/compare/comparison_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/net/resp.h"
-
-enum stage {
-    STAGE_IDLE,
-    STAGE_CONNECTING,
-    STAGE_TARGET_SIZES,
-    STAGE_SOURCE_SIZES,
-    STAGE_LARGE,
-    STAGE_TARGET_VALUES,
-    STAGE_SOURCE_VALUES,
-    STAGE_TARGET_JSON,
-    STAGE_OFFSETS,
-    STAGE_WAITING,
-    STAGE_EXEC,
-};
 
 enum {
     WAIT_MS = 5000, /* for the FLOWs */
@@ -27,7 +12,7 @@ enum {
     REDIRECTS_MAX = 5,
 };
 
-static void enter(struct comparison *x, enum stage stage);
+static void enter(struct comparison *x, enum comparison_stage stage);
 
 static void forget_connections(struct comparison *x)
 {
@@ -56,22 +41,6 @@ static void tell_done(struct comparison *x, const struct error *trouble)
     x->config.done(x->config.arg, list, n, trouble);
 }
 
-/* Within a callback of a client: it is told afterwards. */
-void comparison_fail(struct comparison *x, const struct error *why)
-{
-    if (x->trouble.class || x->stage == STAGE_IDLE)
-        return;
-    x->trouble = *why;
-    event_active(x->soon, EV_TIMEOUT, 1);
-}
-
-void comparison_fail_answer(struct comparison *x, int side, const redisReply *reply)
-{
-    struct error why;
-    error_set(&why, ERROR_RETRY, "the %s answers %s", side == TARGET ? "target" : "source", resp_text(reply));
-    comparison_fail(x, &why);
-}
-
 static void on_soon(evutil_socket_t fd, short what, void *arg)
 {
     struct comparison *x = arg;
@@ -91,30 +60,6 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
         if (x->pairs[i].told.outcome != COMPARISON_IMPOSSIBLE)
             x->pairs[i].told.outcome = COMPARISON_AGAIN;
     tell_done(x, &why);
-}
-
-/* "MOVED 3999 127.0.0.1:6381": the slot's master. */
-void comparison_follow(struct comparison *x, const char *text)
-{
-    struct error why;
-    const char *at = strrchr(text, ' '), *colon = at ? strrchr(at, ':') : NULL;
-    uint64_t port;
-    if (!colon || !slice_to_u64(slice_str(colon + 1), &port) || port > UINT16_MAX) {
-        error_set(&why, ERROR_RETRY, "the target answers %s", text);
-        comparison_fail(x, &why);
-        return;
-    }
-    struct uri node = {0};
-    uri_copy(&node, &x->config.settings->target);
-    if (colon > at + 1) { /* else: the node itself, at another port */
-        free(node.host);
-        node.host = x_strndup(at + 1, (size_t)(colon - at - 1));
-    }
-    node.port = (uint16_t)port;
-    uri_free(&x->node);
-    x->node = node;
-    error_set(&why, ERROR_REDIRECT, "the target answers %s", text);
-    comparison_fail(x, &why);
 }
 
 /* ---- connections ---- */
@@ -175,7 +120,7 @@ static bool any_undecided(const struct comparison *x)
 
 static void leave(struct comparison *x)
 {
-    switch ((enum stage)x->stage) {
+    switch (x->stage) {
     case STAGE_TARGET_SIZES:
         enter(x, STAGE_SOURCE_SIZES);
         return;
@@ -210,9 +155,9 @@ static void leave(struct comparison *x)
     }
 }
 
-static void enter(struct comparison *x, enum stage stage)
+static void enter(struct comparison *x, enum comparison_stage stage)
 {
-    x->stage = (int)stage;
+    x->stage = stage;
     x->awaited = x->got = x->asked_count = 0;
     x->queue_refused = false;
     switch (stage) {
@@ -263,13 +208,13 @@ static void on_large(struct comparison *x, const redisReply *reply)
     enter(x, state == COMPARISON_LARGE_READ ? STAGE_OFFSETS : STAGE_EXEC);
 }
 
-void comparison_on_answer(struct client *c, const redisReply *reply, void *arg)
+static void on_answer(struct client *c, const redisReply *reply, void *arg)
 {
     struct comparison *x = arg;
     (void)c;
     if (x->trouble.class)
         return;
-    switch ((enum stage)x->stage) {
+    switch (x->stage) {
     case STAGE_LARGE:
         on_large(x, reply);
         return;
@@ -311,6 +256,7 @@ struct comparison *comparison_new(struct event_base *base, const struct comparis
     struct comparison *x = x_calloc(1, sizeof *x);
     x->base = base;
     x->config = *config;
+    x->on_answer = on_answer;
     x->soon = event_new(base, -1, 0, on_soon, x);
     comparison_values_init(x);
     return x;

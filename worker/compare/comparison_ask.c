@@ -1,9 +1,6 @@
 /* What the comparison asks both servers, and what it makes of their answers. */
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "common/base/size_text.h"
-#include "common/ipc/divergence.h"
 #include "common/net/resp.h"
 #include "worker/compare/comparison_internal.h"
 
@@ -12,7 +9,7 @@
 void comparison_ask(struct comparison *x, int side, size_t argc, const struct slice *argv)
 {
     x->awaited++;
-    client_command(x->sides[side].client, ANSWER_TIMEOUT_MS, comparison_on_answer, x, argc, argv);
+    client_command(x->sides[side].client, ANSWER_TIMEOUT_MS, x->on_answer, x, argc, argv);
 }
 
 void comparison_ask_word(struct comparison *x, int side, const char *word)

@@ -1,5 +1,16 @@
-/* The comparison's insides, shared by its exchange with both servers (comparison.c) and its judgement of
- * values (comparison_value.c). */
+/* The comparison's insides, shared by comparison*.c only. A file calls what stands to its right.
+ *
+ *   comparison.c ── _exec.c ── _large.c ── _batch.c ── _ask.c ── _value.c
+ *
+ *   comparison.c         stages: which question follows which; connections; the end of a batch
+ *   comparison_exec.c    the last stage: equal or not, and what makes them equal
+ *   comparison_large.c   one value that is read in pieces
+ *   comparison_batch.c   commands of a batch as questions, guarded where WATCH does not suffice
+ *   comparison_ask.c     questions to both servers and their answers
+ *   comparison_value.c   values of both sides
+ *   comparison_trouble.c what ends it early; all of them call it
+ *
+ * An answer comes to comparison.c, by x->on_answer, and from there to the function of its stage. */
 #ifndef DF2REDIS_WORKER_COMPARE_COMPARISON_INTERNAL_H
 #define DF2REDIS_WORKER_COMPARE_COMPARISON_INTERNAL_H
 
@@ -15,6 +26,20 @@ enum { TARGET, SOURCE };
 enum { COMPARISON_VALUE_MAX_BYTES = 32 << 20 };
 enum { ANSWER_TIMEOUT_MS = 20000, BATCH_MAX_BYTES = 48 << 20 };
 enum { NO_EXPIRY = -1, NO_KEY = -2 }; /* as PEXPIRETIME answers */
+
+enum comparison_stage {
+    STAGE_IDLE,
+    STAGE_CONNECTING,
+    STAGE_TARGET_SIZES,
+    STAGE_SOURCE_SIZES,
+    STAGE_LARGE,
+    STAGE_TARGET_VALUES,
+    STAGE_SOURCE_VALUES,
+    STAGE_TARGET_JSON,
+    STAGE_OFFSETS,
+    STAGE_WAITING,
+    STAGE_EXEC,
+};
 
 /* A key of the batch. */
 struct pair {
@@ -51,7 +76,8 @@ struct comparison {
     unsigned redirects;
     struct event *soon; /* what must not happen within a callback */
 
-    int stage;
+    enum comparison_stage stage;
+    client_reply on_answer; /* to every question */
     size_t awaited, got;
     struct pair *asked[COMPARISON_KEYS]; /* about whom, in the order of the answers */
     size_t asked_count;
@@ -80,13 +106,15 @@ struct comparison {
     } large;
 };
 
-/* comparison.c */
+/* comparison_trouble.c */
 /* All of the batch is AGAIN; within a callback of a client it is told afterwards. */
 void comparison_fail(struct comparison *x, const struct error *why);
 void comparison_fail_answer(struct comparison *x, int side, const redisReply *reply);
 /* "MOVED 3999 127.0.0.1:6381": the slot's master is there. */
 void comparison_follow(struct comparison *x, const char *text);
-void comparison_on_answer(struct client *c, const redisReply *reply, void *arg);
+/* Nothing can ever be said of this key. */
+void comparison_impossible(struct pair *p, const char *reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* comparison_ask.c: x->awaited answers follow, each told to the function of its stage as number x->got. */
 void comparison_ask(struct comparison *x, int side, size_t argc, const struct slice *argv);
@@ -107,11 +135,14 @@ void comparison_ask_json(struct comparison *x); /* perhaps nothing */
 void comparison_ask_offsets(struct comparison *x);
 void comparison_on_offsets(struct comparison *x, const redisReply *reply);
 
+/* comparison_batch.c: what x->batch holds, to the target, without a MULTI. */
+void comparison_ask_batch(struct comparison *x);
+/* The same for the EXEC: which answers are a pair's is noted in it. The commands are in the order of the pairs. */
+void comparison_ask_all(struct comparison *x);
+
 /* comparison_exec.c */
 void comparison_ask_exec(struct comparison *x);
 void comparison_on_exec(struct comparison *x, const redisReply *reply);
-/* What x->batch holds, to the target, without a MULTI. */
-void comparison_ask_batch(struct comparison *x);
 
 /* comparison_large.c: of the only key of the batch. */
 void comparison_large_begin(struct comparison *x);
@@ -135,10 +166,9 @@ void comparison_take_source(struct comparison *x, struct pair *p, const redisRep
 /* The target's document, asked for because its payload is the module's own. */
 bool comparison_wants_json(const struct comparison *x, const struct pair *p);
 void comparison_take_json(struct comparison *x, struct pair *p, const redisReply *text);
-/* Are they the same? Where not, and when it may, the commands that make them so are put into x->batch. */
-void comparison_judge(struct comparison *x, struct pair *p);
+bool comparison_is_equal(const struct comparison *x, const struct pair *p);
+/* Commands into x->batch: the source's value in the key's place; UNLINK. */
+void comparison_write_value(struct comparison *x, struct pair *p);
 void comparison_unlink(struct comparison *x, struct slice key);
-void comparison_impossible(struct pair *p, const char *reason, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 #endif

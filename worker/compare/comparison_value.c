@@ -1,6 +1,4 @@
 /* Values of both sides: the same or not, and what makes them the same. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -21,17 +19,6 @@ enum {
     OLD_TOLERANCE_MS = 200,
     TYPE_MODULE = 7,
 };
-
-void comparison_impossible(struct pair *p, const char *reason, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(p->told.text, sizeof p->told.text, format, args);
-    va_end(args);
-    snprintf(p->told.reason, sizeof p->told.reason, "%s", reason);
-    p->told.outcome = COMPARISON_IMPOSSIBLE;
-    p->decided = true;
-}
 
 /* What cannot be carried over of the value that is being written. */
 static void on_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
@@ -140,7 +127,7 @@ static bool same_expiry(const struct comparison *x, const struct pair *p)
     return a - b <= tolerance && b - a <= tolerance;
 }
 
-static bool is_equal(const struct comparison *x, const struct pair *p)
+bool comparison_is_equal(const struct comparison *x, const struct pair *p)
 {
     if (p->source.kind == DIGEST_NOTHING && p->target.kind == DIGEST_NOTHING)
         return true;
@@ -155,7 +142,7 @@ void comparison_unlink(struct comparison *x, struct slice key)
     output_end(x->output);
 }
 
-static void write_value(struct comparison *x, struct pair *p)
+void comparison_write_value(struct comparison *x, struct pair *p)
 {
     struct error why = {0};
     uint8_t type;
@@ -169,34 +156,4 @@ static void write_value(struct comparison *x, struct pair *p)
                               p->source_expire_ms > 0 ? p->source_expire_ms : 0, true, &why))
         comparison_impossible(p, DIVERGENCE_TYPE, "%s", why.text);
     x->writing = NULL;
-}
-
-void comparison_judge(struct comparison *x, struct pair *p)
-{
-    p->commands = 0;
-    p->guarded = false;
-    p->wants_copy = false;
-    if (p->decided)
-        return;
-    /* Since the target's was read, it may have been written: what was copied takes its place in any case. */
-    p->differs = (p->large && x->large.copying) || !is_equal(x, p);
-    /* Commands on groups (XACK, XCLAIM, XGROUP …) do not touch their stream for WATCH. */
-    p->guarded = p->target.kind == DIGEST_STREAM && p->target_dump.bytes && x->target.scripts;
-    if (!p->differs || !x->config.repair)
-        return;
-    p->first_command = x->batch->commands;
-    p->told.expires_ms =
-        p->source.kind != DIGEST_NOTHING && p->source_expire_ms > 0 ? p->source_expire_ms : 0;
-    x->translator.db = x->batch->current_db = p->told.db;
-    if (p->source.kind == DIGEST_FOREIGN)
-        comparison_impossible(p, DIVERGENCE_TYPE, "%s", rdb_type_name(p->source.type));
-    /* What a module of the target made of the same commands is its own: it stays. */
-    if (p->source.kind == DIGEST_NOTHING ||
-        (p->source.kind == DIGEST_FOREIGN && p->target.kind != DIGEST_FOREIGN))
-        comparison_unlink(x, p->told.key);
-    else if (p->large)
-        comparison_large_write(x);
-    else if (p->source.kind != DIGEST_FOREIGN)
-        write_value(x, p);
-    p->commands = x->batch->commands - p->first_command;
 }

@@ -38,8 +38,8 @@ static bool role_is_unchanged(const struct run *run)
     return run->role_changes >= 0 && run->role_changes == run->greeting.role_changes;
 }
 
-/* Returns true if the ring may begin at the promotion of this master: it was just promoted, or it was followed since,
- * and no command of it was applied yet, so that the entry to compare is one of the master before. */
+/* Returns true if the ring may begin at the promotion of this master: it was just promoted, or it has been followed since
+ * then. As long as no command of it was applied, the entry to compare is one of the master before. */
 static bool began_with_promotion(const struct run *run)
 {
     return is_another(run) || (*run->last_master_id && role_is_unchanged(run));

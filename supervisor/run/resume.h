@@ -6,8 +6,8 @@
  * that one and was promoted. Its ring begins at the promotion, so the entry to compare may be older than the ring:
  * then a second session asks from after that entry. If much was written since the promotion, a third session asks
  * again: a ring that still begins there after further writes is not full and has lost nothing. It waits some seconds
- * for such writes. The same holds for a promoted master that was followed already, while the last command applied is
- * one of the master before.
+ * for such writes. The same questions are asked of a promoted master that has been followed since then: the last
+ * command applied may still be one of the master before.
  *
  * session_start.c calls these functions between the greeting and the phase commands. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_RESUME_H

@@ -101,48 +101,11 @@ void fault_flush_target(struct soak *s)
 
 /* ---- eviction ---- */
 
-static uint64_t info_number(struct soak *s, const char *section, const char *field)
-{
-    redisContext *c = server_connect(s->run.target.port);
-    char *text = server_info(c, section, field);
-    uint64_t v = text ? strtoull(text, NULL, 10) : 0;
-    free(text);
-    redisFree(c);
-    return v;
-}
-
-struct told {
-    struct soak *s;
-    uint64_t full_syncs; /* before */
-};
-
-/* Counted; or it has ended, since it cannot go on: its mark was evicted, too; or all is copied anew, and counted
- * anew. */
-static bool is_told(void *arg)
-{
-    struct told *t = arg;
-    return !process_running(&t->s->run.program.process) || soak_divergences(t->s, "evicted_by_target") > 0 ||
-           soak_full_syncs(t->s) > t->full_syncs;
-}
-
 /* What is evicted never comes back by itself. It has to be told, and the way out is to copy anew. */
 void fault_evict(struct soak *s)
 {
-    struct told told = {s, soak_full_syncs(s)};
-    char *limit = format_text("CONFIG SET maxmemory %llu",
-                              (unsigned long long)info_number(s, "memory", "used_memory") * 9 / 10);
-    tell(s, "CONFIG SET maxmemory-policy allkeys-lru");
-    tell(s, limit);
-    free(limit);
-    soak_go_on(s, soak_some_ms(s, 200, 1500));
-    bool evicted = info_number(s, "stats", "evicted_keys") > 0;
-    tell(s, "CONFIG SET maxmemory 0");
-    tell(s, "CONFIG SET maxmemory-policy noeviction");
-    if (!evicted)
+    if (!soak_evict(s, s->run.target.port))
         return;
-    s->evicted++;
-    if (!wait_until(is_told, &told, SOAK_STEP_MS))
-        s->trouble = "keys that the target evicted were not reported";
     bool ended = !process_running(&s->run.program.process);
     if (ended && s->run.program.process.status != EX_CONFIG)
         s->trouble = "the program ended by itself";

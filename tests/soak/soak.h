@@ -3,6 +3,7 @@
  *   soak.c            rounds: faults under load, then the comparison
  *   setup.c           source, load and program: started, changed, ended
  *   targets.c         the same of the target's servers
+ *   evict.c           a server of the target evicts
  *   verdict.c         has it settled, is it equal, was a full sync needed
  *   record.c          what the servers were told, for a difference
  *   faults.c          the table of faults, and those of processes and their files
@@ -79,6 +80,12 @@ void soak_start_target(struct soak *s);
 void soak_revive_node(struct soak *s, size_t member);
 /* Wrong by so much, from now on. */
 void soak_set_clock(struct soak *s, size_t target, int64_t off_ms);
+
+/* ---- evict.c ---- */
+
+/* Returns true if any key was evicted. That is never undone by itself: it has to be told, and the way out is to copy
+ * anew. */
+bool soak_evict(struct soak *s, uint16_t port);
 
 /* ---- verdict.c ---- */
 

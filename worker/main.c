@@ -33,19 +33,20 @@ static bool receive_start(struct message *start)
 
 static int run(const struct message *start)
 {
-    struct worker w = {.supervisor = SUPERVISOR_FD, .source = -1};
+    struct flow f = {.supervisor = SUPERVISOR_FD};
+    struct worker w = {.flow = &f, .source = -1};
     struct error error = {0};
     fcntl(SUPERVISOR_FD, F_SETFL, fcntl(SUPERVISOR_FD, F_GETFL) | O_NONBLOCK);
-    w.base = event_base_new();
+    f.base = event_base_new();
     if (!worker_start(&w, start, &error)) {
         log_error("%s", error.text);
-        worker_fail(&w, &error);
+        flow_fail(&f, &error);
     } else {
-        event_base_dispatch(w.base);
+        event_base_dispatch(f.base);
     }
     worker_finish(&w);
-    event_base_free(w.base);
-    return w.exit_code;
+    event_base_free(f.base);
+    return f.exit_code;
 }
 
 static int usage(void)

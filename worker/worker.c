@@ -34,52 +34,6 @@ enum {
     GROUP_BYTES = 128 * 1024
 };
 
-void worker_tell(struct worker *w, const struct message *m)
-{
-    struct error error;
-    if (w->supervisor < 0)
-        return;
-    enum message_status status;
-    /* The supervisor never blocks for long, so its worker may wait for it. */
-    while ((status = message_send(w->supervisor, m, &error)) == MESSAGE_AGAIN) {
-        struct pollfd room = {w->supervisor, POLLOUT, 0};
-        poll(&room, 1, 1000);
-    }
-    if (status == MESSAGE_OK)
-        return;
-    /* A worker without its supervisor has nobody to acknowledge to: it ends. */
-    if (status != MESSAGE_CLOSED)
-        log_error("cannot tell the supervisor %s: %s", message_name(m->type), error.text);
-    w->exit_code = EX_SOFTWARE;
-    event_base_loopbreak(w->base);
-}
-
-void worker_tell_simple(struct worker *w, enum message_type type)
-{
-    struct message m = {.type = type, .fd = -1};
-    worker_tell(w, &m);
-}
-
-void worker_fail(struct worker *w, const struct error *error)
-{
-    if (w->failed)
-        return;
-    w->failed = true;
-    struct message m = {.type = MESSAGE_FAILED, .fd = -1};
-    m.failed.class = (uint32_t)error->class;
-    m.failed.exit_code = (uint32_t)error->exit_code;
-    m.failed.offset = w->decoder ? decoder_offset(w->decoder) : 0;
-    snprintf(m.failed.text, sizeof m.failed.text, "%s", error->text);
-    if (w->cursor.marks) {
-        cursor_add(&w->cursor.marks->errors, 1);
-        if (error->class == ERROR_FATAL)
-            cursor_set(&w->cursor.marks->phase, CURSOR_FAILED);
-    }
-    worker_tell(w, &m);
-    w->exit_code = error->class == ERROR_FATAL ? error->exit_code : EX_TEMPFAIL;
-    event_base_loopbreak(w->base);
-}
-
 /* text: what the target said, or NULL. False: it was told before. */
 static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_t seq, const char *reason,
                             const char *command, struct slice key, uint64_t count, const char *text)
@@ -97,21 +51,10 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     m.divergence.count = count;
     m.divergence.stream = stream;
     m.divergence.position = w->reports.told[stream];
-    cursor_add(&w->cursor.marks->divergences, count);
-    worker_tell(w, &m);
-    w->reports_unread = true;
+    cursor_add(&w->flow->cursor.marks->divergences, count);
+    flow_tell(w->flow, &m);
+    w->flow->reports_unread = true;
     return true;
-}
-
-void worker_wait_until_told(struct worker *w)
-{
-    int unread = 1;
-    while (w->reports_unread && ioctl(w->supervisor, SIOCOUTQ, &unread) == 0 && unread > 0) {
-        struct pollfd gone = {w->supervisor, 0, 0};
-        if (poll(&gone, 1, 1) > 0)
-            return;
-    }
-    w->reports_unread = false;
 }
 
 /* Of these the source may have what the target lacks, and the key is known. A module that the target has not
@@ -124,46 +67,18 @@ static bool is_healable(const char *reason, const char *command)
 
 static void on_suspect(void *arg, uint32_t db, struct slice key, const char *reason, const char *command)
 {
-    worker_suspect(arg, db, key, reason, command);
+    flow_suspect(((struct worker *)arg)->flow, db, key, reason, command);
 }
 
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
 {
     struct worker *w = arg;
-    if (key.len && is_healable(reason, command) && heal_is_on(w)) {
-        worker_suspect(w, w->translator.db, key, reason, command);
+    if (key.len && is_healable(reason, command) && flow_heals(w->flow)) {
+        flow_suspect(w->flow, w->translator.db, key, reason, command);
         return;
     }
-    tell_divergence(w, REPORT_TRANSLATED, w->decoder ? decoder_seq(w->decoder) : 0, reason, command, key,
-                    count, NULL);
-}
-
-void worker_tell_divergence(struct worker *w, const char *reason, const char *command, struct slice key)
-{
-    struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
-    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
-    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
-    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
-    m.divergence.count = 1;
-    cursor_add(&w->cursor.marks->divergences, 1);
-    worker_tell(w, &m);
-    w->reports_unread = true;
-}
-
-void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, const char *reason,
-                    const char *command)
-{
-    struct error error;
-    if (!settings_key_wanted(&w->settings, key) || settings_key_reserved(&w->settings, key))
-        return;
-    if (!suspects_add(w->suspects, target_db, key, reason, command, &error)) {
-        if (!w->suspects_overflowed)
-            log_warning("%s; what is refused or lost from now on is counted, not healed", error.text);
-        w->suspects_overflowed = true;
-        if (!SUSPECT_ONLY(reason))
-            worker_tell_divergence(w, reason, command, key);
-    }
-    heal_note_pending(w);
+    tell_divergence(w, REPORT_TRANSLATED, w->flow->decoder ? decoder_seq(w->flow->decoder) : 0, reason,
+                    command, key, count, NULL);
 }
 
 /* ---- the router's callbacks ---- */
@@ -172,16 +87,16 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
 {
     struct worker *w = arg;
     struct error error;
-    w->target = *target;
-    w->global = GLOBAL_NONE;
+    w->flow->target = *target;
+    w->flow->global = GLOBAL_NONE;
     w->marks_owed = false;
     cross_cancel(w);
     if (!rewind_to_target(w, at, &error)) {
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
         return;
     }
     router_save_nodes(w->router);
-    w->ready = true;
+    w->flow->ready = true;
     pump_schedule(w);
 }
 
@@ -208,7 +123,7 @@ static void describe(const struct batch *b, uint32_t i, char *name, size_t name_
  * stands in the stream. */
 static bool met_itself(const struct worker *w, uint64_t seq, const char *text)
 {
-    return seq <= w->seen_seq && strstr(text, "equal or smaller than the target stream");
+    return seq <= w->flow->seen_seq && strstr(text, "equal or smaller than the target stream");
 }
 
 static bool met_later_state(const struct worker *w, uint64_t seq, const char *text)
@@ -221,7 +136,7 @@ static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, co
                          const char *text)
 {
     struct slice argv[SUSPECT_ARGS], keys[SUSPECT_ARGS];
-    uint32_t db = w->settings.target.db;
+    uint32_t db = w->flow->settings.target.db;
     size_t argc = batch_command(b, i, argv, SUSPECT_ARGS, &db);
     size_t n = argc ? command_written_keys(argv, argc, keys, SUSPECT_ARGS) : 0;
     char name[SUSPECT_WORD_BYTES];
@@ -230,7 +145,7 @@ static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, co
     snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
     log_debug("%s %s is compared with the source's: %s", name, log_key(keys[0]), text);
     for (size_t k = 0; k < n; k++)
-        worker_suspect(w, db, keys[k], reason, name);
+        flow_suspect(w->flow, db, keys[k], reason, name);
     return true;
 }
 
@@ -267,13 +182,13 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
     struct worker *w = arg;
     struct slice key;
     char name[64];
-    if (w->global == CROSS_REPLICATING) {
+    if (w->flow->global == CROSS_REPLICATING) {
         cross_not_replicated(w, text);
         return;
     }
     bool again = met_later_state(w, batch_command_seq(b, i), text);
     if (global_refused(w, text) || on_script_refused(w, b, i, text) ||
-        (heal_is_on(w) && !met_itself(w, batch_command_seq(b, i), text) &&
+        (flow_heals(w->flow) && !met_itself(w, batch_command_seq(b, i), text) &&
          suspect_keys(w, b, i, again ? SUSPECT_UNHEARD : DIVERGENCE_REFUSED, text)))
         return;
     describe(b, i, name, sizeof name, &key);
@@ -291,7 +206,8 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
 static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, const char *name,
                          struct slice key)
 {
-    if (!heal_is_on(w) || !suspect_keys(w, b, i, DIVERGENCE_STREAM, "a pending entry of a deleted message"))
+    if (!flow_heals(w->flow) ||
+        !suspect_keys(w, b, i, DIVERGENCE_STREAM, "a pending entry of a deleted message"))
         tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
 }
 
@@ -299,7 +215,7 @@ static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, co
 static bool answered_in_place(const struct worker *w, const struct batch *b, uint32_t i, const char *name)
 {
     const struct command *c = command_find(slice_str(name));
-    return (c && c->class == COMMAND_ONCE) || batch_command_seq(b, i) > w->seen_seq;
+    return (c && c->class == COMMAND_ONCE) || batch_command_seq(b, i) > w->flow->seen_seq;
 }
 
 static void on_conflict(void *arg, const struct batch *b, uint32_t i)
@@ -313,18 +229,18 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         on_unclaimed(w, b, i, name, key);
         return;
     }
-    if (heal_is_on(w)) {
+    if (flow_heals(w->flow)) {
         if (answered_in_place(w, b, i, name))
             suspect_keys(w, b, i, SUSPECT_ABSENT, "the target had nothing to do it to");
         return;
     }
-    if (w->settings.on_conflict == ON_CONFLICT_STOP) {
+    if (w->flow->settings.on_conflict == ON_CONFLICT_STOP) {
         error_fatal(
             &error, EX_CANTCREAT,
             "the key %s exists on the target already (--on-conflict stop): remove it, or choose overwrite "
             "or skip",
             log_key(key));
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
         return;
     }
     tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1, NULL);
@@ -333,12 +249,12 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
 static void on_lost(void *arg, const struct error *error)
 {
     struct worker *w = arg;
-    w->ready = w->contact_waits = false;
+    w->flow->ready = w->contact_waits = false;
     w->had_trouble = true;
-    cursor_set(&w->cursor.marks->in_contact, 0);
-    cursor_add(&w->cursor.marks->target_waits, 1);
+    cursor_set(&w->flow->cursor.marks->in_contact, 0);
+    cursor_add(&w->flow->cursor.marks->target_waits, 1);
     if (error->class != ERROR_RETRY)
-        worker_fail(w, error);
+        flow_fail(w->flow, error);
 }
 
 static void on_writable(void *arg)
@@ -358,16 +274,16 @@ static void begin_drain(struct worker *w)
  * without end, so that has one.) */
 static void put_off_drain(struct worker *w)
 {
-    const struct cursor_marks *m = w->cursor.marks;
+    const struct cursor_marks *m = w->flow->cursor.marks;
     uint64_t now = clock_monotonic_ms();
     if (!w->drain_due_ms)
         return;
     uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) +
                     cursor_get(&m->suspects_healed) + cursor_get(&m->suspects_permanent) +
                     cursor_get(&m->suspects_unknown);
-    if (done != w->drain_progress || (w->settings.migrate && inventory_is_due(w->inventory)))
+    if (done != w->drain_progress || (w->flow->settings.migrate && inventory_is_due(w->inventory)))
         w->drain_due_ms = now + HEAL_AT_END_MS;
-    if (!w->settings.migrate && w->drain_due_ms > w->drain_latest_ms)
+    if (!w->flow->settings.migrate && w->drain_due_ms > w->drain_latest_ms)
         w->drain_due_ms = w->drain_latest_ms;
     w->drain_progress = done;
 }
@@ -377,19 +293,19 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     /* A target that only got idempotent commands lately still learns where it stands. */
-    bool due =
-        clock_monotonic_ms() - w->marked_at_ms >= 1000 && w->sealed_marked_seq < decoder_seq(w->decoder);
+    bool due = clock_monotonic_ms() - w->marked_at_ms >= 1000 &&
+               w->sealed_marked_seq < decoder_seq(w->flow->decoder);
     /* And one that gets nothing is asked whether it still has the mark: somebody may have emptied it. */
     bool idle_long = clock_monotonic_ms() - w->marked_at_ms >= IDLE_MARK_MS;
-    if (w->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted || idle_long) &&
-        w->global == GLOBAL_NONE && round_empty(router_open(w->router)) && router_idle(w->router))
+    if (w->flow->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted || idle_long) &&
+        w->flow->global == GLOBAL_NONE && round_empty(router_open(w->router)) && router_idle(w->router))
         seal_and_send(w, true);
     source_tls_acknowledge(w, false);
     source_note_waiting(w);
     pops_go_on(w->pops);
     log_turn();
     log_pipe_turn();
-    cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
+    cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());
     source_watch_full(w);
     heal_go_on(w->heal);
     inventory_go_on(w->inventory);
@@ -407,10 +323,10 @@ static void obey(struct worker *w, const struct message *m)
     switch (m->type) {
     case MESSAGE_ENTER_STABLE:
         w->entered_stable = true;
-        if (w->decoder && decoder_in_journal(w->decoder) && !w->said_stable) {
-            w->said_stable = true;
-            cursor_set(&w->cursor.marks->phase, CURSOR_STABLE);
-            worker_tell_simple(w, MESSAGE_STABLE);
+        if (w->flow->decoder && decoder_in_journal(w->flow->decoder) && !w->flow->said_stable) {
+            w->flow->said_stable = true;
+            cursor_set(&w->flow->cursor.marks->phase, CURSOR_STABLE);
+            flow_tell_simple(w->flow, MESSAGE_STABLE);
         }
         return;
     case MESSAGE_RUN_GLOBAL:
@@ -428,7 +344,7 @@ static void obey(struct worker *w, const struct message *m)
             begin_drain(w);
         return;
     case MESSAGE_STOP:
-        event_base_loopbreak(w->base);
+        event_base_loopbreak(w->flow->base);
         return;
     case MESSAGE_RECONFIGURE: {
         struct settings fresh;
@@ -436,9 +352,9 @@ static void obey(struct worker *w, const struct message *m)
         settings_init(&fresh);
         if (settings_decode(&fresh, buf_slice(&m->reconfigure.settings), &error)) {
             log_setup(fresh.log_level, fresh.log_format);
-            w->settings.max_rate_bytes = fresh.max_rate_bytes;
-            w->settings.spool_limit_bytes = fresh.spool_limit_bytes;
-            w->settings.on_spool_full = fresh.on_spool_full;
+            w->flow->settings.max_rate_bytes = fresh.max_rate_bytes;
+            w->flow->settings.spool_limit_bytes = fresh.spool_limit_bytes;
+            w->flow->settings.on_spool_full = fresh.on_spool_full;
             spool_set_limit(w->spool, fresh.spool_limit_bytes);
             source_resume(w);
         } else {
@@ -464,8 +380,8 @@ static void on_supervisor(evutil_socket_t fd, short what, void *arg)
             return;
         if (status != MESSAGE_OK) {
             log_info("the supervisor is gone: ending");
-            w->exit_code = EX_SOFTWARE;
-            event_base_loopbreak(w->base);
+            w->flow->exit_code = EX_SOFTWARE;
+            event_base_loopbreak(w->flow->base);
             return;
         }
         obey(w, &m);
@@ -477,27 +393,30 @@ static void on_supervisor(evutil_socket_t fd, short what, void *arg)
 
 static bool identity(struct worker *w, const struct message *start, struct error *error)
 {
-    settings_init(&w->settings);
-    if (!settings_decode(&w->settings, buf_slice(&start->start.settings), error))
+    settings_init(&w->flow->settings);
+    if (!settings_decode(&w->flow->settings, buf_slice(&start->start.settings), error))
         return false;
-    log_setup(w->settings.log_level, w->settings.log_format);
-    w->flow = start->start.flow;
-    w->flow_count = start->start.flow_count ? start->start.flow_count : 1;
-    w->session = start->start.session;
-    memcpy(w->master_id, start->start.master_id, sizeof w->master_id);
-    memcpy(w->last_master_id, start->start.last_master_id, sizeof w->last_master_id);
+    log_setup(w->flow->settings.log_level, w->flow->settings.log_format);
+    w->flow->number = start->start.flow;
+    w->flow->count = start->start.flow_count ? start->start.flow_count : 1;
+    w->flow->session = start->start.session;
+    memcpy(w->flow->master_id, start->start.master_id, sizeof w->flow->master_id);
+    memcpy(w->flow->last_master_id, start->start.last_master_id, sizeof w->flow->last_master_id);
     memcpy(w->sync_id, start->start.sync_id, sizeof w->sync_id);
     memcpy(w->masters, start->start.masters, sizeof w->masters);
     w->tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
     buf_put(&w->tls_asked, start->start.asked.data, start->start.asked.len);
     memcpy(w->reports.told, start->start.told, sizeof w->reports.told);
-    log_set_flow((int)w->flow);
-    snprintf(w->directory, sizeof w->directory, "%s/%s", w->settings.state_dir, w->settings.name);
-    snprintf(w->mark_key, sizeof w->mark_key, "df2redis:%s", w->settings.name);
-    snprintf(w->mark_field, sizeof w->mark_field, "flow-%u", w->flow);
-    snprintf(w->node_field, sizeof w->node_field, "node-%u", w->flow);
-    snprintf(w->heal_name, sizeof w->heal_name, "df2redis:%s:heal-%u", w->settings.name, w->flow);
-    snprintf(w->client_name, sizeof w->client_name, "df2redis:%s:flow-%u", w->settings.name, w->flow);
+    log_set_flow((int)w->flow->number);
+    snprintf(w->flow->directory, sizeof w->flow->directory, "%s/%s", w->flow->settings.state_dir,
+             w->flow->settings.name);
+    snprintf(w->flow->mark_key, sizeof w->flow->mark_key, "df2redis:%s", w->flow->settings.name);
+    snprintf(w->flow->mark_field, sizeof w->flow->mark_field, "flow-%u", w->flow->number);
+    snprintf(w->flow->node_field, sizeof w->flow->node_field, "node-%u", w->flow->number);
+    snprintf(w->flow->heal_name, sizeof w->flow->heal_name, "df2redis:%s:heal-%u", w->flow->settings.name,
+             w->flow->number);
+    snprintf(w->flow->client_name, sizeof w->flow->client_name, "df2redis:%s:flow-%u", w->flow->settings.name,
+             w->flow->number);
     return true;
 }
 
@@ -505,24 +424,25 @@ static bool open_files(struct worker *w, const struct message *start, struct err
 {
     bool resume = start->start.mode == START_RESUME;
     struct spool_config config = {
-        .directory = w->directory,
-        .flow = w->flow,
-        .ring_bytes = w->settings.ring_bytes,
+        .directory = w->flow->directory,
+        .flow = w->flow->number,
+        .ring_bytes = w->flow->settings.ring_bytes,
         .ring_max_bytes = UINT64_C(1) << 30,
-        .limit_bytes = w->settings.spool_limit_bytes,
-        .session = w->session,
+        .limit_bytes = w->flow->settings.spool_limit_bytes,
+        .session = w->flow->session,
     };
     uint64_t received;
     w->spool = spool_open(&config, resume, error);
-    if (!w->spool || !cursor_open(&w->cursor, w->directory, w->flow, !resume, error))
+    if (!w->spool || !cursor_open(&w->flow->cursor, w->flow->directory, w->flow->number, !resume, error))
         return false;
-    w->history = history_open(w->directory, w->flow, w->session, resume, error);
+    w->history = history_open(w->flow->directory, w->flow->number, w->flow->session, resume, error);
     if (!w->history)
         return false;
-    w->suspects = suspects_open(w->directory, w->flow, start->start.mode == START_FULL, error);
-    if (!w->suspects)
+    w->flow->suspects =
+        suspects_open(w->flow->directory, w->flow->number, start->start.mode == START_FULL, error);
+    if (!w->flow->suspects)
         return false;
-    w->left_out = left_out_open(w->directory, w->flow, start->start.mode == START_FULL, error);
+    w->left_out = left_out_open(w->flow->directory, w->flow->number, start->start.mode == START_FULL, error);
     if (!w->left_out)
         return false;
     w->pops = pops_new(w, start->start.mode == START_FULL, error);
@@ -530,21 +450,23 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         return false;
     if (start->start.mode == START_FULL)
         inventory_order(w, start->start.source_release);
-    w->deadlines = deadlines_open(w->directory, w->flow, w->settings.ring_bytes / DEADLINES_PART,
-                                  start->start.mode == START_FULL, error);
+    w->deadlines =
+        deadlines_open(w->flow->directory, w->flow->number, w->flow->settings.ring_bytes / DEADLINES_PART,
+                       start->start.mode == START_FULL, error);
     if (!w->deadlines)
         return false;
-    heal_note_pending(w);
-    cursor_set(&w->cursor.marks->session, w->session);
-    cursor_set(&w->cursor.marks->pid, (uint64_t)getpid());
-    cursor_set(&w->cursor.marks->alive_ms, clock_monotonic_ms());
-    cursor_set(&w->cursor.marks->in_contact, 0);
-    cursor_set(&w->cursor.marks->busy, 0);
+    flow_note_suspects(w->flow);
+    cursor_set(&w->flow->cursor.marks->session, w->flow->session);
+    cursor_set(&w->flow->cursor.marks->pid, (uint64_t)getpid());
+    cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());
+    cursor_set(&w->flow->cursor.marks->in_contact, 0);
+    cursor_set(&w->flow->cursor.marks->busy, 0);
     if (!resume)
-        cursor_set(&w->cursor.marks->phase, CURSOR_FULL_SYNC);
-    if (w->settings.migrate && w->settings.marks && cursor_get(&w->cursor.marks->phase) == CURSOR_DRAINED) {
+        cursor_set(&w->flow->cursor.marks->phase, CURSOR_FULL_SYNC);
+    if (w->flow->settings.migrate && w->flow->settings.marks &&
+        cursor_get(&w->flow->cursor.marks->phase) == CURSOR_DRAINED) {
         w->unmarking = true;
-        w->settings.marks = false;
+        w->flow->settings.marks = false;
     }
     /* What the dead predecessor had read and not yet noted stands in the spool already. */
     if (!resume || w->source < 0)
@@ -552,12 +474,12 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     if (!received_from_kernel(w->source, &received))
         return error_set(error, ERROR_REDIRECT,
                          "the kernel does not tell how much of FLOW %u was read before: it has to begin anew",
-                         w->flow);
+                         w->flow->number);
     if (!spool_adopt(w->spool, received - start->start.received_base, error)) {
         error->class = ERROR_REDIRECT; /* another spool than the one that was left: begin anew */
         return false;
     }
-    waiting_received(&w->waiting, cursor_get(&w->cursor.marks->applied_offset), clock_monotonic_ms());
+    waiting_received(&w->waiting, cursor_get(&w->flow->cursor.marks->applied_offset), clock_monotonic_ms());
     source_note_waiting(w);
     return true;
 }
@@ -566,41 +488,41 @@ static bool open_files(struct worker *w, const struct message *start, struct err
 static void read_test_hook(struct worker *w)
 {
     const char *text = getenv("DF2REDIS_TEST_CRASH_AT_SEQ");
-    uint64_t flow = w->flow;
+    uint64_t flow = w->flow->number;
     const char *colon = text ? strchr(text, ':') : NULL;
     if (colon && !slice_to_u64(slice_of(text, (size_t)(colon - text)), &flow))
         return;
-    if (text && flow == w->flow)
+    if (text && flow == w->flow->number)
         slice_to_u64(slice_str(colon ? colon + 1 : text), &w->crash_at_seq);
 }
 
 /* The rounds are there from the begin, the connections when it is known where the FLOW begins. */
 static void make_router(struct worker *w)
 {
-    struct link_config config = {.settings = &w->settings,
-                                 .mark_key = w->mark_key,
-                                 .mark_field = w->mark_field,
-                                 .node_field = w->node_field,
-                                 .client_name = w->client_name};
+    struct link_config config = {.settings = &w->flow->settings,
+                                 .mark_key = w->flow->mark_key,
+                                 .mark_field = w->flow->mark_field,
+                                 .node_field = w->flow->node_field,
+                                 .client_name = w->flow->client_name};
     struct router_callbacks on = {w,           on_ready, on_acknowledged, on_refused,
                                   on_conflict, on_lost,  on_writable};
-    w->router = router_new(w->base, &config, w->output, &on);
+    w->router = router_new(w->flow->base, &config, w->output, &on);
 }
 
 void worker_open_target(struct worker *w)
 {
-    struct router_session session = {.id = w->session,
-                                     .first_lsn = w->decoder_config.first_lsn,
-                                     .applied_seq = cursor_get(&w->cursor.marks->applied_seq),
-                                     .directory = w->directory,
-                                     .flow = w->flow,
+    struct router_session session = {.id = w->flow->session,
+                                     .first_lsn = w->flow->decoder_config.first_lsn,
+                                     .applied_seq = cursor_get(&w->flow->cursor.marks->applied_seq),
+                                     .directory = w->flow->directory,
+                                     .flow = w->flow->number,
                                      .masters = w->masters};
     struct buf record = {0};
-    if (cursor_load_record(&w->cursor, &record) && record.len >= sizeof session.marked_seq)
+    if (cursor_load_record(&w->flow->cursor, &record) && record.len >= sizeof session.marked_seq)
         memcpy(&session.marked_seq, record.data, sizeof session.marked_seq);
     buf_free(&record);
-    memcpy(session.master_id, w->master_id, sizeof session.master_id);
-    memcpy(session.last_master_id, w->last_master_id, sizeof session.last_master_id);
+    memcpy(session.master_id, w->flow->master_id, sizeof session.master_id);
+    memcpy(session.last_master_id, w->flow->last_master_id, sizeof session.last_master_id);
     router_start(w->router, &session);
 }
 
@@ -612,13 +534,14 @@ static void on_compared(void *arg, uint32_t source_db, const struct slice *argv,
     struct worker *w = arg;
     struct slice keys[SUSPECT_ARGS];
     uint32_t db;
-    if (!*w->last_master_id || !heal_is_on(w) || !settings_db_target(&w->settings, source_db, &db))
+    if (!*w->flow->last_master_id || !flow_heals(w->flow) ||
+        !settings_db_target(&w->flow->settings, source_db, &db))
         return;
     size_t n = command_written_keys(argv, argc, keys, SUSPECT_ARGS);
     char name[SUSPECT_WORD_BYTES];
     snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
     for (size_t i = 0; i < n && i < SUSPECT_ARGS; i++)
-        worker_suspect(w, db, keys[i], SUSPECT_FAILED_OVER, name);
+        flow_suspect(w->flow, db, keys[i], SUSPECT_FAILED_OVER, name);
 }
 
 bool worker_start(struct worker *w, const struct message *start, struct error *error)
@@ -626,11 +549,11 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     w->source = start->fd;
     w->successor = start->start.mode == START_RESUME;
     if (!identity(w, start, error) ||
-        (w->settings.confine && !confine_worker(&w->settings, w->directory, error)) ||
+        (w->flow->settings.confine && !confine_worker(&w->flow->settings, w->flow->directory, error)) ||
         !open_files(w, start, error))
         return false;
-    w->decoder_config = (struct decoder_config){
-        .restore_limit_bytes = w->settings.restore_limit_bytes,
+    w->flow->decoder_config = (struct decoder_config){
+        .restore_limit_bytes = w->flow->settings.restore_limit_bytes,
         .group_elements = GROUP_ELEMENTS,
         .group_bytes = GROUP_BYTES,
         .first_lsn =
@@ -641,38 +564,39 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
         .compared = on_compared,
         .compared_arg = w,
     };
-    memcpy(w->decoder_config.token, start->start.token, sizeof w->decoder_config.token);
-    w->decoder = decoder_new(&w->decoder_config);
+    memcpy(w->flow->decoder_config.token, start->start.token, sizeof w->flow->decoder_config.token);
+    w->flow->decoder = decoder_new(&w->flow->decoder_config);
     w->output = output_new();
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     make_router(w);
     w->heal = heal_new(w);
     w->inventory = inventory_new(w);
-    translator_init(&w->translator, &w->settings, &w->target, w->output);
+    translator_init(&w->translator, &w->flow->settings, &w->flow->target, w->output);
     w->translator.source_release = start->start.source_release;
     w->translator.report = worker_report;
     w->translator.report_arg = w;
-    if (heal_is_on(w))
+    if (flow_heals(w->flow))
         w->translator.suspect = on_suspect;
     w->translator.left_out = w->left_out;
     w->translator.told = expiry_told;
     w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
 
-    w->supervisor_event = event_new(w->base, w->supervisor, EV_READ | EV_PERSIST, on_supervisor, w);
+    w->supervisor_event =
+        event_new(w->flow->base, w->flow->supervisor, EV_READ | EV_PERSIST, on_supervisor, w);
     event_add(w->supervisor_event, NULL);
-    w->tick_event = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+    w->tick_event = event_new(w->flow->base, -1, EV_PERSIST, on_tick, w);
     struct timeval tick = {0, TICK_MS * 1000};
     event_add(w->tick_event, &tick);
 
     struct message hello = {.type = MESSAGE_HELLO, .fd = -1};
     hello.hello.version = MESSAGE_VERSION;
     hello.hello.pid = (uint32_t)getpid();
-    worker_tell(w, &hello);
+    flow_tell(w->flow, &hello);
     w->had_trouble = start->start.mode == START_RESUME;
     read_test_hook(w);
     pump_schedule(w);
     source_start(w);
-    if (!w->settings.source.tls || w->successor)
+    if (!w->flow->settings.source.tls || w->successor)
         worker_open_target(w);
     return true;
 }
@@ -694,28 +618,28 @@ void worker_finish(struct worker *w)
     cross_free(w->cross);
     buf_free(&w->sealed.record);
     buf_free(&w->tls_asked);
-    decoder_free(w->decoder);
+    decoder_free(w->flow->decoder);
     translator_free(&w->translator);
     output_free(w->output);
     if (w->spool)
         spool_close(w->spool);
-    if (w->cursor.marks)
-        cursor_close(&w->cursor);
+    if (w->flow->cursor.marks)
+        cursor_close(&w->flow->cursor);
     /* A migration that is over leaves nothing behind. */
-    if (w->drained && w->settings.migrate && w->reached_drain_lsn) {
-        spool_remove(w->directory, w->flow);
-        cursor_remove(w->directory, w->flow);
-        history_remove(w->directory, w->flow);
-        identities_remove(w->directory, w->flow);
-        suspects_remove_file(w->directory, w->flow);
-        left_out_remove_file(w->directory, w->flow);
-        pops_remove_file(w->directory, w->flow);
-        deadlines_remove_file(w->directory, w->flow);
+    if (w->flow->drained && w->flow->settings.migrate && w->reached_drain_lsn) {
+        spool_remove(w->flow->directory, w->flow->number);
+        cursor_remove(w->flow->directory, w->flow->number);
+        history_remove(w->flow->directory, w->flow->number);
+        identities_remove(w->flow->directory, w->flow->number);
+        suspects_remove_file(w->flow->directory, w->flow->number);
+        left_out_remove_file(w->flow->directory, w->flow->number);
+        pops_remove_file(w->flow->directory, w->flow->number);
+        deadlines_remove_file(w->flow->directory, w->flow->number);
     }
     history_close(w->history);
     deadlines_close(w->deadlines);
     buf_free(&w->expiry_checks);
-    suspects_close(w->suspects);
+    suspects_close(w->flow->suspects);
     suspects_close(w->left_out);
-    settings_free(&w->settings);
+    settings_free(&w->flow->settings);
 }

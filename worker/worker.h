@@ -11,9 +11,7 @@
 
 #include <event2/event.h>
 
-#include "common/ipc/cursor.h"
-#include "common/ipc/message.h"
-#include "worker/decode/decoder.h"
+#include "worker/flow/flow.h"
 #include "worker/keys/deadlines.h"
 #include "worker/keys/suspects.h"
 #include "worker/link/batch.h"
@@ -28,37 +26,15 @@
 #include "worker/verify/inventory.h"
 #include "worker/verify/pops.h"
 
-/* A global command waits for all FLOWs; one whose keys lie in several slots of a cluster goes in steps
- * (cross_slot.h). Meanwhile nothing else is decoded. */
-enum global_state {
-    GLOBAL_NONE,
-    GLOBAL_DRAINING,   /* what comes before it is on its way to the target */
-    GLOBAL_WAITING,    /* AT_GLOBAL was said */
-    GLOBAL_CLEARING,   /* we run it on a cluster, for the first time */
-    GLOBAL_RUNNING,    /* we run it */
-    CROSS_DRAINING,    /* what comes before it is on its way to the target */
-    CROSS_READING,     /* its sources */
-    CROSS_WRITING,     /* its destination */
-    CROSS_REPLICATING, /* its destination's node waits for its replicas */
-    CROSS_LAST,        /* the last step, of the source: when it is acknowledged the command is done */
-};
-
 enum { REFUSED_SCRIPTS = 64 };
 
 struct cross;
 
 struct worker {
-    struct event_base *base;
-    struct settings settings;
-    int supervisor; /* socket */
+    struct flow *flow;
     struct event *supervisor_event, *source_event, *pump_event, *tick_event;
 
-    /* Who we are: from START. */
-    uint32_t flow, flow_count;
-    uint64_t session;
-    char master_id[41], last_master_id[41];
     char masters[1024]; /* of a cluster, to begin with */
-    char directory[512], mark_key[128], mark_field[32], node_field[32], client_name[128], heal_name[128];
 
     int source;            /* the FLOW's socket, -1 when closed */
     struct transport *tls; /* the same with TLS, which only the process that made it can use */
@@ -69,14 +45,12 @@ struct worker {
     uint64_t acked_lsn, acked_at_ms;
     bool successor; /* of a worker that died, here or in an earlier run */
     bool source_opened;
-    bool target_waits; /* it is connected to when the stream begins */
-    bool source_ended;
+    bool target_waits;  /* it is connected to when the stream begins */
     bool source_paused; /* the spool is at its limit */
     bool journal_broke; /* it can be followed no further, and the supervisor was told */
     uint64_t source_paused_ms;
     char full_text[480];
     struct spool *spool;
-    struct cursor cursor;
     struct history *history;
     struct deadlines *deadlines;
     struct buf
@@ -85,14 +59,10 @@ struct worker {
     int64_t expiry_oldest_ms; /* the oldest arrival of what was translated since the last acknowledgement */
     uint64_t expiry_right_to; /* what was put off is on its way to be put right up to there; 0: nothing */
     bool expiry_unknown_told;
-    struct decoder *decoder;
-    struct decoder_config decoder_config;
-    struct capabilities target;
     struct translator translator;
     struct output *output;
     struct router *router;
 
-    bool ready;         /* the link is, and the decoder stands where the target is */
     bool contact_waits; /* it would be in contact, but the journal was not compared yet */
     bool starved;       /* the decoder has had all there is */
     uint64_t skip_seq;  /* entries up to it are in the target already (its mark) */
@@ -101,10 +71,8 @@ struct worker {
     uint64_t skip_lsn;     /* the same of the journal before it, by the mark of an earlier session */
     bool unheard;          /* what of that is not acknowledged may have been refused: its answers were lost */
     uint64_t answered_seq; /* entries up to it were acknowledged once before */
-    uint64_t seen_seq;     /* entries up to it were translated once before */
-    struct suspects *suspects;
     struct suspects *left_out; /* left_out.h */
-    bool suspects_overflowed, omitted_told;
+    bool omitted_told;
     char refused_scripts[REFUSED_SCRIPTS][41]; /* their SHAs, the last ones */
     size_t refused_script_next;
     struct heal *heal;
@@ -112,7 +80,6 @@ struct worker {
     struct pops *pops;
     struct flow_cursors *others; /* cursors of the other FLOWs */
     struct reports reports;
-    bool reports_unread;                  /* perhaps */
     uint64_t marked_seq;                  /* of the last mark that was acknowledged */
     uint64_t sealed_marked_seq;           /* of the last mark that was put into a round */
     uint64_t marked_at_ms, marked_offset; /* of the last mark put into a round */
@@ -124,7 +91,6 @@ struct worker {
     struct checkpoint sealed;             /* of the last round that was sealed */
     uint64_t ping_lsn;                    /* acknowledge at once when applied_lsn reaches it; 0: none */
 
-    enum global_state global;
     uint64_t global_txid, global_seq;
     bool global_again;     /* it was decoded once before */
     uint64_t flushed_txid; /* the newest global command of this session that the target has */
@@ -135,14 +101,14 @@ struct worker {
     uint32_t global_db;
     char global_command[32];
 
-    bool draining, drained, last_mark_sent, unmarking;
+    bool draining, last_mark_sent, unmarking;
     bool reached_drain_lsn;   /* when it was drained */
     uint64_t drain_lsn;       /* up to where; 0: up to drain_offset, */
     uint64_t drain_offset;    /* which had been received by then */
     uint64_t drain_progress;  /* what was looked for and compared until the last tick */
     uint64_t drain_due_ms;    /* a drain begins then, or once no suspects are left; 0: none was asked for */
     uint64_t drain_latest_ms; /* of a replication: not put off beyond that */
-    bool entered_stable, said_snapshot_done, said_stable;
+    bool entered_stable, said_snapshot_done;
 
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */
     uint64_t rate_at_ms;
@@ -150,8 +116,6 @@ struct worker {
     struct waiting waiting;
     uint64_t crash_at_seq; /* for tests: DF2REDIS_TEST_CRASH_AT_SEQ */
     uint64_t read_bytes;   /* for tests: DF2REDIS_TEST_READ_BYTES; 0: as many as there are */
-    bool failed;
-    int exit_code;
 };
 
 /* worker.c */
@@ -159,21 +123,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
 void worker_finish(struct worker *w);
 /* Once it is known where the FLOW begins. */
 void worker_open_target(struct worker *w);
-/* Tells the supervisor why and ends the loop. */
-void worker_fail(struct worker *w, const struct error *error);
-void worker_tell(struct worker *w, const struct message *m);
-void worker_tell_simple(struct worker *w, enum message_type type);
-/* Until the supervisor has read all reports: what it has not would be lost with it, once the target or the
- * cursor is beyond what they are about. */
-void worker_wait_until_told(struct worker *w);
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
-/* The same about what no entry tells: not counted twice only by the caller's care. */
-void worker_tell_divergence(struct worker *w, const char *reason, const char *command, struct slice key);
-/* The key may have come out wrong on the target, though it could be right: it is kept for a comparison with
- * the source's, from now on, whatever happens to this process. reason: a word of divergence.h, under which it
- * counts as a divergence if it cannot be kept. */
-void worker_suspect(struct worker *w, uint32_t target_db, struct slice key, const char *reason,
-                    const char *command);
 
 /* source.c */
 void source_start(struct worker *w);

@@ -15,13 +15,13 @@ enum { MARK_EVERY_MS = 1000 };
  * a flush must not vouch for it: the target may refuse the flush and take the mark. */
 static bool before_global(const struct worker *w)
 {
-    return w->global != GLOBAL_NONE && w->global < CROSS_LAST;
+    return w->flow->global != GLOBAL_NONE && w->flow->global < CROSS_LAST;
 }
 
 /* Of a command across slots: its destination may have it, its source has not. */
 static bool between_steps(const struct worker *w)
 {
-    return w->global == CROSS_WRITING || w->global == CROSS_REPLICATING;
+    return w->flow->global == CROSS_WRITING || w->flow->global == CROSS_REPLICATING;
 }
 
 /* whole: of the FLOW; else, in a cluster, of the slots that need one. */
@@ -29,14 +29,14 @@ static void put_marks(struct worker *w, bool whole)
 {
     char text[MARK_TEXT_BYTES];
     /* A step of a command across slots: in the slot it goes to it is done. */
-    unsigned before = before_global(w) && w->global != CROSS_WRITING;
-    uint64_t seq = decoder_seq(w->decoder) - before;
+    unsigned before = before_global(w) && w->flow->global != CROSS_WRITING;
+    uint64_t seq = decoder_seq(w->flow->decoder) - before;
     /* 0 during full sync: nothing can be resumed from there. */
-    uint64_t lsn = decoder_next_lsn(w->decoder);
+    uint64_t lsn = decoder_next_lsn(w->flow->decoder);
     lsn -= lsn ? before : 0;
     struct mark mark = {
-        .session = w->session, .seq = seq, .lsn = lsn, .check = decoder_check(w->decoder, lsn)};
-    memcpy(mark.master_id, w->master_id, sizeof mark.master_id);
+        .session = w->flow->session, .seq = seq, .lsn = lsn, .check = decoder_check(w->flow->decoder, lsn)};
+    memcpy(mark.master_id, w->flow->master_id, sizeof mark.master_id);
     mark_write(&mark, text);
     router_put_marks(w->router, text, whole);
     if (!router_open(w->router)->marked)
@@ -44,7 +44,7 @@ static void put_marks(struct worker *w, bool whole)
     expiry_mark_sent(w, seq);
     w->sealed_marked_seq = seq;
     w->marked_at_ms = clock_monotonic_ms();
-    w->marked_offset = decoder_offset(w->decoder);
+    w->marked_offset = decoder_offset(w->flow->decoder);
     w->mark_wanted = false;
 }
 
@@ -66,34 +66,34 @@ static void fill_checkpoint(struct worker *w, struct checkpoint *at)
         copy_checkpoint(at, &w->sealed);
         return;
     }
-    at->offset = decoder_offset(w->decoder);
-    at->seq = decoder_seq(w->decoder);
-    at->next_lsn = decoder_next_lsn(w->decoder);
-    at->check = decoder_check(w->decoder, at->next_lsn);
+    at->offset = decoder_offset(w->flow->decoder);
+    at->seq = decoder_seq(w->flow->decoder);
+    at->next_lsn = decoder_next_lsn(w->flow->decoder);
+    at->check = decoder_check(w->flow->decoder, at->next_lsn);
     memcpy(header, &w->sealed_marked_seq, sizeof header);
     buf_clear(&at->record);
     buf_put(&at->record, header, sizeof header);
-    decoder_save(w->decoder, &at->record);
+    decoder_save(w->flow->decoder, &at->record);
     copy_checkpoint(&w->sealed, at);
 }
 
 bool seal_is_behind(const struct worker *w)
 {
-    return decoder_seq(w->decoder) < w->skip_seq ||
-           (w->skip_lsn && decoder_next_lsn(w->decoder) < w->skip_lsn);
+    return decoder_seq(w->flow->decoder) < w->skip_seq ||
+           (w->skip_lsn && decoder_next_lsn(w->flow->decoder) < w->skip_lsn);
 }
 
 /* Not while the target is ahead of us: a mark would take it back, and what it has would be carried twice
  * after the next loss of the connection. */
 bool seal_marks_on(const struct worker *w)
 {
-    return w->settings.marks && !w->settings.target.null_sink && !seal_is_behind(w);
+    return w->flow->settings.marks && !w->flow->settings.target.null_sink && !seal_is_behind(w);
 }
 
 static bool mark_due(const struct worker *w)
 {
     return seal_marks_on(w) && (clock_monotonic_ms() - w->marked_at_ms >= MARK_EVERY_MS ||
-                                decoder_offset(w->decoder) - w->marked_offset >= w->mark_every_bytes);
+                                decoder_offset(w->flow->decoder) - w->marked_offset >= w->mark_every_bytes);
 }
 
 bool seal_may_send(struct worker *w)
@@ -106,13 +106,13 @@ bool seal_may_send(struct worker *w)
  * or ends the run. */
 static bool whole_marks_fit(const struct worker *w, const struct round *r)
 {
-    return round_empty(r) || w->global == GLOBAL_RUNNING;
+    return round_empty(r) || w->flow->global == GLOBAL_RUNNING;
 }
 
 void seal_and_send(struct worker *w, bool force_mark)
 {
     struct round *r = router_open(w->router);
-    worker_wait_until_told(w);
+    flow_wait_until_told(w->flow);
     /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
     bool due = mark_due(w) && router_idle(w->router);
     bool cluster = router_is_cluster(w->router);
@@ -121,15 +121,15 @@ void seal_and_send(struct worker *w, bool force_mark)
     w->marks_owed = cluster && whole && seal_marks_on(w) && !whole_marks_fit(w, r);
     if (seal_marks_on(w) && !w->marks_owed && (whole || (r->has_once && !cluster)))
         put_marks(w, true);
-    else if (w->settings.marks && r->has_once && cluster)
+    else if (w->flow->settings.marks && r->has_once && cluster)
         put_marks(w, false); /* of slots: each is behind its own command, wherever others stand */
     fill_checkpoint(w, &r->end);
-    r->done_seq = decoder_seq(w->decoder) - before_global(w);
+    r->done_seq = decoder_seq(w->flow->decoder) - before_global(w);
     r->entries = w->entries;
     r->keys = w->keys;
     w->entries = w->keys = 0;
-    cursor_set(&w->cursor.marks->sent_offset, r->end.offset);
-    cursor_set(&w->cursor.marks->sent_seq, r->end.seq);
+    cursor_set(&w->flow->cursor.marks->sent_offset, r->end.offset);
+    cursor_set(&w->flow->cursor.marks->sent_seq, r->end.seq);
     router_send(w->router);
 }
 
@@ -139,22 +139,22 @@ bool seal_last_mark(struct worker *w)
     if ((!seal_marks_on(w) && !w->unmarking) || w->last_mark_sent)
         return false;
     w->last_mark_sent = true;
-    if (!w->settings.migrate || !pump_reached_drain_lsn(w)) {
+    if (!w->flow->settings.migrate || !pump_reached_drain_lsn(w)) {
         seal_and_send(w, true);
         return true;
     }
     /* A successor must not take the missing mark for lost data. */
-    cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
+    cursor_set(&w->flow->cursor.marks->phase, CURSOR_DRAINED);
     w->unmarking = true;
     router_remove_marks(w->router);
-    w->settings.marks = false;
+    w->flow->settings.marks = false;
     seal_and_send(w, false);
     return true;
 }
 
 void seal_note_lsn(struct worker *w, uint64_t next_lsn, struct journal_check check)
 {
-    struct cursor_marks *m = w->cursor.marks;
+    struct cursor_marks *m = w->flow->cursor.marks;
     cursor_set(&m->check_lsn, check.lsn);
     cursor_set(&m->check_sum, check.sum);
     cursor_set(&m->applied_lsn, next_lsn);
@@ -162,22 +162,22 @@ void seal_note_lsn(struct worker *w, uint64_t next_lsn, struct journal_check che
 
 void seal_save_record(struct worker *w, const struct checkpoint *at)
 {
-    struct cursor_marks *m = w->cursor.marks;
+    struct cursor_marks *m = w->flow->cursor.marks;
     struct error error;
-    worker_wait_until_told(w);
-    if (!cursor_save_record(&w->cursor, buf_slice(&at->record), &error)) {
-        worker_fail(w, &error);
+    flow_wait_until_told(w->flow);
+    if (!cursor_save_record(&w->flow->cursor, buf_slice(&at->record), &error)) {
+        flow_fail(w->flow, &error);
         return;
     }
     cursor_set(&m->applied_offset, at->offset);
     cursor_set(&m->applied_seq, at->seq);
     seal_note_lsn(w, at->next_lsn, at->check);
     cursor_set(&m->last_applied_ms, clock_monotonic_ms());
-    if (at->seq >= w->seen_seq && w->ready && !decoder_comparing(w->decoder))
+    if (at->seq >= w->flow->seen_seq && w->flow->ready && !decoder_comparing(w->flow->decoder))
         cursor_set(&m->in_contact, 1);
     if (w->ping_lsn && at->next_lsn >= w->ping_lsn) {
         w->ping_lsn = 0;
-        worker_tell_simple(w, MESSAGE_PING);
+        flow_tell_simple(w->flow, MESSAGE_PING);
         source_tls_acknowledge(w, true);
     }
     source_note_waiting(w);
@@ -185,9 +185,9 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
 
 void seal_acknowledged(struct worker *w, struct round *r)
 {
-    struct cursor_marks *m = w->cursor.marks;
+    struct cursor_marks *m = w->flow->cursor.marks;
     uint64_t last = r->end.seq;
-    if (w->failed) /* by one of its answers */
+    if (w->flow->failed) /* by one of its answers */
         return;
     expiry_acknowledged(w, r->done_seq);
     if (r->end.record.len)
@@ -201,11 +201,11 @@ void seal_acknowledged(struct worker *w, struct round *r)
     cursor_add(&m->commands, r->commands);
     if (r->sent_at_us)
         cursor_count_batch(m, clock_monotonic_us() - r->sent_at_us);
-    if (between_steps(w) || (w->global == CROSS_LAST && last == w->global_seq)) {
+    if (between_steps(w) || (w->flow->global == CROSS_LAST && last == w->global_seq)) {
         cross_acknowledged(w);
-    } else if (w->global == GLOBAL_CLEARING) {
+    } else if (w->flow->global == GLOBAL_CLEARING) {
         global_cleared(w);
-    } else if (w->global == GLOBAL_RUNNING) {
+    } else if (w->flow->global == GLOBAL_RUNNING) {
         global_acknowledged(w);
         seal_held_done(w);
     }
@@ -213,10 +213,10 @@ void seal_acknowledged(struct worker *w, struct round *r)
 
 void seal_settle(struct worker *w)
 {
-    struct cursor_marks *m = w->cursor.marks;
+    struct cursor_marks *m = w->flow->cursor.marks;
     struct checkpoint *open = &router_open(w->router)->end;
-    uint64_t offset = decoder_offset(w->decoder);
-    if (w->global == GLOBAL_NONE && decoder_seq(w->decoder) != cursor_get(&m->applied_seq)) {
+    uint64_t offset = decoder_offset(w->flow->decoder);
+    if (w->flow->global == GLOBAL_NONE && decoder_seq(w->flow->decoder) != cursor_get(&m->applied_seq)) {
         cursor_add(&m->entries, w->entries);
         w->entries = 0;
         fill_checkpoint(w, open);
@@ -225,8 +225,8 @@ void seal_settle(struct worker *w)
     if (offset >= spool_received(w->spool))
         source_note_waiting(w);
     /* Nothing but the offset went on since the last mark: the mark vouches for that, too. */
-    if (w->global == GLOBAL_NONE && seal_marks_on(w) && w->marked_seq == decoder_seq(w->decoder) &&
-        offset != w->sealed.offset) {
+    if (w->flow->global == GLOBAL_NONE && seal_marks_on(w) &&
+        w->marked_seq == decoder_seq(w->flow->decoder) && offset != w->sealed.offset) {
         fill_checkpoint(w, open);
         seal_save_record(w, open);
         rewind_keep(w, open);
@@ -236,21 +236,21 @@ void seal_settle(struct worker *w)
 
 void seal_held_done(struct worker *w)
 {
-    router_begin_at(w->router, decoder_seq(w->decoder));
+    router_begin_at(w->router, decoder_seq(w->flow->decoder));
     seal_settle(w);
 }
 
 void seal_restart(struct worker *w)
 {
-    struct cursor_marks *m = w->cursor.marks;
+    struct cursor_marks *m = w->flow->cursor.marks;
     router_forget_open(w->router);
-    router_begin_at(w->router, decoder_seq(w->decoder));
+    router_begin_at(w->router, decoder_seq(w->flow->decoder));
     fill_checkpoint(w, &router_open(w->router)->end);
-    w->marked_offset = decoder_offset(w->decoder);
-    w->mark_wanted = w->settings.marks;
+    w->marked_offset = decoder_offset(w->flow->decoder);
+    w->mark_wanted = w->flow->settings.marks;
     w->mark_every_bytes = 0;
     w->last_mark_sent = false;
-    cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
-    cursor_set(&m->sent_offset, decoder_offset(w->decoder));
+    cursor_set(&m->decoded_offset, decoder_offset(w->flow->decoder));
+    cursor_set(&m->sent_offset, decoder_offset(w->flow->decoder));
     w->entries = w->keys = 0;
 }

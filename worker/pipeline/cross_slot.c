@@ -98,7 +98,7 @@ static bool source_went_on(const struct worker *w, const struct cross *c)
 
 static void finish(struct worker *w)
 {
-    w->global = GLOBAL_NONE;
+    w->flow->global = GLOBAL_NONE;
     cross_cancel(w);
     pump_schedule(w);
 }
@@ -128,7 +128,7 @@ bool cross_begin(struct worker *w, const struct entry *e, bool *taken, struct er
         cross_cancel(w);
         return true;
     }
-    w->global = CROSS_DRAINING;
+    w->flow->global = CROSS_DRAINING;
     w->global_seq = e->seq;
     return true;
 }
@@ -148,7 +148,7 @@ static void read_failed(struct worker *w, const struct redisReply *reply)
 /* Is it the answer to what is asked now? */
 static struct cross *awaited(struct worker *w, uint64_t serial)
 {
-    return w->cross && w->cross->serial == serial && w->global == CROSS_READING ? w->cross : NULL;
+    return w->cross && w->cross->serial == serial && w->flow->global == CROSS_READING ? w->cross : NULL;
 }
 
 static void on_expiry(void *arg, uint64_t serial, const redisReply *reply)
@@ -194,7 +194,7 @@ static void read_next(struct worker *w)
     struct cross *c = w->cross;
     if (c->reading == c->plan.source_count) {
         bool apart = c->plan.moves || replicas(w, c);
-        w->global = apart ? CROSS_WRITING : CROSS_LAST;
+        w->flow->global = apart ? CROSS_WRITING : CROSS_LAST;
         pump_schedule(w);
         return;
     }
@@ -214,7 +214,7 @@ static void begin_writing(struct worker *w, struct cross *c)
 {
     router_begin_entry(w->router, &c->entry);
     output_entry(w->output, c->entry.seq);
-    settings_db_target(&w->settings, c->entry.db, &w->translator.db);
+    settings_db_target(&w->flow->settings, c->entry.db, &w->translator.db);
 }
 
 static void write_removal(struct worker *w, struct slice name)
@@ -255,7 +255,7 @@ static void write_restore(struct worker *w, struct slice key, const struct readi
 static void temporary_name(const struct worker *w, const struct cross *c, size_t i, struct buf *out)
 {
     uint16_t slot = slot_of(c, c->plan.destination);
-    buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", w->settings.name, slot_tag(slot), i);
+    buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", w->flow->settings.name, slot_tag(slot), i);
 }
 
 /* Only a mark tells who is promoted that there was nothing: the source has gone on by then. */
@@ -330,9 +330,9 @@ static bool write_gathered(struct worker *w, struct cross *c, struct error *erro
 /* What the state says; nothing when it was done before. False: failed. */
 static bool write_commands(struct worker *w, struct cross *c, struct error *error)
 {
-    if (w->global == CROSS_REPLICATING)
+    if (w->flow->global == CROSS_REPLICATING)
         router_put_wait(w->router, slot_of(c, c->plan.destination));
-    else if (c->plan.moves && w->global == CROSS_WRITING)
+    else if (c->plan.moves && w->flow->global == CROSS_WRITING)
         write_moved(w, c);
     else if (c->plan.moves && !c->nothing)
         write_taken(w, c);
@@ -353,7 +353,7 @@ static void write_step(struct worker *w)
     output_borrow_from(w->output, borrowing);
     w->cross_written = true;
     if (!ok)
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
     else if (round_empty(router_open(w->router))) {
         finish(w);
         seal_held_done(w);
@@ -365,15 +365,15 @@ void cross_advance(struct worker *w)
     struct cross *c = w->cross;
     if (!round_empty(router_open(w->router)) || !router_idle(w->router))
         return;
-    if (w->global == CROSS_DRAINING) {
+    if (w->flow->global == CROSS_DRAINING) {
         w->cross_written = false;
-        w->global = CROSS_READING;
+        w->flow->global = CROSS_READING;
         if (done(w, c, c->plan.destination))
-            w->global = CROSS_LAST; /* we died in between */
+            w->flow->global = CROSS_LAST; /* we died in between */
         else
             read_next(w);
     }
-    if (w->global >= CROSS_WRITING && !w->cross_written) {
+    if (w->flow->global >= CROSS_WRITING && !w->cross_written) {
         write_step(w);
         pump_schedule(w);
     }
@@ -381,19 +381,19 @@ void cross_advance(struct worker *w)
 
 void cross_acknowledged(struct worker *w)
 {
-    if (w->global == CROSS_LAST) {
+    if (w->flow->global == CROSS_LAST) {
         finish(w);
         return;
     }
     uint16_t slot = slot_of(w->cross, w->cross->plan.destination);
-    if (w->global == CROSS_REPLICATING) {
+    if (w->flow->global == CROSS_REPLICATING) {
         router_waited(w->router, slot);
-        w->global = CROSS_LAST;
+        w->flow->global = CROSS_LAST;
     } else {
         /* Its round ends before the command, so that the round's end does not tell. */
         if (!w->cross->plan.one_slot)
             router_slot_did(w->router, slot, w->cross->entry.seq);
-        w->global = replicas(w, w->cross) ? CROSS_REPLICATING : CROSS_LAST;
+        w->flow->global = replicas(w, w->cross) ? CROSS_REPLICATING : CROSS_LAST;
     }
     w->cross_written = false;
     pump_schedule(w);

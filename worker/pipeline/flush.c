@@ -31,14 +31,14 @@ static const char flush_script[] =
 
 static bool has_database(const struct worker *w, uint32_t db)
 {
-    return router_is_cluster(w->router) ? db == 0 : !capabilities_lack_database(&w->target, db);
+    return router_is_cluster(w->router) ? db == 0 : !capabilities_lack_database(&w->flow->target, db);
 }
 
 static bool writes_anything(const struct worker *w)
 {
     uint32_t db;
     return strcasecmp(w->global_command, "FLUSHDB") != 0 ||
-           (settings_db_target(&w->settings, w->global_db, &db) && has_database(w, db));
+           (settings_db_target(&w->flow->settings, w->global_db, &db) && has_database(w, db));
 }
 
 /* Slots that are beyond it show that it was run; one that is not shows that its node went back to before it.
@@ -48,15 +48,15 @@ static bool lost_by_some(const struct worker *w, const struct entry *e)
     bool noted = w->flushed_txid && e->txid <= w->flushed_txid;
     bool in_session = e->seq > w->all_seq && e->seq <= w->skip_seq;
     bool before_it = e->lsn >= w->all_lsn && e->lsn < w->skip_lsn;
-    return (in_session || before_it) && !noted && w->settings.marks && !w->settings.include &&
-           !w->settings.exclude && writes_anything(w);
+    return (in_session || before_it) && !noted && w->flow->settings.marks && !w->flow->settings.include &&
+           !w->flow->settings.exclude && writes_anything(w);
 }
 
 bool global_begin(struct worker *w, const struct entry *e, struct error *error)
 {
     w->global_txid = e->txid;
     w->global_seq = e->seq;
-    w->global_again = e->seq <= w->seen_seq;
+    w->global_again = e->seq <= w->flow->seen_seq;
     w->global_db = e->db;
     snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len,
              (const char *)e->argv[0].data);
@@ -80,7 +80,7 @@ bool global_begin(struct worker *w, const struct entry *e, struct error *error)
         global_acknowledged(w);
         return true;
     }
-    w->global = GLOBAL_DRAINING;
+    w->flow->global = GLOBAL_DRAINING;
     return true;
 }
 
@@ -88,7 +88,7 @@ static void tell(struct worker *w, enum message_type type)
 {
     struct message m = {.type = type, .fd = -1, .global.txid = w->global_txid};
     memcpy(m.global.command, w->global_command, sizeof m.global.command);
-    worker_tell(w, &m);
+    flow_tell(w->flow, &m);
 }
 
 void global_advance(struct worker *w)
@@ -98,11 +98,11 @@ void global_advance(struct worker *w)
     /* Should the session end here, the next one goes on from the mark. In a cluster that was judged by memory
      * none of the masters may have it yet. */
     bool wanted = w->mark_wanted && router_is_cluster(w->router);
-    if (seal_marks_on(w) && (wanted || w->sealed_marked_seq + 1 < decoder_seq(w->decoder))) {
+    if (seal_marks_on(w) && (wanted || w->sealed_marked_seq + 1 < decoder_seq(w->flow->decoder))) {
         seal_and_send(w, true);
         return;
     }
-    w->global = GLOBAL_WAITING;
+    w->flow->global = GLOBAL_WAITING;
     log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", w->global_command,
               (unsigned long long)w->global_txid, w->global_again ? " once more" : "");
     router_flush_begins(w->router);
@@ -112,7 +112,7 @@ void global_advance(struct worker *w)
 /* The databases to flush on the target, as words; the caller frees them. */
 static size_t databases_to_flush(struct worker *w, char (**words)[12])
 {
-    const struct settings *s = &w->settings;
+    const struct settings *s = &w->flow->settings;
     uint32_t db;
     size_t n = 0;
     *words = x_calloc(s->db_map_count + 1, sizeof **words);
@@ -135,15 +135,15 @@ static void write_flush(struct worker *w)
     size_t n = databases_to_flush(w, &databases);
     struct output *o = w->output;
     if (seal_marks_on(w))
-        flushed_write(w->session, w->global_txid, w->master_id, flushed);
+        flushed_write(w->flow->session, w->global_txid, w->flow->master_id, flushed);
     if (n) {
         output_entry(o, w->global_seq);
-        output_begin(o, w->settings.target.db, slice_str(w->mark_key), 6 + n, OUTPUT_ONCE);
+        output_begin(o, w->flow->settings.target.db, slice_str(w->flow->mark_key), 6 + n, OUTPUT_ONCE);
         output_text(o, "EVAL");
         output_text(o, flush_script);
         output_text(o, "1");
-        output_text(o, w->mark_key);
-        output_i64(o, w->settings.target.db);
+        output_text(o, w->flow->mark_key);
+        output_i64(o, w->flow->settings.target.db);
         output_text(o, flushed);
         for (size_t i = 0; i < n; i++)
             output_text(o, databases[i]);
@@ -162,7 +162,7 @@ static bool write_flush_everywhere(struct worker *w, bool note)
         router_wait(w->router, &error);
         return false;
     }
-    flushed_write(w->session, w->global_txid, w->master_id, flushed);
+    flushed_write(w->flow->session, w->global_txid, w->flow->master_id, flushed);
     output_entry(w->output, w->global_seq);
     router_flush_nodes(w->router, flush_script, note && seal_marks_on(w) ? flushed : "");
     return true;
@@ -172,16 +172,16 @@ static bool write_flush_everywhere(struct worker *w, bool note)
  * there: nobody writes now, so a second time finds them. */
 void global_cleared(struct worker *w)
 {
-    w->global = GLOBAL_RUNNING;
+    w->flow->global = GLOBAL_RUNNING;
     if (write_flush_everywhere(w, true))
         pump_schedule(w);
 }
 
 void global_run(struct worker *w, uint64_t txid)
 {
-    if (w->global != GLOBAL_WAITING || txid != w->global_txid)
+    if (w->flow->global != GLOBAL_WAITING || txid != w->global_txid)
         return;
-    if (w->settings.include || w->settings.exclude)
+    if (w->flow->settings.include || w->flow->settings.exclude)
         worker_report(w, DIVERGENCE_FILTER, w->global_command, slice_str("(every key)"), 1);
     else if (router_is_cluster(w->router) && writes_anything(w) && !write_flush_everywhere(w, false))
         return;
@@ -191,14 +191,14 @@ void global_run(struct worker *w, uint64_t txid)
         global_acknowledged(w);
         return;
     }
-    w->global = router_is_cluster(w->router) ? GLOBAL_CLEARING : GLOBAL_RUNNING;
+    w->flow->global = router_is_cluster(w->router) ? GLOBAL_CLEARING : GLOBAL_RUNNING;
     pump(w);
 }
 
 /* Is there anything to be done for it on the target, and a note of it? */
 static bool is_carried_out(const struct worker *w)
 {
-    if (!seal_marks_on(w) || w->settings.include || w->settings.exclude)
+    if (!seal_marks_on(w) || w->flow->settings.include || w->flow->settings.exclude)
         return false;
     return writes_anything(w);
 }
@@ -216,9 +216,9 @@ static bool is_older_than(const struct capabilities *target, uint64_t age_ms)
 static bool target_has_it(struct worker *w, uint64_t age_ms)
 {
     struct error error;
-    if (!w->ready)
+    if (!w->flow->ready)
         return false;
-    if (is_older_than(&w->target, age_ms))
+    if (is_older_than(&w->flow->target, age_ms))
         return true;
     if (w->doubted_txid == w->global_txid) {
         error_set(&error, ERROR_REDIRECT,
@@ -226,7 +226,7 @@ static bool target_has_it(struct worker *w, uint64_t age_ms)
                   "more; a full sync "
                   "is needed",
                   w->global_command);
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
         return false;
     }
     w->doubted_txid = w->global_txid;
@@ -240,7 +240,7 @@ static void forget_left_out(struct worker *w)
     uint32_t db;
     if (strcasecmp(w->global_command, "FLUSHDB") != 0)
         suspects_remove_all(w->left_out, NULL);
-    else if (settings_db_target(&w->settings, w->global_db, &db))
+    else if (settings_db_target(&w->flow->settings, w->global_db, &db))
         suspects_remove_all(w->left_out, &db);
 }
 
@@ -248,19 +248,19 @@ static void forget_left_out(struct worker *w)
 static void flush_over(struct worker *w)
 {
     router_flush_over(w->router);
-    w->mark_wanted = w->settings.marks && router_is_cluster(w->router);
+    w->mark_wanted = w->flow->settings.marks && router_is_cluster(w->router);
 }
 
 void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
 {
-    if (w->global != GLOBAL_WAITING || txid != w->global_txid)
+    if (w->flow->global != GLOBAL_WAITING || txid != w->global_txid)
         return;
     if (w->global_again && is_carried_out(w) && !target_has_it(w, age_ms))
         return;
     router_note_flushed(w->router, w->global_txid);
     forget_left_out(w);
     flush_over(w);
-    w->global = GLOBAL_NONE;
+    w->flow->global = GLOBAL_NONE;
     seal_held_done(w);
     pump_schedule(w);
 }
@@ -268,24 +268,24 @@ void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
 bool global_refused(struct worker *w, const char *text)
 {
     struct error error;
-    if (w->global != GLOBAL_CLEARING && w->global != GLOBAL_RUNNING)
+    if (w->flow->global != GLOBAL_CLEARING && w->flow->global != GLOBAL_RUNNING)
         return false;
     error_fatal(&error, EX_NOPERM,
                 "the target refuses the %s of the source (%.160s), and nothing that comes after it would be "
                 "right there: let its user run EVAL, SELECT, FLUSHALL, FLUSHDB, HGETALL and HSET, none of "
                 "them renamed, and start again: the %s is carried out then",
                 w->global_command, text, w->global_command);
-    worker_fail(w, &error);
+    flow_fail(w->flow, &error);
     return true;
 }
 
 void global_acknowledged(struct worker *w)
 {
     forget_left_out(w);
-    if (w->global == GLOBAL_RUNNING)
+    if (w->flow->global == GLOBAL_RUNNING)
         router_note_flushed(w->router, w->global_txid);
     flush_over(w);
-    w->global = GLOBAL_NONE;
+    w->flow->global = GLOBAL_NONE;
     tell(w, MESSAGE_GLOBAL_DONE);
     pump_schedule(w);
 }

@@ -27,7 +27,7 @@ static void tell_beyond(struct worker *w, const char *command)
         "here; start it with --journal_omit_redundant_writes=false and copy anew: df2redis stop, df2redis "
         "clean, then start with --flush-target",
         KEYS_MAX);
-    worker_tell_divergence(w, SUSPECT_OMITTED, command, slice_of("", 0));
+    flow_tell_divergence(w->flow, SUSPECT_OMITTED, command, slice_of("", 0));
 }
 
 void omitted_entry(struct worker *w, const struct entry *e)
@@ -35,13 +35,13 @@ void omitted_entry(struct worker *w, const struct entry *e)
     uint32_t db;
     if (e->kind != ENTRY_COMMAND || !e->in_snapshot || !e->argc ||
         !release_omits(w->translator.source_release) || !is_journaled_all_the_same(e->argv[0]) ||
-        !heal_is_on(w) || !settings_db_target(&w->settings, e->db, &db))
+        !flow_heals(w->flow) || !settings_db_target(&w->flow->settings, e->db, &db))
         return;
     const struct command *c = command_find(e->argv[0]);
     bool pairs = slice_is(e->argv[0], "MSET") || slice_is(e->argv[0], "MSETNX");
     for (size_t i = 1; i < e->argc; i += pairs ? 2 : e->argc) {
-        if (suspects_has(w->suspects, db, e->argv[i]) || suspects_count(w->suspects) < KEYS_MAX)
-            worker_suspect(w, db, e->argv[i], SUSPECT_OMITTED, c->name);
+        if (suspects_has(w->flow->suspects, db, e->argv[i]) || suspects_count(w->flow->suspects) < KEYS_MAX)
+            flow_suspect(w->flow, db, e->argv[i], SUSPECT_OMITTED, c->name);
         else
             tell_beyond(w, c->name);
     }

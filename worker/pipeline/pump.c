@@ -28,25 +28,25 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 void pump_schedule(struct worker *w)
 {
     if (!w->pump_event)
-        w->pump_event = event_new(w->base, -1, 0, on_pump, w);
+        w->pump_event = event_new(w->flow->base, -1, 0, on_pump, w);
     event_active(w->pump_event, EV_TIMEOUT, 1);
 }
 
 static void say_snapshot_done(struct worker *w)
 {
-    if (cursor_get(&w->cursor.marks->phase) < CURSOR_FULL_SYNC_END)
-        cursor_set(&w->cursor.marks->phase, CURSOR_FULL_SYNC_END);
+    if (cursor_get(&w->flow->cursor.marks->phase) < CURSOR_FULL_SYNC_END)
+        cursor_set(&w->flow->cursor.marks->phase, CURSOR_FULL_SYNC_END);
     if (!w->said_snapshot_done)
-        worker_tell_simple(w, MESSAGE_SNAPSHOT_DONE);
+        flow_tell_simple(w->flow, MESSAGE_SNAPSHOT_DONE);
     w->said_snapshot_done = true;
 }
 
 static void say_stable(struct worker *w)
 {
-    cursor_set(&w->cursor.marks->phase, CURSOR_STABLE);
-    if (!w->said_stable)
-        worker_tell_simple(w, MESSAGE_STABLE);
-    w->said_stable = true;
+    cursor_set(&w->flow->cursor.marks->phase, CURSOR_STABLE);
+    if (!w->flow->said_stable)
+        flow_tell_simple(w->flow, MESSAGE_STABLE);
+    w->flow->said_stable = true;
 }
 
 /* The session with the source is over. What came before is applied, as after the end of the stream. */
@@ -57,7 +57,7 @@ static void say_break(struct worker *w, const struct error *why)
         return;
     w->journal_broke = true;
     snprintf(m.source_break.text, sizeof m.source_break.text, "%s", why->text);
-    worker_tell(w, &m);
+    flow_tell(w->flow, &m);
 }
 
 static bool is_global(const struct entry *e)
@@ -82,24 +82,24 @@ static void suspect_unanswered(struct worker *w, const struct entry *e)
 {
     size_t positions[64], n = 0;
     uint32_t db;
-    if (!heal_is_on(w) || !w->unheard || e->seq <= w->answered_seq ||
-        !settings_db_target(&w->settings, e->db, &db))
+    if (!flow_heals(w->flow) || !w->unheard || e->seq <= w->answered_seq ||
+        !settings_db_target(&w->flow->settings, e->db, &db))
         return;
     const struct command *c = e->kind == ENTRY_COMMAND && e->argc ? command_find(e->argv[0]) : NULL;
     if (c)
         n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
     for (size_t i = 0; i < n && i < sizeof positions / sizeof *positions; i++)
-        worker_suspect(w, db, e->argv[positions[i]], SUSPECT_UNHEARD, c->name);
+        flow_suspect(w->flow, db, e->argv[positions[i]], SUSPECT_UNHEARD, c->name);
     if (e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_ELEMENTS ||
         e->kind == ENTRY_END)
-        worker_suspect(w, db, e->key, SUSPECT_UNHEARD, rdb_type_name(e->type));
+        flow_suspect(w->flow, db, e->key, SUSPECT_UNHEARD, rdb_type_name(e->type));
 }
 
 /* One entry. False: failed, already told. */
 static bool take(struct worker *w, struct entry *e)
 {
     struct error error = {0};
-    bool fresh = e->seq > w->seen_seq;
+    bool fresh = e->seq > w->flow->seen_seq;
     w->entries += fresh;
     if (w->crash_at_seq && e->seq >= w->crash_at_seq)
         abort();
@@ -128,7 +128,7 @@ static bool take(struct worker *w, struct entry *e)
     if (is_global(e)) {
         if (global_begin(w, e, &error))
             return true;
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
         return false;
     }
     if (router_is_null(w->router))
@@ -144,13 +144,13 @@ static bool take(struct worker *w, struct entry *e)
     omitted_entry(w, e);
     bool across = false;
     if (router_is_cluster(w->router) && e->kind == ENTRY_COMMAND && !cross_begin(w, e, &across, &error)) {
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
         return false;
     }
     if (across)
         return true;
     output_entry(w->output, e->seq);
-    w->translator.ignore_conflicts = e->first_seq <= w->seen_seq;
+    w->translator.ignore_conflicts = e->first_seq <= w->flow->seen_seq;
     if (translate(&w->translator, e, &error))
         return true;
     if (error.class == ERROR_DIVERGENCE) {
@@ -158,19 +158,19 @@ static bool take(struct worker *w, struct entry *e)
                              e->kind == ENTRY_COMMAND && e->argc > 1 ? e->argv[1] : e->key, 1);
         return true;
     }
-    worker_fail(w, &error);
+    flow_fail(w->flow, &error);
     return false;
 }
 
 bool pump_reached_drain_lsn(const struct worker *w)
 {
-    return w->draining && w->drain_lsn && decoder_in_journal(w->decoder) &&
-           decoder_next_lsn(w->decoder) >= w->drain_lsn;
+    return w->draining && w->drain_lsn && decoder_in_journal(w->flow->decoder) &&
+           decoder_next_lsn(w->flow->decoder) >= w->drain_lsn;
 }
 
 static bool all_applied(const struct worker *w)
 {
-    return round_empty(router_open(w->router)) && router_idle(w->router) && w->global == GLOBAL_NONE;
+    return round_empty(router_open(w->router)) && router_idle(w->router) && w->flow->global == GLOBAL_NONE;
 }
 
 /* What the ring has room for comes back from the overflow. False: it is no longer there, already told. */
@@ -183,7 +183,7 @@ static bool refill(struct worker *w)
     }
     if (error.class == ERROR_NONE)
         return true;
-    worker_fail(w, &error);
+    flow_fail(w->flow, &error);
     return false;
 }
 
@@ -191,7 +191,7 @@ static bool refill(struct worker *w)
 static bool more_input(struct worker *w, size_t had)
 {
     struct error error;
-    uint64_t offset = decoder_offset(w->decoder);
+    uint64_t offset = decoder_offset(w->flow->decoder);
     if (w->draining && spool_ring_end(w->spool) >= w->drain_offset)
         return false;
     if (!refill(w))
@@ -203,7 +203,7 @@ static bool more_input(struct worker *w, size_t had)
     if (!kept_out || !all_applied(w))
         return false;
     /* … or by what is kept for a target that comes back with its last mark … */
-    if (seal_marks_on(w) && w->sealed_marked_seq < decoder_seq(w->decoder)) {
+    if (seal_marks_on(w) && w->sealed_marked_seq < decoder_seq(w->flow->decoder)) {
         seal_and_send(w, true);
         return false;
     }
@@ -212,8 +212,8 @@ static bool more_input(struct worker *w, size_t had)
     if (!refill(w))
         return false;
     if (spool_peek(w->spool, offset).len <= had) {
-        if (!spool_grow(w->spool, offset, decoder_wanted(w->decoder), &error)) {
-            worker_fail(w, &error);
+        if (!spool_grow(w->spool, offset, decoder_wanted(w->flow->decoder), &error)) {
+            flow_fail(w->flow, &error);
             return false;
         }
         if (!refill(w))
@@ -225,10 +225,10 @@ static bool more_input(struct worker *w, size_t had)
 
 static bool rate_allows(struct worker *w)
 {
-    if (!w->settings.max_rate_bytes)
+    if (!w->flow->settings.max_rate_bytes)
         return true;
     uint64_t now = clock_monotonic_ms();
-    double per_ms = (double)w->settings.max_rate_bytes / w->flow_count / 1000.0;
+    double per_ms = (double)w->flow->settings.max_rate_bytes / w->flow->count / 1000.0;
     w->rate_tokens += per_ms * (double)(now - w->rate_at_ms);
     w->rate_at_ms = now;
     if (w->rate_tokens > per_ms * 1000)
@@ -256,15 +256,17 @@ static bool room(struct worker *w)
     }
     /* What is run again and what is new are kept apart: refusals of the first kind mean nothing. And some
      * entries of a cluster go alone. */
-    if (r->alone || (w->seen_seq && decoder_seq(w->decoder) == w->seen_seq && !round_empty(r))) {
+    if (r->alone ||
+        (w->flow->seen_seq && decoder_seq(w->flow->decoder) == w->flow->seen_seq && !round_empty(r))) {
         if (!seal_may_send(w))
             return false;
         seal_and_send(w, false);
         return true;
     }
     /* So much for each node, and no more than a MULTI may hold beside one large command. */
-    size_t most_bytes = w->settings.batch_bytes * r->nodes, of_target = w->target.query_bytes / 32,
-           most_commands = (size_t)w->settings.batch_commands * r->nodes;
+    size_t most_bytes = w->flow->settings.batch_bytes * r->nodes,
+           of_target = w->flow->target.query_bytes / 32,
+           most_commands = (size_t)w->flow->settings.batch_commands * r->nodes;
     if (of_target && most_bytes > of_target)
         most_bytes = of_target;
     if (r->bytes < most_bytes && r->commands < most_commands && r->once_count < ONCE_SLOTS_MAX)
@@ -279,7 +281,7 @@ static bool room(struct worker *w)
 
 static struct slice input(const struct worker *w)
 {
-    uint64_t offset = decoder_offset(w->decoder);
+    uint64_t offset = decoder_offset(w->flow->decoder);
     struct slice in = spool_peek(w->spool, offset);
     if (w->draining && offset + in.len > w->drain_offset)
         in.len = w->drain_offset > offset ? (size_t)(w->drain_offset - offset) : 0;
@@ -291,22 +293,23 @@ static struct slice input(const struct worker *w)
 static void note_arrival(struct worker *w, uint64_t offset)
 {
     int64_t arrived_ms = spool_arrived_ms(w->spool, offset);
-    bool missed = w->decoder_config.first_lsn && arrived_ms - (int64_t)(w->session / 1000) <
-                                                     MISSED_MS; /* the session's number is its start in us */
+    bool missed =
+        w->flow->decoder_config.first_lsn && arrived_ms - (int64_t)(w->flow->session / 1000) <
+                                                 MISSED_MS; /* the session's number is its start in us */
     w->translator.arrived_ms = arrived_ms;
-    w->translator.late_ms = missed || !decoder_in_journal(w->decoder) ? LATE_MAX_MS : 0;
+    w->translator.late_ms = missed || !decoder_in_journal(w->flow->decoder) ? LATE_MAX_MS : 0;
 }
 
 static void decode(struct worker *w)
 {
     struct entry e;
     struct error error;
-    uint64_t begun = decoder_offset(w->decoder);
+    uint64_t begun = decoder_offset(w->flow->decoder);
     w->starved = false;
     struct slice in = input(w);
     uint64_t in_offset = begun;
-    for (unsigned n = 0; w->global == GLOBAL_NONE && room(w); n++) {
-        uint64_t offset = decoder_offset(w->decoder);
+    for (unsigned n = 0; w->flow->global == GLOBAL_NONE && room(w); n++) {
+        uint64_t offset = decoder_offset(w->flow->decoder);
         if (pump_reached_drain_lsn(w)) {
             w->starved = true;
             return;
@@ -318,13 +321,13 @@ static void decode(struct worker *w)
         note_arrival(w, offset);
         size_t past = (size_t)(offset - in_offset);
         struct slice rest = past ? slice_of(in.data + past, in.len - past) : in;
-        enum decode_status status = decoder_next(w->decoder, rest, &e, &error);
+        enum decode_status status = decoder_next(w->flow->decoder, rest, &e, &error);
         if (status == DECODE_ERROR) {
-            worker_fail(w, &error);
+            flow_fail(w->flow, &error);
             return;
         }
         if (status == DECODE_BREAK && error.class == ERROR_REDIRECT) {
-            worker_fail(w, &error);
+            flow_fail(w->flow, &error);
             return;
         }
         if (status == DECODE_BREAK) {
@@ -334,11 +337,11 @@ static void decode(struct worker *w)
         }
         if (status == DECODE_MORE) {
             if (!more_input(w, rest.len)) {
-                w->starved = !w->failed;
+                w->starved = !w->flow->failed;
                 return;
             }
             in = input(w);
-            in_offset = decoder_offset(w->decoder);
+            in_offset = decoder_offset(w->flow->decoder);
             continue;
         }
         if (!take(w, &e))
@@ -349,10 +352,10 @@ static void decode(struct worker *w)
 /* Nothing that DRAIN waits for can still be decoded. */
 static bool drain_is_over(struct worker *w)
 {
-    uint64_t offset = decoder_offset(w->decoder), end = w->drain_offset;
+    uint64_t offset = decoder_offset(w->flow->decoder), end = w->drain_offset;
     if (pump_reached_drain_lsn(w) || w->journal_broke)
         return true;
-    if (w->drain_lsn && !w->source_ended)
+    if (w->drain_lsn && !w->flow->source_ended)
         return false;
     if (w->drain_lsn)
         end = spool_received(w->spool);
@@ -374,51 +377,52 @@ static void check_ends(struct worker *w)
     struct error error;
     if (!w->starved || !all_applied(w) || expiry_put_right(w))
         return;
-    if (w->draining && !w->drained) {
+    if (w->draining && !w->flow->drained) {
         if (!drain_is_over(w) || heal_puts_off_end(w) || seal_last_mark(w))
             return;
-        w->drained = true;
-        if (w->settings.migrate) /* nobody comes after us */
+        w->flow->drained = true;
+        if (w->flow->settings.migrate) /* nobody comes after us */
             heal_give_up(w->heal);
         w->reached_drain_lsn = pump_reached_drain_lsn(w);
         /* To a successor that is the end of a migration, which has no mark any more. */
-        if (!w->settings.migrate || w->reached_drain_lsn)
-            cursor_set(&w->cursor.marks->phase, CURSOR_DRAINED);
-        worker_tell_simple(w, MESSAGE_DRAINED);
-    } else if (w->source_ended && !w->draining) {
+        if (!w->flow->settings.migrate || w->reached_drain_lsn)
+            cursor_set(&w->flow->cursor.marks->phase, CURSOR_DRAINED);
+        flow_tell_simple(w->flow, MESSAGE_DRAINED);
+    } else if (w->flow->source_ended && !w->draining) {
         /* The next session goes on from what the target says. */
-        if (decoder_in_journal(w->decoder) && seal_last_mark(w))
+        if (decoder_in_journal(w->flow->decoder) && seal_last_mark(w))
             return;
-        error_set(&error, ERROR_RETRY, "the source closed FLOW %u%s", w->flow,
-                  decoder_in_journal(w->decoder) ? "; all that came is applied" : " during full sync");
-        worker_fail(w, &error);
+        error_set(&error, ERROR_RETRY, "the source closed FLOW %u%s", w->flow->number,
+                  decoder_in_journal(w->flow->decoder) ? "; all that came is applied" : " during full sync");
+        flow_fail(w->flow, &error);
     }
 }
 
 static void pump_once(struct worker *w)
 {
-    uint64_t before = decoder_offset(w->decoder);
-    if (w->global == GLOBAL_NONE)
+    uint64_t before = decoder_offset(w->flow->decoder);
+    if (w->flow->global == GLOBAL_NONE)
         decode(w);
-    if (w->failed)
+    if (w->flow->failed)
         return;
-    w->rate_tokens -= (double)(decoder_offset(w->decoder) - before);
+    w->rate_tokens -= (double)(decoder_offset(w->flow->decoder) - before);
 
-    struct cursor_marks *m = w->cursor.marks;
-    if (w->contact_waits && !decoder_comparing(w->decoder)) {
+    struct cursor_marks *m = w->flow->cursor.marks;
+    if (w->contact_waits && !decoder_comparing(w->flow->decoder)) {
         w->contact_waits = false;
         cursor_set(&m->in_contact, 1);
     }
-    cursor_set(&m->decoded_offset, decoder_offset(w->decoder));
-    if (decoder_seq(w->decoder) > cursor_get(&m->decoded_seq))
-        cursor_set(&m->decoded_seq, decoder_seq(w->decoder));
-    cursor_set(&m->received_lsn, decoder_next_lsn(w->decoder));
+    cursor_set(&m->decoded_offset, decoder_offset(w->flow->decoder));
+    if (decoder_seq(w->flow->decoder) > cursor_get(&m->decoded_seq))
+        cursor_set(&m->decoded_seq, decoder_seq(w->flow->decoder));
+    cursor_set(&m->received_lsn, decoder_next_lsn(w->flow->decoder));
 
-    if (!round_empty(router_open(w->router)) && seal_may_send(w) && (w->starved || w->global != GLOBAL_NONE))
-        seal_and_send(w, w->global == GLOBAL_DRAINING || w->global == GLOBAL_RUNNING);
-    if (w->global == GLOBAL_DRAINING)
+    if (!round_empty(router_open(w->router)) && seal_may_send(w) &&
+        (w->starved || w->flow->global != GLOBAL_NONE))
+        seal_and_send(w, w->flow->global == GLOBAL_DRAINING || w->flow->global == GLOBAL_RUNNING);
+    if (w->flow->global == GLOBAL_DRAINING)
         global_advance(w);
-    else if (w->global >= CROSS_DRAINING)
+    else if (w->flow->global >= CROSS_DRAINING)
         cross_advance(w);
     if (all_applied(w))
         seal_settle(w);
@@ -430,11 +434,11 @@ static void pump_once(struct worker *w)
 
 void pump(struct worker *w)
 {
-    if (!w->ready || !w->source_opened || w->failed || !rate_allows(w))
+    if (!w->flow->ready || !w->source_opened || w->flow->failed || !rate_allows(w))
         return;
-    cursor_set(&w->cursor.marks->busy, 1);
+    cursor_set(&w->flow->cursor.marks->busy, 1);
     atomic_signal_fence(memory_order_seq_cst);
     pump_once(w);
     atomic_signal_fence(memory_order_seq_cst);
-    cursor_set(&w->cursor.marks->busy, 0);
+    cursor_set(&w->flow->cursor.marks->busy, 0);
 }

@@ -14,7 +14,7 @@ enum {
 
 void source_note_waiting(struct worker *w)
 {
-    struct cursor_marks *m = w->cursor.marks;
+    struct cursor_marks *m = w->flow->cursor.marks;
     uint64_t received = spool_received(w->spool), applied = cursor_get(&m->applied_offset);
     cursor_set(&m->received_offset, received);
     cursor_set(&m->spool_overflow_bytes, spool_overflow_bytes(w->spool));
@@ -32,7 +32,7 @@ static void note_received(struct worker *w, size_t got)
     }
     uint64_t now = clock_monotonic_ms();
     waiting_received(&w->waiting, spool_received(w->spool) - got, now);
-    cursor_set(&w->cursor.marks->last_received_ms, now);
+    cursor_set(&w->flow->cursor.marks->last_received_ms, now);
     source_note_waiting(w);
 }
 
@@ -46,25 +46,26 @@ static void source_close(struct worker *w)
     else if (w->source >= 0)
         close(w->source);
     w->source = -1;
-    w->source_ended = true;
+    w->flow->source_ended = true;
     if (w->target_waits) {
         struct error error;
-        error_set(&error, ERROR_RETRY, "the source closed FLOW %u before its snapshot began", w->flow);
-        worker_fail(w, &error);
+        error_set(&error, ERROR_RETRY, "the source closed FLOW %u before its snapshot began",
+                  w->flow->number);
+        flow_fail(w->flow, &error);
     }
 }
 
 static void warn_fullness(struct worker *w)
 {
     static uint64_t last_ms;
-    uint64_t used = spool_overflow_bytes(w->spool), limit = w->settings.spool_limit_bytes,
+    uint64_t used = spool_overflow_bytes(w->spool), limit = w->flow->settings.spool_limit_bytes,
              now = clock_monotonic_ms();
     if (limit && used > limit / 5 * 4 && now - last_ms > 10000) {
         last_ms = now;
         log_error("the spool holds %s of at most %s: the target is too slow; at the limit %s; raise "
                   "--spool-limit or speed up the target",
                   size_text(used), size_text(limit),
-                  w->settings.on_spool_full == ON_SPOOL_FULL_BLOCK
+                  w->flow->settings.on_spool_full == ON_SPOOL_FULL_BLOCK
                       ? "the source would have to wait"
                       : "the session with the source ends (--on-spool-full)");
     }
@@ -76,12 +77,12 @@ static void warn_fullness(struct worker *w)
 static void end_session_when_full(struct worker *w)
 {
     bool paused_long = clock_monotonic_ms() - w->source_paused_ms >= FULL_SYNC_PAUSE_MS;
-    if (!w->source_paused || w->settings.on_spool_full != ON_SPOOL_FULL_END_SESSION ||
-        (!w->said_stable && !paused_long))
+    if (!w->source_paused || w->flow->settings.on_spool_full != ON_SPOOL_FULL_END_SESSION ||
+        (!w->flow->said_stable && !paused_long))
         return;
     struct message m = {.type = MESSAGE_SPOOL_FULL, .fd = -1};
     snprintf(m.spool_full.text, sizeof m.spool_full.text, "%s", w->full_text);
-    worker_tell(w, &m);
+    flow_tell(w->flow, &m);
     w->source_paused = false;
     source_close(w);
 }
@@ -99,7 +100,7 @@ static bool may_say_full(void)
 
 static void pause_reading(struct worker *w, const char *why)
 {
-    bool waits = w->settings.on_spool_full == ON_SPOOL_FULL_BLOCK || !w->said_stable;
+    bool waits = w->flow->settings.on_spool_full == ON_SPOOL_FULL_BLOCK || !w->flow->said_stable;
     if (!w->source_paused && waits && may_say_full())
         log_error("the spool is full (%s): the source has to wait until the target takes more", why);
     snprintf(w->full_text, sizeof w->full_text, "%s", why);
@@ -135,7 +136,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
                 log_warning("%s", error.text);
                 source_close(w);
             } else {
-                worker_fail(w, &error);
+                flow_fail(w->flow, &error);
                 return;
             }
             break;
@@ -156,16 +157,16 @@ static void read_test_hook(struct worker *w)
 void source_start(struct worker *w)
 {
     read_test_hook(w);
-    if (w->settings.source.tls && !w->tls && !w->successor) {
+    if (w->flow->settings.source.tls && !w->tls && !w->successor) {
         source_tls_open(w);
         return;
     }
     w->source_opened = true;
     if (w->source < 0) {
-        w->source_ended = true;
+        w->flow->source_ended = true;
         return;
     }
-    w->source_event = event_new(w->base, w->source, EV_READ | EV_PERSIST, on_source, w);
+    w->source_event = event_new(w->flow->base, w->source, EV_READ | EV_PERSIST, on_source, w);
     event_add(w->source_event, NULL);
 }
 

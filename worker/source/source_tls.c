@@ -14,7 +14,7 @@ enum { ACK_EVERY_MS = 1000, ACK_EVERY_ENTRIES = 1024, ANSWER_TIMEOUT_MS = 30000 
 static void failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
-    worker_fail(arg, error);
+    flow_fail(((struct worker *)arg)->flow, error);
 }
 
 static bool answer_is(const redisReply *reply, const char *word)
@@ -31,35 +31,36 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
     bool full = answer_is(reply, "FULL"), partial = answer_is(reply, "PARTIAL");
     if (partial && !w->tls_first_lsn) {
         error_fatal(&error, EX_PROTOCOL,
-                    "the source answered DFLY FLOW %u with PARTIAL, which was not asked for", w->flow);
-        worker_fail(w, &error);
+                    "the source answered DFLY FLOW %u with PARTIAL, which was not asked for",
+                    w->flow->number);
+        flow_fail(w->flow, &error);
         return;
     }
     if (!full && !partial) {
-        error_set(&error, ERROR_RETRY, "the source answered DFLY FLOW %u with %.200s", w->flow,
+        error_set(&error, ERROR_RETRY, "the source answered DFLY FLOW %u with %.200s", w->flow->number,
                   reply->str ? reply->str : "something else than FULL or PARTIAL");
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
         return;
     }
     w->tls = client_take_transport(c);
     if (!w->tls) {
         error_set(&error, ERROR_RETRY, "the source sent more than the answer to DFLY FLOW");
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
         return;
     }
-    memcpy(w->decoder_config.token, reply->element[1]->str, sizeof w->decoder_config.token);
+    memcpy(w->flow->decoder_config.token, reply->element[1]->str, sizeof w->flow->decoder_config.token);
     if (full) {
-        w->decoder_config.first_lsn = w->decoder_config.asked_lsn = 0;
-        w->decoder_config.check = (struct journal_check){0};
-        w->decoder_config.in_blobs = false;
+        w->flow->decoder_config.first_lsn = w->flow->decoder_config.asked_lsn = 0;
+        w->flow->decoder_config.check = (struct journal_check){0};
+        w->flow->decoder_config.in_blobs = false;
     }
-    decoder_free(w->decoder);
-    w->decoder = decoder_new(&w->decoder_config);
+    decoder_free(w->flow->decoder);
+    w->flow->decoder = decoder_new(&w->flow->decoder_config);
     w->source = w->tls->fd;
 
     struct message m = {.type = MESSAGE_FLOW_OPENED, .fd = -1, .flow_opened.full = full};
-    memcpy(m.flow_opened.token, w->decoder_config.token, sizeof m.flow_opened.token);
-    worker_tell(w, &m);
+    memcpy(m.flow_opened.token, w->flow->decoder_config.token, sizeof m.flow_opened.token);
+    flow_tell(w->flow, &m);
     source_start(w);
     /* Others may be answered otherwise, and the FLOWs asked again: the target keeps its marks until SYNC was sent. */
     w->target_waits = full;
@@ -74,8 +75,8 @@ static void ready(struct client *c, void *arg)
     char flow[16];
     struct slice argv[WORDS_MAX], asked = buf_slice(&w->tls_asked), word;
     size_t argc = 0;
-    snprintf(flow, sizeof flow, "%u", w->flow);
-    const char *words[] = {"DFLY", "FLOW", w->master_id, w->sync_id, flow};
+    snprintf(flow, sizeof flow, "%u", w->flow->number);
+    const char *words[] = {"DFLY", "FLOW", w->flow->master_id, w->sync_id, flow};
     while (argc < sizeof words / sizeof *words) {
         argv[argc] = slice_str(words[argc]);
         argc++;
@@ -89,9 +90,10 @@ void source_tls_open(struct worker *w)
 {
     struct error error;
     struct client_callbacks on = {w, ready, failed};
-    w->tls_client = client_connect(w->base, &w->settings.source, &w->settings, "source", &on, &error);
+    w->tls_client =
+        client_connect(w->flow->base, &w->flow->settings.source, &w->flow->settings, "source", &on, &error);
     if (!w->tls_client)
-        worker_fail(w, &error);
+        flow_fail(w->flow, &error);
 }
 
 enum spool_read source_tls_read(struct worker *w, size_t *got, struct error *error)
@@ -113,9 +115,9 @@ enum spool_read source_tls_read(struct worker *w, size_t *got, struct error *err
 
 void source_tls_acknowledge(struct worker *w, bool urgent)
 {
-    if (!w->tls || !decoder_in_journal(w->decoder))
+    if (!w->tls || !decoder_in_journal(w->flow->decoder))
         return;
-    uint64_t lsn = cursor_get(&w->cursor.marks->applied_lsn), now = clock_monotonic_ms();
+    uint64_t lsn = cursor_get(&w->flow->cursor.marks->applied_lsn), now = clock_monotonic_ms();
     if (!lsn || (!urgent && lsn - w->acked_lsn < ACK_EVERY_ENTRIES && now - w->acked_at_ms < ACK_EVERY_MS))
         return;
     char text[24], line[96];
@@ -127,8 +129,8 @@ void source_tls_acknowledge(struct worker *w, bool urgent)
     ssize_t sent = w->tls->send(w->tls, &part, 1);
     if (sent > 0 && sent < n) {
         struct error error;
-        error_set(&error, ERROR_RETRY, "the source takes no acknowledgements on FLOW %u", w->flow);
-        worker_fail(w, &error);
+        error_set(&error, ERROR_RETRY, "the source takes no acknowledgements on FLOW %u", w->flow->number);
+        flow_fail(w->flow, &error);
     }
     if (sent != n)
         return;

@@ -30,17 +30,17 @@ static const struct slice no_field = {0};
 
 static bool is_on(const struct worker *w)
 {
-    return w->deadlines && !w->target.import_mode && !router_is_null(w->router);
+    return w->deadlines && !w->flow->target.import_mode && !router_is_null(w->router);
 }
 
 static int64_t target_now_ms(const struct worker *w)
 {
-    return clock_unix_ms() + w->target.clock_ahead_ms;
+    return clock_unix_ms() + w->flow->target.clock_ahead_ms;
 }
 
 static uint64_t entry_seq(const struct worker *w)
 {
-    return decoder_seq(w->decoder);
+    return decoder_seq(w->flow->decoder);
 }
 
 static void set(struct worker *w, uint32_t db, struct slice key, struct slice field, int64_t at_ms)
@@ -52,10 +52,10 @@ static void set(struct worker *w, uint32_t db, struct slice key, struct slice fi
 static void suspect(struct worker *w, uint32_t db, struct slice key, const char *command)
 {
     log_debug("%s %s was carried out after the target may have let the key expire", command, log_key(key));
-    if (heal_is_on(w))
-        worker_suspect(w, db, key, DIVERGENCE_EXPIRED, command);
+    if (flow_heals(w->flow))
+        flow_suspect(w->flow, db, key, DIVERGENCE_EXPIRED, command);
     else
-        worker_tell_divergence(w, DIVERGENCE_EXPIRED, command, key);
+        flow_tell_divergence(w->flow, DIVERGENCE_EXPIRED, command, key);
 }
 
 void expiry_told(void *worker, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms)
@@ -65,7 +65,7 @@ void expiry_told(void *worker, struct slice key, struct slice field, int64_t sou
     if (!is_on(w))
         return;
     /* Told once before, it may have passed since, and telling another one comes too late. */
-    bool again = entry_seq(w) <= w->seen_seq;
+    bool again = entry_seq(w) <= w->flow->seen_seq;
     set(w, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
     struct put_off p = {.db = db, .source_ms = source_ms, .target_ms = target_ms, .key = key, .field = field};
     /* Left so only where the key is gone before anybody sees the difference. */
@@ -203,7 +203,7 @@ static void check_command(struct worker *w, const struct entry *e, bool done)
     size_t positions[64];
     uint32_t db;
     const struct command *c = e->argc ? command_find(e->argv[0]) : NULL;
-    if (!c || !settings_db_target(&w->settings, e->db, &db))
+    if (!c || !settings_db_target(&w->flow->settings, e->db, &db))
         return;
     size_t n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
     if (n > sizeof positions / sizeof *positions)
@@ -234,7 +234,7 @@ void expiry_entry(struct worker *w, const struct entry *e, bool done)
     if (e->kind == ENTRY_COMMAND)
         check_command(w, e, done);
     else if ((e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_BEGIN) &&
-             settings_db_target(&w->settings, e->db, &db))
+             settings_db_target(&w->flow->settings, e->db, &db))
         replaced(w, e, db, e->key, no_field);
 }
 
@@ -251,7 +251,7 @@ static void check_unknown(struct worker *w)
         "some that were renewed in time may have expired there; copy anew: df2redis stop, df2redis clean, "
         "then start with --flush-target",
         (long long)(now_ms - w->expiry_oldest_ms));
-    worker_tell_divergence(w, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
+    flow_tell_divergence(w->flow, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
 }
 
 void expiry_acknowledged(struct worker *w, uint64_t seq)
@@ -280,7 +280,7 @@ void expiry_acknowledged(struct worker *w, uint64_t seq)
     }
     check_unknown(w);
     w->expiry_oldest_ms = 0;
-    if (!w->settings.marks)
+    if (!w->flow->settings.marks)
         deadlines_keep(w->deadlines, seq);
 }
 
@@ -350,7 +350,7 @@ static void tell_right_time(struct worker *w, const struct put_off *p)
 
 static bool in_step(const struct worker *w)
 {
-    return w->said_stable && w->translator.lag_ms < IN_STEP_MS;
+    return w->flow->said_stable && w->translator.lag_ms < IN_STEP_MS;
 }
 
 bool expiry_put_right(struct worker *w)

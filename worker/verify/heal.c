@@ -38,23 +38,17 @@ static bool applied(void *arg, const uint64_t *lsns, size_t count)
     const struct heal *h = arg;
     struct worker *w = h->w;
     /* Another number of shards, or LSNs that go back: another history. */
-    if (count != w->flow_count || lsns[w->flow] < h->begun_lsn)
+    if (count != w->flow->count || lsns[w->flow->number] < h->begun_lsn)
         return false;
     if (h->any_shard)
         return flows_applied(w, lsns, count);
-    return cursor_get(&w->cursor.marks->applied_lsn) >= lsns[w->flow];
+    return cursor_get(&w->flow->cursor.marks->applied_lsn) >= lsns[w->flow->number];
 }
 
 static uint64_t pause_ms(uint32_t tries)
 {
     uint64_t ms = (uint64_t)AGAIN_FIRST_MS << (tries < 10 ? tries : 10);
     return ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
-}
-
-void heal_note_pending(struct worker *w)
-{
-    cursor_set(&w->cursor.marks->suspects_pending, suspects_count(w->suspects));
-    cursor_set(&w->cursor.marks->suspects_perhaps, suspects_perhaps(w->suspects));
 }
 
 static void tell_healed(struct heal *h, const struct suspect *k)
@@ -64,7 +58,7 @@ static void tell_healed(struct heal *h, const struct suspect *k)
     snprintf(m.divergence.command, sizeof m.divergence.command, "%s", k->command);
     snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(k->key));
     m.divergence.count = 1;
-    worker_tell(h->w, &m);
+    flow_tell(h->w->flow, &m);
     if (h->told_healed++ < TOLD_MAX)
         log_info("the key %s (%s, %s) was not as on the source, and is now%s", log_key(k->key), k->reason,
                  k->command, h->told_healed == TOLD_MAX ? "; more of them only in divergences.log" : "");
@@ -76,13 +70,13 @@ static void tell_impossible(struct heal *h, const struct suspect *k, const struc
         log_warning("the key %s (%s, %s) cannot be %s: %s%s", log_key(k->key), k->reason, k->command,
                     *c->reason ? "made as on the source" : "compared with the source's", c->text,
                     h->told_denied == TOLD_MAX ? "; more of them only in divergences.log" : "");
-    worker_tell_divergence(h->w, *c->reason ? c->reason : k->reason, k->command, k->key);
+    flow_tell_divergence(h->w->flow, *c->reason ? c->reason : k->reason, k->command, k->key);
 }
 
 /* Only perhaps wrong, and it stays at that: said once. */
 static void tell_unknown(struct heal *h, const struct suspect *k, const char *why)
 {
-    cursor_add(&h->w->cursor.marks->suspects_unknown, 1);
+    cursor_add(&h->w->flow->cursor.marks->suspects_unknown, 1);
     if (h->told_unknown)
         return;
     h->told_unknown = true;
@@ -110,9 +104,9 @@ static bool is_news(const struct suspect *k, const struct compared *c)
 
 static void settle(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
 {
-    struct cursor_marks *m = h->w->cursor.marks;
+    struct cursor_marks *m = h->w->flow->cursor.marks;
     if (c->outcome == COMPARISON_AGAIN) {
-        suspects_put_off(h->w->suspects, k, clock_monotonic_ms() + pause_ms(k->tries));
+        suspects_put_off(h->w->flow->suspects, k, clock_monotonic_ms() + pause_ms(k->tries));
         k->alone |= c->alone;
         k->by_elements |= c->by_elements;
         return;
@@ -133,7 +127,7 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
         cursor_add(&m->suspects_permanent, 1);
         tell_impossible(h, k, c);
     }
-    suspects_settle(h->w->suspects, k, times);
+    suspects_settle(h->w->flow->suspects, k, times);
 }
 
 static void on_done(void *arg, struct compared *list, size_t count, const struct error *trouble)
@@ -157,7 +151,7 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
     for (size_t i = 0; i < count; i++)
         if (!trouble || list[i].outcome != COMPARISON_AGAIN)
             settle(h, &list[i], list[i].owner, h->times[i]);
-    heal_note_pending(h->w);
+    flow_note_suspects(h->w->flow);
     uint64_t pause_ms = h->next_ms > now ? h->next_ms - now : 0;
     struct timeval pause = {(time_t)(pause_ms / 1000), (suseconds_t)(pause_ms % 1000 * 1000)};
     event_add(h->next, &pause);
@@ -168,11 +162,11 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
 static bool may_begin(const struct heal *h, uint64_t now)
 {
     const struct worker *w = h->w;
-    const struct cursor_marks *m = w->cursor.marks;
+    const struct cursor_marks *m = w->flow->cursor.marks;
     uint64_t waiting = cursor_get(&m->waiting_since_ms);
-    return w->ready && !w->failed && !w->drained && !w->source_ended && w->global == GLOBAL_NONE &&
-           cursor_get(&m->phase) == CURSOR_STABLE && cursor_get(&m->in_contact) && now >= h->next_ms &&
-           (!waiting || now - waiting < LAG_MAX_MS);
+    return w->flow->ready && !w->flow->failed && !w->flow->drained && !w->flow->source_ended &&
+           w->flow->global == GLOBAL_NONE && cursor_get(&m->phase) == CURSOR_STABLE &&
+           cursor_get(&m->in_contact) && now >= h->next_ms && (!waiting || now - waiting < LAG_MAX_MS);
 }
 
 /* Where the target has no such database nothing can be compared, and the others must not wait for that. How
@@ -192,7 +186,7 @@ static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
         settle(h, &beyond, k, k->times);
     }
     if (kept < count)
-        heal_note_pending(h->w);
+        flow_note_suspects(h->w->flow);
     return kept;
 }
 
@@ -202,7 +196,7 @@ static void begin(struct heal *h, uint64_t now)
     struct suspect *due[COMPARISON_KEYS];
     struct compared list[COMPARISON_KEYS];
     bool cluster = router_is_cluster(w->router);
-    size_t n = suspects_due(w->suspects, now, due, COMPARISON_KEYS), count = 0;
+    size_t n = suspects_due(w->flow->suspects, now, due, COMPARISON_KEYS), count = 0;
     n = settle_beyond(h, due, n);
     h->any_shard = false;
     for (size_t i = 0; i < n; i++) {
@@ -219,8 +213,8 @@ static void begin(struct heal *h, uint64_t now)
     h->idle_ms = now;
     h->next_ms =
         now + (w->drain_due_ms ? 0 : count * MS_PER_KEY); /* the end does not wait for the sake of a rate */
-    h->begun_lsn = cursor_get(&w->cursor.marks->applied_lsn);
-    comparison_begin(h->comparison, list, count, router_uri(w->router, list[0].key), &w->target);
+    h->begun_lsn = cursor_get(&w->flow->cursor.marks->applied_lsn);
+    comparison_begin(h->comparison, list, count, router_uri(w->router, list[0].key), &w->flow->target);
 }
 
 void heal_go_on(struct heal *h)
@@ -231,7 +225,7 @@ void heal_go_on(struct heal *h)
         comparison_poll(h->comparison);
         return;
     }
-    if (suspects_count(h->w->suspects) && may_begin(h, now))
+    if (suspects_count(h->w->flow->suspects) && may_begin(h, now))
         begin(h, now);
     else if (h->idle_ms && now - h->idle_ms > REST_MS) {
         error_set(&rest, ERROR_RETRY, "nothing to do");
@@ -249,44 +243,38 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 bool heal_has_work(const struct heal *h)
 {
     const struct worker *w = h->w;
-    if (w->source_ended || cursor_get(&w->cursor.marks->phase) != CURSOR_STABLE)
+    if (w->flow->source_ended || cursor_get(&w->flow->cursor.marks->phase) != CURSOR_STABLE)
         return false;
-    return comparison_is_busy(h->comparison) || (suspects_count(w->suspects) && heal_is_on(w)) ||
-           pops_is_due(w->pops) || (w->settings.migrate && inventory_is_due(w->inventory));
-}
-
-bool heal_is_on(const struct worker *w)
-{
-    const struct settings *s = &w->settings;
-    return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
+    return comparison_is_busy(h->comparison) || (suspects_count(w->flow->suspects) && flow_heals(w->flow)) ||
+           pops_is_due(w->pops) || (w->flow->settings.migrate && inventory_is_due(w->inventory));
 }
 
 void heal_give_up(struct heal *h)
 {
     struct suspect *k;
-    while (suspects_due(h->w->suspects, UINT64_MAX, &k, 1)) {
+    while (suspects_due(h->w->flow->suspects, UINT64_MAX, &k, 1)) {
         if (SUSPECT_ONLY(k->reason))
             tell_unknown(h, k, "the run ends");
         else
-            worker_tell_divergence(h->w, k->reason, k->command, k->key);
-        suspects_settle(h->w->suspects, k, k->times);
+            flow_tell_divergence(h->w->flow, k->reason, k->command, k->key);
+        suspects_settle(h->w->flow->suspects, k, k->times);
     }
-    heal_note_pending(h->w);
+    flow_note_suspects(h->w->flow);
 }
 
 struct heal *heal_new(struct worker *w)
 {
     struct heal *h = x_calloc(1, sizeof *h);
     h->w = w;
-    struct comparison_config config = {.settings = &w->settings,
-                                       .master_id = w->master_id,
-                                       .client_name = w->heal_name,
+    struct comparison_config config = {.settings = &w->flow->settings,
+                                       .master_id = w->flow->master_id,
+                                       .client_name = w->flow->heal_name,
                                        .repair = true,
                                        .arg = h,
                                        .applied = applied,
                                        .done = on_done};
-    h->comparison = comparison_new(w->base, &config);
-    h->next = event_new(w->base, -1, 0, on_next, h);
+    h->comparison = comparison_new(w->flow->base, &config);
+    h->next = event_new(w->flow->base, -1, 0, on_next, h);
     return h;
 }
 

@@ -15,16 +15,11 @@ struct heal;
 
 struct heal *heal_new(struct worker *w);
 void heal_free(struct heal *h);
-/* Is there anything that could be healed? Not where a key of the target may be another's (--on-conflict skip,
- * stop), or where there is no target. */
-bool heal_is_on(const struct worker *w);
 /* Now and then, and when something was applied. */
 void heal_go_on(struct heal *h);
 /* Suspects are left that may yet be compared: the end is worth waiting for. */
 bool heal_has_work(const struct heal *h);
 /* At the end: those that are left are divergences; the others are told and counted. */
 void heal_give_up(struct heal *h);
-/* How many there are, into the cursor. */
-void heal_note_pending(struct worker *w);
 
 #endif

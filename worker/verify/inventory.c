@@ -57,15 +57,15 @@ struct inventory {
 
 static char *path_of(const struct worker *w)
 {
-    return statefile_path(w->directory, "flow-%u.inventory", w->flow);
+    return statefile_path(w->flow->directory, "flow-%u.inventory", w->flow->number);
 }
 
 void inventory_order(const struct worker *w, uint32_t source_release)
 {
     struct error error;
     char *path = path_of(w);
-    if (w->flow == 0 && release_omits(source_release)) {
-        int fd = statefile_open(w->directory, path, O_WRONLY | O_CREAT, &error);
+    if (w->flow->number == 0 && release_omits(source_release)) {
+        int fd = statefile_open(w->flow->directory, path, O_WRONLY | O_CREAT, &error);
         if (fd < 0)
             log_warning("%s: the source's keys are not looked for on the target after the full sync",
                         error.text);
@@ -179,9 +179,9 @@ static struct client *connect_to(struct inventory *n, const struct uri *uri, con
 {
     const struct client_callbacks callbacks = {n, on_ready, on_failed};
     struct error why;
-    struct client *c = client_connect(n->w->base, uri, &n->w->settings, what, &callbacks, &why);
+    struct client *c = client_connect(n->w->flow->base, uri, &n->w->flow->settings, what, &callbacks, &why);
     if (c)
-        client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->w->heal_name, NULL);
+        client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->w->flow->heal_name, NULL);
     else
         fail(n, &why);
     return c;
@@ -232,10 +232,10 @@ static struct slice name_at(const struct inventory *n, size_t at)
 static void page_done(struct inventory *n)
 {
     n->step = STEP_IDLE;
-    cursor_set(&n->w->cursor.marks->looked_for, n->seen);
+    cursor_set(&n->w->flow->cursor.marks->looked_for, n->seen);
     if (strcmp(n->cursor, "0") == 0 && ++n->database == n->database_count)
         finish(n);
-    else if (n->w->settings.migrate)
+    else if (n->w->flow->settings.migrate)
         inventory_go_on(n); /* its end waits for nothing else */
 }
 
@@ -260,10 +260,10 @@ static void on_exists(struct client *c, const redisReply *reply, void *arg)
         fail_answer(n, "target", reply);
         return;
     }
-    settings_db_target(&n->w->settings, n->databases[n->database], &db);
+    settings_db_target(&n->w->flow->settings, n->databases[n->database], &db);
     if (elsewhere || reply->integer == 0) {
         n->missing += !elsewhere;
-        worker_suspect(n->w, db, name_at(n, at), DIVERGENCE_LOST_BY_SOURCE, INVENTORY_COMMAND);
+        flow_suspect(n->w->flow, db, name_at(n, at), DIVERGENCE_LOST_BY_SOURCE, INVENTORY_COMMAND);
     }
     if (++n->answered == n->name_count)
         page_done(n);
@@ -273,7 +273,7 @@ static void select_database(struct inventory *n)
 {
     uint32_t db = 0;
     char text[24];
-    settings_db_target(&n->w->settings, n->databases[n->database], &db);
+    settings_db_target(&n->w->flow->settings, n->databases[n->database], &db);
     struct slice select[] = {slice_str("SELECT"), slice_of(text, format_u64(text, db))};
     client_command(n->holders[0]->client, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
 }
@@ -326,7 +326,8 @@ static void take_names(struct inventory *n, const redisReply *names)
     n->seen += names->elements;
     for (size_t i = 0; i < names->elements; i++) {
         struct slice name = slice_of(names->element[i]->str, names->element[i]->len);
-        if (!settings_key_wanted(&n->w->settings, name) || settings_key_reserved(&n->w->settings, name))
+        if (!settings_key_wanted(&n->w->flow->settings, name) ||
+            settings_key_reserved(&n->w->flow->settings, name))
             continue;
         uint32_t len = (uint32_t)name.len;
         buf_put(&n->names, &len, sizeof len);
@@ -348,7 +349,7 @@ static void on_page(struct client *c, const redisReply *reply, void *arg)
     }
     snprintf(n->cursor, sizeof n->cursor, "%s", reply->element[0]->str);
     take_names(n, reply->element[1]);
-    n->next_ms = clock_monotonic_ms() + (n->w->settings.migrate ? 0 : PAGE_MS);
+    n->next_ms = clock_monotonic_ms() + (n->w->flow->settings.migrate ? 0 : PAGE_MS);
     if (!n->name_count) {
         page_done(n);
         return;
@@ -384,7 +385,8 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
     for (const char *at = reply->str; at; at = strchr(at, '\n')) {
         at += *at == '\n';
         if (sscanf(at, "db%u:keys=", &db) == 1 && n->database_count < DATABASES_MAX &&
-            settings_db_target(&n->w->settings, db, &to) && !rewrite_database_lacks(&n->w->translator, to))
+            settings_db_target(&n->w->flow->settings, db, &to) &&
+            !rewrite_database_lacks(&n->w->translator, to))
             n->databases[n->database_count++] = db;
     }
     n->database = 0;
@@ -407,10 +409,10 @@ static void ask_databases(struct inventory *n)
 static bool may_begin(const struct inventory *n)
 {
     const struct worker *w = n->w;
-    return n->due && clock_monotonic_ms() >= n->next_ms && w->ready && !w->failed && !w->drained &&
-           !w->source_ended && w->global == GLOBAL_NONE &&
-           cursor_get(&w->cursor.marks->phase) == CURSOR_STABLE &&
-           suspects_count(w->suspects) < SUSPECTS_ENOUGH;
+    return n->due && clock_monotonic_ms() >= n->next_ms && w->flow->ready && !w->flow->failed &&
+           !w->flow->drained && !w->flow->source_ended && w->flow->global == GLOBAL_NONE &&
+           cursor_get(&w->flow->cursor.marks->phase) == CURSOR_STABLE &&
+           suspects_count(w->flow->suspects) < SUSPECTS_ENOUGH;
 }
 
 void inventory_go_on(struct inventory *n)
@@ -418,7 +420,7 @@ void inventory_go_on(struct inventory *n)
     struct worker *w = n->w;
     if (n->trouble.class)
         return;
-    if (n->step == STEP_APPLIED && w->ready && flows_applied(w, n->lsns, n->lsn_count)) {
+    if (n->step == STEP_APPLIED && w->flow->ready && flows_applied(w, n->lsns, n->lsn_count)) {
         ask_exists(n);
         return;
     }
@@ -428,12 +430,12 @@ void inventory_go_on(struct inventory *n)
     if (n->source_ready)
         ask_page(n);
     else if (!n->source)
-        n->source = connect_to(n, &w->settings.source, "source");
+        n->source = connect_to(n, &w->flow->settings.source, "source");
 }
 
 bool inventory_is_due(const struct inventory *n)
 {
-    return n->due && heal_is_on(n->w);
+    return n->due && flow_heals(n->w->flow);
 }
 
 struct inventory *inventory_new(struct worker *w)
@@ -441,8 +443,8 @@ struct inventory *inventory_new(struct worker *w)
     struct inventory *n = x_calloc(1, sizeof *n);
     char *path = path_of(w);
     n->w = w;
-    n->due = heal_is_on(w) && access(path, F_OK) == 0;
-    n->soon = event_new(w->base, -1, 0, on_soon, n);
+    n->due = flow_heals(w->flow) && access(path, F_OK) == 0;
+    n->soon = event_new(w->flow->base, -1, 0, on_soon, n);
     free(path);
     return n;
 }

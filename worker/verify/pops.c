@@ -30,7 +30,7 @@ struct pops {
 
 static void suspect(struct pops *p, uint32_t db, struct slice key)
 {
-    worker_suspect(p->w, db, key, DIVERGENCE_LOST_BY_SOURCE, "LMPOP");
+    flow_suspect(p->w->flow, db, key, DIVERGENCE_LOST_BY_SOURCE, "LMPOP");
 }
 
 /* ---- the set ---- */
@@ -55,7 +55,7 @@ void pops_note(struct pops *p, const struct entry *e)
     /* A client's own pop of one has no transaction id, or stands in a MULTI. */
     if (e->argc != 2 || e->txid == 0 || p->off ||
         (!slice_is(e->argv[0], "LPOP") && !slice_is(e->argv[0], "RPOP")) ||
-        !settings_db_target(&p->w->settings, e->db, &db))
+        !settings_db_target(&p->w->flow->settings, e->db, &db))
         return;
     p->last_ms = clock_monotonic_ms();
     if (!e->in_snapshot && e->lsn < p->suspect_lsn) {
@@ -92,8 +92,8 @@ static void on_offsets(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     p->asking = false;
     p->asks++;
-    if (reply->type == REDIS_REPLY_ARRAY && p->w->flow < reply->elements)
-        p->suspect_lsn = (uint64_t)reply->element[p->w->flow]->integer;
+    if (reply->type == REDIS_REPLY_ARRAY && p->w->flow->number < reply->elements)
+        p->suspect_lsn = (uint64_t)reply->element[p->w->flow->number]->integer;
     sweep(p, false, true);
 }
 
@@ -154,8 +154,8 @@ void pops_go_on(struct pops *p)
         p->next_ms = now + ASK_MS;
         client_words(p->client, ANSWER_TIMEOUT_MS, on_stats, p, "INFO", "COMMANDSTATS", NULL);
     } else if (!p->client) {
-        p->client =
-            client_connect(p->w->base, &p->w->settings.source, &p->w->settings, what, &callbacks, &error);
+        p->client = client_connect(p->w->flow->base, &p->w->flow->settings.source, &p->w->flow->settings,
+                                   what, &callbacks, &error);
         p->next_ms = p->client ? now : now + ASK_MS;
     }
 }
@@ -169,8 +169,8 @@ struct pops *pops_new(struct worker *w, bool fresh, struct error *error)
 {
     struct pops *p = x_calloc(1, sizeof *p);
     p->w = w;
-    p->off = !heal_is_on(w);
-    p->keys = suspects_open_as("popped", w->directory, w->flow, fresh, error);
+    p->off = !flow_heals(w->flow);
+    p->keys = suspects_open_as("popped", w->flow->directory, w->flow->number, fresh, error);
     if (p->keys) {
         for (struct suspect *k = suspects_oldest(p->keys); k; k = k->newer)
             k->due_ms = KEPT_ASKS;

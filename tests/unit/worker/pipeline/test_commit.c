@@ -20,39 +20,39 @@ static void decode_pings(struct decoder *d, unsigned count)
 static void no_mark_is_written_while_the_target_is_ahead(void **state)
 {
     (void)state;
-    struct worker w = {.skip_seq = 5};
+    struct flow flow = {.settings.marks = true};
+    struct worker w = {.flow = &flow, .skip_seq = 5};
     struct decoder_config config = {
         .restore_limit_bytes = 1024, .group_elements = 8, .group_bytes = 1024, .first_lsn = 1};
     memset(config.token, '0', sizeof config.token - 1);
-    w.settings.marks = true;
-    w.decoder = decoder_new(&config);
+    flow.decoder = decoder_new(&config);
     assert_false(seal_marks_on(&w));
-    decode_pings(w.decoder, 4);
+    decode_pings(flow.decoder, 4);
     assert_false(seal_marks_on(&w));
-    decode_pings(w.decoder, 1);
+    decode_pings(flow.decoder, 1);
     assert_true(seal_marks_on(&w));
     w.skip_lsn = 8; /* the same by the journal's own count, after a resume by partial sync */
     assert_false(seal_marks_on(&w));
-    decode_pings(w.decoder, 2);
+    decode_pings(flow.decoder, 2);
     assert_true(seal_marks_on(&w));
-    decoder_free(w.decoder);
+    decoder_free(flow.decoder);
 }
 
 static void no_mark_is_written_where_none_is_wanted(void **state)
 {
     (void)state;
-    struct worker w = {0};
-    w.settings.marks = true;
+    struct flow flow = {.settings.marks = true};
+    struct worker w = {.flow = &flow};
     struct decoder_config config = {.first_lsn = 1};
     memset(config.token, '0', sizeof config.token - 1);
-    w.decoder = decoder_new(&config);
-    w.settings.target.null_sink = true;
+    flow.decoder = decoder_new(&config);
+    flow.settings.target.null_sink = true;
     assert_false(seal_marks_on(&w));
-    w.settings.target.null_sink = false;
+    flow.settings.target.null_sink = false;
     assert_true(seal_marks_on(&w));
-    w.settings.marks = false;
+    flow.settings.marks = false;
     assert_false(seal_marks_on(&w));
-    decoder_free(w.decoder);
+    decoder_free(flow.decoder);
 }
 
 int main(void)

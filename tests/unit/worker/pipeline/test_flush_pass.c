@@ -19,27 +19,23 @@ static void a_late_answer_is_no_loss(void **state)
     (void)state;
     struct event_base *base = event_base_new();
     struct router router = {.base = base};
-    struct worker w = {.base = base,
-                       .router = &router,
-                       .global = GLOBAL_WAITING,
-                       .global_txid = TXID,
-                       .global_again = true,
-                       .doubted_txid = TXID};
+    struct flow flow = {.base = base, .global = GLOBAL_WAITING, .settings.marks = true};
+    struct worker w = {
+        .flow = &flow, .router = &router, .global_txid = TXID, .global_again = true, .doubted_txid = TXID};
     struct decoder_config config = {.first_lsn = 1};
     int supervisor[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, supervisor), 0);
     memset(config.token, '0', sizeof config.token - 1);
     snprintf(w.global_command, sizeof w.global_command, "FLUSHALL");
-    w.decoder = decoder_new(&config);
-    w.settings.marks = true;
-    w.supervisor = supervisor[0];
+    flow.decoder = decoder_new(&config);
+    flow.supervisor = supervisor[0];
     global_pass(&w, TXID, AGE_MS);
-    assert_false(w.failed);
-    assert_int_equal(w.global, GLOBAL_WAITING);
-    w.ready = true; /* connected, and it is not there: it is gone */
+    assert_false(flow.failed);
+    assert_int_equal(flow.global, GLOBAL_WAITING);
+    flow.ready = true; /* connected, and it is not there: it is gone */
     global_pass(&w, TXID, AGE_MS);
-    assert_true(w.failed);
-    decoder_free(w.decoder);
+    assert_true(flow.failed);
+    decoder_free(flow.decoder);
     close(supervisor[0]);
     close(supervisor[1]);
     event_base_free(base);

@@ -1,0 +1,33 @@
+/* Keys that are to be compared. */
+#include "common/ipc/divergence.h"
+#include "common/log/log.h"
+#include "worker/flow/flow.h"
+#include "worker/keys/suspects.h"
+
+bool flow_heals(const struct flow *f)
+{
+    const struct settings *s = &f->settings;
+    return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
+}
+
+void flow_note_suspects(struct flow *f)
+{
+    cursor_set(&f->cursor.marks->suspects_pending, suspects_count(f->suspects));
+    cursor_set(&f->cursor.marks->suspects_perhaps, suspects_perhaps(f->suspects));
+}
+
+void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const char *reason,
+                  const char *command)
+{
+    struct error error;
+    if (!settings_key_wanted(&f->settings, key) || settings_key_reserved(&f->settings, key))
+        return;
+    if (!suspects_add(f->suspects, target_db, key, reason, command, &error)) {
+        if (!f->suspects_overflowed)
+            log_warning("%s; what is refused or lost from now on is counted, not healed", error.text);
+        f->suspects_overflowed = true;
+        if (!SUSPECT_ONLY(reason))
+            flow_tell_divergence(f, reason, command, key);
+    }
+    flow_note_suspects(f);
+}

@@ -64,3 +64,36 @@ bool glob_match(struct slice pattern, struct slice text)
         at++;
     return at == pattern.len;
 }
+
+/* The first member of the class that begins after the [ at *at. Moves *at past it. */
+static uint8_t class_member(struct slice pattern, size_t *at)
+{
+    size_t i = *at;
+    bool negated = i < pattern.len && pattern.data[i] == '^';
+    i += !negated && i + 1 < pattern.len && pattern.data[i] == '\\';
+    uint8_t member = negated || i >= pattern.len ? '_' : pattern.data[i];
+    class_takes(pattern, at, member);
+    return member;
+}
+
+size_t glob_example(struct slice pattern, char *out, size_t out_bytes)
+{
+    static const char any[] = "df2redis-probe";
+    size_t len = 0;
+    for (size_t at = 0; at < pattern.len;) {
+        uint8_t p = pattern.data[at++], c = p;
+        size_t more = p == '*' ? sizeof any - 1 : 1;
+        if (len + more > out_bytes)
+            return 0;
+        if (p == '[')
+            c = class_member(pattern, &at);
+        else if (p == '\\' && at < pattern.len)
+            c = pattern.data[at++];
+        if (p == '*')
+            memcpy(out + len, any, more);
+        else
+            out[len] = (char)c;
+        len += more;
+    }
+    return len;
+}

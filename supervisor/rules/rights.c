@@ -5,18 +5,21 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/base/glob.h"
+
 enum need {
-    NEED_DATA, /* commands that write values, those of the journal, and the reads of scripts that replace some of
-                  these: refused without */
-    NEED_FIELD_TTL, /* the same, where the target has times to live of hash fields */
-    NEED_MARK,      /* on the run's own key: refused without */
-    NEED_SELECT,    /* where there are several databases */
-    NEED_FLUSH,     /* warned of, unless a flush is due */
-    NEED_CLIENT,    /* warned of: exactly once */
-    NEED_CONFIG,    /* warned of: limits and modules are guessed */
-    NEED_CLUSTER,   /* of a cluster's node: refused without */
-    NEED_HEAL,      /* warned of: differences are only counted */
-    NEED_ANY_KEY,   /* warned of: some keys */
+    NEED_DATA, /* commands that write values, those of the journal, and the reads of scripts that replace some
+                           of these: refused without */
+    NEED_VALKEY,        /* the same, on a Valkey */
+    NEED_MARK,          /* on the run's own key: refused without */
+    NEED_CLIENT,        /* ends connections that have broken: refused without */
+    NEED_SELECT,        /* where there are several databases */
+    NEED_FLUSH,         /* warned of, unless a flush is due */
+    NEED_CONFIG,        /* warned of: limits and modules are guessed */
+    NEED_CLUSTER,       /* of a cluster's node: refused without */
+    NEED_CLUSTER_MOVES, /* the same, warned of: open slots wait, and failovers cost a full sync */
+    NEED_HEAL,          /* warned of: differences are only counted */
+    NEWER = 1 << 8,     /* of a module or a later release: a target that lacks it is never sent it */
 };
 
 /* K: a key for values; M: the run's mark. */
@@ -24,7 +27,7 @@ enum need {
 #define M "\2"
 
 static const struct {
-    enum need need;
+    unsigned need;
     const char *words[RIGHTS_MAX_ARGS];
 } rows[] = {
     {NEED_MARK, {"HGETALL", M}}, /* first: harmless even if the target took no MULTI */
@@ -83,7 +86,11 @@ static const struct {
     {NEED_DATA, {"XSETID", K, "0-1"}},
     {NEED_DATA, {"XACK", K, "0", "0-1"}},
     {NEED_DATA, {"XCLAIM", K, "0", "0", "0", "0-1"}},
+    {NEED_DATA, {"XGROUP", "CREATE", K, "0", "0"}},
+    {NEED_DATA, {"XGROUP", "SETID", K, "0", "0"}},
     {NEED_DATA, {"XGROUP", "DESTROY", K, "0"}},
+    {NEED_DATA, {"XGROUP", "CREATECONSUMER", K, "0", "0"}},
+    {NEED_DATA, {"XGROUP", "DELCONSUMER", K, "0", "0"}},
     {NEED_DATA, {"MOVE", K, "0"}},
     {NEED_DATA, {"SORT", K, "STORE", K}},
     {NEED_DATA, {"LPUSHX", K, "0"}},
@@ -103,11 +110,49 @@ static const struct {
     {NEED_DATA, {"XRANGE", K, "-", "+"}},
     {NEED_DATA, {"XPENDING", K, "0"}},
     {NEED_DATA, {"OBJECT", "ENCODING", K}},
-    {NEED_FIELD_TTL, {"HPEXPIREAT", K, "0", "FIELDS", "1", "0"}},
-    {NEED_FIELD_TTL, {"HPERSIST", K, "FIELDS", "1", "0"}},
-    {NEED_FIELD_TTL, {"HPTTL", K, "FIELDS", "1", "0"}},
-    {NEED_FIELD_TTL, {"HPEXPIRETIME", K, "FIELDS", "1", "0"}},
+    {NEED_DATA | NEWER, {"HPEXPIREAT", K, "0", "FIELDS", "1", "0"}},
+    {NEED_DATA | NEWER, {"HPERSIST", K, "FIELDS", "1", "0"}},
+    {NEED_DATA | NEWER, {"HPTTL", K, "FIELDS", "1", "0"}},
+    {NEED_DATA | NEWER, {"HPEXPIRETIME", K, "FIELDS", "1", "0"}},
     {NEED_DATA, {"SCRIPT", "LOAD", "return 0"}},
+    {NEED_DATA | NEWER, {"JSON.SET", K, "$", "0"}},
+    {NEED_DATA | NEWER, {"JSON.DEL", K}},
+    {NEED_DATA | NEWER, {"JSON.FORGET", K}},
+    {NEED_DATA | NEWER, {"JSON.MERGE", K, "$", "0"}},
+    {NEED_DATA | NEWER, {"JSON.TOGGLE", K, "$"}},
+    {NEED_DATA | NEWER, {"JSON.NUMINCRBY", K, "$", "0"}},
+    {NEED_DATA | NEWER, {"JSON.NUMMULTBY", K, "$", "0"}},
+    {NEED_DATA | NEWER, {"JSON.STRAPPEND", K, "$", "0"}},
+    {NEED_DATA | NEWER, {"JSON.CLEAR", K}},
+    {NEED_DATA | NEWER, {"JSON.ARRPOP", K}},
+    {NEED_DATA | NEWER, {"JSON.ARRTRIM", K, "$", "0", "0"}},
+    {NEED_DATA | NEWER, {"JSON.ARRINSERT", K, "$", "0", "0"}},
+    {NEED_DATA | NEWER, {"JSON.ARRAPPEND", K, "$", "0"}},
+    {NEED_DATA | NEWER, {"BF.RESERVE", K, "0.1", "1"}},
+    {NEED_DATA | NEWER, {"BF.ADD", K, "0"}},
+    {NEED_DATA | NEWER, {"BF.MADD", K, "0"}},
+    {NEED_DATA | NEWER, {"CF.RESERVE", K, "1"}},
+    {NEED_DATA | NEWER, {"CF.ADD", K, "0"}},
+    {NEED_DATA | NEWER, {"CF.ADDNX", K, "0"}},
+    {NEED_DATA | NEWER, {"CF.INSERT", K, "ITEMS", "0"}},
+    {NEED_DATA | NEWER, {"CF.INSERTNX", K, "ITEMS", "0"}},
+    {NEED_DATA | NEWER, {"CF.DEL", K, "0"}},
+    {NEED_DATA | NEWER, {"CF.COMPACT", K}},
+    {NEED_DATA | NEWER, {"CMS.INITBYDIM", K, "1", "1"}},
+    {NEED_DATA | NEWER, {"CMS.INITBYPROB", K, "0.1", "0.1"}},
+    {NEED_DATA | NEWER, {"CMS.INCRBY", K, "0", "0"}},
+    {NEED_DATA | NEWER, {"CMS.MERGE", K, "1", K}},
+    {NEED_DATA | NEWER, {"TOPK.RESERVE", K, "1"}},
+    {NEED_DATA | NEWER, {"TOPK.ADD", K, "0"}},
+    {NEED_DATA | NEWER, {"TOPK.INCRBY", K, "0", "0"}},
+    {NEED_DATA | NEWER, {"CL.THROTTLE", K, "1", "1", "1"}},
+    {NEED_DATA | NEWER, {"FT._CREATEIFNX", "df2redis:probe"}},
+    {NEED_DATA | NEWER, {"FT._ALTERIFNX", "df2redis:probe", "0"}},
+    {NEED_DATA | NEWER, {"FT._DROPINDEXIFX", "df2redis:probe"}},
+    {NEED_DATA | NEWER, {"FT.SYNUPDATE", "df2redis:probe", "0", "0"}},
+    {NEED_VALKEY | NEWER, {"FT.CREATE", "df2redis:probe"}},
+    {NEED_VALKEY | NEWER, {"FT.ALTER", "df2redis:probe", "0"}},
+    {NEED_VALKEY | NEWER, {"FT.DROPINDEX", "df2redis:probe"}},
     {NEED_FLUSH, {"FLUSHALL", "probe"}}, /* a syntax error, was it ever run */
     {NEED_FLUSH, {"FLUSHDB", "probe"}},
     {NEED_CLIENT, {"CLIENT", "SETNAME", ""}},
@@ -117,28 +162,69 @@ static const struct {
     {NEED_CONFIG, {"COMMAND", "INFO", "GET"}},
     {NEED_CLUSTER, {"CLUSTER", "SLOTS"}},
     {NEED_CLUSTER, {"CLUSTER", "NODES"}},
+    {NEED_CLUSTER, {"ASKING"}},
+    {NEED_CLUSTER_MOVES, {"CLUSTER", "GETKEYSINSLOT", "0", "1"}},
+    {NEED_CLUSTER_MOVES, {"MIGRATE", "", "0", K, "0", "1"}},
+    {NEED_CLUSTER_MOVES, {"WAIT", "0", "0"}},
     {NEED_HEAL, {"WATCH", K}},
     {NEED_HEAL, {"UNWATCH"}},
     {NEED_HEAL, {"DUMP", K}},
+    {NEED_HEAL | NEWER, {"PEXPIRETIME", K}},
     {NEED_HEAL, {"MEMORY", "USAGE", K}},
-    {NEED_ANY_KEY, {"SET", "probe", "0"}},
+    {NEED_HEAL, {"TYPE", K}},
+    {NEED_HEAL, {"STRLEN", K}},
+    {NEED_HEAL, {"GETRANGE", K, "0", "0"}},
+    {NEED_HEAL, {"LLEN", K}},
+    {NEED_HEAL, {"LRANGE", K, "0", "0"}},
+    {NEED_HEAL, {"SCARD", K}},
+    {NEED_HEAL, {"SSCAN", K, "0"}},
+    {NEED_HEAL, {"HLEN", K}},
+    {NEED_HEAL, {"HSCAN", K, "0"}},
+    {NEED_HEAL, {"ZCARD", K}},
+    {NEED_HEAL, {"ZSCAN", K, "0"}},
 };
 enum { ROWS = sizeof rows / sizeof *rows, NAMES_BYTES = 1024 }; /* all names of one need */
-_Static_assert((int)ROWS <= (int)RIGHTS_MAX, "an answer for each row");
 
-size_t rights_rows(void)
+/* A key that is copied is written and, by RENAME, read. */
+static const char *const key_rows[][4] = {{"SET", K, "0"}, {"RENAME", K, K}};
+enum { KEY_ROWS = sizeof key_rows / sizeof *key_rows };
+_Static_assert((int)ROWS + (int)KEY_ROWS * RIGHTS_KEYS <= (int)RIGHTS_MAX, "an answer for each row");
+
+/* Without --include any key may come. */
+void rights_keys(struct rights *r, const struct settings *settings)
 {
-    return ROWS;
+    static char all[] = "*";
+    char *const any[] = {all, NULL};
+    r->key_count = 0;
+    for (char *const *p = settings->include ? settings->include : any; *p && r->key_count < RIGHTS_KEYS;
+         p++) {
+        struct rights_key *k = &r->keys[r->key_count];
+        *k = (struct rights_key){.pattern = *p};
+        size_t len = glob_example(slice_str(*p), k->name, sizeof k->name - 1);
+        r->key_count += len > 0 && settings_key_wanted(settings, slice_of(k->name, len));
+    }
 }
 
-size_t rights_row(size_t i, const char *mark_key, struct slice *argv)
+static enum need row_need(size_t i)
 {
-    static const char value_key[] = "df2redis:probe";
-    size_t argc = 0;
-    for (; argc < RIGHTS_MAX_ARGS && rows[i].words[argc]; argc++) {
-        const char *word = rows[i].words[argc];
-        argv[argc] = slice_str(strcmp(word, K) == 0 ? value_key : strcmp(word, M) == 0 ? mark_key : word);
-    }
+    return (enum need)(rows[i].need & ~(unsigned)NEWER);
+}
+
+size_t rights_rows(const struct rights *r)
+{
+    return ROWS + KEY_ROWS * r->key_count;
+}
+
+size_t rights_row(const struct rights *r, size_t i, const char *mark_key, struct slice *argv)
+{
+    bool on_key = i >= ROWS;
+    const char *const *words = on_key ? key_rows[(i - ROWS) % KEY_ROWS] : rows[i].words;
+    const char *value_key = on_key ? r->keys[(i - ROWS) / KEY_ROWS].name : "df2redis:probe";
+    size_t argc = 0, most = on_key ? sizeof *key_rows / sizeof **key_rows : RIGHTS_MAX_ARGS;
+    for (; argc < most && words[argc]; argc++)
+        argv[argc] = slice_str(strcmp(words[argc], K) == 0   ? value_key
+                               : strcmp(words[argc], M) == 0 ? mark_key
+                                                             : words[argc]);
     return argc;
 }
 
@@ -147,17 +233,22 @@ static bool error_starts_with(const redisReply *reply, const char *word)
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, strlen(word)) == 0;
 }
 
-/* Other errors, such as OOM or MOVED, do not concern rights. */
+/* Other errors, such as OOM or MOVED, do not concern rights. The refusal of a command hides that of its key. */
 void rights_answer(struct rights *r, size_t i, const redisReply *reply)
 {
     bool refused = error_starts_with(reply, "NOPERM");
     bool command = refused && strstr(reply->str, "to run the");
-    bool own_key = rows[i].need == NEED_MARK || rows[i].need == NEED_ANY_KEY;
-    r->missing[i] = own_key ? refused : command;
-    r->mark_key_refused |= rows[i].need == NEED_MARK && refused && !command;
-    r->mark_key_taken |= rows[i].need == NEED_MARK && !refused;
-    r->absent[i] =
-        error_starts_with(reply, "ERR unknown command") || error_starts_with(reply, "ERR unknown subcommand");
+    if (i >= ROWS) {
+        struct rights_key *k = &r->keys[(i - ROWS) / KEY_ROWS];
+        k->refused |= refused && !command;
+        k->taken |= !refused;
+        return;
+    }
+    r->missing[i] = row_need(i) == NEED_MARK ? refused : command;
+    r->mark_key_refused |= row_need(i) == NEED_MARK && refused && !command;
+    r->mark_key_taken |= row_need(i) == NEED_MARK && !refused;
+    r->absent[i] = !(rows[i].need & NEWER) && (error_starts_with(reply, "ERR unknown command") ||
+                                               error_starts_with(reply, "ERR unknown subcommand"));
 }
 
 static bool is_named(const char *names, const char *name)
@@ -169,23 +260,29 @@ static bool is_named(const char *names, const char *name)
     return false;
 }
 
-/* "+hset +client|kill": the form of ACL SETUSER. */
+/* "+hset", "+client|kill": the form of ACL SETUSER. */
+static void row_name(size_t i, char *out, size_t out_bytes)
+{
+    static const char *const of_parts[] = {"CLIENT", "CONFIG",  "SCRIPT", "XGROUP",
+                                           "MEMORY", "CLUSTER", "OBJECT"};
+    const char *command = rows[i].words[0];
+    bool parts = false;
+    for (size_t k = 0; k < sizeof of_parts / sizeof *of_parts; k++)
+        parts |= strcmp(command, of_parts[k]) == 0;
+    snprintf(out, out_bytes, "+%s%s%s", command, parts ? "|" : "", parts ? rows[i].words[1] : "");
+    for (char *c = out; *c; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 'a' - 'A') : *c;
+}
+
 static void name_rows(const struct rights *r, enum need need, bool absent, char *out, size_t out_bytes)
 {
     size_t len = 0;
     out[0] = '\0';
     for (size_t i = 0; i < ROWS; i++) {
-        if (rows[i].need != need || !(absent ? r->absent[i] : r->missing[i]))
+        if (row_need(i) != need || !(absent ? r->absent[i] : r->missing[i]))
             continue;
         char name[40];
-        const char *command = rows[i].words[0];
-        bool parts = strcmp(command, "CLIENT") == 0 || strcmp(command, "CONFIG") == 0 ||
-                     strcmp(command, "SCRIPT") == 0 || strcmp(command, "XGROUP") == 0 ||
-                     strcmp(command, "MEMORY") == 0 || strcmp(command, "CLUSTER") == 0 ||
-                     strcmp(command, "OBJECT") == 0;
-        snprintf(name, sizeof name, "+%s%s%s", command, parts ? "|" : "", parts ? rows[i].words[1] : "");
-        for (char *c = name; *c; c++)
-            *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 'a' - 'A') : *c;
+        row_name(i, name, sizeof name);
         if (is_named(out, name))
             continue;
         if (len + strlen(name) + sizeof " ..." >= out_bytes) {
@@ -208,69 +305,86 @@ static bool lacks_need(const struct rights *r, enum need need, char *out, size_t
     return out[0] != '\0';
 }
 
+static void judge_data(const struct rights *r, const struct rights_context *c, struct findings *out)
+{
+    static const enum need needs[] = {NEED_DATA, NEED_VALKEY};
+    char names[NAMES_BYTES];
+    for (size_t i = 0; i < (c->valkey ? 2 : 1); i++)
+        if (lacks_need(r, needs[i], names, sizeof names))
+            findings_refuse(out, EX_NOPERM,
+                            "target %s: its user lacks rights to write what is copied: give it %s", c->target,
+                            names);
+}
+
+/* The run would end at the first key that is refused. */
+static void judge_keys(const struct rights *r, const struct rights_context *c, struct findings *out)
+{
+    char patterns[NAMES_BYTES];
+    size_t len = 0;
+    for (size_t i = 0; i < r->key_count && len < sizeof patterns; i++)
+        if (r->keys[i].refused || !r->keys[i].taken)
+            len += (size_t)snprintf(patterns + len, sizeof patterns - len, " ~%s", r->keys[i].pattern);
+    if (len >= sizeof patterns)
+        memcpy(patterns + sizeof patterns - 5, " ...", 5);
+    if (len)
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user may not read and write every key that is copied: give it%s%s",
+                        c->target, patterns, c->include ? "" : ", or choose keys with --include");
+}
+
 static void judge_needed(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
     char names[NAMES_BYTES];
     if (c->cluster && lacks_need(r, NEED_CLUSTER, names, sizeof names))
-        findings_refuse(out, EX_NOPERM, "target %s: its user may not ask for the cluster's nodes: give it %s",
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user lacks rights that are needed in a cluster: give it %s",
                         c->target, names);
-    /* The refusal of a command hides that of its key. */
     bool key = r->mark_key_refused || !r->mark_key_taken;
     if (c->marks && lacks_need(r, NEED_MARK, names, sizeof names))
         findings_refuse(out, EX_NOPERM, "target %s: its user may not write the run's mark: give it %s%s%s%s",
                         c->target, key ? "~df2redis:" : "", key ? c->run : "", key ? "* " : "", names);
-    if (lacks_need(r, NEED_DATA, names, sizeof names))
-        findings_refuse(out, EX_NOPERM,
-                        "target %s: its user lacks rights to write what is copied: give it %s", c->target,
-                        names);
-    name_rows(r, NEED_FIELD_TTL, false, names, sizeof names);
-    if (names[0])
-        findings_refuse(out, EX_NOPERM,
-                        "target %s: its user lacks rights to write times to live of hash fields: give it %s",
-                        c->target, names);
+    if (lacks_need(r, NEED_CLIENT, names, sizeof names))
+        findings_refuse(
+            out, EX_NOPERM,
+            "target %s: its user may not end the run's own broken connections, whose commands could "
+            "be carried out twice: give it %s",
+            c->target, names);
+    judge_data(r, c, out);
+    judge_keys(r, c, out);
     if (c->databases && lacks_need(r, NEED_SELECT, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
                         "target %s: its user may not change databases: give it %s, or choose database 0 "
                         "alone with --db 0",
                         c->target, names);
-    if (!lacks_need(r, NEED_FLUSH, names, sizeof names))
-        return;
-    if (c->flush_due)
+    if (c->flush_due && lacks_need(r, NEED_FLUSH, names, sizeof names))
         findings_refuse(out, EX_NOPERM,
                         "target %s: its user may not flush it, and --flush-target is given: give it %s, or "
                         "empty the target",
                         c->target, names);
-    else
-        findings_warn(
-            out,
-            "target %s: its user may not flush it: the run stops at a FLUSHALL or FLUSHDB of the source, and "
-            "when it needs a new full sync; give it %s",
-            c->target, names);
 }
 
 static void judge_useful(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
     char names[NAMES_BYTES];
-    if (lacks_need(r, NEED_CLIENT, names, sizeof names))
+    if (!c->flush_due && lacks_need(r, NEED_FLUSH, names, sizeof names))
         findings_warn(
             out,
-            "target %s: after a connection breaks, commands may be carried out twice there, since its user "
-            "may not end what is left of the old one: give it %s",
+            "target %s: its user may not flush it: the run stops at a FLUSHALL or FLUSHDB of the source, and "
+            "when it needs a new full sync; give it %s",
             c->target, names);
     if (lacks_need(r, NEED_CONFIG, names, sizeof names))
         findings_warn(out,
                       "target %s: its limits and modules are not all known and taken for the defaults: give "
                       "its user %s",
                       c->target, names);
+    if (c->cluster && lacks_need(r, NEED_CLUSTER_MOVES, names, sizeof names))
+        findings_warn(out,
+                      "target %s: slots that stay open between two masters are waited for, or a failover may "
+                      "ask for a full sync: give its user %s",
+                      c->target, names);
     if (lacks_need(r, NEED_HEAL, names, sizeof names))
         findings_warn(out, "target %s: keys in doubt cannot be compared there: give its user %s", c->target,
                       names);
-    if (!c->include && lacks_need(r, NEED_ANY_KEY, names, sizeof names))
-        findings_warn(
-            out,
-            "target %s: its user may not write every key; those are refused one by one and counted: give it "
-            "~*, or leave them out with --include and --exclude",
-            c->target);
 }
 
 void rights_judge(const struct rights *r, const struct rights_context *context, struct findings *out)
@@ -279,4 +393,11 @@ void rights_judge(const struct rights *r, const struct rights_context *context, 
         return;
     judge_needed(r, context, out);
     judge_useful(r, context, out);
+}
+
+bool rights_named(size_t i, char *out, size_t out_bytes)
+{
+    if (i < ROWS)
+        row_name(i, out, out_bytes);
+    return i < ROWS && row_need(i) != NEED_DATA && row_need(i) != NEED_VALKEY;
 }

@@ -8,21 +8,32 @@
 
 #include <hiredis/hiredis.h>
 
-#include "common/base/mem.h"
+#include "common/settings/settings.h"
 #include "supervisor/rules/findings.h"
 
-enum { RIGHTS_MAX = 128, RIGHTS_MAX_ARGS = 8 };
+enum { RIGHTS_MAX = 192, RIGHTS_MAX_ARGS = 8, RIGHTS_KEYS = 16 };
+
+/* Keys that may be copied: one for each --include. */
+struct rights_key {
+    const char *pattern; /* of the settings */
+    char name[128];      /* matches it */
+    bool refused, taken;
+};
 
 struct rights {
     bool probed;              /* false: the rest is unknown */
     bool missing[RIGHTS_MAX]; /* per row */
     bool mark_key_refused, mark_key_taken;
     bool absent[RIGHTS_MAX]; /* renamed, disabled: the target has no such command */
+    struct rights_key keys[RIGHTS_KEYS];
+    size_t key_count;
 };
 
+/* Chooses the keys: before all below. */
+void rights_keys(struct rights *r, const struct settings *settings);
 /* The rows 0 … rights_rows() - 1 are queued in order. mark_key: the run's mark on this node. Returns argc. */
-size_t rights_rows(void);
-size_t rights_row(size_t i, const char *mark_key, struct slice *argv);
+size_t rights_rows(const struct rights *r);
+size_t rights_row(const struct rights *r, size_t i, const char *mark_key, struct slice *argv);
 void rights_answer(struct rights *r, size_t i, const redisReply *reply);
 
 struct rights_context {
@@ -33,7 +44,12 @@ struct rights_context {
     bool include;   /* only some keys are copied */
     bool databases; /* the target has more than one */
     bool cluster;
+    bool valkey;
 };
 void rights_judge(const struct rights *r, const struct rights_context *context, struct findings *out);
+
+/* Writes the name of row i as ACL SETUSER has it. Returns true for rights that df2redis(1) lists: all but those of
+ * the commands that are copied. */
+bool rights_named(size_t i, char *out, size_t out_bytes);
 
 #endif

@@ -16,8 +16,9 @@ enum { SELECTS = 255 };
 
 /* The rights that df2redis(1) recommends. */
 #define ENOUGH                                                                                               \
-    "~* +@all -@admin -@dangerous +info +config|get +client|list +client|kill +restore +flushall +flushdb "  \
-    "+sort +keys"
+    "~* +@all -@admin -@dangerous +info +config|get +client|setname +client|list +client|kill +restore "     \
+    "+flushall +flushdb +sort"
+#define ENOUGH_IN_CLUSTER " +cluster|slots +cluster|nodes +cluster|getkeysinslot +migrate"
 
 static void ask_node(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
 {
@@ -34,7 +35,7 @@ static bool node_is_over(const struct target_node *n)
 static void ask_row(struct target_node *n, size_t i, client_reply on_reply)
 {
     struct slice argv[RIGHTS_MAX_ARGS];
-    size_t argc = rights_row(i, n->mark_key, argv);
+    size_t argc = rights_row(&n->rights, i, n->mark_key, argv);
     ask_node(n, on_reply, argc, argv);
 }
 
@@ -43,7 +44,7 @@ static void on_row(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     struct target_node *n = arg;
     rights_answer(&n->rights, n->rights_told++, reply);
-    if (n->rights_told == rights_rows() && n->no_discard && !node_is_over(n))
+    if (n->rights_told == rights_rows(&n->rights) && n->no_discard && !node_is_over(n))
         n->job->node_probed(n);
 }
 
@@ -70,7 +71,7 @@ static void on_first_row(struct client *c, const redisReply *reply, void *arg)
     n->rights.probed = reply->type == REDIS_REPLY_ERROR ||
                        (reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "QUEUED") == 0);
     on_row(c, reply, arg);
-    for (size_t i = 1; n->rights.probed && i < rights_rows(); i++)
+    for (size_t i = 1; n->rights.probed && i < rights_rows(&n->rights); i++)
         ask_row(n, i, on_row);
     if (!n->no_discard)
         discard_rows(n);
@@ -121,6 +122,7 @@ static void probe_rights(struct target_node *n)
 {
     const struct target_job *job = n->job;
     struct slice exec = slice_str("EXEC"), discard_word = slice_str("DISCARD");
+    rights_keys(&n->rights, job->settings);
     if (target_is_cluster(job))
         slot_mark_key(n->mark_key, sizeof n->mark_key, job->settings->name,
                       job->topology.nodes[n - job->nodes].first_slot);
@@ -205,18 +207,19 @@ void target_findings(const struct target_job *job, bool flush_due, struct findin
                                          .run = job->settings->name,
                                          .marks = job->settings->marks,
                                          .flush_due = flush_due,
-                                         .include = job->settings->include || job->settings->exclude,
+                                         .include = job->settings->include != NULL,
                                          .databases =
                                              !n->capabilities.cluster && n->capabilities.databases > 1,
-                                         .cluster = n->capabilities.cluster};
+                                         .cluster = n->capabilities.cluster,
+                                         .valkey = n->capabilities.kind == SERVER_VALKEY};
         if (target_is_cluster(job) && !job->topology.nodes[i].slots)
             continue;
         if (n->no_multi && job->settings->marks)
             findings_refuse(
                 out, EX_NOPERM,
                 "target %s: its user may not run MULTI, which the probe of its other rights needs: give it "
-                "at least +@transaction; enough for everything is: " ENOUGH,
-                n->name);
+                "at least +@transaction; enough for everything is: " ENOUGH "%s",
+                n->name, n->capabilities.cluster ? ENOUGH_IN_CLUSTER : "");
         else if ((n->no_exec || n->no_discard) && job->settings->marks)
             findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s",
                             n->name, n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");

@@ -66,14 +66,15 @@ static void rights_to_ask_for_the_nodes_are_named_with_the_others(void **state)
 {
     (void)state;
     redis_cluster_start(&cluster, 3, 0);
-    redis_cluster_each(&cluster, "ACL SETUSER app on >sesame ~* +@all -cluster -xadd");
+    redis_cluster_each(&cluster, "ACL SETUSER app on >sesame ~* +@all -cluster -asking -migrate -xadd");
     begin_generated(100, NULL);
     snprintf(run.target.uri, sizeof run.target.uri, "redis://app:sesame@127.0.0.1:%u", run.target.port);
     run_replicate(&run, NULL);
-    assert_ends(EX_NOPERM, "give it +cluster|slots +cluster|nodes");
+    assert_ends(EX_NOPERM, "give it +cluster|slots +cluster|nodes +asking");
+    assert_true(df2redis_said(&run.program, "give its user +cluster|getkeysinslot +migrate"));
     assert_true(df2redis_said(&run.program, "give it +xadd"));
     assert_int_equal(redis_cluster_keys(&cluster), 0);
-    redis_cluster_each(&cluster, "ACL SETUSER app +cluster|slots +cluster|nodes +xadd");
+    redis_cluster_each(&cluster, "ACL SETUSER app +cluster|slots +cluster|nodes +asking +xadd");
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
     assert_int_equal(run_terminate(&run), EX_OK);

@@ -59,6 +59,21 @@ static void without_client_list_nothing_goes_on(void **state)
     assert_ends_without("ACL SETUSER default -client|list", "CLIENT|LIST");
 }
 
+/* This connection has the name of a FLOW's, as one that a dead worker has left. */
+static void without_client_kill_nothing_goes_on(void **state)
+{
+    (void)state;
+    begin();
+    redisContext *c = server_connect(run.target.port);
+    server_ok(c, "CLIENT SETNAME df2redis:default:flow-0");
+    server_ok(c, "MULTI");
+    server_ok(c, "CLIENT KILL TYPE normal SKIPME yes");
+    server_ok(c, "ACL SETUSER default -client|kill");
+    freeReplyObject(server_command(c, "EXEC"));
+    assert_true(run_ends_with(&run, EX_NOPERM, "refuses CLIENT KILL"));
+    redisFree(c);
+}
+
 static void without_client_setname_nothing_goes_on(void **state)
 {
     (void)state;
@@ -83,6 +98,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(without_client_list_nothing_goes_on, teardown),
+        cmocka_unit_test_teardown(without_client_kill_nothing_goes_on, teardown),
         cmocka_unit_test_teardown(without_client_setname_nothing_goes_on, teardown),
         cmocka_unit_test_teardown(without_select_nothing_goes_on, teardown),
         cmocka_unit_test_teardown(without_the_right_to_the_mark_nothing_goes_on, teardown),

@@ -115,6 +115,20 @@ static void many_stars_take_no_more_than_a_moment(void **state)
     assert_true(clock_monotonic_ms() - before < 2000);
 }
 
+static void example_is_taken(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"",      "app:*", "*",    "a?c", "[a-z]x[^0-9]",
+                                           "[\\]]", "\\*a",  "a**b"};
+    char text[64];
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        size_t len = glob_example(slice_str(patterns[i]), text, sizeof text);
+        if (!glob_match(slice_str(patterns[i]), slice_of(text, len)))
+            fail_msg("%s: %.*s", patterns[i], (int)len, text);
+    }
+    assert_int_equal(glob_example(slice_str("a*"), text, 5), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +137,7 @@ int main(void)
         cmocka_unit_test(malformed_patterns_mean_what_redis_makes_of_them),
         cmocka_unit_test(any_byte_may_be_in_pattern_and_text),
         cmocka_unit_test(case_matters),
+        cmocka_unit_test(example_is_taken),
         cmocka_unit_test(many_stars_take_no_more_than_a_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

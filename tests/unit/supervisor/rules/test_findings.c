@@ -50,14 +50,16 @@ static const struct rights_context standalone = {
     .target = "redis://t:1", .run = "default", .marks = true, .databases = true};
 
 /* What the row with this command is answered: of the key, or of the command. */
-static struct findings judged(const char *command, const char *answer, struct rights_context context)
+static struct findings judged_with(const struct settings *settings, const char *command, const char *answer,
+                                   struct rights_context context)
 {
     struct rights r = {.probed = true};
     struct findings out = {0};
     struct slice argv[RIGHTS_MAX_ARGS];
     redisReply refused = {.type = REDIS_REPLY_ERROR, .str = (char *)answer, .len = strlen(answer)};
-    for (size_t i = 0; i < rights_rows(); i++) {
-        size_t argc = rights_row(i, "df2redis:default", argv);
+    rights_keys(&r, settings);
+    for (size_t i = 0; i < rights_rows(&r); i++) {
+        size_t argc = rights_row(&r, i, "df2redis:default", argv);
         struct buf line = {0};
         for (size_t k = 0; k < argc; k++)
             buf_printf(&line, "%s%.*s", k ? " " : "", (int)argv[k].len, (const char *)argv[k].data);
@@ -66,7 +68,17 @@ static struct findings judged(const char *command, const char *answer, struct ri
         rights_answer(&r, i, is_it ? &refused : &queued);
         buf_free(&line);
     }
+    context.include = settings->include != NULL;
     rights_judge(&r, &context, &out);
+    return out;
+}
+
+static struct findings judged(const char *command, const char *answer, struct rights_context context)
+{
+    struct settings settings;
+    settings_init(&settings);
+    struct findings out = judged_with(&settings, command, answer, context);
+    settings_free(&settings);
     return out;
 }
 
@@ -137,13 +149,158 @@ static void flush_is_needed_when_it_is_due(void **state)
 static void what_is_only_useful_is_warned_of(void **state)
 {
     (void)state;
-    struct rights_context some = standalone;
-    assert_found("CLIENT KILL", no_command, standalone, 0, "+client|kill");
     assert_found("CONFIG", no_command, standalone, 0, "+config|get");
     assert_found("DUMP", no_command, standalone, 0, "+dump");
-    assert_found("SET probe", no_key, standalone, 0, "may not write every key");
-    some.include = true;
-    assert_nothing_found("SET probe", no_key, some);
+    assert_nothing_found("PEXPIRETIME", "ERR unknown command 'PEXPIRETIME'", standalone);
+}
+
+/* Without them the worker ends the run. */
+static void broken_connections_must_be_ended(void **state)
+{
+    (void)state;
+    assert_found("CLIENT SETNAME", no_command, standalone, EX_NOPERM, "give it +client|setname");
+    assert_found("CLIENT LIST", no_command_6_2, standalone, EX_NOPERM, "give it +client|list");
+    assert_found("CLIENT KILL", no_command, standalone, EX_NOPERM, "give it +client|kill");
+    assert_found("CLIENT KILL", "ERR unknown command 'CLIENT'", standalone, EX_NOPERM, "does not have");
+}
+
+static void every_key_must_be_writable(void **state)
+{
+    (void)state;
+    assert_found("SET df2redis-probe", no_key, standalone, EX_NOPERM,
+                 "give it ~*, or choose keys with --include");
+    assert_found("RENAME df2redis-probe", no_key_6_2, standalone, EX_NOPERM, "give it ~*");
+}
+
+static void assert_found_with(const char *name, const char *value, const char *command, const char *text)
+{
+    struct settings settings;
+    settings_init(&settings);
+    assert_true(settings_set(&settings, "include", "app:*", NULL));
+    assert_true(settings_set(&settings, "include", "t[0-9]?", NULL));
+    assert_true(!name || settings_set(&settings, name, value, NULL));
+    struct findings f = judged_with(&settings, command, no_key, standalone);
+    assert_int_equal(f.count, text != NULL);
+    if (text && !strstr(f.list[0].text, text))
+        fail_msg("%s", f.list[0].text);
+    findings_free(&f);
+    settings_free(&settings);
+}
+
+static void keys_that_are_chosen_must_be_writable(void **state)
+{
+    (void)state;
+    assert_found_with(NULL, NULL, "SET app:df2redis-probe", "every key that is copied: give it ~app:*");
+    assert_found_with(NULL, NULL, "SET t0?", "every key that is copied: give it ~t[0-9]?");
+    assert_found_with(NULL, NULL, "SET df2redis-probe", NULL);
+    assert_found_with("exclude", "app:*", "SET app:", NULL);
+}
+
+static void cluster_needs_more(void **state)
+{
+    (void)state;
+    struct rights_context cluster = standalone;
+    cluster.cluster = true;
+    assert_found("ASKING", no_command, cluster, EX_NOPERM, "give it +asking");
+    assert_found("CLUSTER NODES", no_command, cluster, EX_NOPERM, "give it +cluster|nodes");
+    assert_found("MIGRATE", no_command, cluster, 0, "give its user +migrate");
+    assert_found("CLUSTER GETKEYSINSLOT", no_command, cluster, 0, "give its user +cluster|getkeysinslot");
+    assert_found("WAIT", no_command, cluster, 0, "give its user +wait");
+    assert_nothing_found("ASKING", no_command, standalone);
+    assert_nothing_found("MIGRATE", no_command, standalone);
+}
+
+static void modules_that_are_there_need_their_commands(void **state)
+{
+    (void)state;
+    struct rights_context valkey = standalone;
+    valkey.valkey = true;
+    assert_found("JSON.SET", no_command, standalone, EX_NOPERM, "give it +json.set");
+    assert_found("BF.ADD", no_command, standalone, EX_NOPERM, "give it +bf.add");
+    assert_nothing_found("JSON.SET", "ERR unknown command 'JSON.SET'", standalone);
+    assert_found("FT._DROPINDEXIFX", no_command, standalone, EX_NOPERM, "give it +ft._dropindexifx");
+    assert_nothing_found("FT.DROPINDEX", no_command, standalone);
+    assert_found("FT.DROPINDEX", no_command, valkey, EX_NOPERM, "give it +ft.dropindex");
+}
+
+/* ---- the list in the manual ---- */
+
+/* As ACL SETUSER has it: "+client|kill". */
+static void put_name(struct buf *out, const char *command, size_t len)
+{
+    buf_put_u8(out, '+');
+    for (size_t i = 0; i < len; i++) {
+        char c = command[i];
+        buf_put_u8(out, (uint8_t)(c == ' ' ? '|' : c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c));
+    }
+    buf_put_u8(out, ' ');
+}
+
+/* The commands of the .Ic lines between two lines of the manual: "+info +multi … ". */
+static void read_manual(const char *from, const char *to, struct buf *out)
+{
+    char line[256];
+    bool inside = false;
+    FILE *in = fopen("man/df2redis.1", "r");
+    assert_non_null(in);
+    while (fgets(line, sizeof line, in)) {
+        inside |= strncmp(line, from, strlen(from)) == 0;
+        if (inside && strncmp(line, to, strlen(to)) == 0)
+            break;
+        if (!inside || strncmp(line, ".Ic ", 4) != 0)
+            continue;
+        char *save = NULL;
+        for (char *word = strtok_r(line + 4, ",.;\n", &save); word; word = strtok_r(NULL, ",.;\n", &save)) {
+            word += strspn(word, " ");
+            size_t len = strlen(word);
+            while (len && word[len - 1] == ' ')
+                len--;
+            if (len)
+                put_name(out, word, len);
+        }
+    }
+    fclose(in);
+    buf_put_u8(out, '\0');
+}
+
+static bool has_name(const char *names, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *at = names; (at = strstr(at, name)); at += len)
+        if (at[len] == ' ')
+            return true;
+    return false;
+}
+
+static void manual_lists_the_rights_that_are_probed(void **state)
+{
+    (void)state;
+    /* These have probes of their own (target_probe.c, capabilities.c). */
+    static const char others[] = "+info +multi +exec +discard ";
+    struct rights r = {0};
+    struct settings settings;
+    struct buf listed = {0}, probed = {0};
+    char name[40];
+    settings_init(&settings);
+    rights_keys(&r, &settings);
+    read_manual("In addition to the commands that are copied", "The user of the source needs", &listed);
+    const char *list = (const char *)listed.data;
+    buf_printf(&probed, "%s", others);
+    for (size_t i = 0; i < rights_rows(&r); i++) {
+        if (!rights_named(i, name, sizeof name))
+            continue;
+        if (!has_name(list, name))
+            fail_msg("probed, but not in df2redis(1): %s", name);
+        buf_printf(&probed, "%s ", name);
+    }
+    buf_put_u8(&probed, '\0');
+    char *save = NULL;
+    for (char *word = strtok_r((char *)listed.data, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        if (!has_name((const char *)probed.data, word))
+            fail_msg("in df2redis(1), but not probed: %s", word);
+    buf_free(&listed);
+    buf_free(&probed);
+    settings_free(&settings);
 }
 
 static void databases_need_select(void **state)
@@ -169,8 +326,9 @@ static void flushes_of_the_probe_are_no_flushes(void **state)
 {
     (void)state;
     struct slice argv[RIGHTS_MAX_ARGS];
-    for (size_t i = 0; i < rights_rows(); i++) {
-        size_t argc = rights_row(i, "df2redis:default", argv);
+    struct rights r = {0};
+    for (size_t i = 0; i < rights_rows(&r); i++) {
+        size_t argc = rights_row(&r, i, "df2redis:default", argv);
         if (slice_is(argv[0], "FLUSHALL") || slice_is(argv[0], "FLUSHDB"))
             assert_true(argc == 2 && slice_is(argv[1], "probe"));
     }
@@ -285,6 +443,12 @@ int main(void)
         cmocka_unit_test(data_needs_its_commands_whatever_the_keys),
         cmocka_unit_test(flush_is_needed_when_it_is_due),
         cmocka_unit_test(what_is_only_useful_is_warned_of),
+        cmocka_unit_test(broken_connections_must_be_ended),
+        cmocka_unit_test(every_key_must_be_writable),
+        cmocka_unit_test(keys_that_are_chosen_must_be_writable),
+        cmocka_unit_test(cluster_needs_more),
+        cmocka_unit_test(modules_that_are_there_need_their_commands),
+        cmocka_unit_test(manual_lists_the_rights_that_are_probed),
         cmocka_unit_test(databases_need_select),
         cmocka_unit_test(nothing_is_said_of_rights_that_were_not_probed),
         cmocka_unit_test(flushes_of_the_probe_are_no_flushes),

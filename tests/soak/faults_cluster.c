@@ -175,7 +175,7 @@ void fault_cut_node_anywhere(struct soak *s)
 void fault_slow_node(struct soak *s)
 {
     struct proxy *p = link_to(s, choose(s, true));
-    proxy_slow(p, soak_some_ms(s, 0, 300), 0);
+    proxy_slow(p, soak_some_ms(s, 0, 300), soak_some_rate(s));
     soak_go_on(s, soak_some_ms(s, 500, 4000));
     proxy_slow(p, 0, 0);
 }
@@ -184,7 +184,7 @@ void fault_slow_node(struct soak *s)
 void fault_slow_nodes(struct soak *s)
 {
     for (size_t i = 0; i < NODES; i++)
-        proxy_slow(link_to(s, i), soak_some_ms(s, 0, 300), 0);
+        proxy_slow(link_to(s, i), soak_some_ms(s, 0, 300), soak_some_rate(s));
     soak_go_on(s, soak_some_ms(s, 500, 4000));
     for (size_t i = 0; i < NODES; i++)
         proxy_slow(link_to(s, i), 0, 0);

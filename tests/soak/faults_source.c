@@ -18,7 +18,7 @@ void fault_cut_source(struct soak *s)
 void fault_slow_source(struct soak *s)
 {
     struct proxy *p = s->sources[s->master];
-    proxy_slow(p, soak_some_ms(s, 0, 300), random_below(&s->random, 2) ? soak_some_ms(s, 50000, 500000) : 0);
+    proxy_slow(p, soak_some_ms(s, 0, 300), soak_some_rate(s));
     soak_go_on(s, soak_some_ms(s, 500, 4000));
     proxy_slow(p, 0, 0);
 }

@@ -28,7 +28,7 @@ void fault_cut_target_anywhere(struct soak *s)
 
 void fault_slow_target(struct soak *s)
 {
-    proxy_slow(s->targets[0].link, soak_some_ms(s, 0, 300), 0);
+    proxy_slow(s->targets[0].link, soak_some_ms(s, 0, 300), soak_some_rate(s));
     soak_go_on(s, soak_some_ms(s, 500, 4000));
     proxy_slow(s->targets[0].link, 0, 0);
 }

@@ -11,7 +11,14 @@
 #include "tests/soak/record.h"
 #include "tests/support/testing.h"
 
-enum { TURN_MS = 20, RATE = 700, READER_LIMIT_MS = 2000, PIPE_BYTES = 4096 };
+enum {
+    TURN_MS = 20,
+    RATE = 700,
+    LEAST_RATE = 20000,
+    MOST_RATE = 500000,
+    READER_LIMIT_MS = 2000,
+    PIPE_BYTES = 4096
+};
 
 /* A long backlog: that the source's ring is over is no fault of this test's. */
 const char *const soak_dragonfly_words[] = {"--shard_repl_backlog_len=1000000", "--dbnum=18", NULL};
@@ -140,6 +147,12 @@ bool soak_go_on(struct soak *s, uint32_t ms)
 uint32_t soak_some_ms(struct soak *s, uint32_t least, uint32_t most)
 {
     return least + (uint32_t)random_below(&s->random, most - least);
+}
+
+uint32_t soak_some_rate(struct soak *s)
+{
+    bool limited = random_below(&s->random, 2);
+    return limited ? LEAST_RATE + (uint32_t)random_below(&s->random, MOST_RATE - LEAST_RATE) : 0;
 }
 
 /* ---- program ---- */

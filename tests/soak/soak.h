@@ -64,6 +64,8 @@ void soak_end_load(struct soak *s);
 /* Lets the load go on for so long. False: the program ended. */
 bool soak_go_on(struct soak *s, uint32_t ms);
 uint32_t soak_some_ms(struct soak *s, uint32_t least, uint32_t most);
+/* Bytes a second: sometimes without a limit (0), sometimes less than is written. */
+uint32_t soak_some_rate(struct soak *s);
 /* Whatever state a server is in, its answer does not matter; nor whether there is one. */
 void soak_tell(uint16_t port, const char *command);
 /* Options of the source's Dragonflies. */

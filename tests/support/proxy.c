@@ -30,6 +30,12 @@ struct pair {
     size_t queued_bytes;
 };
 
+/* Bytes that may pass now, in one direction; below 0: too many have. */
+struct allowance {
+    int64_t bytes;
+    uint64_t at_us;
+};
+
 struct proxy {
     pthread_t thread;
     int listener;
@@ -38,7 +44,7 @@ struct proxy {
     _Atomic uint64_t cut_after, cuts, bytes_per_s, full_syncs;
     _Atomic uint32_t delay_ms;
     atomic_bool stopping, hold_flows;
-    uint64_t tokens, tokens_us; /* bytes that may pass now */
+    struct allowance to_server, to_client;
     uint32_t seen;
     struct pair pairs[PAIRS];
 };
@@ -128,23 +134,29 @@ static bool is_held(struct proxy *p, const struct pair *pair)
     return pair->flow && atomic_load(&p->hold_flows);
 }
 
-/* Bytes that may pass now, at a rate; a tenth of a second's worth at most. */
-static size_t allowance(struct proxy *p)
+/* At a rate; a tenth of a second's worth at most. */
+static size_t allowed(struct proxy *p, struct allowance *a)
 {
-    uint64_t rate = atomic_load(&p->bytes_per_s), now = now_us();
-    if (!rate)
+    int64_t rate = (int64_t)atomic_load(&p->bytes_per_s);
+    uint64_t now = now_us();
+    if (!rate) {
+        *a = (struct allowance){.at_us = now};
         return SIZE_MAX;
-    p->tokens += (now - p->tokens_us) * rate / 1000000;
-    p->tokens_us = now;
-    if (p->tokens > rate / 10)
-        p->tokens = rate / 10;
-    return (size_t)p->tokens;
+    }
+    int64_t more = (int64_t)(now - a->at_us) * rate / 1000000;
+    if (more) {
+        a->bytes += more;
+        a->at_us = now;
+    }
+    if (a->bytes > rate / 10)
+        a->bytes = rate / 10;
+    return a->bytes > 0 ? (size_t)a->bytes : 0;
 }
 
 /* What the server has sent goes into the queue … */
 static void take_slowly(struct proxy *p, struct pair *pair)
 {
-    size_t most = allowance(p);
+    size_t most = allowed(p, &p->to_client);
     if (most > PIECE_BYTES)
         most = PIECE_BYTES;
     if (!most || pair->queued_bytes > QUEUE_BYTES)
@@ -163,8 +175,7 @@ static void take_slowly(struct proxy *p, struct pair *pair)
     *pair->last = piece;
     pair->last = &piece->next;
     pair->queued_bytes += piece->len;
-    if (atomic_load(&p->bytes_per_s))
-        p->tokens -= piece->len < p->tokens ? piece->len : p->tokens;
+    p->to_client.bytes -= (int64_t)piece->len;
 }
 
 /* … and out of it when its time has come. */
@@ -183,14 +194,14 @@ static void give_due(struct proxy *p, struct pair *pair)
     }
 }
 
-/* One piece in this direction. A server that is stopped does not hold up the other connections: what it does
- * not take at once is not read. */
+/* One piece in this direction, whole also at a rate: the words in it are looked at. A server that is stopped does not
+ * hold up the other connections: what it does not take at once is not read. */
 static void pass(struct proxy *p, struct pair *pair, bool from_client)
 {
     uint8_t piece[PIECE_BYTES];
     int from = from_client ? pair->client : pair->server, to = from_client ? pair->server : pair->client;
     struct pollfd room = {to, POLLOUT, 0};
-    if (poll(&room, 1, 0) == 0)
+    if (poll(&room, 1, 0) == 0 || (from_client && !allowed(p, &p->to_server)))
         return;
     uint64_t limit = atomic_load(&p->cut_after);
     size_t most = sizeof piece;
@@ -203,7 +214,10 @@ static void pass(struct proxy *p, struct pair *pair, bool from_client)
         break_pair(p, pair);
         return;
     }
-    pair->passed += from_client ? (uint64_t)n : 0;
+    if (from_client) {
+        pair->passed += (uint64_t)n;
+        p->to_server.bytes -= n;
+    }
     if (from_client && memmem(piece, (size_t)n, "\r\nSYNC\r\n", 8))
         atomic_fetch_add(&p->full_syncs, 1);
     pair->flow |= from_client && memmem(piece, (size_t)n, "\r\nFLOW\r\n", 8);
@@ -223,6 +237,10 @@ static void turn(struct proxy *p)
         if (is_held(p, &p->pairs[i]))
             fds[1 + 2 * i].fd = fds[2 + 2 * i].fd = -1;
         slow |= p->pairs[i].first != NULL;
+        if (!allowed(p, &p->to_server))
+            fds[1 + 2 * i].fd = -1;
+        if (!allowed(p, &p->to_client))
+            fds[2 + 2 * i].fd = -1;
     }
     poll(fds, 1 + 2 * PAIRS, slow ? SLOW_TURN_MS : TURN_MS);
     uint32_t generation = atomic_load(&p->generation);

@@ -18,8 +18,8 @@ void proxy_cut(struct proxy *p);
 /* From now on every connection breaks once so many bytes of the client's were passed on, wherever in a
  * command that is; 0: none does. */
 void proxy_cut_after(struct proxy *p, uint64_t bytes);
-/* What the server sends arrives so much later, and at most so many bytes of it a second, all connections
- * together; 0: at once, as many as there are. */
+/* What the server sends arrives so much later; 0: at once. At most so many bytes pass in each direction a second,
+ * all connections together; 0: as many as there are. */
 void proxy_slow(struct proxy *p, uint32_t delay_ms, uint64_t bytes_per_s);
 /* Connections on which a FLOW of a Dragonfly was asked for lie in a black hole: they stay, and nothing passes
  * in either direction. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
 
 #include "tests/support/kills.h"
 #include "tests/support/testing.h"
@@ -51,10 +53,31 @@ static void stop_one(struct soak *s)
     kill(pid, SIGCONT);
 }
 
-/* With something to say meanwhile. */
+static bool is_stopped(void *process)
+{
+    return process_state(((struct process *)process)->pid) == 'T';
+}
+
+/* Returns true if there was room for anything. */
+static bool fill_pipe(struct soak *s)
+{
+    static const char line[] = "the pipe is filled up\n";
+    bool room = false;
+    while (write(s->pipe, line, sizeof line - 1) > 0)
+        room = true;
+    while (write(s->pipe, "\n", 1) > 0)
+        room = true;
+    return room;
+}
+
+/* With something to say meanwhile: the program goes on, to the end of what the source has, though not a byte of it
+ * finds room. */
 static void stop_reader(struct soak *s)
 {
     process_signal(&s->reader, SIGSTOP);
+    if (!wait_until(is_stopped, &s->reader, SOAK_STEP_MS))
+        die("the reader of the log does not stop");
+    fill_pipe(s);
     for (int i = 0; i < 4; i++) {
         if (!s->in_cluster)
             proxy_cut(s->targets[0].link);
@@ -62,6 +85,9 @@ static void stop_reader(struct soak *s)
             fault_cut_node(s);
         soak_go_on(s, soak_some_ms(s, 50, 1000));
     }
+    soak_wait_in_step(s);
+    if (fill_pipe(s))
+        s->trouble = "the pipe to the reader that is stopped was not full";
     process_signal(&s->reader, SIGCONT);
 }
 

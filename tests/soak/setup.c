@@ -167,7 +167,7 @@ static void begin_reader(struct soak *s)
     if (mkfifo(pipe, 0600) != 0)
         die("%s cannot be made", pipe);
     /* Open here as well, so that nobody waits for the other in open(). */
-    s->pipe = open(pipe, O_RDWR | O_CLOEXEC);
+    s->pipe = open(pipe, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (s->pipe < 0 || fcntl(s->pipe, F_SETPIPE_SZ, PIPE_BYTES) < 0 ||
         !process_start(&s->reader, log, (const char *const[]){"cat", pipe, NULL}))
         die("nobody reads %s", pipe);

@@ -130,8 +130,8 @@ static void write_much(struct soak *s)
     free(value);
 }
 
-/* A limit on the size of files is to the program what a full disk is. It ends when it has to begin a session
- * then. */
+/* A limit on the size of files is to the program what a full disk is. It may end then, with the code for a file that
+ * cannot be written, or for a copy that is not complete. */
 static void fill_disk(struct soak *s)
 {
     size_t masters = s->in_cluster ? s->cluster.count : 1;
@@ -149,9 +149,12 @@ static void fill_disk(struct soak *s)
         limit_files(s, RLIM_INFINITY);
         return;
     }
-    printf("    it had to begin a session, and ended\n");
-    s->given_up++;
-    soak_start_program(s);
+    int code = s->run.program.process.status;
+    printf("    it ended, with %d\n", code);
+    if (code != EX_IOERR && code != EX_TEMPFAIL)
+        s->trouble = "the program ended by itself on a full disk, and not as the manual says";
+    else
+        soak_start_program(s);
 }
 
 /* With the weights of their kinds; what needs a full sync is seldom. */

@@ -47,8 +47,8 @@ struct soak {
     uint64_t full_syncs; /* so far */
     uint64_t needless;   /* of them */
     uint64_t differences;
-    uint64_t evicted, beyond, given_up; /* faults whose divergences are reported, and have to be */
-    const char *trouble;                /* what a fault found wrong; NULL: nothing */
+    uint64_t evicted, beyond; /* faults whose divergences are reported, and have to be */
+    const char *trouble;      /* what a fault found wrong; NULL: nothing */
 };
 
 /* ---- setup.c ---- */

@@ -49,8 +49,10 @@ static bool is_told(void *arg)
 bool soak_evict(struct soak *s, uint16_t port)
 {
     struct told told = {s, soak_full_syncs(s)};
-    if (!evict(s, port))
+    if (!evict(s, port)) {
+        s->missed = true;
         return false;
+    }
     s->evicted++;
     if (!wait_until(is_told, &told, SOAK_STEP_MS))
         s->trouble = "keys that the target evicted were not reported";

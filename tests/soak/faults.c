@@ -172,7 +172,9 @@ static const struct fault faults[] = {
     {"source flushed", 4, fault_flush_source, 0},
     {"database of the source that the target lacks", 2, fault_write_beyond, 0},
     {"source made a replica for a while", 1, fault_demote_source, FAULT_SYNCS | FAULT_LIVE},
-    {"source failed over to its replica", 2, fault_fail_over_source, FAULT_LIVE},
+    {"source failed over to its replica", 1, fault_fail_over_source, FAULT_LIVE},
+    {"idle source killed, its replica promoted", 1, fault_kill_idle_source, FAULT_LIVE},
+    {"source killed under load, its replica promoted", 1, fault_kill_source, FAULT_SYNCS | FAULT_LIVE},
     {"target connections cut", 6, fault_cut_target, FAULT_SINGLE},
     {"target connections cut after some bytes", 4, fault_cut_target_anywhere, FAULT_SINGLE},
     {"target link slow for a while", 3, fault_slow_target, FAULT_SINGLE},
@@ -201,7 +203,7 @@ static const struct fault faults[] = {
     {"slots moved", 6, fault_move_slots, FAULT_CLUSTER},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
-static uint64_t survived[FAULTS];
+static uint64_t survived[FAULTS], missed[FAULTS];
 
 /* DF2REDIS_SOAK_FAULTS: parts of the names, with commas between, to look into some kinds. */
 static bool is_wanted(const char *name)
@@ -244,9 +246,19 @@ void soak_survived(struct soak *s, const struct fault *fault)
     s->survived++;
 }
 
+void soak_missed(struct soak *s, const struct fault *fault)
+{
+    (void)s;
+    missed[fault - faults]++;
+    printf("    it could not be made\n");
+}
+
 void soak_print_faults(void)
 {
-    for (size_t i = 0; i < FAULTS; i++)
+    for (size_t i = 0; i < FAULTS; i++) {
         if (survived[i])
             printf("  %4llu  %s\n", (unsigned long long)survived[i], faults[i].name);
+        if (missed[i])
+            printf("  %4llu  %s: could not be made\n", (unsigned long long)missed[i], faults[i].name);
+    }
 }

@@ -102,8 +102,7 @@ void fault_fail_over_node(struct soak *s)
         soak_go_on(s, MARKED_MS);
     struct change c = {s, choose(s, false)};
     soak_tell(port_of(s, c.member), "CLUSTER FAILOVER");
-    if (!beside(s, wait_master, &c))
-        printf("    not failed over\n");
+    s->missed = !beside(s, wait_master, &c);
     wait_whole(s);
 }
 

@@ -51,6 +51,7 @@ static void begin_source(struct soak *s)
     uint16_t port = s->live ? s->run.dragonfly.port : scripted_port(s->run.source);
     for (size_t i = 0; i < SOAK_SOURCES; i++)
         s->sources[i] = proxy_start(i == 0 ? port : 1); /* nobody is at the other one yet */
+    s->spare_link = proxy_start(port);
 }
 
 void soak_begin(struct soak *s)
@@ -93,6 +94,7 @@ void soak_end(struct soak *s)
     redis_cluster_stop(&s->cluster);
     for (size_t i = 0; i < SOAK_SOURCES; i++)
         proxy_stop(s->sources[i]);
+    proxy_stop(s->spare_link);
     soak_end_targets(s);
     journal_script_free(&s->script);
 }
@@ -113,17 +115,27 @@ void soak_tell(uint16_t port, const char *command)
 
 /* ---- load ---- */
 
-void soak_begin_load(struct soak *s)
+static struct workload *begin_load(struct soak *s, uint16_t port, uint64_t seed)
 {
     struct workload_options o;
-    if (!s->live || s->load)
-        return;
-    workload_options_init(&o, s->run.dragonfly.port);
-    o.seed = s->seed + s->rounds * 1000 + s->survived;
+    workload_options_init(&o, port);
+    o.seed = seed;
     o.databases = s->databases;
     o.short_ttls = true;
     o.rate = RATE;
-    s->load = workload_start(&o);
+    o.may_break = true;
+    return workload_start(&o);
+}
+
+void soak_begin_load(struct soak *s)
+{
+    if (s->live && !s->load)
+        s->load = begin_load(s, s->run.dragonfly.port, s->seed + s->rounds * 1000 + s->survived);
+}
+
+struct workload *soak_load_other(struct soak *s, uint16_t port)
+{
+    return begin_load(s, port, ~(s->seed + s->rounds * 1000 + s->survived));
 }
 
 void soak_end_load(struct soak *s)

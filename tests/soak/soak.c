@@ -37,6 +37,7 @@ static bool make_one(struct soak *s)
     printf("  %lld.%03lld  %s\n", now_ms / 1000, now_ms % 1000, fault->name);
     fflush(stdout);
     s->may_sync |= (fault->flags & FAULT_SYNCS) != 0;
+    s->missed = false;
     fault->make(s);
     uint32_t pause_ms = random_below(&s->random, 4) ? 50 + (uint32_t)random_below(&s->random, 1500) : 0;
     if (!soak_go_on(s, pause_ms))
@@ -44,7 +45,10 @@ static bool make_one(struct soak *s)
     if (s->trouble)
         return fail(s, s->trouble);
     soak_count_full_syncs(s);
-    soak_survived(s, fault);
+    if (s->missed)
+        soak_missed(s, fault);
+    else
+        soak_survived(s, fault);
     return true;
 }
 

@@ -8,6 +8,7 @@
  *   record.c          what the servers were told, for a difference
  *   faults.c          the table of faults, and those of processes and their files
  *   faults_source.c   those of the source and of the link to it
+ *   faults_roles.c    the source becomes a replica, or a replica of it the source
  *   faults_target.c   those of a single target and of the link to it
  *   faults_cluster.c  those of a cluster's nodes */
 #ifndef DF2REDIS_TESTS_SOAK_H
@@ -27,6 +28,7 @@ struct soak {
     bool in_cluster; /* the target is one of three masters with a replica each */
     uint32_t databases;
     struct server spare; /* live: the Dragonfly that is not the master now; not started before it is needed */
+    struct proxy *spare_link;            /* through which it follows the master */
     struct proxy *sources[SOAK_SOURCES]; /* the addresses of the source; the spare's is the other one */
     unsigned master;                     /* which of them leads to the master */
     struct soak_target {
@@ -48,6 +50,7 @@ struct soak {
     uint64_t needless;   /* of them */
     uint64_t differences;
     uint64_t evicted, beyond; /* faults whose divergences are reported, and have to be */
+    bool missed;              /* a fault could not be made this time, and counts for nothing */
     const char *trouble;      /* what a fault found wrong; NULL: nothing */
 };
 
@@ -61,6 +64,8 @@ void soak_start_program(struct soak *s);
 void soak_print_program(struct soak *s);
 void soak_begin_load(struct soak *s);
 void soak_end_load(struct soak *s);
+/* Where the source is not; the caller ends it. */
+struct workload *soak_load_other(struct soak *s, uint16_t port);
 /* Lets the load go on for so long. False: the program ended. */
 bool soak_go_on(struct soak *s, uint32_t ms);
 uint32_t soak_some_ms(struct soak *s, uint32_t least, uint32_t most);
@@ -76,6 +81,7 @@ extern const char *const soak_dragonfly_words[];
 void soak_begin_cluster(struct soak *s);
 void soak_begin_targets(struct soak *s);
 void soak_end_targets(struct soak *s);
+uint16_t soak_proxy_port(const struct proxy *p);
 /* The single one, again. */
 void soak_start_target(struct soak *s);
 /* One of the cluster that was killed. */
@@ -103,6 +109,7 @@ uint64_t soak_full_syncs(struct soak *s);
 void soak_count_full_syncs(struct soak *s);
 /* Waits for one more of them, the load going on. */
 bool soak_wait_full_sync(struct soak *s);
+bool soak_wait_full_sync_after(struct soak *s, uint64_t before);
 bool soak_divergences_are_expected(struct soak *s);
 bool soak_expects_divergences(const struct soak *s);
 double soak_divergences(struct soak *s, const char *reason);
@@ -124,6 +131,7 @@ struct fault {
 };
 const struct fault *soak_choose(struct soak *s);
 void soak_survived(struct soak *s, const struct fault *fault);
+void soak_missed(struct soak *s, const struct fault *fault);
 void soak_print_faults(void);
 
 void fault_cut_source(struct soak *s);
@@ -131,8 +139,11 @@ void fault_slow_source(struct soak *s);
 void fault_hold_flows(struct soak *s);
 void fault_flush_source(struct soak *s);
 void fault_write_beyond(struct soak *s);
+
 void fault_demote_source(struct soak *s);
 void fault_fail_over_source(struct soak *s);
+void fault_kill_idle_source(struct soak *s);
+void fault_kill_source(struct soak *s);
 
 void fault_cut_target(struct soak *s);
 void fault_cut_target_anywhere(struct soak *s);

@@ -69,7 +69,7 @@ static void begin_single(struct soak *s)
 
 /* ---- a cluster ---- */
 
-static uint16_t proxy_port(const struct proxy *p)
+uint16_t soak_proxy_port(const struct proxy *p)
 {
     return (uint16_t)strtoul(strrchr(proxy_uri(p), ':') + 1, NULL, 10);
 }
@@ -77,7 +77,8 @@ static uint16_t proxy_port(const struct proxy *p)
 void soak_revive_node(struct soak *s, size_t member)
 {
     struct server *server = &s->cluster.members[member].server;
-    char *announce = format_text("CONFIG SET cluster-announce-port %u", proxy_port(s->targets[member].link));
+    char *announce =
+        format_text("CONFIG SET cluster-announce-port %u", soak_proxy_port(s->targets[member].link));
     preload_clock(server);
     redis_cluster_revive(&s->cluster, member);
     end_preload();

@@ -189,7 +189,12 @@ uint64_t soak_full_syncs(struct soak *s)
 
 bool soak_wait_full_sync(struct soak *s)
 {
-    uint64_t before = soak_full_syncs(s), end_ms = clock_monotonic_ms() + SOAK_STEP_MS;
+    return soak_wait_full_sync_after(s, soak_full_syncs(s));
+}
+
+bool soak_wait_full_sync_after(struct soak *s, uint64_t before)
+{
+    uint64_t end_ms = clock_monotonic_ms() + SOAK_STEP_MS;
     while (soak_full_syncs(s) == before && clock_monotonic_ms() < end_ms)
         if (!soak_go_on(s, 50))
             return false;

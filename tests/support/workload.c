@@ -216,17 +216,21 @@ static void send_some(struct client *c)
         send_line(c, "EXEC");
 }
 
-static void read_replies(struct client *c)
+/* False: the connection broke. */
+static bool read_replies(struct client *c)
 {
     while (c->answered < c->sent) {
         void *reply = NULL;
-        if (redisGetReply(c->connection, &reply) != REDIS_OK)
+        if (redisGetReply(c->connection, &reply) != REDIS_OK && c->load->options.may_break)
+            return false;
+        if (!reply)
             die("the workload's connection to port %u: %s", c->load->options.port, c->connection->errstr);
         c->good += ((redisReply *)reply)->type != REDIS_REPLY_ERROR;
         freeReplyObject(reply);
         c->answered++;
         atomic_fetch_add(&c->load->answered, 1);
     }
+    return true;
 }
 
 static void *run_client(void *arg)
@@ -236,7 +240,8 @@ static void *run_client(void *arg)
     uint64_t begin_ms = clock_monotonic_ms();
     while (!atomic_load(&c->load->stopping) && (!o->commands || c->sent < o->commands)) {
         send_some(c);
-        read_replies(c);
+        if (!read_replies(c))
+            break;
         /* Keeping to a rate is what this wait is for. */
         uint64_t due_ms = o->rate ? begin_ms + c->sent * 1000 / o->rate : 0, now = clock_monotonic_ms();
         if (due_ms > now) {

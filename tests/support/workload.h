@@ -18,6 +18,7 @@ struct workload_options {
                            STICK */
     bool lossy;         /* also what Dragonfly's own replica does not always get right */
     bool flushes;       /* now and then a FLUSHDB, very seldom a FLUSHALL */
+    bool may_break;     /* the server may be killed: the clients end then */
 };
 void workload_options_init(struct workload_options *o, uint16_t port);
 

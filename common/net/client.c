@@ -3,7 +3,8 @@
  *   connecting → handshake (TLS) → greeting (AUTH, SELECT) → ready → over
  *                                                               ↘ detached
  *
- * AUTH and SELECT are the first commands in the queue; what the owner queues before `ready` follows them.
+ * AUTH and SELECT are the first commands in the queue, and CLIENT IMPORT-SOURCE follows to a target, whose answer
+ * is not waited for; what the owner queues before `ready` follows them.
  * Every entry from libevent goes through enter() and leave(), so that client_free() inside a callback only
  * marks the client and leave() frees it. */
 #include "common/net/client_internal.h"

@@ -8,8 +8,8 @@
  *      ↓                                                   ↓
  *   client_exchange.c    commands out, replies in        transport_tls.c       TLS, by OpenSSL
  *      ↓                                                   ↓
- *   client_greeting.c    AUTH, SELECT, refusals          transport_internal.c  an error's text
- *      ↓
+ *   client_greeting.c    AUTH, SELECT, import source,    transport_internal.c  an error's text
+ *      ↓                 refusals
  *   client_internal.c    queue, drop, fail ──→ resp.c    RESP read and written
  *
  * Each calls what is below it, not only the next. Bytes go through the transport's functions, so that only
@@ -33,7 +33,8 @@ struct client_callbacks {
     void (*failed)(struct client *c, const struct error *error, void *arg);
 };
 
-/* what: "source", "target", "flow 3": for messages. */
+/* what: "source", "target", "flow 3": for messages. One that begins with "target" is marked as an import
+ * source. */
 struct client *client_connect(struct event_base *base, const struct uri *uri, const struct settings *settings,
                               const char *what, const struct client_callbacks *callbacks,
                               struct error *error);
@@ -49,6 +50,9 @@ void client_words(struct client *c, uint32_t timeout_ms, client_reply on_reply, 
     __attribute__((sentinel));
 /* Replies may be as large as that; 8 MiB otherwise. */
 void client_reply_limit(struct client *c, size_t max_bytes);
+/* The target is in import mode, where nothing expires, and shows this client what is past its time, too. Known
+ * as soon as the owner's first command is answered. */
+bool client_is_import_source(const struct client *c);
 /* A command that has no reply. */
 void client_send(struct client *c, size_t argc, const struct slice *argv);
 

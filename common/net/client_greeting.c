@@ -1,17 +1,23 @@
-/* The client's first words, AUTH and SELECT, and the ways a server says that it does not want us. */
+/* The client's first words, AUTH and SELECT, what marks it to a target in import mode, and the ways a server says
+ * that it does not want us. */
 #include "common/net/client_internal.h"
 
 #include <sysexits.h>
 
+static bool is_to_target(const struct client *c)
+{
+    return strncmp(c->what, "target", 6) == 0;
+}
+
 /* The option that holds the password. */
 static const char *side(const struct client *c)
 {
-    return strncmp(c->what, "target", 6) == 0 ? "target" : "source";
+    return is_to_target(c) ? "target" : "source";
 }
 
 static const char *side_upper(const struct client *c)
 {
-    return strncmp(c->what, "target", 6) == 0 ? "TARGET" : "SOURCE";
+    return is_to_target(c) ? "TARGET" : "SOURCE";
 }
 
 static void on_auth(struct client *c, const redisReply *reply, void *arg)
@@ -44,6 +50,25 @@ static void on_select(struct client *c, const redisReply *reply, void *arg)
     client_fail(c, &e);
 }
 
+/* A Valkey (8.1 and later) in import mode lets nothing expire, and hides what is past its time from all but
+ * those that say this. Every other target answers an error, and nothing waits for it. */
+static void on_import_source(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)arg;
+    c->import_source = reply->type == REDIS_REPLY_STATUS;
+}
+
+static void say_import_source(struct client *c)
+{
+    struct slice argv[] = {slice_str("CLIENT"), slice_str("IMPORT-SOURCE"), slice_str("ON")};
+    client_queue(c, 0, on_import_source, NULL, sizeof argv / sizeof *argv, argv);
+}
+
+bool client_is_import_source(const struct client *c)
+{
+    return c->import_source;
+}
+
 void client_greet(struct client *c, const struct uri *uri)
 {
     struct slice argv[3] = {slice_str("AUTH")};
@@ -60,6 +85,8 @@ void client_greet(struct client *c, const struct uri *uri)
         argv[1] = slice_of(number, format_u64(number, uri->db));
         client_queue(c, 0, on_select, NULL, 2, argv);
     }
+    if (is_to_target(c))
+        say_import_source(c);
 }
 
 bool client_is_greeting(const struct pending *p)

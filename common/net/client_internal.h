@@ -24,6 +24,7 @@ struct client {
     int depth;                                       /* of entries from libevent */
     bool freed;                                      /* by its owner; ends with the last leave() */
     bool read_waits_for_write, write_waits_for_read; /* TLS */
+    bool import_source;                              /* the target has taken that */
     uint32_t connect_timeout_ms;
     uint64_t newest_deadline_ms; /* of the command that was queued last */
     uint64_t timer_ms;           /* when the timer fires; 0: it is not set */
@@ -52,7 +53,7 @@ void client_fail_lost(struct client *c, const char *how);
 
 /* client_greeting.c */
 
-/* Queues AUTH and SELECT as the URI wants them. */
+/* Queues AUTH and SELECT as the URI wants them, and CLIENT IMPORT-SOURCE to a target. */
 void client_greet(struct client *c, const struct uri *uri);
 bool client_is_greeting(const struct pending *p);
 /* Errors that a server gives whatever was asked, or instead of any answer: true when this was one, and the

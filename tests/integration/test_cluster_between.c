@@ -318,6 +318,71 @@ static void a_move_that_is_called_off_asks_for_a_full_sync(void **state)
     assert_true(df2redis_said(&crash.run.program, "the cluster has given that up"));
 }
 
+static bool import_mode_is_on(void)
+{
+    bool taken = true;
+    for (size_t i = 0; taken && i < cluster.count; i++) {
+        redisContext *c = redis_cluster_connect(&cluster, i);
+        redisReply *r = server_command(c, "CONFIG SET import-mode yes");
+        taken = r->type == REDIS_REPLY_STATUS;
+        freeReplyObject(r);
+        redisFree(c);
+    }
+    if (!taken)
+        print_message("the target is no Valkey 8.1 or newer (DF2REDIS_TEST_REDIS): skipped\n");
+    return taken;
+}
+
+/* As those see it that the import is of. */
+static void assert_imported(size_t member, const char *key, const char *value)
+{
+    redisContext *c = redis_cluster_connect(&cluster, member);
+    server_ok(c, "CLIENT IMPORT-SOURCE ON");
+    server_ok(c, "ASKING");
+    redisReply *r = redisCommand(c, "GET %s", key);
+    assert_non_null(r);
+    assert_int_equal(r->type, REDIS_REPLY_STRING);
+    assert_string_equal(r->str, value);
+    freeReplyObject(r);
+    redisFree(c);
+}
+
+static bool has_passed(void *at_ms)
+{
+    return clock_unix_ms() > *(int64_t *)at_ms;
+}
+
+/* They are there until the source says so, and MIGRATE would leave them where they are. */
+static void what_is_past_its_time_in_import_mode_is_moved_on(void **state)
+{
+    (void)state;
+    enum { LIVES_MS = 3000 };
+    char key[32];
+    unsigned turn = 0;
+    const char *tag = slot_tag(100);
+    redis_cluster_start(&cluster, 3, 0);
+    if (!import_mode_is_on())
+        skip();
+    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
+    run_replicate(&crash.run, NULL);
+    write_turns(&turn, 10);
+    assert_true(run_wait_in_step(&crash.run));
+    int64_t at_ms = clock_unix_ms() + LIVES_MS;
+    snprintf(key, sizeof key, "{%s}passed", tag);
+    say(0, "SET %s value PXAT %lld", key, (long long)at_ms);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(wait_until(has_passed, &at_ms, RUN_DEADLINE_MS));
+    begin_slots(OTHER, 0);
+    write_turns(&turn, 30);
+    assert_in_step_between(OTHER);
+    assert_int_equal(redis_cluster_keys_in_slot(&cluster, 100, OWNER), 0);
+    assert_imported(OTHER, key, "value");
+    say(0, "DEL %s", key);
+    assert_true(run_wait_in_step(&crash.run));
+    end_slots(OTHER);
+    assert_equal_after(1);
+}
+
 /* The odd ones are on their way to a new master, which holds what has to be flushed. */
 static void a_snapshot_fills_slots_between_two_masters(void **state)
 {
@@ -365,6 +430,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_script_finds_what_a_command_before_it_has_deleted, teardown),
         cmocka_unit_test_teardown(killed_workers_go_on_with_a_slot_between_two_masters, teardown),
         cmocka_unit_test_teardown(a_move_that_is_called_off_asks_for_a_full_sync, teardown),
+        cmocka_unit_test_teardown(what_is_past_its_time_in_import_mode_is_moved_on, teardown),
         cmocka_unit_test_teardown(a_snapshot_fills_slots_between_two_masters, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,11 @@
  * A slot that is served like this gets one entry a round, in a MULTI for each key: a node that imports
  * refuses (TRYAGAIN) whatever names two keys of which one is missing. Those with several keys that may run
  * twice are split, and RENAME and SMOVE go key by key (cross_slot.c); others that name several keys of such a slot
- * wait until all of them are there, or the move has ended. */
+ * wait until all of them are there, or the move has ended.
+ *
+ * MIGRATE leaves out what is past its time, and says OK all the same. A master in import mode keeps such keys for
+ * us: there their time is put off a little before they are moved. The source says by itself what becomes of
+ * them. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,6 +37,7 @@ enum {
     MIGRATE_ANSWER_MS = 2 * MIGRATE_TIMEOUT_MS,
     KEYS_AT_ONCE = 10,
     NOKEY_MAX = 20,
+    PUT_OFF_MS = 5000, /* longer than from that command to the MIGRATE behind it */
 };
 
 /* The one that is looked after now. */
@@ -177,6 +182,19 @@ static void on_migrated(struct client *client, const redisReply *reply, void *ar
     next(c);
 }
 
+/* PEXPIRE key ms GT, for each: a key without a time stays without. */
+static void put_off(struct cluster *c, const redisReply *keys)
+{
+    char ms[12];
+    snprintf(ms, sizeof ms, "%d", PUT_OFF_MS);
+    for (size_t i = 0; i < keys->elements && i < KEYS_AT_ONCE; i++) {
+        struct slice argv[] = {slice_str("PEXPIRE"),
+                               slice_of(keys->element[i]->str, (size_t)keys->element[i]->len), slice_str(ms),
+                               slice_str("GT")};
+        client_command(c->between_work->client, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, 4, argv);
+    }
+}
+
 /* MIGRATE host port "" 0 timeout [AUTH password | AUTH2 user password] KEYS key … */
 static void migrate(struct cluster *c, const redisReply *keys)
 {
@@ -219,7 +237,6 @@ static void served(struct cluster *c, struct between *b)
 
 static void on_keys(struct client *client, const redisReply *reply, void *arg)
 {
-    (void)client;
     struct cluster *c = arg;
     struct between *b = find(c, c->between_work->slot);
     struct error error;
@@ -231,6 +248,8 @@ static void on_keys(struct client *client, const redisReply *reply, void *arg)
                   reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
         not_now(c, &error);
     } else if (reply->elements) {
+        if (client_is_import_source(client))
+            put_off(c, reply);
         migrate(c, reply);
     } else {
         served(c, b);

@@ -102,9 +102,6 @@ static bool open_side(struct comparison *x, int side)
     client_reply_limit(x->sides[side].client, REPLY_MAX_BYTES);
     client_words(x->sides[side].client, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME",
                  x->config.client_name, NULL);
-    if (side == TARGET && x->target.import_mode)
-        client_words(x->sides[side].client, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "IMPORT-SOURCE", "ON",
-                     NULL);
     return true;
 }
 

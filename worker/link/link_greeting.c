@@ -1,10 +1,11 @@
 /* The first words to a target node.
  *
+ *   (AUTH, CLIENT IMPORT-SOURCE: common/net/client_greeting.c)
  *   → CLIENT SETNAME <name>, CLIENT LIST
  *   → CLIENT KILL ID … for every other connection of that name
  *   → the capability probe
  *   → SELECT of the last database, and others where that is refused; that of the mark (not in a cluster)
- *   → TIME; CLIENT IMPORT-SOURCE ON (Valkey 8.1 and later)
+ *   → TIME
  *   → HMGET <mark key> <field> flushed (in a cluster: one for each slot)
  *
  * A connection that died on our side may have left commands in the server's receive buffer. They would
@@ -22,7 +23,7 @@
 #include "worker/link/mark_text.h"
 #include "worker/link/reply_reader.h"
 
-enum { ANSWER_TIMEOUT_MS = 30000, IMPORT_SOURCE_VERSION = 80100 };
+enum { ANSWER_TIMEOUT_MS = 30000 };
 
 struct greeting {
     const struct link_config *config;
@@ -30,7 +31,6 @@ struct greeting {
     struct client *client;
     struct capabilities target;
     struct mark mark;
-    bool asks_import_mode;
     int capability;
     struct database_search databases;
     uint32_t database; /* that SELECT is tried with */
@@ -174,37 +174,23 @@ static void ask_marks(struct greeting *g)
         slot_mark_ask(g->client, config, g->slots[i], on_slot_mark, g);
 }
 
-/* Valkey 8.1 in import mode keeps what we write until we delete it, whatever its time to live. */
-static void on_import_source(struct client *c, const redisReply *reply, void *arg)
-{
-    (void)c;
-    struct greeting *g = arg;
-    g->target.import_mode = reply->type == REDIS_REPLY_STATUS;
-    if (g->target.import_mode)
-        log_debug("the target is in import mode: nothing expires there before the source says so");
-    ask_marks(g);
-}
-
 static void on_time(struct client *c, const redisReply *reply, void *arg)
 {
-    (void)c;
     struct greeting *g = arg;
     uint64_t seconds, micros;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str &&
         reply->element[1]->str && slice_to_u64(slice_str(reply->element[0]->str), &seconds) &&
         slice_to_u64(slice_str(reply->element[1]->str), &micros) && seconds < UINT32_MAX * UINT64_C(1000))
         g->target.clock_ahead_ms = (int64_t)(seconds * 1000 + micros / 1000) - clock_unix_ms();
-    if (!g->asks_import_mode)
-        ask_marks(g);
+    g->target.import_mode = client_is_import_source(c);
+    if (g->target.import_mode)
+        log_debug("the target is in import mode: nothing expires there before the source says so");
+    ask_marks(g);
 }
 
 static void ask_time(struct greeting *g)
 {
-    g->asks_import_mode = g->target.kind == SERVER_VALKEY && g->target.version >= IMPORT_SOURCE_VERSION;
     client_words(g->client, ANSWER_TIMEOUT_MS, on_time, g, "TIME", NULL);
-    if (g->asks_import_mode)
-        client_words(g->client, ANSWER_TIMEOUT_MS, on_import_source, g, "CLIENT", "IMPORT-SOURCE", "ON",
-                     NULL);
 }
 
 /* ---- databases ---- */

@@ -15,16 +15,21 @@ static struct uri script_uri(const struct script *s, const char *user, const cha
 }
 
 /* An owner whose client is connected to us; ready when it has nothing to greet with. */
-static void begin(struct script *s, struct owner *o, const char *user, const char *path)
+static void begin_as(const char *what, struct script *s, struct owner *o, const char *user, const char *path)
 {
     *s = (struct script){.peer = -1};
     s->listener = listen_on_loopback(&s->port);
-    owner_connect(o, script_uri(s, user, path), "source");
+    owner_connect(o, script_uri(s, user, path), what);
     assert_non_null(o->client);
     s->peer = accept_one(s->listener);
     settle();
     assert_int_equal(o->failed, 0);
     assert_int_equal(o->ready, *user == '\0' && *path == '\0');
+}
+
+static void begin(struct script *s, struct owner *o, const char *user, const char *path)
+{
+    begin_as("source", s, o, user, path);
 }
 
 static void end(struct script *s, struct owner *o)
@@ -105,6 +110,31 @@ static void the_greeting_is_auth_then_select(void **state)
     say(&s, "+OK\r\n");
     assert_true(reaches(&o.ready, 1));
     end(&s, &o);
+}
+
+static void a_target_is_told_that_it_is_an_import(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        bool taken;
+    } cases[] = {{"+OK\r\n", true}, {"-ERR Unknown subcommand\r\n", false}, {"-NOPERM no\r\n", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct script s;
+        struct owner o = {0};
+        begin_as("target 127.0.0.1:1", &s, &o, ":pw@", "");
+        hear(&s, "*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n"
+                 "*3\r\n$6\r\nCLIENT\r\n$13\r\nIMPORT-SOURCE\r\n$2\r\nON\r\n");
+        say(&s, "+OK\r\n");
+        assert_true(reaches(&o.ready, 1)); /* without an answer to the other */
+        ask(&o, 5000);
+        say(&s, cases[i].answer);
+        say(&s, ":1\r\n");
+        assert_true(reaches(&o.replies, 1));
+        assert_said(&o, "1 ");
+        assert_int_equal(client_is_import_source(o.client), cases[i].taken);
+        end(&s, &o);
+    }
 }
 
 static void the_default_user_is_not_named(void **state)
@@ -419,6 +449,7 @@ int main(void)
         TEST(replies_split_anywhere_are_the_same),
         TEST(replies_in_one_packet_are_told_apart),
         TEST(the_greeting_is_auth_then_select),
+        TEST(a_target_is_told_that_it_is_an_import),
         TEST(the_default_user_is_not_named),
         TEST(what_is_not_the_protocol_is_fatal),
         TEST(an_array_beyond_the_limit_is_refused_at_once),

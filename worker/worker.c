@@ -20,6 +20,7 @@
 #include "worker/pipeline/script_name.h"
 #include "worker/source/received.h"
 #include "worker/translate/commands.h"
+#include "worker/translate/elements.h"
 #include "worker/translate/left_out.h"
 
 enum {
@@ -211,6 +212,16 @@ static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, co
         tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
 }
 
+/* As stream_tail_write() makes it of a value; in the journal it is another one. */
+static bool is_pending_of_value(const struct batch *b, uint32_t i, const char *name)
+{
+    struct slice argv[STREAM_PENDING_ARGS + 1];
+    uint32_t db = 0;
+    return strcmp(name, "XCLAIM") == 0 &&
+           batch_command(b, i, argv, STREAM_PENDING_ARGS + 1, &db) == STREAM_PENDING_ARGS &&
+           slice_is(argv[STREAM_PENDING_ARGS - 1], "JUSTID");
+}
+
 /* What is run again may meet what a later command has made of its key; what is never run twice does not. */
 static bool answered_in_place(const struct worker *w, const struct batch *b, uint32_t i, const char *name)
 {
@@ -225,7 +236,7 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
     struct error error;
     char name[64];
     describe(b, i, name, sizeof name, &key);
-    if (strcmp(name, "XCLAIM") == 0) {
+    if (is_pending_of_value(b, i, name)) {
         on_unclaimed(w, b, i, name, key);
         return;
     }

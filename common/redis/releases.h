@@ -14,4 +14,12 @@ static inline bool release_omits(uint32_t release)
     return release == 0 || release >= FIRST_RELEASE_THAT_OMITS;
 }
 
+enum { FIRST_RELEASE_THAT_JOURNALS_READS = 13700 }; /* XREADGROUP, as XCLAIM and XGROUP SETID */
+
+/* Its consumer groups are read without a word in the journal. One that is not told is taken for a newer one. */
+static inline bool release_reads_unseen(uint32_t release)
+{
+    return release && release < FIRST_RELEASE_THAT_JOURNALS_READS;
+}
+
 #endif

@@ -147,6 +147,19 @@ static void judge_databases(const struct source_facts *f, const struct source_ju
     }
 }
 
+/* What is read there, and neither acknowledged nor claimed, is pending on the source alone. */
+static void judge_reads(const struct source_judged *w, struct findings *out)
+{
+    if (!release_reads_unseen(w->release))
+        return;
+    findings_warn(
+        out,
+        "source %s: Dragonfly %u.%u.%u does not journal XREADGROUP: what consumer groups read during the run is "
+        "known on the target once it is acknowledged or claimed; before clients are moved, let them acknowledge "
+        "what they have read",
+        w->source, w->release / 10000, w->release / 100 % 100, w->release % 100);
+}
+
 /* The releases are known; the flag cannot be queried. */
 static void judge_release(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
@@ -205,4 +218,5 @@ void source_facts_judge(const struct source_facts *facts, const struct source_ju
     judge_databases(facts, with, out);
     judge_memory(facts, with, out);
     judge_release(facts, with, out);
+    judge_reads(with, out);
 }

@@ -29,6 +29,7 @@ static struct kills kills;
 static struct redis_cluster cluster; /* the target of some */
 static bool in_cluster;
 static const char *source_info; /* more of its INFO */
+static const char *source_release;
 static bool migrates;
 static void (*prepare)(void);                        /* what the data has before anything else */
 static void (*in_snapshot)(struct stream_writer *w); /* what FLOW 0's snapshot has in its journal */
@@ -42,6 +43,7 @@ static int teardown(void **state)
         redis_cluster_stop(&cluster);
     in_cluster = false;
     source_info = NULL;
+    source_release = NULL;
     prepare = NULL;
     in_snapshot = NULL;
     migrates = false;
@@ -57,6 +59,8 @@ static void begin_with(bool with_data, const char *const *extra)
     scripted_options_add(&options, scripted_session_small(FLOWS, in_snapshot));
     options.data_port = with_data ? data.port : 0;
     options.info = source_info;
+    if (source_release)
+        options.release = source_release;
     options.keyspace =
         in_cluster ? "db0:keys=1,expires=0\r\n" : "db0:keys=1,expires=0\r\ndb3:keys=1,expires=0\r\n";
     if (prepare)
@@ -315,18 +319,65 @@ static void what_finds_nothing_to_do_anywhere_is_not_compared(void **state)
 {
     (void)state;
     static const char *const words[] = {
-        "HDEL h x", "SREM s x", "ZREM z x", "LREM l 0 x", "LPOP l 0", "LINSERT l BEFORE x y", "XDEL st 1-1"};
+        "HDEL h x", "SREM s x", "ZREM z x", "LREM l 0 x", "LPOP l 0", "LINSERT l BEFORE x y", "XDEL st 1-1",
+        "XACK st g 5-1", "XCLAIM st g c 0 5-1", "XCLAIM st g c 9 5-1", "XAUTOCLAIM st g c 0 0"};
     begin();
     source("HSET h f v");
     source("SADD s m");
     source("ZADD z 1 m");
     source("RPUSH l a");
     source("XADD st 5-1 f v");
+    source("XGROUP CREATE st g 0");
+    source("XGROUP CREATECONSUMER st g c"); /* Dragonfly creates it in XCLAIM */
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         source(words[i]);
     wait_settled();
     assert_true(suspects(&run, "equal") == 0 && suspects(&run, "healed") == 0);
     assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* Journaled because it was read, and so it is there. */
+static void a_read_entry_that_is_not_there_is_healed(void **state)
+{
+    (void)state;
+    begin();
+    source("XADD k 1-1 f v");
+    source("XADD k 2-1 f v");
+    source("XGROUP CREATE k g 0");
+    wait_settled();
+    target("XDEL k 1-1");
+    source("XCLAIM k g c 0 1-1 TIME 1700000000000 RETRYCOUNT 1 FORCE JUSTID LASTID 1-1");
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects(&run, "healed") == 1);
+    assert_true(log_says("healed not_there XCLAIM"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* XREADGROUP is not in the journal of these releases; what follows it is. */
+static void what_an_old_source_does_not_tell_of_groups_is_healed(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"XACK k g 1-1", "XCLAIM k g other 0 1-1", "XCLAIM k g other 1 1-1 IDLE 7",
+                                        "XAUTOCLAIM k g other 0 0"};
+    source_release = "1.30.3";
+    begin();
+    assert_true(df2redis_said(&run.program, "does not journal XREADGROUP"));
+    unsigned n = 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        source("DEL k");
+        source("XADD k 1-1 f v");
+        source("XGROUP CREATE k g 0");
+        wait_settled();
+        source_secretly("XREADGROUP GROUP g c COUNT 1 STREAMS k >");
+        poll(NULL, 0, 5); /* to be idle for more than a millisecond */
+        source(words[i]);
+        wait_settled();
+        assert_equal_to_source();
+        if (suspects(&run, "healed") != ++n)
+            fail_msg("%s", words[i]);
+    }
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
@@ -1014,6 +1065,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_key_that_is_not_there_is_healed, teardown),
         cmocka_unit_test_teardown(what_finds_nothing_to_do_on_the_target_is_healed, teardown),
         cmocka_unit_test_teardown(what_finds_nothing_to_do_anywhere_is_not_compared, teardown),
+        cmocka_unit_test_teardown(a_read_entry_that_is_not_there_is_healed, teardown),
+        cmocka_unit_test_teardown(what_an_old_source_does_not_tell_of_groups_is_healed, teardown),
         cmocka_unit_test_teardown(a_field_that_is_not_there_is_healed, teardown),
         cmocka_unit_test_teardown(pops_are_compared_where_several_may_have_been_popped, teardown),
         cmocka_unit_test_teardown(pops_are_compared_after_a_death_too, teardown),

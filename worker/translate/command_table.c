@@ -192,12 +192,16 @@ const struct command command_table[] = {
      .note = "MINID needs Redis 6.2; older: not trimmed, reported"},
     {"XSETID", ONCE, -3, KEY, .rewrite = rewrite_xsetid,
      .note = "ENTRIESADDED, MAXDELETEDID need Redis 7.0; older: left out"},
-    {"XACK", IDEMPOTENT, -4, CUT(3, 1), KEY},
+    {"XACK", IDEMPOTENT, -4, CUT(3, 1), KEY, .rewrite = rewrite_xack,
+     .note = "v1.36 and older do not journal XREADGROUP: where nothing is acknowledged, the key is compared "
+             "with the source"},
     {"XCLAIM", ONCE, -6, KEY, .rewrite = rewrite_xclaim,
      .note = "idle times count from the entry's arrival; script with a minimum idle time, and before "
              "Redis 7.0. "
-             "XREADGROUP is journaled as XCLAIM and XGROUP SETID"},
-    {"XAUTOCLAIM", ONCE, -6, KEY, SINCE_6_2, .rewrite = rewrite_xclaim, .note = "as XCLAIM"},
+             "XREADGROUP is journaled as XCLAIM and XGROUP SETID, not by v1.36 and older: where nothing is "
+             "claimed, the key is compared with the source"},
+    {"XAUTOCLAIM", ONCE, -6, KEY, SINCE_6_2, .rewrite = rewrite_xclaim,
+     .note = "as XCLAIM"},
     {"XGROUP", ONCE, -3, KEY_2, .rewrite = rewrite_xgroup,
      .note = "ENTRIESREAD needs Redis 7.0, CREATECONSUMER 6.2; older: left out"},
     {"XREADGROUP", COMMAND_UNSUPPORTED, -2, .rewrite = rewrite_lost,

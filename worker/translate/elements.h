@@ -16,6 +16,7 @@ struct placing {
 bool elements_write(struct translator *t, const struct placing *p, enum element_class class,
                     const struct element *elements, size_t count, struct error *error);
 /* What a stream's tail says: ids, groups, consumers, pending entries. */
+enum { STREAM_PENDING_ARGS = 12 }; /* of the XCLAIM that makes a pending entry */
 bool stream_tail_write(struct translator *t, const struct placing *p, struct slice tail, struct error *error);
 
 #endif

@@ -105,7 +105,7 @@ rewrite_function rewrite_hsetex, rewrite_fieldexpire, rewrite_hexpire, rewrite_h
 rewrite_function rewrite_zadd;
 bool rewrite_zadd_option(struct slice word); /* NX, XX, GT, LT, CH, INCR */
 /* rewrite_stream.c */
-rewrite_function rewrite_xadd, rewrite_xtrim, rewrite_xclaim, rewrite_xgroup, rewrite_xsetid;
+rewrite_function rewrite_xadd, rewrite_xtrim, rewrite_xack, rewrite_xclaim, rewrite_xgroup, rewrite_xsetid;
 /* rewrite_sort.c */
 rewrite_function rewrite_sort, rewrite_georadius;
 /* rewrite_json.c */

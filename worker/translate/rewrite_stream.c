@@ -1,4 +1,5 @@
 /* Rewrites of stream commands: options that older targets do not know. */
+#include "common/redis/releases.h"
 #include "worker/translate/rewrite.h"
 
 /* Position of option `word` in from..argc-1; 0 when it is not there. */
@@ -69,7 +70,8 @@ bool rewrite_xtrim(struct translator *t, const struct command *c, const struct e
     "local g,c,m=ARGV[2],ARGV[3],tonumber(ARGV[4])\n"                                                        \
     "if m>0 then m=math.max(m+d,0) end\n"
 
-/* ARGV: arrival group consumer idle id … option … The message ids end where the options begin; one without a
+/* Both answer how many they took, or let go of.
+ * ARGV: arrival group consumer idle id … option … The message ids end where the options begin; one without a
  * dash is the first of its millisecond. */
 static const char xclaim_script[] =
     CLAIM_AGE "local a={g,c,string.format('%.0f',m)}\n"
@@ -81,21 +83,22 @@ static const char xclaim_script[] =
               "if not string.find(id,'-',1,true) then id=id..'-0' end\n"
               "if ids and #redis.call('XRANGE',KEYS[1],id,id)==0 then redis.call('XACK',KEYS[1],g,id) end\n"
               "end\n"
-              "redis.call('XCLAIM',KEYS[1],unpack(a))";
+              "return #redis.call('XCLAIM',KEYS[1],unpack(a))";
 
 /* ARGV: arrival group consumer idle start [COUNT n] [JUSTID] */
 static const char xautoclaim_script[] =
-    CLAIM_AGE "local n,j=100,{}\n"
+    CLAIM_AGE "local n,j,k=100,{},0\n"
               "for i=6,#ARGV do\n"
               "local w=string.upper(ARGV[i])\n"
               "if w=='COUNT' then n=tonumber(ARGV[i+1]) elseif w=='JUSTID' then j={w} end\n"
               "end\n"
               "for _,p in ipairs(redis.call('XPENDING',KEYS[1],g,ARGV[5],'+',n*10)) do\n"
-              "if n==0 then break end\n"
-              "if #redis.call('XRANGE',KEYS[1],p[1],p[1])==0 then redis.call('XACK',KEYS[1],g,p[1]) n=n-1\n"
+              "if k==n then break end\n"
+              "if #redis.call('XRANGE',KEYS[1],p[1],p[1])==0 then redis.call('XACK',KEYS[1],g,p[1]) k=k+1\n"
               "elseif p[3]>=m then\n"
-              "redis.call('XCLAIM',KEYS[1],g,c,0,p[1],'TIME',ARGV[1],unpack(j)) n=n-1\n"
-              "end end";
+              "redis.call('XCLAIM',KEYS[1],g,c,0,p[1],'TIME',ARGV[1],unpack(j)) k=k+1\n"
+              "end end\n"
+              "return k";
 
 /* The options of XCLAIM from `at` on, with the time of delivery that the source gave: IDLE becomes TIME, and
  * without either it is that of arrival. */
@@ -113,23 +116,32 @@ static void claim_options(struct translator *t, const struct entry *e, size_t at
         rewrite_args(t, e, idle + 2, e->argc);
 }
 
+/* A target that has nothing to claim or to acknowledge lacks what the source's journal does not tell: its group
+ * was read. Of a source that journals this it proves nothing: consumers ask again and again for what is idle,
+ * and may acknowledge twice, and all of it is journaled. */
+static unsigned as_read_unseen(const struct translator *t)
+{
+    return release_reads_unseen(t->source_release) ? rewrite_effective(t) : 0;
+}
+
 static bool claim(struct translator *t, const struct command *c, const struct entry *e, int64_t least_idle_ms)
 {
     bool automatic = slice_is(e->argv[0], "XAUTOCLAIM");
+    unsigned flags = OUTPUT_ONCE | as_read_unseen(t);
     size_t idle = automatic ? 0 : find_option(e, 6, "IDLE");
     idle = idle + 1 < e->argc ? idle : 0;
     size_t added = automatic || idle || find_option(e, 6, "TIME") ? 0 : 2;
     if (least_idle_ms > 0 && t->late_ms) /* nobody knows when it was */
         rewrite_suspect(t, DIVERGENCE_DIFFERS, c, e->argv[1]);
     if (!automatic && least_idle_ms <= 0 && rewrite_target_7_0(t->target)) {
-        output_begin(t->out, t->db, e->argv[1], e->argc + added, OUTPUT_ONCE);
+        output_begin(t->out, t->db, e->argv[1], e->argc + added, flags);
         rewrite_args(t, e, 0, 5);
         claim_options(t, e, 5, idle);
         output_end(t->out);
         return true;
     }
     if (!rewrite_eval(t, c, automatic ? xautoclaim_script : xclaim_script, e->argv[1], 1, e->argc - 1 + added,
-                      OUTPUT_ONCE))
+                      flags))
         return true;
     output_arg(t->out, e->argv[1]);
     output_i64(t->out, translator_arrived_ms(t));
@@ -144,7 +156,7 @@ static bool claim(struct translator *t, const struct command *c, const struct en
 }
 
 /* XCLAIM and XAUTOCLAIM key group consumer …: Dragonfly creates the consumer even when there is nothing to
- * claim. With FORCE and LASTID it is what XREADGROUP is journaled as, and always claims. */
+ * claim. With FORCE and LASTID it is what XREADGROUP is journaled as, and claims wherever the entry is. */
 bool rewrite_xclaim(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     int64_t least_idle_ms = 0;
@@ -158,9 +170,17 @@ bool rewrite_xclaim(struct translator *t, const struct command *c, const struct 
         output_end(t->out);
     }
     if (read)
-        return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
+        return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE | rewrite_effective(t));
     slice_to_i64(e->argv[4], &least_idle_ms);
     return claim(t, c, e, least_idle_ms);
+}
+
+/* XACK key group id … */
+bool rewrite_xack(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
+{
+    (void)c;
+    (void)error;
+    return rewrite_pass(t, e, e->argv[1], OUTPUT_IDEMPOTENT | as_read_unseen(t));
 }
 
 /* XGROUP CREATE key group id [MKSTREAM] [ENTRIESREAD n] | SETID key group id [ENTRIESREAD n] | CREATECONSUMER

@@ -413,6 +413,26 @@ static void releases_that_leave_out_keys_are_named(void **state)
     settings_free(&s);
 }
 
+static void releases_that_do_not_journal_reads_are_named(void **state)
+{
+    (void)state;
+    struct settings s;
+    settings_init(&s);
+    struct source_facts facts = {.info = true};
+    struct source_judged with = usual(&s);
+    static const struct {
+        uint32_t release;
+        const char *named;
+    } cases[] = {{13003, "Dragonfly 1.30.3 does not journal XREADGROUP"},
+                 {13699, "does not journal XREADGROUP"},
+                 {13700, NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        with.release = cases[i].release;
+        assert_source(&facts, &with, 0, cases[i].named);
+    }
+    settings_free(&s);
+}
+
 static void memory_of_the_target_is_compared(void **state)
 {
     (void)state;
@@ -454,6 +474,7 @@ int main(void)
         cmocka_unit_test(flushes_of_the_probe_are_no_flushes),
         cmocka_unit_test(source_is_judged_by_what_it_is),
         cmocka_unit_test(releases_that_leave_out_keys_are_named),
+        cmocka_unit_test(releases_that_do_not_journal_reads_are_named),
         cmocka_unit_test(memory_of_the_target_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* Where Dragonfly does something else than the target would with the same command, the target does as
  * Dragonfly did. What is expected here was seen on Dragonfly v1.40.1. */
+#include "common/base/clock.h"
 #include "tests/support/journal_case.h"
 
 #define LONG_33 "a-member-of-thirty-three-bytes---"
@@ -105,6 +106,27 @@ static void deleted_messages_are_pending_no_more_once_claimed(void **state)
     expect_reads(f, "EVAL return(#redis.call('XPENDING','x','g','-','+',9,'other')) 0", "0");
 }
 
+/* The least idle time is that of the moment at which the entry came: 5 s ago 2-0 was idle for 1 s, 4-0 for 15. */
+static void claims_take_what_was_idle_when_they_came(void **state)
+{
+    struct fixture *f = need(state);
+    static const char *const claims[] = {"XCLAIM x g other 5000 2-0 4-0", "XAUTOCLAIM x g other 5000 0"};
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
+        run(f, "DEL x");
+        run(f, "XGROUP CREATE x g 0 MKSTREAM");
+        run(f, "XADD x 2-0 f v");
+        run(f, "XADD x 4-0 f v");
+        run(f, "XREADGROUP GROUP g reader COUNT 2 STREAMS x >");
+        run(f, "XCLAIM x g reader 0 2-0 IDLE 6000");
+        run(f, "XCLAIM x g reader 0 4-0 IDLE 20000");
+        f->translation.translator.arrived_ms = clock_unix_ms() - 5000;
+        journal_well(f, claims[i]);
+        f->translation.translator.arrived_ms = 0;
+        expect_reads(f, "EVAL return(redis.call('XPENDING','x','g','-','+',9,'other')[1][1]) 0", "4-0");
+        expect_reads(f, "EVAL return(redis.call('XPENDING','x','g','-','+',9,'reader')[1][1]) 0", "2-0");
+    }
+}
+
 static void reading_without_force_makes_the_consumer_all_the_same(void **state)
 {
     struct fixture *f = need(state);
@@ -123,6 +145,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(large_sorted_sets_forget_comparisons),
         cmocka_unit_test(comparisons_are_forgotten_from_the_long_member_on),
         cmocka_unit_test(newer_releases_heed_comparisons),
+        cmocka_unit_test(claims_take_what_was_idle_when_they_came),
         cmocka_unit_test(deleted_messages_are_pending_no_more_once_claimed),
         cmocka_unit_test(reading_without_force_makes_the_consumer_all_the_same),
     };

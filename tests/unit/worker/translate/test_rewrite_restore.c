@@ -56,6 +56,16 @@ static void options_come_in_any_order_and_case(void **state)
                         "SET k v PXAT 1700000600000"); /* over: put off */
 }
 
+static void a_relative_time_counts_from_arrival(void **state)
+{
+    struct translate_case *c = *state;
+    struct slice v = slice_of(recorded_v, sizeof recorded_v - 1);
+    c->translator.arrived_ms = CASE_NOW_MS - 10000;
+    assert_string_equal(restore(c, "25000", v, ""), "SET k v PXAT 1700000015000");
+    assert_string_equal(restore(c, "1700000025000", v, "ABSTTL"), "SET k v PXAT 1700000025000");
+    assert_string_equal(restore(c, "5000", v, ""), "SET k v PXAT 1700000600000"); /* over since: put off */
+}
+
 static void a_payload_without_checksum_is_taken(void **state)
 {
     char payload[sizeof recorded_v - 1];
@@ -138,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(recorded_payloads_are_taken, open_modern, close_case),
         cmocka_unit_test_setup_teardown(options_come_in_any_order_and_case, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(a_relative_time_counts_from_arrival, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_payload_without_checksum_is_taken, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_payload_that_was_changed_is_reported, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_payload_too_short_for_its_footer_is_reported, open_modern,

@@ -22,12 +22,21 @@ static enum flush_verdict judge_others(const struct flush_facts *f)
     return f->conflict ? FLUSH_WRITE_OVER : FLUSH_STOP_OTHERS;
 }
 
-/* The verdict for a complete copy of this run. */
-static enum flush_verdict judge_copy(const struct flush_facts *f)
+/* The verdict for keys of this run. Nothing below source_lost_keys() is reached without it, and nothing above it
+ * flushes. */
+static enum flush_verdict judge_own(const struct flush_facts *f)
 {
+    /* --flush-target, given for the first time, or before anything was complete. */
+    bool anew = f->flush_target && !f->kept && (f->holds == FLUSH_HOLDS_PARTIAL || !f->owned);
+    if (f->resync == ON_FULL_RESYNC_KEEP)
+        return FLUSH_WRITE_OVER;
+    if (f->resync == ON_FULL_RESYNC_STOP && !anew)
+        return FLUSH_STOP_ASKED;
+    if ((!f->owned && !anew) || (f->kept && !f->resync_given))
+        return FLUSH_WRITE_OVER;
     if (source_lost_keys(f))
         return FLUSH_STOP_SOURCE_LOST_KEYS;
-    if (f->holds == FLUSH_HOLDS_ENDED && !f->resync_given)
+    if (f->holds == FLUSH_HOLDS_ENDED && !f->resync_given && !anew)
         return FLUSH_STOP_ENDED;
     return FLUSH_NOW;
 }
@@ -40,14 +49,7 @@ enum flush_verdict flush_guard(const struct flush_facts *f)
         return judge_others(f);
     if (f->source == FLUSH_SOURCE_OTHER)
         return f->flush_target ? FLUSH_NOW : FLUSH_STOP_OTHER_SOURCE;
-    /* Given for the first time, or before anything was complete. */
-    if (f->flush_target && (f->holds == FLUSH_HOLDS_PARTIAL || !f->owned))
-        return FLUSH_NOW;
-    if (f->resync == ON_FULL_RESYNC_STOP)
-        return FLUSH_STOP_ASKED;
-    if (f->resync == ON_FULL_RESYNC_KEEP || !f->owned)
-        return FLUSH_WRITE_OVER;
-    return f->holds == FLUSH_HOLDS_PARTIAL ? FLUSH_NOW : judge_copy(f);
+    return judge_own(f);
 }
 
 void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *facts,

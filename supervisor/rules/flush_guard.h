@@ -28,6 +28,8 @@ struct flush_facts {
     uint64_t keys; /* on all masters, without the run's mark */
     enum flush_holds holds;
     bool owned; /* the target was empty, or flushed, when the run began */
+    bool
+        kept; /* the copy was written over since, as --on-full-resync keep said: it has keys that the source lacks */
     enum flush_source source;
     bool source_keys_known;
     uint64_t source_keys; /* in the databases that are copied */

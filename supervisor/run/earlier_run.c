@@ -37,6 +37,7 @@ static char *copy_scope(const struct settings *settings, bool cluster)
 static void remember_copy(struct run *run, const struct run_record *record)
 {
     run->copy.state = record->copy;
+    run->copy.kept = record->kept;
     run->copy.session = record->session;
     snprintf(run->copy.master_id, sizeof run->copy.master_id, "%s", record->master_id);
     snprintf(run->copy.source, sizeof run->copy.source, "%s", record->source);
@@ -49,7 +50,8 @@ void run_save_record(struct run *run, enum run_copy copy)
     struct run_record record = {.session = run->session_id,
                                 .flow_count = run->flow_count,
                                 .copy = copy,
-                                .target_owned = run->target_owned};
+                                .target_owned = run->target_owned,
+                                .kept = run->copy.kept};
     snprintf(record.master_id, sizeof record.master_id, "%s", run->greeting.master_id);
     snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
@@ -109,6 +111,7 @@ void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *
     *out = (struct flush_facts){.keys = keys,
                                 .holds = what_it_holds(run, marks),
                                 .owned = run->target_owned,
+                                .kept = run->copy.kept,
                                 .source = same      ? FLUSH_SOURCE_SAME
                                           : at_home ? FLUSH_SOURCE_RESTARTED
                                                     : FLUSH_SOURCE_OTHER,

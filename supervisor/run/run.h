@@ -99,6 +99,7 @@ struct run {
     bool target_written;   /* a full sync has begun: the next one meets its keys */
     struct {               /* those keys, from the record */
         enum run_copy state;
+        bool kept; /* written over by a later full sync, not flushed */
         uint64_t session;
         char master_id[41], source[1024];
     } copy;

@@ -229,8 +229,9 @@ bool run_may_begin(struct run *run, uint64_t keys, const struct target_marks *ma
     return verdict < FLUSH_STOP;
 }
 
-static enum target_order write_over(struct run *run)
+static enum target_order write_over(struct run *run, const struct flush_facts *facts)
 {
+    run->copy.kept |= run->target_written && facts->resync == ON_FULL_RESYNC_KEEP;
     run->target_owned &= run->target_written;
     run_save_record(run, RUN_COPY_PARTIAL);
     if (!run->target_written)
@@ -263,11 +264,13 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
     switch (verdict) {
     case FLUSH_NOT_NEEDED:
         run->target_owned = true;
+        run->copy.kept = false;
         return TARGET_CLAIM_EMPTY;
     case FLUSH_WRITE_OVER:
-        return write_over(run);
+        return write_over(run, &facts);
     case FLUSH_NOW:
         run->target_owned = true;
+        run->copy.kept = false;
         run_save_record(run, RUN_COPY_PARTIAL);
         divergences_begin(&run->divergences);
         log_info("target %s: flushing it, %llu keys%s", run->target_name, (unsigned long long)keys,

@@ -232,6 +232,7 @@ static char *record_text(const struct run_record *record)
     cJSON_AddStringToObject(json, "lineage", record->lineage);
     cJSON_AddStringToObject(json, "copy", copy_names[record->copy]);
     cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
+    cJSON_AddBoolToObject(json, "kept", record->kept);
     cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
     cJSON_AddStringToObject(json, "source", record->source ? record->source : "");
     cJSON_AddStringToObject(json, "last_master_id", record->last_master_id);
@@ -325,6 +326,7 @@ static bool read_record(const cJSON *json, struct run_record *out)
         if (strcmp(copy, copy_names[i]) == 0)
             out->copy = (enum run_copy)i;
     out->target_owned = cJSON_IsTrue(cJSON_GetObjectItem(json, "target_owned"));
+    out->kept = cJSON_IsTrue(cJSON_GetObjectItem(json, "kept"));
     out->flow_count = (uint32_t)count->valuedouble;
     out->scope = x_strdup(scope->valuestring);
     out->source = x_strdup(cJSON_IsString(source) ? source->valuestring : "");

@@ -218,6 +218,37 @@ static void source_that_lost_its_data_leaves_the_copy(void **state)
     assert_int_equal(crash_full_syncs(&crash), 0);
 }
 
+static void assert_copy_stays(const char *const *extra)
+{
+    run_replicate(&crash.run, extra);
+    assert_true(df2redis_wait_said(&crash.run.program, "a full sync over the keys", RUN_DEADLINE_MS));
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY SYNC", 1));
+    assert_int_equal(target_says("EXISTS precious"), 1);
+}
+
+/* The way out that the run names, which is killed in the middle. */
+static void copy_that_is_kept_outlives_a_kill(void **state)
+{
+    (void)state;
+    static const char *const keep[] = {"--on-full-resync", "keep", NULL};
+    begin_in_step(NULL);
+    on_target("SET precious 1");
+    replace_source("db0:keys=10,expires=0\r\n");
+    assert_true(run_ends_with(&crash.run, EX_TEMPFAIL, "--on-full-resync keep"));
+    for (uint32_t f = 0; f < FLOWS; f++)
+        scripted_hold(crash.run.source, f, 3000);
+    assert_copy_stays(keep);
+    assert_true(crash_kill(&crash, true));
+    assert_copy_stays(NULL);
+    assert_true(crash_kill(&crash, true));
+    assert_copy_stays(flush);
+    for (uint32_t f = 0; f < FLOWS; f++)
+        scripted_hold(crash.run.source, f, NEVER);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_int_equal(target_says("EXISTS precious"), 1);
+    assert_int_equal(run_terminate(&crash.run), EX_DATAERR);
+}
+
 static void source_that_came_back_with_its_data_is_synced_anew(void **state)
 {
     (void)state;
@@ -294,6 +325,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(other_source_does_not_flush_the_copy_of_a_killed_run, teardown),
         cmocka_unit_test_teardown(other_source_does_not_flush_the_copy_of_an_ended_run, teardown),
         cmocka_unit_test_teardown(source_that_lost_its_data_leaves_the_copy, teardown),
+        cmocka_unit_test_teardown(copy_that_is_kept_outlives_a_kill, teardown),
         cmocka_unit_test_teardown(source_that_came_back_with_its_data_is_synced_anew, teardown),
         cmocka_unit_test_teardown(target_that_is_a_replica_for_a_while_is_waited_for, teardown),
         cmocka_unit_test_teardown(target_that_was_taken_into_use_is_not_flushed, teardown),

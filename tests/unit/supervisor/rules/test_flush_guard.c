@@ -198,13 +198,53 @@ static void copy_of_an_ended_run_is_never_flushed_unasked(void **state)
     assert_int_equal(with(copied, ended_resync_given), FLUSH_NOW);
 }
 
+static void kept_copy(struct flush_facts *f)
+{
+    f->kept = true;
+}
+
+static void kept_partial(struct flush_facts *f)
+{
+    kept_copy(f);
+    partial(f);
+}
+
+static void kept_partial_flush_given(struct flush_facts *f)
+{
+    kept_partial(f);
+    f->flush_target = true;
+}
+
+static void kept_resync_given(struct flush_facts *f)
+{
+    kept_copy(f);
+    f->resync_given = true;
+}
+
+static void keep_and_flush_given(struct flush_facts *f)
+{
+    partial(f);
+    keep_given(f);
+    f->flush_target = true;
+}
+
+static void copy_that_was_kept_once_is_kept(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, kept_copy), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, kept_partial), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, kept_partial_flush_given), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, keep_and_flush_given), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, kept_resync_given), FLUSH_NOW);
+}
+
 /* ---- all that may come together ---- */
 
 static void each(void (*check)(const struct flush_facts *f))
 {
     static const uint64_t keys[] = {0, 1, KEYS},
                           source_keys[] = {0, 1, KEYS / 2, KEYS / 2 + 1, KEYS, UINT64_MAX};
-    for (unsigned bits = 0; bits < 32; bits++)
+    for (unsigned bits = 0; bits < 64; bits++)
         for (int holds = FLUSH_HOLDS_OTHERS; holds <= FLUSH_HOLDS_ENDED; holds++)
             for (int source = FLUSH_SOURCE_SAME; source <= FLUSH_SOURCE_OTHER; source++)
                 for (int resync = ON_FULL_RESYNC_FLUSH; resync <= ON_FULL_RESYNC_STOP; resync++)
@@ -219,7 +259,8 @@ static void each(void (*check)(const struct flush_facts *f))
                                                         .flush_target = bits & 4,
                                                         .conflict = bits & 8,
                                                         .resync = (enum on_full_resync)resync,
-                                                        .resync_given = bits & 16});
+                                                        .resync_given = bits & 16,
+                                                        .kept = bits & 32});
 }
 
 static bool is_copy(const struct flush_facts *f)
@@ -259,7 +300,10 @@ static void flush_target_given_again_does_nothing_to_a_complete_copy(void **stat
 static void check_only_good_copy(const struct flush_facts *f)
 {
     bool lost = !f->source_keys_known || (f->keys && f->source_keys < (f->keys + 1) / 2);
-    if (f->owned && is_copy(f) && f->source == FLUSH_SOURCE_RESTARTED && lost)
+    bool own = is_copy(f) || f->holds == FLUSH_HOLDS_PARTIAL;
+    if (own && f->source == FLUSH_SOURCE_RESTARTED && lost)
+        assert_int_not_equal(flush_guard(f), FLUSH_NOW);
+    if (own && f->source != FLUSH_SOURCE_OTHER && f->kept && !f->resync_given)
         assert_int_not_equal(flush_guard(f), FLUSH_NOW);
 }
 
@@ -324,6 +368,7 @@ int main(void)
         cmocka_unit_test(complete_copy_is_treated_as_the_option_says),
         cmocka_unit_test(source_that_lost_its_keys_does_not_take_the_copy_with_it),
         cmocka_unit_test(copy_of_an_ended_run_is_never_flushed_unasked),
+        cmocka_unit_test(copy_that_was_kept_once_is_kept),
         cmocka_unit_test(nothing_is_deleted_that_no_option_gave_up),
         cmocka_unit_test(flush_target_given_again_does_nothing_to_a_complete_copy),
         cmocka_unit_test(only_good_copy_is_never_emptied),

@@ -351,6 +351,54 @@ static void replica_promoted_behind_the_target_is_synced_anew(void **state)
     assert_synced_again("is another one than was applied here");
 }
 
+/* Both at once, so that what is applied before the flush has no restart record of its own. */
+static void write_and_flush_in_one_flow(void)
+{
+    struct slice incr[] = {slice_str("INCR"), slice_str("only:of:the:master:before")};
+    struct slice flush = slice_str("FLUSHALL");
+    struct buf bytes = {0};
+    write_journal_args(&bytes, 0, 5000, 2, incr);
+    write_journal_args(&bytes, 0, 5001, 1, &flush);
+    scripted_append(crash.run.source, 0, buf_slice(&bytes));
+    buf_free(&bytes);
+}
+
+/* The same history, without what was written last, and with other entries of the same numbers. */
+static void promote_one_that_lacks_the_last_entries(void)
+{
+    enum { OWN = 2 };
+    struct scripted_options options;
+    uint16_t port = scripted_port(crash.run.source);
+    scripted_stop(crash.run.source);
+    journal_script_free(&crash.script);
+    journal_script_init(&crash.script, FLOWS, 99);
+    scripted_options_init(&options);
+    options.port = port;
+    options.release = "1.40.1";
+    options.keyspace = "db0:keys=600,expires=0,avg_ttl=0\r\n";
+    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
+    crash.run.source = scripted_start(&options);
+    for (uint32_t f = 0; f < FLOWS; f++) {
+        for (unsigned i = 0; i < OWN; i++) {
+            char *words = format_text("SET own:%u:%u v", f, i);
+            journal_script_line(&crash.script, crash.run.source, f, words);
+            free(words);
+        }
+    }
+    scripted_promote(crash.run.source, PROMOTED, OWN);
+}
+
+/* A FLOW is held at a flush, and has applied what comes before it. */
+static void replica_promoted_behind_a_held_flow_is_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step_with_keys("1.40.1");
+    write_and_flush_in_one_flow();
+    assert_true(df2redis_wait_said(&crash.run.program, "FLUSHALL (txid 5001) is reached", RUN_DEADLINE_MS));
+    promote_one_that_lacks_the_last_entries();
+    assert_synced_again("is another one than was applied here");
+}
+
 /* It may have written, and forgotten again, what the target lacks. */
 static void promoted_replica_that_forgets_by_time_is_synced_anew(void **state)
 {
@@ -443,6 +491,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(marks_older_than_the_promotion_go_on, teardown),
         cmocka_unit_test_teardown(link_that_breaks_after_a_failover_resumes, teardown),
         cmocka_unit_test_teardown(replica_promoted_behind_the_target_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(replica_promoted_behind_a_held_flow_is_synced_anew, teardown),
         cmocka_unit_test_teardown(older_release_is_resumed_by_sync, teardown),
         cmocka_unit_test_teardown(older_release_is_resumed_after_a_kill, teardown),
         cmocka_unit_test_teardown(promoted_replica_that_forgets_by_time_is_synced_anew, teardown),

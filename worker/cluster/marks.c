@@ -12,10 +12,11 @@ struct position_mark cluster_position(const struct cluster *c, const struct mark
     if (mark->present && mark->session == s->id) {
         p.in_session = true;
         p.seq = mark->seq;
-    } else if (s->first_lsn && mark->present &&
-               (strcmp(mark->master_id, s->master_id) == 0 ||
-                (*s->last_master_id && strcmp(mark->master_id, s->last_master_id) == 0))) {
-        p.lsn = mark->lsn;
+    } else if (s->first_lsn && mark->present) {
+        bool of_last = *s->last_master_id && strcmp(mark->master_id, s->last_master_id) == 0;
+        if (of_last || strcmp(mark->master_id, s->master_id) == 0)
+            p.lsn = mark->lsn;
+        p.not_shared = of_last && mark->lsn > s->first_lsn;
     }
     return p;
 }

@@ -68,6 +68,12 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
         lsn = larger(lsn, mark->lsn);
     p->seq[s] = seq;
     p->lsn[s] = larger(lsn, node->mark.lsn);
+    if (mark->not_shared || node->mark.not_shared)
+        return error_set(
+            error, ERROR_REDIRECT,
+            "slot %u of the cluster has entries from %llu on of the master before, and the promoted "
+            "master may not have had them; a full sync is needed",
+            (unsigned)s, (unsigned long long)first_lsn);
     bool known = (node->trusted && p->known) || by_slot || by_node;
     bool nothing_tells = p->came[s] && !node->trusted && !by_slot && !by_node;
     if (nothing_tells || (mark->in_session && mark->seq > seq))
@@ -85,6 +91,7 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
 static struct position_node both(const struct position_node *a, const struct position_node *b)
 {
     struct position_node p = {.trusted = a->trusted && b->trusted, .split = true};
+    p.mark.not_shared = a->mark.not_shared || b->mark.not_shared;
     if (a->unchanged && b->unchanged) {
         p.mark.in_session = a->mark.in_session || b->mark.in_session;
         p.mark.seq = larger(a->mark.seq, b->mark.seq);

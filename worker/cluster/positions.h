@@ -27,6 +27,8 @@ struct position_mark {
     bool in_session;
     uint64_t seq; /* in_session */
     uint64_t lsn; /* of an earlier session of this master; 0: none */
+    bool
+        not_shared; /* lsn is of the master before, and beyond where the journal of the promoted one was asked for */
 };
 
 struct position_node {
@@ -58,7 +60,8 @@ void positions_settle(struct positions *p, uint64_t sent_seq);
 enum also { ALSO_NOWHERE = 0xffff, ALSO_UNKNOWN = 0xfffe };
 
 /* Memory becomes what is known now. first_lsn: of the session, 0 when it began with a snapshot. False
- * (ERROR_REDIRECT): some slot lacks what came before the session, or nobody can tell what it lacks. */
+ * (ERROR_REDIRECT): some slot lacks what came before the session, or nobody can tell what it lacks; or it has
+ * what a promoted master may not have had. */
 bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
                      const uint16_t *also_at, uint64_t first_lsn, struct error *error);
 

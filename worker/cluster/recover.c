@@ -40,7 +40,8 @@ static struct position_mark later_of(struct position_mark a, struct position_mar
 {
     struct position_mark m = {.in_session = a.in_session || b.in_session,
                               .seq = a.seq > b.seq ? a.seq : b.seq,
-                              .lsn = a.lsn > b.lsn ? a.lsn : b.lsn};
+                              .lsn = a.lsn > b.lsn ? a.lsn : b.lsn,
+                              .not_shared = a.not_shared || b.not_shared};
     return m;
 }
 

@@ -91,6 +91,15 @@ static void tell(struct worker *w, enum message_type type)
     flow_tell(w->flow, &m);
 }
 
+/* The restart record stays at the checkpoint before. The session may end here, though, and the next one asks for what
+ * comes after the LSN of the cursor, perhaps a master that lacks the last entries that were applied. */
+static void note_all_before(struct worker *w)
+{
+    uint64_t lsn = decoder_next_lsn(w->flow->decoder);
+    if (lsn)
+        seal_note_lsn(w, lsn - 1, decoder_check(w->flow->decoder, lsn - 1));
+}
+
 void global_advance(struct worker *w)
 {
     if (!round_empty(router_open(w->router)) || !router_idle(w->router))
@@ -103,6 +112,7 @@ void global_advance(struct worker *w)
         return;
     }
     w->flow->global = GLOBAL_WAITING;
+    note_all_before(w);
     log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", w->global_command,
               (unsigned long long)w->global_txid, w->global_again ? " once more" : "");
     router_flush_begins(w->router);

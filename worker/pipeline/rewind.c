@@ -61,6 +61,12 @@ static bool read_position(struct worker *w, const struct mark *mark, uint64_t *s
                            w->flow->mark_key, w->flow->mark_field, w->flow->settings.name);
     /* None of this session. The first batch brings one, so nothing of it was written yet, or all of it is
      * lost. */
+    /* The promoted master's own entries have these numbers, and may be others. */
+    if (first_lsn && of_source && mark->lsn > first_lsn && strcmp(mark->master_id, w->flow->master_id) != 0)
+        return error_set(error, ERROR_REDIRECT,
+                         "the target has entries %llu to %llu of FLOW %u of the master before, and the "
+                         "promoted master may not have had them; a full sync is needed",
+                         (unsigned long long)first_lsn, (unsigned long long)mark->lsn - 1, w->flow->number);
     if (first_lsn && of_source && mark->lsn >= first_lsn) {
         w->skip_lsn = mark->lsn;
         return true;

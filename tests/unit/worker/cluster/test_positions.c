@@ -211,6 +211,22 @@ static void a_session_of_the_journal_needs_what_came_before_it(void **state)
     assert_true(judge(f, 1000));
 }
 
+/* Slots further ahead than where the promoted master's journal was asked for. */
+static void what_a_promoted_master_may_lack_is_no_position(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 50);
+    f->nodes[A].mark = f->nodes[B].mark = (struct position_mark){.lsn = 50};
+    f->p.mark[7] = (struct position_mark){.lsn = 53};
+    assert_true(judge(f, 50));
+    f->p.mark[7].not_shared = true;
+    assert_false(judge(f, 50));
+    assert_int_equal(f->error.class, ERROR_REDIRECT);
+    f->p.mark[7].not_shared = false;
+    f->nodes[B].mark.not_shared = true;
+    assert_false(judge(f, 50));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_without_a_mark_has_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_successor_takes_over_what_was_acknowledged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_session_of_the_journal_needs_what_came_before_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_promoted_master_may_lack_is_no_position, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -351,6 +351,7 @@ static void obey(struct worker *w, const struct message *m)
         w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
         w->drain_latest_ms = clock_monotonic_ms() + HEAL_AT_END_MAX_MS;
         w->drain_lsn = m->drain.lsn;
+        heal_ends(w->heal);
         if (!heal_has_work(w->heal))
             begin_drain(w);
         return;
@@ -456,11 +457,11 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->left_out = left_out_open(w->flow->directory, w->flow->number, start->start.mode == START_FULL, error);
     if (!w->left_out)
         return false;
-    w->pops = pops_new(w, start->start.mode == START_FULL, error);
+    w->pops = pops_new(w->flow, start->start.mode == START_FULL, error);
     if (!w->pops)
         return false;
     if (start->start.mode == START_FULL)
-        inventory_order(w, start->start.source_release);
+        inventory_order(w->flow, start->start.source_release);
     w->deadlines =
         deadlines_open(w->flow->directory, w->flow->number, w->flow->settings.ring_bytes / DEADLINES_PART,
                        start->start.mode == START_FULL, error);
@@ -555,6 +556,21 @@ static void on_compared(void *arg, uint32_t source_db, const struct slice *argv,
         flow_suspect(w->flow, db, keys[i], SUSPECT_FAILED_OVER, name);
 }
 
+static void make_verifiers(struct worker *w)
+{
+    w->cursors = flow_cursors_new(w->flow);
+    w->expiry = expiry_new(w->flow, &w->translator, w->router, w->deadlines);
+    w->inventory = inventory_new(w->flow, w->router, &w->translator, w->cursors);
+    struct heal_config with = {.flow = w->flow,
+                               .router = w->router,
+                               .translator = &w->translator,
+                               .cursors = w->cursors,
+                               .expiry = w->expiry,
+                               .pops = w->pops,
+                               .inventory = w->inventory};
+    w->heal = heal_new(&with);
+}
+
 bool worker_start(struct worker *w, const struct message *start, struct error *error)
 {
     w->source = start->fd;
@@ -580,8 +596,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     w->output = output_new();
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     make_router(w);
-    w->heal = heal_new(w);
-    w->inventory = inventory_new(w);
+    make_verifiers(w);
     translator_init(&w->translator, &w->flow->settings, &w->flow->target, w->output);
     w->translator.source_release = start->start.source_release;
     w->translator.report = worker_report;
@@ -590,6 +605,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
         w->translator.suspect = on_suspect;
     w->translator.left_out = w->left_out;
     w->translator.told = expiry_told;
+    w->translator.told_arg = w->expiry;
     w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
 
     w->supervisor_event =
@@ -624,7 +640,8 @@ void worker_finish(struct worker *w)
     heal_free(w->heal);
     inventory_free(w->inventory);
     pops_free(w->pops);
-    flows_applied_free(w);
+    flow_cursors_free(w->cursors);
+    expiry_free(w->expiry);
     router_free(w->router);
     cross_free(w->cross);
     buf_free(&w->sealed.record);
@@ -649,7 +666,6 @@ void worker_finish(struct worker *w)
     }
     history_close(w->history);
     deadlines_close(w->deadlines);
-    buf_free(&w->expiry_checks);
     suspects_close(w->flow->suspects);
     suspects_close(w->left_out);
     settings_free(&w->flow->settings);

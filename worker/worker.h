@@ -53,12 +53,6 @@ struct worker {
     struct spool *spool;
     struct history *history;
     struct deadlines *deadlines;
-    struct buf
-        expiry_checks; /* expiry.c: of what is not acknowledged; those before expiry_checked are done */
-    size_t expiry_checked;
-    int64_t expiry_oldest_ms; /* the oldest arrival of what was translated since the last acknowledgement */
-    uint64_t expiry_right_to; /* what was put off is on its way to be put right up to there; 0: nothing */
-    bool expiry_unknown_told;
     struct translator translator;
     struct output *output;
     struct router *router;
@@ -78,7 +72,8 @@ struct worker {
     struct heal *heal;
     struct inventory *inventory;
     struct pops *pops;
-    struct flow_cursors *others; /* cursors of the other FLOWs */
+    struct expiry *expiry;
+    struct flow_cursors *cursors; /* of all FLOWs */
     struct reports reports;
     uint64_t marked_seq;                  /* of the last mark that was acknowledged */
     uint64_t sealed_marked_seq;           /* of the last mark that was put into a round */

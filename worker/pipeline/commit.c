@@ -41,7 +41,7 @@ static void put_marks(struct worker *w, bool whole)
     router_put_marks(w->router, text, whole);
     if (!router_open(w->router)->marked)
         return;
-    expiry_mark_sent(w, seq);
+    expiry_mark_sent(w->expiry, seq);
     w->sealed_marked_seq = seq;
     w->marked_at_ms = clock_monotonic_ms();
     w->marked_offset = decoder_offset(w->flow->decoder);
@@ -189,7 +189,7 @@ void seal_acknowledged(struct worker *w, struct round *r)
     uint64_t last = r->end.seq;
     if (w->flow->failed) /* by one of its answers */
         return;
-    expiry_acknowledged(w, r->done_seq);
+    expiry_acknowledged(w->expiry, r->done_seq);
     if (r->end.record.len)
         seal_save_record(w, &r->end);
     if (r->marked && r->end.record.len) {

@@ -137,10 +137,10 @@ static bool take(struct worker *w, struct entry *e)
         pops_note(w->pops, e);
     if (!wanted_by_target(w, e)) {
         suspect_unanswered(w, e);
-        expiry_entry(w, e, true);
+        expiry_entry(w->expiry, e, true);
         return true;
     }
-    expiry_entry(w, e, false);
+    expiry_entry(w->expiry, e, false);
     omitted_entry(w, e);
     bool across = false;
     if (router_is_cluster(w->router) && e->kind == ENTRY_COMMAND && !cross_begin(w, e, &across, &error)) {
@@ -375,8 +375,12 @@ static bool heal_puts_off_end(struct worker *w)
 static void check_ends(struct worker *w)
 {
     struct error error;
-    if (!w->starved || !all_applied(w) || expiry_put_right(w))
+    if (!w->starved || !all_applied(w))
         return;
+    if (expiry_put_right(w->expiry, w->draining)) {
+        seal_and_send(w, false);
+        return;
+    }
     if (w->draining && !w->flow->drained) {
         if (!drain_is_over(w) || heal_puts_off_end(w) || seal_last_mark(w))
             return;

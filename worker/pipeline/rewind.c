@@ -151,7 +151,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
     /* Without marks, and after they were removed at the end, we go on from what was acknowledged. */
     bool known = !router_is_null(w->router) && w->flow->settings.marks;
     struct buf newest = {0};
-    expiry_rewound(w);
+    expiry_rewound(w->expiry);
     /* What is unheard of is suspect once the decoder has passed it. */
     w->unheard = router_take_answers_lost(w->router) || (w->unheard && seal_is_behind(w));
     w->flow->seen_seq = cursor_get(&w->flow->cursor.marks->decoded_seq);
@@ -200,7 +200,7 @@ bool rewind_to_target(struct worker *w, const struct position *at, struct error 
 
 void rewind_keep(struct worker *w, const struct checkpoint *at)
 {
-    expiry_marked(w, at->seq);
+    expiry_marked(w->expiry, at->seq);
     uint64_t now = clock_monotonic_ms(), newest = history_newest_offset(w->history);
     uint64_t spacing = w->flow->settings.ring_bytes / 16, most = w->flow->settings.ring_bytes / 4;
     if (spacing > KEEP_EVERY_BYTES)

@@ -134,7 +134,7 @@ int64_t rewrite_field_deadline(const struct translator *t, struct slice key, str
         return at_ms;
     int64_t told_ms = put_off(t, at_ms);
     if (t->told)
-        t->told(t->report_arg, key, field, at_ms, told_ms);
+        t->told(t->told_arg, key, field, at_ms, told_ms);
     return told_ms;
 }
 

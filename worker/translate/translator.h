@@ -28,6 +28,7 @@ struct translator {
     /* The target is told another time for a key, or a field of it (data NULL: none), than the source has, or
      * the same; may be NULL. */
     void (*told)(void *arg, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms);
+    void *told_arg;
     int64_t (*now_unix_ms)(void); /* tests put their own clock in */
     uint32_t db;                  /* the target's database of the entry at hand */
     bool all_wanted;              /* names of keys are not what the source has: no filter */

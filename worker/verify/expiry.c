@@ -7,7 +7,6 @@
 #include "common/ipc/divergence.h"
 #include "worker/translate/commands.h"
 #include "worker/translate/rewrite.h"
-#include "worker/worker.h"
 
 enum {
     CLOSE_MS = 20,  /* the acknowledgement's way, and clocks that are kept together */
@@ -26,104 +25,116 @@ struct check {
     uint32_t db, key_bytes;
 };
 
+struct expiry {
+    struct flow *flow;
+    struct translator *translator;
+    struct router *router;
+    struct deadlines *deadlines;
+    struct buf checks; /* of what is not acknowledged; those before `checked` are done */
+    size_t checked;
+    int64_t oldest_ms; /* the oldest arrival of what was translated since the last acknowledgement */
+    uint64_t right_to; /* what was put off is on its way to be put right up to there; 0: nothing */
+    bool unknown_told;
+};
+
 static const struct slice no_field = {0};
 
-static bool is_on(const struct worker *w)
+static bool is_on(const struct expiry *x)
 {
-    return w->deadlines && !w->flow->target.import_mode && !router_is_null(w->router);
+    return !x->flow->target.import_mode && !router_is_null(x->router);
 }
 
-static int64_t target_now_ms(const struct worker *w)
+static int64_t target_now_ms(const struct expiry *x)
 {
-    return clock_unix_ms() + w->flow->target.clock_ahead_ms;
+    return clock_unix_ms() + x->flow->target.clock_ahead_ms;
 }
 
-static uint64_t entry_seq(const struct worker *w)
+static uint64_t entry_seq(const struct expiry *x)
 {
-    return decoder_seq(w->flow->decoder);
+    return decoder_seq(x->flow->decoder);
 }
 
-static void set(struct worker *w, uint32_t db, struct slice key, struct slice field, int64_t at_ms)
+static void set(struct expiry *x, uint32_t db, struct slice key, struct slice field, int64_t at_ms)
 {
-    deadlines_set(w->deadlines, deadlines_hash(db, key, field), entry_seq(w), at_ms,
-                  w->translator.arrived_ms);
+    deadlines_set(x->deadlines, deadlines_hash(db, key, field), entry_seq(x), at_ms,
+                  x->translator->arrived_ms);
 }
 
-static void suspect(struct worker *w, uint32_t db, struct slice key, const char *command)
+static void suspect(struct expiry *x, uint32_t db, struct slice key, const char *command)
 {
     log_debug("%s %s was carried out after the target may have let the key expire", command, log_key(key));
-    if (flow_heals(w->flow))
-        flow_suspect(w->flow, db, key, DIVERGENCE_EXPIRED, command);
+    if (flow_heals(x->flow))
+        flow_suspect(x->flow, db, key, DIVERGENCE_EXPIRED, command);
     else
-        flow_tell_divergence(w->flow, DIVERGENCE_EXPIRED, command, key);
+        flow_tell_divergence(x->flow, DIVERGENCE_EXPIRED, command, key);
 }
 
-void expiry_told(void *worker, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms)
+void expiry_told(void *expiry, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms)
 {
-    struct worker *w = worker;
-    uint32_t db = w->translator.db;
-    if (!is_on(w))
+    struct expiry *x = expiry;
+    uint32_t db = x->translator->db;
+    if (!is_on(x))
         return;
     /* Told once before, it may have passed since, and telling another one comes too late. */
-    bool again = entry_seq(w) <= w->flow->seen_seq;
-    set(w, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
+    bool again = entry_seq(x) <= x->flow->seen_seq;
+    set(x, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
     struct put_off p = {.db = db, .source_ms = source_ms, .target_ms = target_ms, .key = key, .field = field};
     /* Left so only where the key is gone before anybody sees the difference. */
     bool matters = target_ms > source_ms && target_ms > clock_unix_ms() + EXACT_MS;
     if (!matters)
-        deadlines_not_put_off(w->deadlines, deadlines_hash(db, key, field));
-    else if (!deadlines_put_off(w->deadlines, &p))
-        suspect(w, db, key, "PEXPIREAT");
+        deadlines_not_put_off(x->deadlines, deadlines_hash(db, key, field));
+    else if (!deadlines_put_off(x->deadlines, &p))
+        suspect(x, db, key, "PEXPIREAT");
 }
 
 /* What was translated since is not on the target yet, so the earlier of both times counts. */
-void expiry_healed(struct worker *w, uint32_t db, struct slice key, int64_t at_ms)
+void expiry_healed(struct expiry *x, uint32_t db, struct slice key, int64_t at_ms)
 {
-    if (!is_on(w) || !at_ms)
+    if (!is_on(x) || !at_ms)
         return;
-    int64_t told_ms = deadlines_get(w->deadlines, deadlines_hash(db, key, no_field));
+    int64_t told_ms = deadlines_get(x->deadlines, deadlines_hash(db, key, no_field));
     if (!told_ms || at_ms < told_ms)
-        set(w, db, key, no_field, at_ms);
+        set(x, db, key, no_field, at_ms);
 }
 
 /* ---- checks ---- */
 
-static void check_later(struct worker *w, uint64_t seq, uint32_t db, struct slice key, int64_t at_ms,
+static void check_later(struct expiry *x, uint64_t seq, uint32_t db, struct slice key, int64_t at_ms,
                         const char *command)
 {
     struct check check = {seq, at_ms, command, db, (uint32_t)key.len};
-    buf_put(&w->expiry_checks, &check, sizeof check);
-    buf_put(&w->expiry_checks, key.data, key.len);
+    buf_put(&x->checks, &check, sizeof check);
+    buf_put(&x->checks, key.data, key.len);
 }
 
-static bool has_passed(const struct worker *w, int64_t at_ms)
+static bool has_passed(const struct expiry *x, int64_t at_ms)
 {
-    return at_ms <= target_now_ms(w) + CLOSE_MS;
+    return at_ms <= target_now_ms(x) + CLOSE_MS;
 }
 
 /* Does it do something with what there is of the key, or of the field? */
-static void check_key(struct worker *w, const struct command *c, const struct entry *e, uint32_t db,
+static void check_key(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
                       struct slice key, struct slice field, bool done)
 {
     uint64_t hash = deadlines_hash(db, key, field);
-    int64_t at_ms = deadlines_get(w->deadlines, hash);
+    int64_t at_ms = deadlines_get(x->deadlines, hash);
     if (!at_ms)
         return;
     if (!done)
-        check_later(w, e->seq, db, key, at_ms, c->name);
-    else if (has_passed(w, at_ms))
-        suspect(w, db, key, c->name);
-    if (has_passed(w, at_ms)) /* once is enough */
-        deadlines_set(w->deadlines, hash, e->seq, 0, w->translator.arrived_ms);
+        check_later(x, e->seq, db, key, at_ms, c->name);
+    else if (has_passed(x, at_ms))
+        suspect(x, db, key, c->name);
+    if (has_passed(x, at_ms)) /* once is enough */
+        deadlines_set(x->deadlines, hash, e->seq, 0, x->translator->arrived_ms);
 }
 
-static void replaced(struct worker *w, const struct entry *e, uint32_t db, struct slice key,
+static void replaced(struct expiry *x, const struct entry *e, uint32_t db, struct slice key,
                      struct slice field)
 {
     uint64_t hash = deadlines_hash(db, key, field);
-    deadlines_not_put_off(w->deadlines, hash);
-    if (deadlines_get(w->deadlines, hash))
-        deadlines_set(w->deadlines, hash, e->seq, 0, w->translator.arrived_ms);
+    deadlines_not_put_off(x->deadlines, hash);
+    if (deadlines_get(x->deadlines, hash))
+        deadlines_set(x->deadlines, hash, e->seq, 0, x->translator->arrived_ms);
 }
 
 static bool keeps_ttl(const struct entry *e)
@@ -150,43 +161,43 @@ static bool replaces(const struct command *c, const struct entry *e, size_t key_
 }
 
 /* The time goes where the key goes. */
-static void moved(struct worker *w, const struct command *c, const struct entry *e, uint32_t db)
+static void moved(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db)
 {
     bool copies = strcmp(c->name, "COPY") == 0, renames = strncmp(c->name, "RENAME", 6) == 0;
     if (e->argc < 3 || (!copies && !renames))
         return;
     uint64_t from = deadlines_hash(db, e->argv[1], no_field), to = deadlines_hash(db, e->argv[2], no_field);
-    int64_t at_ms = deadlines_get(w->deadlines, from);
-    if (at_ms || deadlines_get(w->deadlines, to))
-        deadlines_set(w->deadlines, to, e->seq, at_ms, w->translator.arrived_ms);
+    int64_t at_ms = deadlines_get(x->deadlines, from);
+    if (at_ms || deadlines_get(x->deadlines, to))
+        deadlines_set(x->deadlines, to, e->seq, at_ms, x->translator->arrived_ms);
     if (at_ms && renames)
-        deadlines_set(w->deadlines, from, e->seq, 0, w->translator.arrived_ms);
+        deadlines_set(x->deadlines, from, e->seq, 0, x->translator->arrived_ms);
 }
 
 /* HINCRBY and HSETNX do something with what there is of a field; HSET and HDEL do not. */
-static void check_fields(struct worker *w, const struct command *c, const struct entry *e, uint32_t db,
+static void check_fields(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
                          bool done)
 {
     if ((c->name[0] != 'H' && c->name[0] != 'F') || e->argc < 3)
         return;
     if (strncmp(c->name, "HINCRBY", 7) == 0 || strcmp(c->name, "HSETNX") == 0) {
-        check_key(w, c, e, db, e->argv[1], e->argv[2], done);
+        check_key(x, c, e, db, e->argv[1], e->argv[2], done);
         return;
     }
     if (strcmp(c->name, "HEXPIRE") == 0 || strcmp(c->name, "HGETEX") == 0 ||
         strcmp(c->name, "FIELDEXPIRE") == 0) {
         for (size_t i = 3; i < e->argc; i++)
-            check_key(w, c, e, db, e->argv[1], e->argv[i], done);
+            check_key(x, c, e, db, e->argv[1], e->argv[i], done);
         return;
     }
     bool sets = strcmp(c->name, "HSET") == 0 || strcmp(c->name, "HMSET") == 0,
          deletes = strcmp(c->name, "HDEL") == 0;
     for (size_t i = 2; (sets || deletes) && i < e->argc; i += sets ? 2 : 1)
-        replaced(w, e, db, e->argv[1], e->argv[i]);
+        replaced(x, e, db, e->argv[1], e->argv[i]);
 }
 
 /* Of a command that the target has, and which is not translated: what it was told. */
-static void note_done(struct worker *w, const struct command *c, const struct entry *e, uint32_t db)
+static void note_done(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db)
 {
     int64_t at_ms = 0, now_ms = clock_unix_ms();
     for (size_t i = 3; strcmp(c->name, "SET") == 0 && i + 1 < e->argc; i++)
@@ -195,15 +206,15 @@ static void note_done(struct worker *w, const struct command *c, const struct en
     if (strcmp(c->name, "PEXPIREAT") == 0)
         slice_to_i64(e->argv[2], &at_ms);
     if (at_ms > 0)
-        set(w, db, e->argv[1], no_field, at_ms > now_ms ? at_ms : now_ms + REWRITE_GRACE_MS);
+        set(x, db, e->argv[1], no_field, at_ms > now_ms ? at_ms : now_ms + REWRITE_GRACE_MS);
 }
 
-static void check_command(struct worker *w, const struct entry *e, bool done)
+static void check_command(struct expiry *x, const struct entry *e, bool done)
 {
     size_t positions[64];
     uint32_t db;
     const struct command *c = e->argc ? command_find(e->argv[0]) : NULL;
-    if (!c || !settings_db_target(&w->flow->settings, e->db, &db))
+    if (!c || !settings_db_target(&x->flow->settings, e->db, &db))
         return;
     size_t n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
     if (n > sizeof positions / sizeof *positions)
@@ -211,100 +222,96 @@ static void check_command(struct worker *w, const struct entry *e, bool done)
     for (size_t i = 0; i < n; i++) {
         struct slice key = e->argv[positions[i]];
         if (replaces(c, e, i))
-            replaced(w, e, db, key, no_field);
+            replaced(x, e, db, key, no_field);
         else
-            check_key(w, c, e, db, key, no_field, done);
+            check_key(x, c, e, db, key, no_field, done);
     }
-    check_fields(w, c, e, db, done);
-    moved(w, c, e, db);
+    check_fields(x, c, e, db, done);
+    moved(x, c, e, db);
     if (done && e->argc > 2)
-        note_done(w, c, e, db);
+        note_done(x, c, e, db);
     if (strcmp(c->name, "PERSIST") == 0 || strcmp(c->name, "MOVE") == 0)
-        replaced(w, e, db, e->argv[1], no_field);
+        replaced(x, e, db, e->argv[1], no_field);
 }
 
-void expiry_entry(struct worker *w, const struct entry *e, bool done)
+void expiry_entry(struct expiry *x, const struct entry *e, bool done)
 {
     uint32_t db;
-    if (!is_on(w))
+    if (!is_on(x))
         return;
-    w->expiry_oldest_ms = w->expiry_oldest_ms ? w->expiry_oldest_ms : w->translator.arrived_ms;
-    if (deadlines_none(w->deadlines))
+    x->oldest_ms = x->oldest_ms ? x->oldest_ms : x->translator->arrived_ms;
+    if (deadlines_none(x->deadlines))
         return;
     if (e->kind == ENTRY_COMMAND)
-        check_command(w, e, done);
+        check_command(x, e, done);
     else if ((e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_BEGIN) &&
-             settings_db_target(&w->flow->settings, e->db, &db))
-        replaced(w, e, db, e->key, no_field);
+             settings_db_target(&x->flow->settings, e->db, &db))
+        replaced(x, e, db, e->key, no_field);
 }
 
 /* More keys than the table has room for: which of them are gone is not known. */
-static void check_unknown(struct worker *w)
+static void check_unknown(struct expiry *x)
 {
-    int64_t now_ms = target_now_ms(w);
-    if (w->expiry_unknown_told || !w->expiry_oldest_ms || now_ms - w->expiry_oldest_ms < LATE_MS ||
-        !deadlines_unknown(w->deadlines, w->expiry_oldest_ms, now_ms))
+    int64_t now_ms = target_now_ms(x);
+    if (x->unknown_told || !x->oldest_ms || now_ms - x->oldest_ms < LATE_MS ||
+        !deadlines_unknown(x->deadlines, x->oldest_ms, now_ms))
         return;
-    w->expiry_unknown_told = true;
+    x->unknown_told = true;
     log_warning(
         "the target is behind by %lld ms, and more keys have a time to live than are kept track of: "
         "some that were renewed in time may have expired there; copy anew: df2redis stop, df2redis clean, "
         "then start with --flush-target",
-        (long long)(now_ms - w->expiry_oldest_ms));
-    flow_tell_divergence(w->flow, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
+        (long long)(now_ms - x->oldest_ms));
+    flow_tell_divergence(x->flow, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
 }
 
-void expiry_acknowledged(struct worker *w, uint64_t seq)
+void expiry_acknowledged(struct expiry *x, uint64_t seq)
 {
-    size_t at = w->expiry_checked;
+    size_t at = x->checked;
     struct check check;
-    if (!is_on(w))
+    if (!is_on(x))
         return;
-    while (w->expiry_checks.len - at >= sizeof check) {
-        memcpy(&check, w->expiry_checks.data + at, sizeof check);
+    while (x->checks.len - at >= sizeof check) {
+        memcpy(&check, x->checks.data + at, sizeof check);
         if (check.seq > seq)
             break;
-        struct slice key = slice_of(w->expiry_checks.data + at + sizeof check, check.key_bytes);
-        if (has_passed(w, check.at_ms))
-            suspect(w, check.db, key, check.command);
+        struct slice key = slice_of(x->checks.data + at + sizeof check, check.key_bytes);
+        if (has_passed(x, check.at_ms))
+            suspect(x, check.db, key, check.command);
         at += sizeof check + check.key_bytes;
     }
-    w->expiry_checked = at;
-    if (at == w->expiry_checks.len) {
-        buf_clear(&w->expiry_checks);
-        w->expiry_checked = 0;
+    x->checked = at;
+    if (at == x->checks.len) {
+        buf_clear(&x->checks);
+        x->checked = 0;
     } else if (at > KEEP_BYTES) {
-        memmove(w->expiry_checks.data, w->expiry_checks.data + at, w->expiry_checks.len - at);
-        w->expiry_checks.len -= at;
-        w->expiry_checked = 0;
+        memmove(x->checks.data, x->checks.data + at, x->checks.len - at);
+        x->checks.len -= at;
+        x->checked = 0;
     }
-    check_unknown(w);
-    w->expiry_oldest_ms = 0;
-    if (!w->flow->settings.marks)
-        deadlines_keep(w->deadlines, seq);
+    check_unknown(x);
+    x->oldest_ms = 0;
+    if (!x->flow->settings.marks)
+        deadlines_keep(x->deadlines, seq);
 }
 
-void expiry_mark_sent(struct worker *w, uint64_t seq)
+void expiry_mark_sent(struct expiry *x, uint64_t seq)
 {
-    if (w->deadlines)
-        deadlines_announce(w->deadlines, seq);
+    deadlines_announce(x->deadlines, seq);
 }
 
-void expiry_marked(struct worker *w, uint64_t seq)
+void expiry_marked(struct expiry *x, uint64_t seq)
 {
-    if (w->deadlines)
-        deadlines_keep(w->deadlines, seq);
+    deadlines_keep(x->deadlines, seq);
 }
 
-void expiry_rewound(struct worker *w)
+void expiry_rewound(struct expiry *x)
 {
-    if (!w->deadlines)
-        return;
-    deadlines_forget(w->deadlines);
-    buf_clear(&w->expiry_checks);
-    w->expiry_checked = 0;
-    w->expiry_oldest_ms = 0;
-    w->expiry_right_to = 0;
+    deadlines_forget(x->deadlines);
+    buf_clear(&x->checks);
+    x->checked = 0;
+    x->oldest_ms = 0;
+    x->right_to = 0;
 }
 
 /* ---- what was put off ---- */
@@ -324,12 +331,12 @@ static const char field_script[] = "local p=redis.call('HPTTL',KEYS[1],'FIELDS',
                                    "if p>=0 and math.abs(at-ARGV[1])<=25 then\n"
                                    "redis.call('HPEXPIREAT',KEYS[1],ARGV[2],'FIELDS',1,ARGV[3]) end";
 
-static void tell_right_time(struct worker *w, const struct put_off *p)
+static void tell_right_time(struct expiry *x, const struct put_off *p)
 {
-    struct translator *t = &w->translator;
+    struct translator *t = x->translator;
     bool field = p->field.data != NULL;
     if (!t->target->scripts) {
-        suspect(w, p->db, p->key, "PEXPIREAT");
+        suspect(x, p->db, p->key, "PEXPIREAT");
         return;
     }
     t->db = p->db;
@@ -345,36 +352,49 @@ static void tell_right_time(struct worker *w, const struct put_off *p)
         output_arg(t->out, p->field);
     output_end(t->out);
     if (p->last)
-        deadlines_set(w->deadlines, deadlines_hash(p->db, p->key, p->field), entry_seq(w), p->source_ms, 0);
+        deadlines_set(x->deadlines, deadlines_hash(p->db, p->key, p->field), entry_seq(x), p->source_ms, 0);
 }
 
-static bool in_step(const struct worker *w)
+static bool in_step(const struct expiry *x)
 {
-    return w->flow->said_stable && w->translator.lag_ms < IN_STEP_MS;
+    return x->flow->said_stable && x->translator->lag_ms < IN_STEP_MS;
 }
 
-bool expiry_put_right(struct worker *w)
+bool expiry_put_right(struct expiry *x, bool ends)
 {
     struct put_off p;
     unsigned n = 0;
-    if (!is_on(w))
+    if (!is_on(x))
         return false;
-    if (w->expiry_right_to) { /* of the round before, which is acknowledged */
-        deadlines_put_right(w->deadlines, w->expiry_right_to);
-        w->expiry_right_to = 0;
+    if (x->right_to) { /* of the round before, which is acknowledged */
+        deadlines_put_right(x->deadlines, x->right_to);
+        x->right_to = 0;
     }
     uint64_t position = 0;
-    if ((!in_step(w) && !w->draining) || !deadlines_next_put_off(w->deadlines, &position, &p))
+    if ((!in_step(x) && !ends) || !deadlines_next_put_off(x->deadlines, &position, &p))
         return false;
     position = 0;
-    output_entry(w->output, entry_seq(w));
-    while (n < RIGHT_AT_ONCE && deadlines_next_put_off(w->deadlines, &position, &p)) {
-        tell_right_time(w, &p);
+    output_entry(x->translator->out, entry_seq(x));
+    while (n < RIGHT_AT_ONCE && deadlines_next_put_off(x->deadlines, &position, &p)) {
+        tell_right_time(x, &p);
         n++;
     }
-    w->expiry_right_to = position;
-    if (round_empty(router_open(w->router)))
-        return false;
-    seal_and_send(w, false);
-    return true;
+    x->right_to = position;
+    return !round_empty(router_open(x->router));
+}
+
+struct expiry *expiry_new(struct flow *f, struct translator *translator, struct router *router,
+                          struct deadlines *deadlines)
+{
+    struct expiry *x = x_calloc(1, sizeof *x);
+    *x = (struct expiry){.flow = f, .translator = translator, .router = router, .deadlines = deadlines};
+    return x;
+}
+
+void expiry_free(struct expiry *x)
+{
+    if (!x)
+        return;
+    buf_free(&x->checks);
+    free(x);
 }

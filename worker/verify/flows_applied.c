@@ -1,45 +1,50 @@
-/* How far the other FLOWs are: their cursors lie in the same directory. */
+/* The cursors of the other FLOWs, opened when they are asked for. */
+#include "worker/verify/flows_applied.h"
+
 #include <stdlib.h>
 
-#include "worker/verify/inventory.h"
-#include "worker/worker.h"
-
 struct flow_cursors {
+    const struct flow *flow;
     struct cursor *list; /* marks NULL: not open yet */
 };
 
-static const struct cursor_marks *marks_of(struct worker *w, uint32_t flow)
+static const struct cursor_marks *marks_of(struct flow_cursors *others, uint32_t number)
 {
-    if (flow == w->flow->number)
-        return w->flow->cursor.marks;
-    if (!w->others) {
-        w->others = x_calloc(1, sizeof *w->others);
-        w->others->list = x_calloc(w->flow->count, sizeof *w->others->list);
-    }
-    struct cursor *c = &w->others->list[flow];
+    const struct flow *f = others->flow;
+    if (number == f->number)
+        return f->cursor.marks;
+    struct cursor *c = &others->list[number];
     struct error error;
-    return c->marks || cursor_open_readonly(c, w->flow->directory, flow, &error) ? c->marks : NULL;
+    return c->marks || cursor_open_readonly(c, f->directory, number, &error) ? c->marks : NULL;
 }
 
-bool flows_applied(struct worker *w, const uint64_t *lsns, size_t count)
+bool flows_applied(struct flow_cursors *c, const uint64_t *lsns, size_t count)
 {
-    if (count != w->flow->count)
+    if (count != c->flow->count)
         return false;
-    for (uint32_t i = 0; i < w->flow->count; i++) {
-        const struct cursor_marks *m = marks_of(w, i);
-        if (!m || cursor_get(&m->session) != w->flow->session || cursor_get(&m->applied_lsn) < lsns[i])
+    for (uint32_t i = 0; i < c->flow->count; i++) {
+        const struct cursor_marks *m = marks_of(c, i);
+        if (!m || cursor_get(&m->session) != c->flow->session || cursor_get(&m->applied_lsn) < lsns[i])
             return false;
     }
     return true;
 }
 
-void flows_applied_free(struct worker *w)
+struct flow_cursors *flow_cursors_new(const struct flow *f)
 {
-    for (uint32_t i = 0; w->others && i < w->flow->count; i++)
-        if (w->others->list[i].marks)
-            cursor_close(&w->others->list[i]);
-    if (w->others)
-        free(w->others->list);
-    free(w->others);
-    w->others = NULL;
+    struct flow_cursors *c = x_calloc(1, sizeof *c);
+    c->flow = f;
+    c->list = x_calloc(f->count, sizeof *c->list);
+    return c;
+}
+
+void flow_cursors_free(struct flow_cursors *c)
+{
+    if (!c)
+        return;
+    for (uint32_t i = 0; i < c->flow->count; i++)
+        if (c->list[i].marks)
+            cursor_close(&c->list[i]);
+    free(c->list);
+    free(c);
 }

@@ -6,8 +6,8 @@
 
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
+#include "worker/keys/suspects.h"
 #include "worker/translate/rewrite.h"
-#include "worker/worker.h"
 
 enum {
     KEYS_PER_SECOND = 200,
@@ -21,7 +21,8 @@ enum {
 };
 
 struct heal {
-    struct worker *w;
+    struct heal_config with;
+    struct flow *flow;
     struct comparison *comparison;
     struct suspect *suspects[COMPARISON_KEYS];
     uint64_t times[COMPARISON_KEYS];
@@ -30,19 +31,20 @@ struct heal {
     struct event *next; /* at next_ms: the worker's tick is too rare for small batches */
     unsigned told_healed, told_denied;
     bool told_unknown;
+    bool ends;      /* the run; it does not wait for the sake of a rate */
     bool any_shard; /* of the batch: a key may be that of another FLOW */
 };
 
 static bool applied(void *arg, const uint64_t *lsns, size_t count)
 {
     const struct heal *h = arg;
-    struct worker *w = h->w;
+    const struct flow *f = h->flow;
     /* Another number of shards, or LSNs that go back: another history. */
-    if (count != w->flow->count || lsns[w->flow->number] < h->begun_lsn)
+    if (count != f->count || lsns[f->number] < h->begun_lsn)
         return false;
     if (h->any_shard)
-        return flows_applied(w, lsns, count);
-    return cursor_get(&w->flow->cursor.marks->applied_lsn) >= lsns[w->flow->number];
+        return flows_applied(h->with.cursors, lsns, count);
+    return cursor_get(&f->cursor.marks->applied_lsn) >= lsns[f->number];
 }
 
 static uint64_t pause_ms(uint32_t tries)
@@ -58,7 +60,7 @@ static void tell_healed(struct heal *h, const struct suspect *k)
     snprintf(m.divergence.command, sizeof m.divergence.command, "%s", k->command);
     snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(k->key));
     m.divergence.count = 1;
-    flow_tell(h->w->flow, &m);
+    flow_tell(h->flow, &m);
     if (h->told_healed++ < TOLD_MAX)
         log_info("the key %s (%s, %s) was not as on the source, and is now%s", log_key(k->key), k->reason,
                  k->command, h->told_healed == TOLD_MAX ? "; more of them only in divergences.log" : "");
@@ -70,13 +72,13 @@ static void tell_impossible(struct heal *h, const struct suspect *k, const struc
         log_warning("the key %s (%s, %s) cannot be %s: %s%s", log_key(k->key), k->reason, k->command,
                     *c->reason ? "made as on the source" : "compared with the source's", c->text,
                     h->told_denied == TOLD_MAX ? "; more of them only in divergences.log" : "");
-    flow_tell_divergence(h->w->flow, *c->reason ? c->reason : k->reason, k->command, k->key);
+    flow_tell_divergence(h->flow, *c->reason ? c->reason : k->reason, k->command, k->key);
 }
 
 /* Only perhaps wrong, and it stays at that: said once. */
 static void tell_unknown(struct heal *h, const struct suspect *k, const char *why)
 {
-    cursor_add(&h->w->flow->cursor.marks->suspects_unknown, 1);
+    cursor_add(&h->flow->cursor.marks->suspects_unknown, 1);
     if (h->told_unknown)
         return;
     h->told_unknown = true;
@@ -104,9 +106,9 @@ static bool is_news(const struct suspect *k, const struct compared *c)
 
 static void settle(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
 {
-    struct cursor_marks *m = h->w->flow->cursor.marks;
+    struct cursor_marks *m = h->flow->cursor.marks;
     if (c->outcome == COMPARISON_AGAIN) {
-        suspects_put_off(h->w->flow->suspects, k, clock_monotonic_ms() + pause_ms(k->tries));
+        suspects_put_off(h->flow->suspects, k, clock_monotonic_ms() + pause_ms(k->tries));
         k->alone |= c->alone;
         k->by_elements |= c->by_elements;
         return;
@@ -119,7 +121,7 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
     if (c->outcome == COMPARISON_HEALED) {
         cursor_add(&m->suspects_healed, 1);
         tell_healed(h, k);
-        expiry_healed(h->w, c->db, c->key, c->expires_ms);
+        expiry_healed(h->with.expiry, c->db, c->key, c->expires_ms);
     }
     if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && stays_unknown(k, c)) {
         tell_unknown(h, k, c->text);
@@ -127,7 +129,7 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
         cursor_add(&m->suspects_permanent, 1);
         tell_impossible(h, k, c);
     }
-    suspects_settle(h->w->flow->suspects, k, times);
+    suspects_settle(h->flow->suspects, k, times);
 }
 
 static void on_done(void *arg, struct compared *list, size_t count, const struct error *trouble)
@@ -151,7 +153,7 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
     for (size_t i = 0; i < count; i++)
         if (!trouble || list[i].outcome != COMPARISON_AGAIN)
             settle(h, &list[i], list[i].owner, h->times[i]);
-    flow_note_suspects(h->w->flow);
+    flow_note_suspects(h->flow);
     uint64_t pause_ms = h->next_ms > now ? h->next_ms - now : 0;
     struct timeval pause = {(time_t)(pause_ms / 1000), (suseconds_t)(pause_ms % 1000 * 1000)};
     event_add(h->next, &pause);
@@ -161,12 +163,10 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
 
 static bool may_begin(const struct heal *h, uint64_t now)
 {
-    const struct worker *w = h->w;
-    const struct cursor_marks *m = w->flow->cursor.marks;
+    const struct cursor_marks *m = h->flow->cursor.marks;
     uint64_t waiting = cursor_get(&m->waiting_since_ms);
-    return w->flow->ready && !w->flow->failed && !w->flow->drained && !w->flow->source_ended &&
-           w->flow->global == GLOBAL_NONE && cursor_get(&m->phase) == CURSOR_STABLE &&
-           cursor_get(&m->in_contact) && now >= h->next_ms && (!waiting || now - waiting < LAG_MAX_MS);
+    return flow_at_rest(h->flow) && cursor_get(&m->phase) == CURSOR_STABLE && cursor_get(&m->in_contact) &&
+           now >= h->next_ms && (!waiting || now - waiting < LAG_MAX_MS);
 }
 
 /* Where the target has no such database nothing can be compared, and the others must not wait for that. How
@@ -176,7 +176,7 @@ static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         struct suspect *k = due[i];
-        const char *lacks = rewrite_database_lacks(&h->w->translator, k->db);
+        const char *lacks = rewrite_database_lacks(h->with.translator, k->db);
         struct compared beyond = {.db = k->db, .key = k->key, .outcome = COMPARISON_IMPOSSIBLE};
         if (!lacks) {
             due[kept++] = k;
@@ -186,17 +186,17 @@ static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
         settle(h, &beyond, k, k->times);
     }
     if (kept < count)
-        flow_note_suspects(h->w->flow);
+        flow_note_suspects(h->flow);
     return kept;
 }
 
 static void begin(struct heal *h, uint64_t now)
 {
-    struct worker *w = h->w;
+    struct flow *f = h->flow;
     struct suspect *due[COMPARISON_KEYS];
     struct compared list[COMPARISON_KEYS];
-    bool cluster = router_is_cluster(w->router);
-    size_t n = suspects_due(w->flow->suspects, now, due, COMPARISON_KEYS), count = 0;
+    bool cluster = router_is_cluster(h->with.router);
+    size_t n = suspects_due(f->suspects, now, due, COMPARISON_KEYS), count = 0;
     n = settle_beyond(h, due, n);
     h->any_shard = false;
     for (size_t i = 0; i < n; i++) {
@@ -211,10 +211,9 @@ static void begin(struct heal *h, uint64_t now)
     if (!count)
         return;
     h->idle_ms = now;
-    h->next_ms =
-        now + (w->drain_due_ms ? 0 : count * MS_PER_KEY); /* the end does not wait for the sake of a rate */
-    h->begun_lsn = cursor_get(&w->flow->cursor.marks->applied_lsn);
-    comparison_begin(h->comparison, list, count, router_uri(w->router, list[0].key), &w->flow->target);
+    h->next_ms = now + (h->ends ? 0 : count * MS_PER_KEY);
+    h->begun_lsn = cursor_get(&f->cursor.marks->applied_lsn);
+    comparison_begin(h->comparison, list, count, router_uri(h->with.router, list[0].key), &f->target);
 }
 
 void heal_go_on(struct heal *h)
@@ -225,7 +224,7 @@ void heal_go_on(struct heal *h)
         comparison_poll(h->comparison);
         return;
     }
-    if (suspects_count(h->w->flow->suspects) && may_begin(h, now))
+    if (suspects_count(h->flow->suspects) && may_begin(h, now))
         begin(h, now);
     else if (h->idle_ms && now - h->idle_ms > REST_MS) {
         error_set(&rest, ERROR_RETRY, "nothing to do");
@@ -242,39 +241,46 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 
 bool heal_has_work(const struct heal *h)
 {
-    const struct worker *w = h->w;
-    if (w->flow->source_ended || cursor_get(&w->flow->cursor.marks->phase) != CURSOR_STABLE)
+    const struct flow *f = h->flow;
+    if (f->source_ended || cursor_get(&f->cursor.marks->phase) != CURSOR_STABLE)
         return false;
-    return comparison_is_busy(h->comparison) || (suspects_count(w->flow->suspects) && flow_heals(w->flow)) ||
-           pops_is_due(w->pops) || (w->flow->settings.migrate && inventory_is_due(w->inventory));
+    return comparison_is_busy(h->comparison) || (suspects_count(f->suspects) && flow_heals(f)) ||
+           pops_is_due(h->with.pops) || (f->settings.migrate && inventory_is_due(h->with.inventory));
+}
+
+void heal_ends(struct heal *h)
+{
+    h->ends = true;
 }
 
 void heal_give_up(struct heal *h)
 {
     struct suspect *k;
-    while (suspects_due(h->w->flow->suspects, UINT64_MAX, &k, 1)) {
+    while (suspects_due(h->flow->suspects, UINT64_MAX, &k, 1)) {
         if (SUSPECT_ONLY(k->reason))
             tell_unknown(h, k, "the run ends");
         else
-            flow_tell_divergence(h->w->flow, k->reason, k->command, k->key);
-        suspects_settle(h->w->flow->suspects, k, k->times);
+            flow_tell_divergence(h->flow, k->reason, k->command, k->key);
+        suspects_settle(h->flow->suspects, k, k->times);
     }
-    flow_note_suspects(h->w->flow);
+    flow_note_suspects(h->flow);
 }
 
-struct heal *heal_new(struct worker *w)
+struct heal *heal_new(const struct heal_config *with)
 {
     struct heal *h = x_calloc(1, sizeof *h);
-    h->w = w;
-    struct comparison_config config = {.settings = &w->flow->settings,
-                                       .master_id = w->flow->master_id,
-                                       .client_name = w->flow->heal_name,
+    struct flow *f = with->flow;
+    h->with = *with;
+    h->flow = f;
+    struct comparison_config config = {.settings = &f->settings,
+                                       .master_id = f->master_id,
+                                       .client_name = f->heal_name,
                                        .repair = true,
                                        .arg = h,
                                        .applied = applied,
                                        .done = on_done};
-    h->comparison = comparison_new(w->flow->base, &config);
-    h->next = event_new(w->flow->base, -1, 0, on_next, h);
+    h->comparison = comparison_new(f->base, &config);
+    h->next = event_new(f->base, -1, 0, on_next, h);
     return h;
 }
 

@@ -12,8 +12,8 @@
 #include "common/net/client.h"
 #include "common/net/resp.h"
 #include "common/redis/releases.h"
+#include "worker/keys/suspects.h"
 #include "worker/translate/rewrite.h"
-#include "worker/worker.h"
 
 enum {
     ANSWER_TIMEOUT_MS = 20000,
@@ -36,7 +36,10 @@ struct holder {
 };
 
 struct inventory {
-    struct worker *w;
+    struct flow *flow;
+    const struct router *router;
+    const struct translator *translator;
+    struct flow_cursors *cursors;
     bool due;
     enum step step;
     struct client *source;
@@ -55,17 +58,17 @@ struct inventory {
     uint64_t next_ms, seen, missing;
 };
 
-static char *path_of(const struct worker *w)
+static char *path_of(const struct flow *f)
 {
-    return statefile_path(w->flow->directory, "flow-%u.inventory", w->flow->number);
+    return statefile_path(f->directory, "flow-%u.inventory", f->number);
 }
 
-void inventory_order(const struct worker *w, uint32_t source_release)
+void inventory_order(const struct flow *f, uint32_t source_release)
 {
     struct error error;
-    char *path = path_of(w);
-    if (w->flow->number == 0 && release_omits(source_release)) {
-        int fd = statefile_open(w->flow->directory, path, O_WRONLY | O_CREAT, &error);
+    char *path = path_of(f);
+    if (f->number == 0 && release_omits(source_release)) {
+        int fd = statefile_open(f->directory, path, O_WRONLY | O_CREAT, &error);
         if (fd < 0)
             log_warning("%s: the source's keys are not looked for on the target after the full sync",
                         error.text);
@@ -125,7 +128,7 @@ static void fail_answer(struct inventory *n, const char *who, const redisReply *
 
 static void put_away(struct inventory *n)
 {
-    char *path = path_of(n->w);
+    char *path = path_of(n->flow);
     unlink(path);
     free(path);
     n->due = false;
@@ -179,9 +182,9 @@ static struct client *connect_to(struct inventory *n, const struct uri *uri, con
 {
     const struct client_callbacks callbacks = {n, on_ready, on_failed};
     struct error why;
-    struct client *c = client_connect(n->w->flow->base, uri, &n->w->flow->settings, what, &callbacks, &why);
+    struct client *c = client_connect(n->flow->base, uri, &n->flow->settings, what, &callbacks, &why);
     if (c)
-        client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->w->flow->heal_name, NULL);
+        client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->flow->heal_name, NULL);
     else
         fail(n, &why);
     return c;
@@ -190,7 +193,7 @@ static struct client *connect_to(struct inventory *n, const struct uri *uri, con
 /* NULL: it cannot be connected to, told already. */
 static struct holder *holder_of(struct inventory *n, struct slice key)
 {
-    const struct uri *uri = router_uri(n->w->router, key);
+    const struct uri *uri = router_uri(n->router, key);
     for (size_t i = 0; i < n->holder_count; i++)
         if (n->holders[i]->uri.port == uri->port && strcmp(n->holders[i]->uri.host, uri->host) == 0)
             return n->holders[i];
@@ -232,10 +235,10 @@ static struct slice name_at(const struct inventory *n, size_t at)
 static void page_done(struct inventory *n)
 {
     n->step = STEP_IDLE;
-    cursor_set(&n->w->flow->cursor.marks->looked_for, n->seen);
+    cursor_set(&n->flow->cursor.marks->looked_for, n->seen);
     if (strcmp(n->cursor, "0") == 0 && ++n->database == n->database_count)
         finish(n);
-    else if (n->w->flow->settings.migrate)
+    else if (n->flow->settings.migrate)
         inventory_go_on(n); /* its end waits for nothing else */
 }
 
@@ -260,10 +263,10 @@ static void on_exists(struct client *c, const redisReply *reply, void *arg)
         fail_answer(n, "target", reply);
         return;
     }
-    settings_db_target(&n->w->flow->settings, n->databases[n->database], &db);
+    settings_db_target(&n->flow->settings, n->databases[n->database], &db);
     if (elsewhere || reply->integer == 0) {
         n->missing += !elsewhere;
-        flow_suspect(n->w->flow, db, name_at(n, at), DIVERGENCE_LOST_BY_SOURCE, INVENTORY_COMMAND);
+        flow_suspect(n->flow, db, name_at(n, at), DIVERGENCE_LOST_BY_SOURCE, INVENTORY_COMMAND);
     }
     if (++n->answered == n->name_count)
         page_done(n);
@@ -273,7 +276,7 @@ static void select_database(struct inventory *n)
 {
     uint32_t db = 0;
     char text[24];
-    settings_db_target(&n->w->flow->settings, n->databases[n->database], &db);
+    settings_db_target(&n->flow->settings, n->databases[n->database], &db);
     struct slice select[] = {slice_str("SELECT"), slice_of(text, format_u64(text, db))};
     client_command(n->holders[0]->client, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
 }
@@ -291,7 +294,7 @@ static void ask_exists(struct inventory *n)
         struct holder *h = holder_of(n, argv[1]);
         if (!h)
             return;
-        if (at == 0 && !router_is_cluster(n->w->router))
+        if (at == 0 && !router_is_cluster(n->router))
             select_database(n);
         buf_put(&h->asked, &at, sizeof at);
         client_command(h->client, ANSWER_TIMEOUT_MS, on_exists, h, 2, argv);
@@ -326,8 +329,7 @@ static void take_names(struct inventory *n, const redisReply *names)
     n->seen += names->elements;
     for (size_t i = 0; i < names->elements; i++) {
         struct slice name = slice_of(names->element[i]->str, names->element[i]->len);
-        if (!settings_key_wanted(&n->w->flow->settings, name) ||
-            settings_key_reserved(&n->w->flow->settings, name))
+        if (!settings_key_wanted(&n->flow->settings, name) || settings_key_reserved(&n->flow->settings, name))
             continue;
         uint32_t len = (uint32_t)name.len;
         buf_put(&n->names, &len, sizeof len);
@@ -349,7 +351,7 @@ static void on_page(struct client *c, const redisReply *reply, void *arg)
     }
     snprintf(n->cursor, sizeof n->cursor, "%s", reply->element[0]->str);
     take_names(n, reply->element[1]);
-    n->next_ms = clock_monotonic_ms() + (n->w->flow->settings.migrate ? 0 : PAGE_MS);
+    n->next_ms = clock_monotonic_ms() + (n->flow->settings.migrate ? 0 : PAGE_MS);
     if (!n->name_count) {
         page_done(n);
         return;
@@ -385,8 +387,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
     for (const char *at = reply->str; at; at = strchr(at, '\n')) {
         at += *at == '\n';
         if (sscanf(at, "db%u:keys=", &db) == 1 && n->database_count < DATABASES_MAX &&
-            settings_db_target(&n->w->flow->settings, db, &to) &&
-            !rewrite_database_lacks(&n->w->translator, to))
+            settings_db_target(&n->flow->settings, db, &to) && !rewrite_database_lacks(n->translator, to))
             n->databases[n->database_count++] = db;
     }
     n->database = 0;
@@ -408,19 +409,17 @@ static void ask_databases(struct inventory *n)
 
 static bool may_begin(const struct inventory *n)
 {
-    const struct worker *w = n->w;
-    return n->due && clock_monotonic_ms() >= n->next_ms && w->flow->ready && !w->flow->failed &&
-           !w->flow->drained && !w->flow->source_ended && w->flow->global == GLOBAL_NONE &&
-           cursor_get(&w->flow->cursor.marks->phase) == CURSOR_STABLE &&
-           suspects_count(w->flow->suspects) < SUSPECTS_ENOUGH;
+    const struct flow *f = n->flow;
+    return n->due && clock_monotonic_ms() >= n->next_ms && flow_at_rest(f) &&
+           cursor_get(&f->cursor.marks->phase) == CURSOR_STABLE &&
+           suspects_count(f->suspects) < SUSPECTS_ENOUGH;
 }
 
 void inventory_go_on(struct inventory *n)
 {
-    struct worker *w = n->w;
     if (n->trouble.class)
         return;
-    if (n->step == STEP_APPLIED && w->flow->ready && flows_applied(w, n->lsns, n->lsn_count)) {
+    if (n->step == STEP_APPLIED && n->flow->ready && flows_applied(n->cursors, n->lsns, n->lsn_count)) {
         ask_exists(n);
         return;
     }
@@ -430,21 +429,25 @@ void inventory_go_on(struct inventory *n)
     if (n->source_ready)
         ask_page(n);
     else if (!n->source)
-        n->source = connect_to(n, &w->flow->settings.source, "source");
+        n->source = connect_to(n, &n->flow->settings.source, "source");
 }
 
 bool inventory_is_due(const struct inventory *n)
 {
-    return n->due && flow_heals(n->w->flow);
+    return n->due && flow_heals(n->flow);
 }
 
-struct inventory *inventory_new(struct worker *w)
+struct inventory *inventory_new(struct flow *f, const struct router *router,
+                                const struct translator *translator, struct flow_cursors *cursors)
 {
     struct inventory *n = x_calloc(1, sizeof *n);
-    char *path = path_of(w);
-    n->w = w;
-    n->due = flow_heals(w->flow) && access(path, F_OK) == 0;
-    n->soon = event_new(w->flow->base, -1, 0, on_soon, n);
+    char *path = path_of(f);
+    n->flow = f;
+    n->router = router;
+    n->translator = translator;
+    n->cursors = cursors;
+    n->due = flow_heals(f) && access(path, F_OK) == 0;
+    n->soon = event_new(f->base, -1, 0, on_soon, n);
     free(path);
     return n;
 }

@@ -10,27 +10,21 @@
 #ifndef DF2REDIS_WORKER_VERIFY_INVENTORY_H
 #define DF2REDIS_WORKER_VERIFY_INVENTORY_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "worker/target/router.h"
+#include "worker/translate/translator.h"
+#include "worker/verify/flows_applied.h"
 
-#include "common/base/error.h"
-
-struct worker;
 struct inventory;
 
 /* The command of the suspects that it makes. They may be another shard's than the FLOW's. */
 #define INVENTORY_COMMAND "SCAN"
 
 /* Of a FLOW that begins with a full sync. */
-void inventory_order(const struct worker *w, uint32_t source_release);
-struct inventory *inventory_new(struct worker *w);
+void inventory_order(const struct flow *f, uint32_t source_release);
+struct inventory *inventory_new(struct flow *f, const struct router *router,
+                                const struct translator *translator, struct flow_cursors *cursors);
 void inventory_free(struct inventory *n);
 bool inventory_is_due(const struct inventory *n);
 void inventory_go_on(struct inventory *n);
-
-/* worker/verify/flows_applied.c: have all FLOWs of the session applied what the shards had before these LSNs? */
-bool flows_applied(struct worker *w, const uint64_t *lsns, size_t count);
-void flows_applied_free(struct worker *w);
 
 #endif

@@ -7,7 +7,7 @@
 #include "common/ipc/divergence.h"
 #include "common/net/client.h"
 #include "common/net/resp.h"
-#include "worker/worker.h"
+#include "worker/keys/suspects.h"
 
 enum {
     KEYS_MAX = 4096,
@@ -18,7 +18,7 @@ enum {
 };
 
 struct pops {
-    struct worker *w;
+    struct flow *flow;
     struct client *client;
     bool ready, asking;
     struct suspects *keys; /* due, by the number of the question that judges them */
@@ -30,7 +30,7 @@ struct pops {
 
 static void suspect(struct pops *p, uint32_t db, struct slice key)
 {
-    flow_suspect(p->w->flow, db, key, DIVERGENCE_LOST_BY_SOURCE, "LMPOP");
+    flow_suspect(p->flow, db, key, DIVERGENCE_LOST_BY_SOURCE, "LMPOP");
 }
 
 /* ---- the set ---- */
@@ -55,7 +55,7 @@ void pops_note(struct pops *p, const struct entry *e)
     /* A client's own pop of one has no transaction id, or stands in a MULTI. */
     if (e->argc != 2 || e->txid == 0 || p->off ||
         (!slice_is(e->argv[0], "LPOP") && !slice_is(e->argv[0], "RPOP")) ||
-        !settings_db_target(&p->w->flow->settings, e->db, &db))
+        !settings_db_target(&p->flow->settings, e->db, &db))
         return;
     p->last_ms = clock_monotonic_ms();
     if (!e->in_snapshot && e->lsn < p->suspect_lsn) {
@@ -92,8 +92,8 @@ static void on_offsets(struct client *c, const redisReply *reply, void *arg)
     (void)c;
     p->asking = false;
     p->asks++;
-    if (reply->type == REDIS_REPLY_ARRAY && p->w->flow->number < reply->elements)
-        p->suspect_lsn = (uint64_t)reply->element[p->w->flow->number]->integer;
+    if (reply->type == REDIS_REPLY_ARRAY && p->flow->number < reply->elements)
+        p->suspect_lsn = (uint64_t)reply->element[p->flow->number]->integer;
     sweep(p, false, true);
 }
 
@@ -154,8 +154,8 @@ void pops_go_on(struct pops *p)
         p->next_ms = now + ASK_MS;
         client_words(p->client, ANSWER_TIMEOUT_MS, on_stats, p, "INFO", "COMMANDSTATS", NULL);
     } else if (!p->client) {
-        p->client = client_connect(p->w->flow->base, &p->w->flow->settings.source, &p->w->flow->settings,
-                                   what, &callbacks, &error);
+        p->client = client_connect(p->flow->base, &p->flow->settings.source, &p->flow->settings, what,
+                                   &callbacks, &error);
         p->next_ms = p->client ? now : now + ASK_MS;
     }
 }
@@ -165,12 +165,12 @@ bool pops_is_due(const struct pops *p)
     return suspects_count(p->keys) > 0 && (p->calls || !p->asks);
 }
 
-struct pops *pops_new(struct worker *w, bool fresh, struct error *error)
+struct pops *pops_new(struct flow *f, bool fresh, struct error *error)
 {
     struct pops *p = x_calloc(1, sizeof *p);
-    p->w = w;
-    p->off = !flow_heals(w->flow);
-    p->keys = suspects_open_as("popped", w->flow->directory, w->flow->number, fresh, error);
+    p->flow = f;
+    p->off = !flow_heals(f);
+    p->keys = suspects_open_as("popped", f->directory, f->number, fresh, error);
     if (p->keys) {
         for (struct suspect *k = suspects_oldest(p->keys); k; k = k->newer)
             k->due_ms = KEPT_ASKS;

@@ -8,14 +8,13 @@
 #ifndef DF2REDIS_WORKER_VERIFY_POPS_H
 #define DF2REDIS_WORKER_VERIFY_POPS_H
 
-#include "common/base/error.h"
+#include "worker/flow/flow.h"
 #include "worker/rdb/entry.h"
 
-struct worker;
 struct pops;
 
 /* fresh: what stands in the file is forgotten. */
-struct pops *pops_new(struct worker *w, bool fresh, struct error *error);
+struct pops *pops_new(struct flow *f, bool fresh, struct error *error);
 void pops_free(struct pops *p);
 void pops_remove_file(const char *directory, uint32_t flow);
 /* Of any command of the journal. */

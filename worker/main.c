@@ -34,7 +34,7 @@ static bool receive_start(struct message *start)
 static int run(const struct message *start)
 {
     struct flow f = {.supervisor = SUPERVISOR_FD};
-    struct worker w = {.flow = &f, .source = -1};
+    struct worker w = {.flow = &f, .source.fd = -1};
     struct error error = {0};
     fcntl(SUPERVISOR_FD, F_SETFL, fcntl(SUPERVISOR_FD, F_GETFL) | O_NONBLOCK);
     f.base = event_base_new();

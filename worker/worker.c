@@ -308,16 +308,16 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
                w->sealed_marked_seq < decoder_seq(w->flow->decoder);
     /* And one that gets nothing is asked whether it still has the mark: somebody may have emptied it. */
     bool idle_long = clock_monotonic_ms() - w->marked_at_ms >= IDLE_MARK_MS;
-    if (w->flow->ready && w->source_opened && seal_marks_on(w) && (due || w->mark_wanted || idle_long) &&
+    if (w->flow->ready && w->source.opened && seal_marks_on(w) && (due || w->mark_wanted || idle_long) &&
         w->flow->global == GLOBAL_NONE && round_empty(router_open(w->router)) && router_idle(w->router))
         seal_and_send(w, true);
-    source_tls_acknowledge(w, false);
-    source_note_waiting(w);
+    source_tls_acknowledge(&w->source, false);
+    source_note_waiting(&w->source);
     pops_go_on(w->pops);
     log_turn();
     log_pipe_turn();
     cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());
-    source_watch_full(w);
+    source_watch_full(&w->source);
     heal_go_on(w->heal);
     inventory_go_on(w->inventory);
     put_off_drain(w);
@@ -368,7 +368,7 @@ static void obey(struct worker *w, const struct message *m)
             w->flow->settings.spool_limit_bytes = fresh.spool_limit_bytes;
             w->flow->settings.on_spool_full = fresh.on_spool_full;
             spool_set_limit(w->spool, fresh.spool_limit_bytes);
-            source_resume(w);
+            source_resume(&w->source);
         } else {
             log_error("the changed settings cannot be read: %s", error.text);
         }
@@ -414,10 +414,10 @@ static bool identity(struct worker *w, const struct message *start, struct error
     w->flow->session = start->start.session;
     memcpy(w->flow->master_id, start->start.master_id, sizeof w->flow->master_id);
     memcpy(w->flow->last_master_id, start->start.last_master_id, sizeof w->flow->last_master_id);
-    memcpy(w->sync_id, start->start.sync_id, sizeof w->sync_id);
+    memcpy(w->source.sync_id, start->start.sync_id, sizeof w->source.sync_id);
     memcpy(w->masters, start->start.masters, sizeof w->masters);
-    w->tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
-    buf_put(&w->tls_asked, start->start.asked.data, start->start.asked.len);
+    w->source.tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
+    buf_put(&w->source.tls_asked, start->start.asked.data, start->start.asked.len);
     memcpy(w->reports.told, start->start.told, sizeof w->reports.told);
     log_set_flow((int)w->flow->number);
     snprintf(w->flow->directory, sizeof w->flow->directory, "%s/%s", w->flow->settings.state_dir,
@@ -444,7 +444,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         .session = w->flow->session,
     };
     uint64_t received;
-    w->spool = spool_open(&config, resume, error);
+    w->spool = w->source.spool = spool_open(&config, resume, error);
     if (!w->spool || !cursor_open(&w->flow->cursor, w->flow->directory, w->flow->number, !resume, error))
         return false;
     w->history = history_open(w->flow->directory, w->flow->number, w->flow->session, resume, error);
@@ -481,9 +481,9 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         w->flow->settings.marks = false;
     }
     /* What the dead predecessor had read and not yet noted stands in the spool already. */
-    if (!resume || w->source < 0)
+    if (!resume || w->source.fd < 0)
         return true;
-    if (!received_from_kernel(w->source, &received))
+    if (!received_from_kernel(w->source.fd, &received))
         return error_set(error, ERROR_REDIRECT,
                          "the kernel does not tell how much of FLOW %u was read before: it has to begin anew",
                          w->flow->number);
@@ -491,8 +491,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         error->class = ERROR_REDIRECT; /* another spool than the one that was left: begin anew */
         return false;
     }
-    waiting_received(&w->waiting, cursor_get(&w->flow->cursor.marks->applied_offset), clock_monotonic_ms());
-    source_note_waiting(w);
+    source_waits_from(&w->source, cursor_get(&w->flow->cursor.marks->applied_offset));
     return true;
 }
 
@@ -521,7 +520,8 @@ static void make_router(struct worker *w)
     w->router = router_new(w->flow->base, &config, w->output, &on);
 }
 
-void worker_open_target(struct worker *w)
+/* Once it is known where the FLOW begins. */
+static void open_target(struct worker *w)
 {
     struct router_session session = {.id = w->flow->session,
                                      .first_lsn = w->flow->decoder_config.first_lsn,
@@ -536,6 +536,16 @@ void worker_open_target(struct worker *w)
     memcpy(session.master_id, w->flow->master_id, sizeof session.master_id);
     memcpy(session.last_master_id, w->flow->last_master_id, sizeof session.last_master_id);
     router_start(w->router, &session);
+}
+
+static void on_begun(void *arg)
+{
+    open_target(arg);
+}
+
+static void on_received(void *arg)
+{
+    pump(arg);
 }
 
 /* The last command that was applied is that of the promoted master, too. A replica that is promoted while it executes
@@ -573,8 +583,11 @@ static void make_verifiers(struct worker *w)
 
 bool worker_start(struct worker *w, const struct message *start, struct error *error)
 {
-    w->source = start->fd;
-    w->successor = start->start.mode == START_RESUME;
+    w->source = (struct source){.flow = w->flow,
+                                .on = {w, on_begun, on_received},
+                                .fd = start->fd,
+                                .resumed = start->start.mode == START_RESUME,
+                                .lag_ms = &w->translator.lag_ms};
     if (!identity(w, start, error) ||
         (w->flow->settings.confine && !confine_worker(&w->flow->settings, w->flow->directory, error)) ||
         !open_files(w, start, error))
@@ -622,21 +635,19 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     w->had_trouble = start->start.mode == START_RESUME;
     read_test_hook(w);
     pump_schedule(w);
-    source_start(w);
-    if (!w->flow->settings.source.tls || w->successor)
-        worker_open_target(w);
+    source_start(&w->source);
+    if (!w->flow->settings.source.tls || w->source.resumed)
+        open_target(w);
     return true;
 }
 
 void worker_finish(struct worker *w)
 {
-    struct event *events[] = {w->supervisor_event, w->source_event, w->pump_event, w->tick_event};
+    struct event *events[] = {w->supervisor_event, w->pump_event, w->tick_event};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])
             event_free(events[i]);
-    if (w->tls)
-        source_tls_close(w);
-    client_free(w->tls_client);
+    source_free(&w->source);
     heal_free(w->heal);
     inventory_free(w->inventory);
     pops_free(w->pops);
@@ -645,7 +656,6 @@ void worker_finish(struct worker *w)
     router_free(w->router);
     cross_free(w->cross);
     buf_free(&w->sealed.record);
-    buf_free(&w->tls_asked);
     decoder_free(w->flow->decoder);
     translator_free(&w->translator);
     output_free(w->output);

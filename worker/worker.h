@@ -15,8 +15,8 @@
 #include "worker/keys/deadlines.h"
 #include "worker/keys/suspects.h"
 #include "worker/link/batch.h"
-#include "worker/pipeline/lag.h"
 #include "worker/pipeline/report_dedup.h"
+#include "worker/source/source.h"
 #include "worker/spool/history.h"
 #include "worker/spool/spool.h"
 #include "worker/target/router.h"
@@ -32,24 +32,12 @@ struct cross;
 
 struct worker {
     struct flow *flow;
-    struct event *supervisor_event, *source_event, *pump_event, *tick_event;
+    struct event *supervisor_event, *pump_event, *tick_event;
 
     char masters[1024]; /* of a cluster, to begin with */
 
-    int source;            /* the FLOW's socket, -1 when closed */
-    struct transport *tls; /* the same with TLS, which only the process that made it can use */
-    struct client *tls_client;
-    char sync_id[32];
-    uint64_t tls_first_lsn; /* of the next entry wanted; 0: a full sync is asked for */
-    struct buf tls_asked;   /* words for DFLY FLOW */
-    uint64_t acked_lsn, acked_at_ms;
-    bool successor; /* of a worker that died, here or in an earlier run */
-    bool source_opened;
-    bool target_waits;  /* it is connected to when the stream begins */
-    bool source_paused; /* the spool is at its limit */
+    struct source source;
     bool journal_broke; /* it can be followed no further, and the supervisor was told */
-    uint64_t source_paused_ms;
-    char full_text[480];
     struct spool *spool;
     struct history *history;
     struct deadlines *deadlines;
@@ -108,32 +96,13 @@ struct worker {
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */
     uint64_t rate_at_ms;
 
-    struct waiting waiting;
     uint64_t crash_at_seq; /* for tests: DF2REDIS_TEST_CRASH_AT_SEQ */
-    uint64_t read_bytes;   /* for tests: DF2REDIS_TEST_READ_BYTES; 0: as many as there are */
 };
 
 /* worker.c */
 bool worker_start(struct worker *w, const struct message *start, struct error *error);
 void worker_finish(struct worker *w);
-/* Once it is known where the FLOW begins. */
-void worker_open_target(struct worker *w);
 void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count);
-
-/* source.c */
-void source_start(struct worker *w);
-void source_resume(struct worker *w); /* after the spool had no room */
-/* At a tick: a full spool ends the session with the source, as --on-spool-full says. */
-void source_watch_full(struct worker *w);
-/* The cursor's figures of what is here and what waits, after bytes came or were applied. */
-void source_note_waiting(struct worker *w);
-
-/* source_tls.c: with TLS the worker opens the FLOW itself, and acknowledges itself. */
-void source_tls_open(struct worker *w);
-enum spool_read source_tls_read(struct worker *w, size_t *got, struct error *error);
-/* REPLCONF ACK: every second, every 1,024 entries, at once when urgent. */
-void source_tls_acknowledge(struct worker *w, bool urgent);
-void source_tls_close(struct worker *w);
 
 /* pump.c */
 void pump_schedule(struct worker *w);

@@ -178,9 +178,9 @@ void seal_save_record(struct worker *w, const struct checkpoint *at)
     if (w->ping_lsn && at->next_lsn >= w->ping_lsn) {
         w->ping_lsn = 0;
         flow_tell_simple(w->flow, MESSAGE_PING);
-        source_tls_acknowledge(w, true);
+        source_tls_acknowledge(&w->source, true);
     }
-    source_note_waiting(w);
+    source_note_waiting(&w->source);
 }
 
 void seal_acknowledged(struct worker *w, struct round *r)
@@ -223,7 +223,7 @@ void seal_settle(struct worker *w)
         seal_save_record(w, open);
     }
     if (offset >= spool_received(w->spool))
-        source_note_waiting(w);
+        source_note_waiting(&w->source);
     /* Nothing but the offset went on since the last mark: the mark vouches for that, too. */
     if (w->flow->global == GLOBAL_NONE && seal_marks_on(w) &&
         w->marked_seq == decoder_seq(w->flow->decoder) && offset != w->sealed.offset) {

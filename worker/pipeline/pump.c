@@ -178,7 +178,7 @@ static bool refill(struct worker *w)
 {
     struct error error = {0};
     if (spool_refill(w->spool, &error)) {
-        source_resume(w);
+        source_resume(&w->source);
         return true;
     }
     if (error.class == ERROR_NONE)
@@ -199,7 +199,7 @@ static bool more_input(struct worker *w, size_t had)
     if (spool_peek(w->spool, offset).len > had)
         return true;
     /* What comes next lies on the wire, or is kept out by bytes whose acknowledgement is on its way … */
-    bool kept_out = spool_overflow_bytes(w->spool) > 0 || w->source_paused;
+    bool kept_out = spool_overflow_bytes(w->spool) > 0 || w->source.paused;
     if (!kept_out || !all_applied(w))
         return false;
     /* … or by what is kept for a target that comes back with its last mark … */
@@ -219,7 +219,7 @@ static bool more_input(struct worker *w, size_t had)
         if (!refill(w))
             return false;
     }
-    source_resume(w);
+    source_resume(&w->source);
     return spool_peek(w->spool, offset).len > had;
 }
 
@@ -432,13 +432,13 @@ static void pump_once(struct worker *w)
         seal_settle(w);
     else if (!router_borrowing(w->router) && !router_open(w->router)->borrowed)
         rewind_release(w);
-    source_resume(w);
+    source_resume(&w->source);
     check_ends(w);
 }
 
 void pump(struct worker *w)
 {
-    if (!w->flow->ready || !w->source_opened || w->flow->failed || !rate_allows(w))
+    if (!w->flow->ready || !w->source.opened || w->flow->failed || !rate_allows(w))
         return;
     cursor_set(&w->flow->cursor.marks->busy, 1);
     atomic_signal_fence(memory_order_seq_cst);

@@ -130,8 +130,7 @@ static void went_back(struct worker *w)
     if (decoder_next_lsn(w->flow->decoder))
         seal_note_lsn(w, decoder_next_lsn(w->flow->decoder),
                       decoder_check(w->flow->decoder, decoder_next_lsn(w->flow->decoder)));
-    waiting_received(&w->waiting, decoder_offset(w->flow->decoder), clock_monotonic_ms());
-    source_note_waiting(w);
+    source_waits_from(&w->source, decoder_offset(w->flow->decoder));
 }
 
 static void tell_lost(const struct worker *w, uint64_t seq)
@@ -213,7 +212,7 @@ void rewind_keep(struct worker *w, const struct checkpoint *at)
     if (w->mark_every_bytes > most || !w->had_trouble)
         w->mark_every_bytes = most;
     /* With the ring full it is what keeps the next bytes out. */
-    bool tight = spool_overflow_bytes(w->spool) > 0 || w->source_paused;
+    bool tight = spool_overflow_bytes(w->spool) > 0 || w->source.paused;
     if (at->offset <= newest ||
         (!tight && at->offset < newest + spacing && now - w->kept_at_ms < KEEP_EVERY_MS))
         return;

@@ -1,5 +1,7 @@
 /* The FLOW over TLS. A TLS session cannot be handed over, so the worker connects and does the FLOW's
  * handshake itself, tells the supervisor FLOW_OPENED, and writes the ACKs. Its death ends the session. */
+#include "worker/source/source.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -7,14 +9,13 @@
 #include "common/base/clock.h"
 #include "common/net/client.h"
 #include "common/redis/marks.h"
-#include "worker/worker.h"
 
 enum { ACK_EVERY_MS = 1000, ACK_EVERY_ENTRIES = 1024, ANSWER_TIMEOUT_MS = 30000 };
 
 static void failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
-    flow_fail(((struct worker *)arg)->flow, error);
+    flow_fail(((struct source *)arg)->flow, error);
 }
 
 static bool answer_is(const redisReply *reply, const char *word)
@@ -26,99 +27,96 @@ static bool answer_is(const redisReply *reply, const char *word)
 
 static void on_flow(struct client *c, const redisReply *reply, void *arg)
 {
-    struct worker *w = arg;
+    struct source *s = arg;
     struct error error;
     bool full = answer_is(reply, "FULL"), partial = answer_is(reply, "PARTIAL");
-    if (partial && !w->tls_first_lsn) {
+    if (partial && !s->tls_first_lsn) {
         error_fatal(&error, EX_PROTOCOL,
                     "the source answered DFLY FLOW %u with PARTIAL, which was not asked for",
-                    w->flow->number);
-        flow_fail(w->flow, &error);
+                    s->flow->number);
+        flow_fail(s->flow, &error);
         return;
     }
     if (!full && !partial) {
-        error_set(&error, ERROR_RETRY, "the source answered DFLY FLOW %u with %.200s", w->flow->number,
+        error_set(&error, ERROR_RETRY, "the source answered DFLY FLOW %u with %.200s", s->flow->number,
                   reply->str ? reply->str : "something else than FULL or PARTIAL");
-        flow_fail(w->flow, &error);
+        flow_fail(s->flow, &error);
         return;
     }
-    w->tls = client_take_transport(c);
-    if (!w->tls) {
+    s->tls = client_take_transport(c);
+    if (!s->tls) {
         error_set(&error, ERROR_RETRY, "the source sent more than the answer to DFLY FLOW");
-        flow_fail(w->flow, &error);
+        flow_fail(s->flow, &error);
         return;
     }
-    memcpy(w->flow->decoder_config.token, reply->element[1]->str, sizeof w->flow->decoder_config.token);
+    memcpy(s->flow->decoder_config.token, reply->element[1]->str, sizeof s->flow->decoder_config.token);
     if (full) {
-        w->flow->decoder_config.first_lsn = w->flow->decoder_config.asked_lsn = 0;
-        w->flow->decoder_config.check = (struct journal_check){0};
-        w->flow->decoder_config.in_blobs = false;
+        s->flow->decoder_config.first_lsn = s->flow->decoder_config.asked_lsn = 0;
+        s->flow->decoder_config.check = (struct journal_check){0};
+        s->flow->decoder_config.in_blobs = false;
     }
-    decoder_free(w->flow->decoder);
-    w->flow->decoder = decoder_new(&w->flow->decoder_config);
-    w->source = w->tls->fd;
+    decoder_free(s->flow->decoder);
+    s->flow->decoder = decoder_new(&s->flow->decoder_config);
+    s->fd = s->tls->fd;
 
     struct message m = {.type = MESSAGE_FLOW_OPENED, .fd = -1, .flow_opened.full = full};
-    memcpy(m.flow_opened.token, w->flow->decoder_config.token, sizeof m.flow_opened.token);
-    flow_tell(w->flow, &m);
-    source_start(w);
-    /* Others may be answered otherwise, and the FLOWs asked again: the target keeps its marks until SYNC was sent. */
-    w->target_waits = full;
-    if (!full)
-        worker_open_target(w);
+    memcpy(m.flow_opened.token, s->flow->decoder_config.token, sizeof m.flow_opened.token);
+    flow_tell(s->flow, &m);
+    s->tls_opened(s, full);
 }
 
 static void ready(struct client *c, void *arg)
 {
-    struct worker *w = arg;
+    struct source *s = arg;
     enum { WORDS_MAX = 8 };
     char flow[16];
-    struct slice argv[WORDS_MAX], asked = buf_slice(&w->tls_asked), word;
+    struct slice argv[WORDS_MAX], asked = buf_slice(&s->tls_asked), word;
     size_t argc = 0;
-    snprintf(flow, sizeof flow, "%u", w->flow->number);
-    const char *words[] = {"DFLY", "FLOW", w->flow->master_id, w->sync_id, flow};
+    snprintf(flow, sizeof flow, "%u", s->flow->number);
+    const char *words[] = {"DFLY", "FLOW", s->flow->master_id, s->sync_id, flow};
     while (argc < sizeof words / sizeof *words) {
         argv[argc] = slice_str(words[argc]);
         argc++;
     }
-    while (w->tls_first_lsn && argc < WORDS_MAX && mark_next_word(&asked, &word))
+    while (s->tls_first_lsn && argc < WORDS_MAX && mark_next_word(&asked, &word))
         argv[argc++] = word;
-    client_command(c, ANSWER_TIMEOUT_MS, on_flow, w, argc, argv);
+    client_command(c, ANSWER_TIMEOUT_MS, on_flow, s, argc, argv);
 }
 
-void source_tls_open(struct worker *w)
+void source_tls_open(struct source *s, source_tls_opened *opened)
 {
+    s->tls_opened = opened;
     struct error error;
-    struct client_callbacks on = {w, ready, failed};
-    w->tls_client =
-        client_connect(w->flow->base, &w->flow->settings.source, &w->flow->settings, "source", &on, &error);
-    if (!w->tls_client)
-        flow_fail(w->flow, &error);
+    struct client_callbacks on = {s, ready, failed};
+    s->tls_client =
+        client_connect(s->flow->base, &s->flow->settings.source, &s->flow->settings, "source", &on, &error);
+    if (!s->tls_client)
+        flow_fail(s->flow, &error);
 }
 
-enum spool_read source_tls_read(struct worker *w, size_t *got, struct error *error)
+enum spool_read source_tls_read(struct source *s, size_t *got, struct error *error)
 {
     size_t room;
-    uint8_t *into = spool_write_begin(w->spool, &room, error);
+    uint8_t *into = spool_write_begin(s->spool, &room, error);
     if (!into)
         return error->class == ERROR_RETRY ? SPOOL_READ_LIMIT : SPOOL_READ_ERROR;
-    ssize_t n = w->tls->recv(w->tls, into, room);
+    ssize_t n = s->tls->recv(s->tls, into, room);
     if (n == TRANSPORT_AGAIN || n <= 0) {
         if (n == TRANSPORT_FAILED)
-            log_warning("the FLOW's connection broke: %s", w->tls->error);
-        spool_write_end(w->spool, 0, error);
+            log_warning("the FLOW's connection broke: %s", s->tls->error);
+        spool_write_end(s->spool, 0, error);
         return n == TRANSPORT_AGAIN ? SPOOL_READ_AGAIN : SPOOL_READ_EOF;
     }
     *got = (size_t)n;
-    return spool_write_end(w->spool, (size_t)n, error) ? SPOOL_READ_SOME : SPOOL_READ_ERROR;
+    return spool_write_end(s->spool, (size_t)n, error) ? SPOOL_READ_SOME : SPOOL_READ_ERROR;
 }
 
-void source_tls_acknowledge(struct worker *w, bool urgent)
+void source_tls_acknowledge(struct source *s, bool urgent)
 {
-    if (!w->tls || !decoder_in_journal(w->flow->decoder))
+    if (!s->tls || !decoder_in_journal(s->flow->decoder))
         return;
-    uint64_t lsn = cursor_get(&w->flow->cursor.marks->applied_lsn), now = clock_monotonic_ms();
-    if (!lsn || (!urgent && lsn - w->acked_lsn < ACK_EVERY_ENTRIES && now - w->acked_at_ms < ACK_EVERY_MS))
+    uint64_t lsn = cursor_get(&s->flow->cursor.marks->applied_lsn), now = clock_monotonic_ms();
+    if (!lsn || (!urgent && lsn - s->acked_lsn < ACK_EVERY_ENTRIES && now - s->acked_at_ms < ACK_EVERY_MS))
         return;
     char text[24], line[96];
     size_t digits = format_u64(text, lsn);
@@ -126,21 +124,21 @@ void source_tls_acknowledge(struct worker *w, bool urgent)
                      (int)digits, text);
     struct iovec part = {line, (size_t)n};
     /* A few bytes each second: a connection that does not take them whole is about to break anyway. */
-    ssize_t sent = w->tls->send(w->tls, &part, 1);
+    ssize_t sent = s->tls->send(s->tls, &part, 1);
     if (sent > 0 && sent < n) {
         struct error error;
-        error_set(&error, ERROR_RETRY, "the source takes no acknowledgements on FLOW %u", w->flow->number);
-        flow_fail(w->flow, &error);
+        error_set(&error, ERROR_RETRY, "the source takes no acknowledgements on FLOW %u", s->flow->number);
+        flow_fail(s->flow, &error);
     }
     if (sent != n)
         return;
-    w->acked_lsn = lsn;
-    w->acked_at_ms = now;
+    s->acked_lsn = lsn;
+    s->acked_at_ms = now;
 }
 
-void source_tls_close(struct worker *w)
+void source_tls_close(struct source *s)
 {
-    w->tls->close(w->tls);
-    w->tls = NULL;
-    w->source = -1;
+    s->tls->close(s->tls);
+    s->tls = NULL;
+    s->fd = -1;
 }

@@ -1,5 +1,5 @@
 /* Samples of what was received when. */
-#include "worker/pipeline/lag.h"
+#include "worker/source/lag.h"
 
 #include <string.h>
 

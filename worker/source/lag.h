@@ -2,8 +2,8 @@
  *
  * Keeps a few (offset, time) samples of what was received; old ones thin out when the lag grows, so the
  * answer is never too young, and too old by at most a sixteenth of the lag (or 50 ms). */
-#ifndef DF2REDIS_WORKER_PIPELINE_LAG_H
-#define DF2REDIS_WORKER_PIPELINE_LAG_H
+#ifndef DF2REDIS_WORKER_SOURCE_LAG_H
+#define DF2REDIS_WORKER_SOURCE_LAG_H
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "worker/pipeline/lag.h"
+#include "worker/source/lag.h"
 
 static void nothing_waits_when_all_is_applied(void **state)
 {

@@ -16,7 +16,6 @@
 #include "worker/cluster/members.h"
 #include "worker/confine.h"
 #include "worker/log_pipe.h"
-#include "worker/pipeline/cross_slot.h"
 #include "worker/pipeline/script_name.h"
 #include "worker/source/received.h"
 #include "worker/translate/commands.h"
@@ -27,8 +26,6 @@ enum {
     TICK_MS = 100,
     IDLE_MARK_MS = 10000,
     SUSPECT_ARGS = 64,
-    HEAL_AT_END_MS = 10000, /* without anything being settled */
-    HEAL_AT_END_MAX_MS = 60000,
     BORROW_FROM_BYTES = 128 * 1024,
     DEADLINES_PART = 8,
     GROUP_ELEMENTS = 512,
@@ -42,7 +39,7 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
     /* The nodes of a cluster do not answer in the order of entries. */
     bool in_order = stream == REPORT_TRANSLATED || !router_is_cluster(w->router);
-    if (!reports_next(&w->reports, stream, seq) && in_order)
+    if (!reports_next(&w->pipeline.reports, stream, seq) && in_order)
         return false;
     snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
     snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
@@ -51,7 +48,7 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     printable(m.divergence.text, sizeof m.divergence.text);
     m.divergence.count = count;
     m.divergence.stream = stream;
-    m.divergence.position = w->reports.told[stream];
+    m.divergence.position = w->pipeline.reports.told[stream];
     cursor_add(&w->flow->cursor.marks->divergences, count);
     flow_tell(w->flow, &m);
     w->flow->reports_unread = true;
@@ -68,14 +65,15 @@ static bool is_healable(const char *reason, const char *command)
 
 static void on_suspect(void *arg, uint32_t db, struct slice key, const char *reason, const char *command)
 {
-    flow_suspect(((struct worker *)arg)->flow, db, key, reason, command);
+    struct worker *w = arg;
+    flow_suspect(w->flow, db, key, reason, command);
 }
 
-void worker_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
+static void report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
 {
     struct worker *w = arg;
     if (key.len && is_healable(reason, command) && flow_heals(w->flow)) {
-        flow_suspect(w->flow, w->translator.db, key, reason, command);
+        flow_suspect(w->flow, w->pipeline.translator.db, key, reason, command);
         return;
     }
     tell_divergence(w, REPORT_TRANSLATED, w->flow->decoder ? decoder_seq(w->flow->decoder) : 0, reason,
@@ -90,21 +88,21 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
     struct error error;
     w->flow->target = *target;
     w->flow->global = GLOBAL_NONE;
-    w->marks_owed = false;
-    cross_cancel(w);
-    if (!rewind_to_target(w, at, &error)) {
+    w->pipeline.commit.marks_owed = false;
+    cross_cancel(w->pipeline.cross);
+    if (!rewind_to_target(&w->pipeline, at, &error)) {
         flow_fail(w->flow, &error);
         return;
     }
     router_save_nodes(w->router);
     w->flow->ready = true;
-    pump_schedule(w);
+    flow_wake(w->flow);
 }
 
 static void on_acknowledged(void *arg, struct round *r)
 {
     struct worker *w = arg;
-    seal_acknowledged(w, r);
+    pump_acknowledged(&w->pipeline, r);
     heal_go_on(w->heal);
     inventory_go_on(w->inventory);
 }
@@ -129,7 +127,7 @@ static bool met_itself(const struct worker *w, uint64_t seq, const char *text)
 
 static bool met_later_state(const struct worker *w, uint64_t seq, const char *text)
 {
-    return seq <= w->answered_seq || met_itself(w, seq, text);
+    return seq <= w->pipeline.answered_seq || met_itself(w, seq, text);
 }
 
 /* The keys of a refused command are compared. False: it has none. */
@@ -184,11 +182,11 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
     struct slice key;
     char name[64];
     if (w->flow->global == CROSS_REPLICATING) {
-        cross_not_replicated(w, text);
+        cross_not_replicated(w->pipeline.cross, text);
         return;
     }
     bool again = met_later_state(w, batch_command_seq(b, i), text);
-    if (global_refused(w, text) || on_script_refused(w, b, i, text) ||
+    if (flush_refused(&w->pipeline.flush, text) || on_script_refused(w, b, i, text) ||
         (flow_heals(w->flow) && !met_itself(w, batch_command_seq(b, i), text) &&
          suspect_keys(w, b, i, again ? SUSPECT_UNHEARD : DIVERGENCE_REFUSED, text)))
         return;
@@ -260,8 +258,8 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
 static void on_lost(void *arg, const struct error *error)
 {
     struct worker *w = arg;
-    w->flow->ready = w->contact_waits = false;
-    w->had_trouble = true;
+    w->flow->ready = w->pipeline.contact_waits = false;
+    w->pipeline.commit.had_trouble = true;
     cursor_set(&w->flow->cursor.marks->in_contact, 0);
     cursor_add(&w->flow->cursor.marks->target_waits, 1);
     if (error->class != ERROR_RETRY)
@@ -270,33 +268,15 @@ static void on_lost(void *arg, const struct error *error)
 
 static void on_writable(void *arg)
 {
-    pump(arg);
+    struct worker *w = arg;
+    pump(&w->pipeline);
 }
 
 static void begin_drain(struct worker *w)
 {
-    w->draining = true;
-    w->last_mark_sent = false;
-    w->drain_offset = w->drain_lsn ? UINT64_MAX : spool_received(w->spool);
-    pump_schedule(w);
-}
-
-/* However many keys are looked for, or healed: as long as that goes on. (A source that is replicated may make suspects
- * without end, so that has one.) */
-static void put_off_drain(struct worker *w)
-{
-    const struct cursor_marks *m = w->flow->cursor.marks;
-    uint64_t now = clock_monotonic_ms();
-    if (!w->drain_due_ms)
-        return;
-    uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) +
-                    cursor_get(&m->suspects_healed) + cursor_get(&m->suspects_permanent) +
-                    cursor_get(&m->suspects_unknown);
-    if (done != w->drain_progress || (w->flow->settings.migrate && inventory_is_due(w->inventory)))
-        w->drain_due_ms = now + HEAL_AT_END_MS;
-    if (!w->flow->settings.migrate && w->drain_due_ms > w->drain_latest_ms)
-        w->drain_due_ms = w->drain_latest_ms;
-    w->drain_progress = done;
+    drain_begin(&w->pipeline.drain);
+    w->pipeline.commit.last_mark_sent = false;
+    flow_wake(w->flow);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -304,13 +284,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct worker *w = arg;
     /* A target that only got idempotent commands lately still learns where it stands. */
-    bool due = clock_monotonic_ms() - w->marked_at_ms >= 1000 &&
-               w->sealed_marked_seq < decoder_seq(w->flow->decoder);
+    bool due = clock_monotonic_ms() - w->pipeline.commit.marked_at_ms >= 1000 &&
+               w->pipeline.commit.sealed_marked_seq < decoder_seq(w->flow->decoder);
     /* And one that gets nothing is asked whether it still has the mark: somebody may have emptied it. */
-    bool idle_long = clock_monotonic_ms() - w->marked_at_ms >= IDLE_MARK_MS;
-    if (w->flow->ready && w->source.opened && seal_marks_on(w) && (due || w->mark_wanted || idle_long) &&
-        w->flow->global == GLOBAL_NONE && round_empty(router_open(w->router)) && router_idle(w->router))
-        seal_and_send(w, true);
+    bool idle_long = clock_monotonic_ms() - w->pipeline.commit.marked_at_ms >= IDLE_MARK_MS;
+    if (w->flow->ready && w->source.opened && seal_marks_on(&w->pipeline.commit) &&
+        (due || w->pipeline.commit.mark_wanted || idle_long) && w->flow->global == GLOBAL_NONE &&
+        round_empty(router_open(w->router)) && router_idle(w->router))
+        seal_and_send(&w->pipeline.commit, true);
     source_tls_acknowledge(&w->source, false);
     source_note_waiting(&w->source);
     pops_go_on(w->pops);
@@ -320,11 +301,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     source_watch_full(&w->source);
     heal_go_on(w->heal);
     inventory_go_on(w->inventory);
-    put_off_drain(w);
-    if (w->drain_due_ms && !w->draining &&
-        (!heal_has_work(w->heal) || clock_monotonic_ms() >= w->drain_due_ms))
+    drain_put_off(&w->pipeline.drain);
+    if (drain_is_due(&w->pipeline.drain))
         begin_drain(w);
-    pump(w);
+    pump(&w->pipeline);
 }
 
 /* ---- the supervisor's messages ---- */
@@ -341,17 +321,14 @@ static void obey(struct worker *w, const struct message *m)
         }
         return;
     case MESSAGE_RUN_GLOBAL:
-        global_run(w, m->global.txid);
+        if (flush_run(&w->pipeline.flush, m->global.txid))
+            pump(&w->pipeline);
         return;
     case MESSAGE_PASS_GLOBAL:
-        global_pass(w, m->global.txid, m->global.age_ms);
+        flush_pass(&w->pipeline.flush, m->global.txid, m->global.age_ms);
         return;
     case MESSAGE_DRAIN:
-        /* Suspects need the source's journal to go on a little. */
-        w->drain_due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
-        w->drain_latest_ms = clock_monotonic_ms() + HEAL_AT_END_MAX_MS;
-        w->drain_lsn = m->drain.lsn;
-        heal_ends(w->heal);
+        drain_order(&w->pipeline.drain, m->drain.lsn);
         if (!heal_has_work(w->heal))
             begin_drain(w);
         return;
@@ -418,7 +395,7 @@ static bool identity(struct worker *w, const struct message *start, struct error
     memcpy(w->masters, start->start.masters, sizeof w->masters);
     w->source.tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
     buf_put(&w->source.tls_asked, start->start.asked.data, start->start.asked.len);
-    memcpy(w->reports.told, start->start.told, sizeof w->reports.told);
+    memcpy(w->pipeline.reports.told, start->start.told, sizeof w->pipeline.reports.told);
     log_set_flow((int)w->flow->number);
     snprintf(w->flow->directory, sizeof w->flow->directory, "%s/%s", w->flow->settings.state_dir,
              w->flow->settings.name);
@@ -477,7 +454,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         cursor_set(&w->flow->cursor.marks->phase, CURSOR_FULL_SYNC);
     if (w->flow->settings.migrate && w->flow->settings.marks &&
         cursor_get(&w->flow->cursor.marks->phase) == CURSOR_DRAINED) {
-        w->unmarking = true;
+        w->pipeline.commit.unmarking = true;
         w->flow->settings.marks = false;
     }
     /* What the dead predecessor had read and not yet noted stands in the spool already. */
@@ -504,7 +481,7 @@ static void read_test_hook(struct worker *w)
     if (colon && !slice_to_u64(slice_of(text, (size_t)(colon - text)), &flow))
         return;
     if (text && flow == w->flow->number)
-        slice_to_u64(slice_str(colon ? colon + 1 : text), &w->crash_at_seq);
+        slice_to_u64(slice_str(colon ? colon + 1 : text), &w->pipeline.crash_at_seq);
 }
 
 /* The rounds are there from the begin, the connections when it is known where the FLOW begins. */
@@ -545,7 +522,8 @@ static void on_begun(void *arg)
 
 static void on_received(void *arg)
 {
-    pump(arg);
+    struct worker *w = arg;
+    pump(&w->pipeline);
 }
 
 /* The last command that was applied is that of the promoted master, too. A replica that is promoted while it executes
@@ -569,16 +547,41 @@ static void on_compared(void *arg, uint32_t source_db, const struct slice *argv,
 static void make_verifiers(struct worker *w)
 {
     w->cursors = flow_cursors_new(w->flow);
-    w->expiry = expiry_new(w->flow, &w->translator, w->router, w->deadlines);
-    w->inventory = inventory_new(w->flow, w->router, &w->translator, w->cursors);
+    w->expiry = expiry_new(w->flow, &w->pipeline.translator, w->router, w->deadlines);
+    w->inventory = inventory_new(w->flow, w->router, &w->pipeline.translator, w->cursors);
     struct heal_config with = {.flow = w->flow,
                                .router = w->router,
-                               .translator = &w->translator,
+                               .translator = &w->pipeline.translator,
                                .cursors = w->cursors,
                                .expiry = w->expiry,
                                .pops = w->pops,
                                .inventory = w->inventory};
     w->heal = heal_new(&with);
+}
+
+static void make_pipeline(struct worker *w)
+{
+    struct pipeline *p = &w->pipeline;
+    p->flow = w->flow;
+    p->source = &w->source;
+    p->spool = w->spool;
+    p->router = w->router;
+    p->output = w->output;
+    p->expiry = w->expiry;
+    p->heal = w->heal;
+    p->pops = w->pops;
+    p->drain = (struct drain){.flow = w->flow, .spool = w->spool, .heal = w->heal, .inventory = w->inventory};
+    p->commit.flow = w->flow;
+    p->commit.source = &w->source;
+    p->commit.spool = w->spool;
+    p->commit.history = w->history;
+    p->commit.router = w->router;
+    p->commit.expiry = w->expiry;
+    p->commit.drain = &p->drain;
+    p->flush = (struct flush){
+        .flow = w->flow, .router = w->router, .translator = &p->translator, .commit = &p->commit};
+    p->cross = cross_new(w->flow, w->router, &p->translator, &p->commit);
+    pump_init(p);
 }
 
 bool worker_start(struct worker *w, const struct message *start, struct error *error)
@@ -587,7 +590,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
                                 .on = {w, on_begun, on_received},
                                 .fd = start->fd,
                                 .resumed = start->start.mode == START_RESUME,
-                                .lag_ms = &w->translator.lag_ms};
+                                .lag_ms = &w->pipeline.translator.lag_ms};
     if (!identity(w, start, error) ||
         (w->flow->settings.confine && !confine_worker(&w->flow->settings, w->flow->directory, error)) ||
         !open_files(w, start, error))
@@ -610,16 +613,17 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     make_router(w);
     make_verifiers(w);
-    translator_init(&w->translator, &w->flow->settings, &w->flow->target, w->output);
-    w->translator.source_release = start->start.source_release;
-    w->translator.report = worker_report;
-    w->translator.report_arg = w;
+    make_pipeline(w);
+    translator_init(&w->pipeline.translator, &w->flow->settings, &w->flow->target, w->output);
+    w->pipeline.translator.source_release = start->start.source_release;
+    w->pipeline.translator.report = report;
+    w->pipeline.translator.report_arg = w;
     if (flow_heals(w->flow))
-        w->translator.suspect = on_suspect;
-    w->translator.left_out = w->left_out;
-    w->translator.told = expiry_told;
-    w->translator.told_arg = w->expiry;
-    w->rate_at_ms = w->marked_at_ms = clock_monotonic_ms();
+        w->pipeline.translator.suspect = on_suspect;
+    w->pipeline.translator.left_out = w->left_out;
+    w->pipeline.translator.told = expiry_told;
+    w->pipeline.translator.told_arg = w->expiry;
+    w->pipeline.rate_at_ms = w->pipeline.commit.marked_at_ms = clock_monotonic_ms();
 
     w->supervisor_event =
         event_new(w->flow->base, w->flow->supervisor, EV_READ | EV_PERSIST, on_supervisor, w);
@@ -632,9 +636,9 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     hello.hello.version = MESSAGE_VERSION;
     hello.hello.pid = (uint32_t)getpid();
     flow_tell(w->flow, &hello);
-    w->had_trouble = start->start.mode == START_RESUME;
+    w->pipeline.commit.had_trouble = start->start.mode == START_RESUME;
     read_test_hook(w);
-    pump_schedule(w);
+    flow_wake(w->flow);
     source_start(&w->source);
     if (!w->flow->settings.source.tls || w->source.resumed)
         open_target(w);
@@ -643,7 +647,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
 
 void worker_finish(struct worker *w)
 {
-    struct event *events[] = {w->supervisor_event, w->pump_event, w->tick_event};
+    struct event *events[] = {w->supervisor_event, w->flow->wake, w->tick_event};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])
             event_free(events[i]);
@@ -654,17 +658,17 @@ void worker_finish(struct worker *w)
     flow_cursors_free(w->cursors);
     expiry_free(w->expiry);
     router_free(w->router);
-    cross_free(w->cross);
-    buf_free(&w->sealed.record);
+    cross_free(w->pipeline.cross);
+    buf_free(&w->pipeline.commit.sealed.record);
     decoder_free(w->flow->decoder);
-    translator_free(&w->translator);
+    translator_free(&w->pipeline.translator);
     output_free(w->output);
     if (w->spool)
         spool_close(w->spool);
     if (w->flow->cursor.marks)
         cursor_close(&w->flow->cursor);
     /* A migration that is over leaves nothing behind. */
-    if (w->flow->drained && w->flow->settings.migrate && w->reached_drain_lsn) {
+    if (w->flow->drained && w->flow->settings.migrate && w->pipeline.drain.reached) {
         spool_remove(w->flow->directory, w->flow->number);
         cursor_remove(w->flow->directory, w->flow->number);
         history_remove(w->flow->directory, w->flow->number);

@@ -78,6 +78,11 @@ void flow_tell_divergence(struct flow *f, const char *reason, const char *comman
     f->reports_unread = true;
 }
 
+void flow_wake(struct flow *f)
+{
+    event_active(f->wake, EV_TIMEOUT, 1);
+}
+
 bool flow_at_rest(const struct flow *f)
 {
     return f->ready && !f->failed && !f->drained && !f->source_ended && f->global == GLOBAL_NONE;

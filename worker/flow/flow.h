@@ -29,7 +29,8 @@ enum global_state {
 struct flow {
     struct event_base *base;
     struct settings settings;
-    int supervisor; /* socket */
+    int supervisor;     /* socket */
+    struct event *wake; /* the pump */
 
     /* From START. */
     uint32_t number, count;
@@ -64,6 +65,8 @@ void flow_tell_simple(struct flow *f, enum message_type type);
 void flow_wait_until_told(struct flow *f);
 /* About what no entry tells: not counted twice only by the caller's care. */
 void flow_tell_divergence(struct flow *f, const char *reason, const char *command, struct slice key);
+/* The pump runs when this turn of the loop is over. */
+void flow_wake(struct flow *f);
 /* Nothing keeps a comparison from being begun: the target is where the decoder is, and more may come. */
 bool flow_at_rest(const struct flow *f);
 

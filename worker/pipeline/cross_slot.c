@@ -17,6 +17,10 @@ struct reading {
 };
 
 struct cross {
+    struct flow *flow;
+    struct router *router;
+    struct translator *translator;
+    struct commit *commit;
     struct cross_plan plan;
     struct entry entry; /* its arguments are our own copy */
     struct buf bytes;
@@ -24,6 +28,7 @@ struct cross {
     struct reading *readings; /* of plan.sources */
     size_t reading;
     bool nothing;    /* to be moved */
+    bool written;    /* the step's commands are in a round */
     uint64_t serial; /* answers to an earlier one are late */
 };
 
@@ -35,8 +40,19 @@ static void forget(struct cross *c)
     free(c->argv);
     buf_free(&c->bytes);
     cross_plan_free(&c->plan);
-    uint64_t serial = c->serial;
-    *c = (struct cross){.serial = serial + 1};
+    *c = (struct cross){.flow = c->flow,
+                        .router = c->router,
+                        .translator = c->translator,
+                        .commit = c->commit,
+                        .serial = c->serial + 1};
+}
+
+struct cross *cross_new(struct flow *flow, struct router *router, struct translator *translator,
+                        struct commit *commit)
+{
+    struct cross *c = x_calloc(1, sizeof *c);
+    *c = (struct cross){.flow = flow, .router = router, .translator = translator, .commit = commit};
+    return c;
 }
 
 void cross_free(struct cross *c)
@@ -47,10 +63,9 @@ void cross_free(struct cross *c)
     free(c);
 }
 
-void cross_cancel(struct worker *w)
+void cross_cancel(struct cross *c)
 {
-    if (w->cross)
-        forget(w->cross);
+    forget(c);
 }
 
 static void keep_entry(struct cross *c, const struct entry *e)
@@ -73,51 +88,48 @@ static uint16_t slot_of(const struct cross *c, size_t position)
     return key_slot(c->argv[position]);
 }
 
-static bool done(const struct worker *w, const struct cross *c, size_t position)
+static bool done(const struct cross *c, size_t position)
 {
-    return router_slot_has(w->router, slot_of(c, position), c->entry.seq, c->entry.lsn);
+    return router_slot_has(c->router, slot_of(c, position), c->entry.seq, c->entry.lsn);
 }
 
 /* How many replicas the destination's node has that must have a step before the next. Within a slot they have
  * both in order. */
-static uint32_t replicas(const struct worker *w, const struct cross *c)
+static uint32_t replicas(const struct cross *c)
 {
-    return c->plan.one_slot ? 0 : router_replicas(w->router, slot_of(c, c->plan.destination));
+    return c->plan.one_slot ? 0 : router_replicas(c->router, slot_of(c, c->plan.destination));
 }
 
 /* Does a source stand behind the command already? */
-static bool source_went_on(const struct worker *w, const struct cross *c)
+static bool source_went_on(const struct cross *c)
 {
     for (size_t i = 0; i < c->plan.source_count; i++) {
         uint64_t seq = c->entry.seq + !c->plan.moves, lsn = c->entry.lsn + !c->plan.moves;
-        if (router_slot_has(w->router, slot_of(c, c->plan.sources[i]), seq, lsn))
+        if (router_slot_has(c->router, slot_of(c, c->plan.sources[i]), seq, lsn))
             return true;
     }
     return false;
 }
 
-static void finish(struct worker *w)
+static void finish(struct cross *c)
 {
-    w->flow->global = GLOBAL_NONE;
-    cross_cancel(w);
-    pump_schedule(w);
+    c->flow->global = GLOBAL_NONE;
+    cross_cancel(c);
+    flow_wake(c->flow);
 }
 
-bool cross_begin(struct worker *w, const struct entry *e, bool *taken, struct error *error)
+bool cross_begin(struct cross *c, const struct entry *e, bool *taken, struct error *error)
 {
     struct cross_plan plan;
     *taken = false;
-    if (!cross_plan(&w->translator, w->router, e, &plan))
+    if (!cross_plan(c->translator, c->router, e, &plan))
         return true;
     *taken = true;
-    if (!w->cross)
-        w->cross = x_calloc(1, sizeof *w->cross);
-    struct cross *c = w->cross;
     c->plan = plan;
     c->readings = x_calloc(plan.source_count ? plan.source_count : 1, sizeof *c->readings);
     c->reading = 0;
     keep_entry(c, e);
-    bool written = done(w, c, plan.destination), went_on = source_went_on(w, c);
+    bool written = done(c, plan.destination), went_on = source_went_on(c);
     if (!written && went_on)
         return error_set(
             error, ERROR_REDIRECT,
@@ -125,53 +137,50 @@ bool cross_begin(struct worker *w, const struct entry *e, bool *taken, struct er
             "writes: a full sync is needed",
             (int)(e->argv[0].len < 32 ? e->argv[0].len : 32), (const char *)e->argv[0].data);
     if (written && (went_on || !plan.moves)) {
-        cross_cancel(w);
+        cross_cancel(c);
         return true;
     }
-    w->flow->global = CROSS_DRAINING;
-    w->global_seq = e->seq;
+    c->flow->global = CROSS_DRAINING;
     return true;
 }
 
 /* ---- reading ---- */
 
-static void read_next(struct worker *w);
+static void read_next(struct cross *c);
 
-static void read_failed(struct worker *w, const struct redisReply *reply)
+static void read_failed(struct cross *c, const struct redisReply *reply)
 {
     struct error error;
     error_set(&error, ERROR_RETRY, "reading a key that goes to another slot was answered: %.200s",
               reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
-    router_wait(w->router, &error);
+    router_wait(c->router, &error);
 }
 
 /* Is it the answer to what is asked now? */
-static struct cross *awaited(struct worker *w, uint64_t serial)
+static bool is_awaited(const struct cross *c, uint64_t serial)
 {
-    return w->cross && w->cross->serial == serial && w->flow->global == CROSS_READING ? w->cross : NULL;
+    return c->serial == serial && c->flow->global == CROSS_READING;
 }
 
 static void on_expiry(void *arg, uint64_t serial, const redisReply *reply)
 {
-    struct worker *w = arg;
-    struct cross *c = awaited(w, serial);
-    if (!c)
+    struct cross *c = arg;
+    if (!is_awaited(c, serial))
         return;
     if (reply->type != REDIS_REPLY_INTEGER) {
-        read_failed(w, reply);
+        read_failed(c, reply);
         return;
     }
     struct reading *r = &c->readings[c->reading++];
     if (reply->integer > 0)
         r->expire_ms = reply->integer;
-    read_next(w);
+    read_next(c);
 }
 
 static void on_value(void *arg, uint64_t serial, const redisReply *reply)
 {
-    struct worker *w = arg;
-    struct cross *c = awaited(w, serial);
-    if (!c)
+    struct cross *c = arg;
+    if (!is_awaited(c, serial))
         return;
     struct reading *r = &c->readings[c->reading];
     /* A key of another type than the command wants: refused on the source, too. */
@@ -180,65 +189,64 @@ static void on_value(void *arg, uint64_t serial, const redisReply *reply)
     if (reply->type == REDIS_REPLY_STRING)
         buf_put(&r->value, reply->str, (size_t)reply->len);
     else if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_INTEGER && !wrong) {
-        read_failed(w, reply);
+        read_failed(c, reply);
         return;
     }
     if (!c->plan.dumps) {
         c->reading++;
-        read_next(w);
+        read_next(c);
     }
 }
 
-static void read_next(struct worker *w)
+static void read_next(struct cross *c)
 {
-    struct cross *c = w->cross;
     if (c->reading == c->plan.source_count) {
-        bool apart = c->plan.moves || replicas(w, c);
-        w->flow->global = apart ? CROSS_WRITING : CROSS_LAST;
-        pump_schedule(w);
+        bool apart = c->plan.moves || replicas(c);
+        c->flow->global = apart ? CROSS_WRITING : CROSS_LAST;
+        flow_wake(c->flow);
         return;
     }
     uint16_t slot = slot_of(c, c->plan.sources[c->reading]);
     struct slice argv[4];
     size_t argc = cross_plan_question(&c->plan, &c->entry, c->reading, argv);
-    router_ask(w->router, slot, on_value, w, c->serial, argc, argv);
+    router_ask(c->router, slot, on_value, c, c->serial, argc, argv);
     if (c->plan.dumps) {
-        argc = cross_plan_expiry_question(w->translator.target, argv[1], argv);
-        router_ask(w->router, slot, on_expiry, w, c->serial, argc, argv);
+        argc = cross_plan_expiry_question(c->translator->target, argv[1], argv);
+        router_ask(c->router, slot, on_expiry, c, c->serial, argc, argv);
     }
 }
 
 /* ---- writing ---- */
 
-static void begin_writing(struct worker *w, struct cross *c)
+static void begin_writing(struct cross *c)
 {
-    router_begin_entry(w->router, &c->entry);
-    output_entry(w->output, c->entry.seq);
-    settings_db_target(&w->flow->settings, c->entry.db, &w->translator.db);
+    router_begin_entry(c->router, &c->entry);
+    output_entry(c->translator->out, c->entry.seq);
+    settings_db_target(&c->flow->settings, c->entry.db, &c->translator->db);
 }
 
-static void write_removal(struct worker *w, struct slice name)
+static void write_removal(struct cross *c, struct slice name)
 {
-    output_begin(w->output, 0, name, 2, OUTPUT_ONCE);
-    output_text(w->output, "DEL");
-    output_arg(w->output, name);
-    output_end(w->output);
+    output_begin(c->translator->out, 0, name, 2, OUTPUT_ONCE);
+    output_text(c->translator->out, "DEL");
+    output_arg(c->translator->out, name);
+    output_end(c->translator->out);
 }
 
 /* Too large for one command: what comes behind the removal is in its MULTI. */
-static void write_pieces(struct worker *w, struct slice key, const struct reading *r)
+static void write_pieces(struct cross *c, struct slice key, const struct reading *r)
 {
     struct error error;
-    write_removal(w, key);
-    if (!translate_dump(&w->translator, key, buf_slice(&r->value), r->expire_ms, &error))
-        worker_report(w, DIVERGENCE_TOO_LARGE, "RESTORE", key, 1);
+    write_removal(c, key);
+    if (!translate_dump(c->translator, key, buf_slice(&r->value), r->expire_ms, &error))
+        c->translator->report(c->translator->report_arg, DIVERGENCE_TOO_LARGE, "RESTORE", key, 1);
 }
 
-static void write_restore(struct worker *w, struct slice key, const struct reading *r, unsigned flags)
+static void write_restore(struct cross *c, struct slice key, const struct reading *r, unsigned flags)
 {
-    struct output *o = w->output;
-    if (!rewrite_dump_fits(&w->translator, key, r->value.len)) {
-        write_pieces(w, key, r);
+    struct output *o = c->translator->out;
+    if (!rewrite_dump_fits(c->translator, key, r->value.len)) {
+        write_pieces(c, key, r);
         return;
     }
     output_begin(o, 0, key, 6, flags);
@@ -252,37 +260,38 @@ static void write_restore(struct worker *w, struct slice key, const struct readi
 }
 
 /* Where a source lies while it is beside the destination. */
-static void temporary_name(const struct worker *w, const struct cross *c, size_t i, struct buf *out)
+static void temporary_name(const struct cross *c, size_t i, struct buf *out)
 {
     uint16_t slot = slot_of(c, c->plan.destination);
-    buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", w->flow->settings.name, slot_tag(slot), i);
+    buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", c->flow->settings.name, slot_tag(slot), i);
 }
 
 /* Only a mark tells who is promoted that there was nothing: the source has gone on by then. */
-static void write_nothing(struct worker *w, struct cross *c)
+static void write_nothing(struct cross *c)
 {
     struct buf name = {0};
     c->nothing = true;
     if (c->plan.dumps) /* of the others it is no error */
-        worker_report(w, DIVERGENCE_REFUSED, c->plan.name, c->argv[c->plan.sources[0]], 1);
-    if (!replicas(w, c) && !c->plan.one_slot)
+        c->translator->report(c->translator->report_arg, DIVERGENCE_REFUSED, c->plan.name,
+                              c->argv[c->plan.sources[0]], 1);
+    if (!replicas(c) && !c->plan.one_slot)
         return;
-    temporary_name(w, c, 0, &name);
-    write_removal(w, buf_slice(&name));
+    temporary_name(c, 0, &name);
+    write_removal(c, buf_slice(&name));
     buf_free(&name);
 }
 
-static void write_moved(struct worker *w, struct cross *c)
+static void write_moved(struct cross *c)
 {
-    struct output *o = w->output;
+    struct output *o = c->translator->out;
     struct slice to = c->argv[c->plan.destination];
     unsigned flags = c->plan.one_slot ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE;
     if (!c->readings[0].present) {
-        write_nothing(w, c);
+        write_nothing(c);
         return;
     }
     if (c->plan.dumps) {
-        write_restore(w, to, &c->readings[0], flags);
+        write_restore(c, to, &c->readings[0], flags);
         return;
     }
     output_begin(o, 0, to, 3, flags);
@@ -292,9 +301,9 @@ static void write_moved(struct worker *w, struct cross *c)
     output_end(o);
 }
 
-static void write_taken(struct worker *w, struct cross *c)
+static void write_taken(struct cross *c)
 {
-    struct output *o = w->output;
+    struct output *o = c->translator->out;
     struct slice from = c->argv[c->plan.sources[0]];
     output_begin(o, 0, from, c->plan.member ? 3 : 2, OUTPUT_ONCE);
     output_text(o, c->plan.take);
@@ -305,22 +314,22 @@ static void write_taken(struct worker *w, struct cross *c)
 }
 
 /* The command again, with its sources where its destination is. */
-static bool write_gathered(struct worker *w, struct cross *c, struct error *error)
+static bool write_gathered(struct cross *c, struct error *error)
 {
     struct buf *names = x_calloc(c->plan.source_count, sizeof *names);
     for (size_t i = 0; i < c->plan.source_count; i++) {
-        temporary_name(w, c, i, &names[i]);
+        temporary_name(c, i, &names[i]);
         if (c->readings[i].present) {
             c->readings[i].expire_ms = 0;
-            write_restore(w, buf_slice(&names[i]), &c->readings[i], OUTPUT_ONCE);
+            write_restore(c, buf_slice(&names[i]), &c->readings[i], OUTPUT_ONCE);
         }
         c->argv[c->plan.sources[i]] = buf_slice(&names[i]);
     }
-    w->translator.all_wanted = true;
-    bool ok = translate(&w->translator, &c->entry, error);
-    w->translator.all_wanted = false;
+    c->translator->all_wanted = true;
+    bool ok = translate(c->translator, &c->entry, error);
+    c->translator->all_wanted = false;
     for (size_t i = 0; i < c->plan.source_count; i++) {
-        write_removal(w, buf_slice(&names[i]));
+        write_removal(c, buf_slice(&names[i]));
         buf_free(&names[i]);
     }
     free(names);
@@ -328,81 +337,81 @@ static bool write_gathered(struct worker *w, struct cross *c, struct error *erro
 }
 
 /* What the state says; nothing when it was done before. False: failed. */
-static bool write_commands(struct worker *w, struct cross *c, struct error *error)
+static bool write_commands(struct cross *c, struct error *error)
 {
-    if (w->flow->global == CROSS_REPLICATING)
-        router_put_wait(w->router, slot_of(c, c->plan.destination));
-    else if (c->plan.moves && w->flow->global == CROSS_WRITING)
-        write_moved(w, c);
+    if (c->flow->global == CROSS_REPLICATING)
+        router_put_wait(c->router, slot_of(c, c->plan.destination));
+    else if (c->plan.moves && c->flow->global == CROSS_WRITING)
+        write_moved(c);
     else if (c->plan.moves && !c->nothing)
-        write_taken(w, c);
-    else if (!c->plan.moves && !done(w, c, c->plan.destination))
-        return write_gathered(w, c, error);
+        write_taken(c);
+    else if (!c->plan.moves && !done(c, c->plan.destination))
+        return write_gathered(c, error);
     return true;
 }
 
-static void write_step(struct worker *w)
+static void write_step(struct cross *c)
 {
-    struct cross *c = w->cross;
     struct error error;
     /* What is borrowed must stay, and names do not. */
-    size_t borrowing = output_borrowing(w->output);
-    output_borrow_from(w->output, 0);
-    begin_writing(w, c);
-    bool ok = write_commands(w, c, &error);
-    output_borrow_from(w->output, borrowing);
-    w->cross_written = true;
+    size_t borrowing = output_borrowing(c->translator->out);
+    output_borrow_from(c->translator->out, 0);
+    begin_writing(c);
+    bool ok = write_commands(c, &error);
+    output_borrow_from(c->translator->out, borrowing);
+    c->written = true;
     if (!ok)
-        flow_fail(w->flow, &error);
-    else if (round_empty(router_open(w->router))) {
-        finish(w);
-        seal_held_done(w);
+        flow_fail(c->flow, &error);
+    else if (round_empty(router_open(c->router))) {
+        finish(c);
+        seal_held_done(c->commit);
     }
 }
 
-void cross_advance(struct worker *w)
+void cross_advance(struct cross *c)
 {
-    struct cross *c = w->cross;
-    if (!round_empty(router_open(w->router)) || !router_idle(w->router))
+    if (!round_empty(router_open(c->router)) || !router_idle(c->router))
         return;
-    if (w->flow->global == CROSS_DRAINING) {
-        w->cross_written = false;
-        w->flow->global = CROSS_READING;
-        if (done(w, c, c->plan.destination))
-            w->flow->global = CROSS_LAST; /* we died in between */
+    if (c->flow->global == CROSS_DRAINING) {
+        c->written = false;
+        c->flow->global = CROSS_READING;
+        if (done(c, c->plan.destination))
+            c->flow->global = CROSS_LAST; /* we died in between */
         else
-            read_next(w);
+            read_next(c);
     }
-    if (w->flow->global >= CROSS_WRITING && !w->cross_written) {
-        write_step(w);
-        pump_schedule(w);
+    if (c->flow->global >= CROSS_WRITING && !c->written) {
+        write_step(c);
+        flow_wake(c->flow);
     }
 }
 
-void cross_acknowledged(struct worker *w)
+void cross_acknowledged(struct cross *c, uint64_t seq)
 {
-    if (w->flow->global == CROSS_LAST) {
-        finish(w);
+    if (!seal_between_steps(c->commit) && !(c->flow->global == CROSS_LAST && seq == c->entry.seq))
+        return;
+    if (c->flow->global == CROSS_LAST) {
+        finish(c);
         return;
     }
-    uint16_t slot = slot_of(w->cross, w->cross->plan.destination);
-    if (w->flow->global == CROSS_REPLICATING) {
-        router_waited(w->router, slot);
-        w->flow->global = CROSS_LAST;
+    uint16_t slot = slot_of(c, c->plan.destination);
+    if (c->flow->global == CROSS_REPLICATING) {
+        router_waited(c->router, slot);
+        c->flow->global = CROSS_LAST;
     } else {
         /* Its round ends before the command, so that the round's end does not tell. */
-        if (!w->cross->plan.one_slot)
-            router_slot_did(w->router, slot, w->cross->entry.seq);
-        w->flow->global = replicas(w, w->cross) ? CROSS_REPLICATING : CROSS_LAST;
+        if (!c->plan.one_slot)
+            router_slot_did(c->router, slot, c->entry.seq);
+        c->flow->global = replicas(c) ? CROSS_REPLICATING : CROSS_LAST;
     }
-    w->cross_written = false;
-    pump_schedule(w);
+    c->written = false;
+    flow_wake(c->flow);
 }
 
 /* The node has become a replica meanwhile. */
-void cross_not_replicated(struct worker *w, const char *text)
+void cross_not_replicated(struct cross *c, const char *text)
 {
     struct error error;
     error_set(&error, ERROR_RETRY, "the wait for a node's replicas was answered: %.200s", text);
-    router_wait(w->router, &error);
+    router_wait(c->router, &error);
 }

@@ -21,14 +21,20 @@
 #ifndef DF2REDIS_WORKER_PIPELINE_CROSS_SLOT_H
 #define DF2REDIS_WORKER_PIPELINE_CROSS_SLOT_H
 
-#include "worker/worker.h"
+#include "worker/pipeline/commit.h"
+#include "worker/translate/translator.h"
+
+struct cross;
+
+struct cross *cross_new(struct flow *flow, struct router *router, struct translator *translator,
+                        struct commit *commit);
+void cross_free(struct cross *c);
 
 /* Takes the entry over when it is such a command; *taken. False: failed. */
-bool cross_begin(struct worker *w, const struct entry *e, bool *taken, struct error *error);
-void cross_advance(struct worker *w);                          /* when all before it is acknowledged */
-void cross_acknowledged(struct worker *w);                     /* a step */
-void cross_not_replicated(struct worker *w, const char *text); /* what WAIT was answered instead */
-void cross_cancel(struct worker *w);
-void cross_free(struct cross *c);
+bool cross_begin(struct cross *c, const struct entry *e, bool *taken, struct error *error);
+void cross_advance(struct cross *c);                    /* when all before it is acknowledged */
+void cross_acknowledged(struct cross *c, uint64_t seq); /* a round that ends at seq, perhaps of a step */
+void cross_not_replicated(struct cross *c, const char *text); /* what WAIT was answered instead */
+void cross_cancel(struct cross *c);
 
 #endif

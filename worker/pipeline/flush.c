@@ -1,15 +1,6 @@
-/* FLUSHALL and FLUSHDB: every FLOW has them, with one txid. Each worker applies what comes before, says
- * AT_GLOBAL and stops decoding; the supervisor, once all are there, lets one run it and the others go on.
- *
- * The flush would wipe the marks as well, and a worker that died then would take the target for one
- * that lost its data. So the marks are carried over it in one script.
- *
- * The script also notes the flush's txid. A FLOW that comes to a flush again, put back to its mark, sees by
- * it whether the target has the flush. If not, the target went back to before it: other FLOWs may be
- * beyond it already, so that it can no longer be put in its place, and only a full sync helps.
- *
- * A target that refuses the flush keeps what the source has no more: nothing that comes after would be right,
- * so the run ends. The marks stand before the flush then, and the next run begins with it. */
+/* The flush at hand, from its begin to the acknowledgement of all that the target does for it. */
+#include "worker/pipeline/flush.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -18,7 +9,7 @@
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
 #include "common/log/log.h"
-#include "worker/worker.h"
+#include "worker/keys/suspects.h"
 
 /* KEYS[1] the marks' hash; ARGV: its database, the value of its field "flushed" (empty: no marks), then the
  * databases to flush ("all": every one). */
@@ -29,188 +20,217 @@ static const char flush_script[] =
     "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
     "if ARGV[2]~='' then redis.call('HSET',KEYS[1],'" MARK_FLUSHED_FIELD "',ARGV[2]) end return #m";
 
-static bool has_database(const struct worker *w, uint32_t db)
+static bool has_database(const struct flush *f, uint32_t db)
 {
-    return router_is_cluster(w->router) ? db == 0 : !capabilities_lack_database(&w->flow->target, db);
+    return router_is_cluster(f->router) ? db == 0 : !capabilities_lack_database(&f->flow->target, db);
 }
 
-static bool writes_anything(const struct worker *w)
+static bool writes_anything(const struct flush *f)
 {
     uint32_t db;
-    return strcasecmp(w->global_command, "FLUSHDB") != 0 ||
-           (settings_db_target(&w->flow->settings, w->global_db, &db) && has_database(w, db));
+    return strcasecmp(f->command, "FLUSHDB") != 0 ||
+           (settings_db_target(&f->flow->settings, f->db, &db) && has_database(f, db));
 }
 
 /* Slots that are beyond it show that it was run; one that is not shows that its node went back to before it.
  */
-static bool lost_by_some(const struct worker *w, const struct entry *e)
+static bool lost_by_some(const struct flush *f, const struct entry *e)
 {
-    bool noted = w->flushed_txid && e->txid <= w->flushed_txid;
-    bool in_session = e->seq > w->all_seq && e->seq <= w->skip_seq;
-    bool before_it = e->lsn >= w->all_lsn && e->lsn < w->skip_lsn;
-    return (in_session || before_it) && !noted && w->flow->settings.marks && !w->flow->settings.include &&
-           !w->flow->settings.exclude && writes_anything(w);
+    bool noted = f->flushed_txid && e->txid <= f->flushed_txid;
+    bool in_session = e->seq > f->all_seq && e->seq <= f->commit->skip_seq;
+    bool before_it = e->lsn >= f->all_lsn && e->lsn < f->commit->skip_lsn;
+    return (in_session || before_it) && !noted && f->flow->settings.marks && !f->flow->settings.include &&
+           !f->flow->settings.exclude && writes_anything(f);
 }
 
-bool global_begin(struct worker *w, const struct entry *e, struct error *error)
+static void forget_left_out(struct flush *f)
 {
-    w->global_txid = e->txid;
-    w->global_seq = e->seq;
-    w->global_again = e->seq <= w->flow->seen_seq;
-    w->global_db = e->db;
-    snprintf(w->global_command, sizeof w->global_command, "%.*s", (int)e->argv[0].len,
-             (const char *)e->argv[0].data);
+    uint32_t db;
+    if (strcasecmp(f->command, "FLUSHDB") != 0)
+        suspects_remove_all(f->translator->left_out, NULL);
+    else if (settings_db_target(&f->flow->settings, f->db, &db))
+        suspects_remove_all(f->translator->left_out, &db);
+}
+
+/* Marks are written anew at once: before that nothing tells of a flush by somebody else. */
+static void flush_over(struct flush *f)
+{
+    router_flush_over(f->router);
+    f->commit->mark_wanted = f->flow->settings.marks && router_is_cluster(f->router);
+}
+
+static void tell(struct flush *f, enum message_type type)
+{
+    struct message m = {.type = type, .fd = -1, .global.txid = f->txid};
+    memcpy(m.global.command, f->command, sizeof m.global.command);
+    flow_tell(f->flow, &m);
+}
+
+static void is_done(struct flush *f)
+{
+    forget_left_out(f);
+    if (f->flow->global == GLOBAL_RUNNING)
+        router_note_flushed(f->router, f->txid);
+    flush_over(f);
+    f->flow->global = GLOBAL_NONE;
+    tell(f, MESSAGE_GLOBAL_DONE);
+    flow_wake(f->flow);
+}
+
+bool flush_begin(struct flush *f, const struct entry *e, struct error *error)
+{
+    f->txid = e->txid;
+    f->seq = e->seq;
+    f->again = e->seq <= f->flow->seen_seq;
+    f->db = e->db;
+    snprintf(f->command, sizeof f->command, "%.*s", (int)e->argv[0].len, (const char *)e->argv[0].data);
     if (e->in_snapshot)
-        return !writes_anything(w) || /* of a database that is not copied */
+        return !writes_anything(f) || /* of a database that is not copied */
                error_set(
                    error, ERROR_REDIRECT,
                    "%s came during full sync, where it cannot be ordered against the snapshot: the full sync "
                    "starts anew",
-                   w->global_command);
-    if (router_is_cluster(w->router) && lost_by_some(w, e))
+                   f->command);
+    if (router_is_cluster(f->router) && lost_by_some(f, e))
         return error_set(
             error, ERROR_REDIRECT,
             "a node of the cluster has lost a %s that was run on it: what came after cannot be put in order "
             "any more; a full sync is needed",
-            w->global_command);
-    if (e->seq <= w->skip_seq || e->lsn < w->skip_lsn || (w->flushed_txid && e->txid <= w->flushed_txid)) {
+            f->command);
+    if (e->seq <= f->commit->skip_seq || e->lsn < f->commit->skip_lsn ||
+        (f->flushed_txid && e->txid <= f->flushed_txid)) {
         /* Our predecessor ran it and died before it could say so, or another FLOW did. */
-        if (e->txid <= w->flushed_txid)
-            router_note_flushed(w->router, w->flushed_txid);
-        global_acknowledged(w);
+        if (e->txid <= f->flushed_txid)
+            router_note_flushed(f->router, f->flushed_txid);
+        is_done(f);
         return true;
     }
-    w->flow->global = GLOBAL_DRAINING;
+    f->flow->global = GLOBAL_DRAINING;
     return true;
-}
-
-static void tell(struct worker *w, enum message_type type)
-{
-    struct message m = {.type = type, .fd = -1, .global.txid = w->global_txid};
-    memcpy(m.global.command, w->global_command, sizeof m.global.command);
-    flow_tell(w->flow, &m);
 }
 
 /* The restart record stays at the checkpoint before. The session may end here, though, and the next one asks for what
  * comes after the LSN of the cursor, perhaps a master that lacks the last entries that were applied. */
-static void note_all_before(struct worker *w)
+static void note_all_before(struct flush *f)
 {
-    uint64_t lsn = decoder_next_lsn(w->flow->decoder);
+    uint64_t lsn = decoder_next_lsn(f->flow->decoder);
     if (lsn)
-        seal_note_lsn(w, lsn - 1, decoder_check(w->flow->decoder, lsn - 1));
+        seal_note_lsn(f->commit, lsn - 1, decoder_check(f->flow->decoder, lsn - 1));
 }
 
-void global_advance(struct worker *w)
+void flush_advance(struct flush *f)
 {
-    if (!round_empty(router_open(w->router)) || !router_idle(w->router))
+    if (!round_empty(router_open(f->router)) || !router_idle(f->router))
         return;
     /* Should the session end here, the next one goes on from the mark. In a cluster that was judged by memory
      * none of the masters may have it yet. */
-    bool wanted = w->mark_wanted && router_is_cluster(w->router);
-    if (seal_marks_on(w) && (wanted || w->sealed_marked_seq + 1 < decoder_seq(w->flow->decoder))) {
-        seal_and_send(w, true);
+    bool wanted = f->commit->mark_wanted && router_is_cluster(f->router);
+    if (seal_marks_on(f->commit) &&
+        (wanted || f->commit->sealed_marked_seq + 1 < decoder_seq(f->flow->decoder))) {
+        seal_and_send(f->commit, true);
         return;
     }
-    w->flow->global = GLOBAL_WAITING;
-    note_all_before(w);
-    log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", w->global_command,
-              (unsigned long long)w->global_txid, w->global_again ? " once more" : "");
-    router_flush_begins(w->router);
-    tell(w, MESSAGE_AT_GLOBAL);
+    f->flow->global = GLOBAL_WAITING;
+    note_all_before(f);
+    log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", f->command,
+              (unsigned long long)f->txid, f->again ? " once more" : "");
+    router_flush_begins(f->router);
+    tell(f, MESSAGE_AT_GLOBAL);
 }
 
 /* The databases to flush on the target, as words; the caller frees them. */
-static size_t databases_to_flush(struct worker *w, char (**words)[12])
+static size_t databases_to_flush(struct flush *f, char (**words)[12])
 {
-    const struct settings *s = &w->flow->settings;
+    const struct settings *s = &f->flow->settings;
     uint32_t db;
     size_t n = 0;
     *words = x_calloc(s->db_map_count + 1, sizeof **words);
-    if (strcasecmp(w->global_command, "FLUSHDB") == 0) {
-        if (settings_db_target(s, w->global_db, &db) && has_database(w, db))
+    if (strcasecmp(f->command, "FLUSHDB") == 0) {
+        if (settings_db_target(s, f->db, &db) && has_database(f, db))
             format_u64((*words)[n++], db);
     } else if (s->db_map_count == 0) {
         memcpy((*words)[n++], "all", sizeof "all");
     } else {
         for (size_t i = 0; i < s->db_map_count; i++)
-            if (has_database(w, s->db_maps[i].to))
+            if (has_database(f, s->db_maps[i].to))
                 format_u64((*words)[n++], s->db_maps[i].to);
     }
     return n;
 }
 
-static void write_flush(struct worker *w)
+static void write_flush(struct flush *f)
 {
     char(*databases)[12], flushed[FLUSHED_TEXT_BYTES] = "";
-    size_t n = databases_to_flush(w, &databases);
-    struct output *o = w->output;
-    if (seal_marks_on(w))
-        flushed_write(w->flow->session, w->global_txid, w->flow->master_id, flushed);
+    size_t n = databases_to_flush(f, &databases);
+    struct output *o = f->translator->out;
+    if (seal_marks_on(f->commit))
+        flushed_write(f->flow->session, f->txid, f->flow->master_id, flushed);
     if (n) {
-        output_entry(o, w->global_seq);
-        output_begin(o, w->flow->settings.target.db, slice_str(w->flow->mark_key), 6 + n, OUTPUT_ONCE);
+        output_entry(o, f->seq);
+        output_begin(o, f->flow->settings.target.db, slice_str(f->flow->mark_key), 6 + n, OUTPUT_ONCE);
         output_text(o, "EVAL");
         output_text(o, flush_script);
         output_text(o, "1");
-        output_text(o, w->flow->mark_key);
-        output_i64(o, w->flow->settings.target.db);
+        output_text(o, f->flow->mark_key);
+        output_i64(o, f->flow->settings.target.db);
         output_text(o, flushed);
         for (size_t i = 0; i < n; i++)
             output_text(o, databases[i]);
         output_end(o);
-        router_open(w->router)->plain[0]->current_db = UINT32_MAX;
+        router_open(f->router)->plain[0]->current_db = UINT32_MAX;
     }
     free(databases);
 }
 
 /* On every master, each with the marks it carries. False: not now, everything begins again. */
-static bool write_flush_everywhere(struct worker *w, bool note)
+static bool write_flush_everywhere(struct flush *f, bool note)
 {
     char flushed[FLUSHED_TEXT_BYTES];
     struct error error;
-    if (!router_reaches_all(w->router, &error)) {
-        router_wait(w->router, &error);
+    if (!router_reaches_all(f->router, &error)) {
+        router_wait(f->router, &error);
         return false;
     }
-    flushed_write(w->flow->session, w->global_txid, w->flow->master_id, flushed);
-    output_entry(w->output, w->global_seq);
-    router_flush_nodes(w->router, flush_script, note && seal_marks_on(w) ? flushed : "");
+    flushed_write(f->flow->session, f->txid, f->flow->master_id, flushed);
+    output_entry(f->translator->out, f->seq);
+    router_flush_nodes(f->router, flush_script, note && seal_marks_on(f->commit) ? flushed : "");
     return true;
 }
 
 /* Keys that a resharding moved meanwhile from a node that was not flushed yet to one that was are still
  * there: nobody writes now, so a second time finds them. */
-void global_cleared(struct worker *w)
+static void is_cleared(struct flush *f)
 {
-    w->flow->global = GLOBAL_RUNNING;
-    if (write_flush_everywhere(w, true))
-        pump_schedule(w);
+    f->flow->global = GLOBAL_RUNNING;
+    if (write_flush_everywhere(f, true))
+        flow_wake(f->flow);
 }
 
-void global_run(struct worker *w, uint64_t txid)
+bool flush_run(struct flush *f, uint64_t txid)
 {
-    if (w->flow->global != GLOBAL_WAITING || txid != w->global_txid)
-        return;
-    if (w->flow->settings.include || w->flow->settings.exclude)
-        worker_report(w, DIVERGENCE_FILTER, w->global_command, slice_str("(every key)"), 1);
-    else if (router_is_cluster(w->router) && writes_anything(w) && !write_flush_everywhere(w, false))
-        return;
-    else if (!router_is_null(w->router) && !router_is_cluster(w->router))
-        write_flush(w);
-    if (round_empty(router_open(w->router))) {
-        global_acknowledged(w);
-        return;
+    if (f->flow->global != GLOBAL_WAITING || txid != f->txid)
+        return false;
+    if (f->flow->settings.include || f->flow->settings.exclude)
+        f->translator->report(f->translator->report_arg, DIVERGENCE_FILTER, f->command,
+                              slice_str("(every key)"), 1);
+    else if (router_is_cluster(f->router) && writes_anything(f) && !write_flush_everywhere(f, false))
+        return false;
+    else if (!router_is_null(f->router) && !router_is_cluster(f->router))
+        write_flush(f);
+    if (round_empty(router_open(f->router))) {
+        is_done(f);
+        return false;
     }
-    w->flow->global = router_is_cluster(w->router) ? GLOBAL_CLEARING : GLOBAL_RUNNING;
-    pump(w);
+    f->flow->global = router_is_cluster(f->router) ? GLOBAL_CLEARING : GLOBAL_RUNNING;
+    return true;
 }
 
 /* Is there anything to be done for it on the target, and a note of it? */
-static bool is_carried_out(const struct worker *w)
+static bool is_carried_out(const struct flush *f)
 {
-    if (!seal_marks_on(w) || w->flow->settings.include || w->flow->settings.exclude)
+    if (!seal_marks_on(f->commit) || f->flow->settings.include || f->flow->settings.exclude)
         return false;
-    return writes_anything(w);
+    return writes_anything(f);
 }
 
 /* Has the target been up, as what it is, for longer than that? Then it has lost nothing since. (Its note of
@@ -223,79 +243,62 @@ static bool is_older_than(const struct capabilities *target, uint64_t age_ms)
 
 /* Another FLOW ran it, but perhaps the target went back since: it is asked by connecting to it anew. In
  * trouble that is under way already, and we come here again. */
-static bool target_has_it(struct worker *w, uint64_t age_ms)
+static bool target_has_it(struct flush *f, uint64_t age_ms)
 {
     struct error error;
-    if (!w->flow->ready)
+    if (!f->flow->ready)
         return false;
-    if (is_older_than(&w->flow->target, age_ms))
+    if (is_older_than(&f->flow->target, age_ms))
         return true;
-    if (w->doubted_txid == w->global_txid) {
+    if (f->doubted_txid == f->txid) {
         error_set(&error, ERROR_REDIRECT,
                   "the target has lost a %s that was run on it: what came after cannot be put in order any "
                   "more; a full sync "
                   "is needed",
-                  w->global_command);
-        flow_fail(w->flow, &error);
+                  f->command);
+        flow_fail(f->flow, &error);
         return false;
     }
-    w->doubted_txid = w->global_txid;
-    error_set(&error, ERROR_RETRY, "it is asked whether it has the %s that was run", w->global_command);
-    router_reset(w->router, &error);
+    f->doubted_txid = f->txid;
+    error_set(&error, ERROR_RETRY, "it is asked whether it has the %s that was run", f->command);
+    router_reset(f->router, &error);
     return false;
 }
 
-static void forget_left_out(struct worker *w)
+void flush_pass(struct flush *f, uint64_t txid, uint64_t age_ms)
 {
-    uint32_t db;
-    if (strcasecmp(w->global_command, "FLUSHDB") != 0)
-        suspects_remove_all(w->left_out, NULL);
-    else if (settings_db_target(&w->flow->settings, w->global_db, &db))
-        suspects_remove_all(w->left_out, &db);
-}
-
-/* Marks are written anew at once: before that nothing tells of a flush by somebody else. */
-static void flush_over(struct worker *w)
-{
-    router_flush_over(w->router);
-    w->mark_wanted = w->flow->settings.marks && router_is_cluster(w->router);
-}
-
-void global_pass(struct worker *w, uint64_t txid, uint64_t age_ms)
-{
-    if (w->flow->global != GLOBAL_WAITING || txid != w->global_txid)
+    if (f->flow->global != GLOBAL_WAITING || txid != f->txid)
         return;
-    if (w->global_again && is_carried_out(w) && !target_has_it(w, age_ms))
+    if (f->again && is_carried_out(f) && !target_has_it(f, age_ms))
         return;
-    router_note_flushed(w->router, w->global_txid);
-    forget_left_out(w);
-    flush_over(w);
-    w->flow->global = GLOBAL_NONE;
-    seal_held_done(w);
-    pump_schedule(w);
+    router_note_flushed(f->router, f->txid);
+    forget_left_out(f);
+    flush_over(f);
+    f->flow->global = GLOBAL_NONE;
+    seal_held_done(f->commit);
+    flow_wake(f->flow);
 }
 
-bool global_refused(struct worker *w, const char *text)
+bool flush_refused(struct flush *f, const char *text)
 {
     struct error error;
-    if (w->flow->global != GLOBAL_CLEARING && w->flow->global != GLOBAL_RUNNING)
+    if (f->flow->global != GLOBAL_CLEARING && f->flow->global != GLOBAL_RUNNING)
         return false;
     error_fatal(&error, EX_NOPERM,
                 "the target refuses the %s of the source (%.160s), and nothing that comes after it would be "
                 "right there: let its user run EVAL, SELECT, FLUSHALL, FLUSHDB, HGETALL and HSET, none of "
                 "them renamed, and start again: the %s is carried out then",
-                w->global_command, text, w->global_command);
-    flow_fail(w->flow, &error);
+                f->command, text, f->command);
+    flow_fail(f->flow, &error);
     return true;
 }
 
-void global_acknowledged(struct worker *w)
+void flush_acknowledged(struct flush *f)
 {
-    forget_left_out(w);
-    if (w->flow->global == GLOBAL_RUNNING)
-        router_note_flushed(w->router, w->global_txid);
-    flush_over(w);
-    w->flow->global = GLOBAL_NONE;
-    tell(w, MESSAGE_GLOBAL_DONE);
-    pump_schedule(w);
+    if (f->flow->global == GLOBAL_CLEARING) {
+        is_cleared(f);
+    } else if (f->flow->global == GLOBAL_RUNNING) {
+        is_done(f);
+        seal_held_done(f->commit);
+    }
 }

@@ -3,8 +3,9 @@
 
 #include "common/ipc/divergence.h"
 #include "common/redis/releases.h"
+#include "worker/keys/suspects.h"
 #include "worker/translate/commands.h"
-#include "worker/worker.h"
+#include "worker/pipeline/pipeline.h"
 
 enum { KEYS_MAX = SUSPECTS_MAX / 2 /* the rest is for what is known to have gone wrong */ };
 
@@ -15,11 +16,11 @@ static bool is_journaled_all_the_same(struct slice name)
 }
 
 /* Once for each session: nothing of what is beyond the bound is remembered. */
-static void tell_beyond(struct worker *w, const char *command)
+static void tell_beyond(struct pipeline *p, const char *command)
 {
-    if (w->omitted_told)
+    if (p->omitted_told)
         return;
-    w->omitted_told = true;
+    p->omitted_told = true;
     log_warning(
         "more keys than can be compared (%d of a FLOW) were written with MSET, SETNX or GETSET during the "
         "full "
@@ -27,22 +28,22 @@ static void tell_beyond(struct worker *w, const char *command)
         "here; start it with --journal_omit_redundant_writes=false and copy anew: df2redis stop, df2redis "
         "clean, then start with --flush-target",
         KEYS_MAX);
-    flow_tell_divergence(w->flow, SUSPECT_OMITTED, command, slice_of("", 0));
+    flow_tell_divergence(p->flow, SUSPECT_OMITTED, command, slice_of("", 0));
 }
 
-void omitted_entry(struct worker *w, const struct entry *e)
+void omitted_entry(struct pipeline *p, const struct entry *e)
 {
     uint32_t db;
     if (e->kind != ENTRY_COMMAND || !e->in_snapshot || !e->argc ||
-        !release_omits(w->translator.source_release) || !is_journaled_all_the_same(e->argv[0]) ||
-        !flow_heals(w->flow) || !settings_db_target(&w->flow->settings, e->db, &db))
+        !release_omits(p->translator.source_release) || !is_journaled_all_the_same(e->argv[0]) ||
+        !flow_heals(p->flow) || !settings_db_target(&p->flow->settings, e->db, &db))
         return;
     const struct command *c = command_find(e->argv[0]);
     bool pairs = slice_is(e->argv[0], "MSET") || slice_is(e->argv[0], "MSETNX");
     for (size_t i = 1; i < e->argc; i += pairs ? 2 : e->argc) {
-        if (suspects_has(w->flow->suspects, db, e->argv[i]) || suspects_count(w->flow->suspects) < KEYS_MAX)
-            flow_suspect(w->flow, db, e->argv[i], SUSPECT_OMITTED, c->name);
+        if (suspects_has(p->flow->suspects, db, e->argv[i]) || suspects_count(p->flow->suspects) < KEYS_MAX)
+            flow_suspect(p->flow, db, e->argv[i], SUSPECT_OMITTED, c->name);
         else
-            tell_beyond(w, c->name);
+            tell_beyond(p, c->name);
     }
 }

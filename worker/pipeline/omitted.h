@@ -11,9 +11,9 @@
 
 #include "worker/rdb/entry.h"
 
-struct worker;
+struct pipeline;
 
 /* Of an entry that is new to the target; before it is sent. */
-void omitted_entry(struct worker *w, const struct entry *e);
+void omitted_entry(struct pipeline *p, const struct entry *e);
 
 #endif

@@ -14,8 +14,9 @@ enum { ACK_EVERY_MS = 1000, ACK_EVERY_ENTRIES = 1024, ANSWER_TIMEOUT_MS = 30000 
 
 static void failed(struct client *c, const struct error *error, void *arg)
 {
+    struct source *s = arg;
     (void)c;
-    flow_fail(((struct source *)arg)->flow, error);
+    flow_fail(s->flow, error);
 }
 
 static bool answer_is(const redisReply *reply, const char *word)

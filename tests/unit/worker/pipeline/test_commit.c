@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "worker/worker.h"
+#include "worker/pipeline/commit.h"
 
 static void decode_pings(struct decoder *d, unsigned count)
 {
@@ -21,20 +21,20 @@ static void no_mark_is_written_while_the_target_is_ahead(void **state)
 {
     (void)state;
     struct flow flow = {.settings.marks = true};
-    struct worker w = {.flow = &flow, .skip_seq = 5};
+    struct commit c = {.flow = &flow, .skip_seq = 5};
     struct decoder_config config = {
         .restore_limit_bytes = 1024, .group_elements = 8, .group_bytes = 1024, .first_lsn = 1};
     memset(config.token, '0', sizeof config.token - 1);
     flow.decoder = decoder_new(&config);
-    assert_false(seal_marks_on(&w));
+    assert_false(seal_marks_on(&c));
     decode_pings(flow.decoder, 4);
-    assert_false(seal_marks_on(&w));
+    assert_false(seal_marks_on(&c));
     decode_pings(flow.decoder, 1);
-    assert_true(seal_marks_on(&w));
-    w.skip_lsn = 8; /* the same by the journal's own count, after a resume by partial sync */
-    assert_false(seal_marks_on(&w));
+    assert_true(seal_marks_on(&c));
+    c.skip_lsn = 8; /* the same by the journal's own count, after a resume by partial sync */
+    assert_false(seal_marks_on(&c));
     decode_pings(flow.decoder, 2);
-    assert_true(seal_marks_on(&w));
+    assert_true(seal_marks_on(&c));
     decoder_free(flow.decoder);
 }
 
@@ -42,16 +42,16 @@ static void no_mark_is_written_where_none_is_wanted(void **state)
 {
     (void)state;
     struct flow flow = {.settings.marks = true};
-    struct worker w = {.flow = &flow};
+    struct commit c = {.flow = &flow};
     struct decoder_config config = {.first_lsn = 1};
     memset(config.token, '0', sizeof config.token - 1);
     flow.decoder = decoder_new(&config);
     flow.settings.target.null_sink = true;
-    assert_false(seal_marks_on(&w));
+    assert_false(seal_marks_on(&c));
     flow.settings.target.null_sink = false;
-    assert_true(seal_marks_on(&w));
+    assert_true(seal_marks_on(&c));
     flow.settings.marks = false;
-    assert_false(seal_marks_on(&w));
+    assert_false(seal_marks_on(&c));
     decoder_free(flow.decoder);
 }
 

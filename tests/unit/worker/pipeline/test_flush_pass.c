@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "worker/pipeline/flush.h"
 #include "worker/target/router_internal.h"
-#include "worker/worker.h"
 
 enum { TXID = 7, AGE_MS = 10 };
 
@@ -20,20 +20,25 @@ static void a_late_answer_is_no_loss(void **state)
     struct event_base *base = event_base_new();
     struct router router = {.base = base};
     struct flow flow = {.base = base, .global = GLOBAL_WAITING, .settings.marks = true};
-    struct worker w = {
-        .flow = &flow, .router = &router, .global_txid = TXID, .global_again = true, .doubted_txid = TXID};
+    struct commit commit = {.flow = &flow, .router = &router};
+    struct flush flush = {.flow = &flow,
+                          .router = &router,
+                          .commit = &commit,
+                          .txid = TXID,
+                          .again = true,
+                          .doubted_txid = TXID};
     struct decoder_config config = {.first_lsn = 1};
     int supervisor[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, supervisor), 0);
     memset(config.token, '0', sizeof config.token - 1);
-    snprintf(w.global_command, sizeof w.global_command, "FLUSHALL");
+    snprintf(flush.command, sizeof flush.command, "FLUSHALL");
     flow.decoder = decoder_new(&config);
     flow.supervisor = supervisor[0];
-    global_pass(&w, TXID, AGE_MS);
+    flush_pass(&flush, TXID, AGE_MS);
     assert_false(flow.failed);
     assert_int_equal(flow.global, GLOBAL_WAITING);
     flow.ready = true; /* connected, and it is not there: it is gone */
-    global_pass(&w, TXID, AGE_MS);
+    flush_pass(&flush, TXID, AGE_MS);
     assert_true(flow.failed);
     decoder_free(flow.decoder);
     close(supervisor[0]);

@@ -1,0 +1,61 @@
+/* When a drain begins and what it waits for. */
+#include "worker/pipeline/drain.h"
+
+#include "common/base/clock.h"
+
+enum {
+    HEAL_AT_END_MS = 10000, /* without anything being settled */
+    HEAL_AT_END_MAX_MS = 60000,
+};
+
+/* Suspects need the source's journal to go on a little. */
+void drain_order(struct drain *d, uint64_t lsn)
+{
+    d->due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
+    d->latest_ms = clock_monotonic_ms() + HEAL_AT_END_MAX_MS;
+    d->lsn = lsn;
+    heal_ends(d->heal);
+}
+
+void drain_begin(struct drain *d)
+{
+    d->on = true;
+    d->offset = d->lsn ? UINT64_MAX : spool_received(d->spool);
+}
+
+/* However many keys are looked for, or healed: as long as that goes on. (A source that is replicated may make suspects
+ * without end, so that has one.) */
+void drain_put_off(struct drain *d)
+{
+    const struct cursor_marks *m = d->flow->cursor.marks;
+    uint64_t now = clock_monotonic_ms();
+    if (!d->due_ms)
+        return;
+    uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) +
+                    cursor_get(&m->suspects_healed) + cursor_get(&m->suspects_permanent) +
+                    cursor_get(&m->suspects_unknown);
+    if (done != d->progress || (d->flow->settings.migrate && inventory_is_due(d->inventory)))
+        d->due_ms = now + HEAL_AT_END_MS;
+    if (!d->flow->settings.migrate && d->due_ms > d->latest_ms)
+        d->due_ms = d->latest_ms;
+    d->progress = done;
+}
+
+bool drain_is_due(const struct drain *d)
+{
+    return d->due_ms && !d->on && (!heal_has_work(d->heal) || clock_monotonic_ms() >= d->due_ms);
+}
+
+bool drain_reached_lsn(const struct drain *d)
+{
+    return d->on && d->lsn && decoder_in_journal(d->flow->decoder) &&
+           decoder_next_lsn(d->flow->decoder) >= d->lsn;
+}
+
+bool drain_waits_for_suspects(struct drain *d)
+{
+    if (!heal_has_work(d->heal) || clock_monotonic_ms() >= d->due_ms)
+        return false;
+    d->on = false;
+    return true;
+}

@@ -15,26 +15,27 @@ static uint64_t info_number(uint16_t port, const char *section, const char *fiel
     return v;
 }
 
-/* Sometimes a few keys, sometimes many. */
+/* Sometimes a few keys, sometimes many. Counted when it evicts no more: before it runs any command, that which ends the
+ * limit included, it evicts what is above. */
 static bool evict(struct soak *s, uint16_t port)
 {
     uint64_t before = info_number(port, "stats", "evicted_keys");
     uint64_t used = info_number(port, "memory", "used_memory");
     uint64_t less = random_below(&s->random, 2) ? used / 10 : 1000 + random_below(&s->random, 30000);
     char *limit = format_text("CONFIG SET maxmemory %llu", (unsigned long long)(used - less));
-    soak_tell(port, "CONFIG SET maxmemory-policy allkeys-lru");
-    soak_tell(port, limit);
+    server_tell(port, "CONFIG SET maxmemory-policy allkeys-lru");
+    server_tell(port, limit);
     free(limit);
     soak_go_on(s, soak_some_ms(s, 200, 1500));
-    bool evicted = info_number(port, "stats", "evicted_keys") > before;
-    soak_tell(port, "CONFIG SET maxmemory 0");
-    soak_tell(port, "CONFIG SET maxmemory-policy noeviction");
-    return evicted;
+    server_tell(port, "CONFIG SET maxmemory 0");
+    server_tell(port, "CONFIG SET maxmemory-policy noeviction");
+    return info_number(port, "stats", "evicted_keys") > before;
 }
 
 struct told {
     struct soak *s;
-    uint64_t full_syncs; /* before */
+    uint64_t full_syncs; /* before … */
+    double evicted;      /* … and what was reported then */
 };
 
 /* Counted; or it has ended, since it cannot go on: its mark was evicted, too; or all is copied anew, and counted
@@ -42,18 +43,20 @@ struct told {
 static bool is_told(void *arg)
 {
     struct told *t = arg;
-    return !process_running(&t->s->run.program.process) || soak_divergences(t->s, "evicted_by_target") > 0 ||
-           soak_full_syncs(t->s) > t->full_syncs;
+    if (!process_running(&t->s->run.program.process) || soak_full_syncs(t->s) > t->full_syncs)
+        return true;
+    double evicted = soak_divergences(t->s, "evicted_by_target");
+    return evicted > 0 && (evicted < t->evicted || evicted > t->evicted);
 }
 
 bool soak_evict(struct soak *s, uint16_t port)
 {
-    struct told told = {s, soak_full_syncs(s)};
+    struct told told = {s, soak_full_syncs(s), soak_divergences(s, "evicted_by_target")};
+    s->evicted++; /* of one that ends while it is full nobody knows, and one is reported */
     if (!evict(s, port)) {
         s->missed = true;
         return false;
     }
-    s->evicted++;
     if (!wait_until(is_told, &told, SOAK_STEP_MS))
         s->trouble = "keys that the target evicted were not reported";
     return true;

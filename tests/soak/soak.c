@@ -65,8 +65,10 @@ static bool settle(struct soak *s)
     if (s->run.source && *scripted_violation(s->run.source))
         return fail(s, "the protocol was violated");
     soak_count_full_syncs(s);
-    if (!soak_is_equal(s))
+    if (!soak_is_equal(s)) {
+        soak_divergences_are_expected(s); /* told, or silent */
         return fail(s, "the target is not equal");
+    }
     s->may_sync = false;
     return true;
 }

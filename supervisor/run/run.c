@@ -70,6 +70,15 @@ void run_link_lost(struct run *run, const struct error *why)
     run_session_over(run, EVENT_LINK_LOST, why);
 }
 
+void run_resync(struct run *run, const struct error *why)
+{
+    if (run->ending || event_is_queued(run, EVENT_FATAL))
+        return;
+    run->cause = *why;
+    run->cause.exit_code = EX_TEMPFAIL;
+    run_post(run, EVENT_RESYNC);
+}
+
 void run_stop(struct run *run)
 {
     if (!run->stop_requested)

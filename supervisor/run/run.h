@@ -158,6 +158,8 @@ void run_post(struct run *run, enum session_event event);
 void run_session_over(struct run *run, enum session_event event, const struct error *why);
 void run_link_lost(struct run *run, const struct error *why); /* EVENT_LINK_LOST */
 void run_fatal(struct run *run, const struct error *why);
+/* A worker says that only a full sync helps. After run_fatal it says nothing new. */
+void run_resync(struct run *run, const struct error *why);
 void run_stop(struct run *run);          /* requested by an operator */
 void run_forget_events(struct run *run); /* all but EVENT_STOP and EVENT_FATAL */
 

@@ -232,10 +232,8 @@ static void on_failed(struct flow *f, const struct message *m)
             run_fatal(f->run, &error);
     } else if (error.class == ERROR_REDIRECT) {
         /* A flush in the middle of the snapshot, or a target that lost data which exists nowhere else. */
-        f->run->cause = error;
-        f->run->cause.exit_code = EX_TEMPFAIL;
-        snprintf(f->run->cause.text, sizeof f->run->cause.text, "FLOW %u: %.400s", f->number, m->failed.text);
-        run_post(f->run, EVENT_RESYNC);
+        snprintf(error.text, sizeof error.text, "FLOW %u: %.400s", f->number, m->failed.text);
+        run_resync(f->run, &error);
     }
 }
 

@@ -47,6 +47,13 @@ static void on_target_told(void *arg)
     run_check_drained(arg);
 }
 
+static void on_process(void *arg, const char *run_id, uint64_t evicted)
+{
+    struct run *run = arg;
+    target_watch_before(run->target_watch, run_id, evicted);
+}
+
+/* With the probe at hand: what was evicted before the copy is known before anything is written. */
 void run_watch_target(struct run *run, bool goes_on)
 {
     struct target_watch_callbacks callbacks = {.arg = run, .evicted = on_evicted, .told = on_target_told};
@@ -54,6 +61,7 @@ void run_watch_target(struct run *run, bool goes_on)
     run->target_watch =
         target_watch_start(run->base, run->settings, &run->target_nodes, path, goes_on, &callbacks);
     free(path);
+    target_each_process(run->target_job, on_process, run);
     target_watch_turn(run->target_watch, clock_monotonic_ms());
 }
 

@@ -265,6 +265,7 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
     case FLUSH_NOT_NEEDED:
         run->target_owned = true;
         run->copy.kept = false;
+        divergences_begin(&run->divergences);
         return TARGET_CLAIM_EMPTY;
     case FLUSH_WRITE_OVER:
         return write_over(run, &facts);

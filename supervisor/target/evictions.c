@@ -1,4 +1,5 @@
-/* The file has a line for each process: its run_id and evicted_keys. It is replaced as a whole. */
+/* The file has the line "since MILLISECONDS", and one for each process: its run_id and evicted_keys. It is replaced as a
+ * whole. */
 #include "supervisor/target/evictions.h"
 
 #include <stdio.h>
@@ -6,6 +7,8 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+
+#define SINCE "since"
 
 void evictions_free(struct evictions *e)
 {
@@ -21,7 +24,7 @@ static struct evictions_process *find_process(const struct evictions *e, const c
     return NULL;
 }
 
-static void add_process(struct evictions *e, const char *run_id, uint64_t evicted)
+static struct evictions_process *add_process(struct evictions *e, const char *run_id, uint64_t evicted)
 {
     if (e->count == EVICTIONS_PROCESSES)
         memmove(e->list, e->list + 1, --e->count * sizeof *e->list);
@@ -29,19 +32,36 @@ static void add_process(struct evictions *e, const char *run_id, uint64_t evicte
     struct evictions_process *p = &e->list[e->count++];
     *p = (struct evictions_process){.evicted = evicted};
     snprintf(p->run_id, sizeof p->run_id, "%s", run_id);
+    return p;
 }
 
-uint64_t evictions_note(struct evictions *e, const char *run_id, uint64_t evicted, bool started_here)
+void evictions_before(struct evictions *e, const char *run_id, uint64_t evicted)
+{
+    if (run_id[0] && !find_process(e, run_id))
+        add_process(e, run_id, evicted);
+}
+
+/* CONFIG RESETSTAT sets both counters to 0. (That of the commands tells it, however much was evicted since.) */
+uint64_t evictions_note(struct evictions *e, const char *run_id, uint64_t evicted, uint64_t commands,
+                        bool all)
 {
     struct evictions_process *p = find_process(e, run_id);
-    if (!p) {
-        add_process(e, run_id, evicted);
-        return started_here ? evicted : 0;
-    }
-    /* CONFIG RESETSTAT sets the counter to 0. */
-    uint64_t grown = evicted >= p->evicted ? evicted - p->evicted : evicted;
+    uint64_t grown = all ? evicted : 0;
+    if (!p)
+        p = add_process(e, run_id, evicted);
+    else if (evicted < p->evicted || commands < p->commands)
+        grown = evicted;
+    else
+        grown = evicted - p->evicted;
     p->evicted = evicted;
+    p->commands = commands;
     return grown;
+}
+
+/* The target's seconds are whole ones, at both ends. */
+bool evictions_started_since(const struct evictions *e, uint64_t up_s, int64_t now_ms)
+{
+    return e->since_ms && up_s * 1000 <= (uint64_t)(now_ms - e->since_ms + 1000);
 }
 
 bool evictions_save(const struct evictions *e, const char *path)
@@ -50,7 +70,7 @@ bool evictions_save(const struct evictions *e, const char *path)
     buf_printf(&temporary, "%s.new", path);
     buf_put_u8(&temporary, '\0');
     FILE *f = fopen((const char *)temporary.data, "we");
-    bool ok = f != NULL;
+    bool ok = f && fprintf(f, SINCE " %llu\n", (unsigned long long)e->since_ms) > 0;
     for (size_t i = 0; ok && i < e->count; i++)
         ok = fprintf(f, "%s %llu\n", e->list[i].run_id, (unsigned long long)e->list[i].evicted) > 0;
     if (f)
@@ -69,7 +89,10 @@ bool evictions_load(struct evictions *e, const char *path)
     if (!f)
         return false;
     while (fscanf(f, "%40s %llu", run_id, &evicted) == 2)
-        add_process(e, run_id, evicted);
+        if (strcmp(run_id, SINCE) == 0)
+            e->since_ms = (int64_t)evicted;
+        else
+            add_process(e, run_id, evicted);
     fclose(f);
     return true;
 }

@@ -1,5 +1,6 @@
-/* Keys that the target has evicted to stay below its maxmemory: the growth of INFO's evicted_keys since the run
- * first saw each of the target's processes. The counts lie in the state directory and survive a killed supervisor. */
+/* Keys that the target has evicted to stay below its maxmemory: the growth of INFO's evicted_keys since the copy began,
+ * for each of the target's processes. What a process had evicted before the copy was begun is known from the probe, which
+ * comes before the first write. The counts lie in the state directory and survive a killed supervisor. */
 #ifndef DF2REDIS_SUPERVISOR_TARGET_EVICTIONS_H
 #define DF2REDIS_SUPERVISOR_TARGET_EVICTIONS_H
 
@@ -11,19 +12,26 @@ enum { EVICTIONS_PROCESSES = 1024 }; /* remembered; one more replaces the oldest
 
 struct evictions_process {
     char run_id[41];
-    uint64_t evicted; /* as last seen */
+    uint64_t evicted;  /* as last seen */
+    uint64_t commands; /* INFO's total_commands_processed then; 0: not known */
 };
 
 /* Initialised with zeros, or by evictions_load. */
 struct evictions {
     struct evictions_process *list; /* in the order of their first sight */
     size_t count;
+    int64_t since_ms; /* when counting began, Unix time; 0: unknown */
 };
 
 void evictions_free(struct evictions *e);
-/* Records a process's evicted_keys. started_here: the process started under the run's eyes, and all of its evictions
- * count. Returns the number of new evictions. */
-uint64_t evictions_note(struct evictions *e, const char *run_id, uint64_t evicted, bool started_here);
+/* What a process had evicted before the copy began. Nothing, for one that is known. */
+void evictions_before(struct evictions *e, const char *run_id, uint64_t evicted);
+/* Records a process's evicted_keys. all: if it was not known, everything that it has evicted counts. Returns the number
+ * of new evictions. */
+uint64_t evictions_note(struct evictions *e, const char *run_id, uint64_t evicted, uint64_t commands,
+                        bool all);
+/* True: a process that has run for so long was started since counting began, as far as whole seconds tell. */
+bool evictions_started_since(const struct evictions *e, uint64_t up_s, int64_t now_ms);
 /* False: the file could not be written, or does not exist. */
 bool evictions_save(const struct evictions *e, const char *path);
 bool evictions_load(struct evictions *e, const char *path);

@@ -19,6 +19,7 @@ struct target_node {
     /* TARGET_ASK: target_probe.c */
     char mark_key[SLOT_KEY_BYTES];
     struct target_memory memory;
+    uint64_t evicted; /* keys, since it was started */
     uint32_t select_asked, selected;
     unsigned outside_told;
     bool strange;  /* its answers to EXEC and DISCARD outside of MULTI are not those of a Redis */

@@ -1,6 +1,6 @@
-/* The second half of the probe, at the start of a run: memory, databases, rights.
+/* The second half of the probe, at the start of a run: evictions, memory, databases, rights.
  *
- *   INFO memory, SELECT 1 … where CONFIG GET was refused
+ *   INFO stats, INFO memory, SELECT 1 … where CONFIG GET was refused
  *   → EXEC, DISCARD, which the server must both refuse outside of a MULTI
  *   → MULTI → the first row (supervisor/rules/rights.c), which must be queued → the other rows, DISCARD
  *
@@ -191,10 +191,20 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
     probe_databases(n);
 }
 
+static void on_stats(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (!node_is_over(n) && reply->type == REDIS_REPLY_STRING)
+        slice_to_u64(info_field(slice_of(reply->str, (size_t)reply->len), "evicted_keys"), &n->evicted);
+}
+
 void target_node_probe_more(struct target_node *n)
 {
-    struct slice argv[] = {slice_str("INFO"), slice_str("memory")};
-    ask_node(n, on_memory, 2, argv);
+    struct slice stats[] = {slice_str("INFO"), slice_str("stats")},
+                 memory[] = {slice_str("INFO"), slice_str("memory")};
+    ask_node(n, on_stats, 2, stats);
+    ask_node(n, on_memory, 2, memory);
 }
 
 /* ---- the result ---- */
@@ -251,4 +261,12 @@ void target_memory(const struct target_job *job, struct target_memory *out)
         unlimited |= m->limit == 0;
     }
     out->limit = unlimited ? 0 : out->limit;
+}
+
+void target_each_process(const struct target_job *job,
+                         void (*tell)(void *arg, const char *run_id, uint64_t evicted), void *arg)
+{
+    for (size_t i = 0; i < job->count; i++)
+        if (!job->nodes[i].away)
+            tell(arg, job->nodes[i].capabilities.run_id, job->nodes[i].evicted);
 }

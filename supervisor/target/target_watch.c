@@ -21,7 +21,9 @@ enum {
     RETRY_MS = 1000,
     MASTERS_EVERY_MS = 10000,
     MASTERS_SOON_MS = 1000, /* after a change */
+    LEAVING_MS = 10000,     /* for the last answer of one that serves no slots any more */
     TEXT_BYTES = 300,
+    FULL_PERCENT = 90, /* of its maxmemory: a moment later it evicts */
 };
 
 struct node {
@@ -30,14 +32,14 @@ struct node {
     char name[256]; /* host:port, for status and metrics */
     struct client *client;
     bool ready, plain_info, listed;
-    uint64_t connect_due_ms;
+    uint64_t connect_due_ms, unlisted_ms;
     uint64_t asked_ms, asked_us; /* when the newest INFO was sent */
     bool waits, again;           /* its answer is due; another INFO follows it */
     uint64_t told_ms;            /* when the INFO answered last was sent; 0: none was answered yet */
     uint64_t rtt_us;
     /* From its answers. */
     char run_id[41], role[16], policy[32];
-    uint64_t evicted, counted, used_bytes, max_bytes, keys;
+    uint64_t evicted, commands, up_s, counted, used_bytes, max_bytes, keys;
     size_t databases;
     char warned_policy[32];
     bool warned_right;
@@ -50,10 +52,10 @@ struct target_watch {
     struct target_watch_callbacks callbacks;
     struct evictions evictions;
     char *evictions_path;
-    bool cluster;
+    bool cluster, begins; /* begins: counting does */
     struct node **nodes;
     size_t count;
-    uint64_t started_ms, masters_due_ms;
+    uint64_t masters_due_ms;
     bool masters_asked;
 };
 
@@ -83,30 +85,56 @@ static uint64_t take_number(struct slice info, const char *field)
     return number;
 }
 
-static void note_process(struct node *n, struct slice info)
-{
-    char run_id[41];
-    struct target_watch *w = n->watch;
-    take_text(info, "run_id", run_id, sizeof run_id);
-    bool changed = n->run_id[0] && run_id[0] && strcmp(run_id, n->run_id) != 0;
-    if (changed)
-        log_warning("target %s was restarted: its run_id is %s, and was %s", n->name, run_id, n->run_id);
-    snprintf(n->run_id, sizeof n->run_id, "%s", run_id);
-    if (!run_id[0])
-        return;
-    uint64_t up_ms = take_number(info, "uptime_in_seconds") * 1000;
-    bool started_here = changed || up_ms + 1000 < clock_monotonic_ms() - w->started_ms;
-    uint64_t more = evictions_note(&w->evictions, run_id, n->evicted, started_here);
-    n->counted += more;
-    if (more)
-        w->callbacks.evicted(n->name, more, w->callbacks.arg);
-    if ((more || changed || !n->told_ms) && !evictions_save(&w->evictions, w->evictions_path))
-        log_debug("cannot write %s", w->evictions_path);
-}
-
 static bool node_evicts(const struct node *n)
 {
     return n->max_bytes && n->policy[0] && strcmp(n->policy, "noeviction") != 0;
+}
+
+static void count_evictions(struct node *n, uint64_t keys)
+{
+    n->counted += keys;
+    if (keys)
+        n->watch->callbacks.evicted(n->name, keys, n->watch->callbacks.arg);
+}
+
+/* The process has ended, and with it its count. */
+static void note_end(struct node *n)
+{
+    if (!node_evicts(n) || n->used_bytes < n->max_bytes / 100 * FULL_PERCENT)
+        return;
+    log_warning(
+        "target %s ended while it used %s of its maxmemory of %s (%s): what it evicted since its last "
+        "answer is unknown, and counts as one key",
+        n->name, size_text(n->used_bytes), size_text(n->max_bytes), n->policy);
+    count_evictions(n, 1);
+}
+
+static void note_run_id(struct node *n, struct slice info)
+{
+    char run_id[41];
+    take_text(info, "run_id", run_id, sizeof run_id);
+    bool changed = n->run_id[0] && run_id[0] && strcmp(run_id, n->run_id) != 0;
+    if (changed) {
+        log_warning("target %s was restarted: its run_id is %s, and was %s", n->name, run_id, n->run_id);
+        note_end(n);
+    }
+    snprintf(n->run_id, sizeof n->run_id, "%s", run_id);
+}
+
+/* Of a process that was not probed before the copy began (started since, or a replica or new in the cluster then),
+ * everything counts that it has evicted, if it was started since or evicts at all. */
+static void note_evictions(struct node *n)
+{
+    struct target_watch *w = n->watch;
+    struct evictions *e = &w->evictions;
+    size_t known = e->count;
+    if (!n->run_id[0])
+        return;
+    bool all = node_evicts(n) || evictions_started_since(e, n->up_s, clock_unix_ms());
+    uint64_t more = evictions_note(e, n->run_id, n->evicted, n->commands, all);
+    count_evictions(n, more);
+    if ((more || e->count != known) && !evictions_save(e, w->evictions_path))
+        log_debug("cannot write %s", w->evictions_path);
 }
 
 static void note_policy(struct node *n)
@@ -124,6 +152,7 @@ static void note_info(struct node *n, struct slice info)
 {
     uint32_t *list;
     char role[16];
+    note_run_id(n, info);
     n->rtt_us = clock_monotonic_us() - n->asked_us;
     n->trouble[0] = '\0';
     take_text(info, "role", role, sizeof role);
@@ -136,13 +165,15 @@ static void note_info(struct node *n, struct slice info)
     }
     snprintf(n->role, sizeof n->role, "%s", role);
     take_text(info, "maxmemory_policy", n->policy, sizeof n->policy);
+    n->up_s = take_number(info, "uptime_in_seconds");
     n->evicted = take_number(info, "evicted_keys");
+    n->commands = take_number(info, "total_commands_processed");
     n->used_bytes = take_number(info, "used_memory");
     n->max_bytes = take_number(info, "maxmemory");
     n->keys = info_keys(info);
     n->databases = info_databases(info, &list);
     free(list);
-    note_process(n, info);
+    note_evictions(n);
     note_policy(n);
     n->told_ms = n->asked_ms;
 }
@@ -260,8 +291,12 @@ static struct node *find_node(struct target_watch *w, const struct uri *uri)
 /* Lists the masters that serve slots. A node without slots is dropped later, after its last answer. */
 static void take_masters(struct target_watch *w, const struct topology *t)
 {
-    for (size_t i = 0; i < w->count; i++)
-        w->nodes[i]->listed = false;
+    uint64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < w->count; i++) {
+        struct node *n = w->nodes[i];
+        n->unlisted_ms = n->listed ? now_ms : n->unlisted_ms;
+        n->listed = false;
+    }
     for (size_t i = 0; i < t->count; i++) {
         struct uri uri = {0};
         if (!t->nodes[i].slots)
@@ -275,12 +310,23 @@ static void take_masters(struct target_watch *w, const struct topology *t)
     }
 }
 
-static void drop_unlisted(struct target_watch *w)
+/* Returns true once it has said what it evicted while it served slots. */
+static bool may_drop(struct node *n, uint64_t now_ms)
+{
+    if (n->told_ms > n->unlisted_ms)
+        return true;
+    if (now_ms - n->unlisted_ms < LEAVING_MS)
+        return false;
+    note_end(n);
+    return true;
+}
+
+static void drop_unlisted(struct target_watch *w, uint64_t now_ms)
 {
     size_t kept = 0;
     for (size_t i = 0; i < w->count; i++) {
         struct node *n = w->nodes[i];
-        if (n->listed)
+        if (n->listed || !may_drop(n, now_ms))
             w->nodes[kept++] = n;
         else
             free_node(n);
@@ -304,7 +350,7 @@ static void ask_masters(struct target_watch *w, uint64_t now_ms)
 {
     if (w->masters_asked || now_ms < w->masters_due_ms)
         return;
-    drop_unlisted(w);
+    drop_unlisted(w, now_ms);
     for (size_t i = 0; i < w->count; i++) {
         struct node *n = w->nodes[i];
         if (!n->ready || n->trouble[0])
@@ -328,16 +374,27 @@ struct target_watch *target_watch_start(struct event_base *base, const struct se
     w->settings = settings;
     w->callbacks = *callbacks;
     w->evictions_path = x_strdup(evictions_path);
-    w->started_ms = clock_monotonic_ms();
-    w->masters_due_ms = w->started_ms + MASTERS_EVERY_MS;
+    w->masters_due_ms = clock_monotonic_ms() + MASTERS_EVERY_MS;
     w->cluster = masters->count > 0;
     if (goes_on)
         evictions_load(&w->evictions, evictions_path);
+    w->begins = !w->evictions.since_ms;
+    if (w->begins)
+        w->evictions.since_ms = clock_unix_ms();
     if (w->cluster)
         take_masters(w, masters);
     else
         add_node(w, &settings->target)->listed = true;
     return w;
+}
+
+void target_watch_before(struct target_watch *w, const char *run_id, uint64_t evicted)
+{
+    if (!w->begins)
+        return;
+    evictions_before(&w->evictions, run_id, evicted);
+    if (!evictions_save(&w->evictions, w->evictions_path))
+        log_debug("cannot write %s", w->evictions_path);
 }
 
 void target_watch_free(struct target_watch *w)

@@ -25,6 +25,9 @@ struct target_watch_callbacks {
 struct target_watch *target_watch_start(struct event_base *base, const struct settings *settings,
                                         const struct topology *masters, const char *evictions_path,
                                         bool goes_on, const struct target_watch_callbacks *callbacks);
+/* What a process of the target had evicted when it was probed, before the first write. Without effect once the copy goes
+ * on. */
+void target_watch_before(struct target_watch *w, const char *run_id, uint64_t evicted);
 void target_watch_free(struct target_watch *w);
 /* Call it several times a second. Here and below, a NULL w does nothing. */
 void target_watch_turn(struct target_watch *w, uint64_t now_ms);

@@ -119,6 +119,12 @@ static bool all_are_counted(void *arg)
            !process_running(&run.program.process);
 }
 
+static void end_program(void)
+{
+    process_signal(&run.program.process, SIGKILL);
+    process_wait(&run.program.process, RUN_DEADLINE_MS);
+}
+
 static void evictions_are_counted_while_it_runs_and_over_a_kill(void **state)
 {
     (void)state;
@@ -135,8 +141,7 @@ static void evictions_are_counted_while_it_runs_and_over_a_kill(void **state)
     assert_true(df2redis_wait_said(&run.program, "evicts keys once", RUN_DEADLINE_MS));
     assert_true(df2redis_status_true(&run.program, "targets.0.evicts"));
     /* What is thrown away while nobody watches counts, too. */
-    process_signal(&run.program.process, SIGKILL);
-    process_wait(&run.program.process, RUN_DEADLINE_MS);
+    end_program();
     take_room();
     assert_true(wait_until(more_are_evicted, &before, RUN_DEADLINE_MS));
     run_replicate(&run, NULL);
@@ -166,10 +171,86 @@ static void evictions_before_the_run_are_none_of_ours(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+static const char *const appendonly[] = {"--appendonly", "yes", NULL};
+
+/* Neither end of that process has seen the other. */
+static void evictions_of_a_target_that_was_restarted_unwatched_count(void **state)
+{
+    (void)state;
+    double none = 0;
+    begin(100, appendonly);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    fill_with_keys_that_expire();
+    end_program();
+    process_stop(&run.target.process);
+    redis_restart(&run.target, appendonly);
+    tell_target("CONFIG SET maxmemory-policy volatile-random");
+    take_room();
+    assert_true(wait_until(more_are_evicted, &none, RUN_DEADLINE_MS));
+    tell_target("CONFIG SET maxmemory 0");
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    assert_true(wait_until(all_are_counted, NULL, RUN_DEADLINE_MS));
+    assert_true(evicted() > 0);
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
+static bool evicts_as_reported(void *arg)
+{
+    (void)arg;
+    return df2redis_status_true(&run.program, "targets.0.evicts");
+}
+
+/* The last count has gone with the process. */
+static void full_target_that_is_restarted_may_have_evicted(void **state)
+{
+    (void)state;
+    begin(100, appendonly);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    tell_target("CONFIG SET maxmemory-policy volatile-random");
+    char *limit = format_text("CONFIG SET maxmemory %llu",
+                              (unsigned long long)info_number("memory", "used_memory") * 104 / 100);
+    tell_target(limit);
+    free(limit);
+    assert_true(wait_until(evicts_as_reported, NULL, RUN_DEADLINE_MS));
+    assert_int_equal(evicted(), 0);
+    process_signal(&run.target.process, SIGKILL);
+    redis_restart(&run.target, appendonly);
+    assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
+    assert_true(df2redis_said(&run.program, "what it evicted since its last answer is unknown"));
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
+static bool is_copied_anew(void *arg)
+{
+    (void)arg;
+    return scripted_count(run.source, "control", "DFLY SYNC") > 1 || !process_running(&run.program.process);
+}
+
+static void evictions_of_an_earlier_copy_do_not_count(void **state)
+{
+    (void)state;
+    begin(100, NULL);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    fill_with_keys_that_expire();
+    tell_target("CONFIG SET maxmemory-policy volatile-random");
+    take_room();
+    assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
+    tell_target("CONFIG SET maxmemory 0");
+    assert_true(wait_until(all_are_counted, NULL, RUN_DEADLINE_MS));
+    tell_target("FLUSHALL");
+    assert_true(wait_until(is_copied_anew, NULL, RUN_DEADLINE_MS));
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(evicted(), 0);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 static void target_that_is_started_anew_is_named(void **state)
 {
     (void)state;
-    static const char *const appendonly[] = {"--appendonly", "yes", NULL};
     begin(100, appendonly);
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
@@ -213,6 +294,63 @@ static void every_master_of_a_cluster_is_watched(void **state)
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+/* ---- a replica that takes over ---- */
+
+enum { PROMOTED = MASTERS };
+
+static void tell_member(size_t member, const char *command)
+{
+    server_tell(cluster.members[member].server.port, command);
+}
+
+/* In the lowest slot, which is the first master's. */
+static void fill_first_master(void)
+{
+    redisContext *c = server_connect(cluster.members[0].server.port);
+    char *key = format_text("{%s}t", slot_tag(0));
+    redisReply *r =
+        redisCommand(c, "EVAL %s 1 %s",
+                     "for i=1,9000 do redis.call('SET',KEYS[1]..i,string.rep('x',300),'EX',1000) end", key);
+    assert_true(r && r->type != REDIS_REPLY_ERROR);
+    freeReplyObject(r);
+    free(key);
+    assert_int_equal(server_integer(c, "WAIT 1 30000"), 1);
+    redisFree(c);
+}
+
+static bool all_of_the_promoted_are_counted(void *arg)
+{
+    redisContext *c = server_connect(cluster.members[PROMOTED].server.port);
+    char *text = server_info(c, "stats", "evicted_keys");
+    *(double *)arg = text ? (double)strtoull(text, NULL, 10) : 0;
+    free(text);
+    redisFree(c);
+    return *(double *)arg > 0 &&
+           df2redis_status_number(&crash.run.program, "divergences.evicted_by_target") >= *(double *)arg;
+}
+
+/* While it was a replica it left evicting to its master, and was not watched. */
+static void promoted_replica_that_evicts_at_once_is_counted_from_its_begin(void **state)
+{
+    (void)state;
+    double keys = 0;
+    assert_true(crash_begin_in_step(&crash, &cluster, MASTERS, 1));
+    fill_first_master();
+    tell_member(PROMOTED, "CONFIG SET maxmemory-policy volatile-random");
+    /* (A replica that has received much at once uses more than it will.) */
+    redisContext *c = server_connect(cluster.members[0].server.port);
+    char *used = server_info(c, "memory", "used_memory");
+    char *limit = format_text("CONFIG SET maxmemory %llu", strtoull(used, NULL, 10) - 1500000);
+    redisFree(c);
+    tell_member(PROMOTED, limit);
+    free(limit);
+    free(used);
+    tell_member(PROMOTED, "CLUSTER FAILOVER");
+    assert_true(redis_cluster_wait_promoted(&cluster, 0));
+    assert_true(wait_until(all_of_the_promoted_are_counted, &keys, RUN_DEADLINE_MS));
+    assert_int_equal(run_terminate(&crash.run), EX_DATAERR);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(int argc, char **argv)
@@ -223,8 +361,13 @@ int main(int argc, char **argv)
         TEST(migration_into_a_target_that_evicts_ends_with_divergences),
         TEST(evictions_are_counted_while_it_runs_and_over_a_kill),
         TEST(evictions_before_the_run_are_none_of_ours),
+        TEST(evictions_of_a_target_that_was_restarted_unwatched_count),
+        TEST(full_target_that_is_restarted_may_have_evicted),
+        TEST(evictions_of_an_earlier_copy_do_not_count),
         TEST(target_that_is_started_anew_is_named),
         cmocka_unit_test_teardown(every_master_of_a_cluster_is_watched, teardown_cluster),
+        cmocka_unit_test_teardown(promoted_replica_that_evicts_at_once_is_counted_from_its_begin,
+                                  teardown_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

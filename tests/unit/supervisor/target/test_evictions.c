@@ -21,41 +21,83 @@ static int teardown(void **state)
     return remove_dir(state);
 }
 
-static void only_growth_since_the_first_sight_counts(void **state)
+static void only_growth_since_the_copy_began_counts(void **state)
 {
     (void)state;
-    assert_int_equal(evictions_note(&e, "a", 100, false), 0);
-    assert_int_equal(evictions_note(&e, "a", 100, false), 0);
-    assert_int_equal(evictions_note(&e, "a", 103, false), 3);
-    assert_int_equal(evictions_note(&e, "b", 7, false), 0);
-    assert_int_equal(evictions_note(&e, "a", 104, false), 1);
+    evictions_before(&e, "a", 100);
+    evictions_before(&e, "a", 90); /* probed again */
+    assert_int_equal(evictions_note(&e, "a", 100, 1, true), 0);
+    assert_int_equal(evictions_note(&e, "a", 103, 2, true), 3);
+    assert_int_equal(evictions_note(&e, "b", 7, 1, false), 0);
+    assert_int_equal(evictions_note(&e, "a", 104, 3, false), 1);
 }
 
-static void process_that_began_under_our_eyes_counts_from_its_begin(void **state)
+static void growth_before_the_first_answer_counts(void **state)
 {
     (void)state;
-    assert_int_equal(evictions_note(&e, "a", 5, true), 5);
-    assert_int_equal(evictions_note(&e, "a", 6, true), 1);
+    evictions_before(&e, "a", 100);
+    assert_int_equal(evictions_note(&e, "a", 105, 1, false), 5);
+}
+
+static void process_that_was_not_probed_counts_from_its_begin(void **state)
+{
+    (void)state;
+    assert_int_equal(evictions_note(&e, "a", 5, 1, true), 5);
+    assert_int_equal(evictions_note(&e, "a", 6, 2, true), 1);
+}
+
+static void process_without_an_id_is_none(void **state)
+{
+    (void)state;
+    evictions_before(&e, "", 5);
+    assert_int_equal(e.count, 0);
 }
 
 static void statistics_that_were_reset_count_from_0(void **state)
 {
     (void)state;
-    evictions_note(&e, "a", 100, false);
-    assert_int_equal(evictions_note(&e, "a", 2, false), 2);
+    evictions_note(&e, "a", 100, 5000, false);
+    assert_int_equal(evictions_note(&e, "a", 2, 10, false), 2);
+    /* More were evicted since than before. */
+    assert_int_equal(evictions_note(&e, "a", 7, 3, false), 7);
+}
+
+static void whole_seconds_tell_when_a_process_was_started(void **state)
+{
+    (void)state;
+    assert_false(evictions_started_since(&e, 0, 1000000));
+    e.since_ms = 1000000;
+    assert_true(evictions_started_since(&e, 0, 1000000));
+    assert_true(evictions_started_since(&e, 3, 1005000));
+    assert_true(evictions_started_since(&e, 6, 1005000));
+    assert_false(evictions_started_since(&e, 7, 1005000));
 }
 
 static void file_carries_the_count_on(void **state)
 {
     (void)state;
-    evictions_note(&e, "a", 100, false);
-    evictions_note(&e, "b", 1, false);
+    e.since_ms = 1796000000123;
+    evictions_note(&e, "a", 100, 50, false);
+    evictions_note(&e, "b", 1, 50, false);
     assert_true(evictions_save(&e, path));
     evictions_free(&e);
     assert_true(evictions_load(&e, path));
     assert_int_equal(e.count, 2);
-    assert_int_equal(evictions_note(&e, "a", 110, false), 10);
-    assert_int_equal(evictions_note(&e, "b", 1, false), 0);
+    assert_int_equal(e.since_ms, 1796000000123);
+    assert_int_equal(evictions_note(&e, "a", 110, 70, false), 10);
+    assert_int_equal(evictions_note(&e, "b", 1, 70, false), 0);
+}
+
+static void file_of_an_older_release_does_not_say_since_when(void **state)
+{
+    (void)state;
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs("a 100\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_true(evictions_load(&e, path));
+    assert_int_equal(e.since_ms, 0);
+    assert_int_equal(evictions_note(&e, "a", 110, 1, false), 10);
 }
 
 static void no_file_is_no_count(void **state)
@@ -70,10 +112,14 @@ static void no_file_is_no_count(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(only_growth_since_the_first_sight_counts),
-        TEST(process_that_began_under_our_eyes_counts_from_its_begin),
+        TEST(only_growth_since_the_copy_began_counts),
+        TEST(growth_before_the_first_answer_counts),
+        TEST(process_that_was_not_probed_counts_from_its_begin),
+        TEST(process_without_an_id_is_none),
         TEST(statistics_that_were_reset_count_from_0),
+        TEST(whole_seconds_tell_when_a_process_was_started),
         TEST(file_carries_the_count_on),
+        TEST(file_of_an_older_release_does_not_say_since_when),
         TEST(no_file_is_no_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

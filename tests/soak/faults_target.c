@@ -101,16 +101,21 @@ void fault_flush_target(struct soak *s)
 
 /* ---- eviction ---- */
 
-/* What is evicted never comes back by itself. It has to be told, and the way out is to copy anew. */
+/* What is evicted never comes back by itself. It has to be told, and the way out is to copy anew. A FLOW that connected
+ * meanwhile may end the run a moment later: the mark is gone, and it takes it for an evicted one. */
 void fault_evict(struct soak *s)
 {
     if (!soak_evict(s, s->run.target.port))
         return;
-    bool ended = !process_running(&s->run.program.process);
-    if (ended && s->run.program.process.status != EX_CONFIG)
-        s->trouble = "the program ended by itself";
+    uint64_t before = soak_full_syncs(s);
     fault_restart_target_empty(s);
-    if (ended)
+    if (soak_wait_full_sync_after(s, before))
+        return;
+    if (process_running(&s->run.program.process))
+        s->trouble = "that the target lost everything was not noticed";
+    else if (s->run.program.process.status != EX_CONFIG)
+        s->trouble = "the program ended by itself";
+    else
         soak_start_program(s);
 }
 

@@ -77,6 +77,8 @@ static void on_lsns(struct client *c, const redisReply *reply, void *arg)
     if (s->over)
         return;
     bool numbers = reply->type == REDIS_REPLY_ARRAY && reply->elements <= SOURCE_MAX_FLOWS;
+    s->facts.dfly_refused =
+        reply->type == REDIS_REPLY_ERROR && strncasecmp(reply->str, "NOPERM", strlen("NOPERM")) == 0;
     for (size_t i = 0; numbers && i < reply->elements; i++)
         numbers = reply->element[i]->type == REDIS_REPLY_INTEGER && reply->element[i]->integer >= 0;
     if (numbers) {

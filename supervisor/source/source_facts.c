@@ -1,7 +1,7 @@
 /* The questions, one after the other, and the findings that follow from the answers.
  *
  *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    the commands that compare keys, on a key that does not exist
- *   CONFIG GET databases    cluster_enabled: DFLYCLUSTER
+ *   CONFIG GET databases    cluster_enabled, or INFO refused: DFLYCLUSTER
  *
  * A real cluster's node cannot be told from an emulated one by INFO. But only a real one accepts
  * DFLYCLUSTER; all others refuse it as "disabled". */
@@ -91,7 +91,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
         reply->element[1]->type == REDIS_REPLY_STRING &&
         slice_to_u64(slice_of(reply->element[1]->str, reply->element[1]->len), &n) && n <= UINT32_MAX)
         f->databases = (uint32_t)n;
-    if (f->cluster_enabled)
+    if (f->cluster_enabled || !f->info)
         client_words(c, f->timeout_ms, on_dflycluster, f, "DFLYCLUSTER", "SLOT-MIGRATION-STATUS", NULL);
     else
         f->done(f->arg);
@@ -120,8 +120,8 @@ static void judge_cluster(const struct source_facts *f, const struct source_judg
             "(--cluster_mode=emulated is one)",
             w->source);
     else if (f->cluster == SOURCE_CLUSTER_UNKNOWN)
-        findings_warn(
-            out,
+        findings_refuse(
+            out, EX_NOPERM,
             "source %s does not tell whether it is a node of a Dragonfly Cluster, which would have a part of "
             "the keys: give its user +dflycluster",
             w->source);
@@ -152,12 +152,13 @@ static void judge_reads(const struct source_judged *w, struct findings *out)
 {
     if (!release_reads_unseen(w->release))
         return;
-    findings_warn(
-        out,
-        "source %s: Dragonfly %u.%u.%u does not journal XREADGROUP: what consumer groups read during the run is "
-        "known on the target once it is acknowledged or claimed; before clients are moved, let them acknowledge "
-        "what they have read",
-        w->source, w->release / 10000, w->release / 100 % 100, w->release % 100);
+    findings_warn(out,
+                  "source %s: Dragonfly %u.%u.%u does not journal XREADGROUP: what consumer groups read "
+                  "during the run is "
+                  "known on the target once it is acknowledged or claimed; before clients are moved, let "
+                  "them acknowledge "
+                  "what they have read",
+                  w->source, w->release / 10000, w->release / 100 % 100, w->release % 100);
 }
 
 /* The releases are known; the flag cannot be queried. */
@@ -203,6 +204,11 @@ static void judge_memory(const struct source_facts *f, const struct source_judge
 void source_facts_judge(const struct source_facts *facts, const struct source_judged *with,
                         struct findings *out)
 {
+    if (facts->dfly_refused)
+        findings_refuse(
+            out, EX_NOPERM,
+            "source %s: its user may not replicate: give it +dfly (it needs +ping +replconf +dfly)",
+            with->source);
     if (!facts->info)
         findings_warn(
             out,

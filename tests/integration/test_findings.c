@@ -266,6 +266,12 @@ static void make_real_cluster(struct scripted_options *o)
     o->dflycluster = "*0";
 }
 
+static void hide_real_cluster(struct scripted_options *o)
+{
+    o->info = "cluster_enabled:1\r\n";
+    o->dflycluster = "-NOPERM copy has no ACL permissions";
+}
+
 static void make_emulated_cluster(struct scripted_options *o)
 {
     o->info = "cluster_enabled:1\r\n";
@@ -290,6 +296,28 @@ static void node_of_a_dragonfly_cluster_is_refused(void **state)
     run_replicate(&crash.run, NULL);
     assert_refused(EX_CONFIG, 0);
     assert_said("is a node of a Dragonfly Cluster");
+}
+
+static void source_that_may_be_a_part_of_a_cluster_is_refused(void **state)
+{
+    (void)state;
+    begin(hide_real_cluster);
+    on_target("SET a 1");
+    run_replicate(&crash.run, (const char *const[]){"--flush-target", NULL});
+    assert_refused(EX_NOPERM, 1);
+    assert_said("give its user +dflycluster");
+}
+
+static void source_whose_user_may_not_replicate_is_refused(void **state)
+{
+    (void)state;
+    begin(hide_real_cluster);
+    on_target("SET a 1");
+    scripted_refuse_offsets(crash.run.source, "NOPERM copy has no ACL permissions");
+    run_replicate(&crash.run, (const char *const[]){"--flush-target", NULL});
+    assert_refused(EX_NOPERM, 1);
+    assert_said("give it +dfly ");
+    assert_said("give its user +dflycluster");
 }
 
 static void emulated_cluster_is_copied(void **state)
@@ -468,6 +496,56 @@ static void real_user_with_few_rights_copies_and_is_told_what_is_missing(void **
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+static void replicate_as_copy(const char *rights)
+{
+    char *rule = format_text("ACL SETUSER copy ON >sesame RESETKEYS ~* -@ALL %s", rights);
+    char *uri = format_text("redis://copy:sesame@127.0.0.1:%u", crash.run.dragonfly.port);
+    on_source("ACL DELUSER copy");
+    on_source(rule);
+    df2redis_start(&crash.run.program, "replicate", uri, crash.run.target.uri,
+                   (const char *const[]){"--flush-target", NULL});
+    free(uri);
+    free(rule);
+}
+
+static void assert_copy_is_refused(const char *rights, int code, const char *text)
+{
+    replicate_as_copy(rights);
+    int ended = process_wait(&crash.run.program.process, RUN_DEADLINE_MS);
+    if (ended != code)
+        df2redis_print(&crash.run.program);
+    assert_int_equal(ended, code);
+    assert_said(text);
+    assert_int_equal(run_target_keys(&crash.run), 1);
+}
+
+static void real_user_without_a_right_that_is_needed_is_refused(void **state)
+{
+    (void)state;
+    begin_live(NULL);
+    on_source("SET a 1");
+    on_target("SET b 1");
+    on_source("ACL SETUSER copy ON >sesame");
+    assert_copy_is_refused("+PING +REPLCONF +INFO", EX_NOPERM, "give it +dfly ");
+    assert_copy_is_refused("+PING +DFLY +INFO", EX_NOPERM, "it needs +replconf +dfly +ping");
+    assert_copy_is_refused("+REPLCONF +DFLY +INFO", EX_NOPERM, "it needs +replconf +dfly +ping");
+    assert_copy_is_refused("+PING +REPLCONF +DFLY", EX_NOPERM, "give its user +dflycluster");
+    replicate_as_copy("+PING +REPLCONF +DFLY +DFLYCLUSTER");
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void real_node_of_a_cluster_is_found_without_all_rights(void **state)
+{
+    (void)state;
+    begin_live((const char *const[]){"--cluster_mode=yes", NULL});
+    on_target("SET b 1");
+    on_source("ACL SETUSER copy ON >sesame");
+    assert_copy_is_refused("+PING +REPLCONF +DFLY +INFO", EX_NOPERM, "give its user +dflycluster");
+    assert_copy_is_refused("+PING +REPLCONF +DFLY +DFLYCLUSTER", EX_CONFIG,
+                           "is a node of a Dragonfly Cluster");
+}
+
 static void real_databases_that_may_come_into_use_are_warned_of(void **state)
 {
     (void)state;
@@ -495,6 +573,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(missing_rights_that_are_only_useful_are_warned_of, teardown),
         cmocka_unit_test_teardown(renamed_flush_is_refused_where_it_is_due, teardown),
         cmocka_unit_test_teardown(node_of_a_dragonfly_cluster_is_refused, teardown),
+        cmocka_unit_test_teardown(source_that_may_be_a_part_of_a_cluster_is_refused, teardown),
+        cmocka_unit_test_teardown(source_whose_user_may_not_replicate_is_refused, teardown),
         cmocka_unit_test_teardown(emulated_cluster_is_copied, teardown),
         cmocka_unit_test_teardown(databases_that_the_target_lacks_are_refused_before_anything_is_written,
                                   teardown),
@@ -509,6 +589,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(real_emulated_cluster_is_copied, teardown),
         cmocka_unit_test_teardown(real_databases_that_the_target_lacks_are_refused, teardown),
         cmocka_unit_test_teardown(real_user_with_few_rights_copies_and_is_told_what_is_missing, teardown),
+        cmocka_unit_test_teardown(real_user_without_a_right_that_is_needed_is_refused, teardown),
+        cmocka_unit_test_teardown(real_node_of_a_cluster_is_found_without_all_rights, teardown),
         cmocka_unit_test_teardown(real_databases_that_may_come_into_use_are_warned_of, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

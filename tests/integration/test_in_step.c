@@ -193,16 +193,19 @@ static void lsns_that_go_back_end_the_session(void **state)
     assert_string_equal(scripted_violation(crash.run.source), "");
 }
 
-static void missing_right_is_named_at_the_start(void **state)
+/* The FLOWs that are open go on. */
+static void right_that_is_taken_away_is_named(void **state)
 {
     (void)state;
-    crash_begin(&crash, FLOWS, &small);
-    /* Its snapshot takes its time. */
-    scripted_hold(crash.run.source, 0, 10);
+    begin();
     scripted_refuse_offsets(crash.run.source, "NOPERM df2redis has no ACL permissions");
-    run_replicate(&crash.run, NULL);
-    assert_true(df2redis_wait_said(&crash.run.program, "it needs +dfly", RUN_DEADLINE_MS));
-    scripted_hold(crash.run.source, 0, NEVER);
+    assert_not_in_step_because("does not permit DFLY REPLICAOFFSET");
+    assert_true(df2redis_said(&crash.run.program, "it needs +dfly"));
+    journal_script_append(&crash.script, crash.run.source, 100);
+    scripted_refuse_offsets(crash.run.source, NULL);
+    assert_int_equal(wait_in_step("60s"), EX_OK);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
@@ -219,7 +222,7 @@ int main(int argc, char **argv)
         TEST(wait_asks_for_lsns_that_are_newer_than_itself),
         TEST(source_that_does_not_tell_its_lsns_is_never_in_step),
         TEST(lsns_that_go_back_end_the_session),
-        TEST(missing_right_is_named_at_the_start),
+        TEST(right_that_is_taken_away_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

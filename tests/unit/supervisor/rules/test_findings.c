@@ -375,8 +375,11 @@ static void source_is_judged_by_what_it_is(void **state)
     facts.cluster = SOURCE_CLUSTER_REAL;
     assert_source(&facts, &with, EX_CONFIG, "node of a Dragonfly Cluster");
     facts.cluster = SOURCE_CLUSTER_UNKNOWN;
-    assert_source(&facts, &with, 0, "+dflycluster");
+    assert_source(&facts, &with, EX_NOPERM, "+dflycluster");
     facts.cluster = SOURCE_CLUSTER_NONE;
+    facts.dfly_refused = true;
+    assert_source(&facts, &with, EX_NOPERM, "give it +dfly ");
+    facts.dfly_refused = false;
     facts.databases = 32;
     assert_source(&facts, &with, 0, "may have 32 databases");
     with.database_count = 2;

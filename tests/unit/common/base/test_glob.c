@@ -118,8 +118,7 @@ static void many_stars_take_no_more_than_a_moment(void **state)
 static void example_is_taken(void **state)
 {
     (void)state;
-    static const char *const patterns[] = {"",      "app:*", "*",    "a?c", "[a-z]x[^0-9]",
-                                           "[\\]]", "\\*a",  "a**b"};
+    static const char *const patterns[] = {"", "app:*", "*", "a?c", "[a-z]x[^0-9]", "[\\]]", "\\*a", "a**b"};
     char text[64];
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
         size_t len = glob_example(slice_str(patterns[i]), text, sizeof text);

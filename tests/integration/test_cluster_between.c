@@ -250,6 +250,40 @@ static void so_is_one_whose_connection_to_one_is_cut(void **state)
     assert_equal_after(1);
 }
 
+static bool is_acked(void *arg)
+{
+    uint32_t flow = *(uint32_t *)arg;
+    return scripted_acked(crash.run.source, flow) >= scripted_end_lsn(crash.run.source, flow);
+}
+
+/* The session ends while the flush waits for FLOW 0. FLOW 1, whose links broke before one master had its mark, comes
+ * to the flush by what it remembers: the next session knows only the marks. */
+static void one_that_is_reached_from_memory_is_marked_before(void **state)
+{
+    (void)state;
+    uint32_t flow = 1;
+    unsigned turn = 0;
+    assert_true(crash_begin_in_step(&crash, &cluster, 3, 0));
+    write_turns(&turn, 10);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(wait_until(is_marked, NULL, RUN_DEADLINE_MS));
+    scripted_hold(crash.run.source, 0, scripted_sent(crash.run.source, 0));
+    redisContext *c = redis_cluster_connect(&cluster, HANGS);
+    server_ok(c, "CLIENT PAUSE 60000 WRITE");
+    say(flow, "SET {%s}unmarked 1", slot_tag(100));
+    assert_true(wait_until(is_acked, &flow, RUN_DEADLINE_MS));
+    journal_script_flush(&crash.script, crash.run.source);
+    assert_true(redis_cluster_cut(&cluster, HANGS, "df2redis:default:flow-1"));
+    server_ok(c, "CLIENT UNPAUSE");
+    redisFree(c);
+    assert_true(
+        df2redis_wait_said(&crash.run.program, "flow=1 FLUSHALL (txid 1001) is reached", RUN_DEADLINE_MS));
+    scripted_cut_all(crash.run.source);
+    scripted_hold(crash.run.source, 0, NEVER);
+    write_turns(&turn, 10);
+    assert_equal_after(1);
+}
+
 static bool all_is_sent(void *arg)
 {
     (void)arg;
@@ -427,6 +461,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_flush_waits_for_a_first_slot_that_has_begun_to_leave, teardown),
         cmocka_unit_test_teardown(a_flush_that_one_refuses_the_second_time_is_run_again, teardown),
         cmocka_unit_test_teardown(so_is_one_whose_connection_to_one_is_cut, teardown),
+        cmocka_unit_test_teardown(one_that_is_reached_from_memory_is_marked_before, teardown),
         cmocka_unit_test_teardown(a_script_finds_what_a_command_before_it_has_deleted, teardown),
         cmocka_unit_test_teardown(killed_workers_go_on_with_a_slot_between_two_masters, teardown),
         cmocka_unit_test_teardown(a_move_that_is_called_off_asks_for_a_full_sync, teardown),

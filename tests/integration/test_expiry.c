@@ -150,55 +150,6 @@ static void what_expired_while_the_worker_was_away_is_healed(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
-static bool has_received(void *lsn)
-{
-    return df2redis_status_number(&run.program, "flows.0.lsn_received") >= *(double *)lsn;
-}
-
-/* Two writes and a mark; what the supervisor asks is less. */
-static bool has_been_sent(void *arg)
-{
-    (void)arg;
-    return port_unread_bytes(run.target.port) >= 200;
-}
-
-static bool is_gone(void *key)
-{
-    redisContext *c = server_connect(run.target.port);
-    char *words = format_text("EXISTS %s", (const char *)key);
-    bool gone = server_integer(c, words) == 0;
-    free(words);
-    redisFree(c);
-    return gone;
-}
-
-/* The target has the mark, and nobody has heard of it: what the table of deadlines says of the key is earlier. */
-static void a_time_that_was_put_off_is_put_right_after_a_death(void **state)
-{
-    (void)state;
-    begin(false);
-    source("SET k a PX 60000");
-    source("INCR last");
-    assert_true(run_wait_in_step(&run));
-    double lsn = df2redis_status_number(&run.program, "flows.0.lsn_received") + 2;
-    pid_t worker = worker_pid(&run.program, 0);
-    kill(worker, SIGSTOP);
-    int64_t at_ms = clock_unix_ms() + 50;
-    source("SET k b PXAT %lld", (long long)at_ms);
-    source("INCR last");
-    wait_beyond(at_ms);
-    process_signal(&run.target.process, SIGSTOP);
-    kill(worker, SIGCONT);
-    assert_true(wait_until(has_received, &lsn, RUN_DEADLINE_MS));
-    assert_true(wait_until(has_been_sent, NULL, RUN_DEADLINE_MS));
-    kill(worker, SIGKILL);
-    process_signal(&run.target.process, SIGCONT);
-    assert_true(run_wait_in_step(&run));
-    assert_true(wait_until(is_gone, "k", RUN_DEADLINE_MS));
-    assert_comes_out_equal();
-    assert_int_equal(run_terminate(&run), EX_OK);
-}
-
 static void expire_while_nobody_runs(const char *const *extra)
 {
     begin(false);
@@ -268,7 +219,6 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_expired_while_the_target_stood_still_is_healed, teardown),
         cmocka_unit_test_teardown(what_expired_while_the_worker_was_away_is_healed, teardown),
-        cmocka_unit_test_teardown(a_time_that_was_put_off_is_put_right_after_a_death, teardown),
         cmocka_unit_test_teardown(what_expired_while_nobody_ran_is_healed, teardown),
         cmocka_unit_test_teardown(another_size_of_the_ring_leaves_the_times_to_live_known, teardown),
         cmocka_unit_test_teardown(what_was_deleted_or_written_anew_is_no_suspect, teardown),

@@ -70,11 +70,10 @@ static void assert_last_sync(const char *kind, const char *reason)
 {
     cJSON *status = df2redis_status(&run.program);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
-    const char *said = cJSON_GetObjectItem(sync, "reason")->valuestring;
-    bool as_expected =
-        strcmp(cJSON_GetObjectItem(sync, "kind")->valuestring, kind) == 0 && strstr(said, reason);
+    const char *was = df2redis_text(sync, "kind"), *said = df2redis_text(sync, "reason");
+    bool as_expected = strcmp(was, kind) == 0 && strstr(said, reason);
     if (!as_expected)
-        fprintf(stderr, "last sync: %s, %s\n", cJSON_GetObjectItem(sync, "kind")->valuestring, said);
+        fprintf(stderr, "last sync: %s, %s\n", was, said);
     cJSON_Delete(status);
     assert_true(as_expected);
 }

@@ -106,10 +106,10 @@ static void assert_last_sync(const char *kind, const char *reason)
 {
     cJSON *status = df2redis_status(&run.program);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
-    const char *said = cJSON_GetObjectItem(sync, "reason")->valuestring;
-    if (strcmp(cJSON_GetObjectItem(sync, "kind")->valuestring, kind) != 0 || !strstr(said, reason)) {
+    const char *was = df2redis_text(sync, "kind"), *said = df2redis_text(sync, "reason");
+    if (strcmp(was, kind) != 0 || !strstr(said, reason)) {
         df2redis_print(&run.program);
-        fail_msg("last sync: %s, %s", cJSON_GetObjectItem(sync, "kind")->valuestring, said);
+        fail_msg("last sync: %s, %s", was, said);
     }
     cJSON_Delete(status);
 }

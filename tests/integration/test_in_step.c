@@ -43,9 +43,8 @@ static void begin_behind_proxy(void)
 static bool says(void *text)
 {
     cJSON *status = df2redis_status(&crash.run.program);
-    const cJSON *reason = cJSON_GetObjectItem(status, "in_step_reason");
-    bool it_does =
-        cJSON_IsFalse(cJSON_GetObjectItem(status, "in_step")) && reason && strstr(reason->valuestring, text);
+    bool it_does = cJSON_IsFalse(cJSON_GetObjectItem(status, "in_step")) &&
+                   strstr(df2redis_text(status, "in_step_reason"), text);
     cJSON_Delete(status);
     return it_does;
 }

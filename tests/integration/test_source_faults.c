@@ -35,8 +35,8 @@ static void assert_synced_again(const char *reason)
     assert_true(crash_came_out_equal(&crash));
     cJSON *status = df2redis_status(&crash.run.program);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
-    assert_string_equal(cJSON_GetObjectItem(sync, "kind")->valuestring, "full");
-    assert_non_null(strstr(cJSON_GetObjectItem(sync, "reason")->valuestring, reason));
+    assert_string_equal(df2redis_text(sync, "kind"), "full");
+    assert_non_null(strstr(df2redis_text(sync, "reason"), reason));
     cJSON_Delete(status);
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }

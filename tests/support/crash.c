@@ -146,12 +146,10 @@ bool crash_last_sync(struct crash *c, const char *kind, const char *reason)
 {
     cJSON *status = df2redis_status(&c->run.program);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
-    const cJSON *was = cJSON_GetObjectItem(sync, "kind"), *why = cJSON_GetObjectItem(sync, "reason");
-    bool ok = was && why && strcmp(was->valuestring, kind) == 0 && strstr(why->valuestring, reason) &&
-              df2redis_said(&c->run.program, reason);
+    const char *was = df2redis_text(sync, "kind"), *why = df2redis_text(sync, "reason");
+    bool ok = strcmp(was, kind) == 0 && strstr(why, reason) && df2redis_said(&c->run.program, reason);
     if (!ok)
-        fprintf(stderr, "the last sync was %s, because %s\n", was ? was->valuestring : "?",
-                why ? why->valuestring : "?");
+        fprintf(stderr, "the last sync was \"%s\", because \"%s\"\n", was, why);
     cJSON_Delete(status);
     return ok;
 }

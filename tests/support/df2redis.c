@@ -92,6 +92,12 @@ bool df2redis_status_true(const struct df2redis *d, const char *path)
     return yes;
 }
 
+const char *df2redis_text(const cJSON *part, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(part, name));
+    return text ? text : "";
+}
+
 struct awaited {
     struct df2redis *d;
     const char *path, *text;

@@ -33,6 +33,8 @@ cJSON *df2redis_status(const struct df2redis *d);
 double df2redis_status_number(const struct df2redis *d, const char *path);
 /* true when the status says so. */
 bool df2redis_status_true(const struct df2redis *d, const char *path);
+/* Of a part of the status: the text there; "" where there is none, or no such part. */
+const char *df2redis_text(const cJSON *part, const char *name);
 /* Waits until the field is this text. */
 bool df2redis_wait_status(struct df2redis *d, const char *path, const char *text, uint32_t deadline_ms);
 /* Waits for in_step; at once false when the process ends. */

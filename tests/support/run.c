@@ -169,9 +169,8 @@ static bool applied_or_over(void *arg)
               cJSON_IsTrue(cJSON_GetObjectItem(status, "in_step")) &&
               (!suspects || suspects->valuedouble == 0);
     for (size_t i = 0; w->done && i < offsets->elements; i++) {
-        const cJSON *flow = cJSON_GetArrayItem(flows, (int)i);
-        w->done =
-            cJSON_GetObjectItem(flow, "lsn_applied")->valuedouble >= (double)offsets->element[i]->integer;
+        const cJSON *applied = cJSON_GetObjectItem(cJSON_GetArrayItem(flows, (int)i), "lsn_applied");
+        w->done = cJSON_IsNumber(applied) && applied->valuedouble >= (double)offsets->element[i]->integer;
     }
     cJSON_Delete(status);
     freeReplyObject(offsets);

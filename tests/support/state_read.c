@@ -67,6 +67,8 @@ static const char *size_command(const struct state_value *v)
 static void add_elements(struct state_value *v, const redisReply *r)
 {
     bool pairs = is_type(v, "hash"), scores = is_type(v, "zset");
+    if ((pairs || scores) && r->elements % 2)
+        die("a %s of %zu words: they do not come in pairs", v->type, r->elements);
     for (size_t i = 0; i < r->elements; i += pairs || scores ? 2 : 1) {
         struct slice parts[2] = {text_of(r->element[i])};
         if (pairs || scores)

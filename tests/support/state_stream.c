@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/testing.h"
+
 static struct slice text_of(const redisReply *r, char number[24])
 {
     if (r && r->type == REDIS_REPLY_INTEGER) {
@@ -46,6 +48,8 @@ static void add(struct state_value *v, const char *kind, const redisReply *a, co
 static void add_entries(struct state_value *v, const redisReply *entries)
 {
     for (size_t i = 0; entries && i < entries->elements; i++) {
+        if (entries->element[i]->elements < 2)
+            die("a stream's entry has no words");
         const redisReply *words = entries->element[i]->element[1];
         struct slice *parts = x_calloc(words->elements + 2, sizeof *parts);
         char number[24];
@@ -62,6 +66,8 @@ static int by_name(const void *a, const void *b)
 {
     const redisReply *const *x = a, *const *y = b;
     const redisReply *p = field(*x, "name"), *q = field(*y, "name");
+    if (!p || !p->str || !q || !q->str)
+        die("a stream's consumer has no name");
     size_t n = p->len < q->len ? (size_t)p->len : (size_t)q->len;
     int c = memcmp(p->str, q->str, n);
     return c ? c : (p->len > q->len) - (p->len < q->len);
@@ -91,6 +97,8 @@ void state_stream_items(struct state_value *v, const redisReply *info,
         const redisReply *pending = field(group, "pending");
         for (size_t i = 0; pending && i < pending->elements; i++) {
             const redisReply *p = pending->element[i];
+            if (p->elements < 4)
+                die("a pending entry has %zu words", p->elements);
             add(v, "pending", p->element[0], p->element[1], p->element[3]);
         }
         if (options->stream_details)

@@ -40,10 +40,22 @@ static void on_info(struct client *c, const redisReply *reply, void *arg)
 static const struct {
     const char *right, *words[4];
 } compares[] = {{"+dump", {"DUMP", "df2redis:probe"}},
-                {"+pttl", {"PTTL", "df2redis:probe"}},
+                {"+pexpiretime", {"PEXPIRETIME", "df2redis:probe"}},
                 {"+memory", {"MEMORY", "USAGE", "df2redis:probe"}},
                 {"+scan", {"SCAN", "0", "COUNT", "1"}},
-                {"+time", {"TIME"}}};
+                {"+select", {"SELECT", "0"}},
+                /* of large values */
+                {"+type", {"TYPE", "df2redis:probe"}},
+                {"+strlen", {"STRLEN", "df2redis:probe"}},
+                {"+getrange", {"GETRANGE", "df2redis:probe", "0", "0"}},
+                {"+llen", {"LLEN", "df2redis:probe"}},
+                {"+lrange", {"LRANGE", "df2redis:probe", "0", "0"}},
+                {"+scard", {"SCARD", "df2redis:probe"}},
+                {"+sscan", {"SSCAN", "df2redis:probe", "0"}},
+                {"+hlen", {"HLEN", "df2redis:probe"}},
+                {"+hscan", {"HSCAN", "df2redis:probe", "0"}},
+                {"+zcard", {"ZCARD", "df2redis:probe"}},
+                {"+zscan", {"ZSCAN", "df2redis:probe", "0"}}};
 enum { COMPARES = sizeof compares / sizeof *compares };
 
 static void on_compare(struct client *c, const redisReply *reply, void *arg)

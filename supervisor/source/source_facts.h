@@ -19,8 +19,8 @@ struct source_facts {
     uint32_t databases;   /* --dbnum; 0: unknown */
     uint64_t omits;       /* total_journal_omits */
     enum source_cluster cluster;
-    bool dfly_refused;     /* DFLY is; set by source.c, the last of the questions */
-    char not_compared[80]; /* rights that are missing for comparing keys with the target's, as ACL SETUSER
+    bool dfly_refused;      /* DFLY is; set by source.c, the last of the questions */
+    char not_compared[240]; /* rights that are missing for comparing keys with the target's, as ACL SETUSER
                               wants them */
     size_t compare_told;
     /* While the questions are in flight. */

@@ -482,6 +482,27 @@ static void real_databases_that_the_target_lacks_are_refused(void **state)
     assert_live_refused("in database 20, and the target has 16 databases: raise its databases to 21");
 }
 
+/* Of the commands that df2redis(1) lists for the source. */
+static char *sources_rule_of_the_manual(void)
+{
+    struct buf manual = {0}, rule = {0};
+    assert_true(file_read("man/df2redis.1", &manual));
+    buf_put_u8(&manual, '\0');
+    char *from = strstr((char *)manual.data, "\nThe user of the source needs\n"), *save = NULL;
+    assert_non_null(from);
+    *strstr(from, "\non all keys.") = '\0';
+    buf_printf(&rule, "ACL SETUSER copy");
+    for (char *line = strtok_r(from, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char *at = NULL, *word = strncmp(line, ".Ic ", 4) == 0 ? strtok_r(line + 4, " ,;", &at) : NULL;
+        for (; word; word = strtok_r(NULL, " ,;", &at))
+            if (strcmp(word, "GET") != 0) /* of CONFIG GET */
+                buf_printf(&rule, " +%s", word);
+    }
+    buf_put_u8(&rule, '\0');
+    buf_free(&manual);
+    return (char *)rule.data;
+}
+
 static void real_user_with_few_rights_copies_and_is_told_what_is_missing(void **state)
 {
     (void)state;
@@ -492,7 +513,16 @@ static void real_user_with_few_rights_copies_and_is_told_what_is_missing(void **
     df2redis_start(&crash.run.program, "replicate", uri, crash.run.target.uri, NULL);
     free(uri);
     assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
-    assert_said("give its user ~* +dump +pttl +memory +scan +time");
+    assert_said("give its user ~* +dump +pexpiretime +memory +scan +select +type");
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    char *rule = sources_rule_of_the_manual();
+    on_source(rule);
+    free(rule);
+    uri = format_text("redis://copy:sesame@127.0.0.1:%u", crash.run.dragonfly.port);
+    df2redis_start(&crash.run.program, "replicate", uri, crash.run.target.uri, NULL);
+    free(uri);
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+    assert_false(df2redis_said(&crash.run.program, "its user"));
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 

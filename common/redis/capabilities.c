@@ -1,4 +1,4 @@
-/* What a target can do: eight questions and what their answers mean.
+/* What a target can do: nine questions and what their answers mean.
  *
  * Versions decide only where nothing can be asked: which RDB layouts RESTORE takes, and options of commands.
  */
@@ -16,8 +16,9 @@ enum question {
     ASK_DATABASES,
     ASK_MAX_BULK,
     ASK_SCRIPTS,
+    ASK_MODULES,
 };
-_Static_assert(ASK_SCRIPTS + 1 == CAPABILITIES_COMMANDS, "a reply for each question");
+_Static_assert(ASK_MODULES + 1 == CAPABILITIES_COMMANDS, "a reply for each question");
 
 enum { VERSION_6_2 = 60200, VERSION_7_0 = 70000, VERSION_7_2 = 70200, VERSION_7_4 = 70400, VALKEY_9 = 90000 };
 
@@ -30,6 +31,7 @@ static const char *const questions[CAPABILITIES_COMMANDS][4] = {
     [ASK_DATABASES] = {"CONFIG", "GET", "databases"},
     [ASK_MAX_BULK] = {"CONFIG", "GET", "proto-max-bulk-len"},
     [ASK_SCRIPTS] = {"EVAL", "return 1", "0"}, /* COMMAND INFO does not tell what an ACL forbids */
+    [ASK_MODULES] = {"INFO", "modules"},       /* it does not tell whose a command is, either */
 };
 
 /* Commands asked for, and where the answer is kept. */
@@ -39,11 +41,13 @@ static const struct {
 } asked[] = {
     {"hpexpireat", offsetof(struct capabilities, hash_field_ttl)},
     {"json.set", offsetof(struct capabilities, json)},
+    {"json.merge", offsetof(struct capabilities, json_merge)},
     {"bf.add", offsetof(struct capabilities, bloom)},
     {"cf.add", offsetof(struct capabilities, cuckoo)},
     {"cms.initbydim", offsetof(struct capabilities, cms)},
     {"topk.add", offsetof(struct capabilities, topk)},
     {"ft.create", offsetof(struct capabilities, search)},
+    {"ft._createifnx", offsetof(struct capabilities, search_again)},
     {"cl.throttle", offsetof(struct capabilities, throttle)},
     {"copy", offsetof(struct capabilities, copy)},
     {"getdel", offsetof(struct capabilities, getdel)},
@@ -201,6 +205,13 @@ static void read_commands(struct capabilities *c, const redisReply *reply)
     }
 }
 
+/* "module:name=ReJSON,ver=20609,api=1,…" lines. */
+static void read_modules(struct capabilities *c, struct slice info)
+{
+    static const char redis_json[] = "module:name=ReJSON,";
+    c->redis_json = info.len && memmem(info.data, info.len, redis_json, sizeof redis_json - 1);
+}
+
 /* CONFIG GET: name, value; false when it was not told. */
 static bool read_config(const redisReply *reply, uint64_t *out)
 {
@@ -272,6 +283,9 @@ bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, 
     case ASK_SCRIPTS:
         c->scripts = scripts_allowed(reply);
         break;
+    case ASK_MODULES:
+        read_modules(c, text);
+        break;
     }
     return true;
 }
@@ -316,6 +330,7 @@ void capabilities_merge(struct capabilities *into, const struct capabilities *ot
         offsetof(struct capabilities, xsetid_entries),
         offsetof(struct capabilities, xadd_minid),
         offsetof(struct capabilities, scripts),
+        offsetof(struct capabilities, redis_json),
         offsetof(struct capabilities, wait),
         offsetof(struct capabilities, import_mode),
     };

@@ -48,6 +48,10 @@ struct capabilities {
     bool copy, getdel;                       /* ≥ 6.2 */
     bool zrangestore;                        /* ≥ 6.2 */
     bool json, bloom, cuckoo, cms, topk, search, throttle;
+    bool redis_json;        /* json is that of RedisJSON, by the name of the module: another one does with the
+                               same command something else here and there */
+    bool json_merge;        /* JSON.MERGE */
+    bool search_again;      /* FT._CREATEIFNX and its like */
     bool scripts;           /* EVAL is allowed */
     int64_t clock_ahead_ms; /* the server's clock, of ours; by the link */
     bool import_mode; /* Valkey's, and it took CLIENT IMPORT-SOURCE of this connection: nothing expires; by
@@ -58,7 +62,7 @@ struct capabilities {
 /* The probe: send command i (0 … CAPABILITIES_COMMANDS-1) for each i, then give the replies in order. Errors
  * in replies of commands that an ACL may forbid are taken as "default"; one that says "later" (LOADING) is
  * ERROR_RETRY. Reply 0 clears *c. */
-enum { CAPABILITIES_COMMANDS = 8, CAPABILITIES_MAX_ARGS = 20 };
+enum { CAPABILITIES_COMMANDS = 9, CAPABILITIES_MAX_ARGS = 20 };
 size_t capabilities_command(int i, struct slice *argv, size_t max_args); /* returns argc */
 bool capabilities_reply(struct capabilities *c, int i, const redisReply *reply, struct error *error);
 /* From the reply to CONFIG GET client-query-buffer-limit. */

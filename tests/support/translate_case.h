@@ -64,11 +64,14 @@ static inline struct capabilities case_modern_target(void)
                                  .getdel = true,
                                  .zrangestore = true,
                                  .json = true,
+                                 .redis_json = true,
+                                 .json_merge = true,
                                  .bloom = true,
                                  .cuckoo = true,
                                  .cms = true,
                                  .topk = true,
                                  .search = true,
+                                 .search_again = true,
                                  .throttle = true,
                                  .scripts = true};
 }

@@ -52,7 +52,7 @@ const struct command command_table_modules[] = {
      .note = "whole documents: DEL; once with a path"},
     {"JSON.FORGET", IDEMPOTENT, -2, KEY, JSON_MODULE, .rewrite = rewrite_json_del, .note = "as JSON.DEL"},
     {"JSON.MERGE", ONCE, 4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside,
-     .note = "with Valkey's module, which lacks it: the key is compared"},
+     .note = "with a module that lacks it, as Valkey's: the key is compared"},
     {"JSON.TOGGLE", ONCE, 3, KEY, JSON_MODULE},
     {"JSON.NUMINCRBY", ONCE, 4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside},
     {"JSON.NUMMULTBY", ONCE, 4, KEY, JSON_MODULE, .rewrite = rewrite_json_inside},

@@ -3,10 +3,11 @@
 #include "worker/translate/json_scan.h"
 #include "worker/translate/rewrite.h"
 
-/* The JSON module for Valkey is not RedisJSON: another answer to the same command, or none. */
+/* Dragonfly's JSON does what RedisJSON does. Another module, as Valkey's, gives another answer to the same command,
+ * or none. */
 static bool module_differs(const struct translator *t)
 {
-    return t->target->kind == SERVER_VALKEY;
+    return !t->target->redis_json;
 }
 
 static bool is_root(struct slice path)
@@ -56,7 +57,7 @@ static bool is_negative(struct slice number)
     return number.len > 0 && number.data[0] == '-';
 }
 
-/* What comes out otherwise with Valkey's: trimming from an end, CLEAR, factors, what goes beyond 2^53, names that come
+/* What comes out otherwise with Valkey's, and so perhaps with any: trimming from an end, CLEAR, factors, what goes beyond 2^53, names that come
  * twice. */
 static bool may_differ(const struct command *c, const struct entry *e)
 {
@@ -75,7 +76,7 @@ bool rewrite_json_inside(struct translator *t, const struct command *c, const st
 {
     (void)error;
     struct slice key = e->argv[1];
-    bool missing = strcmp(c->name, "JSON.MERGE") == 0 && module_differs(t);
+    bool missing = strcmp(c->name, "JSON.MERGE") == 0 && !t->target->json_merge;
     if (missing || (module_differs(t) && may_differ(c, e)))
         rewrite_suspect(t, DIVERGENCE_DIFFERS, c, key);
     return missing || rewrite_pass(t, e, key, OUTPUT_ONCE);

@@ -16,7 +16,7 @@ bool rewrite_search(struct translator *t, const struct command *c, const struct 
             continue;
         if (i == 2 && e->argc > 2 && slice_is(e->argv[2], "DD"))
             rewrite_report(t, DIVERGENCE_SEARCH, c, none);
-        if (t->target->kind == SERVER_REDIS)
+        if (t->target->search_again)
             return rewrite_pass_as(t, e, forms[i].again, none, flags);
     }
     return rewrite_pass(t, e, none, flags);

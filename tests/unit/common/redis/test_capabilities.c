@@ -92,7 +92,8 @@ static void versions_decide_which_layouts_restore_takes(void **state)
         assert_int_equal(c.xgroup_entriesread, expected[i].listpacks);
         assert_int_equal(c.xsetid_entries, expected[i].listpacks);
         assert_true(c.copy && c.getdel && c.zrangestore && c.xadd_minid && c.scripts);
-        assert_false(c.json || c.bloom || c.cuckoo || c.cms || c.topk || c.search || c.throttle);
+        assert_false(c.json || c.redis_json || c.json_merge || c.search_again);
+        assert_false(c.bloom || c.cuckoo || c.cms || c.topk || c.search || c.throttle);
         assert_false(c.cluster || c.replica);
         assert_int_equal(c.databases, 16);
         assert_int_equal(c.max_bulk_bytes, 512 << 20);
@@ -195,7 +196,7 @@ static void a_user_who_may_not_even_run_info_is_told(void **state)
 {
     (void)state;
     struct capabilities c;
-    assert_true(give(&c, slice_str(NO NO NO NO NO NO NO NO)));
+    assert_true(give(&c, slice_str(NO NO NO NO NO NO NO NO NO)));
     refused(&c, EX_NOPERM, "INFO");
 }
 
@@ -203,22 +204,64 @@ static void servers_that_are_too_old_are_refused(void **state)
 {
     (void)state;
     struct capabilities c;
-    assert_true(give(&c, slice_str("$32\r\n# Server\r\nredis_version:6.0.20\r\n\r\n" NO NO NO NO NO NO NO)));
+    assert_true(give(&c, slice_str("$32\r\n# Server\r\nredis_version:6.0.20\r\n\r\n" NO NO NO NO NO NO NO NO)));
     assert_int_equal(c.version, 60020);
     refused(&c, EX_CONFIG, "the target is Redis 6.0.20, which is too old: Redis 6.2");
+}
+
+/* Which of the commands asked for are known. modules: of INFO. */
+static struct capabilities with_modules(const char *const *known, const char *modules)
+{
+    struct capabilities c;
+    struct buf bytes = {0};
+    struct slice argv[CAPABILITIES_MAX_ARGS];
+    size_t argc = capabilities_command(4, argv, CAPABILITIES_MAX_ARGS);
+    assert_true(slice_is(argv[0], "COMMAND"));
+    buf_printf(&bytes, "$23\r\nredis_version:8.0.0\r\n\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n*%zu\r\n",
+               argc - 2);
+    for (size_t i = 2; i < argc; i++) {
+        bool has = false;
+        for (const char *const *k = known; *k; k++)
+            has |= slice_is(argv[i], *k);
+        buf_printf(&bytes, has ? "*1\r\n$1\r\nx\r\n" : slice_is(argv[i], "bf.add") ? "*0\r\n" : NIL);
+    }
+    buf_printf(&bytes, "*0\r\n*0\r\n-ERR unknown command\r\n$%zu\r\n%s\r\n", strlen(modules), modules);
+    assert_true(give(&c, buf_slice(&bytes)));
+    buf_free(&bytes);
+    return c;
+}
+
+#define MODULE(name) "module:name=" name ",ver=20609,api=1,filters=0,usedby=[],using=[],options=[]\r\n"
+
+static void a_module_is_known_by_its_name_and_not_by_one_command(void **state)
+{
+    (void)state;
+    static const char *const redis[] = {"json.set", "json.merge", "ft.create", "ft._createifnx", NULL};
+    static const char *const valkey[] = {"json.set", "ft.create", NULL};
+    static const char others[] = "# Modules\r\n" MODULE("vectorset") MODULE("json") MODULE("search");
+    struct capabilities redis_json =
+        with_modules(redis, "# Modules\r\n" MODULE("vectorset") MODULE("ReJSON") MODULE("search"));
+    struct capabilities other = with_modules(valkey, others), both = redis_json;
+    assert_true(redis_json.json && redis_json.redis_json && redis_json.json_merge && redis_json.search_again);
+    assert_true(other.json && other.search);
+    assert_false(other.redis_json || other.json_merge || other.search_again);
+    assert_false(with_modules(redis, others).redis_json);
+    assert_false(with_modules(redis, "").redis_json); /* not told */
+    /* Of masters together what the least of them can, whatever their kinds: either way round. */
+    other.kind = SERVER_VALKEY;
+    capabilities_merge(&both, &other);
+    assert_true(both.json && both.search);
+    assert_false(both.redis_json || both.json_merge || both.search_again);
+    capabilities_merge(&other, &redis_json);
+    assert_true(other.json && other.search);
+    assert_false(other.redis_json || other.json_merge || other.search_again);
 }
 
 static void modules_are_known_by_their_commands(void **state)
 {
     (void)state;
-    struct capabilities c;
-    static const char has[] = "*1\r\n$1\r\nx\r\n";
-    struct buf bytes = {0};
-    buf_printf(&bytes, "$23\r\nredis_version:8.0.0\r\n\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n*11\r\n");
-    for (unsigned i = 0; i < 11; i++)
-        buf_printf(&bytes, "%s", i == 1 || i == 5 ? has : i == 2 ? "*0\r\n" : NIL);
-    buf_printf(&bytes, "*0\r\n*0\r\n-ERR unknown command\r\n");
-    assert_true(give(&c, buf_slice(&bytes)));
+    static const char *const known[] = {"json.set", "topk.add", NULL};
+    struct capabilities c = with_modules(known, "");
     assert_true(c.json && c.topk);
     assert_false(c.bloom || c.cuckoo || c.cms || c.search || c.throttle || c.hash_field_ttl || c.copy);
     assert_true(capabilities_knows(&c, slice_str("JSON.SET")));
@@ -235,7 +278,6 @@ static void modules_are_known_by_their_commands(void **state)
     assert_true(capabilities_knows(&c, slice_str("LMPOP")));
     assert_true(capabilities_knows(&c, slice_str("J")));
     assert_true(capabilities_knows(&c, slice_str("")));
-    buf_free(&bytes);
 }
 
 static void commands_of_7_0_are_known_by_version(void **state)
@@ -262,7 +304,7 @@ static void a_full_target_still_has_scripts(void **state)
 {
     (void)state;
     struct capabilities c;
-    assert_true(give(&c, slice_str(NO NO NO NO NO NO NO "-OOM command not allowed\r\n")));
+    assert_true(give(&c, slice_str(NO NO NO NO NO NO NO "-OOM command not allowed\r\n" NO)));
     assert_true(c.scripts);
 }
 
@@ -271,7 +313,7 @@ static void limits_of_the_target_are_read(void **state)
     (void)state;
     struct capabilities c;
     assert_true(give(&c, slice_str(NO NO NO NO NO "*2\r\n$9\r\ndatabases\r\n$4\r\n1000\r\n"
-                                                  "*2\r\n$1\r\np\r\n$10\r\n1073741824\r\n" NO)));
+                                                  "*2\r\n$1\r\np\r\n$10\r\n1073741824\r\n" NO NO)));
     assert_int_equal(c.databases, 1000);
     assert_int_equal(c.max_bulk_bytes, 1 << 30);
     assert_int_equal(c.query_bytes, 1 << 30);
@@ -283,7 +325,7 @@ static void replies_of_any_other_kind_are_taken_as_unknown(void **state)
 {
     (void)state;
     static const char wrong_elements[] =
-        "*11\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n";
+        "*13\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n";
     static const char *const kinds[] = {
         ":1\r\n", NIL, "*0\r\n", "*-1\r\n", "+OK\r\n", "$0\r\n\r\n", "*2\r\n:1\r\n:2\r\n", wrong_elements};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -397,6 +439,7 @@ int main(void)
         TEST(a_user_who_may_not_even_run_info_is_told),
         TEST(servers_that_are_too_old_are_refused),
         TEST(modules_are_known_by_their_commands),
+        TEST(a_module_is_known_by_its_name_and_not_by_one_command),
         TEST(commands_of_7_0_are_known_by_version),
         TEST(a_target_that_is_loading_is_asked_again),
         TEST(a_full_target_still_has_scripts),

@@ -147,7 +147,7 @@ static void dragonflys_own_layouts_are_reported(void **state)
     case_expect_reports(c, "command_not_in_target DFLYCLUSTER \n");
     case_expect(c, "FT.DROPINDEX i DD", "FT._DROPINDEXIFX i DD", true);
     case_expect_reports(c, "search_index_not_in_target FT.DROPINDEX \n");
-    c->target.kind = SERVER_VALKEY;
+    c->target.search_again = false;
     case_expect(c, "FT.CREATE i SCHEMA t TEXT", "FT.CREATE i SCHEMA t TEXT", false);
 }
 

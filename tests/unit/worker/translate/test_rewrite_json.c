@@ -21,6 +21,7 @@ static int setup(void **state)
     struct capabilities target = case_modern_target();
     target.kind = SERVER_VALKEY;
     target.version = 90100;
+    target.redis_json = target.json_merge = false;
     case_open(&case_at_hand, target);
     case_at_hand.translator.suspect = note_suspect;
     *state = &case_at_hand;
@@ -70,10 +71,21 @@ static void command_that_valkeys_module_lacks_is_not_sent(void **state)
 static void redis_json_is_taken_at_its_word(void **state)
 {
     struct translate_case *c = *state;
-    c->target.kind = SERVER_REDIS;
+    c->target.redis_json = c->target.json_merge = true; /* a Valkey may have loaded it, too */
     assert_passed(c, "JSON.CLEAR j $.a", false);
     assert_passed(c, "JSON.ARRTRIM j $.a 0 -2", false);
     assert_passed(c, "JSON.MERGE j $ {\"a\":1,\"a\":2}", false);
+}
+
+/* Whatever server has it loaded. */
+static void another_module_that_can_merge_is_compared(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.kind = SERVER_REDIS;
+    c->target.json_merge = true;
+    assert_passed(c, "JSON.CLEAR j $.a", true);
+    assert_passed(c, "JSON.MERGE j $ {\"a\":1}", false);
+    assert_passed(c, "JSON.MERGE j $ {\"a\":1,\"a\":2}", true);
 }
 
 static void without_comparison_it_is_reported(void **state)
@@ -115,6 +127,7 @@ int main(void)
         TEST(what_valkeys_module_does_otherwise_is_suspect),
         TEST(command_that_valkeys_module_lacks_is_not_sent),
         TEST(redis_json_is_taken_at_its_word),
+        TEST(another_module_that_can_merge_is_compared),
         TEST(without_comparison_it_is_reported),
         TEST(ambiguous_texts_are_told),
     };

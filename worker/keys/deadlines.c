@@ -1,4 +1,4 @@
-/* The table, what is not kept there yet, and the list of what was put off. */
+/* The table, and what is not kept there yet. */
 #include "worker/keys/deadlines.h"
 
 #include <errno.h>
@@ -19,13 +19,11 @@ enum {
     HEADER_BYTES = 4096,
     TABLE_MIN_BYTES = 4096,
     TABLE_MAX_BYTES = 1 << 30, /* of a file that says more something else is wrong */
-    RECENT_MIN = 1024,
     RECENT_MAX = 1 << 18,
     PAST_MS = 10 * 60 * 1000, /* so long ago by the stream's time, and the source has let it expire, too */
     UNKNOWN_MS = 3600 * 1000,
 };
 
-#define NOT_PUT_OFF UINT64_MAX
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
 
 static const char deadlines_magic[8] = "df2dln2";
@@ -39,32 +37,15 @@ struct header {
     _Atomic uint64_t list_begin, list_end; /* in the list */
 };
 
-/* What the file does not have yet. */
-struct recent {
-    uint64_t hash; /* 0: free */
-    uint64_t seq;
-    int64_t at_ms;
-};
-
-struct latest {
-    uint64_t hash; /* 0: free */
-    uint64_t at;   /* in the list; NOT_PUT_OFF: it has another time, or none */
-    int64_t target_ms;
-};
-
 struct deadlines {
     uint8_t *file;
     size_t file_bytes;
     struct header *header;
     _Atomic uint64_t *slots;
     uint64_t buckets;
-    uint8_t *list;
-    uint64_t list_bytes;
-    int64_t stream_ms; /* where the stream is */
-    struct recent *recent;
-    size_t recent_size, recent_count; /* size: a power of two */
-    struct latest *latest;            /* of each key in the list, its last record */
-    size_t latest_size, latest_count; /* size: a power of two */
+    struct put_off_list list;
+    int64_t stream_ms;   /* where the stream is */
+    struct times recent; /* what the file does not have yet, by the entry that set it */
 };
 
 /* ---- the file ---- */
@@ -80,7 +61,7 @@ static bool is_usable(const struct deadlines *d, uint64_t table_bytes)
     const struct header *h = d->header;
     return memcmp(h->magic, deadlines_magic, sizeof deadlines_magic) == 0 && h->table_bytes == table_bytes &&
            statefile_load(&h->list_begin) <= statefile_load(&h->list_end) &&
-           statefile_load(&h->list_end) <= d->list_bytes;
+           statefile_load(&h->list_end) <= d->list.size;
 }
 
 static uint64_t list_of(uint64_t table_bytes)
@@ -141,8 +122,6 @@ static bool map_file(struct deadlines *d, const char *directory, const char *pat
     return ok;
 }
 
-static void know_list(struct deadlines *d);
-
 struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t bytes, bool fresh,
                                  struct error *error)
 {
@@ -153,7 +132,7 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
     char *path = file_path(directory, flow);
     uint64_t left = fresh ? 0 : bytes_left(path);
     table_bytes = left ? left : table_bytes;
-    d->list_bytes = list_of(table_bytes);
+    d->list.size = list_of(table_bytes);
     d->file_bytes = (size_t)file_of(table_bytes);
     bool ok = map_file(d, directory, path, d->file_bytes, error);
     free(path);
@@ -164,10 +143,12 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
     d->header = (void *)d->file;
     d->slots = (void *)(d->file + HEADER_BYTES);
     d->buckets = table_bytes / (WAYS * sizeof *d->slots);
-    d->list = d->file + HEADER_BYTES + table_bytes;
+    d->list.bytes = d->file + HEADER_BYTES + table_bytes;
+    d->list.begin = &d->header->list_begin;
+    d->list.end = &d->header->list_end;
     if (fresh || !is_usable(d, table_bytes) || !statefile_is_of_this_boot(d->header->boot_id))
         begin_anew(d, table_bytes, fresh);
-    know_list(d);
+    put_off_open(&d->list);
     return d;
 }
 
@@ -176,8 +157,8 @@ void deadlines_close(struct deadlines *d)
     if (!d)
         return;
     munmap(d->file, d->file_bytes);
-    free(d->recent);
-    free(d->latest);
+    times_forget(&d->recent);
+    times_forget(&d->list.latest);
     free(d);
 }
 
@@ -189,35 +170,6 @@ void deadlines_remove_file(const char *directory, uint32_t flow)
 }
 
 /* ---- the table ---- */
-
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-    h = (h ^ word) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 29;
-}
-
-static uint64_t hash_bytes(uint64_t h, struct slice s)
-{
-    size_t i = 0;
-    for (; i + 8 <= s.len; i += 8) {
-        uint64_t word;
-        memcpy(&word, s.data + i, sizeof word);
-        h = mix(h, word);
-    }
-    uint64_t rest = 0;
-    for (; i < s.len; i++)
-        rest = rest << 8 | s.data[i];
-    return mix(mix(h, rest), s.len);
-}
-
-uint64_t deadlines_hash(uint32_t db, struct slice key, struct slice field)
-{
-    uint64_t h = hash_bytes(mix(UINT64_C(0x2545F4914F6CDD1D), db), key);
-    if (field.data)
-        h = hash_bytes(h, field);
-    h = mix(h, UINT64_C(0x5851F42D4C957F2D));
-    return h ? h : 1;
-}
 
 static _Atomic uint64_t *bucket_of(const struct deadlines *d, uint64_t hash)
 {
@@ -296,28 +248,6 @@ bool deadlines_unknown(const struct deadlines *d, int64_t from_ms, int64_t to_ms
 
 /* ---- what is not there yet ---- */
 
-static struct recent *recent_find(const struct deadlines *d, uint64_t hash)
-{
-    if (!d->recent_size)
-        return NULL;
-    size_t i = hash & (d->recent_size - 1);
-    while (d->recent[i].hash && d->recent[i].hash != hash)
-        i = (i + 1) & (d->recent_size - 1);
-    return &d->recent[i];
-}
-
-static void recent_grow(struct deadlines *d)
-{
-    struct recent *old = d->recent;
-    size_t size = d->recent_size;
-    d->recent_size = size ? size * 2 : RECENT_MIN;
-    d->recent = x_calloc(d->recent_size, sizeof *d->recent);
-    for (size_t i = 0; i < size; i++)
-        if (old[i].hash)
-            *recent_find(d, old[i].hash) = old[i];
-    free(old);
-}
-
 void deadlines_set(struct deadlines *d, uint64_t hash, uint64_t seq, int64_t at_ms, int64_t stream_ms)
 {
     if (at_ms < 0 || (uint64_t)at_ms > TIME_MASK)
@@ -326,21 +256,15 @@ void deadlines_set(struct deadlines *d, uint64_t hash, uint64_t seq, int64_t at_
         d->stream_ms = stream_ms;
     if (at_ms)
         statefile_store(&d->header->any, 1);
-    if (d->recent_count >= RECENT_MAX)
+    if (d->recent.count >= RECENT_MAX)
         deadlines_keep(d, UINT64_MAX);
-    if (d->recent_count * 2 >= d->recent_size)
-        recent_grow(d);
-    struct recent *r = recent_find(d, hash);
-    d->recent_count += r->hash == 0;
-    *r = (struct recent){hash, seq, at_ms};
+    times_set(&d->recent, hash, seq, at_ms);
 }
 
 int64_t deadlines_get(const struct deadlines *d, uint64_t hash)
 {
-    const struct recent *r = d->recent_count ? recent_find(d, hash) : NULL;
-    if (r && r->hash)
-        return r->at_ms;
-    return table_get(d, hash);
+    const struct timed *r = times_find(&d->recent, hash);
+    return r ? r->ms : table_get(d, hash);
 }
 
 bool deadlines_none(const struct deadlines *d)
@@ -350,166 +274,36 @@ bool deadlines_none(const struct deadlines *d)
 
 void deadlines_announce(struct deadlines *d, uint64_t seq)
 {
-    for (size_t i = 0; d->recent_count && i < d->recent_size; i++) {
-        const struct recent *r = &d->recent[i];
-        if (!r->hash || !r->at_ms || r->seq > seq)
+    for (size_t i = 0; i < d->recent.size; i++) {
+        const struct timed *r = &d->recent.list[i];
+        if (!r->hash || !r->ms || r->at > seq)
             continue;
         int64_t known_ms = table_get(d, r->hash);
-        if (!known_ms || r->at_ms < known_ms)
-            table_set(d, r->hash, r->at_ms);
+        if (!known_ms || r->ms < known_ms)
+            table_set(d, r->hash, r->ms);
     }
 }
 
 void deadlines_keep(struct deadlines *d, uint64_t seq)
 {
-    struct recent *old = d->recent;
-    size_t size = d->recent_size;
-    if (!d->recent_count)
-        return;
-    d->recent = NULL;
-    d->recent_size = d->recent_count = 0;
-    for (size_t i = 0; i < size; i++) {
-        if (!old[i].hash)
-            continue;
-        if (old[i].seq <= seq)
-            table_set(d, old[i].hash, old[i].at_ms);
-        else
-            deadlines_set(d, old[i].hash, old[i].seq, old[i].at_ms, 0);
+    struct times old = d->recent;
+    d->recent = (struct times){0};
+    for (size_t i = 0; i < old.size; i++) {
+        const struct timed *r = &old.list[i];
+        if (r->hash && r->at <= seq)
+            table_set(d, r->hash, r->ms);
+        else if (r->hash)
+            deadlines_set(d, r->hash, r->at, r->ms, 0);
     }
-    free(old);
+    times_forget(&old);
 }
 
 void deadlines_forget(struct deadlines *d)
 {
-    free(d->recent);
-    d->recent = NULL;
-    d->recent_size = d->recent_count = 0;
+    times_forget(&d->recent);
 }
 
-/* ---- what was put off:  u32 bytes of the record | u32 db | i64 source | i64 target | u32 key, field | key |
- * field
- * ---- */
-
-struct record {
-    uint32_t bytes, db;
-    int64_t source_ms, target_ms;
-    uint32_t key_bytes, field_bytes; /* UINT32_MAX: no field */
-};
-
-static struct latest *latest_find(const struct deadlines *d, uint64_t hash)
+struct put_off_list *deadlines_list(struct deadlines *d)
 {
-    size_t i = hash & (d->latest_size - 1);
-    while (d->latest[i].hash && d->latest[i].hash != hash)
-        i = (i + 1) & (d->latest_size - 1);
-    return &d->latest[i];
-}
-
-static void latest_grow(struct deadlines *d)
-{
-    struct latest *old = d->latest;
-    size_t size = d->latest_size;
-    d->latest_size = size ? size * 2 : RECENT_MIN;
-    d->latest = x_calloc(d->latest_size, sizeof *d->latest);
-    for (size_t i = 0; i < size; i++)
-        if (old[i].hash)
-            *latest_find(d, old[i].hash) = old[i];
-    free(old);
-}
-
-static void latest_set(struct deadlines *d, uint64_t hash, uint64_t at, int64_t target_ms)
-{
-    if (d->latest_count * 2 >= d->latest_size)
-        latest_grow(d);
-    struct latest *l = latest_find(d, hash);
-    d->latest_count += l->hash == 0;
-    *l = (struct latest){hash, at, target_ms};
-}
-
-/* Returns the bytes of the record there; 0: the list is over. */
-static uint64_t read_record(const struct deadlines *d, uint64_t at, struct put_off *p)
-{
-    struct record r;
-    uint64_t end = statefile_load(&d->header->list_end);
-    if (at > end || end - at < sizeof r)
-        return 0;
-    memcpy(&r, d->list + at, sizeof r);
-    bool has_field = r.field_bytes != UINT32_MAX;
-    uint64_t needed = sizeof r + (uint64_t)r.key_bytes + (has_field ? r.field_bytes : 0);
-    if (r.bytes != needed || needed > end - at)
-        return 0;
-    *p = (struct put_off){.db = r.db, .source_ms = r.source_ms, .target_ms = r.target_ms};
-    p->key = slice_of(d->list + at + sizeof r, r.key_bytes);
-    if (has_field)
-        p->field = slice_of(d->list + at + sizeof r + r.key_bytes, r.field_bytes);
-    return needed;
-}
-
-static void know_list(struct deadlines *d)
-{
-    struct put_off p;
-    uint64_t at = statefile_load(&d->header->list_begin), bytes;
-    for (; (bytes = read_record(d, at, &p)) != 0; at += bytes)
-        latest_set(d, deadlines_hash(p.db, p.key, p.field), at, p.target_ms);
-}
-
-bool deadlines_put_off(struct deadlines *d, const struct put_off *p)
-{
-    struct header *h = d->header;
-    uint64_t at = statefile_load(&h->list_end), bytes = sizeof(struct record) + p->key.len + p->field.len;
-    struct record r = {(uint32_t)bytes,      p->db,
-                       p->source_ms,         p->target_ms,
-                       (uint32_t)p->key.len, p->field.data ? (uint32_t)p->field.len : UINT32_MAX};
-    if (bytes > d->list_bytes || at > d->list_bytes - bytes)
-        return false;
-    memcpy(d->list + at, &r, sizeof r);
-    memcpy(d->list + at + sizeof r, p->key.data, p->key.len);
-    if (p->field.len)
-        memcpy(d->list + at + sizeof r + p->key.len, p->field.data, p->field.len);
-    statefile_store(&h->list_end, at + bytes);
-    latest_set(d, deadlines_hash(p->db, p->key, p->field), at, p->target_ms);
-    return true;
-}
-
-void deadlines_not_put_off(struct deadlines *d, uint64_t hash)
-{
-    struct latest *l = d->latest_size ? latest_find(d, hash) : NULL;
-    if (l && l->hash)
-        l->at = NOT_PUT_OFF;
-}
-
-/* Two times that the target cannot tell apart: only the later of both was told. */
-static bool is_hidden(const struct latest *l, uint64_t at, int64_t target_ms)
-{
-    return l->at == NOT_PUT_OFF || (l->at != at && l->target_ms - target_ms <= DEADLINES_SAME_MS &&
-                                    target_ms - l->target_ms <= DEADLINES_SAME_MS);
-}
-
-bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struct put_off *p)
-{
-    uint64_t at = *position, begin = statefile_load(&d->header->list_begin), bytes;
-    if (at < begin)
-        at = begin;
-    while ((bytes = read_record(d, at, p)) != 0) {
-        *position = at + bytes;
-        const struct latest *l = latest_find(d, deadlines_hash(p->db, p->key, p->field));
-        p->last = l->at == at;
-        if (!is_hidden(l, at, p->target_ms))
-            return true;
-        at += bytes;
-    }
-    return false;
-}
-
-void deadlines_put_right(struct deadlines *d, uint64_t position)
-{
-    struct header *h = d->header;
-    if (position < statefile_load(&h->list_end)) {
-        statefile_store(&h->list_begin, position);
-        return;
-    }
-    statefile_store(&h->list_begin, 0); /* first: those that are put right once more stay right */
-    statefile_store(&h->list_end, 0);
-    free(d->latest);
-    d->latest = NULL;
-    d->latest_size = d->latest_count = 0;
+    return &d->list;
 }

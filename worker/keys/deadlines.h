@@ -8,12 +8,14 @@
  * has acknowledged, and what is earlier at one that is on its way, since at one of them a successor begins; what
  * was set behind that stands in memory. Of too many in
  * a bucket the furthest are left out, and a range of times remembers that there are such. Keys whose time was
- * put off stand in the list, in full, until they were told the right one. */
+ * put off stand in the list, in full, until they were told the right one (put_off.h). */
 #ifndef DF2REDIS_WORKER_KEYS_DEADLINES_H
 #define DF2REDIS_WORKER_KEYS_DEADLINES_H
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
+#include "worker/keys/put_off.h"
+#include "worker/keys/times.h"
 
 struct deadlines;
 
@@ -25,8 +27,6 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
 void deadlines_close(struct deadlines *d);
 void deadlines_remove_file(const char *directory, uint32_t flow);
 
-/* Of a key, or of a field of it. */
-uint64_t deadlines_hash(uint32_t db, struct slice key, struct slice field);
 /* Entry seq, which came at stream_ms, sets it; 0: it does not expire any more. */
 void deadlines_set(struct deadlines *d, uint64_t hash, uint64_t seq, int64_t at_ms, int64_t stream_ms);
 int64_t deadlines_get(const struct deadlines *d, uint64_t hash); /* 0: never, or not known */
@@ -42,21 +42,7 @@ void deadlines_forget(struct deadlines *d);
 /* May there be others in [from, to] than those in the table? */
 bool deadlines_unknown(const struct deadlines *d, int64_t from_ms, int64_t to_ms);
 
-/* A key, or a field of it, whose time was put off from source_ms to target_ms. False: the list is full. */
-struct put_off {
-    uint32_t db;
-    int64_t source_ms, target_ms;
-    struct slice key, field; /* field: data NULL when there is none */
-    bool last;               /* out: of this key */
-};
-enum { DEADLINES_SAME_MS = 25 };
-bool deadlines_put_off(struct deadlines *d, const struct put_off *p);
-/* It was told a time as it is since, or none. */
-void deadlines_not_put_off(struct deadlines *d, uint64_t hash);
-/* The one at *position, 0 to begin with, which is moved behind it. Left out is one that the target could not tell from
- * the last of its key, and one of a key that is not put off any more. False at the end. */
-bool deadlines_next_put_off(const struct deadlines *d, uint64_t *position, struct put_off *p);
-/* Forgets those before `position`. */
-void deadlines_put_right(struct deadlines *d, uint64_t position);
+/* What was put off, until it is told as it is. */
+struct put_off_list *deadlines_list(struct deadlines *d);
 
 #endif

@@ -30,7 +30,8 @@ struct expiry {
     struct translator *translator;
     struct router *router;
     struct deadlines *deadlines;
-    struct buf checks; /* of what is not acknowledged; those before `checked` are done */
+    struct put_off_list *put_off; /* in their file */
+    struct buf checks;            /* of what is not acknowledged; those before `checked` are done */
     size_t checked;
     int64_t oldest_ms; /* the oldest arrival of what was translated since the last acknowledgement */
     uint64_t right_to; /* what was put off is on its way to be put right up to there; 0: nothing */
@@ -82,8 +83,8 @@ void expiry_told(void *expiry, struct slice key, struct slice field, int64_t sou
     /* Left so only where the key is gone before anybody sees the difference. */
     bool matters = target_ms > source_ms && target_ms > clock_unix_ms() + EXACT_MS;
     if (!matters)
-        deadlines_not_put_off(x->deadlines, deadlines_hash(db, key, field));
-    else if (!deadlines_put_off(x->deadlines, &p))
+        put_off_forget(x->put_off, deadlines_hash(db, key, field));
+    else if (!put_off_add(x->put_off, &p))
         suspect(x, db, key, "PEXPIREAT");
 }
 
@@ -132,7 +133,7 @@ static void replaced(struct expiry *x, const struct entry *e, uint32_t db, struc
                      struct slice field)
 {
     uint64_t hash = deadlines_hash(db, key, field);
-    deadlines_not_put_off(x->deadlines, hash);
+    put_off_forget(x->put_off, hash);
     if (deadlines_get(x->deadlines, hash))
         deadlines_set(x->deadlines, hash, e->seq, 0, x->translator->arrived_ms);
 }
@@ -367,15 +368,15 @@ bool expiry_put_right(struct expiry *x, bool ends)
     if (!is_on(x))
         return false;
     if (x->right_to) { /* of the round before, which is acknowledged */
-        deadlines_put_right(x->deadlines, x->right_to);
+        put_off_put_right(x->put_off, x->right_to);
         x->right_to = 0;
     }
     uint64_t position = 0;
-    if ((!in_step(x) && !ends) || !deadlines_next_put_off(x->deadlines, &position, &p))
+    if ((!in_step(x) && !ends) || !put_off_next(x->put_off, &position, &p))
         return false;
     position = 0;
     output_entry(x->translator->out, entry_seq(x));
-    while (n < RIGHT_AT_ONCE && deadlines_next_put_off(x->deadlines, &position, &p)) {
+    while (n < RIGHT_AT_ONCE && put_off_next(x->put_off, &position, &p)) {
         tell_right_time(x, &p);
         n++;
     }
@@ -387,7 +388,11 @@ struct expiry *expiry_new(struct flow *f, struct translator *translator, struct 
                           struct deadlines *deadlines)
 {
     struct expiry *x = x_calloc(1, sizeof *x);
-    *x = (struct expiry){.flow = f, .translator = translator, .router = router, .deadlines = deadlines};
+    *x = (struct expiry){.flow = f,
+                         .translator = translator,
+                         .router = router,
+                         .deadlines = deadlines,
+                         .put_off = deadlines_list(deadlines)};
     return x;
 }
 

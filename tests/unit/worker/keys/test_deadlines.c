@@ -173,12 +173,12 @@ static void a_table_keeps_its_size_until_it_is_made_anew(void **state)
     (void)state;
     deadlines_set(d, key(1), 1, NOW + 5, NOW);
     deadlines_keep(d, 1);
-    assert_true(deadlines_put_off(d, &p));
+    assert_true(put_off_add(deadlines_list(d), &p));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         uint64_t position = 0;
         open_with(others[i], false);
         assert_int_equal(deadlines_get(d, key(1)), NOW + 5);
-        assert_true(deadlines_next_put_off(d, &position, &q));
+        assert_true(put_off_next(deadlines_list(d), &position, &q));
         assert_false(deadlines_unknown(d, now, now + 1000));
     }
     open_with(TABLE_BYTES * 4, true);
@@ -195,25 +195,25 @@ static void what_was_put_off_is_known_until_it_is_put_right(void **state)
     struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_str("field"), false},
                    q = {0, 1, 2, slice_str("other"), {0}, false}, r;
     uint64_t position = 0;
-    assert_false(deadlines_next_put_off(d, &position, &r));
-    assert_true(deadlines_put_off(d, &p));
-    assert_true(deadlines_put_off(d, &q));
+    assert_false(put_off_next(deadlines_list(d), &position, &r));
+    assert_true(put_off_add(deadlines_list(d), &p));
+    assert_true(put_off_add(deadlines_list(d), &q));
     open_again(false);
-    assert_true(deadlines_next_put_off(d, &position, &r));
+    assert_true(put_off_next(deadlines_list(d), &position, &r));
     assert_int_equal(r.db, 2);
     assert_int_equal(r.source_ms, NOW);
     assert_int_equal(r.target_ms, NOW + 5);
     assert_true(slice_eq(r.key, p.key) && slice_eq(r.field, p.field));
-    deadlines_put_right(d, position);
+    put_off_put_right(deadlines_list(d), position);
     position = 0;
-    assert_true(deadlines_next_put_off(d, &position, &r));
+    assert_true(put_off_next(deadlines_list(d), &position, &r));
     assert_true(slice_eq(r.key, q.key) && !r.field.data);
-    assert_false(deadlines_next_put_off(d, &position, &r));
-    deadlines_put_right(d, position);
+    assert_false(put_off_next(deadlines_list(d), &position, &r));
+    put_off_put_right(deadlines_list(d), position);
     position = 0;
-    assert_false(deadlines_next_put_off(d, &position, &r));
+    assert_false(put_off_next(deadlines_list(d), &position, &r));
     size_t n = 0;
-    while (deadlines_put_off(d, &p) && n < TABLE_BYTES)
+    while (put_off_add(deadlines_list(d), &p) && n < TABLE_BYTES)
         n++;
     assert_in_range(n, 100, TABLE_BYTES / 2 / 32);
 }
@@ -224,19 +224,19 @@ static void of_a_key_that_was_put_off_twice_the_last_counts(void **state)
     struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
     uint64_t position = 0;
     q.source_ms = NOW + 1;
-    assert_true(deadlines_put_off(d, &p));
-    assert_true(deadlines_put_off(d, &q));
+    assert_true(put_off_add(deadlines_list(d), &p));
+    assert_true(put_off_add(deadlines_list(d), &q));
     for (int i = 0; i < 2; i++) {
         position = 0;
-        assert_true(deadlines_next_put_off(d, &position, &r));
+        assert_true(put_off_next(deadlines_list(d), &position, &r));
         assert_int_equal(r.source_ms, NOW + 1);
         assert_true(r.last);
-        assert_false(deadlines_next_put_off(d, &position, &r));
+        assert_false(put_off_next(deadlines_list(d), &position, &r));
         open_again(false);
     }
-    deadlines_put_right(d, position);
+    put_off_put_right(deadlines_list(d), position);
     position = 0;
-    assert_false(deadlines_next_put_off(d, &position, &r));
+    assert_false(put_off_next(deadlines_list(d), &position, &r));
 }
 
 /* The command of the last was dropped, perhaps, as the target had it with the time before: that is tried, too. */
@@ -245,14 +245,14 @@ static void of_a_key_that_was_put_off_to_two_times_both_count(void **state)
     (void)state;
     struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
     uint64_t position = 0;
-    q.target_ms += DEADLINES_SAME_MS + 1;
-    assert_true(deadlines_put_off(d, &p));
-    assert_true(deadlines_put_off(d, &q));
-    assert_true(deadlines_next_put_off(d, &position, &r));
+    q.target_ms += PUT_OFF_SAME_MS + 1;
+    assert_true(put_off_add(deadlines_list(d), &p));
+    assert_true(put_off_add(deadlines_list(d), &q));
+    assert_true(put_off_next(deadlines_list(d), &position, &r));
     assert_true(r.target_ms == p.target_ms && !r.last);
-    assert_true(deadlines_next_put_off(d, &position, &r));
+    assert_true(put_off_next(deadlines_list(d), &position, &r));
     assert_true(r.target_ms == q.target_ms && r.last);
-    assert_false(deadlines_next_put_off(d, &position, &r));
+    assert_false(put_off_next(deadlines_list(d), &position, &r));
 }
 
 static void what_was_told_another_time_since_is_not_put_off(void **state)
@@ -261,13 +261,13 @@ static void what_was_told_another_time_since_is_not_put_off(void **state)
     struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
     uint64_t position = 0;
     q.key = slice_str("other");
-    deadlines_not_put_off(d, deadlines_hash(0, p.key, p.field));
-    assert_true(deadlines_put_off(d, &p));
-    assert_true(deadlines_put_off(d, &q));
-    deadlines_not_put_off(d, deadlines_hash(0, p.key, p.field));
-    assert_true(deadlines_next_put_off(d, &position, &r));
+    put_off_forget(deadlines_list(d), deadlines_hash(0, p.key, p.field));
+    assert_true(put_off_add(deadlines_list(d), &p));
+    assert_true(put_off_add(deadlines_list(d), &q));
+    put_off_forget(deadlines_list(d), deadlines_hash(0, p.key, p.field));
+    assert_true(put_off_next(deadlines_list(d), &position, &r));
     assert_true(slice_eq(r.key, q.key));
-    assert_false(deadlines_next_put_off(d, &position, &r));
+    assert_false(put_off_next(deadlines_list(d), &position, &r));
 }
 
 int main(void)

@@ -195,6 +195,27 @@ static bool all_marks(const struct run_record *record, const struct target_marks
     return true;
 }
 
+/* Returns true if some FLOW of the recorded session, which went on with the journal, has received nothing of it. Then no
+ * flush was run in that session, as each needs every FLOW, and it may begin again where it began: what other FLOWs have
+ * applied since, the marks tell, or the worker refuses. */
+static bool may_begin_again(const struct run_record *record, const char *directory,
+                            struct resume_point *points)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < record->flow_count; i++) {
+        struct cursor c = {0};
+        points[i] = record->begins[i];
+        if (!points[i].check.lsn || !cursor_open_readonly(&c, directory, i, NULL))
+            return false;
+        uint64_t session = cursor_get(&c.marks->session);
+        waits |= session < record->session || !cursor_get(&c.marks->received_offset);
+        cursor_close(&c);
+        if (!session || session > record->session) /* of a session that is not recorded, perhaps */
+            return false;
+    }
+    return waits;
+}
+
 enum resume_way earlier_run_decide(const struct settings *settings, const struct run_record *record,
                                    const struct target_marks *marks, const struct capabilities *target,
                                    const char *directory, struct resume_point *points, char *why,
@@ -224,6 +245,8 @@ enum resume_way earlier_run_decide(const struct settings *settings, const struct
         way = RESUME_FROM_SPOOLS, text = "the run before ended in stable sync";
     else if (all_marks(record, marks, points))
         way = RESUME_FROM_MARKS, text = "the run before ended in stable sync, and its spools are gone";
+    else if (target->cluster && may_begin_again(record, directory, points))
+        way = RESUME_FROM_MARKS, text = "the run before had only begun to go on with the journal";
     else
         way = RESUME_FULL_SYNC,
         text = "neither spools nor marks tell for every FLOW how far the run before had come";

@@ -292,6 +292,69 @@ static void slots_that_moved_before_a_session_began_cost_no_full_sync(void **sta
     assert_equal_after(1);
 }
 
+/* All die while the workers of a session that goes on with the journal wait for it: their predecessors' spools are
+ * gone. */
+static void nor_before_one_had_more_than_begun(void **state)
+{
+    (void)state;
+    begin_marked();
+    size_t begun = scripted_count(crash.run.source, NULL, "DFLY STARTSTABLE");
+    scripted_hold_stable(crash.run.source, true);
+    scripted_cut_all(crash.run.source);
+    assert_true(scripted_wait(crash.run.source, NULL, "DFLY STARTSTABLE", begun + 1, RUN_DEADLINE_MS));
+    assert_true(crash_kill(&crash, true));
+    scripted_hold_stable(crash.run.source, false);
+    move_lowest_slots();
+    load();
+    start_again();
+    assert_true(df2redis_said(&crash.run.program, "had only begun to go on with the journal"));
+    assert_equal_after(1);
+}
+
+enum { TAKER = 1, HEIR = MASTERS + TAKER };
+
+static bool heir_knows_of_the_slot(void *arg)
+{
+    (void)arg;
+    char its_line[60];
+    snprintf(its_line, sizeof its_line, "%s 127.", cluster.members[TAKER].id);
+    redisContext *c = redis_cluster_connect(&cluster, HEIR);
+    redisReply *r = server_command(c, "CLUSTER NODES");
+    char *at = strstr(r->str, its_line), *end = at ? strchr(at, '\n') : NULL;
+    if (end)
+        *end = 0;
+    bool knows = end && strstr(at, " 100 ");
+    freeReplyObject(r);
+    redisFree(c);
+    return knows;
+}
+
+/* It lacks their keys, and is as a replica that took over in order for all that the marks tell. */
+static void a_replica_does_not_vouch_for_slots_that_came_before_it_took_over(void **state)
+{
+    (void)state;
+    start_cluster(0, 1);
+    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
+    replicate();
+    line("SET {%s}lost value");
+    wait_marks();
+    scripted_become(crash.run.source, SCRIPTED_REPLICA);
+    scripted_cut_all(crash.run.source);
+    assert_true(df2redis_wait_said(&crash.run.program, "is itself a replica", RUN_DEADLINE_MS));
+    tell(HEIR, "CONFIG SET masteruser nobody", NULL);
+    tell(HEIR, "CONFIG SET masterauth nothing", NULL);
+    redisContext *c = redis_cluster_connect(&cluster, TAKER);
+    freeReplyObject(server_command(c, "CLIENT KILL TYPE replica"));
+    redisFree(c);
+    assert_true(redis_cluster_move_slot(&cluster, SLOT, TAKER));
+    assert_true(wait_until(heir_knows_of_the_slot, NULL, RUN_DEADLINE_MS));
+    redis_cluster_kill(&cluster, TAKER);
+    assert_true(redis_cluster_wait_promoted(&cluster, TAKER));
+    scripted_become(crash.run.source, SCRIPTED_DRAGONFLY);
+    load();
+    assert_noticed("no mark tells what slot 100 of the cluster holds");
+}
+
 /* Its mark lies with another master now, and does not vouch for it. */
 static void a_master_emptied_between_two_sessions_is_noticed(void **state)
 {
@@ -324,6 +387,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(slots_that_moved_between_two_sessions_cost_no_full_sync, teardown),
         cmocka_unit_test_teardown(nor_do_they_after_a_flush_of_the_source, teardown),
         cmocka_unit_test_teardown(slots_that_moved_before_a_session_began_cost_no_full_sync, teardown),
+        cmocka_unit_test_teardown(nor_before_one_had_more_than_begun, teardown),
+        cmocka_unit_test_teardown(a_replica_does_not_vouch_for_slots_that_came_before_it_took_over, teardown),
         cmocka_unit_test_teardown(a_master_emptied_between_two_sessions_is_noticed, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,22 @@ static void wait_whole(struct soak *s)
     run_follow(&s->run, &s->cluster);
 }
 
+/* The mark of a node tells of the slots that it served then, and leaves with the lowest of them. So where slots have moved
+ * and a replica has taken over, and no mark was written in between, nobody knows what the replica has: a full sync. Marks
+ * are written in step, once a second and after such a change. */
+static void wait_marked(struct soak *s, bool changed)
+{
+    if (!changed)
+        return;
+    if (!s->calm) {
+        s->may_sync = true;
+        return;
+    }
+    soak_wait_in_step(s);
+    soak_go_on(s, MARKED_MS);
+    s->slots_moved = s->node_promoted = false;
+}
+
 /* ---- nodes ---- */
 
 struct change {
@@ -80,6 +96,7 @@ void fault_kill_node(struct soak *s)
     if (!beside(s, promote, &c))
         die("no replica of member %zu was promoted", c.member);
     soak_revive_node(s, c.member);
+    s->node_promoted = true;
     wait_whole(s);
 }
 
@@ -94,15 +111,13 @@ static bool wait_master(void *arg)
     return wait_until(became_master, arg, SOAK_STEP_MS);
 }
 
-/* What has come with a slot is only marked a moment later, and until then nobody knows whether a replica that takes
- * over has it. */
 void fault_fail_over_node(struct soak *s)
 {
-    if (s->slots_moved_ms && clock_monotonic_ms() - s->slots_moved_ms < 2 * MARKED_MS)
-        soak_go_on(s, MARKED_MS);
+    wait_marked(s, s->slots_moved);
     struct change c = {s, choose(s, false)};
     soak_tell(port_of(s, c.member), "CLUSTER FAILOVER");
     s->missed = !beside(s, wait_master, &c);
+    s->node_promoted = true;
     wait_whole(s);
 }
 
@@ -223,6 +238,7 @@ static bool move(void *arg)
 
 void fault_move_slots(struct soak *s)
 {
+    wait_marked(s, s->node_promoted);
     struct moves m = {.s = s, .slots = 1 + (unsigned)random_below(&s->random, SLOTS_AT_ONCE)};
     m.from = choose(s, true);
     do
@@ -230,6 +246,6 @@ void fault_move_slots(struct soak *s)
     while (m.to == m.from);
     if (!beside(s, move, &m))
         printf("    not all were moved\n");
-    s->slots_moved_ms = clock_monotonic_ms();
+    s->slots_moved = true;
     wait_whole(s);
 }

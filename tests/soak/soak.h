@@ -42,7 +42,7 @@ struct soak {
     struct process reader;  /* of what the program says … */
     int pipe;               /* … through this */
     uint64_t seed, rounds, survived;
-    uint64_t slots_moved_ms; /* when some were last; 0: never */
+    bool slots_moved, node_promoted; /* since marks were waited for */
     unsigned starts;
     bool calm;           /* this round has only faults that need no full sync */
     bool may_sync;       /* since the program was last in step something has happened that needs one */

@@ -305,6 +305,8 @@ static void on_startstable(struct scripted *m, struct connection *c, struct sync
     for (size_t i = 0; i < s->script->flow_count && partial; i++)
         if (s->flows[i].blobs_sent < s->flows[i].blobs_at_startstable)
             scripted_violate(m, c, "DFLY STARTSTABLE before FLOW %zu had its FULLSYNC_END", i);
+    if (m->stable_unanswered)
+        return;
     s->state = SYNC_STABLE;
     reply(c, "+OK");
 }

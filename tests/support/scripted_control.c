@@ -384,6 +384,13 @@ void scripted_deaf(struct scripted *m, bool deaf)
     unlock_and_wake(m);
 }
 
+void scripted_hold_stable(struct scripted *m, bool hold)
+{
+    pthread_mutex_lock(&m->lock);
+    m->stable_unanswered = hold;
+    unlock_and_wake(m);
+}
+
 void scripted_refuse_offsets(struct scripted *m, const char *error)
 {
     pthread_mutex_lock(&m->lock);

@@ -146,6 +146,8 @@ void scripted_reset_control(struct scripted *m);
 bool scripted_vanish(struct scripted *m);
 /* Connections stay, and new ones are made, but nobody reads or answers. */
 void scripted_deaf(struct scripted *m, bool deaf);
+/* DFLY STARTSTABLE is not answered, and no journal is sent. */
+void scripted_hold_stable(struct scripted *m, bool hold);
 /* DFLY REPLICAOFFSET is answered with this (an error without its -) instead of LSNs; NULL: with LSNs again. */
 void scripted_refuse_offsets(struct scripted *m, const char *error);
 /* … and with LSNs so much smaller than they are: those of another history. */

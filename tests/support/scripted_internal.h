@@ -59,7 +59,7 @@ struct scripted {
     struct scripted_options options;
     pthread_mutex_t lock;
     pthread_t thread;
-    bool threaded, stopping, deaf;
+    bool threaded, stopping, deaf, stable_unanswered;
     const char *offsets_error;
     uint64_t offsets_set_back;
     int wake[2];

@@ -48,6 +48,23 @@ static bool may_be_lost(uint16_t s, struct error *error)
         (unsigned)s);
 }
 
+/* lsn 0: the mark of its node is gone, or tells of other slots than the node serves. */
+static bool lacks_journal(uint16_t s, uint64_t lsn, uint64_t first_lsn, struct error *error)
+{
+    if (!lsn)
+        return error_set(
+            error, ERROR_REDIRECT,
+            "no mark tells what slot %u of the cluster holds: that of its node is gone, or its slots "
+            "have moved and the node was promoted or started anew before it was marked again; a full "
+            "sync is needed",
+            (unsigned)s);
+    return error_set(
+        error, ERROR_REDIRECT,
+        "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "
+        "%llu on: what is between is lost; a full sync is needed",
+        (unsigned)s, (unsigned long long)lsn, (unsigned long long)first_lsn);
+}
+
 /* One slot. False: nothing tells of it, or its mark tells of more than there is: what it vouches for cannot
  * be done again and marked again, since nobody could tell that mark from this one; nor where
  * keys came and their mark did not. */
@@ -78,12 +95,7 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
     bool nothing_tells = p->came[s] && !node->trusted && !by_slot && !by_node;
     if (nothing_tells || (mark->in_session && mark->seq > seq))
         return may_be_lost(s, error);
-    return !first_lsn || known || p->lsn[s] >= first_lsn ||
-           error_set(
-               error, ERROR_REDIRECT,
-               "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "
-               "%llu on: what is between is lost; a full sync is needed",
-               (unsigned)s, (unsigned long long)p->lsn[s], (unsigned long long)first_lsn);
+    return !first_lsn || known || p->lsn[s] >= first_lsn || lacks_journal(s, p->lsn[s], first_lsn, error);
 }
 
 /* What two nodes vouch for, that each have a part. A node's mark is written when all that was sent anywhere

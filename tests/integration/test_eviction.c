@@ -286,12 +286,57 @@ static bool all_masters_answer(void *arg)
     return all;
 }
 
+enum { EVICTS = 1 };
+
+static uint64_t evicted_by(size_t master)
+{
+    redisContext *c = redis_cluster_connect(&cluster, master);
+    char *text = server_info(c, "stats", "evicted_keys");
+    uint64_t n = text ? strtoull(text, NULL, 10) : 0;
+    free(text);
+    redisFree(c);
+    return n;
+}
+
+/* Keys that may be evicted, in a slot of its own, and less room than they take. */
+static void make_evict(size_t master)
+{
+    redisContext *c = redis_cluster_connect(&cluster, master);
+    const char *tag = slot_tag((uint16_t)(CLUSTER_SLOTS * master / MASTERS + 7));
+    redisReply *r = redisCommand(
+        c, "EVAL %s 1 {%s}", "for i=1,4000 do redis.call('SET',KEYS[1]..i,string.rep('x',300),'EX',1000) end", tag);
+    assert_true(r && r->type != REDIS_REPLY_ERROR);
+    freeReplyObject(r);
+    server_ok(c, "CONFIG SET maxmemory-policy volatile-random");
+    char *used = server_info(c, "memory", "used_memory");
+    char *limit = format_text("CONFIG SET maxmemory %llu", strtoull(used, NULL, 10) - 300000);
+    server_ok(c, limit);
+    free(limit);
+    free(used);
+    redisFree(c);
+}
+
+static bool evicted_are_counted(void *arg)
+{
+    uint64_t n = evicted_by(*(size_t *)arg);
+    double counted = df2redis_status_number(&crash.run.program, "divergences.evicted_by_target");
+    return (n > 0 && (uint64_t)counted == n) || !process_running(&crash.run.program.process);
+}
+
 static void every_master_of_a_cluster_is_watched(void **state)
 {
     (void)state;
+    size_t master = EVICTS;
     assert_true(crash_begin_in_step(&crash, &cluster, MASTERS, 0));
     assert_true(wait_until(all_masters_answer, NULL, RUN_DEADLINE_MS));
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    make_evict(master);
+    assert_true(wait_until(evicted_are_counted, &master, RUN_DEADLINE_MS));
+    assert_true(process_running(&crash.run.program.process));
+    assert_int_equal(evicted_by(0) + evicted_by(2), 0);
+    char *uri = format_text("%s:%u evicts keys once", "127.0.0.1", cluster.members[master].server.port);
+    assert_true(df2redis_wait_said(&crash.run.program, uri, RUN_DEADLINE_MS));
+    free(uri);
+    assert_int_equal(run_terminate(&crash.run), EX_DATAERR);
 }
 
 /* ---- a replica that takes over ---- */

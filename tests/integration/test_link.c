@@ -284,6 +284,37 @@ static void a_refused_mark_is_fatal(void **state)
     assert_int_equal(b->acknowledged, 0);
 }
 
+/* All databases were there at the greeting. What a target does with what stands behind a SELECT that it refuses
+ * now is out of our hands: nothing of it may count, and nothing more is sent. */
+static void a_database_that_is_refused_later_is_fatal(void **state)
+{
+    struct bench *b = *state;
+    static const unsigned flags[] = {OUTPUT_IDEMPOTENT, OUTPUT_ONCE};
+    run_until(b, &b->ready, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned acknowledged = b->acknowledged, lost = b->lost;
+        struct batch *batch = begin(b);
+        put(b, flags[i], "SET", "before", "v");
+        output_begin(b->output, 99, slice_str("k"), 3, flags[i]);
+        output_text(b->output, "SET");
+        output_text(b->output, "k");
+        output_text(b->output, "v");
+        output_end(b->output);
+        put(b, flags[i], "SET", "behind", "v");
+        send_batch(b, batch);
+        run_until(b, &b->lost, lost + 1);
+        assert_int_equal(b->lost_error.class, ERROR_FATAL);
+        assert_int_equal(b->lost_error.exit_code, 78);
+        assert_non_null(strstr(b->lost_error.text, "refuses SELECT 99"));
+        assert_non_null(strstr(b->lost_error.text, "--flush-target"));
+        assert_int_equal(b->acknowledged, acknowledged);
+        assert_int_equal(b->refused, 0);
+        link_free(b->link);
+        open_link(b);
+        run_until(b, &b->ready, b->ready + 1);
+    }
+}
+
 static void refused_commands_are_told_with_their_key(void **state)
 {
     struct bench *b = *state;
@@ -388,6 +419,7 @@ int main(void)
         LINK_TEST(many_unknown_commands_are_taken_out_at_once),
         LINK_TEST(a_refused_mark_is_fatal),
         LINK_TEST(command_that_cannot_be_queued_is_told_and_the_rest_applied),
+        LINK_TEST(a_database_that_is_refused_later_is_fatal),
         LINK_TEST(refused_commands_are_told_with_their_key),
         LINK_TEST(key_that_exists_is_a_conflict_where_asked_for),
         LINK_TEST(full_target_is_waited_for),

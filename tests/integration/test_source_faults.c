@@ -15,11 +15,13 @@
 enum { FLOWS = 3 };
 
 static struct crash crash;
+static const char *release_of_next; /* of the one that takes its place; NULL: the same */
 
 static int teardown(void **state)
 {
     (void)state;
     crash_end(&crash);
+    release_of_next = NULL;
     return 0;
 }
 
@@ -260,6 +262,8 @@ static void replace_source(const char *master_id, uint32_t flows)
     if (master_id)
         snprintf(options.master_id, sizeof options.master_id, "%s", master_id);
     options.port = port;
+    if (release_of_next)
+        options.release = release_of_next;
     options.keyspace = "db0:keys=1000,expires=0\r\n"; /* not without its data */
     static const struct journal_snapshot less = {.strings = 40, .journal = 20};
     scripted_options_add(&options, journal_script_session(&crash.script, &less));
@@ -289,6 +293,21 @@ static void source_that_lost_its_journal_is_synced_anew(void **state)
     begin_in_step(&crash_mixed, NULL);
     replace_source(NULL, FLOWS);
     assert_synced_again("no longer goes back");
+    assert_true(df2redis_said(&crash.run.program, "a larger --shard_repl_backlog_len (8192 entries"));
+    assert_false(df2redis_said(&crash.run.program, "shard_repl_backlog_time_ms"));
+}
+
+/* Its ring is not counted in entries, and the option that did so is gone. */
+static void newer_source_that_lost_its_journal_is_told_of_its_own_options(void **state)
+{
+    (void)state;
+    begin_in_step(&crash_mixed, NULL);
+    release_of_next = "1.50.0";
+    replace_source(NULL, FLOWS);
+    assert_synced_again("no longer goes back");
+    assert_true(df2redis_said(&crash.run.program, "a larger --shard_repl_backlog_time_ms and "
+                                                  "--shard_repl_backlog_max_bytes"));
+    assert_false(df2redis_said(&crash.run.program, "shard_repl_backlog_len"));
 }
 
 static void source_replaced_while_nothing_ran_is_synced_anew(void **state)
@@ -322,6 +341,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(source_with_another_id_is_synced_anew, teardown),
         cmocka_unit_test_teardown(source_with_another_number_of_flows_is_synced_anew, teardown),
         cmocka_unit_test_teardown(source_that_lost_its_journal_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(newer_source_that_lost_its_journal_is_told_of_its_own_options, teardown),
         cmocka_unit_test_teardown(source_replaced_while_nothing_ran_is_synced_anew, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,14 @@ enum {
     GROUP_BYTES = 128 * 1024
 };
 
+/* Behind the key, where that is in a database that the target lacks. */
+static void add_database(const struct worker *w, const char *reason, char *key, size_t bytes)
+{
+    size_t len = strlen(key);
+    if (strcmp(reason, DIVERGENCE_DATABASE) == 0 || strcmp(reason, DIVERGENCE_DATABASE_MISSING) == 0)
+        snprintf(key + len, bytes - len, " in database %u", (unsigned)w->pipeline.translator.lacking_db);
+}
+
 /* text: what the target said, or NULL. False: it was told before. */
 static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_t seq, const char *reason,
                             const char *command, struct slice key, uint64_t count, const char *text)
@@ -44,6 +52,7 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
     snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
     snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
+    add_database(w, reason, m.divergence.key, sizeof m.divergence.key);
     snprintf(m.divergence.text, sizeof m.divergence.text, "%s", text ? text : "");
     printable(m.divergence.text, sizeof m.divergence.text);
     m.divergence.count = count;

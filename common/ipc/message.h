@@ -87,7 +87,7 @@ struct message {
         struct {
             char reason[48];  /* one of the words of the manual's list: the status key */
             char command[64]; /* or the type's name */
-            char key[400];    /* as log_key shows it */
+            char key[440];    /* as log_key shows it; "in database N" behind it */
             char text[160];   /* what the target said; "": nothing */
             uint64_t count;
             uint32_t stream; /* enum report_stream */

@@ -61,6 +61,17 @@ static void assert_is(uint32_t db, const char *key, const char *value)
     redisFree(c);
 }
 
+/* In the run's log and in divergences.log. */
+static void assert_named(const char *format, uint32_t db)
+{
+    char *path = format_text("%s/default/divergences.log", run.program.dir);
+    char text[100];
+    snprintf(text, sizeof text, format, db);
+    if (!file_contains(path, text) || !df2redis_said(&run.program, text))
+        fail_msg("not named: %s", text);
+    free(path);
+}
+
 static void assert_reported(unsigned count)
 {
     assert_true(run_wait_in_step(&run));
@@ -95,6 +106,10 @@ static void assert_left_out(const char *databases, uint32_t first_missing)
     assert_is(0, "b", "1");
     assert_is(first_missing - 1, "last", "1");
     assert_true(df2redis_said(&run.program, "database_not_in_target"));
+    assert_named("SET \"user:1\" in database %u", 20);
+    assert_named("DEL \"user:1\" in database %u", 20);
+    assert_named("INCR \"n\" in database %u", 20);
+    assert_named("SADD \"s\" in database %u", first_missing);
     assert_reported(5);
 }
 
@@ -138,6 +153,8 @@ static void what_is_moved_or_copied_there_is_reported(void **state)
     assert_is(0, "k", "1");
     assert_is(0, "m", NULL);
     assert_is(0, "user:1", "from0");
+    assert_named("COPY \"k\" in database %u", 20);
+    assert_named("MOVE \"m\" in database %u", 20);
     assert_reported(2);
 }
 

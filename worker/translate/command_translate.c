@@ -228,7 +228,7 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
         t->db = t->settings->target.db;
     const char *lacks = rewrite_database_lacks(t, t->db);
     if (lacks)
-        return rewrite_report(t, lacks, c, command_first_key(c, e));
+        return rewrite_report_lacking(t, lacks, c, command_first_key(c, e), t->db);
     if (c->class == COMMAND_GLOBAL)
         return error_fatal(error, 0, "%s of the journal was not held at the barrier of all FLOWs", c->name);
     if (c->class == COMMAND_DROP && !c->rewrite)

@@ -51,6 +51,13 @@ const char *rewrite_database_lacks(const struct translator *t, uint32_t db)
     return capabilities_lack_database(t->target, db) ? DIVERGENCE_DATABASE_MISSING : NULL;
 }
 
+bool rewrite_report_lacking(struct translator *t, const char *reason, const struct command *c, struct slice key,
+                            uint32_t db)
+{
+    t->lacking_db = db;
+    return rewrite_report(t, reason, c, key);
+}
+
 void rewrite_args(struct translator *t, const struct entry *e, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)

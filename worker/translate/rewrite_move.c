@@ -38,7 +38,7 @@ bool rewrite_copy(struct translator *t, const struct command *c, const struct en
     if (!rewrite_wanted(t, to))
         return true;
     if (lacks)
-        return rewrite_report(t, lacks, c, to);
+        return rewrite_report_lacking(t, lacks, c, to, to_db);
     if (!rewrite_wanted(t, e->argv[1]))
         return rewrite_report(t, DIVERGENCE_FILTER, c, to);
     if (!t->target->copy)
@@ -75,7 +75,7 @@ bool rewrite_move(struct translator *t, const struct command *c, const struct en
     const char *lacks = rewrite_database_lacks(t, to_db);
     if (lacks) {
         rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
-        return rewrite_report(t, lacks, c, key);
+        return rewrite_report_lacking(t, lacks, c, key, to_db);
     }
     if (to_db == t->db)
         return true; /* the master refused it too */

@@ -99,6 +99,7 @@ bool translate_snapshot(struct translator *t, const struct entry *e, struct erro
     const char *lacks =
         settings_key_reserved(t->settings, e->key) ? DIVERGENCE_RESERVED : rewrite_database_lacks(t, t->db);
     if (lacks) {
+        t->lacking_db = t->db;
         if (e->kind != ENTRY_ELEMENTS && e->kind != ENTRY_END)
             t->report(t->report_arg, lacks, rdb_type_name(e->type), e->key, 1);
         return true;

@@ -31,6 +31,7 @@ struct translator {
     void *told_arg;
     int64_t (*now_unix_ms)(void); /* tests put their own clock in */
     uint32_t db;                  /* the target's database of the entry at hand */
+    uint32_t lacking_db;          /* that a report of a database which the target lacks is about */
     bool all_wanted;              /* names of keys are not what the source has: no filter */
     bool reserved;                /* the command at hand names a key that is the run's own: as if filtered */
     int64_t arrived_ms;           /* Unix ms at which the entry at hand came from the source; 0: just now */

@@ -117,6 +117,52 @@ static void relative_times_count_from_arrival(void **state)
     case_expect(c, "HGETEX h PXAT 1699999990000 FIELDS 1 f", "HDEL h f", true);
 }
 
+static struct {
+    char field[8];
+    int64_t source_ms, target_ms;
+    unsigned times;
+} told;
+
+static void note_told(void *arg, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms)
+{
+    (void)arg;
+    assert_true(slice_is(key, "h"));
+    snprintf(told.field, sizeof told.field, "%.*s", (int)field.len, (const char *)field.data);
+    told.source_ms = source_ms;
+    told.target_ms = target_ms;
+    told.times++;
+}
+
+static void assert_told(const char *field, int64_t source_ms, int64_t target_ms)
+{
+    assert_string_equal(told.field, field);
+    assert_int_equal(told.source_ms - CASE_NOW_MS, source_ms);
+    assert_int_equal(told.target_ms - CASE_NOW_MS, target_ms);
+    assert_int_equal(told.times, 1);
+    told.times = 0;
+}
+
+/* A time counts from arrival, also one that has passed since; then it is renewed. What may have expired is found
+ * by what the field was told, not its key. */
+static void what_is_told_of_a_field_is_noted_for_the_field(void **state)
+{
+    struct translate_case *c = *state;
+    static const char *const words[] = {"HEXPIRE h %u FIELDS 1 f", "HSETEX h EX %u FIELDS 1 f v",
+                                        "HGETEX h EX %u FIELDS 1 f", "FIELDEXPIRE h %u f"};
+    struct slice argv[CASE_MAX_WORDS];
+    char line[64];
+    c->translator.told = note_told;
+    c->translator.arrived_ms = CASE_NOW_MS - 10000;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        snprintf(line, sizeof line, words[i], 4);
+        assert_true(case_run(c, argv, case_words(line, argv)));
+        assert_told("f", -6000, 600000);
+        snprintf(line, sizeof line, words[i], 60);
+        assert_true(case_run(c, argv, case_words(line, argv)));
+        assert_told("f", 50000, 50000);
+    }
+}
+
 /* SET k v PX 5, PERSIST k: the key must live when PERSIST comes, however late both are. */
 static void a_deadline_that_is_near_is_put_off_by_the_lag(void **state)
 {
@@ -234,6 +280,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_deadline_that_was_over_when_it_came_deletes, open_modern,
                                         close_case),
         cmocka_unit_test_setup_teardown(relative_times_count_from_arrival, open_modern, close_case),
+        cmocka_unit_test_setup_teardown(what_is_told_of_a_field_is_noted_for_the_field, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_deadline_that_is_near_is_put_off_by_the_lag, open_modern,
                                         close_case),
         cmocka_unit_test_setup_teardown(a_target_in_import_mode_is_told_what_the_source_was_told, open_modern,

@@ -1,4 +1,4 @@
-/* Growing pauses between attempts, with jitter so that many do not come back in step. */
+/* Growing pauses between attempts, with jitter so that many clients do not retry at the same moment. */
 #ifndef DF2REDIS_COMMON_BASE_BACKOFF_H
 #define DF2REDIS_COMMON_BASE_BACKOFF_H
 
@@ -16,7 +16,7 @@ static inline void backoff_reset(struct backoff *b)
     b->attempts = 0;
 }
 
-/* The next pause: 0.1 s, 0.2 s … 30 s, each less up to a quarter by random (any 32 bits). */
+/* The next pause: 0.1 s, 0.2 s … 30 s, shortened by up to a quarter by random (any 32 bits). */
 static inline uint32_t backoff_next_ms(struct backoff *b, uint32_t random)
 {
     uint32_t pause = BACKOFF_LAST_MS;

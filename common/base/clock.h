@@ -1,4 +1,4 @@
-/* Time, in the two kinds that must not be mixed up. */
+/* Monotonic time and Unix time. */
 #ifndef DF2REDIS_COMMON_BASE_CLOCK_H
 #define DF2REDIS_COMMON_BASE_CLOCK_H
 
@@ -21,7 +21,7 @@ static inline uint64_t clock_monotonic_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Unix time, for keys' times to live. */
+/* Unix time, for times to live of keys. */
 static inline int64_t clock_unix_ms(void)
 {
     struct timespec t;

@@ -38,7 +38,7 @@ static uint64_t power_of_x(unsigned n)
     return v;
 }
 
-static void prepare(void)
+static void prepare_tables(void)
 {
     for (unsigned i = 0; i < 256; i++) {
         uint64_t v = i;
@@ -168,7 +168,7 @@ __attribute__((target("pclmul,sse4.1"))) static uint64_t by_folding(uint64_t crc
 uint64_t crc64(uint64_t crc, const void *data, size_t len)
 {
     if (!tables.ready)
-        prepare();
+        prepare_tables();
 #if defined(__x86_64__)
     if (tables.fold && len >= FOLD_MIN_BYTES)
         return by_folding(crc, data, len);
@@ -179,7 +179,7 @@ uint64_t crc64(uint64_t crc, const void *data, size_t len)
 uint16_t crc16(const void *data, size_t len)
 {
     if (!tables.ready)
-        prepare();
+        prepare_tables();
     const uint8_t *p = data;
     unsigned crc = 0;
     for (; len >= SLICES_16; len -= SLICES_16, p += SLICES_16)

@@ -7,7 +7,8 @@
 
 #include "common/base/printable.h"
 
-static void fill(struct error *e, enum error_class class, int exit_code, const char *format, va_list args)
+static void error_fill(struct error *e, enum error_class class, int exit_code, const char *format,
+                       va_list args)
 {
     if (!e)
         return;
@@ -21,7 +22,7 @@ bool error_set(struct error *e, enum error_class class, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fill(e, class, class == ERROR_FATAL ? EX_SOFTWARE : 0, format, args);
+    error_fill(e, class, class == ERROR_FATAL ? EX_SOFTWARE : 0, format, args);
     va_end(args);
     return false;
 }
@@ -30,7 +31,7 @@ bool error_fatal(struct error *e, int exit_code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fill(e, ERROR_FATAL, exit_code, format, args);
+    error_fill(e, ERROR_FATAL, exit_code, format, args);
     va_end(args);
     return false;
 }

@@ -1,4 +1,4 @@
-/* What went wrong, in words an operator can act on, and what the caller may do about it. */
+/* An error: a text that an operator can act on, and a class that tells the caller what to do. */
 #ifndef DF2REDIS_COMMON_BASE_ERROR_H
 #define DF2REDIS_COMMON_BASE_ERROR_H
 
@@ -6,10 +6,10 @@
 
 enum error_class {
     ERROR_NONE = 0,
-    ERROR_RETRY,    /* temporary: the same again later may succeed (link lost, LOADING, OOM on the target) */
-    ERROR_REDIRECT, /* another node has to be asked (MOVED, ASK) */
-    ERROR_DIVERGENCE, /* one key or command cannot be carried over; counted and named, the run goes on */
-    ERROR_FATAL,      /* nothing but an operator helps */
+    ERROR_RETRY,      /* temporary: a later attempt may succeed (link lost, LOADING, OOM on the target) */
+    ERROR_REDIRECT,   /* another node serves the slot (MOVED, ASK) */
+    ERROR_DIVERGENCE, /* one key or command cannot be carried over; counted and named, the run continues */
+    ERROR_FATAL,      /* needs an operator */
 };
 
 struct error {

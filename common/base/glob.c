@@ -1,9 +1,9 @@
 /* Glob patterns as Redis's stringmatchlen() has them, malformed ones included, but without its recursion:
- * every element but * takes exactly one byte, so going back to the last * is enough and the time is bounded
- * by pattern × text. */
+ * every element but * matches exactly one byte, so backtracking to the last * is enough, and the time is
+ * bounded by pattern × text. */
 #include "common/base/glob.h"
 
-/* The class that begins after the [ at *at: does it take c? Moves *at past it. An unclosed class ends with
+/* Whether the class that begins after the [ at *at matches c. Moves *at past it. An unclosed class ends with
  * the pattern. */
 static bool class_takes(struct slice pattern, size_t *at, uint8_t c)
 {
@@ -29,7 +29,7 @@ static bool class_takes(struct slice pattern, size_t *at, uint8_t c)
     return found != negated;
 }
 
-/* One element at *at that is not a *: does it take c? Moves *at past it. */
+/* Whether the element at *at, which is not a *, matches c. Moves *at past it. */
 static bool element_takes(struct slice pattern, size_t *at, uint8_t c)
 {
     uint8_t p = pattern.data[(*at)++];

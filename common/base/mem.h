@@ -1,10 +1,10 @@
-/* Checked memory and the two small containers that everything here passes around.
+/* Checked memory, and the two containers used everywhere: slice (borrowed) and buf (owned).
  *
- * x_* never return NULL: a process that cannot get memory says so and ends (its successor goes on
- * from the cursor). A slice borrows, a buf owns.
+ * x_* never return NULL: without memory the process prints an error and aborts (a restarted worker continues
+ * from the cursor).
  *
- * This folder knows nothing of Redis. All of it may call mem.c and error.c; error.c calls printable.c; the other files
- * call nothing of their own folder. */
+ * This folder knows nothing about Redis. Every file in it may call mem.c and error.c; error.c calls printable.c;
+ * there are no other calls within the folder. */
 #ifndef DF2REDIS_COMMON_BASE_MEM_H
 #define DF2REDIS_COMMON_BASE_MEM_H
 
@@ -19,7 +19,7 @@ void *x_realloc(void *p, size_t bytes);
 char *x_strdup(const char *s);
 char *x_strndup(const char *s, size_t bytes);
 
-/* Bytes that belong to someone else; not NUL-terminated, may hold any byte. */
+/* Borrowed bytes; not NUL-terminated, may contain any byte. */
 struct slice {
     const uint8_t *data;
     size_t len; /* bytes */
@@ -49,7 +49,7 @@ static inline bool slice_begins(struct slice a, const char *with)
 /* ASCII case-insensitive comparison with a literal. */
 bool slice_is(struct slice a, const char *word);
 
-/* Decimal integer that fills the whole slice; false when it is anything else or does not fit. */
+/* The slice as a decimal integer; false for any other text, and when the number does not fit. */
 bool slice_to_i64(struct slice a, int64_t *out);
 bool slice_to_u64(struct slice a, uint64_t *out);
 
@@ -62,7 +62,7 @@ struct buf {
 
 void buf_free(struct buf *b);
 void buf_clear(struct buf *b);
-/* Room for `extra` more bytes; returns where they go. buf.len is the caller's to raise. */
+/* Makes room for `extra` more bytes and returns their address. The caller raises buf.len. */
 uint8_t *buf_reserve_slow(struct buf *b, size_t extra);
 static inline uint8_t *buf_reserve(struct buf *b, size_t extra)
 {

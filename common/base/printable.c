@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the character that begins there; 0: none that may be shown. */
+/* Length in bytes of the printable UTF-8 character at p; 0: not printable. */
 static size_t character_bytes(const uint8_t *p)
 {
     if (*p < 0x80)

@@ -1,4 +1,4 @@
-/* The largest unit of which there is one. */
+/* Byte counts in the largest binary unit that is not above the count. */
 #include "common/base/size_text.h"
 
 #include <stdio.h>

@@ -3,8 +3,8 @@
  *   redis://[user[:password]@]host[:port][/db]      rediss:// the same over TLS
  *   unix://[user[:password]@]/path                  null:
  *
- * The user's part ends at the last @ before the path, so that an @ in a password does no harm. Whatever is
- * wrong, an error never shows what may be a password: see shown(). */
+ * The user part ends at the last @ before the path, so that a password may contain an @. An error never shows
+ * text that may be a password: see uri_redact(). */
 #include "common/base/uri.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@
 
 enum { DEFAULT_PORT = 6379, MAX_DB = 65535 };
 
-/* The text without its user's part, and without what stands where a password would if the @ was forgotten. */
-static const char *shown(const char *text, char *out, size_t out_bytes)
+/* The text without its user part, and, in case the @ was forgotten, without what may be a password. */
+static const char *uri_redact(const char *text, char *out, size_t out_bytes)
 {
     const char *scheme_end = strstr(text, "://");
     const char *begin = scheme_end ? scheme_end + 3 : text;
@@ -54,7 +54,7 @@ static int hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* A new string; NULL for a broken escape, or one that stands for a zero byte. */
+/* A new string; NULL for an invalid escape and for %00. */
 static char *percent_decode(const char *text, size_t len)
 {
     char *out = x_malloc(len + 1);
@@ -119,14 +119,14 @@ static const char *parse_host(const char *text, size_t len, struct uri *u)
         return "the host is too long";
     for (size_t i = 0; i < host_len; i++)
         if ((unsigned char)host[i] <= 0x20 || (unsigned char)host[i] == 0x7f)
-            return "the host has a blank or a control character in it";
+            return "the host contains a blank or a control character";
     if (after_len > 0 && after[0] != ':')
         return "after the ] only :port may follow";
     u->port = DEFAULT_PORT;
     if (after_len > 1) {
         uint64_t port;
         if (!parse_number(after + 1, after_len - 1, UINT16_MAX, &port) || port == 0)
-            return "the port must be a number from 1 to 65535 (and a password ends with an @)";
+            return "the port must be a number from 1 to 65535 (and an @ must follow a password)";
         u->port = (uint16_t)port;
     }
     u->host = percent_decode(host, host_len);
@@ -137,7 +137,7 @@ static const char *parse_db(const char *text, struct uri *u)
 {
     uint64_t db;
     if (text[strcspn(text, "?#")])
-        return "after the database number nothing may follow; options are given by their own names";
+        return "nothing may follow the database number; set options by their own names";
     if (*text == '\0')
         return NULL;
     if (!parse_number(text, strlen(text), MAX_DB, &db))
@@ -146,7 +146,7 @@ static const char *parse_db(const char *text, struct uri *u)
     return NULL;
 }
 
-/* Everything after "://". What is wrong, or NULL. */
+/* Parses everything after "://". Returns an error text, or NULL. */
 static const char *parse_rest(const char *text, struct uri *u)
 {
     size_t authority_len = strcspn(text, "/?#");
@@ -157,18 +157,18 @@ static const char *parse_rest(const char *text, struct uri *u)
             return "a % in user or password must be followed by two hexadecimal digits (% itself is %25)";
         host = at + 1;
     } else if (!u->unix_socket && strchr(text + authority_len, '@')) {
-        return "in user and password / is written %2F, ? %3F, # %23";
+        return "in user and password, write / as %2F, ? as %3F and # as %23";
     }
     size_t host_len = authority_len - (size_t)(host - text);
     const char *path = text + authority_len;
     if (u->unix_socket) {
         if (host_len > 0 || path[0] != '/' || path[1] == '\0')
-            return "a socket's path must be absolute: unix:///run/redis.sock";
+            return "the path of a socket must be absolute: unix:///run/redis.sock";
         u->host = percent_decode(path, strlen(path));
         return u->host ? NULL : "a % in the path must be followed by two hexadecimal digits";
     }
     if (strcspn(path, "?#") == 0 && *path)
-        return "after the port only /database may follow; options are given by their own names";
+        return "only /database may follow the port; set options by their own names";
     const char *wrong = parse_host(host, host_len, u);
     return wrong || *path == '\0' ? wrong : parse_db(path + 1, u);
 }
@@ -183,21 +183,20 @@ bool uri_parse(const char *text, struct uri *out, struct error *error)
     if (strcasecmp(text, "null:") == 0) {
         u.null_sink = true;
     } else if (!separator) {
-        shown(text, safe, sizeof safe);
+        uri_redact(text, safe, sizeof safe);
         return error_fatal(error, EX_USAGE, "\"%s\" is not a URI: write redis://%s", safe,
                            *safe && !strchr(safe, '/') ? safe : "host:port");
     } else if (!slice_is(scheme, "redis") && !slice_is(scheme, "rediss") && !slice_is(scheme, "unix")) {
         return error_fatal(error, EX_USAGE,
-                           "\"%s\" begins with an unknown scheme: redis://, rediss:// (TLS) or unix:// is "
-                           "possible",
-                           shown(text, safe, sizeof safe));
+                           "\"%s\" has an unknown scheme: use redis://, rediss:// (TLS) or unix://",
+                           uri_redact(text, safe, sizeof safe));
     } else {
         u.tls = slice_is(scheme, "rediss");
         u.unix_socket = slice_is(scheme, "unix");
         const char *wrong = parse_rest(separator + 3, &u);
         if (wrong) {
             uri_free(&u);
-            return error_fatal(error, EX_USAGE, "\"%s\": %s", shown(text, safe, sizeof safe), wrong);
+            return error_fatal(error, EX_USAGE, "\"%s\": %s", uri_redact(text, safe, sizeof safe), wrong);
         }
     }
     uri_free(out);
@@ -205,7 +204,7 @@ bool uri_parse(const char *text, struct uri *out, struct error *error)
     return true;
 }
 
-/* Does a URI of its own begin here? */
+/* Whether a complete URI begins at text. */
 static bool begins_uri(const char *text)
 {
     static const char *const schemes[] = {"redis://", "rediss://"};
@@ -215,7 +214,7 @@ static bool begins_uri(const char *text)
     return false;
 }
 
-/* One host of a URI with several: what stands before the first one, the host, what stands behind the last. */
+/* One host of a URI with several. before: the text up to the first host; behind: the text after the last. */
 static bool parse_one_host(struct slice before, struct slice host, struct slice behind, struct uri *out,
                            struct error *error)
 {
@@ -230,7 +229,7 @@ static bool parse_one_host(struct slice before, struct slice host, struct slice 
     return good;
 }
 
-/* scheme://user@host,host,…/db. False: one is wrong, or there are too many. */
+/* scheme://user@host,host,…/db. False: a host is invalid, or there are too many. */
 static bool parse_hosts(struct slice uri, struct uri *out, size_t *count, struct error *error)
 {
     const uint8_t *end = uri.data + uri.len, *scheme_end = memmem(uri.data, uri.len, "://", 3);
@@ -243,7 +242,7 @@ static bool parse_hosts(struct slice uri, struct uri *out, size_t *count, struct
     for (;;) {
         const uint8_t *comma = memchr(host, ',', (size_t)(path - host)), *host_end = comma ? comma : path;
         if (*count == URI_LIST_MAX)
-            return error_fatal(error, EX_USAGE, "more than %d addresses", URI_LIST_MAX);
+            return error_fatal(error, EX_USAGE, "too many addresses: at most %d are allowed", URI_LIST_MAX);
         if (!parse_one_host(before, slice_of(host, (size_t)(host_end - host)), behind, &out[*count], error))
             return false;
         ++*count;
@@ -288,7 +287,7 @@ size_t uri_addresses(const struct uri *u, struct uri *out, size_t max, struct er
     size_t count = 0;
     int result = uri_look_up(u->host, NULL, &hints, &list);
     if (result != 0) {
-        error_set(error, ERROR_RETRY, "looking up %s: %s; check the host's name", u->host,
+        error_set(error, ERROR_RETRY, "looking up %s: %s; check the host name", u->host,
                   result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
         return 0;
     }
@@ -310,7 +309,7 @@ size_t uri_addresses(const struct uri *u, struct uri *out, size_t max, struct er
     for (size_t i = 0; i < count; i++)
         out[i].address_shown = count > 1;
     if (!count)
-        error_set(error, ERROR_RETRY, "looking up %s: it has no address", u->host);
+        error_set(error, ERROR_RETRY, "looking up %s: the name has no address; check the host name", u->host);
     return count;
 }
 

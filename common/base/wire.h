@@ -1,7 +1,6 @@
 /* Numbers and byte strings in messages: little-endian, every length checked.
  *
- * A reader that meets the end too early says so once at the end (wire_done) and gives zeros until then, so
- * that a decoder is a plain list of fields. */
+ * Reading past the end returns zeros and sets `failed`; the caller checks wire_done() once after the last field. */
 #ifndef DF2REDIS_COMMON_BASE_WIRE_H
 #define DF2REDIS_COMMON_BASE_WIRE_H
 
@@ -71,7 +70,7 @@ static inline struct slice wire_get_bytes(struct wire_reader *r)
 {
     return wire_take(r, wire_get_u32(r));
 }
-/* Everything was there and nothing is left over. */
+/* All fields were present, and no bytes are left. */
 static inline bool wire_done(const struct wire_reader *r)
 {
     return !r->failed && r->left.len == 0;

@@ -42,7 +42,7 @@ struct cursor_header {
 
 _Static_assert(sizeof(struct cursor_header) <= 4096, "the header must fit the smallest page");
 
-static uint64_t checksum(const uint8_t *data, size_t len)
+static uint64_t record_checksum(const uint8_t *data, size_t len)
 {
     const uint64_t odd = UINT64_C(0x9fb21c651e98df25);
     uint64_t sum = len * odd + 1, word;
@@ -92,7 +92,7 @@ static bool header_is_sound(const struct cursor_header *h, uint64_t file_bytes)
     return true;
 }
 
-/* session first: whoever looks in between sees a cursor of no session. */
+/* Clears session first: a concurrent reader sees a cursor of no session. */
 static void header_reset(struct cursor_header *h)
 {
     cursor_set(&h->marks.session, 0);
@@ -102,7 +102,7 @@ static void header_reset(struct cursor_header *h)
     statefile_boot_id(h->boot_id);
 }
 
-/* A whole new file takes its name in one step, so nobody ever sees half a header. */
+/* Renames a complete new file into place, so that readers never see a partial header. */
 static bool make_file(struct cursor *c, uint32_t flow, struct error *error)
 {
     char *path = cursor_path(c->directory, flow, ".new");
@@ -215,7 +215,7 @@ bool cursor_open(struct cursor *c, const char *directory, uint32_t flow, bool fr
     cursor_init(c, directory, flow);
     int found = open_existing(c, O_RDWR, error);
     if (found == 0 && c->fd >= 0 && !fresh)
-        log_warning("%s: not a whole cursor of this version: starting without one", c->path);
+        log_warning("%s: incomplete, or of another version: starting without a cursor", c->path);
     bool made = false;
     if (found == 0) {
         cursor_unmap(c);
@@ -264,7 +264,7 @@ void cursor_remove(const char *directory, uint32_t flow)
     }
 }
 
-/* New space behind both slots. Until it is there nothing of the slot changes. */
+/* Allocates new space behind both slots. The slot changes only after the allocation succeeded. */
 static bool slot_grow(struct cursor *c, struct cursor_slot *slot, size_t bytes, struct error *error)
 {
     uint64_t capacity = RECORD_FIRST_BYTES, end = records_end(c->header);
@@ -281,7 +281,7 @@ static bool slot_grow(struct cursor *c, struct cursor_slot *slot, size_t bytes, 
     slot->capacity = capacity;
     if (!map_records(c, error))
         return false;
-    /* Only to save space: a file system that cannot do it keeps it until the cursor is removed. */
+    /* Optional: a file system without hole punching keeps the space until the cursor is removed. */
     if (old_capacity)
         (void)fallocate(c->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)old_offset,
                         (off_t)old_capacity);
@@ -303,7 +303,7 @@ bool cursor_save_record(struct cursor *c, struct slice record, struct error *err
     if (record.len)
         memcpy(c->records + (slot->offset - STATEFILE_HEADER_BYTES), record.data, record.len);
     slot->length = record.len;
-    slot->checksum = checksum(record.data, record.len);
+    slot->checksum = record_checksum(record.data, record.len);
     statefile_store(&slot->generation, (first > second ? first : second) + 1);
     return true;
 }
@@ -322,7 +322,7 @@ static bool slot_load(const struct cursor *c, const struct cursor_slot *slot, st
             return false;
         got += (size_t)n;
     }
-    if (checksum(at, length) != slot->checksum)
+    if (record_checksum(at, length) != slot->checksum)
         return false;
     out->len += length;
     return true;

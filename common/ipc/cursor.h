@@ -40,7 +40,7 @@ struct cursor_marks {
     _Atomic uint64_t ping_lsn;                /* applied_lsn must pass this before the PING is answered */
     _Atomic uint64_t entries, keys, commands; /* applied so far */
     _Atomic uint64_t spool_bytes, spool_overflow_bytes;
-    _Atomic uint64_t alive_ms; /* the worker says several times a second that it moves */
+    _Atomic uint64_t alive_ms; /* set by the worker several times a second */
     _Atomic uint64_t last_received_ms, last_applied_ms;
     _Atomic uint64_t waiting_since_ms; /* when the oldest byte not applied was received; 0: none waits */
     _Atomic uint64_t errors, divergences, target_waits;

@@ -26,10 +26,10 @@
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"            /* beyond proto-max-bulk-len */
 #define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 
-/* Of suspects alone: the target did it, and its answer was lost; it knows no such key, and the source gave it
- * a time to live; the source's journal may lack that it was deleted (omitted.h); the journal of a promoted source may
- * lack a command on it. Mostly nothing is wrong: what cannot be compared is told and counted as unknown, and is no
- * divergence. */
+/* Reasons of suspects only: the target executed the command, and its answer was lost; the target has no such key, and the
+ * source gave it a time to live; the source's journal may lack its deletion (omitted.h); the journal of a promoted source
+ * may lack a command on it. Most of these keys are right: one that cannot be compared is reported and counted as unknown,
+ * not as a divergence. */
 #define SUSPECT_UNHEARD "answer_lost"
 #define SUSPECT_ABSENT "not_there"
 #define SUSPECT_OMITTED "perhaps_deleted"

@@ -354,8 +354,7 @@ enum message_status message_send(int socket, const struct message *m, struct err
     return MESSAGE_BROKEN;
 }
 
-/* The descriptor that came along, if any, into *fd; closes what nobody asked for. False: more than one came.
- */
+/* Stores the received descriptor, if any, in *fd; closes all others. False: there was more than one. */
 static bool take_descriptor(struct msghdr *header, int *fd)
 {
     bool good = true;
@@ -378,8 +377,8 @@ static bool take_descriptor(struct msghdr *header, int *fd)
     return good;
 }
 
-/* A peer that goes with messages unread leaves ECONNRESET, which is told once, and before what it had said.
- */
+/* If the peer closes with messages unread, recvmsg(2) fails once with ECONNRESET before it returns the peer's last
+ * messages. */
 static ssize_t receive_packet(int socket, struct msghdr *header)
 {
     ssize_t n;

@@ -1,8 +1,8 @@
-/* What supervisor and worker say to each other: SOCK_SEQPACKET, one message a packet, descriptors by
- * SCM_RIGHTS. Every message of both directions stands here; message.c alone turns them into bytes.
+/* The messages between supervisor and worker: SOCK_SEQPACKET, one message a packet, descriptors by SCM_RIGHTS. Only
+ * message.c encodes and decodes them.
  *
  *   worker → supervisor                         supervisor → worker
- *   HELLO          pid, version                 START          who you are, where to begin (+ FLOW fd)
+ *   HELLO          pid, version                 START          the FLOW, and where to begin (+ FLOW fd)
  *   FLOW_OPENED    TLS only: FULL or PARTIAL    ENTER_STABLE   STARTSTABLE was answered +OK
  *   SNAPSHOT_DONE  FULLSYNC_END decoded         RUN_GLOBAL     all FLOWs are at txid: run it
  *   STABLE         EOF token seen               PASS_GLOBAL    another one ran it: go on
@@ -13,7 +13,7 @@
  *   DIVERGENCE     what could not be carried
  *   HEALED         a key was not as on the source, and is now
  *   FAILED         class, text; then it exits
- *   DRAINED        what DRAIN said is applied and acknowledged, or all there is when the source has ended
+ *   DRAINED        everything that DRAIN named is acknowledged; or all received, after the source's end
  *   BREAK          the journal can be followed no further in this session
  *   SPOOL_FULL     why: nothing more is read
  *
@@ -82,13 +82,13 @@ struct message {
         struct {
             uint64_t txid;
             char command[32]; /* FLUSHALL, FLUSHDB */
-            uint64_t age_ms;  /* PASS_GLOBAL: it was run no longer ago; 0: not known */
+            uint64_t age_ms;  /* PASS_GLOBAL: upper limit of the time since it ran; 0: unknown */
         } global;             /* AT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
         struct {
             char reason[48];  /* one of the words of the manual's list: the status key */
             char command[64]; /* or the type's name */
             char key[440];    /* as log_key shows it; "in database N" behind it */
-            char text[160];   /* what the target said; "": nothing */
+            char text[160];   /* the target's error; "": none */
             uint64_t count;
             uint32_t stream; /* enum report_stream */
             struct report_position position;

@@ -1,5 +1,5 @@
-/* How a spool lies in the file of its ring, for the worker that owns it and for the supervisor that keeps a part of a dead
- * one's.
+/* The layout of a spool's ring file, for the worker that owns it, and for the supervisor, which keeps a part of a dead
+ * worker's spool.
  *
  * flow-N.ring:   | header 64 KiB | staging buffer 1 MiB | to 2 MiB | ring data (mapped twice) |
  *

@@ -1,4 +1,4 @@
-/* Files in the state directory: opened, preallocated, and their errors put into words. */
+/* Opens and preallocates files in the state directory; texts of their errors. */
 #include "common/ipc/statefile.h"
 
 #include <errno.h>

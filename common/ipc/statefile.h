@@ -22,8 +22,8 @@ char *statefile_path(const char *directory, const char *format, ...) __attribute
  * is not there (without O_CREAT, in a directory that is) is ERROR_RETRY. */
 int statefile_open(const char *directory, const char *path, int flags, struct error *error);
 
-/* Really takes the space of [offset, offset + bytes). A full disk, quota or file size limit: ERROR_RETRY with
- * what to do; the file is as long as before then. */
+/* Allocates the disk space of [offset, offset + bytes). A full disk, quota or file size limit: ERROR_RETRY with what to
+ * do; the file keeps its length. */
 bool statefile_allocate(int fd, uint64_t offset, uint64_t bytes, const char *directory, const char *path,
                         struct error *error);
 
@@ -32,13 +32,13 @@ bool statefile_allocate(int fd, uint64_t offset, uint64_t bytes, const char *dir
 bool statefile_error(struct error *error, const char *directory, const char *path, const char *doing,
                      int errnum);
 
-/* This boot of the machine; all zero where the kernel does not tell. */
+/* The id of the machine's current boot; all zero if the kernel does not provide it. */
 #define STATEFILE_BOOT_BYTES 40
 void statefile_boot_id(char out[STATEFILE_BOOT_BYTES]);
 bool statefile_is_of_this_boot(const char boot_id[STATEFILE_BOOT_BYTES]);
 
 /* A field through the mapping. A store has barriers for the compiler on both sides: what stands before it in
- * the program is in the file before it. Whoever is killed has made all its stores, in order. */
+ * the program is in the file before it. A killed process has made all its stores up to that point, in order. */
 static inline uint64_t statefile_load(const _Atomic uint64_t *field)
 {
     return atomic_load_explicit((_Atomic uint64_t *)field, memory_order_relaxed);

@@ -70,7 +70,7 @@ void log_set_sink(void (*sink)(struct slice line))
     line_sink = sink;
 }
 
-/* Bytes of the UTF-8 character at p; 0: it is none. A text may hold what others said: any bytes. */
+/* Length in bytes of the UTF-8 character at p; 0: invalid. A text may contain bytes from a peer, so any bytes. */
 static size_t character_bytes(const unsigned char *p)
 {
     size_t n = *p < 0x80                 ? 1
@@ -107,7 +107,7 @@ static void put_json_text(struct buf *line, const char *text)
     }
 }
 
-/* Control characters would move a terminal's cursor, or make a second line. */
+/* Replaces control characters, which could move the cursor of a terminal or begin a second line. */
 static void put_plain_text(struct buf *line, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; *p;) {
@@ -134,7 +134,7 @@ static void put_time(struct buf *line)
     buf_printf(line, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-/* The one FLOW that a text of the supervisor's is about; -1: none, or a list of them ("FLOW 1 2"). */
+/* The FLOW that a message of the supervisor is about; -1: none, or several ("FLOW 1 2"). */
 static int flow_of(const char *text)
 {
     const char *at = strstr(text, "FLOW ");
@@ -182,7 +182,7 @@ void log_relay(struct slice lines)
         hook_after();
 }
 
-static void tell(enum log_level level, const char *text)
+static void write_line(enum log_level level, const char *text)
 {
     struct buf line = {0};
     log_format_line(&line, level, text);
@@ -200,7 +200,7 @@ void log_write(enum log_level level, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (log_kinds_take(level, format, text, clock_monotonic_ms()))
-        tell(level, text);
+        write_line(level, text);
 }
 
 void log_write_always(enum log_level level, const char *format, ...)
@@ -212,17 +212,17 @@ void log_write_always(enum log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    tell(level, text);
+    write_line(level, text);
 }
 
 void log_turn(void)
 {
-    log_kinds_tell(clock_monotonic_ms(), false, tell);
+    log_kinds_tell(clock_monotonic_ms(), false, write_line);
 }
 
 void log_end(void)
 {
-    log_kinds_tell(clock_monotonic_ms(), true, tell);
+    log_kinds_tell(clock_monotonic_ms(), true, write_line);
 }
 
 const char *log_key(struct slice key)

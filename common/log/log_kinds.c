@@ -1,4 +1,5 @@
-/* A table of the kinds met so far. It has room for more kinds than the sources have; one beyond that is not limited. */
+/* A table of the kinds seen so far. It has room for more kinds than the program has log calls; a kind that does not fit
+ * is not limited. */
 #include "common/log/log_kinds.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* Half of the room, not any: a reader that takes a line now and then would get a line about lost ones for each. */
+/* Log lines in memory. Lost lines are reported once half of the space is free: a reader that takes single lines would
+ * otherwise get a report for each. */
 #include "common/log/log_queue.h"
 
 #include <stdio.h>

@@ -5,8 +5,8 @@
  *
  * AUTH and SELECT are the first commands in the queue, and CLIENT IMPORT-SOURCE follows to a target, whose answer
  * is not waited for; what the owner queues before `ready` follows them.
- * Every entry from libevent goes through enter() and leave(), so that client_free() inside a callback only
- * marks the client and leave() frees it. */
+ * Every entry from libevent goes through client_enter() and client_leave(), so that client_free() inside a callback only
+ * marks the client and client_leave() frees it. */
 #include "common/net/client_internal.h"
 
 #include <stdarg.h>
@@ -17,10 +17,11 @@
 #include "common/base/clock.h"
 
 enum { WORDS_MAX = 32 };
-/* An address that says nothing takes at most so much of the time to connect, when the name has another. */
+/* Time for an address that does not answer, when the name has another one: a share of --connect-timeout, at most
+ * ADDRESS_PATIENCE_MS. */
 enum { ADDRESS_PATIENCE_MS = 2000, ADDRESS_PATIENCE_SHARE = 3 };
 
-static void destroy(struct client *c)
+static void client_destroy(struct client *c)
 {
     client_drop_connection(c);
     client_drop_pending(c);
@@ -31,19 +32,19 @@ static void destroy(struct client *c)
     free(c);
 }
 
-static void enter(struct client *c)
+static void client_enter(struct client *c)
 {
     c->depth++;
 }
 
-static void leave(struct client *c)
+static void client_leave(struct client *c)
 {
     if (--c->depth == 0 && c->freed)
-        destroy(c);
+        client_destroy(c);
 }
 
-/* Of what waits for an answer: each command was the newest once, and the timer was set by it then; only when
- * it has fired are all looked at. There may be thousands. */
+/* The earliest deadline of the pending commands. There may be thousands: while the timer is set, only the newest
+ * command is compared with it; after it has fired, all are. */
 static uint64_t nearest_deadline(const struct client *c)
 {
     uint64_t nearest = 0;
@@ -75,8 +76,8 @@ static void set_timer(struct client *c)
     event_add(c->timer, &t);
 }
 
-/* What the socket is watched for. */
-static void watch(struct client *c)
+/* Sets the events of the socket. */
+static void client_watch(struct client *c)
 {
     bool write;
     if (c->state == CLIENT_OVER)
@@ -136,7 +137,7 @@ static bool make_events(struct client *c)
     return c->readable && c->writable && c->timer;
 }
 
-/* False: there is no other, and the socket is the same as before. */
+/* False: there is no further address; the socket is unchanged. */
 static bool try_next_address(struct client *c)
 {
     struct event *readable = c->readable, *writable = c->writable;
@@ -166,7 +167,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct client *c = arg;
     (void)fd;
-    enter(c);
+    client_enter(c);
     if (c->state == CLIENT_CONNECTING) {
         finish_connect(c);
     } else if (c->state == CLIENT_HANDSHAKE) {
@@ -177,8 +178,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         if (((what & EV_READ) || c->read_waits_for_write) && c->state != CLIENT_OVER)
             client_read(c);
     }
-    watch(c);
-    leave(c);
+    client_watch(c);
+    client_leave(c);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -190,7 +191,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct error e = {0};
     (void)fd;
     (void)what;
-    enter(c);
+    client_enter(c);
     if (c->state < CLIENT_READY && now >= c->connect_deadline_ms) {
         error_set(&e, ERROR_RETRY, "%s %s: %s took longer than %u ms (--connect-timeout)", c->what, c->name,
                   doing[c->state], c->connect_timeout_ms);
@@ -206,8 +207,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
             client_fail(c, &e);
             break;
         }
-    watch(c);
-    leave(c);
+    client_watch(c);
+    client_leave(c);
 }
 
 struct client *client_connect(struct event_base *base, const struct uri *uri, const struct settings *settings,
@@ -228,16 +229,16 @@ struct client *client_connect(struct event_base *base, const struct uri *uri, co
         error_set(error, inner.class, "%s: %s", what, inner.text);
         if (error)
             error->exit_code = inner.exit_code;
-        destroy(c);
+        client_destroy(c);
         return NULL;
     }
     if (!make_events(c)) {
         error_set(error, ERROR_RETRY, "%s: no memory for events", what);
-        destroy(c);
+        client_destroy(c);
         return NULL;
     }
     client_greet(c, uri);
-    watch(c);
+    client_watch(c);
     return c;
 }
 
@@ -249,7 +250,7 @@ void client_free(struct client *c)
     if (c->depth > 0)
         c->freed = true;
     else
-        destroy(c);
+        client_destroy(c);
 }
 
 void client_command(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
@@ -258,7 +259,7 @@ void client_command(struct client *c, uint32_t timeout_ms, client_reply on_reply
     if (c->state == CLIENT_OVER)
         return;
     client_queue(c, timeout_ms, on_reply, arg, argc, argv);
-    watch(c);
+    client_watch(c);
 }
 
 void client_words(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, ...)
@@ -283,14 +284,14 @@ void client_send(struct client *c, size_t argc, const struct slice *argv)
     if (c->state == CLIENT_OVER)
         return;
     resp_command(&c->out, argc, argv);
-    watch(c);
+    client_watch(c);
 }
 
 int client_detach(struct client *c, uint64_t *received)
 {
     if (c->state != CLIENT_READY || c->first || c->out.len > 0 || c->reader.unread > 0)
         return -1;
-    /* The events must go before the socket is another's. */
+    /* The events are removed before the socket changes its owner. */
     int fd = transport_release_fd(c->transport);
     if (fd < 0)
         return -1;

@@ -28,8 +28,8 @@ struct client_callbacks {
     void *arg;
     /* Connected, TLS done, AUTH and (db != 0) SELECT answered. */
     void (*ready)(struct client *c, void *arg);
-    /* Could not connect, refused, lost, silent for too long. Called once; the client is of no more use
-     * and is freed by its owner (client_free is allowed inside). */
+    /* Could not connect, refused, lost, or timed out. Called once; the owner then frees the client (client_free is
+     * allowed inside). */
     void (*failed)(struct client *c, const struct error *error, void *arg);
 };
 
@@ -41,26 +41,25 @@ struct client *client_connect(struct event_base *base, const struct uri *uri, co
 void client_free(struct client *c);
 
 typedef void (*client_reply)(struct client *c, const redisReply *reply, void *arg);
-/* Queues a command. timeout_ms: no reply in time fails the client; 0 = none. on_reply may be NULL (then the
- * reply is ignored, and REPLCONF ACK, which has none, is sent with client_send). */
+/* Queues a command. timeout_ms: a later reply fails the client; 0 = no limit. on_reply NULL: the reply is ignored.
+ * (REPLCONF ACK has no reply: use client_send.) */
 void client_command(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, size_t argc,
                     const struct slice *argv);
 /* The same from words, NULL-terminated. */
 void client_words(struct client *c, uint32_t timeout_ms, client_reply on_reply, void *arg, ...)
     __attribute__((sentinel));
-/* Replies may be as large as that; 8 MiB otherwise. */
+/* Sets the largest reply; default 8 MiB. */
 void client_reply_limit(struct client *c, size_t max_bytes);
 /* The target is in import mode, where nothing expires, and shows this client what is past its time, too. Known
  * as soon as the owner's first command is answered. */
 bool client_is_import_source(const struct client *c);
-/* A command that has no reply. */
+/* Sends a command that has no reply. */
 void client_send(struct client *c, size_t argc, const struct slice *argv);
 
-/* Takes the socket out (plain connections, nothing unread, nothing unsent): for handing a FLOW on. *received:
- * bytes read from it so far. -1 when there is something unread or TLS in between. The client can then only be
- * freed. */
+/* Detaches the socket, to hand a FLOW to a worker; needs a plain connection with nothing unread or unsent. *received:
+ * bytes read from it so far. Returns -1 otherwise. After success the client can only be freed. */
 int client_detach(struct client *c, uint64_t *received);
-/* The same with the whole transport, TLS included; NULL when something is unread or unsent. */
+/* The same with the whole transport, TLS included; NULL if bytes are unread or unsent. */
 struct transport *client_take_transport(struct client *c);
 
 #endif

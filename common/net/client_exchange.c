@@ -1,4 +1,4 @@
-/* The RESP client's traffic: commands out, replies in, each to who asked. */
+/* The traffic of the RESP client: sends commands, passes each reply to its callback. */
 #include "common/net/client_internal.h"
 
 #include <stdlib.h>
@@ -14,20 +14,20 @@ void client_become_ready(struct client *c)
     for (struct pending *p = c->first; p; p = p->next)
         if (p->timeout_ms)
             p->deadline_ms = now + p->timeout_ms;
-    c->timer_ms = 0; /* looks at them all */
+    c->timer_ms = 0; /* compares all deadlines */
     if (c->callbacks.ready)
         c->callbacks.ready(c, c->callbacks.arg);
 }
 
 /* One reply to its callback. */
-static void dispatch(struct client *c, const redisReply *reply)
+static void dispatch_reply(struct client *c, const redisReply *reply)
 {
     struct pending *p = c->first;
     if (client_refused(c, reply))
         return;
     if (!p) {
         struct error e = {0};
-        error_set(&e, ERROR_RETRY, "%s %s said something that nothing was asked for: %s", c->what, c->name,
+        error_set(&e, ERROR_RETRY, "%s %s sent a reply without a command: %s", c->what, c->name,
                   resp_text(reply));
         client_fail(c, &e);
         return;
@@ -52,7 +52,7 @@ static void dispatch_all(struct client *c)
     redisReply *reply;
     int got = 0;
     while (c->state != CLIENT_OVER && (got = resp_reader_next(&c->reader, &reply, &inner)) > 0) {
-        dispatch(c, reply);
+        dispatch_reply(c, reply);
         freeReplyObject(reply);
     }
     if (c->state != CLIENT_OVER && got < 0) {
@@ -76,7 +76,7 @@ void client_read(struct client *c)
             return;
         }
         if (n == 0) {
-            client_fail_lost(c, "it closed the connection");
+            client_fail_lost(c, "the server closed the connection");
             return;
         }
         c->received += (uint64_t)n;

@@ -10,7 +10,7 @@ static bool is_to_target(const struct client *c)
 }
 
 /* The option that holds the password. */
-static const char *side(const struct client *c)
+static const char *side_name(const struct client *c)
 {
     return is_to_target(c) ? "target" : "source";
 }
@@ -32,7 +32,7 @@ static void on_auth(struct client *c, const redisReply *reply, void *arg)
         error_fatal(&e, EX_NOPERM,
                     "%s %s refused the password: %s; set --%s-password-file or DF2REDIS_%s_PASSWORD, or the "
                     "user in its URI",
-                    c->what, c->name, resp_text(reply), side(c), side_upper(c));
+                    c->what, c->name, resp_text(reply), side_name(c), side_upper(c));
     client_fail(c, &e);
 }
 
@@ -101,7 +101,7 @@ bool client_refused(struct client *c, const redisReply *reply)
         return false;
     if (resp_error_is(reply, "NOAUTH"))
         error_fatal(&e, EX_NOPERM, "%s %s wants a password: set --%s-password-file or DF2REDIS_%s_PASSWORD",
-                    c->what, c->name, side(c), side_upper(c));
+                    c->what, c->name, side_name(c), side_upper(c));
     else if (resp_error_is(reply, "DENIED"))
         error_fatal(&e, EX_NOPERM,
                     "%s %s is in protected mode and takes only local connections: give it a password or set "

@@ -1,4 +1,4 @@
-/* The RESP client's ground floor: a command is queued, the connection is dropped, the owner is told of the end. */
+/* Shared by the files of the RESP client: queue a command, drop the connection, report the failure to the owner. */
 #include "common/net/client_internal.h"
 
 #include <stdlib.h>

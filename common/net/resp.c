@@ -1,7 +1,7 @@
-/* RESP by hiredis's reader (0.14 to 1.x), fed and never reading.
+/* RESP by hiredis's reader (0.14 to 1.x), which is fed and does not read from the socket.
  *
- * What the reader does not limit is limited here: the bytes of a reply, which it holds until the reply is
- * whole, and the elements of an array, for which it makes room as soon as it has read their number. */
+ * Adds two limits that the reader lacks: the bytes of a reply, which it holds until the reply is complete, and the
+ * elements of an array, which it allocates as soon as it has read their number. */
 #include "common/net/resp.h"
 
 #include <stdio.h>
@@ -74,9 +74,10 @@ int resp_reader_next(struct resp_reader *r, redisReply **reply, struct error *er
         return 0;
     if (redisReaderGetReply(r->hiredis, &whole) != REDIS_OK) {
         if (r->hiredis->err == REDIS_ERR_OOM)
-            error_fatal(error, EX_PROTOCOL, "a reply has too many elements, or there is no memory for it");
+            error_fatal(error, EX_PROTOCOL, "a reply has too many elements, or does not fit into memory");
         else
-            error_fatal(error, EX_PROTOCOL, "what it says is not Redis's protocol (%s)", r->hiredis->errstr);
+            error_fatal(error, EX_PROTOCOL, "the reply is not in the Redis protocol (%s)",
+                        r->hiredis->errstr);
         return -1;
     }
     if (!whole)

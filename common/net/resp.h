@@ -1,5 +1,5 @@
-/* RESP for the few commands of handshakes and probes: writing commands, and hiredis's reader with limits
- * against replies that no honest server gives. */
+/* RESP for the few commands of handshakes and probes: writes commands, and limits the replies that hiredis's reader
+ * accepts. */
 #ifndef DF2REDIS_COMMON_NET_RESP_H
 #define DF2REDIS_COMMON_NET_RESP_H
 
@@ -18,18 +18,17 @@ void resp_command(struct buf *out, size_t argc, const struct slice *argv);
 
 struct resp_reader {
     redisReader *hiredis;
-    size_t unread;    /* bytes fed that no reply was made of yet */
+    size_t unread;    /* bytes fed that are not part of a returned reply */
     size_t max_bytes; /* RESP_REPLY_MAX_BYTES, or what its owner allows */
 };
 
 void resp_reader_init(struct resp_reader *r);
 void resp_reader_free(struct resp_reader *r);
 bool resp_reader_feed(struct resp_reader *r, struct slice bytes, struct error *error);
-/* 1: *reply is the caller's, for freeReplyObject; 0: not one whole reply is there; -1: not RESP, or beyond
- * the limits. */
+/* 1: *reply, which the caller frees by freeReplyObject; 0: no complete reply yet; -1: not RESP, or over a limit. */
 int resp_reader_next(struct resp_reader *r, redisReply **reply, struct error *error);
 
-/* Does this error reply begin with the word? False for other replies. */
+/* Whether this is an error reply that begins with the word. */
 bool resp_error_is(const redisReply *reply, const char *word);
 /* A reply's text for a message: printable, shortened; a type's name where it has none. Lives until the next
  * call. */

@@ -11,8 +11,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* A peer that is gone without a word is noticed after idle + probes × interval, or after so long without an
- * acknowledgement of what was sent. */
+/* A peer that vanished is detected after idle + probes × interval, or after UNACKNOWLEDGED_MS without an
+ * acknowledgement of sent bytes. */
 enum { KEEPALIVE_IDLE_S = 10, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_PROBES = 3, UNACKNOWLEDGED_MS = 30 * 1000 };
 
 static ssize_t plain_recv(struct transport *t, void *into, size_t bytes)
@@ -26,7 +26,7 @@ static ssize_t plain_recv(struct transport *t, void *into, size_t bytes)
     t->want_write = false;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return TRANSPORT_AGAIN;
-    return transport_fail(t, "receiving from it: %s", strerror(errno));
+    return transport_fail(t, "receiving: %s", strerror(errno));
 }
 
 static ssize_t plain_send(struct transport *t, const struct iovec *parts, int count)
@@ -41,7 +41,7 @@ static ssize_t plain_send(struct transport *t, const struct iovec *parts, int co
     t->want_write = true;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return TRANSPORT_AGAIN;
-    return transport_fail(t, "sending to it: %s", strerror(errno));
+    return transport_fail(t, "sending: %s", strerror(errno));
 }
 
 static int plain_handshake(struct transport *t)
@@ -79,7 +79,7 @@ static void set_tcp_options(int fd)
         {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
         {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS},
     };
-    /* Not having one of them is no reason not to work. */
+    /* All of them are optional. */
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof options[i].value);
 }
@@ -100,7 +100,7 @@ static int begin_connect(int family, const struct sockaddr *address, socklen_t b
     return -1;
 }
 
-/* Tries the addresses that are left until one does not fail at once. */
+/* Tries the remaining addresses until one does not fail immediately. */
 static bool try_addresses(struct transport_private *p)
 {
     errno = EADDRNOTAVAIL;
@@ -132,7 +132,7 @@ static bool look_up(struct transport_private *p, const struct uri *uri, struct e
         return true;
     }
     p->addresses = NULL;
-    /* A name may come back: that of a service whose only server is just starting again. */
+    /* Retried: the name of a service does not resolve while its only server restarts. */
     return error_set(error, ERROR_RETRY, "looking up %s: %s; check the host's name", p->name,
                      result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
 }

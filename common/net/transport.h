@@ -19,20 +19,19 @@ struct transport {
     int fd;
     bool want_write; /* after AGAIN: wait for writability, not readability (TLS) */
     bool buffered;   /* recv has more without the socket being readable (TLS) */
-    bool hopeless;   /* after FAILED: nothing but an operator helps (its certificate is not accepted) */
+    bool hopeless;   /* after FAILED: needs an operator (the certificate of the server was rejected) */
     char error[200]; /* after FAILED */
 };
 
-/* Begins to connect to the URI (TCP with keepalive and no delay, or a Unix socket); the socket becomes
- * writable when it is connected, then transport_connected() is asked, then handshake. NULL and *error when it
- * cannot even begin. */
+/* Starts a connection to the URI (TCP with keepalive and no delay, or a Unix socket). When the socket becomes writable,
+ * call transport_connected(), then handshake. NULL and *error: it could not be started. */
 struct transport *transport_open(const struct uri *uri, const struct settings *tls, struct error *error);
 /* Result of connect(2). */
 bool transport_connected(struct transport *t, struct error *error);
-/* After transport_connected() said no: begins to connect to the next address that the host's name has. t->fd
- * is another socket then. False when there is none left. */
+/* After transport_connected() returned false: starts a connection to the next address of the host name, with a new
+ * t->fd. False: there is no further address. */
 bool transport_next_address(struct transport *t);
-/* Gives up the transport but keeps the socket; -1 with TLS in between, whose state cannot be given away. */
+/* Frees the transport and returns its socket; -1 with TLS, whose state cannot be transferred. */
 int transport_release_fd(struct transport *t);
 
 #endif

@@ -1,4 +1,4 @@
-/* What both kinds of transport call: an error's text. */
+/* The error text of both kinds of transport. */
 #include "common/net/transport_internal.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* What the two kinds of transport share. For transport*.c only. */
+/* Shared by the two kinds of transport. Internal to transport*.c. */
 #ifndef DF2REDIS_COMMON_NET_TRANSPORT_INTERNAL_H
 #define DF2REDIS_COMMON_NET_TRANSPORT_INTERNAL_H
 
@@ -9,7 +9,7 @@
 struct transport_tls;
 
 struct transport_private {
-    struct transport public; /* first: the one is the other */
+    struct transport public; /* first member: transport_private() casts */
     struct addrinfo *addresses, *next;
     char name[120]; /* of the peer, for messages */
     struct transport_tls *tls;

@@ -73,8 +73,8 @@ static BIO_METHOD *make_bio_method(void)
     return m;
 }
 
-/* Why OpenSSL did not do it; empties its queue. */
-static void reason(char *out, size_t out_bytes)
+/* The text of OpenSSL's error; empties its queue. */
+static void openssl_reason(char *out, size_t out_bytes)
 {
     unsigned long code = ERR_get_error();
     const char *text = code ? ERR_reason_error_string(code) : NULL;
@@ -82,8 +82,8 @@ static void reason(char *out, size_t out_bytes)
     ERR_clear_error();
 }
 
-/* What an SSL_ call that did not succeed means. 0: the peer's end. */
-static int explain(struct transport *t, int result, const char *doing)
+/* Translates the failure of an SSL_ call into a result of the transport. 0: the peer closed the connection. */
+static int explain_failure(struct transport *t, int result, const char *doing)
 {
     struct transport_tls *tls = transport_private(t)->tls;
     int saved = errno;
@@ -112,13 +112,12 @@ static int explain(struct transport *t, int result, const char *doing)
     if (verified != X509_V_OK && !SSL_is_init_finished(tls->ssl)) {
         t->hopeless = true;
         ERR_clear_error();
-        return transport_fail(
-            t,
-            "its certificate is not accepted: %s; set --tls-ca to who signed it, or correct "
-            "the host's name",
-            X509_verify_cert_error_string(verified));
+        return transport_fail(t,
+                              "the certificate of the server is rejected: %s; set --tls-ca to the CA that "
+                              "signed it, or correct the host name",
+                              X509_verify_cert_error_string(verified));
     }
-    reason(text, sizeof text);
+    openssl_reason(text, sizeof text);
     return transport_fail(t, "%s: %s", doing, text);
 }
 
@@ -129,10 +128,11 @@ static int tls_handshake(struct transport *t)
     int result = SSL_connect(transport_private(t)->tls->ssl);
     if (result == 1)
         return 1;
-    int meaning = explain(t, result, "TLS handshake with it");
+    int meaning = explain_failure(t, result, "TLS handshake");
     return meaning == 0
-               ? transport_fail(t, "it ended the connection in the TLS handshake; does it speak TLS at "
-                                   "this port?")
+               ? transport_fail(t,
+                                "the server closed the connection in the TLS handshake; check that this port "
+                                "uses TLS")
                : meaning;
 }
 
@@ -144,11 +144,10 @@ static ssize_t tls_recv(struct transport *t, void *into, size_t bytes)
     errno = 0;
     int result = SSL_read_ex(ssl, into, bytes, &got);
     t->buffered = result == 1 && SSL_has_pending(ssl) == 1;
-    return result == 1 ? (ssize_t)got : explain(t, result, "receiving from it by TLS");
+    return result == 1 ? (ssize_t)got : explain_failure(t, result, "receiving by TLS");
 }
 
-/* One record of what the parts hold. After AGAIN the caller comes with the same bytes again (more may follow
- * them), which is what OpenSSL wants. */
+/* Sends one record from the parts. After AGAIN OpenSSL requires the same bytes again; more may follow them. */
 static ssize_t tls_send(struct transport *t, const struct iovec *parts, int count)
 {
     struct transport_tls *tls = transport_private(t)->tls;
@@ -167,8 +166,8 @@ static ssize_t tls_send(struct transport *t, const struct iovec *parts, int coun
     int result = SSL_write_ex(tls->ssl, tls->plain, len, &sent);
     if (result == 1)
         return (ssize_t)sent;
-    int meaning = explain(t, result, "sending to it by TLS");
-    return meaning == 0 ? transport_fail(t, "sending to it by TLS: it has ended the connection") : meaning;
+    int meaning = explain_failure(t, result, "sending by TLS");
+    return meaning == 0 ? transport_fail(t, "sending by TLS: the server closed the connection") : meaning;
 }
 
 void transport_tls_free(struct transport_tls *tls)
@@ -176,7 +175,7 @@ void transport_tls_free(struct transport_tls *tls)
     if (!tls)
         return;
     if (tls->ssl && !tls->broken && SSL_is_init_finished(tls->ssl))
-        SSL_shutdown(tls->ssl); /* tells the peer; its answer is not waited for */
+        SSL_shutdown(tls->ssl); /* sends close_notify, without waiting for the answer */
     SSL_free(tls->ssl);
     SSL_CTX_free(tls->context);
     BIO_meth_free(tls->method);
@@ -188,7 +187,7 @@ void transport_tls_free(struct transport_tls *tls)
 static bool refuse_file(const char *option, const char *path, struct error *error)
 {
     char text[120];
-    reason(text, sizeof text);
+    openssl_reason(text, sizeof text);
     return error_fatal(error, EX_CONFIG, "%s: %s cannot be used: %s", option, path, text);
 }
 
@@ -208,7 +207,7 @@ static bool set_certificates(SSL_CTX *context, const struct settings *s, struct 
     return true;
 }
 
-/* Who the certificate must belong to. */
+/* Sets the name or address that the certificate must contain. */
 static bool set_host(SSL *ssl, const char *host)
 {
     struct in6_addr address;
@@ -217,7 +216,7 @@ static bool set_host(SSL *ssl, const char *host)
     return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1;
 }
 
-/* A passphrase would be asked for on the terminal. */
+/* Without this callback OpenSSL would ask for a passphrase on the terminal. */
 static int no_passphrase(char *buffer, int size, int writing, void *arg)
 {
     (void)buffer;
@@ -259,7 +258,7 @@ bool transport_tls_begin(struct transport *t, const struct uri *uri, const struc
             return false;
     }
     if (!tls->context || !make_session(t, uri->host)) {
-        reason(text, sizeof text);
+        openssl_reason(text, sizeof text);
         return error_set(error, ERROR_RETRY, "%s: TLS cannot be set up: %s", transport_private(t)->name,
                          text);
     }

@@ -30,11 +30,11 @@ static const char *const questions[CAPABILITIES_COMMANDS][4] = {
     [ASK_COMMANDS] = {"COMMAND", "INFO"}, /* and the names below */
     [ASK_DATABASES] = {"CONFIG", "GET", "databases"},
     [ASK_MAX_BULK] = {"CONFIG", "GET", "proto-max-bulk-len"},
-    [ASK_SCRIPTS] = {"EVAL", "return 1", "0"}, /* COMMAND INFO does not tell what an ACL forbids */
+    [ASK_SCRIPTS] = {"EVAL", "return 1", "0"}, /* COMMAND INFO does not show what an ACL forbids */
     [ASK_MODULES] = {"INFO", "modules"},       /* it does not tell whose a command is, either */
 };
 
-/* Commands asked for, and where the answer is kept. */
+/* The commands queried by COMMAND INFO, and the field of each answer. */
 static const struct {
     const char *name;
     size_t offset;
@@ -91,7 +91,7 @@ struct slice info_field(struct slice info, const char *name)
     return slice_of("", 0);
 }
 
-/* "7.0.15" → 70015; each part at most 255. What is no number ends it. */
+/* "7.0.15" → 70015; each part at most 255. Ends at the first other character. */
 static uint32_t parse_version(struct slice text)
 {
     uint32_t parts[3] = {0}, at = 0;
@@ -117,7 +117,7 @@ static void read_server(struct capabilities *c, struct slice info)
     } servers[] = {
         {"dragonfly_version", "Dragonfly", SERVER_OTHER}, {"kvrocks_version", "Kvrocks", SERVER_OTHER},
         {"garnet_version", "Garnet", SERVER_OTHER},       {"valkey_version", "Valkey", SERVER_VALKEY},
-        {"redis_version", "Redis", SERVER_REDIS}, /* all of them say this too */
+        {"redis_version", "Redis", SERVER_REDIS}, /* all of them have this field too */
     };
     struct slice mode = info_field(info, "redis_mode");
     if (mode.len == 0)
@@ -149,7 +149,7 @@ static void read_server(struct capabilities *c, struct slice info)
     c->restore_set_listpack = valkey || c->version >= VERSION_7_2;
     c->stream_type = valkey || c->version >= VERSION_7_2 ? 21 : c->version >= VERSION_7_0 ? 19 : 15;
     c->xadd_minid = c->copy = c->getdel = c->zrangestore = c->version >= VERSION_6_2;
-    /* Until COMMAND INFO has said. */
+    /* A default until COMMAND INFO is answered. */
     c->hash_field_ttl = c->version >= (valkey ? (uint32_t)VALKEY_9 : VERSION_7_4);
 }
 
@@ -194,7 +194,7 @@ uint64_t info_keys(struct slice info)
     return sum;
 }
 
-/* An element for each name in their order: what is known of it, or nil (an empty array from some). */
+/* One element per name, in order: a description, or nil (from some servers an empty array). */
 static void read_commands(struct capabilities *c, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != ASKED_COUNT)
@@ -212,7 +212,7 @@ static void read_modules(struct capabilities *c, struct slice info)
     c->redis_json = info.len && memmem(info.data, info.len, redis_json, sizeof redis_json - 1);
 }
 
-/* CONFIG GET: name, value; false when it was not told. */
+/* Reply to CONFIG GET: name, value. False: no such reply. */
 static bool read_config(const redisReply *reply, uint64_t *out)
 {
     return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
@@ -220,7 +220,7 @@ static bool read_config(const redisReply *reply, uint64_t *out)
            slice_to_u64(slice_of(reply->element[1]->str, reply->element[1]->len), out);
 }
 
-/* Errors that say nothing about what the target can do. */
+/* True: a temporary error, which shows nothing about the capabilities. */
 static bool says_later(const redisReply *reply)
 {
     static const char *const words[] = {"LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN"};
@@ -299,13 +299,13 @@ void capabilities_query_limit(struct capabilities *c, const redisReply *reply)
         c->query_bytes = number;
 }
 
-/* A Valkey's version says nothing about a Redis: the last Redis that it began from. */
+/* The Redis version to compare with. Valkey counts as Redis 7.2, from which it was forked. */
 static uint32_t redis_version(const struct capabilities *c)
 {
     return c->kind == SERVER_VALKEY ? (uint32_t)VERSION_7_2 : c->version;
 }
 
-/* An older one decides; what is neither Redis nor Valkey is told. */
+/* Keeps the older version; a server that is neither Redis nor Valkey takes precedence in version_text. */
 static void merge_version(struct capabilities *into, const struct capabilities *other)
 {
     bool same = into->kind == other->kind;
@@ -364,20 +364,19 @@ bool capabilities_check(const struct capabilities *c, struct error *error)
     if (c->version_text[0] == '\0')
         return error_fatal(
             error, EX_NOPERM,
-            "the target does not tell its version by INFO: give its user +info +command +config|get");
+            "the target does not show its version in INFO: give its user +info +command +config|get");
     if (strncmp(c->version_text, "Dragonfly ", 10) == 0)
         return error_fatal(
             error, EX_CONFIG,
-            "the target is a Dragonfly (%s): it replicates by itself (REPLICAOF); give a Redis or "
+            "the target is a Dragonfly (%s): use its own replication (REPLICAOF), or give a Redis or "
             "a Valkey",
             c->version_text);
     if (c->kind == SERVER_OTHER)
         return error_fatal(error, EX_CONFIG,
-                           "the target is neither Redis nor Valkey but %s: give one of those",
+                           "the target is neither Redis nor Valkey but %s: give a Redis or a Valkey",
                            c->version_text);
     if (c->version < VERSION_6_2)
-        return error_fatal(error, EX_CONFIG,
-                           "the target is %s %s, which is too old: Redis 6.2 or newer is needed",
+        return error_fatal(error, EX_CONFIG, "the target is %s %s, which is too old: use Redis 6.2 or newer",
                            c->kind == SERVER_VALKEY ? "Valkey" : "Redis", c->version_text);
     if (c->replica && !c->cluster)
         return error_fatal(error, EX_CONFIG,

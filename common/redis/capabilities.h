@@ -24,13 +24,13 @@ struct capabilities {
     char run_id[41];        /* of this start of the server; empty when it does not tell */
     char replid[41];        /* of its history: another one after a failover … */
     char replid_before[41]; /* … and that of the master it was a replica of; empty: it never was */
-    uint64_t up_s;          /* since its start; 0: not told */
-    bool promoted;          /* it was a replica before: part of what was acknowledged may be missing */
+    uint64_t up_s;          /* since its start; 0: unknown */
+    bool promoted;          /* it was a replica before: acknowledged writes may be missing */
     bool cluster;
     uint32_t masters;     /* merged into this; 0: one server's own */
     bool replica;         /* role is not master: read-only */
     char master_text[80]; /* a replica's master: host:port */
-    uint32_t databases;   /* as far as it tells; 16 otherwise. The link tries them: there it is certain */
+    uint32_t databases;   /* from CONFIG GET; 16 otherwise. The link verifies each by SELECT */
     bool databases_told;
     uint64_t max_bulk_bytes; /* proto-max-bulk-len; 512 MiB otherwise */
     uint64_t query_bytes;    /* client-query-buffer-limit, asked by the link alone; 1 GiB otherwise */
@@ -73,11 +73,11 @@ struct slice info_field(struct slice info, const char *name);
 uint64_t info_keys(struct slice info);
 /* Of several masters of a cluster: what all of them can do; their keys are added. */
 void capabilities_merge(struct capabilities *into, const struct capabilities *other);
-/* After the last reply: is this a target that can be written to at all? ERROR_FATAL with what to do. A node
- * of a cluster may be a replica: who writes to it knows its masters. */
+/* After the last reply: whether this target can be written to. ERROR_FATAL with what to do. A node of a cluster may be
+ * a replica: the caller finds the masters by CLUSTER SLOTS. */
 bool capabilities_check(const struct capabilities *c, struct error *error);
-/* The largest argument and the largest command that it takes, and of all that one MULTI holds; with room for
- * what it has read of the next. Beyond them it closes the connection. SIZE_MAX: any. */
+/* The largest argument, the largest command and the largest MULTI that the server accepts, less room for the part of
+ * the next command that it has read already. Above them it closes the connection. SIZE_MAX: no limit. */
 static inline size_t capabilities_command_bytes(const struct capabilities *c)
 {
     return c->query_bytes ? (size_t)(c->query_bytes - c->query_bytes / 4) : SIZE_MAX;
@@ -91,12 +91,12 @@ static inline size_t capabilities_argument_bytes(const struct capabilities *c)
     size_t most = capabilities_command_bytes(c);
     return c->max_bulk_bytes && c->max_bulk_bytes < most ? (size_t)c->max_bulk_bytes : most;
 }
-/* It has no database of that number. */
+/* True: the server has no database of that number. */
 static inline bool capabilities_lack_database(const struct capabilities *c, uint32_t db)
 {
     return c->databases && db >= c->databases;
 }
-/* Does the target know this command (module ones by family)? */
+/* Whether the target has this command (module commands by their family). */
 bool capabilities_knows(const struct capabilities *c, struct slice command);
 
 #endif

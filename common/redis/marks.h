@@ -25,18 +25,18 @@ enum { MARK_TEXT_BYTES = 192, FLUSHED_TEXT_BYTES = 200, NODE_MARK_TEXT_BYTES = 3
 /* The position that the target itself carries; all zero when it carries none of this session. */
 struct mark {
     bool present;   /* a mark of this FLOW exists, of whatever session */
-    bool unchecked; /* written by a release that knew no checks */
+    bool unchecked; /* written by a release without checks */
     bool claimed;   /* the field run stands beside it. A mark alone was written after a flush */
     uint64_t session, seq, lsn;
     struct journal_check check;
     char master_id[41];
     uint64_t flushed_session, flushed_txid; /* the last global command that was run; 0: none … */
-    char flushed_master[41];                /* … and whose: each master counts anew; "": not told */
+    char flushed_master[41];                /* … and its master, since each numbers from 1; "": unknown */
 };
 
 /* A node when something was written to it. */
 struct marked_node {
-    char run_id[41], replid[41]; /* empty: not told */
+    char run_id[41], replid[41]; /* empty: unknown */
     uint64_t fingerprint;        /* of the slots that it served */
 };
 
@@ -57,7 +57,7 @@ bool node_mark_parse(struct slice text, struct slot_mark *out);
 void flushed_write(uint64_t session, uint64_t txid, const char *master_id, char out[FLUSHED_TEXT_BYTES]);
 /* Of a node of a cluster: what flushed_write() gave, and the node. */
 void node_flushed_write(const char *flushed, const struct marked_node *node, char out[FLUSHED_TEXT_BYTES]);
-/* Into out->flushed…; releases before did not tell the master, nor the node. node may be NULL. */
+/* Into out->flushed…; earlier releases wrote neither master nor node. node may be NULL. */
 bool flushed_parse(struct slice text, struct mark *out, struct marked_node *node);
 
 /* Cuts the first word off *text; false when there is none. */

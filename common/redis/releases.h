@@ -1,4 +1,4 @@
-/* What is known of Dragonfly's releases, as numbers: 14001 is 1.40.1, 0 one that is not told. */
+/* Differences between releases of Dragonfly. A release is a number: 14001 is 1.40.1, 0 unknown. */
 #ifndef DF2REDIS_COMMON_REDIS_RELEASES_H
 #define DF2REDIS_COMMON_REDIS_RELEASES_H
 
@@ -7,8 +7,8 @@
 
 enum { FIRST_RELEASE_THAT_OMITS = 13900 }; /* journal_omit_redundant_writes, on by default */
 
-/* During a full sync its journal may lack writes of keys that its snapshot is yet to come to. No release is known that does
- * no longer, and whether the flag is on cannot be asked. */
+/* True: during a full sync the journal may lack writes to keys that the snapshot has not reached yet. No later release is
+ * known to have changed this, and the flag cannot be queried. */
 static inline bool release_omits(uint32_t release)
 {
     return release == 0 || release >= FIRST_RELEASE_THAT_OMITS;

@@ -1,4 +1,4 @@
-/* Addresses in turn. */
+/* Rotates through the addresses of a target. */
 #include "common/redis/seeds.h"
 
 #include <stdlib.h>
@@ -41,7 +41,7 @@ const struct uri *seeds_uri(const struct seeds *s)
 }
 
 /* "host:port"; an IPv6 address has more colons. */
-static bool take(struct uri *to, const char *word, size_t len)
+static bool take_address(struct uri *to, const char *word, size_t len)
 {
     size_t colon = len;
     uint64_t port;
@@ -74,7 +74,7 @@ void seeds_next(struct seeds *s)
     uri_copy(&s->now, &s->given);
     while (*s->next) {
         size_t len = strcspn(s->next, " ");
-        bool taken = take(&s->now, s->next, len);
+        bool taken = take_address(&s->now, s->next, len);
         s->next += len + strspn(s->next + len, " ");
         if (taken)
             return;

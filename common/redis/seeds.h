@@ -1,6 +1,6 @@
-/* Where the target may answer: its address, or those of its name one after the other, since some may be
- * replicas'; and the masters that a cluster had when the supervisor last looked. The address may be of a node
- * that has died since. */
+/* The addresses at which the target may answer: the given one, or all addresses of its name in turn, since some may
+ * belong to replicas; then the masters of the cluster as the supervisor last saw them, since the given node may have
+ * died. */
 #ifndef DF2REDIS_COMMON_REDIS_SEEDS_H
 #define DF2REDIS_COMMON_REDIS_SEEDS_H
 
@@ -11,9 +11,9 @@ struct seeds;
 /* masters: "host:port" each, blanks between; may be NULL. All but host and port is as in `given`. */
 struct seeds *seeds_new(const struct uri *given, const char *masters);
 void seeds_free(struct seeds *s);
-/* The one whose turn it is, at first the one that was given. The pointer stays, what it shows changes. */
+/* The current address, at first the given one. The pointer stays valid; seeds_next() changes its contents. */
 const struct uri *seeds_uri(const struct seeds *s);
-/* It did not answer: the next one, and after the last the first again. */
+/* Moves to the next address; from the last one back to the first. */
 void seeds_next(struct seeds *s);
 
 #endif

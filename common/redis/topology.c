@@ -67,8 +67,8 @@ void topology_free(struct topology *t)
     *t = (struct topology){0};
 }
 
-/* The names are text of the target's: only printable ones are taken. */
-static bool word(const redisReply *r, char *out, size_t out_bytes)
+/* Copies a name from the target's reply; false if it contains a blank or a control character, or does not fit. */
+static bool read_word(const redisReply *r, char *out, size_t out_bytes)
 {
     if (r->type != REDIS_REPLY_STRING || r->len == 0 || (size_t)r->len >= out_bytes)
         return false;
@@ -84,10 +84,10 @@ static bool read_node(const redisReply *r, const struct uri *asked, struct topol
 {
     if (r->type != REDIS_REPLY_ARRAY || r->elements < 3 || r->element[1]->type != REDIS_REPLY_INTEGER ||
         r->element[1]->integer <= 0 || r->element[1]->integer > UINT16_MAX ||
-        !word(r->element[2], out->id, sizeof out->id))
+        !read_word(r->element[2], out->id, sizeof out->id))
         return false;
     /* Nil, empty or "?": reach it as the one that was asked. */
-    if (!word(r->element[0], out->host, sizeof out->host) || strcmp(out->host, "?") == 0)
+    if (!read_word(r->element[0], out->host, sizeof out->host) || strcmp(out->host, "?") == 0)
         snprintf(out->host, sizeof out->host, "%s", asked->host);
     out->port = (uint16_t)r->element[1]->integer;
     return true;
@@ -138,8 +138,8 @@ static void settle_blocks(struct topology *t)
     }
 }
 
-/* Sorts the nodes, and tells each which slots are its own. */
-static void settle(struct topology *t)
+/* Sorts the nodes, and fills in what depends on owner[]. */
+static void settle_owners(struct topology *t)
 {
     uint16_t moved[TOPOLOGY_NODES_MAX];
     struct topology_node *was = x_malloc((t->count + 1) * sizeof *was);
@@ -185,7 +185,7 @@ bool topology_parse(struct topology *t, const redisReply *reply, const struct ur
         topology_free(&fresh);
         return error_set(error, ERROR_RETRY, "the cluster's answer to CLUSTER SLOTS cannot be read");
     }
-    settle(&fresh);
+    settle_owners(&fresh);
     topology_free(t);
     *t = fresh;
     return true;
@@ -271,7 +271,7 @@ static bool read_idle(const struct slice *fields, size_t count, const struct uri
     return true;
 }
 
-/* Is this one that serves slots, and called by its name in CLUSTER SLOTS? */
+/* Whether this node serves slots, and CLUSTER SLOTS lists it by its name. */
 static bool is_named(const struct topology *t, const struct slice *fields, size_t count)
 {
     struct slice name = count > NODE_FIELDS ? name_of(fields[1]) : slice_of("", 0);
@@ -306,7 +306,7 @@ bool topology_add_idle(struct topology *t, const redisReply *reply, const struct
         if (t->count < TOPOLOGY_NODES_MAX &&
             read_idle(fields, node_fields(line, fields), asked, by_name, &node))
             find_or_add(t, &node);
-    settle(t);
+    settle_owners(t);
     return true;
 }
 
@@ -348,7 +348,7 @@ bool topology_takes_slots(const redisReply *reply)
 void topology_give(struct topology *t, uint16_t slot, size_t node)
 {
     t->owner[slot] = (uint16_t)node;
-    settle(t);
+    settle_owners(t);
 }
 
 size_t topology_find(const struct topology *t, const char *id)
@@ -397,7 +397,7 @@ bool topology_complete(const struct topology *t, struct error *error)
     if (t->served == CLUSTER_SLOTS)
         return true;
     return error_set(error, ERROR_RETRY,
-                     "%u of the cluster's %d slots have no master: see CLUSTER INFO there",
+                     "%u of the cluster's %d slots have no master: check CLUSTER INFO there",
                      (unsigned)CLUSTER_SLOTS - t->served, CLUSTER_SLOTS);
 }
 

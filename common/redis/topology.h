@@ -31,7 +31,7 @@ struct topology_node {
     uint32_t slots;       /* how many */
     uint64_t fingerprint; /* of which slots it serves */
     uint32_t replicas;    /* that have not failed */
-    bool failed;          /* of one without slots: what the others say */
+    bool failed;          /* of one without slots: the flag fail in CLUSTER NODES */
 };
 
 struct topology {
@@ -51,14 +51,14 @@ static inline uint16_t topology_owner(const struct topology *t, uint16_t slot)
     return owner != TOPOLOGY_NOBODY ? owner : t->owner[slot];
 }
 
-/* asked: who was asked; its host stands for nodes that do not tell theirs. False: ERROR_RETRY, it is no such
- * reply (a node that is starting has none of any use). Replaces *t, which was zeroed or filled before. */
+/* asked: the node that replied; its host stands for nodes listed without one. False and ERROR_RETRY: the reply cannot be
+ * used (from a node that is starting). Replaces *t, which was zeroed or filled before. */
 bool topology_parse(struct topology *t, const redisReply *reply, const struct uri *asked,
                     struct error *error);
-/* Adds the masters without slots, from the reply to CLUSTER NODES; whatever else it says is passed over. They
- * are called by name where CLUSTER SLOTS does so. False: it is no such reply. */
+/* Adds the masters without slots from the reply to CLUSTER NODES, by name where CLUSTER SLOTS uses names. False: not such
+ * a reply. */
 bool topology_add_idle(struct topology *t, const redisReply *reply, const struct uri *asked);
-/* From here on that node serves the slot. */
+/* Makes that node the owner of the slot. */
 void topology_give(struct topology *t, uint16_t slot, size_t node);
 /* Index of the node; TOPOLOGY_NOBODY. */
 size_t topology_find(const struct topology *t, const char *id);
@@ -67,26 +67,25 @@ void topology_free(struct topology *t);
 bool topology_same(const struct topology *a, const struct topology *b);
 /* The same, but for masters without slots. */
 bool topology_serves_same(const struct topology *a, const struct topology *b);
-/* Calls tell for each node to which a slot of the one that answered CLUSTER NODES is on its way, and
- * (importing) from which one is on its way to it. */
+/* Calls tell for each slot that the node which replied to CLUSTER NODES is migrating to another node, or (importing) is
+ * importing from one. */
 void topology_each_move(const redisReply *reply,
                         void (*tell)(void *arg, uint16_t slot, bool importing, const char *id), void *arg);
-/* Does the one that answered CLUSTER NODES serve slots, or import any? */
+/* Whether the node that replied to CLUSTER NODES serves or imports slots. */
 bool topology_takes_slots(const redisReply *reply);
-/* Does every slot have a master? ERROR_RETRY with how many do not. */
+/* Whether every slot has a master. ERROR_RETRY with the number of those that have none. */
 bool topology_complete(const struct topology *t, struct error *error);
-/* The URI of one node: as the one that was given, with its host and port. */
+/* The URI of one node: the given one, with the node's host and port. */
 void topology_uri(const struct topology *t, size_t node, const struct uri *given, struct uri *out);
 
 uint16_t key_slot(struct slice key);
 /* The shortest tag of letters and digits that lies in the slot: {tag} in a key puts it there. */
 const char *slot_tag(uint16_t slot);
-/* Room for each of our keys; the name is at most 64 bytes. */
+/* Size of a buffer for a key of df2redis; the run's name has at most 64 bytes. */
 enum { SLOT_KEY_BYTES = 180 };
 /* df2redis:NAME:{tag}, the key of our marks in that slot. */
 void slot_mark_key(char *out, size_t out_bytes, const char *name, uint16_t slot);
-/* One in that slot that there never is: the slot's master is asked for it, or must have it, to see whether it
- * still serves the whole slot. */
+/* A key of that slot that never exists. A command on it shows whether the node still serves the whole slot. */
 void slot_probe_key(char *out, size_t out_bytes, const char *name, uint16_t slot);
 
 #endif

@@ -1,5 +1,5 @@
 /* Everything that can be set: one table of names for the command line, the configuration file and the
- * message that tells a worker. A name here is the long option and the key of the file.
+ * message to a worker. A name is both the long option and the key in the file.
  *
  *   settings_resolve.c                        settings_compare.c
  *   passwords, paths, contradictions          copies, differences
@@ -71,7 +71,7 @@ struct settings {
     char *pid_file, *log_file;
     bool syslog;
     char *user;           /* become this one after the start; NULL: df2redis if daemon, root, and it exists */
-    bool confine;         /* workers may do only what workers do */
+    bool confine;         /* restrict workers to the system calls and files that they need */
     char *metrics;        /* ADDR:PORT to answer HTTP on */
     char **metrics_hosts; /* globs of further names that HTTP may ask for, NULL-terminated; NULL = none */
 };
@@ -84,7 +84,7 @@ bool settings_set(struct settings *s, const char *name, const char *value, struc
  * DF2REDIS_SOURCE_PASSWORD and DF2REDIS_TARGET_PASSWORD,
  * defaults that depend on others, relative paths made absolute, contradictions refused. */
 bool settings_finish(struct settings *s, struct error *error);
-/* The part of it that looks at nothing but the settings themselves. */
+/* The checks of settings_finish() that need nothing but the settings. */
 bool settings_check(const struct settings *s, struct error *error);
 /* "9121", "0.0.0.0:9121", "[::1]:9121"; without an address 127.0.0.1, port 0: any free one. */
 bool settings_metrics_address(const char *text, char *host, size_t host_bytes, uint16_t *port);
@@ -110,11 +110,11 @@ const struct setting_help *settings_help(void);
 void settings_encode(const struct settings *s, struct buf *out);
 bool settings_decode(struct settings *s, struct slice bytes, struct error *error);
 
-/* Does this key pass include and exclude? Redis's glob rules (*, ?, [...], \), any bytes. */
+/* Whether the key passes include and exclude. Redis's glob rules (*, ?, [...], \), any bytes. */
 bool settings_key_wanted(const struct settings *s, struct slice key);
-/* One of the names that the run itself uses in the target: df2redis:NAME, or anything behind a further colon. */
+/* Whether the run itself uses this key in the target: df2redis:NAME, or df2redis:NAME: and more. */
 bool settings_key_reserved(const struct settings *s, struct slice key);
-/* The target's database for one of the source; false when it is not wanted. */
+/* The target's database for one of the source; false: that database is not copied. */
 bool settings_db_target(const struct settings *s, uint32_t db, uint32_t *target_db);
 
 #endif

@@ -1,4 +1,4 @@
-/* Settings after all were set: secrets fetched, paths made absolute, contradictions refused. */
+/* Completes the settings: reads secrets, makes paths absolute, refuses contradictions. */
 #include "common/settings/settings_table.h"
 
 #include <errno.h>
@@ -64,7 +64,7 @@ static bool password_from_file(const char *option, const char *path, bool privat
     return good;
 }
 
-/* What systemd's LoadCredential= handed over; it alone decides who may read that. */
+/* A credential of systemd (LoadCredential=). Its file mode is not checked: systemd sets it. */
 static bool password_from_credentials(const char *what, char **password, struct error *error)
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
@@ -80,8 +80,8 @@ static bool password_from_credentials(const char *what, char **password, struct 
     return good;
 }
 
-/* A password given in two places is refused, so that none is ignored in silence. Credentials and the
- * environment count only when nothing else was given: they may be there for other runs. */
+/* A password in both the URI and a file is refused. Credentials and the environment count only if neither was given:
+ * they may belong to other runs. */
 static bool find_password(struct uri *uri, const char *what, const char *file, const char *variable,
                           struct error *error)
 {
@@ -106,7 +106,7 @@ static bool find_password(struct uri *uri, const char *what, const char *file, c
     return true;
 }
 
-/* Where runs keep their state when nobody said. */
+/* The state directory if --state-dir is not given. */
 static bool default_state_dir(struct settings *s, struct error *error)
 {
     struct buf path = {0};
@@ -119,14 +119,14 @@ static bool default_state_dir(struct settings *s, struct error *error)
         buf_printf(&path, "%s/.local/state/df2redis", home);
     else
         return error_fatal(error, EX_USAGE,
-                           "state-dir: not given, and HOME is not set to find a default: "
-                           "say --state-dir DIR");
+                           "state-dir: not given, and there is no default without HOME: "
+                           "give --state-dir DIR");
     s->state_dir = x_strndup((const char *)path.data, path.len);
     buf_free(&path);
     return true;
 }
 
-/* A daemon changes its directory: what was meant relative to the old one is fixed now. */
+/* A daemon changes its directory, so relative paths are resolved now. */
 static bool make_absolute(struct settings *s, struct error *error)
 {
     for (size_t i = 0; i < settings_table_count; i++) {
@@ -137,7 +137,7 @@ static bool make_absolute(struct settings *s, struct error *error)
         char *directory = getcwd(NULL, 0);
         if (!directory)
             return error_fatal(error, EX_OSERR,
-                               "%s: the current directory cannot be told: %s; give a path "
+                               "%s: the current directory is unknown: %s; give a path "
                                "that begins with /",
                                row->help.name, strerror(errno));
         struct buf path = {0};
@@ -156,10 +156,11 @@ bool settings_check(const struct settings *s, struct error *error)
     if (s->source.null_sink || s->source.unix_socket)
         return error_fatal(error, EX_USAGE, "source: must be redis://host:port or rediss://host:port");
     if (s->source.db || s->target.db)
-        return error_fatal(error, EX_USAGE,
-                           "%s: a FLOW carries all databases; leave /%u out of the URI and say with --db A:B "
-                           "which database of the source goes to which of the target",
-                           s->source.db ? "source" : "target", s->source.db ? s->source.db : s->target.db);
+        return error_fatal(
+            error, EX_USAGE,
+            "%s: a FLOW carries all databases; remove /%u from the URI, and map databases of the "
+            "source to those of the target with --db A:B",
+            s->source.db ? "source" : "target", s->source.db ? s->source.db : s->target.db);
     if (!s->tls_cert_file != !s->tls_key_file)
         return error_fatal(error, EX_USAGE, "tls-cert and tls-key go together: %s is missing",
                            s->tls_cert_file ? "tls-key" : "tls-cert");
@@ -205,7 +206,7 @@ bool settings_finish(struct settings *s, struct error *error)
     /* A daemon has no standard error. */
     if (s->daemon && !s->log_file)
         s->syslog = true;
-    /* Keys that were in the target before are not ours to throw away. */
+    /* With --on-conflict the target may hold keys from before the run: do not flush them. */
     if (!s->on_full_resync_given && s->on_conflict != ON_CONFLICT_UNSET && !s->flush_target)
         s->on_full_resync = ON_FULL_RESYNC_STOP;
     const uint64_t unit = UINT64_C(64) << 10; /* a multiple of every page size */

@@ -1,5 +1,4 @@
-/* The rows behind settings.h: what each setting is called, may be, and where it is kept. For settings*.c
- * only. */
+/* The rows of the settings: name, help, allowed values, field. Internal to settings*.c. */
 #ifndef DF2REDIS_COMMON_SETTINGS_SETTINGS_TABLE_H
 #define DF2REDIS_COMMON_SETTINGS_SETTINGS_TABLE_H
 
@@ -31,7 +30,7 @@ struct setting {
 
 extern const struct setting settings_table[];
 extern const size_t settings_table_count;
-/* NULL: there is none of that name. */
+/* NULL: no setting has that name. */
 const struct setting *setting_find(const char *name);
 
 static inline void *setting_field(const struct settings *s, const struct setting *row)
@@ -39,7 +38,7 @@ static inline void *setting_field(const struct settings *s, const struct setting
     return (uint8_t *)(uintptr_t)s + row->offset;
 }
 
-/* Numbers of any numeric kind, whatever their size. */
+/* Numbers of every numeric kind and size. */
 uint64_t setting_get_number(const struct settings *s, const struct setting *row);
 void setting_put_number(struct settings *s, const struct setting *row, uint64_t v);
 
@@ -56,7 +55,7 @@ bool setting_parse(struct settings *s, const struct setting *row, const char *va
 /* The same checks for what came in a message. */
 bool setting_name_valid(const char *name);
 void settings_add_pattern(char ***list, const char *pattern);
-/* False: contradicts what is there; *why tells. */
+/* False: contradicts an earlier mapping; *why is the text. */
 bool settings_add_db(struct settings *s, uint32_t from, uint32_t to, const char **why);
 
 #endif

@@ -36,7 +36,7 @@ static void print_stable(const cJSON *status, FILE *out)
     if (print_flows(status, false, NULL)) {
         fputs("the target cannot be reached by FLOW", out);
         print_flows(status, false, out);
-        fputs(": start it, or mend the network to it. Then the run continues by itself. Until then the "
+        fputs(": start it, or repair the network to it. The run then continues automatically. Until then the "
               "source is "
               "buffered in the spool\n",
               out);
@@ -63,7 +63,7 @@ static void print_step(const cJSON *status, FILE *out)
                 "copy\n",
                 json_text(status, "name"));
     } else if (cJSON_GetObjectItem(status, "retry_in_ms")) {
-        fputs("nothing; it tries again by itself. If the reason above stays the same, remove its cause\n",
+        fputs("nothing; it retries automatically. If the reason above stays the same, remove its cause\n",
               out);
     } else if (json_is_true(status, "spool_full")) {
         fputs("make the target faster, or raise --spool-limit: the spool was full, so the session with the "
@@ -74,9 +74,9 @@ static void print_step(const cJSON *status, FILE *out)
     } else if (is_phase(status, "draining")) {
         fputs("wait: what was received is applied, then it ends\n", out);
     } else if (is_phase(status, "failed") || is_phase(status, "stopped")) {
-        fputs("it ends; its log and its exit code tell how\n", out);
+        fputs("nothing; the run is ending. Its log and its exit code show how it ended\n", out);
     } else if (strcmp(json_text(status, "mode"), "migrate") == 0) {
-        fputs("wait: it ends by itself when the copy is complete\n", out);
+        fputs("wait: the run ends when the copy is complete\n", out);
     } else {
         fprintf(out, "wait: df2redis wait --in-step -n %s\n", json_text(status, "name"));
     }

@@ -121,7 +121,7 @@ struct run {
     char beyond_master_id
         [41];     /* the promoted master that no longer has what would be compared (resume.c); or "" */
     bool *beyond; /* for each FLOW, of that master */
-    uint64_t *beyond_lsns;    /* its next LSNs, after it had said so; NULL: not asked yet */
+    uint64_t *beyond_lsns;    /* its next LSNs, asked after that; NULL: not asked yet */
     uint64_t beyond_until_ms; /* the end of the wait for a write to each of them */
     char last_master_id[41];  /* master that this session's master was promoted from; or "" */
     int64_t role_changes;     /* of the source at the start of the copy, or of its journal; -1: unknown */

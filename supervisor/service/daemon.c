@@ -56,7 +56,7 @@ static int wait_for_exit_code(int fd)
     int code = len ? (uint8_t)bytes[0] : EX_SOFTWARE;
     if (code)
         fprintf(stderr, "df2redis: %s\n",
-                len > 1 ? bytes + 1 : "the daemon ended during its start: its log tells why");
+                len > 1 ? bytes + 1 : "the daemon ended during its start: see its log");
     return code;
 }
 

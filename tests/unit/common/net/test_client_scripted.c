@@ -159,7 +159,7 @@ static void what_is_not_the_protocol_is_fatal(void **state)
         ask(&o, 5000);
         say(&s, texts[i]);
         assert_true(reaches(&o.failed, 1));
-        assert_failed(&o, ERROR_FATAL, EX_PROTOCOL, "is not Redis's protocol");
+        assert_failed(&o, ERROR_FATAL, EX_PROTOCOL, "is not in the Redis protocol");
         assert_int_equal(o.replies, 0);
         end(&s, &o);
     }

@@ -70,7 +70,7 @@ static void a_certificate_that_is_not_trusted_fails_the_client(void **state)
     tls_server_start(&s);
     owner_connect(&o, uri_of("rediss://127.0.0.1:%u", s.port), "target");
     assert_true(reaches(&o.failed, 1));
-    assert_failed(&o, ERROR_FATAL, EX_CONFIG, "its certificate is not accepted");
+    assert_failed(&o, ERROR_FATAL, EX_CONFIG, "the certificate of the server is rejected");
     assert_non_null(strstr(o.error.text, "target rediss://127.0.0.1:"));
     owner_done(&o);
     tls_server_stop(&s);

@@ -204,9 +204,10 @@ static void servers_that_are_too_old_are_refused(void **state)
 {
     (void)state;
     struct capabilities c;
-    assert_true(give(&c, slice_str("$32\r\n# Server\r\nredis_version:6.0.20\r\n\r\n" NO NO NO NO NO NO NO NO)));
+    assert_true(
+        give(&c, slice_str("$32\r\n# Server\r\nredis_version:6.0.20\r\n\r\n" NO NO NO NO NO NO NO NO)));
     assert_int_equal(c.version, 60020);
-    refused(&c, EX_CONFIG, "the target is Redis 6.0.20, which is too old: Redis 6.2");
+    refused(&c, EX_CONFIG, "the target is Redis 6.0.20, which is too old: use Redis 6.2");
 }
 
 /* Which of the commands asked for are known. modules: of INFO. */

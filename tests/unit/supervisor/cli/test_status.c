@@ -118,16 +118,16 @@ static void every_state_has_its_advice(void **state)
 {
     (void)state;
     advises(RUN("full-sync", FLOW("full-sync", "true"), ""), "wait: df2redis wait --in-step -n n");
-    advises(RUN("full-sync", FLOW("full-sync", "true"), "\"mode\":\"migrate\","), "wait: it ends by itself");
+    advises(RUN("full-sync", FLOW("full-sync", "true"), "\"mode\":\"migrate\","), "wait: the run ends when");
     advises(RUN("stable", FLOW("stable", "true"), "\"in_step\":true,"),
             "leave it running; or, to move: stop the writers");
     advises(RUN("stable", FLOW("stable", "true"), ""),
             "wait: df2redis wait --in-step -n n. If the lag grows");
     advises(RUN("stable", FLOW("stable", "false"), ""), "the target cannot be reached by FLOW 0: start it");
-    advises(RUN("connecting", "", "\"retry_in_ms\":5,"), "nothing; it tries again by itself");
+    advises(RUN("connecting", "", "\"retry_in_ms\":5,"), "nothing; it retries automatically");
     advises(RUN("stable", FLOW("failed", "true"), "\"degraded\":true,"), "FLOW 0 was given up");
     advises(RUN("draining", FLOW("stable", "true"), ""), "wait: what was received is applied");
-    advises(RUN("failed", "", ""), "it ends; its log");
+    advises(RUN("failed", "", ""), "nothing; the run is ending. Its log");
     char *text = table_of(running);
     assert_has(text, "\n         read divergences.log");
     free(text);

@@ -303,8 +303,9 @@ static void make_evict(size_t master)
 {
     redisContext *c = redis_cluster_connect(&cluster, master);
     const char *tag = slot_tag((uint16_t)(CLUSTER_SLOTS * master / MASTERS + 7));
-    redisReply *r = redisCommand(
-        c, "EVAL %s 1 {%s}", "for i=1,4000 do redis.call('SET',KEYS[1]..i,string.rep('x',300),'EX',1000) end", tag);
+    redisReply *r =
+        redisCommand(c, "EVAL %s 1 {%s}",
+                     "for i=1,4000 do redis.call('SET',KEYS[1]..i,string.rep('x',300),'EX',1000) end", tag);
     assert_true(r && r->type != REDIS_REPLY_ERROR);
     freeReplyObject(r);
     server_ok(c, "CONFIG SET maxmemory-policy volatile-random");

@@ -318,9 +318,17 @@ static void what_finds_nothing_to_do_on_the_target_is_healed(void **state)
 static void what_finds_nothing_to_do_anywhere_is_not_compared(void **state)
 {
     (void)state;
-    static const char *const words[] = {
-        "HDEL h x", "SREM s x", "ZREM z x", "LREM l 0 x", "LPOP l 0", "LINSERT l BEFORE x y", "XDEL st 1-1",
-        "XACK st g 5-1", "XCLAIM st g c 0 5-1", "XCLAIM st g c 9 5-1", "XAUTOCLAIM st g c 0 0"};
+    static const char *const words[] = {"HDEL h x",
+                                        "SREM s x",
+                                        "ZREM z x",
+                                        "LREM l 0 x",
+                                        "LPOP l 0",
+                                        "LINSERT l BEFORE x y",
+                                        "XDEL st 1-1",
+                                        "XACK st g 5-1",
+                                        "XCLAIM st g c 0 5-1",
+                                        "XCLAIM st g c 9 5-1",
+                                        "XAUTOCLAIM st g c 0 0"};
     begin();
     source("HSET h f v");
     source("SADD s m");
@@ -359,8 +367,8 @@ static void a_read_entry_that_is_not_there_is_healed(void **state)
 static void what_an_old_source_does_not_tell_of_groups_is_healed(void **state)
 {
     (void)state;
-    static const char *const words[] = {"XACK k g 1-1", "XCLAIM k g other 0 1-1", "XCLAIM k g other 1 1-1 IDLE 7",
-                                        "XAUTOCLAIM k g other 0 0"};
+    static const char *const words[] = {"XACK k g 1-1", "XCLAIM k g other 0 1-1",
+                                        "XCLAIM k g other 1 1-1 IDLE 7", "XAUTOCLAIM k g other 0 0"};
     source_release = "1.30.3";
     begin();
     assert_true(df2redis_said(&run.program, "does not journal XREADGROUP"));

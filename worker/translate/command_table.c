@@ -200,8 +200,7 @@ const struct command command_table[] = {
              "Redis 7.0. "
              "XREADGROUP is journaled as XCLAIM and XGROUP SETID, not by v1.36 and older: where nothing is "
              "claimed, the key is compared with the source"},
-    {"XAUTOCLAIM", ONCE, -6, KEY, SINCE_6_2, .rewrite = rewrite_xclaim,
-     .note = "as XCLAIM"},
+    {"XAUTOCLAIM", ONCE, -6, KEY, SINCE_6_2, .rewrite = rewrite_xclaim, .note = "as XCLAIM"},
     {"XGROUP", ONCE, -3, KEY_2, .rewrite = rewrite_xgroup,
      .note = "ENTRIESREAD needs Redis 7.0, CREATECONSUMER 6.2; older: left out"},
     {"XREADGROUP", COMMAND_UNSUPPORTED, -2, .rewrite = rewrite_lost,

@@ -270,8 +270,7 @@ static void tail_pending(void *arg, struct slice group, struct slice consumer, s
     struct tail_writing *w = arg;
     struct translator *t = w->t;
     /* Nothing is claimed, and that is no error, where the message was deleted: only a whole RESTORE can bring that. */
-    output_begin(t->out, t->db, w->p->write_key, STREAM_PENDING_ARGS,
-                 OUTPUT_ONCE | OUTPUT_CONFLICT);
+    output_begin(t->out, t->db, w->p->write_key, STREAM_PENDING_ARGS, OUTPUT_ONCE | OUTPUT_CONFLICT);
     output_text(t->out, "XCLAIM");
     output_arg(t->out, w->p->write_key);
     output_arg(t->out, group);

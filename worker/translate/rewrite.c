@@ -51,8 +51,8 @@ const char *rewrite_database_lacks(const struct translator *t, uint32_t db)
     return capabilities_lack_database(t->target, db) ? DIVERGENCE_DATABASE_MISSING : NULL;
 }
 
-bool rewrite_report_lacking(struct translator *t, const char *reason, const struct command *c, struct slice key,
-                            uint32_t db)
+bool rewrite_report_lacking(struct translator *t, const char *reason, const struct command *c,
+                            struct slice key, uint32_t db)
 {
     t->lacking_db = db;
     return rewrite_report(t, reason, c, key);

@@ -39,8 +39,8 @@ bool rewrite_suspect(struct translator *t, const char *reason, const struct comm
 /* Why the target has no such database; NULL: it has. */
 const char *rewrite_database_lacks(const struct translator *t, uint32_t db);
 /* Reports a key of that database, for that reason. Returns true. */
-bool rewrite_report_lacking(struct translator *t, const char *reason, const struct command *c, struct slice key,
-                            uint32_t db);
+bool rewrite_report_lacking(struct translator *t, const char *reason, const struct command *c,
+                            struct slice key, uint32_t db);
 /* A flag for what is journaled only where there was something to do (struct command, effective). */
 static inline unsigned rewrite_effective(const struct translator *t)
 {

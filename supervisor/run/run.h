@@ -97,6 +97,7 @@ struct run {
     bool target_stray;     /* the target has marks of this name, but there is no record of that run */
     char sync_reason[240]; /* reason for a full sync, or for none */
     bool target_written;   /* a full sync has begun: the next one meets its keys */
+    bool copies_anew;      /* this session's full sync finds the target empty, or flushes it */
     struct {               /* those keys, from the record */
         enum run_copy state;
         bool kept; /* written over by a later full sync, not flushed */

@@ -53,11 +53,13 @@ static void on_process(void *arg, const char *run_id, uint64_t evicted)
     target_watch_before(run->target_watch, run_id, evicted);
 }
 
-/* With the probe at hand: what was evicted before the copy is known before anything is written. */
+/* With the probe at hand: what was evicted before the copy is known before anything is written. A watch that was
+ * there is replaced, and with it all that it knew of processes, their last answers and those that are due. */
 void run_watch_target(struct run *run, bool goes_on)
 {
     struct target_watch_callbacks callbacks = {.arg = run, .evicted = on_evicted, .told = on_target_told};
     char *path = state_dir_file(run->settings, "evictions");
+    target_watch_free(run->target_watch);
     run->target_watch =
         target_watch_start(run->base, run->settings, &run->target_nodes, path, goes_on, &callbacks);
     free(path);

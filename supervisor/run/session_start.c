@@ -261,11 +261,12 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
     struct flush_facts facts;
     run_flush_facts(run, keys, marks, &facts);
     enum flush_verdict verdict = flush_guard(&facts);
+    run->copies_anew = false;
     switch (verdict) {
     case FLUSH_NOT_NEEDED:
         run->target_owned = true;
         run->copy.kept = false;
-        divergences_begin(&run->divergences);
+        run->copies_anew = true;
         return TARGET_CLAIM_EMPTY;
     case FLUSH_WRITE_OVER:
         return write_over(run, &facts);
@@ -273,7 +274,7 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
         run->target_owned = true;
         run->copy.kept = false;
         run_save_record(run, RUN_COPY_PARTIAL);
-        divergences_begin(&run->divergences);
+        run->copies_anew = true;
         log_info("target %s: flushing it, %llu keys%s", run->target_name, (unsigned long long)keys,
                  run->target_written ? ", for the new full sync" : "");
         return TARGET_FLUSH;
@@ -288,6 +289,10 @@ static void on_target_ready(const struct capabilities *capabilities, void *arg)
     (void)capabilities;
     if (run->copy.session != run->session_id)
         run_save_record(run, RUN_COPY_PARTIAL);
+    if (run->copies_anew) {
+        divergences_begin(&run->divergences);
+        run_watch_target(run, false);
+    }
     run_post(run, EVENT_TARGET_READY);
 }
 

@@ -69,7 +69,8 @@ struct target_memory {
     char policy[24];      /* maxmemory-policy; of a cluster an evicting one, if any master has it */
 };
 void target_memory(const struct target_job *job, struct target_memory *out);
-/* After TARGET_ASK: calls tell with each server's run_id and its evicted_keys before anything is written. */
+/* After TARGET_ASK, and after TARGET_PREPARE of an empty or flushed target: calls tell with each server's run_id and its
+ * evicted_keys before anything is written. */
 void target_each_process(const struct target_job *job,
                          void (*tell)(void *arg, const char *run_id, uint64_t evicted), void *arg);
 /* After TARGET_CLEAN: what was removed. */

@@ -16,10 +16,10 @@ struct target_node {
     int answered; /* of the probe's commands */
     bool away;    /* unreachable, and the task can do without it */
     struct target_marks marks;
+    uint64_t evicted; /* keys, since it was started, before this task has written anything */
     /* TARGET_ASK: target_probe.c */
     char mark_key[SLOT_KEY_BYTES];
     struct target_memory memory;
-    uint64_t evicted; /* keys, since it was started */
     uint32_t select_asked, selected;
     unsigned outside_told;
     bool strange;  /* its answers to EXEC and DISCARD outside of MULTI are not those of a Redis */
@@ -55,6 +55,7 @@ struct target_job {
     bool warned, over;
     bool slots_refused; /* CLUSTER SLOTS is refused to the user */
     bool begun;         /* the task has begun */
+    bool empty;         /* was found so: no flush */
     struct capabilities capabilities;
     struct target_marks marks;
     struct target_cleaned cleaned;
@@ -81,6 +82,8 @@ bool target_node_open(struct target_node *n, struct target_job *job, const struc
 void target_node_close(struct target_node *n);
 /* target_probe.c. The probe's second half; then node_probed. */
 void target_node_probe_more(struct target_node *n);
+/* The answer to INFO stats. */
+void target_node_take_evicted(struct target_node *n, const redisReply *reply);
 /* target_task.c. Every node is known. */
 void target_perform(struct target_job *job);
 /* target_clean.c */

@@ -191,12 +191,18 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
     probe_databases(n);
 }
 
+void target_node_take_evicted(struct target_node *n, const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_STRING)
+        slice_to_u64(info_field(slice_of(reply->str, (size_t)reply->len), "evicted_keys"), &n->evicted);
+}
+
 static void on_stats(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct target_node *n = arg;
-    if (!node_is_over(n) && reply->type == REDIS_REPLY_STRING)
-        slice_to_u64(info_field(slice_of(reply->str, (size_t)reply->len), "evicted_keys"), &n->evicted);
+    if (!node_is_over(n))
+        target_node_take_evicted(n, reply);
 }
 
 void target_node_probe_more(struct target_node *n)

@@ -1,4 +1,5 @@
-/* The task on a target whose nodes are known: read the marks, ask the caller for the order, flush, claim.
+/* The task on a target whose nodes are known: read the marks, ask the caller for the order, flush, ask what was evicted
+ * until then, claim.
  *
  * An empty target is claimed without a flush, by a script that counts the keys again and refuses when there are any. */
 #include <stdio.h>
@@ -107,6 +108,29 @@ static void claim_target(struct target_job *job, bool empty)
         client_words(n->client, timeout_ms, on_claimed, n, "HSET", key, MARK_RUN_FIELD, session, NULL);
 }
 
+/* ---- evictions before the copy ---- */
+
+static void on_evictions(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct target_node *n = arg;
+    if (n->job->over)
+        return;
+    target_node_take_evicted(n, reply);
+    if (target_answered(n->job))
+        claim_target(n->job, n->job->empty);
+}
+
+/* The target is empty. One that was full may have evicted up to the flush, and by it. */
+static void ask_evictions(struct target_job *job)
+{
+    job->pending = target_nodes_there(job);
+    for (size_t i = 0; i < job->count; i++)
+        if (!job->nodes[i].away)
+            client_words(job->nodes[i].client, job->settings->connect_timeout_ms, on_evictions,
+                         &job->nodes[i], "INFO", "stats", NULL);
+}
+
 /* ---- flushing ---- */
 
 static void on_flushed(struct client *c, const redisReply *reply, void *arg)
@@ -119,7 +143,7 @@ static void on_flushed(struct client *c, const redisReply *reply, void *arg)
         return;
     if (reply->type == REDIS_REPLY_STATUS) {
         if (target_answered(job))
-            claim_target(job, false);
+            ask_evictions(job);
         return;
     }
     if (error_may_pass(job, reply))
@@ -152,12 +176,14 @@ static void carry_out_order(struct target_job *job)
         job->over = true;
         break;
     case TARGET_CLAIM_EMPTY:
-        claim_target(job, true);
+        job->empty = true;
+        ask_evictions(job);
         break;
     case TARGET_CLAIM:
         claim_target(job, false);
         break;
     case TARGET_FLUSH:
+        job->empty = false;
         flush_target(job);
         break;
     }

@@ -202,13 +202,8 @@ static bool evicts_as_reported(void *arg)
     return df2redis_status_true(&run.program, "targets.0.evicts");
 }
 
-/* The last count has gone with the process. */
-static void full_target_that_is_restarted_may_have_evicted(void **state)
+static void wait_full(void)
 {
-    (void)state;
-    begin(100, appendonly);
-    run_replicate(&run, NULL);
-    assert_true(run_wait_in_step(&run));
     tell_target("CONFIG SET maxmemory-policy volatile-random");
     char *limit = format_text("CONFIG SET maxmemory %llu",
                               (unsigned long long)info_number("memory", "used_memory") * 104 / 100);
@@ -216,6 +211,16 @@ static void full_target_that_is_restarted_may_have_evicted(void **state)
     free(limit);
     assert_true(wait_until(evicts_as_reported, NULL, RUN_DEADLINE_MS));
     assert_int_equal(evicted(), 0);
+}
+
+/* The last count has gone with the process. */
+static void full_target_that_is_restarted_may_have_evicted(void **state)
+{
+    (void)state;
+    begin(100, appendonly);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    wait_full();
     process_signal(&run.target.process, SIGKILL);
     redis_restart(&run.target, appendonly);
     assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
@@ -246,6 +251,38 @@ static void evictions_of_an_earlier_copy_do_not_count(void **state)
     assert_true(run_wait_in_step(&run));
     assert_int_equal(evicted(), 0);
     assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* It has no maxmemory. */
+static bool new_process_is_watched(void *arg)
+{
+    (void)arg;
+    return df2redis_status_number(&run.program, "targets.0.keys") > 0 &&
+           !df2redis_status_true(&run.program, "targets.0.evicts");
+}
+
+/* The watch connects again later than the FLOWs. */
+static void full_target_that_returns_empty_begins_at_0(void **state)
+{
+    (void)state;
+    begin(100, NULL);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    wait_full();
+    process_signal(&run.target.process, SIGKILL);
+    redis_restart(&run.target, NULL);
+    assert_true(wait_until(is_copied_anew, NULL, RUN_DEADLINE_MS));
+    assert_true(run_wait_in_step(&run));
+    assert_true(wait_until(new_process_is_watched, NULL, RUN_DEADLINE_MS));
+    assert_int_equal(evicted(), 0);
+    /* What the new copy loses counts. */
+    fill_with_keys_that_expire();
+    tell_target("CONFIG SET maxmemory-policy volatile-random");
+    take_room();
+    assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
+    tell_target("CONFIG SET maxmemory 0");
+    assert_true(wait_until(all_are_counted, NULL, RUN_DEADLINE_MS));
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
 }
 
 static void target_that_is_started_anew_is_named(void **state)
@@ -410,6 +447,7 @@ int main(int argc, char **argv)
         TEST(evictions_of_a_target_that_was_restarted_unwatched_count),
         TEST(full_target_that_is_restarted_may_have_evicted),
         TEST(evictions_of_an_earlier_copy_do_not_count),
+        TEST(full_target_that_returns_empty_begins_at_0),
         TEST(target_that_is_started_anew_is_named),
         cmocka_unit_test_teardown(every_master_of_a_cluster_is_watched, teardown_cluster),
         cmocka_unit_test_teardown(promoted_replica_that_evicts_at_once_is_counted_from_its_begin,

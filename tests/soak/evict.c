@@ -53,11 +53,13 @@ bool soak_evict(struct soak *s, uint16_t port)
 {
     struct told told = {s, soak_full_syncs(s), soak_divergences(s, "evicted_by_target")};
     s->evicted++; /* of one that ends while it is full nobody knows, and one is reported */
+    s->evicted_syncs = told.full_syncs;
     if (!evict(s, port)) {
         s->missed = true;
         return false;
     }
     if (!wait_until(is_told, &told, SOAK_STEP_MS))
         s->trouble = "keys that the target evicted were not reported";
+    s->evicted_syncs = soak_full_syncs(s);
     return true;
 }

@@ -49,9 +49,11 @@ struct soak {
     uint64_t full_syncs; /* so far */
     uint64_t needless;   /* of them */
     uint64_t differences;
-    uint64_t evicted, beyond; /* faults whose divergences are reported, and have to be */
-    bool missed;              /* a fault could not be made this time, and counts for nothing */
-    const char *trouble;      /* what a fault found wrong; NULL: nothing */
+    uint64_t beyond;        /* faults whose divergences are reported, and have to be */
+    uint64_t evicted;       /* the same, as long as the copy is the one that lacks the keys */
+    uint64_t evicted_syncs; /* full syncs until the last of them was told */
+    bool missed;            /* a fault could not be made this time, and counts for nothing */
+    const char *trouble;    /* what a fault found wrong; NULL: nothing */
 };
 
 /* ---- setup.c ---- */

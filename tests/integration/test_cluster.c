@@ -133,7 +133,7 @@ static char *get(const char *key)
 {
     redisContext *c =
         redis_cluster_connect(&cluster, redis_cluster_owner(&cluster, key_slot(slice_str(key))));
-    redisReply *r = redisCommand(c, "GET %s", key);
+    redisReply *r = server_commandf(c, "GET %s", key);
     char *value = x_strdup(r && r->type == REDIS_REPLY_STRING ? r->str : "");
     freeReplyObject(r);
     redisFree(c);

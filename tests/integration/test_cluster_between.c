@@ -373,7 +373,7 @@ static void assert_imported(size_t member, const char *key, const char *value)
     redisContext *c = redis_cluster_connect(&cluster, member);
     server_ok(c, "CLIENT IMPORT-SOURCE ON");
     server_ok(c, "ASKING");
-    redisReply *r = redisCommand(c, "GET %s", key);
+    redisReply *r = server_commandf(c, "GET %s", key);
     assert_non_null(r);
     assert_int_equal(r->type, REDIS_REPLY_STRING);
     assert_string_equal(r->str, value);

@@ -293,13 +293,13 @@ static void scripts_are_known_to_every_master(void **state)
     (void)state;
     begin(3, 0);
     redisContext *c = server_connect(run.dragonfly.port);
-    redisReply *sha = redisCommand(c, "SCRIPT LOAD %s", "return redis.call('GET', KEYS[1])");
+    redisReply *sha = server_commandf(c, "SCRIPT LOAD %s", "return redis.call('GET', KEYS[1])");
     assert_int_equal(sha->type, REDIS_REPLY_STRING);
     run_replicate(&run, NULL);
     assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
     for (size_t i = 0; i < cluster.masters; i++) {
         redisContext *node = redis_cluster_connect(&cluster, i);
-        redisReply *known = redisCommand(node, "SCRIPT EXISTS %s", sha->str);
+        redisReply *known = server_commandf(node, "SCRIPT EXISTS %s", sha->str);
         assert_int_equal(known->elements, 1);
         assert_int_equal(known->element[0]->integer, 1);
         freeReplyObject(known);

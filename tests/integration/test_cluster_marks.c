@@ -141,10 +141,10 @@ static void a_mark_that_was_written_after_a_flush_is_none(void **state)
     char *mark = node_mark(EMPTIED), key[80];
     slot_mark_key(key, sizeof key, "default", (uint16_t)(CLUSTER_SLOTS * EMPTIED / MASTERS));
     redisContext *c = redis_cluster_connect(&cluster, EMPTIED);
-    redisReply *own = redisCommand(c, "HGET %s flow-0", key);
+    redisReply *own = server_commandf(c, "HGET %s flow-0", key);
     assert_int_equal(own->type, REDIS_REPLY_STRING);
     server_ok(c, "FLUSHALL");
-    freeReplyObject(redisCommand(c, "HSET %s flow-0 %s node-0 %s", key, own->str, mark));
+    freeReplyObject(server_commandf(c, "HSET %s flow-0 %s node-0 %s", key, own->str, mark));
     freeReplyObject(own);
     redisFree(c);
     free(mark);

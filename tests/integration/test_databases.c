@@ -51,7 +51,7 @@ static void assert_is(uint32_t db, const char *key, const char *value)
     redisContext *c = server_connect(run.target.port);
     char *select = format_text("SELECT %u", db);
     server_ok(c, select);
-    redisReply *reply = redisCommand(c, "GET %s", key);
+    redisReply *reply = server_commandf(c, "GET %s", key);
     if (value)
         assert_string_equal(reply->str, value);
     else

@@ -41,8 +41,8 @@ static void write_some(uint16_t port, const char *prefix, unsigned from, unsigne
 {
     redisContext *c = server_connect(port);
     for (unsigned i = from; i < to; i++) {
-        freeReplyObject(redisCommand(c, "SET %s:%u v%u", prefix, i, i));
-        freeReplyObject(redisCommand(c, "INCR %s:counter", prefix));
+        freeReplyObject(server_commandf(c, "SET %s:%u v%u", prefix, i, i));
+        freeReplyObject(server_commandf(c, "INCR %s:counter", prefix));
     }
     redisFree(c);
 }

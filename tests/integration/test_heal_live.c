@@ -158,7 +158,7 @@ static void keys_of_a_database_that_the_target_lacks_hold_up_no_comparison(void 
         skip();
     redisContext *c = server_connect(run.dragonfly.port), *beyond = server_connect(run.dragonfly.port);
     server_ok(beyond, "SELECT 17");
-    freeReplyObject(redisCommand(c, "DEBUG POPULATE %d old 100", OLD_KEYS));
+    freeReplyObject(server_commandf(c, "DEBUG POPULATE %d old 100", OLD_KEYS));
     run_replicate(&run, NULL);
     assert_true(df2redis_wait_said(&run.program, "the source streams its snapshot", RUN_DEADLINE_MS));
     server_ok(beyond, "RPUSH l 1 2 3 4 5 6 7 8");
@@ -213,22 +213,22 @@ static void large_values_are_healed_while_they_are_written(void **state)
     static const char *const keys[] = {"str", "list", "set", "zset", "hash"};
     begin();
     redisContext *c = server_connect(run.dragonfly.port);
-    freeReplyObject(redisCommand(c, "SETRANGE str %d x", LARGE_ELEMENTS * LARGE_BYTES));
+    freeReplyObject(server_commandf(c, "SETRANGE str %d x", LARGE_ELEMENTS * LARGE_BYTES));
     write_large(c, "RPUSH list", "%d%d");
     write_large(c, "SADD set", "%d%d");
     write_large(c, "ZADD zset", "%d.5 %d");
     write_large(c, "HSET hash", "%d %d");
     run_replicate(&run, NULL);
     for (size_t i = 0; i < 5; i++)
-        freeReplyObject(redisCommand(c, "PEXPIRE %s 86400000", keys[i]));
+        freeReplyObject(server_commandf(c, "PEXPIRE %s 86400000", keys[i]));
     redisContext *t = server_connect(run.target.port);
     redisReply *able = server_command(t, "HPEXPIRE none 1000 FIELDS 1 f");
     if (able->type == REDIS_REPLY_ARRAY)
-        freeReplyObject(redisCommand(c, "HEXPIRE hash 100000 FIELDS 3 1 2 3"));
+        freeReplyObject(server_commandf(c, "HEXPIRE hash 100000 FIELDS 3 1 2 3"));
     freeReplyObject(able);
     assert_true(run_wait_in_step(&run));
     for (size_t i = 0; i < 5; i++)
-        freeReplyObject(redisCommand(t, "PERSIST %s", keys[i]));
+        freeReplyObject(server_commandf(t, "PERSIST %s", keys[i]));
     freeReplyObject(server_command(t, "SETRANGE str 20000000 y"));
     freeReplyObject(server_command(t, "LREM list 2 none"));
     freeReplyObject(server_command(t, "LSET list 7000 y"));
@@ -237,14 +237,14 @@ static void large_values_are_healed_while_they_are_written(void **state)
     freeReplyObject(server_command(t, "HSET hash 2 y"));
     redisFree(t);
     for (size_t i = 0; i < 5; i++)
-        freeReplyObject(redisCommand(c, "PERSIST %s", keys[i]));
+        freeReplyObject(server_commandf(c, "PERSIST %s", keys[i]));
     struct random random = {4711};
     for (int i = 0; i < LARGE_WRITES; i++) {
-        freeReplyObject(redisCommand(c, "APPEND str %d", i));
-        freeReplyObject(redisCommand(c, "RPUSH list %d", i));
-        freeReplyObject(redisCommand(c, "SADD set %d", i));
-        freeReplyObject(redisCommand(c, "ZINCRBY zset 1 %d", i));
-        freeReplyObject(redisCommand(c, "HINCRBY hash n 1"));
+        freeReplyObject(server_commandf(c, "APPEND str %d", i));
+        freeReplyObject(server_commandf(c, "RPUSH list %d", i));
+        freeReplyObject(server_commandf(c, "SADD set %d", i));
+        freeReplyObject(server_commandf(c, "ZINCRBY zset 1 %d", i));
+        freeReplyObject(server_commandf(c, "HINCRBY hash n 1"));
         poll(NULL, 0, (int)random_below(&random, 100)); /* the load's own gaps */
     }
     redisFree(c);
@@ -257,7 +257,7 @@ static void keys_that_are_new_during_a_full_sync_are_there(void **state)
     (void)state;
     begin();
     redisContext *c = server_connect(run.dragonfly.port);
-    freeReplyObject(redisCommand(c, "DEBUG POPULATE %d old 100", OLD_KEYS));
+    freeReplyObject(server_commandf(c, "DEBUG POPULATE %d old 100", OLD_KEYS));
     run_replicate(&run, NULL);
     write_keys(c, "new", NEW_KEYS);
     char *omits = server_info(c, "stats", "total_journal_omits");
@@ -302,7 +302,7 @@ static void counters_that_are_deleted_during_a_full_sync_are_right(void **state)
     static const char *const slow[] = {"--max-rate", "1m", NULL};
     begin();
     redisContext *c = server_connect(run.dragonfly.port);
-    freeReplyObject(redisCommand(c, "DEBUG POPULATE %d old 100 RAND", OLD_KEYS));
+    freeReplyObject(server_commandf(c, "DEBUG POPULATE %d old 100 RAND", OLD_KEYS));
     run_replicate(&run, slow);
     assert_true(df2redis_wait_status(&run.program, "phase", "full-sync", RUN_DEADLINE_MS));
     for (int round = 0; round < COUNTED_ROUNDS; round++)

@@ -155,7 +155,7 @@ static void elements_beyond_the_query_buffer_are_left_out(void **state)
 static void journal_restore(const char *key)
 {
     redisContext *c = server_connect(other.port);
-    redisReply *dump = redisCommand(c, "DUMP %s", key);
+    redisReply *dump = server_commandf(c, "DUMP %s", key);
     assert_int_equal(dump->type, REDIS_REPLY_STRING);
     assert_true(dump->len > 2 << 20);
     char *to = format_text("%s:renamed", key);

@@ -54,7 +54,7 @@ static void say_of(const char *format, int n)
 static char *pending_of(uint16_t port, const char *stream)
 {
     redisContext *c = server_connect(port);
-    redisReply *r = redisCommand(c, "XPENDING %s g - + 100000", stream);
+    redisReply *r = server_commandf(c, "XPENDING %s g - + 100000", stream);
     struct buf text = {0};
     assert_true(r && r->type == REDIS_REPLY_ARRAY);
     for (size_t i = 0; i < r->elements; i++)
@@ -109,7 +109,7 @@ static void large_stream_comes_with_pending_entries_of_deleted_messages(void **s
     memset(field, 'f', FIELD_BYTES);
     field[FIELD_BYTES] = '\0';
     for (int i = 1; i <= ENTRIES; i++) {
-        redisReply *r = redisCommand(source, "XADD s %d-0 field %s", i, field);
+        redisReply *r = server_commandf(source, "XADD s %d-0 field %s", i, field);
         assert_true(r && r->type == REDIS_REPLY_STRING);
         freeReplyObject(r);
     }
@@ -127,7 +127,7 @@ static void large_stream_comes_with_pending_entries_of_deleted_messages(void **s
 static bool target_has_script(const char *sha)
 {
     redisContext *c = server_connect(run.target.port);
-    redisReply *r = redisCommand(c, "SCRIPT EXISTS %s", sha);
+    redisReply *r = server_commandf(c, "SCRIPT EXISTS %s", sha);
     bool has = r && r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->integer == 1;
     freeReplyObject(r);
     redisFree(c);
@@ -140,7 +140,7 @@ static void script_is_there_under_the_sha_that_its_clients_use(void **state)
     static const char *const options[] = {"--lua_auto_async=true", NULL};
     static const char body[] = "redis.call('SET', KEYS[1], 'x')\nredis.pcall('DEL', KEYS[1])\nreturn 1";
     begin(options);
-    redisReply *loaded = redisCommand(source, "SCRIPT LOAD %s", body);
+    redisReply *loaded = server_commandf(source, "SCRIPT LOAD %s", body);
     assert_true(loaded && loaded->type == REDIS_REPLY_STRING);
     say("SET k v");
     run_replicate(&run, NULL);
@@ -162,7 +162,7 @@ static void script_in_dragonflys_own_syntax_is_named(void **state)
 {
     (void)state;
     begin(NULL);
-    redisReply *loaded = redisCommand(source, "SCRIPT LOAD %s", "local half = 7 // 2\nreturn half");
+    redisReply *loaded = server_commandf(source, "SCRIPT LOAD %s", "local half = 7 // 2\nreturn half");
     assert_true(loaded && loaded->type == REDIS_REPLY_STRING);
     char *named = format_text("script_not_in_target SCRIPT LOAD \"%s local half = 7 // 2\"", loaded->str);
     freeReplyObject(loaded);

@@ -54,7 +54,7 @@ static void begin(unsigned shards, const char *const *target_options)
 static bool target_knows(const char *command)
 {
     redisContext *c = server_connect(run.target.port);
-    redisReply *r = redisCommand(c, "COMMAND INFO %s", command);
+    redisReply *r = server_commandf(c, "COMMAND INFO %s", command);
     bool known = r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->type == REDIS_REPLY_ARRAY;
     freeReplyObject(r);
     redisFree(c);
@@ -170,13 +170,13 @@ static void what_dragonfly_does_in_its_own_way_comes_out_so(void **state)
     SEND(before);
     redisContext *c = server_connect(run.dragonfly.port);
     for (int i = 0; i < 200; i++) {
-        redisReply *r = redisCommand(c, "ZADD many %d m%d", i, i);
+        redisReply *r = server_commandf(c, "ZADD many %d m%d", i, i);
         freeReplyObject(r);
     }
     run_replicate(&run, NULL);
     assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
     for (int i = 0; i < 20; i++) {
-        redisReply *r = redisCommand(c, "ZADD many %s %d m%d", i % 2 ? "GT" : "LT", i * 10 - 30, i * 9);
+        redisReply *r = server_commandf(c, "ZADD many %s %d m%d", i % 2 ? "GT" : "LT", i * 10 - 30, i * 9);
         freeReplyObject(r);
     }
     redisFree(c);

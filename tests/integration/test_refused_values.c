@@ -69,7 +69,7 @@ static void say(const char *words)
 /* A key of the data, as it is, into the snapshot. */
 static void write_key(const char *key)
 {
-    redisReply *dump = redisCommand(source, "DUMP %s", key);
+    redisReply *dump = server_commandf(source, "DUMP %s", key);
     assert_true(dump && dump->type == REDIS_REPLY_STRING && dump->len > FOOTER_BYTES);
     struct buf *value = writer_entry(&writer, (uint8_t)dump->str[0], slice_str(key), 0);
     buf_put(value, dump->str + 1, dump->len - 1 - FOOTER_BYTES);

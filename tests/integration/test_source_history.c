@@ -94,10 +94,10 @@ static void write_marks_of_an_earlier_release(void)
 {
     redisContext *c = server_connect(crash.run.target.port);
     for (unsigned f = 0; f < FLOWS; f++) {
-        redisReply *mark = redisCommand(c, "HGET df2redis:default flow-%u", f);
+        redisReply *mark = server_commandf(c, "HGET df2redis:default flow-%u", f);
         assert_int_equal(mark->type, REDIS_REPLY_STRING);
         *strrchr(mark->str, ' ') = '\0';
-        freeReplyObject(redisCommand(c, "HSET df2redis:default flow-%u %s", f, mark->str));
+        freeReplyObject(server_commandf(c, "HSET df2redis:default flow-%u %s", f, mark->str));
         freeReplyObject(mark);
     }
     redisFree(c);

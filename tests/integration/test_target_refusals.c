@@ -85,7 +85,7 @@ static void failed_background_saves_are_waited_out(void **state)
     char *saved = format_text("%s/dump.rdb", crash.run.target.dir), *taken = format_text("%s/x", saved);
     redisContext *c = server_connect(crash.run.target.port);
     server_ok(c, "CONFIG SET stop-writes-on-bgsave-error yes");
-    freeReplyObject(redisCommand(c, "CONFIG SET save %s", "1000000 1000000"));
+    freeReplyObject(server_commandf(c, "CONFIG SET save %s", "1000000 1000000"));
     /* A directory that is not empty stands where the file should go. */
     char *make = format_text("mkdir -p %s", taken);
     assert_int_equal(system(make), 0);

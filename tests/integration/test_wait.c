@@ -41,7 +41,7 @@ static int teardown(void **state)
 static uint64_t mark_lsn(uint16_t port, uint32_t flow)
 {
     redisContext *c = server_connect(port);
-    redisReply *r = redisCommand(c, "HGET df2redis:default flow-%u", flow);
+    redisReply *r = server_commandf(c, "HGET df2redis:default flow-%u", flow);
     unsigned long long n = 0;
     if (r && r->str && sscanf(r->str, "%*s %*s %*s %llu", &n) != 1)
         n = 0;
@@ -128,7 +128,7 @@ static uint64_t slowest_write_us(redisContext *c)
     value[VALUE_BYTES] = '\0';
     for (int i = 0; i < ROUND_WRITES; i++) {
         uint64_t begun = now_us();
-        redisReply *r = redisCommand(c, "SET key:%d %s", i, value);
+        redisReply *r = server_commandf(c, "SET key:%d %s", i, value);
         assert_true(r && r->type == REDIS_REPLY_STATUS);
         freeReplyObject(r);
         uint64_t took = now_us() - begun;

@@ -1,6 +1,7 @@
 /* Real servers: started on free ports, waited for, stopped. */
 #include "tests/support/servers.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -189,6 +190,17 @@ redisReply *server_command(redisContext *c, const char *words)
     if (!r)
         die("%s on port %d: %s", words, c->tcp.port, c->errstr);
     free(copy);
+    return r;
+}
+
+redisReply *server_commandf(redisContext *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    redisReply *r = redisvCommand(c, format, args);
+    va_end(args);
+    if (!r)
+        die("%s on port %d: %s", format, c->tcp.port, c->errstr);
     return r;
 }
 

@@ -36,6 +36,8 @@ redisContext *server_connect(uint16_t port);
 /* One command of words, which may hold no spaces; its reply, freed by the caller; errors of the connection
  * end the test program, error replies do not. */
 redisReply *server_command(redisContext *c, const char *words);
+/* The same in hiredis's own format: what stands for a %s or %b may hold spaces. */
+redisReply *server_commandf(redisContext *c, const char *format, ...);
 /* The same for its integer, and for commands that must not fail. */
 long long server_integer(redisContext *c, const char *words);
 void server_ok(redisContext *c, const char *words);

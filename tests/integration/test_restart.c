@@ -138,6 +138,23 @@ static void run_killed_again_and_again_needs_one_full_sync(bool flushes)
     assert_resumed_and_equal();
 }
 
+/* All of it, and nothing but the flush is left to apply. */
+static bool flow_1_is_at_its_flush(void *arg)
+{
+    (void)arg;
+    const struct df2redis *d = &crash.run.program;
+    double received = df2redis_status_number(d, "flows.1.lsn_received");
+    return worker_received(d, 1) >= scripted_sent(crash.run.source, 1) && received > 0 &&
+           df2redis_status_number(d, "flows.1.lsn_applied") + 1 >= received;
+}
+
+static bool flow_0_went_on(void *arg)
+{
+    (void)arg;
+    return worker_received(&crash.run.program, 0) >= scripted_sent(crash.run.source, 0) &&
+           run_target_keys(&crash.run) > 0;
+}
+
 /* FLOW 0 has run the flush and gone on, FLOW 1 had not heard of it when everything was killed. */
 static void flush_half_heard_of(const char *files)
 {
@@ -149,22 +166,14 @@ static void flush_half_heard_of(const char *files)
     journal_script_append(&crash.script, m, 50);
     journal_script_flush(&crash.script, m);
     assert_true(df2redis_wait_status(&crash.run.program, "phase", "stable", RUN_DEADLINE_MS));
-    for (int i = 0; i < 2000 && worker_received(&crash.run.program, 1) < scripted_sent(m, 1); i++)
-        poll(NULL, 0, 5);
-    /* It has come to the flush once what is before it is applied. */
-    for (int i = 0; i < 2000 && df2redis_status_number(&crash.run.program, "flows.1.lag_entries") > 1; i++)
-        poll(NULL, 0, 5);
+    assert_true(wait_until(flow_1_is_at_its_flush, NULL, RUN_DEADLINE_MS));
     pid_t stopped = worker_pid(&crash.run.program, 1);
     assert_true(stopped > 0);
     kill(stopped, SIGSTOP);
     scripted_hold(m, 2, NEVER);
     assert_true(df2redis_wait_said(&crash.run.program, "FLUSHALL of the source was run", RUN_DEADLINE_MS));
     journal_script_append(&crash.script, m, 100);
-    for (int i = 0; i < 2000 && worker_received(&crash.run.program, 0) < scripted_sent(m, 0); i++)
-        poll(NULL, 0, 5);
-    for (int i = 0; i < 2000 && run_target_keys(&crash.run) == 0; i++)
-        poll(NULL, 0, 5);
-    assert_true(run_target_keys(&crash.run) > 0);
+    assert_true(wait_until(flow_0_went_on, NULL, RUN_DEADLINE_MS));
     assert_true(crash_kill(&crash, true));
     if (files)
         crash_remove(&crash, files);

@@ -11,11 +11,6 @@
 
 enum { ROUNDS = 40, LOAD_EACH = 60, LOAD_PAUSE_MS = 15 };
 
-static void begin_in_step(unsigned masters, unsigned replicas)
-{
-    assert_true(crash_begin_in_step(&crash, &cluster, masters, replicas));
-}
-
 /* Equal key by key, nothing counted, one full sync, no worker died. */
 static void assert_comes_out_equal(void)
 {

@@ -3,6 +3,7 @@
 #ifndef DF2REDIS_TESTS_CLUSTER_CRASH_H
 #define DF2REDIS_TESTS_CLUSTER_CRASH_H
 
+#include <poll.h>
 #include <sysexits.h>
 
 #include "tests/support/crash.h"
@@ -45,6 +46,20 @@ static inline void assert_equal_after(size_t full_syncs)
     }
     assert_int_equal(crash_full_syncs(&crash), full_syncs);
     assert_ends_well();
+}
+
+/* ---- a load ---- */
+
+static inline void begin_in_step(unsigned masters, unsigned replicas)
+{
+    assert_true(crash_begin_in_step(&crash, &cluster, masters, replicas));
+}
+
+/* So many commands, and a moment in which they are applied. */
+static inline void load_some(unsigned commands)
+{
+    journal_script_append(&crash.script, crash.run.source, commands);
+    poll(NULL, 0, 15);
 }
 
 #endif

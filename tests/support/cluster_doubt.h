@@ -141,6 +141,12 @@ static inline bool is_left(void *member)
     return left;
 }
 
+/* It was sent something that it has not read. */
+static inline bool is_unread(void *member)
+{
+    return port_unread_bytes(cluster.members[*(size_t *)member].server.port) > 0;
+}
+
 static inline void kill_until_failed(void)
 {
     redis_cluster_kill(&cluster, IDLE);
@@ -171,6 +177,38 @@ static inline void end_between(void)
     assert_in_step();
     assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
     assert_true(redis_cluster_wait_ok(&cluster));
+}
+
+/* ---- keys on their way, one by one ---- */
+
+static inline void migrate(const char *key, size_t from, size_t to)
+{
+    char words[160];
+    snprintf(words, sizeof words, "MIGRATE 127.0.0.1 %u %s 0 5000", (unsigned)cluster.members[to].server.port,
+             key);
+    tell(from, words, NULL);
+}
+
+/* By name, so that the slot's mark stays where it is. */
+static inline void move_key(const char *format, size_t to)
+{
+    char key[40];
+    snprintf(key, sizeof key, format, slot_tag(SLOT));
+    migrate(key, 0, to);
+}
+
+static inline void move_mark(uint16_t slot, size_t from, size_t to)
+{
+    char key[80];
+    slot_mark_key(key, sizeof key, "default", slot);
+    migrate(key, from, to);
+}
+
+static inline void write_what_is_lost(void)
+{
+    line("INCR {%s}counter");
+    line("SET {%s}lost 1");
+    wait_marks();
 }
 
 #endif

@@ -1,0 +1,167 @@
+/* What a full sync left out, keys or their deletion, is found and put right; what cannot be compared is told, and the
+ * end waits for the rest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "tests/support/heal_case.h"
+
+enum { LEFT_OUT = 2500 };
+
+static void leave_out(void)
+{
+    redisContext *c = server_connect(data.port);
+    for (int i = 0; i < LEFT_OUT; i++)
+        freeReplyObject(server_commandf(c, "SET left:%d %d", i, i));
+    server_ok(c, "SELECT 3");
+    server_ok(c, "SET other v");
+    redisFree(c);
+}
+
+static bool all_there(void *arg)
+{
+    (void)arg;
+    return run_target_keys(&run) == LEFT_OUT + 1 && suspects_settled(&run);
+}
+
+/* Neither snapshot nor journal had them. */
+static void keys_that_a_full_sync_left_out_are_found(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    begin();
+    assert_true(wait_until(all_there, NULL, RUN_DEADLINE_MS));
+    assert_equal_to_source();
+    assert_true(df2redis_said(&run.program, "are not on the target"));
+    assert_true(suspects(&run, "healed") == LEFT_OUT + 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void a_migration_waits_for_keys_that_were_left_out(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    migrates = true;
+    begin();
+    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_OK);
+    assert_equal_to_source();
+}
+
+static void journaled(struct stream_writer *w, const char *words)
+{
+    struct slice argv[8];
+    size_t argc = 0;
+    for (const char *at = words; *at; argc++) {
+        size_t len = strcspn(at, " ");
+        argv[argc] = slice_of(at, len);
+        at += len + (at[len] == ' ');
+    }
+    writer_command(w, 0, 0, argc, argv);
+}
+
+/* The source has deleted all of them since, before its snapshot came to them, and made the last two anew. */
+static void delete_untold(struct stream_writer *w)
+{
+    journaled(w, "MSET multi:1 v multi:2 v multi:3 v");
+    journaled(w, "SETNX single v");
+    journaled(w, "GETSET exchanged v");
+    journaled(w, "SET there v");
+    journaled(w, "INCR counted");
+    journaled(w, "MSET counter 5 list v");
+    journaled(w, "INCR counter");
+}
+
+/* And of these it is known: the target refuses to push to a string. */
+static void delete_and_push_untold(struct stream_writer *w)
+{
+    delete_untold(w);
+    journaled(w, "RPUSH list x");
+}
+
+static void have_the_rest(void)
+{
+    redisContext *c = server_connect(data.port);
+    server_ok(c, "MSET there v counted 1 counter 1");
+    freeReplyObject(server_command(c, "RPUSH list x"));
+    redisFree(c);
+}
+
+/* MSET, SETNX and GETSET were journaled, the deletion of their keys was not: these are compared, and no others. */
+static void deletions_that_a_full_sync_left_out_are_found(void **state)
+{
+    (void)state;
+    prepare = have_the_rest;
+    in_snapshot = delete_and_push_untold;
+    begin();
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects(&run, "healed") == 7);
+    assert_true(suspects(&run, "equal") == 0);
+    assert_true(log_says("healed perhaps_deleted MSET"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* Of which it is not known that they are wrong: no exit code, but said and counted. */
+static void what_is_only_perhaps_wrong_and_cannot_be_compared_is_told(void **state)
+{
+    (void)state;
+    in_snapshot = delete_untold;
+    begin_with(false, NULL);
+    wait_settled();
+    assert_true(suspects(&run, "unknown") >= 7);
+    assert_true(df2redis_said(&run.program, "is perhaps not as on the source, and cannot be compared"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_true(df2redis_said(&run.program, "could not be compared"));
+}
+
+enum { TOO_MANY_KEYS = 40000, MORE_KEYS = 4000 };
+
+static void write_too_many(struct stream_writer *w)
+{
+    write_keys(w, TOO_MANY_KEYS);
+}
+
+static void write_more(struct stream_writer *w)
+{
+    write_keys(w, MORE_KEYS);
+}
+
+/* More than are remembered: the copy is not known to be right, and the exit code says so. */
+static void too_many_perhaps_deleted_are_a_divergence(void **state)
+{
+    (void)state;
+    in_snapshot = write_too_many;
+    begin();
+    assert_true(df2redis_status_number(&run.program, "divergences.perhaps_deleted") == 1);
+    assert_true(df2redis_said(&run.program, "--journal_omit_redundant_writes=false and copy anew"));
+}
+
+/* However many there are: beyond 10 s and 200 a second. */
+static void the_end_waits_while_suspects_are_settled(void **state)
+{
+    (void)state;
+    in_snapshot = write_more;
+    begin();
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_int_equal(run_target_keys(&run), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
+        cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
+        cmocka_unit_test_teardown(deletions_that_a_full_sync_left_out_are_found, teardown),
+        cmocka_unit_test_teardown(what_is_only_perhaps_wrong_and_cannot_be_compared_is_told, teardown),
+        cmocka_unit_test_teardown(too_many_perhaps_deleted_are_a_divergence, teardown),
+        cmocka_unit_test_teardown(the_end_waits_while_suspects_are_settled, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,141 @@
+/* What is written while it is compared is never set back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "tests/support/heal_case.h"
+
+enum { WRITES = 100000 };
+
+/* As fast as it can, with gaps in which a comparison may begin, or end. */
+static void *write_fast(void *arg)
+{
+    uint32_t writes = *(const uint32_t *)arg;
+    struct random random = {4711};
+    for (uint32_t i = 0; i < writes; i++) {
+        scripted_carry_out(run.source, 0, 0, "INCR k");
+        if (random_below(&random, 400) == 0)
+            poll(NULL, 0, (int)random_below(&random, 300)); /* the load's own gaps */
+    }
+    return NULL;
+}
+
+/* It is a suspect all the time, since another command on it is refused again and again. */
+static void what_is_written_meanwhile_is_never_set_back(void **state)
+{
+    (void)state;
+    pthread_t writer;
+    const char *wanted = getenv("DF2REDIS_TEST_WRITES");
+    uint32_t writes = wanted ? (uint32_t)strtoul(wanted, NULL, 10) : WRITES / 10;
+    begin();
+    source("SET k 0");
+    wait_settled();
+    target("DECR k"); /* wrong from the begin */
+    redisContext *c = server_connect(run.target.port);
+    assert_int_equal(pthread_create(&writer, NULL, write_fast, &writes), 0);
+    long long before = -1;
+    for (long long now = 0; now < (long long)writes / 2;) {
+        scripted_carry_out(run.source, 0, 0, "HSET k f v");
+        now = server_integer(c, "INCRBY k 0");
+        assert_true(now >= before);
+        before = now;
+    }
+    pthread_join(writer, NULL);
+    wait_settled();
+    assert_equal_to_source();
+    assert_int_equal(server_integer(c, "INCRBY k 0"), writes);
+    redisFree(c);
+    print_message("%.0f comparisons came out equal, %.0f healed\n", suspects(&run, "equal"),
+                  suspects(&run, "healed"));
+    assert_true(suspects(&run, "healed") >= 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+enum { SPOILED = 20 };
+
+struct group_writer {
+    atomic_uint stream;
+    atomic_bool stop;
+};
+
+/* Of one stream, with gaps in which a comparison comes to an end: the longer, the more it has been kept from that. */
+static void *create_groups(void *arg)
+{
+    struct group_writer *w = arg;
+    struct random random = {4711};
+    unsigned stream = 0, written = 0;
+    for (unsigned i = 0; !atomic_load(&w->stop); i++) {
+        unsigned now = atomic_load(&w->stream);
+        written = now == stream ? written + 1 : 0;
+        stream = now;
+        char *words = format_text("XGROUP CREATE x%u g%u 0", stream, i);
+        scripted_carry_out(run.source, 0, 0, words);
+        free(words);
+        if (random_below(&random, 20) == 0)
+            poll(NULL, 0, (int)random_below(&random, 20 + 5 * written)); /* the load's own gaps */
+    }
+    return NULL;
+}
+
+static bool is_healed(void *stream)
+{
+    redisContext *c = server_connect(run.target.port);
+    char *words = format_text("XGROUP DELCONSUMER x%u stray nobody", *(unsigned *)stream);
+    redisReply *r = server_command(c, words);
+    bool healed = r->type == REDIS_REPLY_ERROR;
+    freeReplyObject(r);
+    free(words);
+    redisFree(c);
+    return healed;
+}
+
+/* Commands on the groups of a stream do not touch its key for WATCH. Each stream is healed once: what that takes
+ * away, nothing brings back. */
+static void groups_that_are_written_meanwhile_are_not_set_back(void **state)
+{
+    (void)state;
+    pthread_t writer;
+    struct group_writer w = {0};
+    char words[48];
+    begin();
+    for (unsigned i = 0; i < SPOILED; i++) {
+        snprintf(words, sizeof words, "XADD x%u 1-1 f v", i);
+        source(words);
+    }
+    wait_settled();
+    assert_int_equal(pthread_create(&writer, NULL, create_groups, &w), 0);
+    bool healed = true;
+    for (unsigned i = 0; healed && i < SPOILED; i++) {
+        atomic_store(&w.stream, i);
+        snprintf(words, sizeof words, "XGROUP CREATE x%u stray 0", i);
+        target(words);
+        snprintf(words, sizeof words, "HSET x%u f v", i); /* refused: a suspect */
+        scripted_carry_out(run.source, 0, 0, words);
+        healed = wait_until(is_healed, &i, RUN_DEADLINE_MS);
+    }
+    atomic_store(&w.stop, true);
+    pthread_join(writer, NULL);
+    assert_true(healed);
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects(&run, "healed") == SPOILED);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),
+        cmocka_unit_test_teardown(groups_that_are_written_meanwhile_are_not_set_back, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

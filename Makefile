@@ -46,6 +46,10 @@ UNIT_SUPERVISOR = $(call unit_programs,supervisor)
 UNIT_WORKER = $(call unit_programs,worker)
 UNIT = $(UNIT_COMMON) $(UNIT_SUPERVISOR) $(UNIT_WORKER)
 INTEGRATION = $(patsubst tests/integration/%.c,$(B)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
+# Started before all others, so that none of them runs alone at the end: those that take longest.
+LONGEST = $(B)/tests/integration/test_cluster_% $(B)/tests/integration/test_heal% %/test_recordings %/test_decoder_recordings
+LONGEST += $(addprefix %/test_,expiry source_history spool_faults spool_full target_faults)
+longest_first = $(filter $(LONGEST),$(1)) $(filter-out $(LONGEST),$(1))
 FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_SECONDS ?= 60
 
@@ -103,20 +107,21 @@ unit: $(UNIT)
 	tests/run $(UNIT)
 
 integration: $(PROGRAMS) $(HELPERS) $(INTEGRATION)
-	tests/run $(INTEGRATION)
+	tests/run $(call longest_first,$(INTEGRATION))
 
 # Everything with AddressSanitizer and UndefinedBehaviorSanitizer: the units by both compilers, and whole runs.
 GCC_SANITIZED = $(MAKE) B=$(B)/gcc-sanitized CC=gcc SANITIZE=address,undefined CFLAGS='-O1 -g'
 CLANG_SANITIZED = $(MAKE) B=$(B)/clang-sanitized CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g'
+
+SANITIZED = $(addprefix $(B)/tests/integration/test_,recordings session global tls)
+SANITIZED += $(UNIT:$(B)/%=$(B)/gcc-sanitized/%) $(UNIT:$(B)/%=$(B)/clang-sanitized/%)
 
 sanitized-programs:
 	+$(GCC_SANITIZED) unit-programs
 	+$(CLANG_SANITIZED) all unit-programs
 
 sanitized: integration-programs sanitized-programs
-	+$(GCC_SANITIZED) unit
-	+$(CLANG_SANITIZED) unit
-	DF2REDIS_TEST_BINARY=$(B)/clang-sanitized/df2redis tests/run $(B)/tests/integration/test_recordings $(B)/tests/integration/test_session $(B)/tests/integration/test_global $(B)/tests/integration/test_tls
+	DF2REDIS_TEST_BINARY=$(B)/clang-sanitized/df2redis tests/run $(call longest_first,$(SANITIZED))
 
 FUZZ_SOURCES = $(filter-out worker/main.c,$(call sources,worker)) $(call sources,common)
 FUZZ_OBJECTS = $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SOURCES))
@@ -144,7 +149,7 @@ check: deps
 	$(MAKE) $(JOBS) all test-programs fuzzers
 	$(MAKE) lint
 	@nice -n 19 $(MAKE) $(JOBS) beside-tests >$(B)/beside.log 2>&1 & beside=$$!; \
-	tests/run $(UNIT) $(INTEGRATION); tests=$$?; \
+	tests/run $(call longest_first,$(INTEGRATION) $(UNIT)); tests=$$?; \
 	wait $$beside; beside=$$?; grep '^fuzz_' $(B)/beside.log; \
 	[ $$beside -eq 0 ] || tail -n 60 $(B)/beside.log; \
 	[ $$tests -eq 0 ] && [ $$beside -eq 0 ]

@@ -96,7 +96,7 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
     struct worker *w = arg;
     struct error error;
     w->flow->target = *target;
-    w->flow->global = GLOBAL_NONE;
+    w->flow->hold = HOLD_NONE;
     w->pipeline.commit.marks_owed = false;
     cross_cancel(w->pipeline.cross);
     if (!rewind_to_target(&w->pipeline, at, &error)) {
@@ -190,7 +190,7 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
     struct worker *w = arg;
     struct slice key;
     char name[64];
-    if (w->flow->global == CROSS_REPLICATING) {
+    if (w->flow->hold == HOLD_CROSS_REPLICATING) {
         cross_not_replicated(w->pipeline.cross, text);
         return;
     }
@@ -294,15 +294,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct worker *w = arg;
     /* A target that only got idempotent commands lately still learns where it stands. */
     bool due = clock_monotonic_ms() - w->pipeline.commit.marked_at_ms >= 1000 &&
-               w->pipeline.commit.sealed_marked_seq < decoder_seq(w->flow->decoder);
+               w->pipeline.commit.sent_marked_seq < decoder_seq(w->flow->decoder);
     /* And one that gets nothing is asked whether it still has the mark: somebody may have emptied it. */
     bool idle_long = clock_monotonic_ms() - w->pipeline.commit.marked_at_ms >= IDLE_MARK_MS;
-    if (w->flow->ready && w->source.opened && seal_marks_on(&w->pipeline.commit) &&
-        (due || w->pipeline.commit.mark_wanted || idle_long) && w->flow->global == GLOBAL_NONE &&
+    if (w->flow->ready && w->source.opened && commit_marks_on(&w->pipeline.commit) &&
+        (due || w->pipeline.commit.mark_wanted || idle_long) && w->flow->hold == HOLD_NONE &&
         round_empty(router_open(w->router)) && router_idle(w->router))
-        seal_and_send(&w->pipeline.commit, true);
+        commit_send(&w->pipeline.commit, true);
     source_tls_acknowledge(&w->source, false);
-    source_note_waiting(&w->source);
+    source_update_lag(&w->source);
     pops_go_on(w->pops);
     log_turn();
     log_pipe_turn();
@@ -323,8 +323,8 @@ static void obey(struct worker *w, const struct message *m)
     switch (m->type) {
     case MESSAGE_ENTER_STABLE:
         w->entered_stable = true;
-        if (w->flow->decoder && decoder_in_journal(w->flow->decoder) && !w->flow->said_stable) {
-            w->flow->said_stable = true;
+        if (w->flow->decoder && decoder_in_journal(w->flow->decoder) && !w->flow->stable_reported) {
+            w->flow->stable_reported = true;
             cursor_set(&w->flow->cursor.marks->phase, CURSOR_STABLE);
             flow_tell_simple(w->flow, MESSAGE_STABLE);
         }
@@ -668,7 +668,7 @@ void worker_finish(struct worker *w)
     expiry_free(w->expiry);
     router_free(w->router);
     cross_free(w->pipeline.cross);
-    buf_free(&w->pipeline.commit.sealed.record);
+    buf_free(&w->pipeline.commit.sent.record);
     decoder_free(w->flow->decoder);
     translator_free(&w->pipeline.translator);
     output_free(w->output);

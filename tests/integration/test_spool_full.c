@@ -138,7 +138,7 @@ static void a_spool_file_that_is_gone_means_a_full_sync(void **state)
     spool_files_are_deleted();
     process_signal(&crash.run.target.process, SIGCONT);
     assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
-    assert_true(df2redis_said(&crash.run.program, "what it held is lost: a full sync is needed"));
+    assert_true(df2redis_said(&crash.run.program, "its contents are lost: a full sync is needed"));
     assert_comes_out_equal(2);
 }
 
@@ -150,7 +150,7 @@ static void a_spool_file_that_is_gone_at_the_end_of_a_run_is_no_success(void **s
     assert_true(df2redis_wait_said(&crash.run.program, "draining", RUN_DEADLINE_MS));
     process_signal(&crash.run.target.process, SIGCONT);
     assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_TEMPFAIL);
-    assert_true(df2redis_said(&crash.run.program, "what it held is lost: a full sync is needed"));
+    assert_true(df2redis_said(&crash.run.program, "its contents are lost: a full sync is needed"));
     assert_false(df2redis_said(&crash.run.program, "completed"));
 }
 

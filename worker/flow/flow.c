@@ -1,4 +1,4 @@
-/* What the supervisor is told. */
+/* Messages to the supervisor. */
 #include "worker/flow/flow.h"
 
 #include <poll.h>
@@ -15,16 +15,16 @@ void flow_tell(struct flow *f, const struct message *m)
     if (f->supervisor < 0)
         return;
     enum message_status status;
-    /* The supervisor never blocks for long, so its worker may wait for it. */
+    /* Blocks: the supervisor never blocks for long. */
     while ((status = message_send(f->supervisor, m, &error)) == MESSAGE_AGAIN) {
         struct pollfd room = {f->supervisor, POLLOUT, 0};
         poll(&room, 1, 1000);
     }
     if (status == MESSAGE_OK)
         return;
-    /* A worker without its supervisor has nobody to acknowledge to: it ends. */
+    /* A worker without a supervisor ends. */
     if (status != MESSAGE_CLOSED)
-        log_error("cannot tell the supervisor %s: %s", message_name(m->type), error.text);
+        log_error("sending %s to the supervisor: %s", message_name(m->type), error.text);
     f->exit_code = EX_SOFTWARE;
     event_base_loopbreak(f->base);
 }
@@ -85,5 +85,5 @@ void flow_wake(struct flow *f)
 
 bool flow_at_rest(const struct flow *f)
 {
-    return f->ready && !f->failed && !f->drained && !f->source_ended && f->global == GLOBAL_NONE;
+    return f->ready && !f->failed && !f->drained && !f->source_ended && f->hold == HOLD_NONE;
 }

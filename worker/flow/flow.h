@@ -1,5 +1,5 @@
-/* The FLOW of a worker: which it is, what START said, where it stands, and the supervisor that is told about it. All
- * parts of the worker know it; it knows none of them. */
+/* The FLOW of a worker: its number, the contents of START, its decoder and cursor, and the socket to the supervisor.
+ * All parts of the worker include this file; it includes only the decoder. */
 #ifndef DF2REDIS_WORKER_FLOW_FLOW_H
 #define DF2REDIS_WORKER_FLOW_FLOW_H
 
@@ -11,26 +11,26 @@
 #include "common/settings/settings.h"
 #include "worker/decode/decoder.h"
 
-/* A global command waits for all FLOWs; one whose keys lie in several slots of a cluster goes in steps
- * (cross_slot.h). Meanwhile nothing else is decoded. */
-enum global_state {
-    GLOBAL_NONE,
-    GLOBAL_DRAINING,   /* what comes before it is on its way to the target */
-    GLOBAL_WAITING,    /* AT_GLOBAL was said */
-    GLOBAL_CLEARING,   /* we run it on a cluster, for the first time */
-    GLOBAL_RUNNING,    /* we run it */
-    CROSS_DRAINING,    /* what comes before it is on its way to the target */
-    CROSS_READING,     /* its sources */
-    CROSS_WRITING,     /* its destination */
-    CROSS_REPLICATING, /* its destination's node waits for its replicas */
-    CROSS_LAST,        /* the last step, of the source: when it is acknowledged the command is done */
+/* The FLOW is held at a command: nothing after it is decoded until the command is done. A flush waits for all FLOWs
+ * (pipeline/flush.h), a cross-slot command runs in steps (pipeline/cross_slot.h). */
+enum hold {
+    HOLD_NONE,
+    HOLD_FLUSH_DRAINING,    /* waits until the entries before the flush are acknowledged */
+    HOLD_FLUSH_WAITING,     /* AT_GLOBAL is sent */
+    HOLD_FLUSH_CLEARING,    /* a cluster: this FLOW runs the flush the first time */
+    HOLD_FLUSH_RUNNING,     /* this FLOW runs the flush; in a cluster for the second time */
+    HOLD_CROSS_DRAINING,    /* waits until the entries before the command are acknowledged */
+    HOLD_CROSS_READING,     /* reads the sources */
+    HOLD_CROSS_WRITING,     /* writes the destination */
+    HOLD_CROSS_REPLICATING, /* waits for the replicas of the destination's node */
+    HOLD_CROSS_LAST,        /* writes the source; its acknowledgement ends the command */
 };
 
 struct flow {
     struct event_base *base;
     struct settings settings;
-    int supervisor;     /* socket */
-    struct event *wake; /* the pump */
+    int supervisor;     /* socket; < 0: none */
+    struct event *wake; /* runs the pump */
 
     /* From START. */
     uint32_t number, count;
@@ -42,44 +42,43 @@ struct flow {
     struct cursor cursor;
     struct decoder *decoder;
     struct capabilities target;
-    uint64_t seen_seq; /* entries up to it were translated once before */
-    enum global_state global;
-    bool ready; /* the link is, and the decoder stands where the target is */
-    bool said_stable;
+    uint64_t seen_seq; /* entries up to it have been translated before */
+    enum hold hold;
+    bool ready; /* the target is connected, and the decoder is at its position */
+    bool stable_reported;
     bool source_ended;
     bool drained;
 
     struct suspects *suspects;
     bool suspects_overflowed;
-    bool reports_unread; /* perhaps */
+    bool reports_unread; /* the supervisor may not have read all reports */
     bool failed;
     int exit_code;
 };
 
-/* Tells the supervisor why and ends the loop. */
+/* Sends FAILED to the supervisor and ends the event loop. */
 void flow_fail(struct flow *f, const struct error *error);
 void flow_tell(struct flow *f, const struct message *m);
 void flow_tell_simple(struct flow *f, enum message_type type);
-/* Until the supervisor has read all reports: what it has not would be lost with it, once the target or the
- * cursor is beyond what they are about. */
+/* Blocks until the supervisor has read all reports: call before the target or the cursor gets past their entries, as
+ * unread reports are lost if the supervisor dies. */
 void flow_wait_until_told(struct flow *f);
-/* About what no entry tells: not counted twice only by the caller's care. */
+/* Counts one divergence, without report_dedup: the caller must not report it twice. */
 void flow_tell_divergence(struct flow *f, const char *reason, const char *command, struct slice key);
-/* The pump runs when this turn of the loop is over. */
+/* Schedules the pump after this iteration of the event loop. */
 void flow_wake(struct flow *f);
-/* Nothing keeps a comparison from being begun: the target is where the decoder is, and more may come. */
+/* Whether a comparison may begin: the target is at the decoder's position, and the journal continues. */
 bool flow_at_rest(const struct flow *f);
 
 /* worker/flow/suspicion.c */
-/* Are suspects compared and healed? Not where a key of the target may be another's (--on-conflict skip, stop), or where
- * there is no target. */
+/* Whether suspects are compared and healed. False if a key of the target may be foreign (--on-conflict skip, stop), and
+ * without a target. */
 bool flow_heals(const struct flow *f);
-/* The key may have come out wrong on the target, though it could be right: it is kept for a comparison with
- * the source's, from now on, whatever happens to this process. reason: a word of divergence.h, under which it
- * counts as a divergence if it cannot be kept. */
+/* Records the key as a suspect, on disk, for a comparison with the source. reason: a word of divergence.h; the key
+ * counts as a divergence under it if it cannot be recorded. */
 void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const char *reason,
                   const char *command);
-/* How many suspects there are, into the cursor. */
+/* Stores the number of suspects in the cursor. */
 void flow_note_suspects(struct flow *f);
 
 #endif

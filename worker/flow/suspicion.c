@@ -1,4 +1,4 @@
-/* Keys that are to be compared. */
+/* Recording suspects. */
 #include "common/ipc/divergence.h"
 #include "common/log/log.h"
 #include "worker/flow/flow.h"
@@ -24,7 +24,8 @@ void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const ch
         return;
     if (!suspects_add(f->suspects, target_db, key, reason, command, &error)) {
         if (!f->suspects_overflowed)
-            log_warning("%s; what is refused or lost from now on is counted, not healed", error.text);
+            log_warning("%s; from now on refused or lost keys are counted as divergences, not healed",
+                        error.text);
         f->suspects_overflowed = true;
         if (!SUSPECT_ONLY(reason))
             flow_tell_divergence(f, reason, command, key);

@@ -1,4 +1,4 @@
-/* When a round goes out, what mark it carries, and what is noted once it is acknowledged. */
+/* When a round is sent, which mark it carries, and what is stored once it is acknowledged. */
 #include "worker/pipeline/commit.h"
 
 #include "common/base/clock.h"
@@ -6,26 +6,26 @@
 
 enum { MARK_EVERY_MS = 1000 };
 
-/* The decoder has a global command in hand that is not done: what can be sealed ends before it. A mark beside
- * a flush must not vouch for it: the target may refuse the flush and take the mark. */
-static bool before_global(const struct commit *c)
+/* The decoder is past a global command that has not run: a round ends before the command. A mark in the same round as
+ * a flush must not cover the flush: the target may refuse the flush and accept the mark. */
+static bool held_before_command(const struct commit *c)
 {
-    return c->flow->global != GLOBAL_NONE && c->flow->global < CROSS_LAST;
+    return c->flow->hold != HOLD_NONE && c->flow->hold < HOLD_CROSS_LAST;
 }
 
-bool seal_between_steps(const struct commit *c)
+bool commit_between_steps(const struct commit *c)
 {
-    return c->flow->global == CROSS_WRITING || c->flow->global == CROSS_REPLICATING;
+    return c->flow->hold == HOLD_CROSS_WRITING || c->flow->hold == HOLD_CROSS_REPLICATING;
 }
 
-/* whole: of the FLOW; else, in a cluster, of the slots that need one. */
+/* whole: the mark of the FLOW; else, in a cluster, the marks of the slots that need one. */
 static void put_marks(struct commit *c, bool whole)
 {
     char text[MARK_TEXT_BYTES];
-    /* A step of a command across slots: in the slot it goes to it is done. */
-    unsigned before = before_global(c) && c->flow->global != CROSS_WRITING;
+    /* A step of a cross-slot command: the mark of the slot that it writes covers the command. */
+    unsigned before = held_before_command(c) && c->flow->hold != HOLD_CROSS_WRITING;
     uint64_t seq = decoder_seq(c->flow->decoder) - before;
-    /* 0 during full sync: nothing can be resumed from there. */
+    /* 0 during full sync, which cannot be resumed. */
     uint64_t lsn = decoder_next_lsn(c->flow->decoder);
     lsn -= lsn ? before : 0;
     struct mark mark = {
@@ -36,13 +36,13 @@ static void put_marks(struct commit *c, bool whole)
     if (!router_open(c->router)->marked)
         return;
     expiry_mark_sent(c->expiry, seq);
-    c->sealed_marked_seq = seq;
+    c->sent_marked_seq = seq;
     c->marked_at_ms = clock_monotonic_ms();
     c->marked_offset = decoder_offset(c->flow->decoder);
     c->mark_wanted = false;
 }
 
-static void copy_checkpoint(struct checkpoint *to, const struct checkpoint *from)
+static void checkpoint_copy(struct checkpoint *to, const struct checkpoint *from)
 {
     struct buf record = to->record;
     *to = *from;
@@ -51,74 +51,74 @@ static void copy_checkpoint(struct checkpoint *to, const struct checkpoint *from
     buf_put(&to->record, from->record.data, from->record.len);
 }
 
-/* Before a global command the decoder's state is already the one after it, so the checkpoint before stays;
- * the mark tells how far behind it things are done. */
-static void fill_checkpoint(struct commit *c, struct checkpoint *at)
+/* While a global command is held the decoder's state is the one after it, so the previous checkpoint is kept; the mark
+ * tells which entries after it are applied. */
+static void checkpoint_fill(struct commit *c, struct checkpoint *at)
 {
     uint8_t header[RECORD_HEADER];
-    if (before_global(c)) {
-        copy_checkpoint(at, &c->sealed);
+    if (held_before_command(c)) {
+        checkpoint_copy(at, &c->sent);
         return;
     }
     at->offset = decoder_offset(c->flow->decoder);
     at->seq = decoder_seq(c->flow->decoder);
     at->next_lsn = decoder_next_lsn(c->flow->decoder);
     at->check = decoder_check(c->flow->decoder, at->next_lsn);
-    memcpy(header, &c->sealed_marked_seq, sizeof header);
+    memcpy(header, &c->sent_marked_seq, sizeof header);
     buf_clear(&at->record);
     buf_put(&at->record, header, sizeof header);
     decoder_save(c->flow->decoder, &at->record);
-    copy_checkpoint(&c->sealed, at);
+    checkpoint_copy(&c->sent, at);
 }
 
-bool seal_is_behind(const struct commit *c)
+bool commit_is_behind(const struct commit *c)
 {
     return decoder_seq(c->flow->decoder) < c->skip_seq ||
            (c->skip_lsn && decoder_next_lsn(c->flow->decoder) < c->skip_lsn);
 }
 
-/* Not while the target is ahead of us: a mark would take it back, and what it has would be carried twice
- * after the next loss of the connection. */
-bool seal_marks_on(const struct commit *c)
+/* False while the target is ahead of the decoder: a mark would move it back, and the next loss of the connection would
+ * apply entries twice. */
+bool commit_marks_on(const struct commit *c)
 {
-    return c->flow->settings.marks && !c->flow->settings.target.null_sink && !seal_is_behind(c);
+    return c->flow->settings.marks && !c->flow->settings.target.null_sink && !commit_is_behind(c);
 }
 
-static bool mark_due(const struct commit *c)
+static bool mark_is_due(const struct commit *c)
 {
-    return seal_marks_on(c) && (clock_monotonic_ms() - c->marked_at_ms >= MARK_EVERY_MS ||
-                                decoder_offset(c->flow->decoder) - c->marked_offset >= c->mark_every_bytes);
+    return commit_marks_on(c) && (clock_monotonic_ms() - c->marked_at_ms >= MARK_EVERY_MS ||
+                                  decoder_offset(c->flow->decoder) - c->marked_offset >= c->mark_every_bytes);
 }
 
-bool seal_may_send(struct commit *c)
+bool commit_may_send(struct commit *c)
 {
-    return router_can_send(c->router, router_open(c->router)->has_once || mark_due(c));
+    return router_can_send(c->router, router_open(c->router)->has_once || mark_is_due(c));
 }
 
-/* In a cluster a mark of the whole FLOW vouches on each node for all before it, also for slots that are on their
- * way from there: what another node may still refuse must not be in the same round. A flush is carried out by all
- * or ends the run. */
+/* In a cluster a mark of the whole FLOW covers, on each node, all entries before it, also those of slots that are
+ * migrating: a round with commands that another node may refuse must not carry one. A flush is run by all nodes, or
+ * ends the run. */
 static bool whole_marks_fit(const struct commit *c, const struct round *r)
 {
-    return round_empty(r) || c->flow->global == GLOBAL_RUNNING;
+    return round_empty(r) || c->flow->hold == HOLD_FLUSH_RUNNING;
 }
 
-void seal_and_send(struct commit *c, bool force_mark)
+void commit_send(struct commit *c, bool force_mark)
 {
     struct round *r = router_open(c->router);
     flow_wait_until_told(c->flow);
-    /* Due only where it can go out now: it might have become so since seal_may_send was asked. */
-    bool due = mark_due(c) && router_idle(c->router);
+    /* Time has passed since commit_may_send: a mark that became due since waits for an idle router. */
+    bool due = mark_is_due(c) && router_idle(c->router);
     bool cluster = router_is_cluster(c->router);
-    /* The source of a command across slots is perhaps on another node. */
-    bool whole = (force_mark || due) && !seal_between_steps(c);
-    c->marks_owed = cluster && whole && seal_marks_on(c) && !whole_marks_fit(c, r);
-    if (seal_marks_on(c) && !c->marks_owed && (whole || (r->has_once && !cluster)))
+    /* Between the steps of a cross-slot command the node of its source may lack the last step. */
+    bool whole = (force_mark || due) && !commit_between_steps(c);
+    c->marks_owed = cluster && whole && commit_marks_on(c) && !whole_marks_fit(c, r);
+    if (commit_marks_on(c) && !c->marks_owed && (whole || (r->has_once && !cluster)))
         put_marks(c, true);
     else if (c->flow->settings.marks && r->has_once && cluster)
-        put_marks(c, false); /* of slots: each is behind its own command, wherever others stand */
-    fill_checkpoint(c, &r->end);
-    r->done_seq = decoder_seq(c->flow->decoder) - before_global(c);
+        put_marks(c, false); /* of slots: each covers the commands of its slot only */
+    checkpoint_fill(c, &r->end);
+    r->done_seq = decoder_seq(c->flow->decoder) - held_before_command(c);
     r->entries = c->entries;
     r->keys = c->keys;
     c->entries = c->keys = 0;
@@ -127,26 +127,26 @@ void seal_and_send(struct commit *c, bool force_mark)
     router_send(c->router);
 }
 
-/* Only a migration that is complete leaves no mark: another one goes on from it. */
-bool seal_last_mark(struct commit *c)
+/* A complete migration removes its marks; any other end leaves a mark for the next start. */
+bool commit_last_mark(struct commit *c)
 {
-    if ((!seal_marks_on(c) && !c->unmarking) || c->last_mark_sent)
+    if ((!commit_marks_on(c) && !c->unmarking) || c->last_mark_sent)
         return false;
     c->last_mark_sent = true;
     if (!c->flow->settings.migrate || !drain_reached_lsn(c->drain)) {
-        seal_and_send(c, true);
+        commit_send(c, true);
         return true;
     }
-    /* A successor must not take the missing mark for lost data. */
+    /* Set first: a restarted worker must not take the missing mark for lost writes. */
     cursor_set(&c->flow->cursor.marks->phase, CURSOR_DRAINED);
     c->unmarking = true;
     router_remove_marks(c->router);
     c->flow->settings.marks = false;
-    seal_and_send(c, false);
+    commit_send(c, false);
     return true;
 }
 
-void seal_note_lsn(struct commit *c, uint64_t next_lsn, struct journal_check check)
+void commit_note_lsn(struct commit *c, uint64_t next_lsn, struct journal_check check)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
     cursor_set(&m->check_lsn, check.lsn);
@@ -154,7 +154,7 @@ void seal_note_lsn(struct commit *c, uint64_t next_lsn, struct journal_check che
     cursor_set(&m->applied_lsn, next_lsn);
 }
 
-void seal_save_record(struct commit *c, const struct checkpoint *at)
+void commit_save_record(struct commit *c, const struct checkpoint *at)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
     struct error error;
@@ -165,7 +165,7 @@ void seal_save_record(struct commit *c, const struct checkpoint *at)
     }
     cursor_set(&m->applied_offset, at->offset);
     cursor_set(&m->applied_seq, at->seq);
-    seal_note_lsn(c, at->next_lsn, at->check);
+    commit_note_lsn(c, at->next_lsn, at->check);
     cursor_set(&m->last_applied_ms, clock_monotonic_ms());
     if (at->seq >= c->flow->seen_seq && c->flow->ready && !decoder_comparing(c->flow->decoder))
         cursor_set(&m->in_contact, 1);
@@ -174,15 +174,15 @@ void seal_save_record(struct commit *c, const struct checkpoint *at)
         flow_tell_simple(c->flow, MESSAGE_PING);
         source_tls_acknowledge(c->source, true);
     }
-    source_note_waiting(c->source);
+    source_update_lag(c->source);
 }
 
-void seal_acknowledged(struct commit *c, struct round *r)
+void commit_acknowledged(struct commit *c, struct round *r)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
     expiry_acknowledged(c->expiry, r->done_seq);
     if (r->end.record.len)
-        seal_save_record(c, &r->end);
+        commit_save_record(c, &r->end);
     if (r->marked && r->end.record.len) {
         memcpy(&c->marked_seq, r->end.record.data, sizeof c->marked_seq);
         retain_keep(c, &r->end);
@@ -194,41 +194,41 @@ void seal_acknowledged(struct commit *c, struct round *r)
         cursor_count_batch(m, clock_monotonic_us() - r->sent_at_us);
 }
 
-void seal_settle(struct commit *c)
+void commit_idle(struct commit *c)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
     struct checkpoint *open = &router_open(c->router)->end;
     uint64_t offset = decoder_offset(c->flow->decoder);
-    if (c->flow->global == GLOBAL_NONE && decoder_seq(c->flow->decoder) != cursor_get(&m->applied_seq)) {
+    if (c->flow->hold == HOLD_NONE && decoder_seq(c->flow->decoder) != cursor_get(&m->applied_seq)) {
         cursor_add(&m->entries, c->entries);
         c->entries = 0;
-        fill_checkpoint(c, open);
-        seal_save_record(c, open);
+        checkpoint_fill(c, open);
+        commit_save_record(c, open);
     }
     if (offset >= spool_received(c->spool))
-        source_note_waiting(c->source);
-    /* Nothing but the offset went on since the last mark: the mark vouches for that, too. */
-    if (c->flow->global == GLOBAL_NONE && seal_marks_on(c) &&
-        c->marked_seq == decoder_seq(c->flow->decoder) && offset != c->sealed.offset) {
-        fill_checkpoint(c, open);
-        seal_save_record(c, open);
+        source_update_lag(c->source);
+    /* Only the offset has advanced since the last mark: the mark covers it as well. */
+    if (c->flow->hold == HOLD_NONE && commit_marks_on(c) && c->marked_seq == decoder_seq(c->flow->decoder) &&
+        offset != c->sent.offset) {
+        checkpoint_fill(c, open);
+        commit_save_record(c, open);
         retain_keep(c, open);
     }
     retain_release(c);
 }
 
-void seal_held_done(struct commit *c)
+void commit_hold_done(struct commit *c)
 {
     router_begin_at(c->router, decoder_seq(c->flow->decoder));
-    seal_settle(c);
+    commit_idle(c);
 }
 
-void seal_restart(struct commit *c)
+void commit_restart(struct commit *c)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
     router_forget_open(c->router);
     router_begin_at(c->router, decoder_seq(c->flow->decoder));
-    fill_checkpoint(c, &router_open(c->router)->end);
+    checkpoint_fill(c, &router_open(c->router)->end);
     c->marked_offset = decoder_offset(c->flow->decoder);
     c->mark_wanted = c->flow->settings.marks;
     c->mark_every_bytes = 0;

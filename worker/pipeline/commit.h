@@ -1,7 +1,7 @@
-/* Rounds out, acknowledgements in: checkpoints, marks, the cursor.
+/* Rounds, checkpoints, marks and the cursor.
  *
- * A sealed round carries the checkpoint it leads to. When the target has acknowledged it, and so all
- * before it, the checkpoint becomes the cursor's restart record and the spool may let go. */
+ * A round carries the checkpoint at its end. Once the target has acknowledged the round, and so all rounds before it,
+ * the checkpoint becomes the cursor's restart record, and the spool may release the bytes before it. */
 #ifndef DF2REDIS_WORKER_PIPELINE_COMMIT_H
 #define DF2REDIS_WORKER_PIPELINE_COMMIT_H
 
@@ -21,50 +21,50 @@ struct commit {
     struct expiry *expiry;
     const struct drain *drain;
 
-    uint64_t skip_seq; /* entries up to it are in the target already (its mark); in a cluster: in some slot */
-    uint64_t skip_lsn; /* the same of the journal before it, by the mark of an earlier session */
-    uint64_t marked_seq;                  /* of the last mark that was acknowledged */
-    uint64_t sealed_marked_seq;           /* of the last mark that was put into a round */
-    uint64_t marked_at_ms, marked_offset; /* of the last mark put into a round */
-    uint64_t mark_every_bytes;            /* after a reconnect few, then more and more */
-    bool had_trouble;                     /* with the target, or it is a successor */
-    bool mark_wanted;                     /* to see whether the target takes writes again */
-    bool marks_owed;          /* a cluster: a mark of the whole FLOW is due, in a round of its own */
-    bool last_mark_sent;      /* at the end of a drain */
-    bool unmarking;           /* a migration is over: there are no marks any more */
-    uint64_t kept_at_ms;      /* of the history's newest */
-    uint64_t entries, keys;   /* of the open round */
-    struct checkpoint sealed; /* of the last round that was sealed */
-    uint64_t ping_lsn;        /* acknowledge at once when applied_lsn reaches it; 0: none */
+    uint64_t skip_seq; /* the target has the entries up to it (its mark); in a cluster: some slot has them */
+    uint64_t skip_lsn; /* the target has the journal before it, by the mark of an earlier session; 0: none */
+    uint64_t marked_seq;                  /* of the last acknowledged mark */
+    uint64_t sent_marked_seq;             /* of the last mark in a round */
+    uint64_t marked_at_ms, marked_offset; /* of the last mark in a round */
+    uint64_t mark_every_bytes;            /* small after a reconnect, then growing */
+    bool had_trouble;                     /* the target failed before, or the worker was restarted */
+    bool mark_wanted;                     /* probes whether the target accepts writes again */
+    bool marks_owed;        /* a cluster: a mark of the whole FLOW is due, in a separate round */
+    bool last_mark_sent;    /* at the end of a drain */
+    bool unmarking;         /* a migration is complete: its marks are removed */
+    uint64_t kept_at_ms;    /* when the newest record of the history was added */
+    uint64_t entries, keys; /* of the open round */
+    struct checkpoint sent; /* of the last round sent */
+    uint64_t ping_lsn;      /* acknowledge immediately when applied_lsn reaches it; 0: none */
 };
 
-/* A restart record begins with the seq of the last mark before it, then the decoder's state. */
+/* A restart record: the seq of the last mark before it, 8 bytes, then the decoder's state. */
 enum { RECORD_HEADER = 8 };
-bool seal_may_send(struct commit *c); /* the open round could go out now */
-void seal_and_send(struct commit *c, bool force_mark);
-/* At the end of a drain: a mark of the very last position for a later start, or, after a migration,
- * none at all any more. True: it is on its way. */
-bool seal_last_mark(struct commit *c);
-void seal_acknowledged(struct commit *c, struct round *r);
-/* Of a command across slots: its destination may have it, its source has not. */
-bool seal_between_steps(const struct commit *c);
-/* Nothing on its way and nothing in the open round: where the decoder stands is applied. */
-void seal_settle(struct commit *c);
-/* A held command is done without a round of its own: what comes after is not mixed up with it. */
-void seal_held_done(struct commit *c);
-void seal_save_record(struct commit *c, const struct checkpoint *at);
-/* In the cursor: the next LSN wanted after all that is applied, and the last command before it. */
-void seal_note_lsn(struct commit *c, uint64_t next_lsn, struct journal_check check);
-/* The decoder was put elsewhere: what was open is forgotten, and where it stands is the last checkpoint. */
-void seal_restart(struct commit *c);
-/* The target is ahead of the decoder. */
-bool seal_is_behind(const struct commit *c);
-bool seal_marks_on(const struct commit *c);
+bool commit_may_send(struct commit *c); /* whether the open round can be sent now */
+void commit_send(struct commit *c, bool force_mark);
+/* At the end of a drain: sends a mark of the last position for a later start; after a migration, removes the marks.
+ * True: sent, acknowledgement pending. */
+bool commit_last_mark(struct commit *c);
+void commit_acknowledged(struct commit *c, struct round *r);
+/* A cross-slot command may have written its destination, and has not written its source. */
+bool commit_between_steps(const struct commit *c);
+/* Call with no round in flight and an empty open round: the decoder's position is applied. */
+void commit_idle(struct commit *c);
+/* The held command is done and needed no round: the next round begins after it. */
+void commit_hold_done(struct commit *c);
+void commit_save_record(struct commit *c, const struct checkpoint *at);
+/* Stores in the cursor the LSN after the last applied entry, and the check of the last command before it. */
+void commit_note_lsn(struct commit *c, uint64_t next_lsn, struct journal_check check);
+/* The decoder was repositioned: discards the open round, and makes the decoder's position the last checkpoint. */
+void commit_restart(struct commit *c);
+/* Whether the target is ahead of the decoder. */
+bool commit_is_behind(const struct commit *c);
+bool commit_marks_on(const struct commit *c);
 
 /* worker/pipeline/retain.c */
-/* The target has acknowledged a mark of this position or a later one. */
+/* Adds the checkpoint to the history. The target has acknowledged a mark at or after it. */
 void retain_keep(struct commit *c, const struct checkpoint *at);
-/* Lets the spool go, but for what a target might need that comes back with its last mark. */
+/* Releases applied bytes of the spool, except those after the newest record of the history. */
 void retain_release(struct commit *c);
 
 #endif

@@ -1,5 +1,4 @@
-/* The steps of a command across slots. Values on their way from one node to another are held in memory whole.
- */
+/* The steps of a cross-slot command. A value that is copied from one node to another is in memory as a whole. */
 #include "worker/pipeline/cross_slot.h"
 
 #include <stdlib.h>
@@ -9,7 +8,7 @@
 #include "worker/pipeline/cross_slot_plan.h"
 #include "worker/translate/rewrite.h"
 
-/* What was read of one source. */
+/* The value of one source key. */
 struct reading {
     struct buf value;
     bool present;
@@ -22,17 +21,17 @@ struct cross {
     struct translator *translator;
     struct commit *commit;
     struct cross_plan plan;
-    struct entry entry; /* its arguments are our own copy */
+    struct entry entry; /* with copies of its arguments */
     struct buf bytes;
     struct slice *argv;
     struct reading *readings; /* of plan.sources */
     size_t reading;
-    bool nothing;    /* to be moved */
+    bool nothing;    /* the source key or member does not exist */
     bool written;    /* the step's commands are in a round */
-    uint64_t serial; /* answers to an earlier one are late */
+    uint64_t serial; /* answers with an earlier one are ignored */
 };
 
-static void forget(struct cross *c)
+static void cross_reset(struct cross *c)
 {
     for (size_t i = 0; i < c->plan.source_count; i++)
         buf_free(&c->readings[i].value);
@@ -59,13 +58,13 @@ void cross_free(struct cross *c)
 {
     if (!c)
         return;
-    forget(c);
+    cross_reset(c);
     free(c);
 }
 
 void cross_cancel(struct cross *c)
 {
-    forget(c);
+    cross_reset(c);
 }
 
 static void keep_entry(struct cross *c, const struct entry *e)
@@ -88,20 +87,20 @@ static uint16_t slot_of(const struct cross *c, size_t position)
     return key_slot(c->argv[position]);
 }
 
-static bool done(const struct cross *c, size_t position)
+static bool slot_is_written(const struct cross *c, size_t position)
 {
     return router_slot_has(c->router, slot_of(c, position), c->entry.seq, c->entry.lsn);
 }
 
-/* How many replicas the destination's node has that must have a step before the next. Within a slot they have
- * both in order. */
-static uint32_t replicas(const struct cross *c)
+/* Number of replicas of the destination's node that must have a step before the next begins. 0 within one slot, whose
+ * replicas apply both steps in order. */
+static uint32_t destination_replicas(const struct cross *c)
 {
     return c->plan.one_slot ? 0 : router_replicas(c->router, slot_of(c, c->plan.destination));
 }
 
-/* Does a source stand behind the command already? */
-static bool source_went_on(const struct cross *c)
+/* Whether the slot of a source is past the command. */
+static bool source_is_past(const struct cross *c)
 {
     for (size_t i = 0; i < c->plan.source_count; i++) {
         uint64_t seq = c->entry.seq + !c->plan.moves, lsn = c->entry.lsn + !c->plan.moves;
@@ -111,9 +110,9 @@ static bool source_went_on(const struct cross *c)
     return false;
 }
 
-static void finish(struct cross *c)
+static void cross_finish(struct cross *c)
 {
-    c->flow->global = GLOBAL_NONE;
+    c->flow->hold = HOLD_NONE;
     cross_cancel(c);
     flow_wake(c->flow);
 }
@@ -129,80 +128,80 @@ bool cross_begin(struct cross *c, const struct entry *e, bool *taken, struct err
     c->readings = x_calloc(plan.source_count ? plan.source_count : 1, sizeof *c->readings);
     c->reading = 0;
     keep_entry(c, e);
-    bool written = done(c, plan.destination), went_on = source_went_on(c);
+    bool written = slot_is_written(c, plan.destination), went_on = source_is_past(c);
     if (!written && went_on)
         return error_set(
             error, ERROR_REDIRECT,
-            "%.*s takes from a slot of the cluster that has gone on meanwhile, to one whose node has lost "
-            "writes: a full sync is needed",
+            "%.*s: the slot of its source is past the command, and the slot of its destination has lost "
+            "it; a full sync is needed",
             (int)(e->argv[0].len < 32 ? e->argv[0].len : 32), (const char *)e->argv[0].data);
     if (written && (went_on || !plan.moves)) {
         cross_cancel(c);
         return true;
     }
-    c->flow->global = CROSS_DRAINING;
+    c->flow->hold = HOLD_CROSS_DRAINING;
     return true;
 }
 
 /* ---- reading ---- */
 
-static void read_next(struct cross *c);
+static void read_next_source(struct cross *c);
 
-static void read_failed(struct cross *c, const struct redisReply *reply)
+static void reading_failed(struct cross *c, const struct redisReply *reply)
 {
     struct error error;
-    error_set(&error, ERROR_RETRY, "reading a key that goes to another slot was answered: %.200s",
-              reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
+    error_set(&error, ERROR_RETRY, "reading the source key of a cross-slot command: %.200s",
+              reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");
     router_wait(c->router, &error);
 }
 
-/* Is it the answer to what is asked now? */
-static bool is_awaited(const struct cross *c, uint64_t serial)
+/* Whether the answer is to the current question. */
+static bool answer_is_awaited(const struct cross *c, uint64_t serial)
 {
-    return c->serial == serial && c->flow->global == CROSS_READING;
+    return c->serial == serial && c->flow->hold == HOLD_CROSS_READING;
 }
 
 static void on_expiry(void *arg, uint64_t serial, const redisReply *reply)
 {
     struct cross *c = arg;
-    if (!is_awaited(c, serial))
+    if (!answer_is_awaited(c, serial))
         return;
     if (reply->type != REDIS_REPLY_INTEGER) {
-        read_failed(c, reply);
+        reading_failed(c, reply);
         return;
     }
     struct reading *r = &c->readings[c->reading++];
     if (reply->integer > 0)
         r->expire_ms = reply->integer;
-    read_next(c);
+    read_next_source(c);
 }
 
 static void on_value(void *arg, uint64_t serial, const redisReply *reply)
 {
     struct cross *c = arg;
-    if (!is_awaited(c, serial))
+    if (!answer_is_awaited(c, serial))
         return;
     struct reading *r = &c->readings[c->reading];
-    /* A key of another type than the command wants: refused on the source, too. */
+    /* The key has another type than the command needs: the source refused the command, too. */
     bool wrong = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
     r->present = reply->type == REDIS_REPLY_STRING || (reply->type == REDIS_REPLY_INTEGER && reply->integer);
     if (reply->type == REDIS_REPLY_STRING)
         buf_put(&r->value, reply->str, (size_t)reply->len);
     else if (reply->type != REDIS_REPLY_NIL && reply->type != REDIS_REPLY_INTEGER && !wrong) {
-        read_failed(c, reply);
+        reading_failed(c, reply);
         return;
     }
     if (!c->plan.dumps) {
         c->reading++;
-        read_next(c);
+        read_next_source(c);
     }
 }
 
-static void read_next(struct cross *c)
+static void read_next_source(struct cross *c)
 {
     if (c->reading == c->plan.source_count) {
-        bool apart = c->plan.moves || replicas(c);
-        c->flow->global = apart ? CROSS_WRITING : CROSS_LAST;
+        bool apart = c->plan.moves || destination_replicas(c);
+        c->flow->hold = apart ? HOLD_CROSS_WRITING : HOLD_CROSS_LAST;
         flow_wake(c->flow);
         return;
     }
@@ -233,7 +232,7 @@ static void write_removal(struct cross *c, struct slice name)
     output_end(c->translator->out);
 }
 
-/* Too large for one command: what comes behind the removal is in its MULTI. */
+/* A value too large for one command: its pieces are in the MULTI of the removal. */
 static void write_pieces(struct cross *c, struct slice key, const struct reading *r)
 {
     struct error error;
@@ -259,22 +258,22 @@ static void write_restore(struct cross *c, struct slice key, const struct readin
     output_end(o);
 }
 
-/* Where a source lies while it is beside the destination. */
+/* Name of the copy of source i in the slot of the destination. */
 static void temporary_name(const struct cross *c, size_t i, struct buf *out)
 {
     uint16_t slot = slot_of(c, c->plan.destination);
     buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", c->flow->settings.name, slot_tag(slot), i);
 }
 
-/* Only a mark tells who is promoted that there was nothing: the source has gone on by then. */
-static void write_nothing(struct cross *c)
+/* Writes the mark alone: a promoted replica needs it, as the source is past the command by then. */
+static void write_nothing_moved(struct cross *c)
 {
     struct buf name = {0};
     c->nothing = true;
-    if (c->plan.dumps) /* of the others it is no error */
+    if (c->plan.dumps) /* RENAME; the other commands allow a missing source */
         c->translator->report(c->translator->report_arg, DIVERGENCE_REFUSED, c->plan.name,
                               c->argv[c->plan.sources[0]], 1);
-    if (!replicas(c) && !c->plan.one_slot)
+    if (!destination_replicas(c) && !c->plan.one_slot)
         return;
     temporary_name(c, 0, &name);
     write_removal(c, buf_slice(&name));
@@ -287,7 +286,7 @@ static void write_moved(struct cross *c)
     struct slice to = c->argv[c->plan.destination];
     unsigned flags = c->plan.one_slot ? OUTPUT_IDEMPOTENT : OUTPUT_ONCE;
     if (!c->readings[0].present) {
-        write_nothing(c);
+        write_nothing_moved(c);
         return;
     }
     if (c->plan.dumps) {
@@ -313,7 +312,7 @@ static void write_taken(struct cross *c)
     output_end(o);
 }
 
-/* The command again, with its sources where its destination is. */
+/* The command, with copies of its sources in the slot of its destination. */
 static bool write_gathered(struct cross *c, struct error *error)
 {
     struct buf *names = x_calloc(c->plan.source_count, sizeof *names);
@@ -336,16 +335,16 @@ static bool write_gathered(struct cross *c, struct error *error)
     return ok;
 }
 
-/* What the state says; nothing when it was done before. False: failed. */
+/* The commands of the current step; none when it is applied already. False: failed. */
 static bool write_commands(struct cross *c, struct error *error)
 {
-    if (c->flow->global == CROSS_REPLICATING)
+    if (c->flow->hold == HOLD_CROSS_REPLICATING)
         router_put_wait(c->router, slot_of(c, c->plan.destination));
-    else if (c->plan.moves && c->flow->global == CROSS_WRITING)
+    else if (c->plan.moves && c->flow->hold == HOLD_CROSS_WRITING)
         write_moved(c);
     else if (c->plan.moves && !c->nothing)
         write_taken(c);
-    else if (!c->plan.moves && !done(c, c->plan.destination))
+    else if (!c->plan.moves && !slot_is_written(c, c->plan.destination))
         return write_gathered(c, error);
     return true;
 }
@@ -353,7 +352,7 @@ static bool write_commands(struct cross *c, struct error *error)
 static void write_step(struct cross *c)
 {
     struct error error;
-    /* What is borrowed must stay, and names do not. */
+    /* Borrowed bytes must outlive the round; the temporary names do not. */
     size_t borrowing = output_borrowing(c->translator->out);
     output_borrow_from(c->translator->out, 0);
     begin_writing(c);
@@ -363,8 +362,8 @@ static void write_step(struct cross *c)
     if (!ok)
         flow_fail(c->flow, &error);
     else if (round_empty(router_open(c->router))) {
-        finish(c);
-        seal_held_done(c->commit);
+        cross_finish(c);
+        commit_hold_done(c->commit);
     }
 }
 
@@ -372,15 +371,15 @@ void cross_advance(struct cross *c)
 {
     if (!round_empty(router_open(c->router)) || !router_idle(c->router))
         return;
-    if (c->flow->global == CROSS_DRAINING) {
+    if (c->flow->hold == HOLD_CROSS_DRAINING) {
         c->written = false;
-        c->flow->global = CROSS_READING;
-        if (done(c, c->plan.destination))
-            c->flow->global = CROSS_LAST; /* we died in between */
+        c->flow->hold = HOLD_CROSS_READING;
+        if (slot_is_written(c, c->plan.destination))
+            c->flow->hold = HOLD_CROSS_LAST; /* written before a restart of the worker */
         else
-            read_next(c);
+            read_next_source(c);
     }
-    if (c->flow->global >= CROSS_WRITING && !c->written) {
+    if (c->flow->hold >= HOLD_CROSS_WRITING && !c->written) {
         write_step(c);
         flow_wake(c->flow);
     }
@@ -388,30 +387,30 @@ void cross_advance(struct cross *c)
 
 void cross_acknowledged(struct cross *c, uint64_t seq)
 {
-    if (!seal_between_steps(c->commit) && !(c->flow->global == CROSS_LAST && seq == c->entry.seq))
+    if (!commit_between_steps(c->commit) && !(c->flow->hold == HOLD_CROSS_LAST && seq == c->entry.seq))
         return;
-    if (c->flow->global == CROSS_LAST) {
-        finish(c);
+    if (c->flow->hold == HOLD_CROSS_LAST) {
+        cross_finish(c);
         return;
     }
     uint16_t slot = slot_of(c, c->plan.destination);
-    if (c->flow->global == CROSS_REPLICATING) {
+    if (c->flow->hold == HOLD_CROSS_REPLICATING) {
         router_waited(c->router, slot);
-        c->flow->global = CROSS_LAST;
+        c->flow->hold = HOLD_CROSS_LAST;
     } else {
-        /* Its round ends before the command, so that the round's end does not tell. */
+        /* The round ends before the command, so its acknowledgement does not record the slot. */
         if (!c->plan.one_slot)
             router_slot_did(c->router, slot, c->entry.seq);
-        c->flow->global = replicas(c) ? CROSS_REPLICATING : CROSS_LAST;
+        c->flow->hold = destination_replicas(c) ? HOLD_CROSS_REPLICATING : HOLD_CROSS_LAST;
     }
     c->written = false;
     flow_wake(c->flow);
 }
 
-/* The node has become a replica meanwhile. */
+/* The node refused WAIT, as a replica does: the topology has changed. */
 void cross_not_replicated(struct cross *c, const char *text)
 {
     struct error error;
-    error_set(&error, ERROR_RETRY, "the wait for a node's replicas was answered: %.200s", text);
+    error_set(&error, ERROR_RETRY, "waiting for the replicas of a node: %.200s", text);
     router_wait(c->router, &error);
 }

@@ -1,4 +1,4 @@
-/* Which commands go across slots, and how. The table of commands tells their keys. */
+/* Plans a cross-slot command from its row in the table of commands, which names its keys. */
 #include "worker/pipeline/cross_slot_plan.h"
 
 #include <stdlib.h>
@@ -9,16 +9,16 @@
 
 enum { DESTINATION_MAX_KEYS = 1 << 20 };
 
-static bool is(const struct command *c, const char *name)
+static bool command_is(const struct command *c, const char *name)
 {
     return strcmp(c->name, name) == 0;
 }
 
-/* SORT … STORE destination, GEORADIUS … STORE | STOREDIST destination; 0: they only read. */
-static size_t stored_at(const struct command *c, const struct entry *e)
+/* Position of the destination of SORT … STORE, GEORADIUS … STORE | STOREDIST; 0: the command only reads. */
+static size_t store_position(const struct command *c, const struct entry *e)
 {
     size_t at = 0;
-    if (!is(c, "SORT") && strncmp(c->name, "GEORADIUS", 9) != 0)
+    if (!command_is(c, "SORT") && strncmp(c->name, "GEORADIUS", 9) != 0)
         return 0;
     for (size_t i = 2; i + 1 < e->argc; i++)
         if (slice_is(e->argv[i], "STORE") || slice_is(e->argv[i], "STOREDIST"))
@@ -26,8 +26,8 @@ static size_t stored_at(const struct command *c, const struct entry *e)
     return at;
 }
 
-/* Is it one whose rewrite sees to several slots itself? */
-static bool is_split(const struct command *c)
+/* Whether the rewrite of the command splits it by slot. */
+static bool rewrite_splits_slots(const struct command *c)
 {
     return c->class != COMMAND_ONCE || c->rewrite == rewrite_msetnx || c->rewrite == rewrite_blocking_pop ||
            c->rewrite == rewrite_multi_pop;
@@ -35,8 +35,9 @@ static bool is_split(const struct command *c)
 
 static void plan_move(struct cross_plan *p, const struct command *c, const struct entry *e)
 {
-    bool rename = is(c, "RENAME") || is(c, "RENAMENX"), smove = is(c, "SMOVE");
-    bool list = is(c, "LMOVE") || is(c, "BLMOVE") || is(c, "RPOPLPUSH") || is(c, "BRPOPLPUSH");
+    bool rename = command_is(c, "RENAME") || command_is(c, "RENAMENX"), smove = command_is(c, "SMOVE");
+    bool list = command_is(c, "LMOVE") || command_is(c, "BLMOVE") || command_is(c, "RPOPLPUSH") ||
+                command_is(c, "BRPOPLPUSH");
     p->moves = rename || smove || list;
     p->dumps = !smove && !list;
     if (rename) {
@@ -46,7 +47,7 @@ static void plan_move(struct cross_plan *p, const struct command *c, const struc
         p->take = "SREM";
         p->member = 3;
     } else if (list) {
-        bool sides = is(c, "LMOVE") || is(c, "BLMOVE");
+        bool sides = command_is(c, "LMOVE") || command_is(c, "BLMOVE");
         bool from_left = sides && slice_is(e->argv[3], "LEFT"),
              to_left = !sides || slice_is(e->argv[4], "LEFT");
         p->put = to_left ? "LPUSH" : "RPUSH";
@@ -55,18 +56,18 @@ static void plan_move(struct cross_plan *p, const struct command *c, const struc
     }
 }
 
-/* What takes one key and puts it, or a member, where that may be done again. */
-static bool goes_key_by_key(const struct cross_plan *p, const struct router *router, struct slice from,
-                            struct slice to)
+/* Whether the command moves a key or a member within an open slot, by writes that may run again. */
+static bool moves_key_by_key(const struct cross_plan *p, const struct router *router, struct slice from,
+                             struct slice to)
 {
     return p->moves && !p->index && router && router_key_by_key(router, key_slot(to)) && !slice_eq(from, to);
 }
 
-/* Fills destination and sources. */
+/* Sets destination, sources and one_slot. */
 static void plan_keys(struct cross_plan *p, const struct router *router, const struct command *c,
                       const struct entry *e, const size_t *keys, size_t n, size_t stored)
 {
-    bool to_second = p->moves || is(c, "COPY");
+    bool to_second = p->moves || command_is(c, "COPY");
     p->destination = stored ? stored : keys[to_second ? 1 : 0];
     uint16_t slot = key_slot(e->argv[p->destination]);
     p->sources = x_calloc(n + 1, sizeof *p->sources);
@@ -74,13 +75,13 @@ static void plan_keys(struct cross_plan *p, const struct router *router, const s
         if (keys[i] == p->destination)
             continue;
         bool same = key_slot(e->argv[keys[i]]) == slot;
-        p->one_slot |= same && goes_key_by_key(p, router, e->argv[keys[i]], e->argv[p->destination]);
+        p->one_slot |= same && moves_key_by_key(p, router, e->argv[keys[i]], e->argv[p->destination]);
         if (!same || p->one_slot)
             p->sources[p->source_count++] = keys[i];
     }
 }
 
-static bool all_wanted(const struct translator *t, const struct entry *e, const size_t *keys, size_t n)
+static bool all_keys_wanted(const struct translator *t, const struct entry *e, const size_t *keys, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!rewrite_wanted(t, e->argv[keys[i]]))
@@ -94,10 +95,10 @@ bool cross_plan(struct translator *t, const struct router *router, const struct 
     const struct command *c = e->argc ? command_find(e->argv[0]) : NULL;
     uint32_t db;
     *plan = (struct cross_plan){0};
-    if (!c || is_split(c) || !command_arity_fits(c, e->argc) ||
+    if (!c || rewrite_splits_slots(c) || !command_arity_fits(c, e->argc) ||
         !settings_db_target(t->settings, e->db, &db) || db != 0 || (c->able && !c->able(t->target)))
         return false;
-    size_t stored = stored_at(c, e), one, n = command_keys(c, e, &one, 1);
+    size_t stored = store_position(c, e), one, n = command_keys(c, e, &one, 1);
     if (n + (stored != 0) < 2 || n > DESTINATION_MAX_KEYS)
         return false;
     size_t *keys = x_calloc(n + 1, sizeof *keys);
@@ -106,7 +107,7 @@ bool cross_plan(struct translator *t, const struct router *router, const struct 
         keys[n] = stored;
     plan->name = c->name;
     plan_move(plan, c, e);
-    bool ok = all_wanted(t, e, keys, n + (stored != 0));
+    bool ok = all_keys_wanted(t, e, keys, n + (stored != 0));
     if (ok)
         plan_keys(plan, router, c, e, keys, n, stored);
     free(keys);
@@ -136,7 +137,7 @@ size_t cross_plan_question(const struct cross_plan *plan, const struct entry *e,
 
 size_t cross_plan_expiry_question(const struct capabilities *target, struct slice key, struct slice *argv)
 {
-    /* Redis 6.2 tells only how long, and that is exact when the clock did not go on meanwhile. */
+    /* Redis 6.2 has only PTTL: exact if TIME is the same before and after it. */
     static const char script[] =
         "local function now() local t=redis.call('TIME') return t[1]*1000+math.floor(t[2]/1000) end\n"
         "for i=1,100 do local a=now() local p=redis.call('PTTL',KEYS[1]) if p<0 or now()==a or i==100 then\n"

@@ -1,14 +1,14 @@
-/* When a drain begins and what it waits for. */
+/* When a drain begins, and what it waits for. */
 #include "worker/pipeline/drain.h"
 
 #include "common/base/clock.h"
 
 enum {
-    HEAL_AT_END_MS = 10000, /* without anything being settled */
+    HEAL_AT_END_MS = 10000, /* without a comparison finished */
     HEAL_AT_END_MAX_MS = 60000,
 };
 
-/* Suspects need the source's journal to go on a little. */
+/* A suspect is compared at a point of the journal, so it needs the journal to advance. */
 void drain_order(struct drain *d, uint64_t lsn)
 {
     d->due_ms = clock_monotonic_ms() + HEAL_AT_END_MS;
@@ -23,8 +23,8 @@ void drain_begin(struct drain *d)
     d->offset = d->lsn ? UINT64_MAX : spool_received(d->spool);
 }
 
-/* However many keys are looked for, or healed: as long as that goes on. (A source that is replicated may make suspects
- * without end, so that has one.) */
+/* While suspects are being compared the drain waits, for any number of them. A replication has a limit, latest_ms, as a
+ * source in use may add suspects forever. */
 void drain_put_off(struct drain *d)
 {
     const struct cursor_marks *m = d->flow->cursor.marks;

@@ -1,4 +1,4 @@
-/* The flush at hand, from its begin to the acknowledgement of all that the target does for it. */
+/* The current flush, from its entry in the journal to the acknowledgement by the target. */
 #include "worker/pipeline/flush.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "common/log/log.h"
 #include "worker/keys/suspects.h"
 
-/* KEYS[1] the marks' hash; ARGV: its database, the value of its field "flushed" (empty: no marks), then the
+/* KEYS[1]: the hash of the marks; ARGV: its database, the value of its field "flushed" (empty: no marks), then the
  * databases to flush ("all": every one). */
 static const char flush_script[] =
     "redis.call('SELECT',ARGV[1]) local m=redis.call('HGETALL',KEYS[1]) "
@@ -20,7 +20,7 @@ static const char flush_script[] =
     "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
     "if ARGV[2]~='' then redis.call('HSET',KEYS[1],'" MARK_FLUSHED_FIELD "',ARGV[2]) end return #m";
 
-static bool has_database(const struct flush *f, uint32_t db)
+static bool target_has_database(const struct flush *f, uint32_t db)
 {
     return router_is_cluster(f->router) ? db == 0 : !capabilities_lack_database(&f->flow->target, db);
 }
@@ -29,12 +29,11 @@ static bool writes_anything(const struct flush *f)
 {
     uint32_t db;
     return strcasecmp(f->command, "FLUSHDB") != 0 ||
-           (settings_db_target(&f->flow->settings, f->db, &db) && has_database(f, db));
+           (settings_db_target(&f->flow->settings, f->db, &db) && target_has_database(f, db));
 }
 
-/* Slots that are beyond it show that it was run; one that is not shows that its node went back to before it.
- */
-static bool lost_by_some(const struct flush *f, const struct entry *e)
+/* Slots past the flush prove that it ran; a slot before it proves that its node has lost it. */
+static bool flush_is_lost(const struct flush *f, const struct entry *e)
 {
     bool noted = f->flushed_txid && e->txid <= f->flushed_txid;
     bool in_session = e->seq > f->all_seq && e->seq <= f->commit->skip_seq;
@@ -43,7 +42,7 @@ static bool lost_by_some(const struct flush *f, const struct entry *e)
            !f->flow->settings.exclude && writes_anything(f);
 }
 
-static void forget_left_out(struct flush *f)
+static void flush_left_out(struct flush *f)
 {
     uint32_t db;
     if (strcasecmp(f->command, "FLUSHDB") != 0)
@@ -52,28 +51,28 @@ static void forget_left_out(struct flush *f)
         suspects_remove_all(f->translator->left_out, &db);
 }
 
-/* Marks are written anew at once: before that nothing tells of a flush by somebody else. */
+/* New marks are written immediately: until then a flush by another client would go unnoticed. */
 static void flush_over(struct flush *f)
 {
     router_flush_over(f->router);
     f->commit->mark_wanted = f->flow->settings.marks && router_is_cluster(f->router);
 }
 
-static void tell(struct flush *f, enum message_type type)
+static void flush_tell(struct flush *f, enum message_type type)
 {
     struct message m = {.type = type, .fd = -1, .global.txid = f->txid};
     memcpy(m.global.command, f->command, sizeof m.global.command);
     flow_tell(f->flow, &m);
 }
 
-static void is_done(struct flush *f)
+static void flush_done(struct flush *f)
 {
-    forget_left_out(f);
-    if (f->flow->global == GLOBAL_RUNNING)
+    flush_left_out(f);
+    if (f->flow->hold == HOLD_FLUSH_RUNNING)
         router_note_flushed(f->router, f->txid);
     flush_over(f);
-    f->flow->global = GLOBAL_NONE;
-    tell(f, MESSAGE_GLOBAL_DONE);
+    f->flow->hold = HOLD_NONE;
+    flush_tell(f, MESSAGE_GLOBAL_DONE);
     flow_wake(f->flow);
 }
 
@@ -85,60 +84,58 @@ bool flush_begin(struct flush *f, const struct entry *e, struct error *error)
     f->db = e->db;
     snprintf(f->command, sizeof f->command, "%.*s", (int)e->argv[0].len, (const char *)e->argv[0].data);
     if (e->in_snapshot)
-        return !writes_anything(f) || /* of a database that is not copied */
+        return !writes_anything(f) || /* a database that is not copied */
                error_set(
                    error, ERROR_REDIRECT,
-                   "%s came during full sync, where it cannot be ordered against the snapshot: the full sync "
-                   "starts anew",
+                   "%s during full sync cannot be ordered against the snapshot: the full sync starts over",
                    f->command);
-    if (router_is_cluster(f->router) && lost_by_some(f, e))
+    if (router_is_cluster(f->router) && flush_is_lost(f, e))
         return error_set(
             error, ERROR_REDIRECT,
-            "a node of the cluster has lost a %s that was run on it: what came after cannot be put in order "
-            "any more; a full sync is needed",
+            "a node of the cluster has lost %s, and other FLOWs may be past it; a full sync is needed",
             f->command);
     if (e->seq <= f->commit->skip_seq || e->lsn < f->commit->skip_lsn ||
         (f->flushed_txid && e->txid <= f->flushed_txid)) {
-        /* Our predecessor ran it and died before it could say so, or another FLOW did. */
+        /* Run by this worker before its restart, or by another FLOW. */
         if (e->txid <= f->flushed_txid)
             router_note_flushed(f->router, f->flushed_txid);
-        is_done(f);
+        flush_done(f);
         return true;
     }
-    f->flow->global = GLOBAL_DRAINING;
+    f->flow->hold = HOLD_FLUSH_DRAINING;
     return true;
 }
 
-/* The restart record stays at the checkpoint before. The session may end here, though, and the next one asks for what
- * comes after the LSN of the cursor, perhaps a master that lacks the last entries that were applied. */
-static void note_all_before(struct flush *f)
+/* The restart record stays at the previous checkpoint. If the session ends here, the next one asks for the journal from
+ * the LSN of the cursor on, perhaps from a promoted replica that lacks the last applied entries. */
+static void note_applied_lsn(struct flush *f)
 {
     uint64_t lsn = decoder_next_lsn(f->flow->decoder);
     if (lsn)
-        seal_note_lsn(f->commit, lsn - 1, decoder_check(f->flow->decoder, lsn - 1));
+        commit_note_lsn(f->commit, lsn - 1, decoder_check(f->flow->decoder, lsn - 1));
 }
 
 void flush_advance(struct flush *f)
 {
     if (!round_empty(router_open(f->router)) || !router_idle(f->router))
         return;
-    /* Should the session end here, the next one goes on from the mark. In a cluster that was judged by memory
-     * none of the masters may have it yet. */
+    /* If the session ends here, the next one continues from the mark. In a cluster whose positions come from memory no
+     * master may have that mark yet. */
     bool wanted = f->commit->mark_wanted && router_is_cluster(f->router);
-    if (seal_marks_on(f->commit) &&
-        (wanted || f->commit->sealed_marked_seq + 1 < decoder_seq(f->flow->decoder))) {
-        seal_and_send(f->commit, true);
+    if (commit_marks_on(f->commit) &&
+        (wanted || f->commit->sent_marked_seq + 1 < decoder_seq(f->flow->decoder))) {
+        commit_send(f->commit, true);
         return;
     }
-    f->flow->global = GLOBAL_WAITING;
-    note_all_before(f);
-    log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", f->command,
-              (unsigned long long)f->txid, f->again ? " once more" : "");
+    f->flow->hold = HOLD_FLUSH_WAITING;
+    note_applied_lsn(f);
+    log_debug("%s (txid %llu) reached%s: waiting for the other FLOWs", f->command,
+              (unsigned long long)f->txid, f->again ? " again" : "");
     router_flush_begins(f->router);
-    tell(f, MESSAGE_AT_GLOBAL);
+    flush_tell(f, MESSAGE_AT_GLOBAL);
 }
 
-/* The databases to flush on the target, as words; the caller frees them. */
+/* The databases of the target to flush, as arguments; the caller frees them. Returns their number. */
 static size_t databases_to_flush(struct flush *f, char (**words)[12])
 {
     const struct settings *s = &f->flow->settings;
@@ -146,13 +143,13 @@ static size_t databases_to_flush(struct flush *f, char (**words)[12])
     size_t n = 0;
     *words = x_calloc(s->db_map_count + 1, sizeof **words);
     if (strcasecmp(f->command, "FLUSHDB") == 0) {
-        if (settings_db_target(s, f->db, &db) && has_database(f, db))
+        if (settings_db_target(s, f->db, &db) && target_has_database(f, db))
             format_u64((*words)[n++], db);
     } else if (s->db_map_count == 0) {
         memcpy((*words)[n++], "all", sizeof "all");
     } else {
         for (size_t i = 0; i < s->db_map_count; i++)
-            if (has_database(f, s->db_maps[i].to))
+            if (target_has_database(f, s->db_maps[i].to))
                 format_u64((*words)[n++], s->db_maps[i].to);
     }
     return n;
@@ -163,7 +160,7 @@ static void write_flush(struct flush *f)
     char(*databases)[12], flushed[FLUSHED_TEXT_BYTES] = "";
     size_t n = databases_to_flush(f, &databases);
     struct output *o = f->translator->out;
-    if (seal_marks_on(f->commit))
+    if (commit_marks_on(f->commit))
         flushed_write(f->flow->session, f->txid, f->flow->master_id, flushed);
     if (n) {
         output_entry(o, f->seq);
@@ -182,7 +179,7 @@ static void write_flush(struct flush *f)
     free(databases);
 }
 
-/* On every master, each with the marks it carries. False: not now, everything begins again. */
+/* On every master, which keeps its marks. False: a master is not connected; the router reconnects. */
 static bool write_flush_everywhere(struct flush *f, bool note)
 {
     char flushed[FLUSHED_TEXT_BYTES];
@@ -193,22 +190,22 @@ static bool write_flush_everywhere(struct flush *f, bool note)
     }
     flushed_write(f->flow->session, f->txid, f->flow->master_id, flushed);
     output_entry(f->translator->out, f->seq);
-    router_flush_nodes(f->router, flush_script, note && seal_marks_on(f->commit) ? flushed : "");
+    router_flush_nodes(f->router, flush_script, note && commit_marks_on(f->commit) ? flushed : "");
     return true;
 }
 
-/* Keys that a resharding moved meanwhile from a node that was not flushed yet to one that was are still
- * there: nobody writes now, so a second time finds them. */
-static void is_cleared(struct flush *f)
+/* Flushes a second time: a resharding may have moved keys from a node that was not flushed yet to one that was. All
+ * FLOWs are held, so no key is added in between. */
+static void flush_cleared(struct flush *f)
 {
-    f->flow->global = GLOBAL_RUNNING;
+    f->flow->hold = HOLD_FLUSH_RUNNING;
     if (write_flush_everywhere(f, true))
         flow_wake(f->flow);
 }
 
 bool flush_run(struct flush *f, uint64_t txid)
 {
-    if (f->flow->global != GLOBAL_WAITING || txid != f->txid)
+    if (f->flow->hold != HOLD_FLUSH_WAITING || txid != f->txid)
         return false;
     if (f->flow->settings.include || f->flow->settings.exclude)
         f->translator->report(f->translator->report_arg, DIVERGENCE_FILTER, f->command,
@@ -218,87 +215,86 @@ bool flush_run(struct flush *f, uint64_t txid)
     else if (!router_is_null(f->router) && !router_is_cluster(f->router))
         write_flush(f);
     if (round_empty(router_open(f->router))) {
-        is_done(f);
+        flush_done(f);
         return false;
     }
-    f->flow->global = router_is_cluster(f->router) ? GLOBAL_CLEARING : GLOBAL_RUNNING;
+    f->flow->hold = router_is_cluster(f->router) ? HOLD_FLUSH_CLEARING : HOLD_FLUSH_RUNNING;
     return true;
 }
 
-/* Is there anything to be done for it on the target, and a note of it? */
-static bool is_carried_out(const struct flush *f)
+/* Whether the flush writes to the target, with a flush note. */
+static bool flush_writes_target(const struct flush *f)
 {
-    if (!seal_marks_on(f->commit) || f->flow->settings.include || f->flow->settings.exclude)
+    if (!commit_marks_on(f->commit) || f->flow->settings.include || f->flow->settings.exclude)
         return false;
     return writes_anything(f);
 }
 
-/* Has the target been up, as what it is, for longer than that? Then it has lost nothing since. (Its note of
- * the flush may be somewhere else by now: in a cluster it moves with its slot.) */
-static bool is_older_than(const struct capabilities *target, uint64_t age_ms)
+/* Whether the target has been up, in the same role, for longer than age_ms, and so has lost nothing since. (The flush
+ * note does not tell: in a cluster it moves with its slot.) */
+static bool target_up_longer_than(const struct capabilities *target, uint64_t age_ms)
 {
     enum { ROUNDED_MS = 2000 };
     return age_ms && !target->promoted && target->up_s * 1000 > age_ms + ROUNDED_MS;
 }
 
-/* Another FLOW ran it, but perhaps the target went back since: it is asked by connecting to it anew. In
- * trouble that is under way already, and we come here again. */
-static bool target_has_it(struct flush *f, uint64_t age_ms)
+/* Another FLOW ran the flush, and the target may have lost it since: a reconnect reads the flush note. While the link
+ * is down a reconnect is under way, and this is called again. */
+static bool target_has_flush(struct flush *f, uint64_t age_ms)
 {
     struct error error;
     if (!f->flow->ready)
         return false;
-    if (is_older_than(&f->flow->target, age_ms))
+    if (target_up_longer_than(&f->flow->target, age_ms))
         return true;
     if (f->doubted_txid == f->txid) {
         error_set(&error, ERROR_REDIRECT,
-                  "the target has lost a %s that was run on it: what came after cannot be put in order any "
-                  "more; a full sync "
-                  "is needed",
+                  "the target has lost %s, and other FLOWs may be past it; a full sync is needed",
                   f->command);
         flow_fail(f->flow, &error);
         return false;
     }
     f->doubted_txid = f->txid;
-    error_set(&error, ERROR_RETRY, "it is asked whether it has the %s that was run", f->command);
+    error_set(&error, ERROR_RETRY, "reconnecting to read whether it has %s", f->command);
     router_reset(f->router, &error);
     return false;
 }
 
 void flush_pass(struct flush *f, uint64_t txid, uint64_t age_ms)
 {
-    if (f->flow->global != GLOBAL_WAITING || txid != f->txid)
+    if (f->flow->hold != HOLD_FLUSH_WAITING || txid != f->txid)
         return;
-    if (f->again && is_carried_out(f) && !target_has_it(f, age_ms))
+    if (f->again && flush_writes_target(f) && !target_has_flush(f, age_ms))
         return;
     router_note_flushed(f->router, f->txid);
-    forget_left_out(f);
+    flush_left_out(f);
     flush_over(f);
-    f->flow->global = GLOBAL_NONE;
-    seal_held_done(f->commit);
+    f->flow->hold = HOLD_NONE;
+    commit_hold_done(f->commit);
     flow_wake(f->flow);
 }
 
 bool flush_refused(struct flush *f, const char *text)
 {
     struct error error;
-    if (f->flow->global != GLOBAL_CLEARING && f->flow->global != GLOBAL_RUNNING)
+    if (f->flow->hold != HOLD_FLUSH_CLEARING && f->flow->hold != HOLD_FLUSH_RUNNING)
         return false;
-    error_fatal(&error, EX_NOPERM,
-                "the target refuses the %s of the source (%.160s), and nothing that comes after it would be "
-                "right there: let its user run EVAL, SELECT, FLUSHALL, FLUSHDB, HGETALL and HSET, none of "
-                "them renamed, and start again: the %s is carried out then",
-                f->command, text, f->command);
+    error_fatal(
+        &error, EX_NOPERM,
+        "the target refuses the %s of the source (%.160s), so later commands would find keys that the "
+        "source has deleted; allow its user EVAL, SELECT, FLUSHALL, FLUSHDB, HGETALL and HSET, undo "
+        "any renaming of them, and start again: the run continues with the %s",
+        f->command, text, f->command);
     flow_fail(f->flow, &error);
     return true;
 }
 
 void flush_acknowledged(struct flush *f)
 {
-    if (f->flow->global == GLOBAL_CLEARING) {
-        is_cleared(f);
-    } else if (f->flow->global == GLOBAL_RUNNING) {
-        is_done(f);
-        seal_held_done(f->commit);
+    if (f->flow->hold == HOLD_FLUSH_CLEARING) {
+        flush_cleared(f);
+    } else if (f->flow->hold == HOLD_FLUSH_RUNNING) {
+        flush_done(f);
+        commit_hold_done(f->commit);
     }
 }

@@ -1,22 +1,22 @@
-/* FLUSHALL and FLUSHDB: every FLOW has them, with one txid. Each worker applies what comes before, says
- * AT_GLOBAL and stops decoding; the supervisor, once all are there, lets one run it and the others go on.
+/* FLUSHALL and FLUSHDB: every FLOW has them, with one txid. Each worker applies the entries before it, sends AT_GLOBAL
+ * and stops decoding; once all have arrived, the supervisor sends RUN_GLOBAL to one and PASS_GLOBAL to the others.
  *
- * The flush would wipe the marks as well, and a worker that died then would take the target for one
- * that lost its data. So the marks are carried over it in one script.
+ * The flush would delete the marks as well, and a restarted worker would take the target for one that lost its data. So
+ * one script flushes and keeps the marks.
  *
- * The script also notes the flush's txid. A FLOW that comes to a flush again, put back to its mark, sees by
- * it whether the target has the flush. If not, the target went back to before it: other FLOWs may be
- * beyond it already, so that it can no longer be put in its place, and only a full sync helps.
+ * The script also stores the flush's txid, the flush note. A FLOW that is back at its mark and reaches the flush again
+ * reads from it whether the target has the flush. If not, the target has lost it: other FLOWs may be past it, so
+ * it can no longer run in order, and a full sync is needed.
  *
- * A target that refuses the flush keeps what the source has no more: nothing that comes after would be right,
- * so the run ends. The marks stand before the flush then, and the next run begins with it. */
+ * A target that refuses the flush keeps keys that the source has deleted, so the run ends. The marks are before the
+ * flush, and the next run begins with it. */
 #ifndef DF2REDIS_WORKER_PIPELINE_FLUSH_H
 #define DF2REDIS_WORKER_PIPELINE_FLUSH_H
 
 #include "worker/pipeline/commit.h"
 #include "worker/translate/translator.h"
 
-/* The one at hand, or the last one. */
+/* The current flush, or the last one. */
 struct flush {
     struct flow *flow;
     struct router *router;
@@ -26,22 +26,22 @@ struct flush {
     uint64_t txid, seq;
     uint32_t db;
     char command[32];
-    bool again;            /* it was decoded once before */
-    uint64_t flushed_txid; /* the newest of this session that the target has */
-    uint64_t doubted_txid; /* the target was asked about it */
-    uint64_t all_seq,
-        all_lsn; /* a cluster: no slot is behind them; the commit's skip_* are of the one ahead of all */
+    bool again;            /* decoded before */
+    uint64_t flushed_txid; /* the newest flush of this session that the target has; 0: none */
+    uint64_t doubted_txid; /* the flush that the last reconnect was for */
+    /* A cluster: every slot has the entries up to here; the commit's skip_* are of the most advanced slot. */
+    uint64_t all_seq, all_lsn;
 };
 
 bool flush_begin(struct flush *f, const struct entry *e, struct error *error);
-void flush_advance(struct flush *f); /* after everything before it is acknowledged */
-/* True: its commands are in the open round. */
+void flush_advance(struct flush *f); /* does nothing until all rounds are acknowledged */
+/* RUN_GLOBAL. True: the commands of the flush are in the open round. */
 bool flush_run(struct flush *f, uint64_t txid);
-/* age_ms: it was run no longer ago; 0: not known. */
+/* PASS_GLOBAL. age_ms: the flush ran at most so long ago; 0: not known. */
 void flush_pass(struct flush *f, uint64_t txid, uint64_t age_ms);
-/* The target has refused a part of the flush at hand: the run ends. False: there is none at hand. */
+/* The target has refused a command of the current flush: the run ends. False: no flush is running. */
 bool flush_refused(struct flush *f, const char *text);
-/* A round was, of the flush if there is one at hand. */
+/* A round is acknowledged: that of the flush, if one is running. */
 void flush_acknowledged(struct flush *f);
 
 #endif

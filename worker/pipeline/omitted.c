@@ -1,4 +1,4 @@
-/* Which keys they may be of, and what is said where there are too many. */
+/* Keys whose deletion may be missing from the journal become suspects, up to a limit. */
 #include "worker/pipeline/omitted.h"
 
 #include "common/ipc/divergence.h"
@@ -7,26 +7,26 @@
 #include "worker/translate/commands.h"
 #include "worker/pipeline/pipeline.h"
 
-enum { KEYS_MAX = SUSPECTS_MAX / 2 /* the rest is for what is known to have gone wrong */ };
+enum { KEYS_MAX = SUSPECTS_MAX / 2 /* the other half is for keys that a command failed on */ };
 
-static bool is_journaled_all_the_same(struct slice name)
+static bool is_journaled_always(struct slice name)
 {
     return slice_is(name, "MSET") || slice_is(name, "MSETNX") || slice_is(name, "SETNX") ||
            slice_is(name, "GETSET");
 }
 
-/* Once for each session: nothing of what is beyond the bound is remembered. */
-static void tell_beyond(struct pipeline *p, const char *command)
+/* Once per session: keys over the limit are not counted. */
+static void report_too_many(struct pipeline *p, const char *command)
 {
     if (p->omitted_told)
         return;
     p->omitted_told = true;
     log_warning(
-        "more keys than can be compared (%d of a FLOW) were written with MSET, SETNX or GETSET during the "
-        "full "
-        "sync, and this source does not journal every deletion meanwhile: some that it deleted may still be "
-        "here; start it with --journal_omit_redundant_writes=false and copy anew: df2redis stop, df2redis "
-        "clean, then start with --flush-target",
+        "keys written with MSET, SETNX or GETSET during the full sync exceed the %d that a FLOW can compare, "
+        "and "
+        "this source does not journal every deletion during a full sync: the target may have keys that the "
+        "source has deleted; start the source with --journal_omit_redundant_writes=false and copy again: "
+        "df2redis stop, df2redis clean, then start with --flush-target",
         KEYS_MAX);
     flow_tell_divergence(p->flow, SUSPECT_OMITTED, command, slice_of("", 0));
 }
@@ -35,7 +35,7 @@ void omitted_entry(struct pipeline *p, const struct entry *e)
 {
     uint32_t db;
     if (e->kind != ENTRY_COMMAND || !e->in_snapshot || !e->argc ||
-        !release_omits(p->translator.source_release) || !is_journaled_all_the_same(e->argv[0]) ||
+        !release_omits(p->translator.source_release) || !is_journaled_always(e->argv[0]) ||
         !flow_heals(p->flow) || !settings_db_target(&p->flow->settings, e->db, &db))
         return;
     const struct command *c = command_find(e->argv[0]);
@@ -44,6 +44,6 @@ void omitted_entry(struct pipeline *p, const struct entry *e)
         if (suspects_has(p->flow->suspects, db, e->argv[i]) || suspects_count(p->flow->suspects) < KEYS_MAX)
             flow_suspect(p->flow, db, e->argv[i], SUSPECT_OMITTED, c->name);
         else
-            tell_beyond(p, c->name);
+            report_too_many(p, c->name);
     }
 }

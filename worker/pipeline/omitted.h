@@ -1,11 +1,11 @@
-/* Deletions that the source's journal may lack.
+/* Deletions that may be missing from the source's journal.
  *
- * A Dragonfly that makes its snapshot leaves DEL, UNLINK and SET (SETEX, PSETEX) of a key out of its journal
- * while its snapshot has not come to the key's bucket: what the snapshot then holds tells as much, but for a key
- * that is gone by then. The target has such a key only where it was journaled all the same and the bucket was
- * left untouched: MSET, MSETNX (journaled as MSET), SETNX and GETSET do that. What any other command writes,
- * the snapshot takes first, and from then on all of it is journaled. So the keys of these, journaled during the
- * snapshot, are suspects: the target may have kept one, or counted on from its value. */
+ * During a snapshot Dragonfly does not journal DEL, UNLINK and SET (SETEX, PSETEX) of a key until the snapshot has
+ * reached the key's bucket: the snapshot then contains the result, except for a key that is deleted by then. The target
+ * has such a key only if it was journaled before and its bucket was not saved: MSET, MSETNX (journaled as MSET), SETNX
+ * and GETSET do that. Before any other write the snapshot saves the bucket, and from then on every write to it is
+ * journaled. So the keys of these four commands, journaled during the snapshot, are suspects: the target may have kept
+ * a deleted key, or modified its old value. */
 #ifndef DF2REDIS_WORKER_PIPELINE_OMITTED_H
 #define DF2REDIS_WORKER_PIPELINE_OMITTED_H
 
@@ -13,7 +13,7 @@
 
 struct pipeline;
 
-/* Of an entry that is new to the target; before it is sent. */
+/* For each entry that the target lacks, before it is sent. */
 void omitted_entry(struct pipeline *p, const struct entry *e);
 
 #endif

@@ -1,10 +1,10 @@
-/* From the spool to the target, and back to where the target is. A file calls what stands below it:
+/* From the spool to the target, and back to the target's position after a failure. A file calls those below it:
  *
- *   pump.c        decode, translate, send; what is acknowledged
- *   rewind.c      after trouble: the decoder goes back to the target's mark
- *   flush.c       FLUSHALL, FLUSHDB      cross_slot.c  what no node of a cluster carries out alone      omitted.c
+ *   pump.c        decode, translate, send; acknowledgements
+ *   rewind.c      after a reconnect: the decoder goes back to the target's mark
+ *   flush.c       FLUSHALL, FLUSHDB      cross_slot.c  cross-slot commands      omitted.c  unjournaled deletions
  *   commit.c      rounds, marks, the cursor
- *   retain.c      what is kept for a rewind      drain.c  the end that was asked for
+ *   retain.c      records and bytes kept for a rewind      drain.c  the ordered end
  *
  * Below them are the parts of verify/, the source, the router and the FLOW. */
 #ifndef DF2REDIS_WORKER_PIPELINE_PIPELINE_H
@@ -37,28 +37,28 @@ struct pipeline {
     struct cross *cross;
     struct reports reports;
 
-    bool starved;       /* the decoder has had all there is */
-    bool journal_broke; /* it can be followed no further, and the supervisor was told */
-    bool contact_waits; /* it would be in contact, but the journal was not compared yet */
+    bool starved;       /* the decoder has consumed all bytes at hand */
+    bool journal_broke; /* the journal cannot be followed further; the supervisor was sent BREAK */
+    bool contact_waits; /* in_contact waits for the comparison of the journal */
     bool
-        unheard; /* of what the target has and has not acknowledged some may have been refused: answers were lost */
-    uint64_t answered_seq; /* entries up to it were acknowledged once before */
-    bool omitted_told, said_snapshot_done;
+        unheard; /* answers were lost with the connection: entries that the target has may have been refused */
+    uint64_t answered_seq; /* entries up to it have been acknowledged before */
+    bool omitted_told, snapshot_reported;
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */
     uint64_t rate_at_ms;
     uint64_t crash_at_seq; /* for tests: DF2REDIS_TEST_CRASH_AT_SEQ */
 };
 
 /* worker/pipeline/pump.c */
-/* Once the parts are there; then flow_wake() makes it run. */
+/* Call once all parts are set; from then on flow_wake() schedules pump(). */
 void pump_init(struct pipeline *p);
 void pump(struct pipeline *p);
-/* The target has carried out r. */
+/* The target has acknowledged r. */
 void pump_acknowledged(struct pipeline *p, struct round *r);
 
 /* worker/pipeline/rewind.c */
-/* Back to where the target is: its mark, and the newest decoder state at or before it. ERROR_REDIRECT: what
- * it lacks is no longer here. */
+/* Puts the decoder to the newest restart record at or before the target's mark. ERROR_REDIRECT: the spool no longer has
+ * the bytes that the target lacks. */
 bool rewind_to_target(struct pipeline *p, const struct position *at, struct error *error);
 
 #endif

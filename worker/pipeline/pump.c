@@ -1,4 +1,4 @@
-/* From the spool to the link: decode, translate, batch, send; as far as the target takes it. */
+/* Decodes from the spool, translates, and sends rounds until the target's limit of rounds in flight. */
 #include "worker/pipeline/pipeline.h"
 
 #include <stdio.h>
@@ -11,8 +11,8 @@
 #include "worker/translate/commands.h"
 
 enum {
-    BYTES_PER_TURN = 1 << 20, /* of input; then the socket gets its turn */
-    WAITING_FACTOR = 4,       /* a batch that has to wait may grow so much larger */
+    BYTES_PER_TURN = 1 << 20, /* of input, between two reads of the socket */
+    WAITING_FACTOR = 4,       /* a round that cannot be sent yet may grow by this factor */
     RATE_TICK_MS = 10,
     LATE_MAX_MS = 24 * 3600 * 1000,
     MISSED_MS = 10 * 60 * 1000,
@@ -30,25 +30,25 @@ void pump_init(struct pipeline *p)
     p->flow->wake = event_new(p->flow->base, -1, 0, on_pump, p);
 }
 
-static void say_snapshot_done(struct pipeline *p)
+static void report_snapshot_done(struct pipeline *p)
 {
     if (cursor_get(&p->flow->cursor.marks->phase) < CURSOR_FULL_SYNC_END)
         cursor_set(&p->flow->cursor.marks->phase, CURSOR_FULL_SYNC_END);
-    if (!p->said_snapshot_done)
+    if (!p->snapshot_reported)
         flow_tell_simple(p->flow, MESSAGE_SNAPSHOT_DONE);
-    p->said_snapshot_done = true;
+    p->snapshot_reported = true;
 }
 
-static void say_stable(struct pipeline *p)
+static void report_stable(struct pipeline *p)
 {
     cursor_set(&p->flow->cursor.marks->phase, CURSOR_STABLE);
-    if (!p->flow->said_stable)
+    if (!p->flow->stable_reported)
         flow_tell_simple(p->flow, MESSAGE_STABLE);
-    p->flow->said_stable = true;
+    p->flow->stable_reported = true;
 }
 
-/* The session with the source is over. What came before is applied, as after the end of the stream. */
-static void say_break(struct pipeline *p, const struct error *why)
+/* The session with the source ends. The entries before the break are applied, as at the end of the stream. */
+static void report_break(struct pipeline *p, const struct error *why)
 {
     struct message m = {.type = MESSAGE_BREAK, .fd = -1};
     if (p->journal_broke)
@@ -58,7 +58,7 @@ static void say_break(struct pipeline *p, const struct error *why)
     flow_tell(p->flow, &m);
 }
 
-static bool is_global(const struct entry *e)
+static bool entry_is_global(const struct entry *e)
 {
     if (e->kind != ENTRY_COMMAND || e->argc == 0)
         return false;
@@ -66,16 +66,16 @@ static bool is_global(const struct entry *e)
     return c && command_is_global(c);
 }
 
-/* Does the target lack any of it? A cluster's slots differ: there the router sees to it. */
-static bool wanted_by_target(struct pipeline *p, struct entry *e)
+/* Whether the target lacks the entry or a part of it. In a cluster the router decides, slot by slot. */
+static bool target_lacks_entry(struct pipeline *p, struct entry *e)
 {
     if (router_is_cluster(p->router))
         return router_begin_entry(p->router, e);
     return entry_drop_front(e, p->commit.skip_seq) && !(e->lsn && e->lsn < p->commit.skip_lsn);
 }
 
-/* The target has it, by its mark, and what it answered was lost with the connection: a refusal, perhaps. (When
- * slots of a cluster move, entries are gone through again, too, and no answer to them was lost.) */
+/* The target has the entry, by its mark, but its answer, perhaps a refusal, was lost with the connection. (Entries that
+ * are decoded again as slots of a cluster move have lost no answer.) */
 static void suspect_unanswered(struct pipeline *p, const struct entry *e)
 {
     size_t positions[64], n = 0;
@@ -93,8 +93,8 @@ static void suspect_unanswered(struct pipeline *p, const struct entry *e)
         flow_suspect(p->flow, db, e->key, SUSPECT_UNHEARD, rdb_type_name(e->type));
 }
 
-/* One entry. False: failed, already told. */
-static bool take(struct pipeline *p, struct entry *e)
+/* False: failed, and reported. */
+static bool handle_entry(struct pipeline *p, struct entry *e)
 {
     struct error error = {0};
     bool fresh = e->seq > p->flow->seen_seq;
@@ -103,13 +103,13 @@ static bool take(struct pipeline *p, struct entry *e)
         abort();
     switch (e->kind) {
     case ENTRY_FULLSYNC_END:
-        say_snapshot_done(p);
+        report_snapshot_done(p);
         return true;
     case ENTRY_EOF:
-        say_stable(p);
+        report_stable(p);
         return true;
     case ENTRY_PING:
-        if (!e->in_snapshot) /* an LSN in the snapshot is only a counter */
+        if (!e->in_snapshot) /* in the snapshot an LSN is only a counter */
             p->commit.ping_lsn = e->lsn + 1;
         return true;
     case ENTRY_LSN:
@@ -123,7 +123,7 @@ static bool take(struct pipeline *p, struct entry *e)
     default:
         break;
     }
-    if (is_global(e)) {
+    if (entry_is_global(e)) {
         if (flush_begin(&p->flush, e, &error))
             return true;
         flow_fail(p->flow, &error);
@@ -133,7 +133,7 @@ static bool take(struct pipeline *p, struct entry *e)
         return true;
     if (e->kind == ENTRY_COMMAND)
         pops_note(p->pops, e);
-    if (!wanted_by_target(p, e)) {
+    if (!target_lacks_entry(p, e)) {
         suspect_unanswered(p, e);
         expiry_entry(p->expiry, e, true);
         return true;
@@ -163,11 +163,11 @@ static bool take(struct pipeline *p, struct entry *e)
 
 static bool all_applied(const struct pipeline *p)
 {
-    return round_empty(router_open(p->router)) && router_idle(p->router) && p->flow->global == GLOBAL_NONE;
+    return round_empty(router_open(p->router)) && router_idle(p->router) && p->flow->hold == HOLD_NONE;
 }
 
-/* What the ring has room for comes back from the overflow. False: it is no longer there, already told. */
-static bool refill(struct pipeline *p)
+/* Moves bytes from the overflow into the ring, as far as it has room. False: they are lost; reported. */
+static bool refill_ring(struct pipeline *p)
 {
     struct error error = {0};
     if (spool_refill(p->spool, &error)) {
@@ -180,36 +180,36 @@ static bool refill(struct pipeline *p)
     return false;
 }
 
-/* More input for a decoder that has had all of the ring. False: there is none now, or it failed. */
-static bool more_input(struct pipeline *p, size_t had)
+/* More input for a decoder that has consumed the ring. False: none now, or failed. */
+static bool fetch_input(struct pipeline *p, size_t had)
 {
     struct error error;
     uint64_t offset = decoder_offset(p->flow->decoder);
     if (p->drain.on && spool_ring_end(p->spool) >= p->drain.offset)
         return false;
-    if (!refill(p))
+    if (!refill_ring(p))
         return false;
     if (spool_peek(p->spool, offset).len > had)
         return true;
-    /* What comes next lies on the wire, or is kept out by bytes whose acknowledgement is on its way … */
+    /* The next bytes are not received yet, or the ring is full of bytes that await an acknowledgement … */
     bool kept_out = spool_overflow_bytes(p->spool) > 0 || p->source->paused;
     if (!kept_out || !all_applied(p))
         return false;
-    /* … or by what is kept for a target that comes back with its last mark … */
-    if (seal_marks_on(&p->commit) && p->commit.sealed_marked_seq < decoder_seq(p->flow->decoder)) {
-        seal_and_send(&p->commit, true);
+    /* … or of bytes that are retained for a rewind: a new mark releases them … */
+    if (commit_marks_on(&p->commit) && p->commit.sent_marked_seq < decoder_seq(p->flow->decoder)) {
+        commit_send(&p->commit, true);
         return false;
     }
-    /* … or by this one element, which is larger than the ring. */
-    seal_settle(&p->commit);
-    if (!refill(p))
+    /* … or the current element is larger than the ring. */
+    commit_idle(&p->commit);
+    if (!refill_ring(p))
         return false;
     if (spool_peek(p->spool, offset).len <= had) {
         if (!spool_grow(p->spool, offset, decoder_wanted(p->flow->decoder), &error)) {
             flow_fail(p->flow, &error);
             return false;
         }
-        if (!refill(p))
+        if (!refill_ring(p))
             return false;
     }
     source_resume(p->source);
@@ -233,30 +233,30 @@ static bool rate_allows(struct pipeline *p)
     return false;
 }
 
-/* Room in the open round, after sending it if it is full. */
-static bool room(struct pipeline *p)
+/* Whether the open round has room for an entry; sends it if it is full. */
+static bool make_room(struct pipeline *p)
 {
     if (p->commit.marks_owed) {
         if (!router_idle(p->router))
             return false;
-        seal_and_send(&p->commit, true);
+        commit_send(&p->commit, true);
     }
     const struct round *r = router_open(p->router);
     if (r->borrowed || router_borrowing(p->router)) {
-        if (r->borrowed && seal_may_send(&p->commit))
-            seal_and_send(&p->commit, false);
+        if (r->borrowed && commit_may_send(&p->commit))
+            commit_send(&p->commit, false);
         return false;
     }
-    /* What is run again and what is new are kept apart: refusals of the first kind mean nothing. And some
-     * entries of a cluster go alone. */
+    /* Entries that run again and new ones are in separate rounds, as refusals of the former are ignored. Some entries
+     * of a cluster need a round of their own. */
     if (r->alone ||
         (p->flow->seen_seq && decoder_seq(p->flow->decoder) == p->flow->seen_seq && !round_empty(r))) {
-        if (!seal_may_send(&p->commit))
+        if (!commit_may_send(&p->commit))
             return false;
-        seal_and_send(&p->commit, false);
+        commit_send(&p->commit, false);
         return true;
     }
-    /* So much for each node, and no more than a MULTI may hold beside one large command. */
+    /* The batch limit for each node, and at most what a MULTI may hold besides one large command. */
     size_t most_bytes = p->flow->settings.batch_bytes * r->nodes,
            of_target = p->flow->target.query_bytes / 32,
            most_commands = (size_t)p->flow->settings.batch_commands * r->nodes;
@@ -264,15 +264,15 @@ static bool room(struct pipeline *p)
         most_bytes = of_target;
     if (r->bytes < most_bytes && r->commands < most_commands && r->once_count < ONCE_SLOTS_MAX)
         return true;
-    if (seal_may_send(&p->commit)) {
-        seal_and_send(&p->commit, false);
+    if (commit_may_send(&p->commit)) {
+        commit_send(&p->commit, false);
         return true;
     }
     return r->has_once && r->once_count < ONCE_SLOTS_MAX && r->bytes < most_bytes * WAITING_FACTOR &&
            r->commands < most_commands * WAITING_FACTOR;
 }
 
-static struct slice input(const struct pipeline *p)
+static struct slice decoder_input(const struct pipeline *p)
 {
     uint64_t offset = decoder_offset(p->flow->decoder);
     struct slice in = spool_peek(p->spool, offset);
@@ -281,8 +281,8 @@ static struct slice input(const struct pipeline *p)
     return in;
 }
 
-/* When the entry at `offset` came; and how much earlier it may have been written: a snapshot waits for its
- * reader, and the first of a session that goes on with the journal is what was missed meanwhile. */
+/* When the entry at `offset` was received, and how long before that the source may have written it: a snapshot waits
+ * for its reader, and a partial sync begins with entries from before the session. */
 static void note_arrival(struct pipeline *p, uint64_t offset)
 {
     int64_t arrived_ms = spool_arrived_ms(p->spool, offset);
@@ -293,15 +293,15 @@ static void note_arrival(struct pipeline *p, uint64_t offset)
     p->translator.late_ms = missed || !decoder_in_journal(p->flow->decoder) ? LATE_MAX_MS : 0;
 }
 
-static void decode(struct pipeline *p)
+static void decode_entries(struct pipeline *p)
 {
     struct entry e;
     struct error error;
     uint64_t begun = decoder_offset(p->flow->decoder);
     p->starved = false;
-    struct slice in = input(p);
+    struct slice in = decoder_input(p);
     uint64_t in_offset = begun;
-    for (unsigned n = 0; p->flow->global == GLOBAL_NONE && room(p); n++) {
+    for (unsigned n = 0; p->flow->hold == HOLD_NONE && make_room(p); n++) {
         uint64_t offset = decoder_offset(p->flow->decoder);
         if (drain_reached_lsn(&p->drain)) {
             p->starved = true;
@@ -324,25 +324,25 @@ static void decode(struct pipeline *p)
             return;
         }
         if (status == DECODE_BREAK) {
-            say_break(p, &error);
+            report_break(p, &error);
             p->starved = true;
             return;
         }
         if (status == DECODE_MORE) {
-            if (!more_input(p, rest.len)) {
+            if (!fetch_input(p, rest.len)) {
                 p->starved = !p->flow->failed;
                 return;
             }
-            in = input(p);
+            in = decoder_input(p);
             in_offset = decoder_offset(p->flow->decoder);
             continue;
         }
-        if (!take(p, &e))
+        if (!handle_entry(p, &e))
             return;
     }
 }
 
-/* Nothing that DRAIN waits for can still be decoded. */
+/* Whether everything that DRAIN waits for is decoded. */
 static bool drain_is_over(struct pipeline *p)
 {
     uint64_t offset = decoder_offset(p->flow->decoder), end = p->drain.offset;
@@ -352,36 +352,37 @@ static bool drain_is_over(struct pipeline *p)
         return false;
     if (p->drain.lsn)
         end = spool_received(p->spool);
-    /* All bytes are at hand, the last of them perhaps the begin of an entry that was cut off. */
+    /* Undecoded bytes that are at hand are the beginning of a truncated entry. */
     return offset + spool_peek(p->spool, offset).len >= end;
 }
 
-static void check_ends(struct pipeline *p)
+static void check_end(struct pipeline *p)
 {
     struct error error;
     if (!p->starved || !all_applied(p))
         return;
     if (expiry_put_right(p->expiry, p->drain.on)) {
-        seal_and_send(&p->commit, false);
+        commit_send(&p->commit, false);
         return;
     }
     if (p->drain.on && !p->flow->drained) {
-        if (!drain_is_over(p) || drain_waits_for_suspects(&p->drain) || seal_last_mark(&p->commit))
+        if (!drain_is_over(p) || drain_waits_for_suspects(&p->drain) || commit_last_mark(&p->commit))
             return;
         p->flow->drained = true;
-        if (p->flow->settings.migrate) /* nobody comes after us */
+        if (p->flow->settings.migrate) /* no later session heals the rest */
             heal_give_up(p->heal);
         p->drain.reached = drain_reached_lsn(&p->drain);
-        /* To a successor that is the end of a migration, which has no mark any more. */
+        /* A restarted worker takes CURSOR_DRAINED of a migration for the end, after which there are no marks. */
         if (!p->flow->settings.migrate || p->drain.reached)
             cursor_set(&p->flow->cursor.marks->phase, CURSOR_DRAINED);
         flow_tell_simple(p->flow, MESSAGE_DRAINED);
     } else if (p->flow->source_ended && !p->drain.on) {
-        /* The next session goes on from what the target says. */
-        if (decoder_in_journal(p->flow->decoder) && seal_last_mark(&p->commit))
+        /* The next session continues from the target's mark. */
+        if (decoder_in_journal(p->flow->decoder) && commit_last_mark(&p->commit))
             return;
         error_set(&error, ERROR_RETRY, "the source closed FLOW %u%s", p->flow->number,
-                  decoder_in_journal(p->flow->decoder) ? "; all that came is applied" : " during full sync");
+                  decoder_in_journal(p->flow->decoder) ? "; all received data is applied"
+                                                       : " during full sync");
         flow_fail(p->flow, &error);
     }
 }
@@ -389,8 +390,8 @@ static void check_ends(struct pipeline *p)
 static void pump_once(struct pipeline *p)
 {
     uint64_t before = decoder_offset(p->flow->decoder);
-    if (p->flow->global == GLOBAL_NONE)
-        decode(p);
+    if (p->flow->hold == HOLD_NONE)
+        decode_entries(p);
     if (p->flow->failed)
         return;
     p->rate_tokens -= (double)(decoder_offset(p->flow->decoder) - before);
@@ -405,19 +406,19 @@ static void pump_once(struct pipeline *p)
         cursor_set(&m->decoded_seq, decoder_seq(p->flow->decoder));
     cursor_set(&m->received_lsn, decoder_next_lsn(p->flow->decoder));
 
-    if (!round_empty(router_open(p->router)) && seal_may_send(&p->commit) &&
-        (p->starved || p->flow->global != GLOBAL_NONE))
-        seal_and_send(&p->commit, p->flow->global == GLOBAL_DRAINING || p->flow->global == GLOBAL_RUNNING);
-    if (p->flow->global == GLOBAL_DRAINING)
+    if (!round_empty(router_open(p->router)) && commit_may_send(&p->commit) &&
+        (p->starved || p->flow->hold != HOLD_NONE))
+        commit_send(&p->commit, p->flow->hold == HOLD_FLUSH_DRAINING || p->flow->hold == HOLD_FLUSH_RUNNING);
+    if (p->flow->hold == HOLD_FLUSH_DRAINING)
         flush_advance(&p->flush);
-    else if (p->flow->global >= CROSS_DRAINING)
+    else if (p->flow->hold >= HOLD_CROSS_DRAINING)
         cross_advance(p->cross);
     if (all_applied(p))
-        seal_settle(&p->commit);
+        commit_idle(&p->commit);
     else if (!router_borrowing(p->router) && !router_open(p->router)->borrowed)
         retain_release(&p->commit);
     source_resume(p->source);
-    check_ends(p);
+    check_end(p);
 }
 
 void pump(struct pipeline *p)
@@ -434,10 +435,10 @@ void pump(struct pipeline *p)
 void pump_acknowledged(struct pipeline *p, struct round *r)
 {
     uint64_t seq = r->end.seq;
-    if (p->flow->failed) /* by one of its answers */
+    if (p->flow->failed) /* one of the answers was fatal */
         return;
-    seal_acknowledged(&p->commit, r);
-    if (p->flow->global >= CROSS_DRAINING)
+    commit_acknowledged(&p->commit, r);
+    if (p->flow->hold >= HOLD_CROSS_DRAINING)
         cross_acknowledged(p->cross, seq);
     else
         flush_acknowledged(&p->flush);

@@ -1,3 +1,4 @@
+/* Positions of reports, by stream. */
 #include "worker/pipeline/report_dedup.h"
 
 bool reports_next(struct reports *r, enum report_stream stream, uint64_t seq)

@@ -1,4 +1,4 @@
-/* Decoder states and bytes that are kept for a target which comes back with its last mark. */
+/* Restart records and bytes that are kept in case the target loses what it acknowledged after its last mark. */
 #include "common/base/clock.h"
 #include "worker/pipeline/commit.h"
 
@@ -13,12 +13,11 @@ void retain_keep(struct commit *c, const struct checkpoint *at)
         spacing = KEEP_EVERY_BYTES;
     if (most > MARK_EVERY_MAX_BYTES)
         most = MARK_EVERY_MAX_BYTES;
-    /* After trouble the next trouble may be near: marks come thick at first, so that there is always some
-     * progress. */
+    /* After a failure marks are frequent at first, so that repeated failures still make progress. */
     c->mark_every_bytes = c->mark_every_bytes ? c->mark_every_bytes * 4 : c->flow->settings.batch_bytes;
     if (c->mark_every_bytes > most || !c->had_trouble)
         c->mark_every_bytes = most;
-    /* With the ring full it is what keeps the next bytes out. */
+    /* With a full ring the retained bytes are what blocks the source. */
     bool tight = spool_overflow_bytes(c->spool) > 0 || c->source->paused;
     if (at->offset <= newest ||
         (!tight && at->offset < newest + spacing && now - c->kept_at_ms < KEEP_EVERY_MS))

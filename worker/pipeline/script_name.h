@@ -1,4 +1,4 @@
-/* How a script is called in reports: by its SHA-1, as EVALSHA names it, and how it begins. */
+/* The name of a script in reports: its SHA-1, as in EVALSHA, and its first line. */
 #ifndef DF2REDIS_WORKER_PIPELINE_SCRIPT_NAME_H
 #define DF2REDIS_WORKER_PIPELINE_SCRIPT_NAME_H
 

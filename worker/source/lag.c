@@ -1,12 +1,12 @@
-/* Samples of what was received when. */
+/* Samples of offset and time of receipt. */
 #include "worker/source/lag.h"
 
 #include <string.h>
 
 enum { FIRST_STEP_MS = 50 };
 
-/* Every second sample goes; the first always stays. */
-static void thin_out(struct waiting *w)
+/* Drops every second sample; keeps the first. */
+static void thin_out(struct lag *w)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < w->count; i += 2, kept++) {
@@ -17,19 +17,19 @@ static void thin_out(struct waiting *w)
     w->step_ms *= 2;
 }
 
-void waiting_received(struct waiting *w, uint64_t offset, uint64_t now_ms)
+void lag_received(struct lag *w, uint64_t offset, uint64_t now_ms)
 {
     if (w->count == 0)
         w->step_ms = FIRST_STEP_MS;
     else if (now_ms - w->at_ms[w->count - 1] < w->step_ms)
         return;
-    if (w->count == WAITING_SAMPLES)
+    if (w->count == LAG_SAMPLES)
         thin_out(w);
     w->offset[w->count] = offset;
     w->at_ms[w->count++] = now_ms;
 }
 
-uint64_t waiting_since(struct waiting *w, uint64_t applied, uint64_t received)
+uint64_t lag_oldest_ms(struct lag *w, uint64_t applied, uint64_t received)
 {
     unsigned past = 0;
     if (applied >= received)

@@ -1,9 +1,9 @@
-/* Bytes read so far = bytes that arrived in order (tcpi_bytes_received) − bytes that wait (SIOCINQ).
+/* Bytes read so far = bytes that arrived in order (tcpi_bytes_received) − unread bytes (SIOCINQ).
  *
- * The FIN takes one sequence number, which tcpi_bytes_received counts and SIOCINQ does not: one less once
- * it has arrived (Linux: tcp_rcv_nxt_update(), tcp_inq(), tcp_fin()). The state tells that it has, but for a
- * connection that is wholly closed, where an RST may have come with or without a FIN before it. There the
- * TCP_INQ control message helps, which does count the FIN. */
+ * The FIN takes one sequence number, which tcpi_bytes_received counts and SIOCINQ does not: one is subtracted once it
+ * has arrived (Linux: tcp_rcv_nxt_update(), tcp_inq(), tcp_fin()). The state of the connection tells whether it has,
+ * except in TCP_CLOSE, where an RST may have come with or without a FIN before it. There the TCP_INQ control message,
+ * which counts the FIN, tells. */
 #include "worker/source/received.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 #include "common/base/clock.h"
 
-#define SETTLE_MS 2000 /* nobody reads, so the socket's buffer is full long before */
+#define SETTLE_MS 2000 /* without a reader the socket's buffer is full long before */
 
 enum kernel_tcp_state {
     STATE_TIME_WAIT = 6,
@@ -41,8 +41,8 @@ static bool tcp_info_get(int fd, struct tcp_info *info)
     return true;
 }
 
-/* Both numbers of one instant, though they come from two calls and more may arrive in between. */
-static bool settled(int fd, struct tcp_info *info, int *waiting)
+/* Reads both numbers for the same instant: repeats the two calls until nothing has arrived in between. */
+static bool read_counters(int fd, struct tcp_info *info, int *waiting)
 {
     uint64_t deadline = clock_monotonic_ms() + SETTLE_MS;
     for (;;) {
@@ -59,8 +59,8 @@ static bool settled(int fd, struct tcp_info *info, int *waiting)
     }
 }
 
-/* A wholly closed connection: with a FIN the TCP_INQ message says one more than SIOCINQ, and the read at
- * its end succeeds; after an RST alone that read fails. */
+/* For TCP_CLOSE: with a FIN the TCP_INQ message is one more than SIOCINQ, and a read at the end succeeds; after an RST
+ * without a FIN that read fails. */
 static bool fin_before_close(int fd, int waiting)
 {
     int on = 1, off = 0, hint = waiting;
@@ -87,7 +87,7 @@ bool received_from_kernel(int fd, uint64_t *bytes)
     struct tcp_info info;
     int waiting;
     bool fin;
-    if (!settled(fd, &info, &waiting))
+    if (!read_counters(fd, &info, &waiting))
         return false;
     switch (info.tcpi_state) {
     case STATE_TIME_WAIT:

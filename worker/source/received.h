@@ -1,13 +1,13 @@
-/* How much was ever read from a FLOW's socket: the kernel knows, whoever read it and whether or not it
- * lived to say so. */
+/* How much was ever read from a FLOW's socket, by any process, from the kernel's counters: a worker may have died
+ * between read(2) and storing the number. */
 #ifndef DF2REDIS_WORKER_SOURCE_RECEIVED_H
 #define DF2REDIS_WORKER_SOURCE_RECEIVED_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes that read(2) has handed out of this TCP socket since it was connected. Exact while nobody reads
- * from it. False (errno set) for anything but TCP, or a kernel that does not count. */
+/* Bytes that read(2) has returned from this TCP socket since it was connected. Exact while no process reads from it.
+ * False, with errno, if the socket is not TCP or the kernel has no such counter. */
 bool received_from_kernel(int fd, uint64_t *bytes);
 
 #endif

@@ -1,4 +1,4 @@
-/* The FLOW's socket: read into the spool as soon as there is something, whatever the target does. */
+/* The FLOW's socket, read into the spool independently of the target. */
 #include "worker/source/source.h"
 
 #include <stdio.h>
@@ -11,25 +11,25 @@
 enum {
     READS_PER_TURN = 4,
     SAY_FULL_EVERY_MS = 10000,
-    FULL_SYNC_PAUSE_MS = 5000, /* of a full sync that waits for room: well below the source's 30 s */
+    FULL_SYNC_PAUSE_MS = 5000, /* pause of a full sync until its session ends: well below the source's 30 s */
 };
 
-void source_note_waiting(struct source *s)
+void source_update_lag(struct source *s)
 {
     struct cursor_marks *m = s->flow->cursor.marks;
     uint64_t received = spool_received(s->spool), applied = cursor_get(&m->applied_offset);
     cursor_set(&m->received_offset, received);
     cursor_set(&m->spool_overflow_bytes, spool_overflow_bytes(s->spool));
     cursor_set(&m->spool_bytes, received > applied ? received - applied : 0);
-    uint64_t since_ms = waiting_since(&s->waiting, applied, received);
+    uint64_t since_ms = lag_oldest_ms(&s->lag, applied, received);
     cursor_set(&m->waiting_since_ms, since_ms);
     *s->lag_ms = since_ms ? clock_monotonic_ms() - since_ms : 0;
 }
 
 void source_waits_from(struct source *s, uint64_t offset)
 {
-    waiting_received(&s->waiting, offset, clock_monotonic_ms());
-    source_note_waiting(s);
+    lag_received(&s->lag, offset, clock_monotonic_ms());
+    source_update_lag(s);
 }
 
 static void note_received(struct source *s, size_t got)
@@ -39,9 +39,9 @@ static void note_received(struct source *s, size_t got)
         s->on.begun(s->on.arg);
     }
     uint64_t now = clock_monotonic_ms();
-    waiting_received(&s->waiting, spool_received(s->spool) - got, now);
+    lag_received(&s->lag, spool_received(s->spool) - got, now);
     cursor_set(&s->flow->cursor.marks->last_received_ms, now);
-    source_note_waiting(s);
+    source_update_lag(s);
 }
 
 static void source_close(struct source *s)
@@ -63,7 +63,7 @@ static void source_close(struct source *s)
     }
 }
 
-static void warn_fullness(struct source *s)
+static void warn_nearly_full(struct source *s)
 {
     uint64_t used = spool_overflow_bytes(s->spool), limit = s->flow->settings.spool_limit_bytes,
              now = clock_monotonic_ms();
@@ -78,14 +78,14 @@ static void warn_fullness(struct source *s)
     }
 }
 
-/* Nothing more is read. The journal can be asked for again later, so its session is ended before the source's
- * clients have to wait; a full sync is paced by the target, as by any replica, as long as that takes
- * anything. */
+/* Called while reading is paused. A session that follows the journal ends, before clients of the source are throttled:
+ * a partial sync can resume it. A full sync waits for the target, as for any replica, and ends only if the target
+ * accepts nothing for FULL_SYNC_PAUSE_MS. */
 static void end_session_when_full(struct source *s)
 {
     bool paused_long = clock_monotonic_ms() - s->paused_ms >= FULL_SYNC_PAUSE_MS;
     if (!s->paused || s->flow->settings.on_spool_full != ON_SPOOL_FULL_END_SESSION ||
-        (!s->flow->said_stable && !paused_long))
+        (!s->flow->stable_reported && !paused_long))
         return;
     struct message m = {.type = MESSAGE_SPOOL_FULL, .fd = -1};
     snprintf(m.spool_full.text, sizeof m.spool_full.text, "%s", s->full_text);
@@ -94,8 +94,8 @@ static void end_session_when_full(struct source *s)
     source_close(s);
 }
 
-/* A disk that is full gives way a little and is full again, many times a second. */
-static bool may_say_full(struct source *s)
+/* Rate limit: a full disk gets a little space and is full again, many times a second. */
+static bool may_log_full(struct source *s)
 {
     uint64_t now = clock_monotonic_ms();
     if (s->said_full_ms && now - s->said_full_ms < SAY_FULL_EVERY_MS)
@@ -106,8 +106,8 @@ static bool may_say_full(struct source *s)
 
 static void pause_reading(struct source *s, const char *why)
 {
-    bool waits = s->flow->settings.on_spool_full == ON_SPOOL_FULL_BLOCK || !s->flow->said_stable;
-    if (!s->paused && waits && may_say_full(s))
+    bool waits = s->flow->settings.on_spool_full == ON_SPOOL_FULL_BLOCK || !s->flow->stable_reported;
+    if (!s->paused && waits && may_log_full(s))
         log_error("the spool is full (%s): the source has to wait until the target takes more", why);
     snprintf(s->full_text, sizeof s->full_text, "%s", why);
     s->paused = true;
@@ -116,7 +116,7 @@ static void pause_reading(struct source *s, const char *why)
     end_session_when_full(s);
 }
 
-static void on_source(evutil_socket_t fd, short what, void *arg)
+static void on_source_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct source *s = arg;
@@ -126,7 +126,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
         switch (s->tls ? source_tls_read(s, &got, &error) : spool_read_fd(s->spool, fd, &got, &error)) {
         case SPOOL_READ_SOME:
             note_received(s, got);
-            if (s->read_bytes) /* decoded before more comes */
+            if (s->read_bytes) /* tests: decode after each read */
                 s->on.received(s->on.arg);
             continue;
         case SPOOL_READ_AGAIN:
@@ -149,7 +149,7 @@ static void on_source(evutil_socket_t fd, short what, void *arg)
         }
         break;
     }
-    warn_fullness(s);
+    warn_nearly_full(s);
     s->on.received(s->on.arg);
 }
 
@@ -160,7 +160,8 @@ static void read_test_hook(struct source *s)
         spool_set_read(s->spool, s->read_bytes);
 }
 
-/* Others may be answered otherwise, and the FLOWs asked again: the target keeps its marks until SYNC was sent. */
+/* full: another FLOW may be answered PARTIAL, and the handshake repeated, so the target is not connected, and keeps its
+ * marks, until the first byte after SYNC. */
 static void on_tls_opened(struct source *s, bool full)
 {
     source_start(s);
@@ -181,7 +182,7 @@ void source_start(struct source *s)
         s->flow->source_ended = true;
         return;
     }
-    s->event = event_new(s->flow->base, s->fd, EV_READ | EV_PERSIST, on_source, s);
+    s->event = event_new(s->flow->base, s->fd, EV_READ | EV_PERSIST, on_source_readable, s);
     event_add(s->event, NULL);
 }
 

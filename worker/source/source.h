@@ -1,8 +1,8 @@
-/* The FLOW's bytes: from its socket into the spool as soon as there are some, whatever the target does.
+/* The FLOW's bytes, from its socket into the spool, independently of the target.
  *
  *   source.c ─┬─ source_tls.c   the same with TLS
- *             ├─ lag.c          since when the oldest byte waits
- *             └─ received.c     what a predecessor had read */
+ *             ├─ lag.c          age of the oldest byte that is not applied
+ *             └─ received.c     number of bytes read before a restart */
 #ifndef DF2REDIS_WORKER_SOURCE_SOURCE_H
 #define DF2REDIS_WORKER_SOURCE_SOURCE_H
 
@@ -13,8 +13,8 @@
 
 struct source_callbacks {
     void *arg;
-    void (*begun)(void *arg);    /* it is known where the FLOW begins: the target may be connected to */
-    void (*received)(void *arg); /* after a turn of reading, which may have brought nothing */
+    void (*begun)(void *arg);    /* the beginning of the FLOW is known: connect to the target */
+    void (*received)(void *arg); /* after each turn of reading, with or without new bytes */
 };
 
 struct source;
@@ -26,41 +26,41 @@ struct source {
     struct source_callbacks on;
     struct event *event;
     int fd;       /* the FLOW's socket, -1 when closed */
-    bool resumed; /* the spool goes on where a dead process left it */
+    bool resumed; /* the spool was opened by a restarted worker */
     bool opened;
-    bool paused; /* the spool is at its limit */
+    bool paused; /* the spool is full: not reading */
     uint64_t paused_ms;
-    bool target_waits; /* `begun` is called when the stream begins */
+    bool target_waits; /* `begun` is called at the first byte */
     char full_text[480];
     uint64_t warned_ms, said_full_ms; /* last */
-    struct waiting waiting;
-    uint64_t *lag_ms;    /* how old the entry at hand may be since it came */
-    uint64_t read_bytes; /* for tests: DF2REDIS_TEST_READ_BYTES; 0: as many as there are */
+    struct lag lag;
+    uint64_t *lag_ms;    /* age of the oldest byte that is not applied */
+    uint64_t read_bytes; /* for tests: DF2REDIS_TEST_READ_BYTES; 0: no limit */
 
-    struct transport *tls; /* the socket with TLS, which only the process that made it can use */
+    struct transport *tls; /* the socket with TLS; usable only by the process that connected it */
     struct client *tls_client;
     char sync_id[32];
-    uint64_t tls_first_lsn; /* of the next entry wanted; 0: a full sync is asked for */
-    struct buf tls_asked;   /* words for DFLY FLOW */
+    uint64_t tls_first_lsn; /* of a partial sync; 0: full sync */
+    struct buf tls_asked;   /* arguments for DFLY FLOW of a partial sync */
     source_tls_opened *tls_opened;
     uint64_t acked_lsn, acked_at_ms;
 };
 
 void source_start(struct source *s);
-void source_resume(struct source *s); /* after the spool had no room */
-/* At a tick: a full spool ends the session with the source, as --on-spool-full says. */
+void source_resume(struct source *s); /* once the spool has room again */
+/* At each tick: a full spool ends the session with the source, according to --on-spool-full. */
 void source_watch_full(struct source *s);
-/* The cursor's figures of what is here and what waits, after bytes came or were applied. */
-void source_note_waiting(struct source *s);
-/* Bytes from `offset` on wait since now. */
+/* Stores in the cursor what is received and not applied; call after either has changed. */
+void source_update_lag(struct source *s);
+/* Counts the age of the bytes from `offset` on from now. */
 void source_waits_from(struct source *s, uint64_t offset);
-/* Its events and connection, and what it has allocated itself. */
+/* Frees the events, the connection and everything allocated here. */
 void source_free(struct source *s);
 
-/* worker/source/source_tls.c: with TLS the worker opens the FLOW itself, and acknowledges itself. */
+/* worker/source/source_tls.c: with TLS the worker, not the supervisor, opens the FLOW and sends the ACKs. */
 void source_tls_open(struct source *s, source_tls_opened *opened);
 enum spool_read source_tls_read(struct source *s, size_t *got, struct error *error);
-/* REPLCONF ACK: every second, every 1,024 entries, at once when urgent. */
+/* REPLCONF ACK: every second, every 1,024 entries, immediately if urgent. */
 void source_tls_acknowledge(struct source *s, bool urgent);
 void source_tls_close(struct source *s);
 

@@ -1,5 +1,6 @@
-/* The FLOW over TLS. A TLS session cannot be handed over, so the worker connects and does the FLOW's
- * handshake itself, tells the supervisor FLOW_OPENED, and writes the ACKs. Its death ends the session. */
+/* The FLOW over TLS. The state of a TLS connection cannot be passed to another process, so the worker connects,
+ * performs the FLOW's handshake, sends FLOW_OPENED to the supervisor, and sends the ACKs. If it dies the session
+ * ends. */
 #include "worker/source/source.h"
 
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 enum { ACK_EVERY_MS = 1000, ACK_EVERY_ENTRIES = 1024, ANSWER_TIMEOUT_MS = 30000 };
 
-static void failed(struct client *c, const struct error *error, void *arg)
+static void on_tls_failed(struct client *c, const struct error *error, void *arg)
 {
     struct source *s = arg;
     (void)c;
@@ -26,27 +27,28 @@ static bool answer_is(const redisReply *reply, const char *word)
            strlen(reply->element[1]->str) == sizeof((struct decoder_config *)0)->token - 1;
 }
 
-static void on_flow(struct client *c, const redisReply *reply, void *arg)
+static void on_flow_answer(struct client *c, const redisReply *reply, void *arg)
 {
     struct source *s = arg;
     struct error error;
     bool full = answer_is(reply, "FULL"), partial = answer_is(reply, "PARTIAL");
     if (partial && !s->tls_first_lsn) {
         error_fatal(&error, EX_PROTOCOL,
-                    "the source answered DFLY FLOW %u with PARTIAL, which was not asked for",
+                    "the source answered DFLY FLOW %u with PARTIAL, but a full sync was requested",
                     s->flow->number);
         flow_fail(s->flow, &error);
         return;
     }
     if (!full && !partial) {
         error_set(&error, ERROR_RETRY, "the source answered DFLY FLOW %u with %.200s", s->flow->number,
-                  reply->str ? reply->str : "something else than FULL or PARTIAL");
+                  reply->str ? reply->str : "neither FULL nor PARTIAL");
         flow_fail(s->flow, &error);
         return;
     }
     s->tls = client_take_transport(c);
     if (!s->tls) {
-        error_set(&error, ERROR_RETRY, "the source sent more than the answer to DFLY FLOW");
+        error_set(&error, ERROR_RETRY,
+                  "the source sent data after its answer to DFLY FLOW %u, before DFLY SYNC", s->flow->number);
         flow_fail(s->flow, &error);
         return;
     }
@@ -66,7 +68,7 @@ static void on_flow(struct client *c, const redisReply *reply, void *arg)
     s->tls_opened(s, full);
 }
 
-static void ready(struct client *c, void *arg)
+static void on_tls_ready(struct client *c, void *arg)
 {
     struct source *s = arg;
     enum { WORDS_MAX = 8 };
@@ -81,14 +83,14 @@ static void ready(struct client *c, void *arg)
     }
     while (s->tls_first_lsn && argc < WORDS_MAX && mark_next_word(&asked, &word))
         argv[argc++] = word;
-    client_command(c, ANSWER_TIMEOUT_MS, on_flow, s, argc, argv);
+    client_command(c, ANSWER_TIMEOUT_MS, on_flow_answer, s, argc, argv);
 }
 
 void source_tls_open(struct source *s, source_tls_opened *opened)
 {
     s->tls_opened = opened;
     struct error error;
-    struct client_callbacks on = {s, ready, failed};
+    struct client_callbacks on = {s, on_tls_ready, on_tls_failed};
     s->tls_client =
         client_connect(s->flow->base, &s->flow->settings.source, &s->flow->settings, "source", &on, &error);
     if (!s->tls_client)
@@ -104,7 +106,7 @@ enum spool_read source_tls_read(struct source *s, size_t *got, struct error *err
     ssize_t n = s->tls->recv(s->tls, into, room);
     if (n == TRANSPORT_AGAIN || n <= 0) {
         if (n == TRANSPORT_FAILED)
-            log_warning("the FLOW's connection broke: %s", s->tls->error);
+            log_warning("the connection of FLOW %u broke: %s", s->flow->number, s->tls->error);
         spool_write_end(s->spool, 0, error);
         return n == TRANSPORT_AGAIN ? SPOOL_READ_AGAIN : SPOOL_READ_EOF;
     }
@@ -124,11 +126,12 @@ void source_tls_acknowledge(struct source *s, bool urgent)
     int n = snprintf(line, sizeof line, "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%zu\r\n%.*s\r\n", digits,
                      (int)digits, text);
     struct iovec part = {line, (size_t)n};
-    /* A few bytes each second: a connection that does not take them whole is about to break anyway. */
+    /* A few bytes a second: if the socket does not accept all of them, the source has stopped reading. */
     ssize_t sent = s->tls->send(s->tls, &part, 1);
     if (sent > 0 && sent < n) {
         struct error error;
-        error_set(&error, ERROR_RETRY, "the source takes no acknowledgements on FLOW %u", s->flow->number);
+        error_set(&error, ERROR_RETRY, "the source does not read acknowledgements on FLOW %u",
+                  s->flow->number);
         flow_fail(s->flow, &error);
     }
     if (sent != n)

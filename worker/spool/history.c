@@ -26,7 +26,7 @@ struct history_header {
 };
 
 struct history_slot {
-    _Atomic uint64_t generation; /* 0: void */
+    _Atomic uint64_t generation; /* 0: empty */
     uint64_t seq, offset, length, checksum;
     uint8_t record[];
 };
@@ -37,10 +37,10 @@ struct history {
     uint8_t *file;
     uint64_t generation; /* of the newest */
     uint64_t newest_offset;
-    struct buf large[SLOTS]; /* records that do not fit their slot */
+    struct buf large[SLOTS]; /* records larger than a slot; not in the file */
 };
 
-static struct history_header *header(const struct history *h)
+static struct history_header *history_header_of(const struct history *h)
 {
     return (void *)h->file;
 }
@@ -50,68 +50,69 @@ static struct history_slot *slot_at(const struct history *h, unsigned i)
     return (void *)(h->file + HEADER_BYTES + i * SLOT_BYTES);
 }
 
-static uint64_t generation(const struct history_slot *slot)
+static uint64_t slot_generation(const struct history_slot *slot)
 {
     return statefile_load(&slot->generation);
 }
 
-static struct slice record_of(const struct history *h, unsigned i)
+static struct slice slot_record(const struct history *h, unsigned i)
 {
     const struct history_slot *slot = slot_at(h, i);
     return slot->length > RECORD_MAX ? buf_slice(&h->large[i]) : slice_of(slot->record, (size_t)slot->length);
 }
 
-static uint64_t checksum(const struct history_slot *slot, struct slice record)
+static uint64_t slot_checksum(const struct history_slot *slot, struct slice record)
 {
     return crc64(crc64(0, (const uint8_t *)&slot->seq, sizeof slot->seq + sizeof slot->offset), record.data,
                  record.len);
 }
 
-static void take_over(struct history *h)
+static void history_take_over(struct history *h)
 {
     for (unsigned i = 0; i < SLOTS; i++) {
         struct history_slot *slot = slot_at(h, i);
-        if (!generation(slot))
+        if (!slot_generation(slot))
             continue;
-        /* What was too large for the file died with its process. */
-        if (slot->length > RECORD_MAX || checksum(slot, record_of(h, i)) != slot->checksum)
+        /* A record too large for the file was in the memory of the dead worker. */
+        if (slot->length > RECORD_MAX || slot_checksum(slot, slot_record(h, i)) != slot->checksum)
             statefile_store(&slot->generation, 0);
-        else if (generation(slot) > h->generation) {
-            h->generation = generation(slot);
+        else if (slot_generation(slot) > h->generation) {
+            h->generation = slot_generation(slot);
             h->newest_offset = slot->offset;
         }
     }
 }
 
-static void begin_anew(struct history *h, uint64_t session)
+static void history_reset(struct history *h, uint64_t session)
 {
     memset(h->file, 0, FILE_BYTES);
-    memcpy(header(h)->magic, history_magic, sizeof history_magic);
-    statefile_boot_id(header(h)->boot_id);
-    header(h)->session = session;
+    memcpy(history_header_of(h)->magic, history_magic, sizeof history_magic);
+    statefile_boot_id(history_header_of(h)->boot_id);
+    history_header_of(h)->session = session;
 }
 
-static bool is_usable(const struct history *h, uint64_t session)
+static bool history_is_usable(const struct history *h, uint64_t session)
 {
-    return memcmp(header(h)->magic, history_magic, sizeof history_magic) == 0 &&
-           header(h)->session == session && statefile_is_of_this_boot(header(h)->boot_id);
+    return memcmp(history_header_of(h)->magic, history_magic, sizeof history_magic) == 0 &&
+           history_header_of(h)->session == session &&
+           statefile_is_of_this_boot(history_header_of(h)->boot_id);
 }
 
-/* Only what is there whole has that size. To allocate it once more would make a successor wait for a busy
- * disk. */
-static bool is_whole(int fd)
+/* An incomplete file is shorter. A complete one is not allocated again: fallocate(2) would block a restarted worker on
+ * a busy disk. */
+static bool file_is_complete(int fd)
 {
     struct stat st;
     return fstat(fd, &st) == 0 && st.st_size >= (off_t)FILE_BYTES;
 }
 
-static uint8_t *map_file(const char *directory, const char *path, struct error *error)
+static uint8_t *history_map(const char *directory, const char *path, struct error *error)
 {
     void *file = MAP_FAILED;
     int fd = statefile_open(directory, path, O_RDWR | O_CREAT, error);
     if (fd < 0)
         return NULL;
-    if (is_whole(fd) || statefile_allocate(fd, 0, FILE_BYTES, directory, path, error)) {
+    if (file_is_complete(fd) || statefile_allocate(fd, 0, FILE_BYTES, directory, path, error)) {
         file = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (file == MAP_FAILED)
             statefile_error(error, directory, path, "map it", errno);
@@ -124,16 +125,16 @@ struct history *history_open(const char *directory, uint32_t flow, uint64_t sess
                              struct error *error)
 {
     char *path = statefile_path(directory, "flow-%u.history", flow);
-    uint8_t *file = map_file(directory, path, error);
+    uint8_t *file = history_map(directory, path, error);
     free(path);
     if (!file)
         return NULL;
     struct history *h = x_calloc(1, sizeof *h);
     h->file = file;
-    if (resume && is_usable(h, session))
-        take_over(h);
+    if (resume && history_is_usable(h, session))
+        history_take_over(h);
     else
-        begin_anew(h, session);
+        history_reset(h, session);
     return h;
 }
 
@@ -154,13 +155,13 @@ void history_remove(const char *directory, uint32_t flow)
     free(path);
 }
 
-/* What lies between the neighbours of slot i: how much would be replayed more without it. */
-static uint64_t gap_around(const struct history *h, unsigned i)
+/* Bytes between the neighbours of slot i: the worst additional replay without it. */
+static uint64_t slot_gap(const struct history *h, unsigned i)
 {
     uint64_t at = slot_at(h, i)->offset, before = 0, after = UINT64_MAX;
     for (unsigned n = 0; n < SLOTS; n++) {
         const struct history_slot *other = slot_at(h, n);
-        if (n == i || !generation(other))
+        if (n == i || !slot_generation(other))
             continue;
         if (other->offset <= at && other->offset > before)
             before = other->offset;
@@ -176,11 +177,11 @@ static unsigned choose_slot(const struct history *h, uint64_t oldest)
     uint64_t least = UINT64_MAX;
     for (unsigned i = 0; i < SLOTS; i++) {
         const struct history_slot *slot = slot_at(h, i);
-        if (!generation(slot))
+        if (!slot_generation(slot))
             return i;
-        if (generation(slot) == h->generation)
+        if (slot_generation(slot) == h->generation)
             continue;
-        uint64_t gap = slot->offset < oldest ? 0 : gap_around(h, i);
+        uint64_t gap = slot->offset < oldest ? 0 : slot_gap(h, i);
         if (gap < least) {
             least = gap;
             best = i;
@@ -202,7 +203,7 @@ void history_add(struct history *h, uint64_t seq, uint64_t offset, uint64_t olde
         buf_put(&h->large[i], record.data, record.len);
     else if (record.len)
         memcpy(slot->record, record.data, record.len);
-    slot->checksum = checksum(slot, record);
+    slot->checksum = slot_checksum(slot, record);
     statefile_store(&slot->generation, ++h->generation);
     h->newest_offset = offset;
 }
@@ -212,14 +213,14 @@ bool history_find(const struct history *h, uint64_t seq, uint64_t oldest, struct
     int best = -1;
     for (unsigned i = 0; i < SLOTS; i++) {
         const struct history_slot *slot = slot_at(h, i);
-        if (!generation(slot) || slot->seq > seq || slot->offset < oldest)
+        if (!slot_generation(slot) || slot->seq > seq || slot->offset < oldest)
             continue;
         if (best < 0 || slot->offset > slot_at(h, (unsigned)best)->offset)
             best = (int)i;
     }
     if (best < 0)
         return false;
-    struct slice found = record_of(h, (unsigned)best);
+    struct slice found = slot_record(h, (unsigned)best);
     buf_put(record, found.data, found.len);
     return true;
 }
@@ -231,10 +232,10 @@ uint64_t history_newest_offset(const struct history *h)
 
 const char *history_target(const struct history *h)
 {
-    return header(h)->target;
+    return history_header_of(h)->target;
 }
 
 void history_set_target(struct history *h, const char *id)
 {
-    snprintf(header(h)->target, sizeof header(h)->target, "%s", id);
+    snprintf(history_header_of(h)->target, sizeof history_header_of(h)->target, "%s", id);
 }

@@ -1,8 +1,7 @@
-/* The spool's face: where the next bytes go, where the oldest may be dropped.
+/* The spool: where new bytes are stored, and when old ones are dropped.
  *
- * Bytes go into the ring as long as it has room and nothing waits in the overflow, else to the overflow's
- * end. The ring's room is all but what is not yet released; released bytes stay readable until they are
- * overwritten. */
+ * New bytes go to the ring if it has room and the overflow is empty, else to the end of the overflow. The room of the
+ * ring is its size less the unreleased bytes; released bytes stay readable until they are overwritten. */
 #include "worker/spool/spool_internal.h"
 
 #include <errno.h>
@@ -14,9 +13,9 @@
 #include "common/base/clock.h"
 #include "common/log/log.h"
 
-#define REFILL_BYTES (UINT64_C(4) << 20) /* in one call, so that the event loop goes on */
+#define REFILL_BYTES (UINT64_C(4) << 20) /* per call: bounds the time outside the event loop */
 
-static bool config_is_sound(const struct spool_config *config, struct error *error)
+static bool config_check(const struct spool_config *config, struct error *error)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     if (config->ring_bytes == 0 || config->ring_bytes % page || config->ring_bytes > SIZE_MAX / 4)
@@ -26,7 +25,7 @@ static bool config_is_sound(const struct spool_config *config, struct error *err
     return true;
 }
 
-static bool make_empty(struct spool *s, const struct spool_config *config, struct error *error)
+static bool create_ring_file(struct spool *s, const struct spool_config *config, struct error *error)
 {
     uint64_t segment = config->ring_bytes;
     if (segment < SPOOL_SEGMENT_MIN_BYTES)
@@ -47,7 +46,7 @@ static bool make_empty(struct spool *s, const struct spool_config *config, struc
 
 struct spool *spool_open(const struct spool_config *config, bool resume, struct error *error)
 {
-    if (!config_is_sound(config, error))
+    if (!config_check(config, error))
         return NULL;
     struct spool_ring found_ring;
     enum ring_found found = ring_open(&found_ring, config, resume, error);
@@ -64,10 +63,10 @@ struct spool *spool_open(const struct spool_config *config, bool resume, struct 
         s->ring = found_ring;
         arrivals_take_over(s->ring.header);
     } else {
-        /* Of another session: their room may be needed. */
+        /* Files of another session: frees their space first. */
         overflow_remove_all(s->directory, s->flow);
-        bool made = make_empty(s, config, error);
-        ring_close(&found_ring); /* its lock was held until the new one has the name */
+        bool made = create_ring_file(s, config, error);
+        ring_close(&found_ring); /* its lock is held until the new file has the name */
         if (!made) {
             spool_close(s);
             return NULL;
@@ -108,7 +107,7 @@ void spool_remove(const char *directory, uint32_t flow)
     overflow_remove_all(directory, flow);
 }
 
-/* Decides where the next bytes go, and marks it before they are read. */
+/* Decides where the next bytes go, and stores the decision before they are read. */
 static enum spool_read place_begin(struct spool *s, uint8_t **at, uint64_t *room, struct error *error)
 {
     struct spool_header *h = s->ring.header;
@@ -129,7 +128,7 @@ static enum spool_read place_begin(struct spool *s, uint8_t **at, uint64_t *room
     return SPOOL_READ_SOME;
 }
 
-/* `got` bytes are in place. False: they are safe in the staging buffer, but no file takes them. */
+/* `got` bytes are in place. False: they stay in the staging buffer, and writing them to a file failed. */
 static bool place_end(struct spool *s, uint64_t got, struct error *error)
 {
     struct spool_header *h = s->ring.header;
@@ -141,17 +140,17 @@ static bool place_end(struct spool *s, uint64_t got, struct error *error)
     }
     uint64_t end = statefile_load(&h->ring_end) + got;
     statefile_store(&h->ring_end, end);
-    /* It was less than it might have been: what was not overwritten is still there. */
+    /* place_begin moved `oldest` for a read of full size: moves it back by the bytes that were not overwritten. */
     uint64_t oldest = end > h->ring_bytes ? end - h->ring_bytes : 0;
     statefile_store(&h->oldest, oldest > s->oldest_before ? oldest : s->oldest_before);
     return true;
 }
 
-static enum spool_read socket_failed(int errnum, struct error *error)
+static enum spool_read socket_read_failed(int errnum, struct error *error)
 {
     if (errnum == EAGAIN || errnum == EWOULDBLOCK)
         return SPOOL_READ_AGAIN;
-    error_set(error, ERROR_RETRY, "reading from the source failed: %s", strerror(errnum));
+    error_set(error, ERROR_RETRY, "reading from the source: %s", strerror(errnum));
     return SPOOL_READ_ERROR;
 }
 
@@ -176,7 +175,7 @@ enum spool_read spool_read_fd(struct spool *s, int fd, size_t *got, struct error
         return SPOOL_READ_ERROR;
     }
     if (n < 0)
-        return socket_failed(errnum, error);
+        return socket_read_failed(errnum, error);
     return n == 0 ? SPOOL_READ_EOF : SPOOL_READ_SOME;
 }
 
@@ -205,8 +204,8 @@ static bool adopt_failed(uint64_t have, uint64_t received, const char *why, stru
 {
     return error_fatal(
         error, EX_SOFTWARE,
-        "the kernel has handed out %llu bytes of this FLOW, its spool holds them up to %llu: %s: a full "
-        "sync is needed",
+        "%llu bytes of this FLOW were read from the kernel, but its spool ends at %llu (%s); a full sync is "
+        "needed",
         (unsigned long long)received, (unsigned long long)have, why);
 }
 
@@ -215,7 +214,7 @@ bool spool_adopt(struct spool *s, uint64_t received, struct error *error)
     struct spool_header *h = s->ring.header;
     uint64_t have = received_end(h), place = statefile_load(&h->place);
     if (received < have)
-        return adopt_failed(have, received, "they are not of the same connection", error);
+        return adopt_failed(have, received, "the spool is of another connection", error);
     uint64_t more = received - have;
     if (more == 0)
         return true;
@@ -228,9 +227,9 @@ bool spool_adopt(struct spool *s, uint64_t received, struct error *error)
     if (place == SPOOL_PLACE_STAGING && statefile_load(&h->staged_base) == have &&
         more <= SPOOL_STAGING_BYTES) {
         statefile_store(&h->staged_end, received);
-        return true; /* the next read or refill takes them on */
+        return true; /* the next read or refill writes them to a segment */
     }
-    return adopt_failed(have, received, "more than one read can have left", error);
+    return adopt_failed(have, received, "the difference is more than one read", error);
 }
 
 struct slice spool_peek(const struct spool *s, uint64_t offset)
@@ -265,12 +264,14 @@ bool spool_grow(struct spool *s, uint64_t offset, uint64_t bytes, struct error *
         max = s->ring_max_bytes - s->ring_max_bytes % (uint64_t)sysconf(_SC_PAGESIZE);
     if (offset < keep || offset > received_end(h))
         return error_fatal(error, EX_SOFTWARE,
-                           "the ring cannot grow for offset %llu: it is released or not yet there",
+                           "the ring cannot grow for offset %llu, which is released or not yet received",
                            (unsigned long long)offset);
     if (bytes > max || __builtin_add_overflow(offset, bytes, &until))
-        return error_fatal(error, EX_UNAVAILABLE,
-                           "one element of %llu bytes at offset %llu: the ring may not be larger than %llu",
-                           (unsigned long long)bytes, (unsigned long long)offset, (unsigned long long)max);
+        return error_fatal(
+            error, EX_UNAVAILABLE,
+            "an element of %llu bytes at offset %llu does not fit into the ring, which may grow to "
+            "%llu bytes; split the key on the source",
+            (unsigned long long)bytes, (unsigned long long)offset, (unsigned long long)max);
     need = until - keep;
     if (need > h->base_bytes && need <= max && until > statefile_load(&h->grown_for))
         statefile_store(&h->grown_for, until);
@@ -279,7 +280,7 @@ bool spool_grow(struct spool *s, uint64_t offset, uint64_t bytes, struct error *
     if (need > max)
         return error_set(
             error, ERROR_RETRY,
-            "one element of %llu bytes at offset %llu has to wait until the target has what is before it",
+            "an element of %llu bytes at offset %llu waits until the target has the entries before it",
             (unsigned long long)bytes, (unsigned long long)offset);
     uint64_t larger = h->base_bytes;
     while (larger < need)
@@ -287,8 +288,8 @@ bool spool_grow(struct spool *s, uint64_t offset, uint64_t bytes, struct error *
     return ring_resize(s, larger, statefile_load(&h->oldest), error);
 }
 
-/* Everything it grew for is released and what is left is little: a cheap moment. */
-static void shrink_if_due(struct spool *s)
+/* Once the element that the ring grew for is released, and few bytes are left to copy. */
+static void ring_shrink_if_due(struct spool *s)
 {
     const struct spool_header *h = s->ring.header;
     uint64_t base = h->base_bytes, end = statefile_load(&h->ring_end), applied = statefile_load(&h->applied);
@@ -301,7 +302,7 @@ static void shrink_if_due(struct spool *s)
         from = end - base;
     struct error error = {0};
     if (!ring_resize(s, base, from, &error)) {
-        log_warning("the spool's ring cannot be made smaller and stays at %llu bytes: %s",
+        log_warning("the spool's ring cannot shrink and stays at %llu bytes: %s",
                     (unsigned long long)h->ring_bytes, error.text);
         s->shrink_not_before = applied + base;
     }
@@ -316,7 +317,7 @@ void spool_release(struct spool *s, uint64_t applied)
         return;
     statefile_store(&h->applied, applied);
     if (h->ring_bytes != h->base_bytes)
-        shrink_if_due(s);
+        ring_shrink_if_due(s);
     h = s->ring.header;
     if (s->segments_from < s->segments_to && received_end(h) == end && end - applied <= h->ring_bytes / 2)
         overflow_drop(s, true);

@@ -1,7 +1,7 @@
-/* The overflow: segment files for what the ring has no room for, written and read in order.
+/* The overflow: segment files for bytes that do not fit into the ring, written and read in order.
  *
- * A byte's place follows from its stream offset alone, so nothing has to be remembered about segments but
- * the marks. Writing again what a dead process may have written already does no harm. */
+ * The place of a byte follows from its stream offset, so the positions in the header are all the state of the segments.
+ * A restarted worker may write again what the dead one has written. */
 #include "worker/spool/spool_internal.h"
 
 #include <dirent.h>
@@ -37,8 +37,7 @@ static void segment_unlink(struct spool *s, uint64_t index)
     free(path);
 }
 
-/* The segment of `offset`, with space from there to its end. Asked for again by a successor, the same space
- * costs nothing. */
+/* Opens the segment of `offset`, with space allocated to its end; repeating the allocation after a restart is free. */
 static bool segment_for_writing(struct spool *s, uint64_t offset, struct error *error)
 {
     uint64_t bytes = s->ring.header->segment_bytes, index = offset / bytes, at = offset % bytes;
@@ -62,13 +61,13 @@ static bool segment_for_writing(struct spool *s, uint64_t offset, struct error *
     return ok;
 }
 
-/* What a file of the overflow held can no longer be had. Only the state directory's own absence is for an
- * operator; anything else the source makes good. */
+/* The contents of an overflow file are lost. A missing state directory needs an operator; after any other error a full
+ * sync restores the bytes. */
 static bool segment_lost(const struct error *why, struct error *error)
 {
     if (why->class == ERROR_FATAL && why->exit_code == EX_CANTCREAT)
         return error_fatal(error, EX_CANTCREAT, "%s", why->text);
-    return error_set(error, ERROR_REDIRECT, "%.400s (what it held is lost: a full sync is needed)",
+    return error_set(error, ERROR_REDIRECT, "%.400s (its contents are lost: a full sync is needed)",
                      why->text);
 }
 
@@ -102,11 +101,11 @@ enum spool_read overflow_begin(struct spool *s, uint8_t **at, uint64_t *room, st
     struct error failed = {0};
     uint64_t end = stored_end(h), used = end - statefile_load(&h->ring_end);
     if (used >= s->limit_bytes) {
-        error_set(error, ERROR_RETRY,
-                  "the ring is full and %llu bytes are in overflow files of at most %llu (--spool-limit): "
-                  "raise the "
-                  "limit or make the target faster",
-                  (unsigned long long)used, (unsigned long long)s->limit_bytes);
+        error_set(
+            error, ERROR_RETRY,
+            "the ring is full and the overflow has %llu bytes of at most %llu (--spool-limit); raise the "
+            "limit or make the target faster",
+            (unsigned long long)used, (unsigned long long)s->limit_bytes);
         return SPOOL_READ_LIMIT;
     }
     if (!segment_for_writing(s, end, &failed)) {
@@ -144,7 +143,7 @@ bool overflow_flush(struct spool *s, struct error *error)
     return true;
 }
 
-static int take_from_segment(struct spool *s, uint64_t at, uint64_t bytes, struct error *error)
+static int segment_take(struct spool *s, uint64_t at, uint64_t bytes, struct error *error)
 {
     struct spool_header *h = s->ring.header;
     uint64_t index = at / h->segment_bytes, in_segment = at % h->segment_bytes;
@@ -158,7 +157,7 @@ static int take_from_segment(struct spool *s, uint64_t at, uint64_t bytes, struc
     while (n < 0 && errno == EINTR);
     if (n <= 0) {
         struct error failed = {0};
-        segment_failed(s, index, n < 0 ? "read from it" : "read past its end: it was shortened meanwhile",
+        segment_failed(s, index, n < 0 ? "read from it" : "read past its end, it was truncated",
                        n < 0 ? errno : EIO, &failed);
         segment_lost(&failed, error);
         return -1;
@@ -176,7 +175,7 @@ int overflow_take(struct spool *s, uint64_t room, struct error *error)
     if (room == 0)
         return 0;
     if (at < stored)
-        return take_from_segment(s, at, least(room, stored - at), error);
+        return segment_take(s, at, least(room, stored - at), error);
     if (at >= staged)
         return 0;
     uint64_t bytes = least(room, staged - at);
@@ -223,7 +222,7 @@ static void each_segment(const char *directory, uint32_t flow,
     closedir(d);
 }
 
-static void take_over(void *arg, const char *path, uint64_t index)
+static void segment_remove_unused(void *arg, const char *path, uint64_t index)
 {
     struct spool *s = arg;
     const struct spool_header *h = s->ring.header;
@@ -242,10 +241,10 @@ void overflow_find(struct spool *s)
         s->segments_from = from / h->segment_bytes;
         s->segments_to = (to - 1) / h->segment_bytes + 1;
     }
-    each_segment(s->directory, s->flow, take_over, s);
+    each_segment(s->directory, s->flow, segment_remove_unused, s);
 }
 
-static void remove_it(void *arg, const char *path, uint64_t index)
+static void segment_remove(void *arg, const char *path, uint64_t index)
 {
     (void)arg;
     (void)index;
@@ -254,7 +253,7 @@ static void remove_it(void *arg, const char *path, uint64_t index)
 
 void overflow_remove_all(const char *directory, uint32_t flow)
 {
-    each_segment(directory, flow, remove_it, NULL);
+    each_segment(directory, flow, segment_remove, NULL);
 }
 
 void overflow_close(struct spool *s)

@@ -1,4 +1,4 @@
-/* The ring file: made, mapped, checked, and replaced by one of another size. */
+/* The ring file: created, mapped, checked, and replaced by one of another size. */
 #include "worker/spool/spool_internal.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ void ring_close(struct spool_ring *r)
     *r = no_ring;
 }
 
-static bool map_twice(struct spool_ring *r, uint64_t bytes)
+static bool ring_map_data(struct spool_ring *r, uint64_t bytes)
 {
     size_t one = (size_t)bytes, whole = one * 2 + HUGE_BYTES;
     uint8_t *area = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -62,7 +62,7 @@ static bool map_twice(struct spool_ring *r, uint64_t bytes)
     return true;
 }
 
-static bool map_header(struct spool_ring *r)
+static bool ring_map_header(struct spool_ring *r)
 {
     void *p = mmap(NULL, HEAD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
     if (p == MAP_FAILED)
@@ -72,8 +72,8 @@ static bool map_header(struct spool_ring *r)
     return true;
 }
 
-/* What no sequence of this program's stores can leave behind. */
-static bool marks_are_sound(const struct spool_header *h, uint64_t file_bytes)
+/* False: the positions contradict each other, which no order of this program's stores can cause. */
+static bool header_is_valid(const struct spool_header *h, uint64_t file_bytes)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), stored = stored_end(h);
     uint64_t oldest = statefile_load(&h->oldest), applied = statefile_load(&h->applied),
@@ -91,15 +91,15 @@ static bool marks_are_sound(const struct spool_header *h, uint64_t file_bytes)
     return staged_end <= stored || (staged_base <= stored && staged_end - staged_base <= SPOOL_STAGING_BYTES);
 }
 
-static bool lock_it(struct spool_ring *r, const char *path, struct error *error)
+static bool ring_lock(struct spool_ring *r, const char *path, struct error *error)
 {
     if (flock(r->fd, LOCK_EX | LOCK_NB) == 0)
         return true;
-    return error_set(error, ERROR_RETRY, "%s: another process uses this spool: wait for its end", path);
+    return error_set(error, ERROR_RETRY, "%s is in use by another process: waiting for its end", path);
 }
 
-static enum ring_found open_and_check(struct spool_ring *r, const struct spool_config *config, bool resume,
-                                      const char *path, struct error *error)
+static enum ring_found ring_open_checked(struct spool_ring *r, const struct spool_config *config, bool resume,
+                                         const char *path, struct error *error)
 {
     struct error failed = {0};
     struct stat st;
@@ -111,22 +111,23 @@ static enum ring_found open_and_check(struct spool_ring *r, const struct spool_c
             *error = failed;
         return RING_FAILED;
     }
-    if (!lock_it(r, path, error))
+    if (!ring_lock(r, path, error))
         return RING_FAILED;
-    if (!resume || fstat(r->fd, &st) != 0 || (uint64_t)st.st_size < DATA_AT || !map_header(r))
+    if (!resume || fstat(r->fd, &st) != 0 || (uint64_t)st.st_size < DATA_AT || !ring_map_header(r))
         return RING_NONE;
     if (memcmp(r->header->magic, ring_magic, sizeof ring_magic) != 0 || r->header->session != config->session)
         return RING_NONE;
     if (!statefile_is_of_this_boot(r->header->boot_id)) {
-        log_warning("%s: left by an earlier boot of this machine: starting without it", path);
+        log_warning("%s is from an earlier boot of this machine: starting without it", path);
         return RING_NONE;
     }
-    if (!marks_are_sound(r->header, (uint64_t)st.st_size)) {
+    if (!header_is_valid(r->header, (uint64_t)st.st_size)) {
         error_fatal(error, EX_DATAERR,
-                    "%s: its marks contradict each other: delete it; a full sync is needed", path);
+                    "%s: the positions in its header contradict each other; delete it, a full sync follows",
+                    path);
         return RING_FAILED;
     }
-    if (!map_twice(r, r->header->ring_bytes)) {
+    if (!ring_map_data(r, r->header->ring_bytes)) {
         statefile_error(error, config->directory, path, "map it", errno);
         return RING_FAILED;
     }
@@ -138,22 +139,22 @@ enum ring_found ring_open(struct spool_ring *r, const struct spool_config *confi
 {
     char *path = ring_path(config->directory, config->flow, "");
     *r = no_ring;
-    enum ring_found found = open_and_check(r, config, resume, path, error);
+    enum ring_found found = ring_open_checked(r, config, resume, path, error);
     if (found == RING_FAILED)
         ring_close(r);
     free(path);
     return found;
 }
 
-static bool create_at(struct spool_ring *r, const char *directory, const char *path,
-                      const struct spool_header *marks, struct error *error)
+static bool ring_create_at(struct spool_ring *r, const char *directory, const char *path,
+                           const struct spool_header *marks, struct error *error)
 {
     r->fd = statefile_open(directory, path, O_RDWR | O_CREAT | O_EXCL, error);
-    if (r->fd < 0 || !lock_it(r, path, error))
+    if (r->fd < 0 || !ring_lock(r, path, error))
         return false;
     if (!statefile_allocate(r->fd, 0, DATA_AT + marks->ring_bytes, directory, path, error))
         return false;
-    if (!map_header(r) || !map_twice(r, marks->ring_bytes))
+    if (!ring_map_header(r) || !ring_map_data(r, marks->ring_bytes))
         return statefile_error(error, directory, path, "map it", errno);
     memcpy((void *)r->header, (const void *)marks, sizeof *marks);
     memcpy(r->header->magic, ring_magic, sizeof ring_magic);
@@ -166,8 +167,8 @@ bool ring_create(struct spool_ring *r, const char *directory, uint32_t flow, con
 {
     char *path = ring_path(directory, flow, ".new");
     *r = no_ring;
-    unlink(path); /* of a process that died in the middle of this */
-    bool ok = create_at(r, directory, path, marks, error);
+    unlink(path); /* left by a process that died before ring_publish */
+    bool ok = ring_create_at(r, directory, path, marks, error);
     if (!ok) {
         ring_close(r);
         unlink(path);
@@ -189,11 +190,8 @@ bool ring_publish(const char *directory, uint32_t flow, struct error *error)
     return ok;
 }
 
-/* By write(2), not through the mapping: no page fault for each of the pages, most of which nobody writes
- * again. */
-/* By write(2), not through the mapping: no page fault for each of the pages, most of which nobody writes
- * again. */
-static bool write_at(struct spool_ring *to, uint64_t offset, const uint8_t *from, uint64_t bytes)
+/* By pwrite(2), not through the mapping: saves a page fault for each page, most of which are not written again. */
+static bool ring_write(struct spool_ring *to, uint64_t offset, const uint8_t *from, uint64_t bytes)
 {
     while (bytes > 0) {
         uint64_t in_ring = offset % to->bytes, part = least(bytes, to->bytes - in_ring);
@@ -221,7 +219,7 @@ bool ring_resize(struct spool *s, uint64_t ring_bytes, uint64_t from, struct err
         return false;
     if (received_end(old->header) > stored_end(old->header))
         memcpy(fresh.staging, old->staging, SPOOL_STAGING_BYTES);
-    bool ok = write_at(&fresh, from, ring_at(old, from), end - from);
+    bool ok = ring_write(&fresh, from, ring_at(old, from), end - from);
     if (!ok) {
         char *path = ring_path(s->directory, s->flow, ".new");
         statefile_error(error, s->directory, path, "copy the ring to it", errno);
@@ -232,7 +230,7 @@ bool ring_resize(struct spool *s, uint64_t ring_bytes, uint64_t from, struct err
         ring_close(&fresh);
         return false;
     }
-    log_debug("the spool's ring is %llu bytes now, was %llu", (unsigned long long)ring_bytes,
+    log_debug("the spool's ring has %llu bytes now, had %llu", (unsigned long long)ring_bytes,
               (unsigned long long)old->bytes);
     ring_close(old);
     *old = fresh;

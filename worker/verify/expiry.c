@@ -358,7 +358,7 @@ static void tell_right_time(struct expiry *x, const struct put_off *p)
 
 static bool in_step(const struct expiry *x)
 {
-    return x->flow->said_stable && x->translator->lag_ms < IN_STEP_MS;
+    return x->flow->stable_reported && x->translator->lag_ms < IN_STEP_MS;
 }
 
 bool expiry_put_right(struct expiry *x, bool ends)

@@ -26,15 +26,15 @@ static void no_mark_is_written_while_the_target_is_ahead(void **state)
         .restore_limit_bytes = 1024, .group_elements = 8, .group_bytes = 1024, .first_lsn = 1};
     memset(config.token, '0', sizeof config.token - 1);
     flow.decoder = decoder_new(&config);
-    assert_false(seal_marks_on(&c));
+    assert_false(commit_marks_on(&c));
     decode_pings(flow.decoder, 4);
-    assert_false(seal_marks_on(&c));
+    assert_false(commit_marks_on(&c));
     decode_pings(flow.decoder, 1);
-    assert_true(seal_marks_on(&c));
+    assert_true(commit_marks_on(&c));
     c.skip_lsn = 8; /* the same by the journal's own count, after a resume by partial sync */
-    assert_false(seal_marks_on(&c));
+    assert_false(commit_marks_on(&c));
     decode_pings(flow.decoder, 2);
-    assert_true(seal_marks_on(&c));
+    assert_true(commit_marks_on(&c));
     decoder_free(flow.decoder);
 }
 
@@ -47,11 +47,11 @@ static void no_mark_is_written_where_none_is_wanted(void **state)
     memset(config.token, '0', sizeof config.token - 1);
     flow.decoder = decoder_new(&config);
     flow.settings.target.null_sink = true;
-    assert_false(seal_marks_on(&c));
+    assert_false(commit_marks_on(&c));
     flow.settings.target.null_sink = false;
-    assert_true(seal_marks_on(&c));
+    assert_true(commit_marks_on(&c));
     flow.settings.marks = false;
-    assert_false(seal_marks_on(&c));
+    assert_false(commit_marks_on(&c));
     decoder_free(flow.decoder);
 }
 

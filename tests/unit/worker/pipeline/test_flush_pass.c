@@ -19,7 +19,7 @@ static void a_late_answer_is_no_loss(void **state)
     (void)state;
     struct event_base *base = event_base_new();
     struct router router = {.base = base};
-    struct flow flow = {.base = base, .global = GLOBAL_WAITING, .settings.marks = true};
+    struct flow flow = {.base = base, .hold = HOLD_FLUSH_WAITING, .settings.marks = true};
     struct commit commit = {.flow = &flow, .router = &router};
     struct flush flush = {.flow = &flow,
                           .router = &router,
@@ -36,7 +36,7 @@ static void a_late_answer_is_no_loss(void **state)
     flow.supervisor = supervisor[0];
     flush_pass(&flush, TXID, AGE_MS);
     assert_false(flow.failed);
-    assert_int_equal(flow.global, GLOBAL_WAITING);
+    assert_int_equal(flow.hold, HOLD_FLUSH_WAITING);
     flow.ready = true; /* connected, and it is not there: it is gone */
     flush_pass(&flush, TXID, AGE_MS);
     assert_true(flow.failed);

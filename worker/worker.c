@@ -433,6 +433,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->spool = w->source.spool = spool_open(&config, resume, error);
     if (!w->spool || !cursor_open(&w->flow->cursor, w->flow->directory, w->flow->number, !resume, error))
         return false;
+    cursor_set(&w->flow->cursor.marks->session, w->flow->session);
     w->history = history_open(w->flow->directory, w->flow->number, w->flow->session, resume, error);
     if (!w->history)
         return false;
@@ -454,7 +455,6 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     if (!w->deadlines)
         return false;
     flow_note_suspects(w->flow);
-    cursor_set(&w->flow->cursor.marks->session, w->flow->session);
     cursor_set(&w->flow->cursor.marks->pid, (uint64_t)getpid());
     cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());
     cursor_set(&w->flow->cursor.marks->in_contact, 0);

@@ -323,6 +323,7 @@ static bool resume_earlier_run(struct run *run, const struct run_record *record,
         run->resume = x_calloc(record->flow_count, sizeof *points);
         memcpy(run->resume, points, record->flow_count * sizeof *points);
         run->resume_count = record->flow_count;
+        run->resume_by_marks = true;
         snprintf(run->resume_master_id, sizeof run->resume_master_id, "%s", record->master_id);
     }
     run_post(run, EVENT_TARGET_READY);

@@ -71,6 +71,21 @@ static bool can_be_told_apart(struct run *run, uint32_t flow)
     return false;
 }
 
+/* Returns true if the target may have entries that no mark tells of, and the source may lack them: it was promoted, or was
+ * a replica meanwhile. The comparison shows the last entry that a mark tells of only. */
+static bool may_lack_unmarked_entries(struct run *run)
+{
+    bool role_changed = run->role_changes >= 0 && run->greeting.role_changes >= 0 && !role_is_unchanged(run);
+    if (!run->resume_by_marks || (!is_another(run) && !role_changed))
+        return false;
+    snprintf(
+        run->sync_reason, sizeof run->sync_reason,
+        "only the target's marks tell how far the run before had come, and the source %s since: it may lack "
+        "entries that were applied after the marks",
+        is_another(run) ? "is another one" : "was made a replica or a master");
+    return true;
+}
+
 bool resume_wants_sync(const struct run *run)
 {
     return run->greeting.release >= SYNC_AFTER_PARTIAL_FIRST &&
@@ -93,6 +108,8 @@ bool resume_plan(struct run *run, uint32_t flow_count)
                  run->resume_count);
         return false;
     }
+    if (may_lack_unmarked_entries(run))
+        return false;
     bool unchecked = false;
     for (uint32_t i = 0; i < flow_count; i++) {
         if (!can_be_told_apart(run, i))

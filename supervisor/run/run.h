@@ -117,6 +117,7 @@ struct run {
     uint32_t sessions;
     /* Where the next session resumes the journal, per FLOW; NULL: nowhere. */
     struct resume_point *resume;
+    bool resume_by_marks; /* the target may have more than that: entries that carried no mark */
     uint32_t resume_count;
     char resume_master_id[41];
     char beyond_master_id

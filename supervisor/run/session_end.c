@@ -70,6 +70,7 @@ static void remember_lsns(struct run *run)
         }
     }
     run->resume = points;
+    run->resume_by_marks = false;
     run->resume_count = run->flow_count;
     memcpy(run->resume_master_id, run->greeting.master_id, sizeof run->resume_master_id);
 }

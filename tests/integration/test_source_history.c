@@ -399,6 +399,18 @@ static void replica_promoted_behind_a_held_flow_is_synced_anew(void **state)
     assert_synced_again("is another one than was applied here");
 }
 
+/* Entries that carried no mark may be on the target, and missing on the promoted master. */
+static void marks_across_a_failover_are_synced_anew(void **state)
+{
+    (void)state;
+    begin_in_step_with_keys("1.40.1");
+    assert_true(crash_kill(&crash, true));
+    crash_remove(&crash, "flow-*");
+    fail_over(10);
+    run_replicate(&crash.run, NULL);
+    assert_synced_again("only the target's marks tell how far the run before had come");
+}
+
 /* It may have written, and forgotten again, what the target lacks. */
 static void promoted_replica_that_forgets_by_time_is_synced_anew(void **state)
 {
@@ -492,6 +504,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(link_that_breaks_after_a_failover_resumes, teardown),
         cmocka_unit_test_teardown(replica_promoted_behind_the_target_is_synced_anew, teardown),
         cmocka_unit_test_teardown(replica_promoted_behind_a_held_flow_is_synced_anew, teardown),
+        cmocka_unit_test_teardown(marks_across_a_failover_are_synced_anew, teardown),
         cmocka_unit_test_teardown(older_release_is_resumed_by_sync, teardown),
         cmocka_unit_test_teardown(older_release_is_resumed_after_a_kill, teardown),
         cmocka_unit_test_teardown(promoted_replica_that_forgets_by_time_is_synced_anew, teardown),

@@ -13,8 +13,9 @@ struct position_mark cluster_position(const struct cluster *c, const struct mark
         p.in_session = true;
         p.seq = mark->seq;
     } else if (s->first_lsn && mark->present) {
-        bool of_last = *s->last_master_id && strcmp(mark->master_id, s->last_master_id) == 0;
-        if (of_last || strcmp(mark->master_id, s->master_id) == 0)
+        bool of_this = strcmp(mark->master_id, s->master_id) == 0;
+        bool of_last = !of_this && *s->last_master_id && strcmp(mark->master_id, s->last_master_id) == 0;
+        if (of_this || of_last)
             p.lsn = mark->lsn;
         p.not_shared = of_last && mark->lsn > s->first_lsn;
     }

@@ -1,4 +1,4 @@
-/* The exchange with both servers: which question follows which, connections, and the end of a batch. */
+/* The exchange with both servers: the order of questions, the connections, and the end of a batch. */
 #include "worker/compare/comparison_internal.h"
 
 #include <stdlib.h>
@@ -7,12 +7,12 @@
 #include "common/net/resp.h"
 
 enum {
-    WAIT_MS = 5000, /* for the FLOWs */
+    WAIT_MS = 5000, /* for the FLOWs to apply the LSNs */
     REPLY_MAX_BYTES = 96 << 20,
     REDIRECTS_MAX = 5,
 };
 
-static void enter(struct comparison *x, enum comparison_stage stage);
+static void enter_stage(struct comparison *x, enum comparison_stage stage);
 
 static void forget_connections(struct comparison *x)
 {
@@ -24,7 +24,7 @@ static void forget_connections(struct comparison *x)
 
 /* ---- the end of a batch ---- */
 
-static void tell_done(struct comparison *x, const struct error *trouble)
+static void report_done(struct comparison *x, const struct error *trouble)
 {
     struct compared list[COMPARISON_KEYS];
     size_t n = x->count;
@@ -52,28 +52,28 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
     if (why.class == ERROR_REDIRECT && x->redirects++ < REDIRECTS_MAX) {
         client_free(x->sides[TARGET].client);
         x->sides[TARGET] = (struct comparison_side){0};
-        enter(x, STAGE_CONNECTING);
+        enter_stage(x, STAGE_CONNECTING);
         return;
     }
     forget_connections(x);
     for (size_t i = 0; i < x->count; i++)
         if (x->pairs[i].told.outcome != COMPARISON_IMPOSSIBLE)
             x->pairs[i].told.outcome = COMPARISON_AGAIN;
-    tell_done(x, &why);
+    report_done(x, &why);
 }
 
 /* ---- connections ---- */
 
-static void on_ready(struct client *c, void *arg)
+static void on_side_ready(struct client *c, void *arg)
 {
     struct comparison *x = arg;
     for (int i = 0; i < 2; i++)
         x->sides[i].ready |= x->sides[i].client == c;
     if (x->stage == STAGE_CONNECTING && x->sides[TARGET].ready && x->sides[SOURCE].ready)
-        enter(x, STAGE_TARGET_SIZES);
+        enter_stage(x, STAGE_TARGET_SIZES);
 }
 
-static void on_failed(struct client *c, const struct error *error, void *arg)
+static void on_side_failed(struct client *c, const struct error *error, void *arg)
 {
     struct comparison *x = arg;
     for (int i = 0; i < 2; i++)
@@ -87,7 +87,7 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
 static bool open_side(struct comparison *x, int side)
 {
     const struct settings *s = x->config.settings;
-    const struct client_callbacks callbacks = {x, on_ready, on_failed};
+    const struct client_callbacks callbacks = {x, on_side_ready, on_side_failed};
     const struct uri *uri = side == SOURCE ? &s->source : &x->node;
     struct error why;
     if (x->sides[side].client)
@@ -115,44 +115,44 @@ static bool any_undecided(const struct comparison *x)
     return false;
 }
 
-static void leave(struct comparison *x)
+static void leave_stage(struct comparison *x)
 {
     switch (x->stage) {
     case STAGE_TARGET_SIZES:
-        enter(x, STAGE_SOURCE_SIZES);
+        enter_stage(x, STAGE_SOURCE_SIZES);
         return;
     case STAGE_SOURCE_SIZES:
         comparison_choose_by_size(x);
         if (x->pairs[0].large)
-            enter(x, STAGE_LARGE);
+            enter_stage(x, STAGE_LARGE);
         else if (any_undecided(x))
-            enter(x, STAGE_TARGET_VALUES);
+            enter_stage(x, STAGE_TARGET_VALUES);
         else
-            tell_done(x, NULL);
+            report_done(x, NULL);
         return;
     case STAGE_TARGET_VALUES:
-        enter(x, any_undecided(x) ? STAGE_SOURCE_VALUES : STAGE_EXEC);
+        enter_stage(x, any_undecided(x) ? STAGE_SOURCE_VALUES : STAGE_EXEC);
         return;
     case STAGE_SOURCE_VALUES:
-        enter(x, any_undecided(x) ? STAGE_TARGET_JSON : STAGE_EXEC);
+        enter_stage(x, any_undecided(x) ? STAGE_TARGET_JSON : STAGE_EXEC);
         return;
     case STAGE_TARGET_JSON:
-        enter(x, STAGE_OFFSETS);
+        enter_stage(x, STAGE_OFFSETS);
         return;
     case STAGE_OFFSETS:
-        enter(x, STAGE_WAITING);
+        enter_stage(x, STAGE_WAITING);
         return;
     case STAGE_EXEC:
         x->stage = STAGE_LARGE;
         if (!x->pairs[0].large || !comparison_large_copies(x))
-            tell_done(x, NULL);
+            report_done(x, NULL);
         return;
     default:
         return;
     }
 }
 
-static void enter(struct comparison *x, enum comparison_stage stage)
+static void enter_stage(struct comparison *x, enum comparison_stage stage)
 {
     x->stage = stage;
     x->awaited = x->got = x->asked_count = 0;
@@ -160,7 +160,7 @@ static void enter(struct comparison *x, enum comparison_stage stage)
     switch (stage) {
     case STAGE_CONNECTING:
         if (open_side(x, TARGET) && open_side(x, SOURCE) && x->sides[TARGET].ready && x->sides[SOURCE].ready)
-            enter(x, STAGE_TARGET_SIZES);
+            enter_stage(x, STAGE_TARGET_SIZES);
         return;
     case STAGE_TARGET_SIZES:
         comparison_ask_sizes(x, TARGET);
@@ -180,7 +180,7 @@ static void enter(struct comparison *x, enum comparison_stage stage)
     case STAGE_TARGET_JSON:
         comparison_ask_json(x);
         if (!x->awaited)
-            enter(x, STAGE_OFFSETS);
+            enter_stage(x, STAGE_OFFSETS);
         return;
     case STAGE_OFFSETS:
         comparison_ask_offsets(x);
@@ -202,7 +202,7 @@ static void on_large(struct comparison *x, const redisReply *reply)
     enum comparison_large_state state = comparison_on_large(x, reply);
     if (x->trouble.class || state == COMPARISON_LARGE_GOES_ON)
         return;
-    enter(x, state == COMPARISON_LARGE_READ ? STAGE_OFFSETS : STAGE_EXEC);
+    enter_stage(x, state == COMPARISON_LARGE_READ ? STAGE_OFFSETS : STAGE_EXEC);
 }
 
 static void on_answer(struct client *c, const redisReply *reply, void *arg)
@@ -243,10 +243,10 @@ static void on_answer(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     if (!x->trouble.class && ++x->got == x->awaited)
-        leave(x);
+        leave_stage(x);
 }
 
-/* ---- what others call ---- */
+/* ---- public functions ---- */
 
 struct comparison *comparison_new(struct event_base *base, const struct comparison_config *config)
 {
@@ -300,7 +300,7 @@ void comparison_begin(struct comparison *x, const struct compared *list, size_t 
     x->redirects = 0;
     for (size_t i = 0; i < x->count; i++)
         x->pairs[i] = (struct pair){.told = list[i], .target_expire_ms = NO_KEY, .source_expire_ms = NO_KEY};
-    enter(x, STAGE_CONNECTING);
+    enter_stage(x, STAGE_CONNECTING);
 }
 
 void comparison_poll(struct comparison *x)
@@ -308,14 +308,14 @@ void comparison_poll(struct comparison *x)
     if (x->stage != STAGE_WAITING || x->trouble.class)
         return;
     if (x->config.applied(x->config.arg, x->lsns, x->lsn_count)) {
-        enter(x, STAGE_EXEC);
+        enter_stage(x, STAGE_EXEC);
         return;
     }
     if (clock_monotonic_ms() < x->deadline_ms)
         return;
     for (size_t i = 0; i < x->count; i++)
         x->pairs[i].decided = true;
-    enter(x, STAGE_EXEC);
+    enter_stage(x, STAGE_EXEC);
 }
 
 void comparison_rest(struct comparison *x, const struct error *why)

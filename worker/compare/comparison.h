@@ -1,23 +1,23 @@
-/* Source and target, key by key, exactly, while both are written to:
+/* Compares keys of source and target exactly, while both are written:
  *
- *   target   WATCH k …              from here on any write to k fails our EXEC
+ *   target   WATCH k …              from here on any write to k aborts the EXEC
  *   target   DUMP k, PEXPIRETIME k  T
  *   source   DUMP k, PEXPIRETIME k  S, at some moment t
  *   source   DFLY REPLICAOFFSET     L, not less than any LSN at t
  *   wait     until the FLOWs have applied L
- *   target   MULTI … EXEC           succeeded: nothing has touched k in between, and everything of the source
- *                                   up to t is in it: T must be S
- *                                   aborted: it was written meanwhile: another time
+ *   target   MULTI … EXEC           succeeded: k was not written in between, and the target has all writes of
+ *                                   the source up to t: T must equal S
+ *                                   aborted: k was written meanwhile: compare again later
  *
- * A stream's groups are written without a word to WATCH: where T is one, a script in the MULTI looks whether the
- * stream still is T, and has the commands; the outcome is as if it was aborted.
+ * Commands on the groups of a stream do not touch it for WATCH: if T is a stream, the commands are in a script in the
+ * MULTI, which checks first that the stream still is T; if not, the outcome is as for an aborted EXEC.
  *
- * Where T is not S, the same EXEC writes S, or deletes what the source does not have. So a value that was
- * written meanwhile is never set back, nobody is stopped, and nothing is written to the source. T and S are
- * compared by their digests.
+ * If T differs from S the same EXEC writes S, or deletes the key if the source lacks it. So a value that was written
+ * meanwhile is never set back, no client is blocked, and nothing is written to the source. T and S are compared by
+ * their digests.
  *
- * The connections are its own, kept until comparison_rest(). One batch at a time; keys of one database, and
- * in a cluster one key, which the node that serves it is asked about: that of the target's URI may be gone. */
+ * Has its own connections, kept until comparison_rest(). One batch at a time, of keys of one database; in a cluster of
+ * one key, on the node that serves its slot, as the node of the target's URI may be gone. */
 #ifndef DF2REDIS_WORKER_COMPARE_COMPARISON_H
 #define DF2REDIS_WORKER_COMPARE_COMPARISON_H
 
@@ -26,37 +26,37 @@
 #include "common/redis/capabilities.h"
 #include "common/settings/settings.h"
 
-enum { COMPARISON_KEYS = 32 }; /* of a batch */
+enum { COMPARISON_KEYS = 32 }; /* maximum of a batch */
 
 enum comparison_outcome {
-    COMPARISON_AGAIN, /* not decided: it was written meanwhile, or a connection broke */
+    COMPARISON_AGAIN, /* undecided: the key was written meanwhile, or a connection broke */
     COMPARISON_EQUAL,
-    COMPARISON_HEALED,     /* it was not equal, and is now */
-    COMPARISON_DIFFERENT,  /* it is not equal, and stays so: only to compare was asked for */
-    COMPARISON_IMPOSSIBLE, /* it cannot be compared, or not be written: `reason` */
+    COMPARISON_HEALED,     /* differed, and was rewritten */
+    COMPARISON_DIFFERENT,  /* differs, and was not rewritten (config.repair is false) */
+    COMPARISON_IMPOSSIBLE, /* cannot be compared or written: see `reason` */
 };
 
 struct compared {
     uint32_t db;      /* the target's */
-    struct slice key; /* the caller's, until `done` */
+    struct slice key; /* borrowed until `done` */
     void *owner;
     enum comparison_outcome outcome;
-    int64_t expires_ms; /* HEALED: when the target lets it expire now; 0: never, or it is gone */
-    bool alone;         /* AGAIN: another key's trouble, perhaps; to be tried alone */
-    bool by_elements;   /* its payload was refused: written element by element */
-    char reason[48];    /* IMPOSSIBLE: a word of divergence.h; empty: the source does not let us read */
-    char text[160];     /* … and what stands behind it */
+    int64_t expires_ms; /* HEALED: when it expires on the target, Unix ms; 0: never, or deleted */
+    bool alone;         /* AGAIN: another key may be the cause; try this key alone */
+    bool by_elements;   /* its payload was refused: write it element by element */
+    char reason[48];    /* IMPOSSIBLE: a word of divergence.h; empty: reading is not permitted */
+    char text[160];     /* … and details */
 };
 
 struct comparison_config {
     const struct settings *settings;
-    const char *master_id; /* of the source: another one is not asked */
+    const char *master_id; /* of the source: no other server is compared */
     const char *client_name;
     bool repair;
     void *arg;
-    /* Has the target all that the shards had before these LSNs? */
+    /* Whether the target has all entries of the shards before these LSNs. */
     bool (*applied)(void *arg, const uint64_t *lsns, size_t count);
-    /* The batch has an end. trouble: NULL, or why all of it is AGAIN. */
+    /* End of the batch. trouble: why all of it is AGAIN; NULL: none. */
     void (*done)(void *arg, struct compared *list, size_t count, const struct error *trouble);
 };
 
@@ -65,12 +65,12 @@ struct comparison;
 struct comparison *comparison_new(struct event_base *base, const struct comparison_config *config);
 void comparison_free(struct comparison *x);
 bool comparison_is_busy(const struct comparison *x);
-/* Not while it is busy. uri: where the target's keys are. The list is copied, the keys are not. */
+/* Must not be busy. uri: the server of the target that has the keys. Copies the list, but not the keys. */
 void comparison_begin(struct comparison *x, const struct compared *list, size_t count, const struct uri *uri,
                       const struct capabilities *target);
-/* Something was applied, or a while has passed. */
+/* Call after entries were applied, and at each tick. */
 void comparison_poll(struct comparison *x);
-/* Gives up a batch, whose keys are AGAIN, and the connections. */
+/* Aborts the current batch, whose keys are AGAIN, and closes the connections. */
 void comparison_rest(struct comparison *x, const struct error *why);
 
 #endif

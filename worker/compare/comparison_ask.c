@@ -1,4 +1,4 @@
-/* What the comparison asks both servers, and what it makes of their answers. */
+/* Questions of the comparison to both servers, and their answers. */
 #include <stdlib.h>
 
 #include "common/net/resp.h"
@@ -24,7 +24,7 @@ static void ask_key(struct comparison *x, int side, const char *command, struct 
     comparison_ask(x, side, 2, argv);
 }
 
-/* The database of the source whose keys are in this one of the target. */
+/* The database of the source that is copied into this database of the target. */
 static uint32_t source_db(const struct settings *s, uint32_t db)
 {
     for (size_t i = 0; i < s->db_map_count; i++)
@@ -63,17 +63,17 @@ void comparison_ask_sizes(struct comparison *x, int side)
     }
 }
 
-/* Redis from 7.0 on tells when a key ends. */
-static bool tells_expiry(const struct comparison *x, int side)
+/* Whether the server has PEXPIRETIME: Redis from 7.0 on. */
+static bool has_pexpiretime(const struct comparison *x, int side)
 {
     return side == SOURCE || x->target.kind != SERVER_REDIS || x->target.version >= 70000;
 }
 
 void comparison_ask_expiry(struct comparison *x, int side, struct slice key)
 {
-    if (!tells_expiry(x, side))
+    if (!has_pexpiretime(x, side))
         comparison_ask_word(x, side, "TIME");
-    ask_key(x, side, tells_expiry(x, side) ? "PEXPIRETIME" : "PTTL", key);
+    ask_key(x, side, has_pexpiretime(x, side) ? "PEXPIRETIME" : "PTTL", key);
 }
 
 static void on_clock(struct comparison *x, const redisReply *time)
@@ -91,12 +91,12 @@ void comparison_on_expiry(struct comparison *x, int side, struct pair *p, const 
     else if (side == SOURCE)
         p->source_expire_ms = ms;
     else
-        p->target_expire_ms = ms >= 0 && !tells_expiry(x, side) ? ms + x->clock_ms : ms;
+        p->target_expire_ms = ms >= 0 && !has_pexpiretime(x, side) ? ms + x->clock_ms : ms;
 }
 
 void comparison_ask_values(struct comparison *x, int side)
 {
-    const char *expiry = tells_expiry(x, side) ? "PEXPIRETIME" : "PTTL";
+    const char *expiry = has_pexpiretime(x, side) ? "PEXPIRETIME" : "PTTL";
     comparison_select_db(x, side);
     if (side == TARGET) {
         struct slice argv[COMPARISON_KEYS + 1] = {slice_str("WATCH")};
@@ -105,7 +105,7 @@ void comparison_ask_values(struct comparison *x, int side)
             if (!x->pairs[i].decided)
                 argv[argc++] = x->pairs[i].told.key;
         comparison_ask(x, side, argc, argv);
-        if (!tells_expiry(x, side))
+        if (!has_pexpiretime(x, side))
             comparison_ask_word(x, side, "TIME");
     }
     for (size_t i = 0; i < x->count; i++) {
@@ -131,12 +131,12 @@ void comparison_ask_json(struct comparison *x)
 void comparison_on_size(struct comparison *x, const redisReply *reply)
 {
     struct pair *p = &x->pairs[x->got];
-    /* Not told, or not permitted: most values are small. */
+    /* Unknown, or not permitted: taken for small, as most values are. */
     if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0 && (uint64_t)reply->integer > p->bytes)
         p->bytes = (uint64_t)reply->integer;
 }
 
-/* So many as memory allows; the others come another time. */
+/* Keeps as many keys in the batch as memory allows; the others are AGAIN. */
 void comparison_choose_by_size(struct comparison *x)
 {
     uint64_t sum = 0;
@@ -156,14 +156,14 @@ void comparison_choose_by_size(struct comparison *x)
 
 /* ---- values ---- */
 
-static bool is_denied(const redisReply *reply)
+static bool answer_is_denied(const redisReply *reply)
 {
     return resp_error_is(reply, "NOPERM") || strncmp(reply->str, "ERR unknown command", 19) == 0 ||
            strncmp(reply->str, "ERR Unknown command", 19) == 0;
 }
 
-/* One of both does not let us read: nothing can ever be said. */
-static void denied(struct comparison *x, int side, const redisReply *reply)
+/* A server refuses to read the keys, now and later: they cannot be compared. */
+static void on_denied(struct comparison *x, int side, const redisReply *reply)
 {
     if (x->pairs[0].large)
         x->asked[0] = &x->pairs[0], x->asked_count = 1;
@@ -177,13 +177,13 @@ void comparison_on_value_error(struct comparison *x, int side, const redisReply 
 {
     if (side == TARGET && resp_error_is(reply, "MOVED"))
         comparison_follow(x, reply->str);
-    else if (is_denied(reply))
-        denied(x, side, reply);
+    else if (answer_is_denied(reply))
+        on_denied(x, side, reply);
     else
         comparison_fail_answer(x, side, reply);
 }
 
-/* Of a key its payload, then when it ends. before: answers before the first of them. */
+/* Two answers per key: its payload, and when it expires. before: number of answers before the first of them. */
 static void on_value(struct comparison *x, int side, size_t before, const redisReply *reply)
 {
     struct pair *p = x->asked[(x->got - before) / 2];
@@ -200,7 +200,7 @@ static void on_value(struct comparison *x, int side, size_t before, const redisR
 
 void comparison_on_target_value(struct comparison *x, const redisReply *reply)
 {
-    size_t before = 1u + !tells_expiry(x, TARGET); /* WATCH, TIME */
+    size_t before = 1u + !has_pexpiretime(x, TARGET); /* WATCH, TIME */
     if (reply->type == REDIS_REPLY_ERROR)
         comparison_on_value_error(x, TARGET, reply);
     else if (x->got >= before)
@@ -217,7 +217,7 @@ void comparison_on_source_value(struct comparison *x, const redisReply *reply)
         on_value(x, SOURCE, 0, reply);
 }
 
-/* What was read is worth nothing when it came from another server, or from one that follows another. */
+/* Discards the batch if the values came from another server, or from a replica of another. */
 static void check_identity(struct comparison *x, const redisReply *info)
 {
     static const char id_field[] = "master_replid:", role_field[] = "role:";
@@ -227,7 +227,7 @@ static void check_identity(struct comparison *x, const redisReply *info)
     bool other = id && strncmp(id + sizeof id_field - 1, x->config.master_id, 40) != 0;
     if (!other && (!role || strncmp(role + sizeof role_field - 1, "master", 6) == 0))
         return;
-    error_set(&why, ERROR_RETRY, "the source is not the master that it was (%.40s)", x->config.master_id);
+    error_set(&why, ERROR_RETRY, "the source is no longer the master %.40s", x->config.master_id);
     comparison_fail(x, &why);
 }
 

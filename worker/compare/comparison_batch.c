@@ -1,11 +1,11 @@
-/* The commands that x->batch holds, as questions to the target: as they are, or behind a guard. */
+/* The commands in x->batch as questions to the target: unchanged, or in a script with a guard. */
 #include <stdlib.h>
 
 #include "common/ipc/divergence.h"
 #include "worker/compare/comparison_internal.h"
 
-/* key, bytes and end of its payload, then commands, each behind the number of its words. Answers 0 if the value is
- * another one, or else the error of the first command that has one, or 1. */
+/* KEYS[1]: the key; ARGV: length and last bytes of its payload, then the commands, each after its number of words.
+ * Answers 0 if the value has changed, else the error of the first command that fails, else 1. */
 static const char guard_script[] =
     "if redis.replicate_commands then redis.replicate_commands() end "
     "local dump = redis.call('DUMP', KEYS[1]) "
@@ -20,8 +20,8 @@ static const char guard_script[] =
     "return 1";
 enum {
     GUARD_WORDS = 6,
-    UNPACK_WORDS = 7000,     /* Lua's unpack gives no more than some 8000 */
-    COMMAND_WORDS = 1000000, /* a command of Redis before 7.0 has no more than 1048576 */
+    UNPACK_WORDS = 7000,     /* Lua's unpack returns at most about 8000 */
+    COMMAND_WORDS = 1000000, /* Redis before 7.0 accepts at most 1048576 */
 };
 
 /* The commands of x->batch, one after the other. */
@@ -39,7 +39,7 @@ static void add_word(struct commands *c, struct slice word)
     c->argv[c->argc++] = word;
 }
 
-/* Adds the words of the next command, with their number before them if that is wanted. */
+/* Adds the words of the next command; with_number: after their number. */
 static void add_command(struct commands *c, bool with_number)
 {
     char *end;
@@ -58,8 +58,8 @@ static void add_command(struct commands *c, bool with_number)
 
 static struct commands commands_of(struct comparison *x)
 {
-    buf_put_u8(&x->batch->out, 0); /* for strtoull */
-    x->batch->once = false;        /* it needs no MULTI of its own */
+    buf_put_u8(&x->batch->out, 0); /* ends the text for strtoull */
+    x->batch->once = false;        /* no MULTI: the commands are in one already */
     size_t begin = batch_begin(x->batch);
     return (struct commands){.rest = slice_of(x->batch->out.data + begin, x->batch->out.len - 1 - begin)};
 }
@@ -97,7 +97,7 @@ static void ask_guarded(struct comparison *x, struct pair *p, struct commands *c
     p->commands = p->guarded;
     if (p->guarded)
         comparison_ask(x, TARGET, c->argc, c->argv);
-    else /* element by element, as the target refuses the payload */
+    else /* written element by element, as the target refuses the payload */
         comparison_impossible(p, DIVERGENCE_REFUSED, "a stream too long for a script");
 }
 

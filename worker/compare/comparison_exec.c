@@ -1,4 +1,4 @@
-/* The comparison's last word: MULTI, what makes the target's values those of the source, EXEC. */
+/* The last stage of a comparison: MULTI, the commands that heal the keys, EXEC. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,15 +7,16 @@
 #include "worker/compare/comparison_internal.h"
 #include "worker/link/reply_reader.h"
 
-/* Are they the same? Where not, and when it may, the commands that make them so are put into x->batch. */
-static void judge(struct comparison *x, struct pair *p)
+/* Compares the values of a key; if they differ, and config.repair is set, adds the commands that heal it to
+ * x->batch. */
+static void compare_pair(struct comparison *x, struct pair *p)
 {
     p->commands = 0;
     p->guarded = false;
     p->wants_copy = false;
     if (p->decided)
         return;
-    /* Since the target's was read, it may have been written: what was copied takes its place in any case. */
+    /* The target's value may have been written since it was read: the copy replaces it in any case. */
     p->differs = (p->large && x->large.copying) || !comparison_is_equal(x, p);
     /* Commands on groups (XACK, XCLAIM, XGROUP …) do not touch their stream for WATCH. */
     p->guarded = p->target.kind == DIGEST_STREAM && p->target_dump.bytes && x->target.scripts;
@@ -27,7 +28,7 @@ static void judge(struct comparison *x, struct pair *p)
     x->translator.db = x->batch->current_db = p->told.db;
     if (p->source.kind == DIGEST_FOREIGN)
         comparison_impossible(p, DIVERGENCE_TYPE, "%s", rdb_type_name(p->source.type));
-    /* What a module of the target made of the same commands is its own: it stays. */
+    /* A foreign value on both sides: the target's module built it from the same commands, so it is kept. */
     if (p->source.kind == DIGEST_NOTHING ||
         (p->source.kind == DIGEST_FOREIGN && p->target.kind != DIGEST_FOREIGN))
         comparison_unlink(x, p->told.key);
@@ -43,7 +44,7 @@ void comparison_ask_exec(struct comparison *x)
     bool any = false;
     batch_reset(x->batch, BATCH_MAX_BYTES / 16);
     for (size_t i = 0; i < x->count; i++) {
-        judge(x, &x->pairs[i]);
+        compare_pair(x, &x->pairs[i]);
         any |= !x->pairs[i].decided || x->pairs[i].commands;
     }
     if (!any) {
@@ -55,20 +56,20 @@ void comparison_ask_exec(struct comparison *x)
     comparison_ask_word(x, TARGET, "EXEC");
 }
 
-/* The target looks at what it restores more closely than the source does: two equal fields in a hash. */
+/* The target validates a payload more strictly than the source, e.g. refuses duplicate fields in a hash. */
 static bool is_payload_refusal(struct slice text)
 {
     return slice_begins(text, "ERR Bad data format") || slice_begins(text, "ERR DUMP payload");
 }
 
-/* It says nothing of the key: the target is full, say, or the slot has moved. */
-static bool is_for_now(struct slice text)
+/* A temporary refusal, independent of the key: the target is full, the slot has moved. */
+static bool is_temporary_refusal(struct slice text)
 {
     enum refusal refusal = refusal_class(text);
     return refusal == REFUSAL_WAIT || refusal == REFUSAL_MOVED;
 }
 
-/* A script of Redis 6.2 says where in it: "@user_script: 1: -OOM …". */
+/* Without the position in the script that Redis 6.2 puts first: "@user_script: 1: -OOM …". */
 static struct slice refusal_text(const redisReply *reply)
 {
     struct slice text = slice_of(reply->str, reply->len);
@@ -84,15 +85,15 @@ static void note_refusal(struct pair *p, const redisReply *reply)
 {
     struct slice text = refusal_text(reply);
     p->decided = true;
-    if (p->large) /* the copy was evicted, perhaps */
+    if (p->large) /* the copy may have been evicted */
         return;
     if (!p->told.by_elements && is_payload_refusal(text))
         p->told.by_elements = true;
-    else if (!is_for_now(text)) /* that: another time */
+    else if (!is_temporary_refusal(text)) /* a temporary refusal: AGAIN */
         comparison_impossible(p, DIVERGENCE_REFUSED, "%s", resp_text(reply));
 }
 
-static bool was_written(const struct pair *p, const redisReply *exec)
+static bool pair_was_written(const struct pair *p, const redisReply *exec)
 {
     if (!p->guarded || p->first_command >= exec->elements)
         return false;
@@ -100,11 +101,11 @@ static bool was_written(const struct pair *p, const redisReply *exec)
     return answer->type == REDIS_REPLY_INTEGER && answer->integer == 0;
 }
 
-static void decide(struct comparison *x, const redisReply *exec)
+static void decide_pairs(struct comparison *x, const redisReply *exec)
 {
     for (size_t i = 0; i < x->count; i++) {
         struct pair *p = &x->pairs[i];
-        if (was_written(p, exec)) {
+        if (pair_was_written(p, exec)) {
             p->told.alone = true;
             p->told.outcome = COMPARISON_AGAIN;
             continue;
@@ -122,11 +123,11 @@ static void decide(struct comparison *x, const redisReply *exec)
     }
 }
 
-/* One command was not queued: nothing was done. Which key it is about is known when there is only one. */
-static void not_queued(struct comparison *x)
+/* A command was not queued, so the EXEC was discarded. Its key is known only in a batch of one. */
+static void on_not_queued(struct comparison *x)
 {
     struct slice text = slice_str(x->queue_text);
-    bool waits = is_for_now(text);
+    bool waits = is_temporary_refusal(text);
     for (size_t i = 0; i < x->count; i++) {
         struct pair *p = &x->pairs[i];
         if (p->told.outcome == COMPARISON_IMPOSSIBLE || waits)
@@ -137,8 +138,8 @@ static void not_queued(struct comparison *x)
     }
 }
 
-/* Somebody has written to one of them. */
-static void aborted(struct comparison *x)
+/* The EXEC was aborted: one of the keys was written meanwhile. */
+static void on_aborted(struct comparison *x)
 {
     for (size_t i = 0; i < x->count; i++) {
         struct compared *told = &x->pairs[i].told;
@@ -158,11 +159,11 @@ void comparison_on_exec(struct comparison *x, const redisReply *reply)
     if (!last)
         return;
     if (reply->type == REDIS_REPLY_ARRAY)
-        decide(x, reply);
+        decide_pairs(x, reply);
     else if (reply->type == REDIS_REPLY_ERROR && x->queue_refused)
-        not_queued(x);
+        on_not_queued(x);
     else if (reply->type == REDIS_REPLY_ERROR)
         comparison_fail_answer(x, TARGET, reply);
     else if (reply->type == REDIS_REPLY_NIL)
-        aborted(x);
+        on_aborted(x);
 }

@@ -1,19 +1,19 @@
-/* The comparison of one value that is too large for DUMP: both sides are read in pieces (large.h), and where
- * they differ the source's is read once more and written beside the key.
+/* The comparison of one value that is too large for DUMP: both sides are read in pieces (large.h); if they differ, the
+ * source's value is read again and written to a temporary key.
  *
- *   target   WATCH k                     as ever
+ *   target   WATCH k                     as for other values
  *   target   TYPE, PEXPIRETIME, pieces   T
  *   source   WATCH k
  *   source   TYPE, PEXPIRETIME, pieces   S
- *   source   MULTI EXISTS k EXEC         done: S is what the source had at that moment
- *   …        REPLICAOFFSET, wait, EXEC   as ever: nothing has touched k on the target meanwhile
+ *   source   MULTI EXISTS k EXEC         succeeded: S is the source's value at one moment
+ *   …        REPLICAOFFSET, wait, EXEC   as for other values: k was not written on the target meanwhile
  *
- * Where T is not S:  the same again with a new WATCH, with the pieces of S written to
- * df2redis:NAME:new:k instead of T being read, and a RENAME of that in the EXEC. It has a time to live, so that
- * nothing is left of it whatever dies.
+ * If T differs from S:  the same again with a new WATCH, but instead of reading T the pieces of S are written to
+ * df2redis:NAME:new:k, and the EXEC has a RENAME of it. That key has a time to live, so that it goes away if the worker
+ * dies.
  *
- * The EXEC on the source reads and nothing else. It cannot be left out: a write that is no change on a target that is
- * wrong does not touch k there, and pieces from before and behind it would be a value that the source never had. */
+ * The EXEC on the source only reads, and is necessary: a write that changes nothing on a wrong target does not touch k
+ * there, and pieces from before and after it would form a value that the source never had. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,15 +43,15 @@ static struct pair *pair_of(struct comparison *x)
     return &x->pairs[0];
 }
 
-static void give_up(struct comparison *x)
+static void give_up_key(struct comparison *x)
 {
-    pair_of(x)->decided = true; /* another time */
+    pair_of(x)->decided = true; /* AGAIN */
     x->large.over = true;
 }
 
-/* ---- the key beside ---- */
+/* ---- the temporary key ---- */
 
-static struct slice beside(struct comparison *x)
+static struct slice temporary_key(struct comparison *x)
 {
     struct buf *name = &x->large.beside;
     struct slice key = pair_of(x)->told.key;
@@ -63,10 +63,10 @@ static struct slice beside(struct comparison *x)
     return buf_slice(name);
 }
 
-/* What was written may stay for a while if this does not come to be. */
-static void remove_beside(struct comparison *x)
+/* If this is not carried out, the temporary key stays until it expires. */
+static void remove_temporary_key(struct comparison *x)
 {
-    struct slice argv[] = {slice_str("UNLINK"), beside(x)};
+    struct slice argv[] = {slice_str("UNLINK"), temporary_key(x)};
     if (x->sides[TARGET].client)
         client_command(x->sides[TARGET].client, 0, NULL, NULL, 2, argv);
 }
@@ -84,7 +84,7 @@ static void ask_head(struct comparison *x, int side)
     comparison_ask_expiry(x, side, key);
 }
 
-static void enter(struct comparison *x, int step);
+static void enter_step(struct comparison *x, int step);
 
 static void ask_piece(struct comparison *x, int side)
 {
@@ -92,12 +92,12 @@ static void ask_piece(struct comparison *x, int side)
     if (argc)
         comparison_ask(x, side, argc, x->large.argv);
     else if (!large_is_exact(&x->large.walk))
-        give_up(x);
+        give_up_key(x);
     else
-        enter(x, side == TARGET ? STEP_SOURCE_HEAD : STEP_SOURCE_EXEC);
+        enter_step(x, side == TARGET ? STEP_SOURCE_HEAD : STEP_SOURCE_EXEC);
 }
 
-static void enter(struct comparison *x, int step)
+static void enter_step(struct comparison *x, int step)
 {
     struct slice exists[] = {slice_str("EXISTS"), pair_of(x)->told.key};
     struct slice watch[] = {slice_str("WATCH"), pair_of(x)->told.key};
@@ -110,7 +110,7 @@ static void enter(struct comparison *x, int step)
             return;
         }
         comparison_ask(x, TARGET, 2, watch);
-        struct slice unlink[] = {slice_str("UNLINK"), beside(x)};
+        struct slice unlink[] = {slice_str("UNLINK"), temporary_key(x)};
         comparison_ask(x, TARGET, 2, unlink);
         return;
     case STEP_SOURCE_HEAD:
@@ -132,17 +132,17 @@ static void enter(struct comparison *x, int step)
     }
 }
 
-static void begin(struct comparison *x, bool copying)
+static void begin_reading(struct comparison *x, bool copying)
 {
     x->large.copying = copying;
     x->large.over = false;
-    enter(x, STEP_TARGET_HEAD);
+    enter_step(x, STEP_TARGET_HEAD);
 }
 
 void comparison_large_begin(struct comparison *x)
 {
     pair_of(x)->large = true;
-    begin(x, false);
+    begin_reading(x, false);
 }
 
 /* ---- heads ---- */
@@ -167,12 +167,11 @@ static void on_head(struct comparison *x, int side, const redisReply *reply)
     }
     enum digest_kind kind = large_kind(reply->str);
     if (side == SOURCE && kind == DIGEST_FOREIGN) {
-        comparison_impossible(
-            p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
-            "it is a %s and takes %s, and above %s none is compared; write it anew on the source, "
-            "or copy it by hand",
-            reply->str, size_text(p->bytes), size_text(COMPARISON_VALUE_MAX_BYTES));
-        give_up(x);
+        comparison_impossible(p, DIVERGENCE_TOO_LARGE_TO_COMPARE,
+                              "a %s of %s, and above %s this type is not compared; rewrite the key on the "
+                              "source, or copy it by hand",
+                              reply->str, size_text(p->bytes), size_text(COMPARISON_VALUE_MAX_BYTES));
+        give_up_key(x);
     }
     large_begin(&x->large.walk, side == TARGET ? &p->target : &p->source, kind, p->bytes,
                 x->target.hash_field_ttl, clock_unix_ms());
@@ -193,18 +192,18 @@ static void append_text(struct comparison *x, struct slice name, struct slice te
     }
 }
 
-/* A page of the source's into commands for the key beside. */
+/* Translates a page of the source's value into commands for the temporary key. */
 static bool write_page(struct comparison *x)
 {
     struct large_walk *w = &x->large.walk;
-    struct slice name = beside(x);
+    struct slice name = temporary_key(x);
     struct placing placing = {.key = pair_of(x)->told.key, .write_key = name};
     struct error why;
     size_t most = capabilities_argument_bytes(&x->target);
     for (size_t i = 0; i < w->count; i++)
         if (w->elements[i].a.len > most || w->elements[i].b.len > most) {
             comparison_impossible(pair_of(x), DIVERGENCE_TOO_LARGE, "an element");
-            give_up(x);
+            give_up_key(x);
             return false;
         }
     batch_reset(x->batch, BATCH_MAX_BYTES / 16);
@@ -231,7 +230,7 @@ static void on_piece(struct comparison *x, int side, const redisReply *reply)
     }
     if (!large_answer(&x->large.walk, reply, &whole)) {
         if (!is_refused(x, side, reply))
-            give_up(x);
+            give_up_key(x);
         return;
     }
     if (whole && x->large.copying && x->large.walk.count + x->large.walk.bytes_of_page.len && write_page(x)) {
@@ -241,32 +240,32 @@ static void on_piece(struct comparison *x, int side, const redisReply *reply)
     }
 }
 
-/* What the target does not take for now comes another time. */
+/* After a temporary refusal the key is AGAIN. */
 static void on_written(struct comparison *x, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ERROR)
         return;
     if (refusal_class(slice_of(reply->str, reply->len)) == REFUSAL_COMMAND)
         comparison_impossible(pair_of(x), DIVERGENCE_REFUSED, "%s", resp_text(reply));
-    give_up(x);
+    give_up_key(x);
 }
 
 /* ---- steps ---- */
 
-static void leave(struct comparison *x)
+static void leave_step(struct comparison *x)
 {
     switch (x->large.step) {
     case STEP_TARGET_HEAD:
-        enter(x, x->large.copying ? STEP_SOURCE_HEAD : STEP_TARGET_PIECES);
+        enter_step(x, x->large.copying ? STEP_SOURCE_HEAD : STEP_TARGET_PIECES);
         return;
     case STEP_SOURCE_HEAD:
-        enter(x, STEP_SOURCE_PIECES);
+        enter_step(x, STEP_SOURCE_PIECES);
         return;
     case STEP_WRITING:
-        enter(x, STEP_SOURCE_PIECES);
+        enter_step(x, STEP_SOURCE_PIECES);
         return;
     default:
-        enter(x, x->large.step);
+        enter_step(x, x->large.step);
     }
 }
 
@@ -295,8 +294,8 @@ enum comparison_large_state comparison_on_large(struct comparison *x, const redi
     default: /* STEP_SOURCE_EXEC */
         if (!is_refused(x, SOURCE, reply) && x->got == 2) {
             done = reply->type == REDIS_REPLY_ARRAY;
-            if (!done) /* written meanwhile */
-                give_up(x);
+            if (!done) /* aborted: written meanwhile */
+                give_up_key(x);
         }
     }
     if (x->trouble.class)
@@ -306,10 +305,10 @@ enum comparison_large_state comparison_on_large(struct comparison *x, const redi
     if (++x->got < x->awaited)
         return COMPARISON_LARGE_GOES_ON;
     if (!done && !x->large.over)
-        leave(x);
+        leave_step(x);
     if (x->large.over || pair_of(x)->decided) {
         if (x->large.copying)
-            remove_beside(x);
+            remove_temporary_key(x);
         return COMPARISON_LARGE_UNDECIDED;
     }
     return done ? COMPARISON_LARGE_READ : COMPARISON_LARGE_GOES_ON;
@@ -324,8 +323,9 @@ void comparison_large_write(struct comparison *x)
         p->wants_copy = true;
         return;
     }
-    struct slice name = beside(x);
-    comparison_unlink(x, p->told.key); /* RENAME would free it at once, and hold up the target */
+    struct slice name = temporary_key(x);
+    comparison_unlink(
+        x, p->told.key); /* RENAME alone would free the old value synchronously, and block the target */
     output_begin(x->output, p->told.db, name, 3, OUTPUT_ONCE);
     output_text(x->output, "RENAME");
     output_arg(x->output, name);
@@ -343,10 +343,10 @@ bool comparison_large_copies(struct comparison *x)
 {
     struct pair *p = pair_of(x);
     if (x->large.copying && p->told.outcome != COMPARISON_HEALED)
-        remove_beside(x);
+        remove_temporary_key(x);
     if (x->large.copying || !p->wants_copy || !p->differs_surely)
         return false;
     p->decided = false;
-    begin(x, true);
+    begin_reading(x, true);
     return true;
 }

@@ -1,4 +1,4 @@
-/* What ends a comparison early: a batch that failed, a key that moved, a key of which nothing can be said. */
+/* Early ends of a comparison: a failed batch, a moved slot, a key that cannot be compared. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ void comparison_follow(struct comparison *x, const char *text)
     }
     struct uri node = {0};
     uri_copy(&node, &x->config.settings->target);
-    if (colon > at + 1) { /* else: the node itself, at another port */
+    if (colon > at + 1) { /* no host: the same host, another port */
         free(node.host);
         node.host = x_strndup(at + 1, (size_t)(colon - at - 1));
     }

@@ -1,4 +1,4 @@
-/* Values of both sides: the same or not, and what makes them the same. */
+/* Values of both sides: their digests, whether they are equal, and the commands that write the source's. */
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -8,8 +8,8 @@
 #include "worker/rdb/value.h"
 #include "worker/translate/value_write.h"
 
-/* Dragonfly keeps times to live of fields in whole seconds, far deadlines of keys not to the millisecond, and
- * none beyond 2^28 seconds; a Redis before 7.0 tells only how long a key has still to live. */
+/* Dragonfly stores times to live of fields in whole seconds, far deadlines of keys with less than millisecond
+ * resolution, and none beyond 2^28 seconds; Redis before 7.0 only has PTTL. */
 #define FARTHEST_MS (INT64_C(8) * 365 * 24 * 3600 * 1000)
 enum {
     FIELD_TOLERANCE_MS = 2000,
@@ -20,12 +20,12 @@ enum {
     TYPE_MODULE = 7,
 };
 
-/* What cannot be carried over of the value that is being written. */
+/* Called by the translator for details of the value that cannot be carried over. */
 static void on_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
 {
     struct comparison *x = arg;
     (void)key, (void)count;
-    /* A value without these details is all that the target can hold, and each was counted when it came. */
+    /* The target cannot hold these details, and each was counted when it was received. */
     static const char *const details[] = {DIVERGENCE_SET_TTL, DIVERGENCE_FIELD_TTL, DIVERGENCE_STREAM};
     for (size_t i = 0; i < sizeof details / sizeof *details; i++)
         if (strcmp(reason, details[i]) == 0)
@@ -74,7 +74,7 @@ void comparison_take_target(struct comparison *x, struct pair *p, const redisRep
         memcpy(p->target_dump.tail, dump->str + dump->len - sizeof p->target_dump.tail,
                sizeof p->target_dump.tail);
     }
-    /* One that cannot be read is not what the source has. */
+    /* A payload of the target that cannot be decoded counts as different. */
     if (dump->type == REDIS_REPLY_STRING &&
         !digest_dump(&p->target, bytes_of(dump), &options, x->scratch, &why))
         log_debug("%s of the target: %s", log_key(p->told.key), why.text);
@@ -92,7 +92,7 @@ void comparison_take_source(struct comparison *x, struct pair *p, const redisRep
         comparison_impossible(p, DIVERGENCE_TYPE, "%s", why.text);
         return;
     }
-    /* The target cannot keep them: the value without. */
+    /* The target cannot store times of fields: compares the values without them. */
     if (!x->target.hash_field_ttl)
         buf_clear(&p->source.times);
     buf_put(&p->payload, dump->str, dump->len);

@@ -1,4 +1,4 @@
-/* Elements into a digest, in pieces or all of a value, and two digests beside each other. */
+/* Adds elements to a digest, of a value or a piece of it, and compares two digests. */
 #include "worker/compare/digest.h"
 
 #include <stdlib.h>
@@ -76,7 +76,7 @@ void digest_pieces_elements(struct digest_pieces *p, enum element_class class, c
         case ELEMENT_LIST:
             put_list(p, e[i].a);
             break;
-        case ELEMENT_SET: /* no Redis has times to live for members */
+        case ELEMENT_SET: /* Redis has no times to live of members */
             if (e[i].expire_ms <= 0 || e[i].expire_ms > p->now_ms)
                 put_set(p, e[i].a);
             break;

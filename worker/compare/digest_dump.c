@@ -1,4 +1,4 @@
-/* What DUMP gives into a digest: every layout of a value. */
+/* The digest of a payload of DUMP, in any encoding. */
 #include "worker/compare/digest.h"
 
 #include <stdlib.h>
@@ -10,13 +10,13 @@
 #include "worker/rdb/value_reader.h"
 #include "worker/rdb/value_walk.h"
 
-/* Layouts of newer servers' own, none of which Dragonfly sends. */
+/* Encodings of newer servers, which Dragonfly does not send. */
 enum {
     RDB_HASH_FIELD_TTL = 22, /* Valkey ≥ 9: n, n × (field, value, int64 LE ms; negative: none) */
     RDB_HASH_METADATA =
         24, /* Redis ≥ 7.4: int64 LE ms, n, n × (packed ms after it + 1; 0: none, field, value) */
     RDB_HASH_LISTPACK_TTL = 25,  /* Redis ≥ 7.4: int64 LE ms, listpack of (field, value, ms; 0: none) */
-    RDB_STREAM_LISTPACKS_4 = 26, /* Redis ≥ 8.6: 21, and behind it what was added twice */
+    RDB_STREAM_LISTPACKS_4 = 26, /* Redis ≥ 8.6: as 21, followed by two additions */
     GROUP_ELEMENTS = 512,
     GROUP_BYTES = 256 * 1024,
 };
@@ -29,7 +29,7 @@ struct digest_scratch {
 
 struct digester {
     struct digest *d;
-    struct digest_pieces pieces; /* of it; their order counts for strings, lists and streams */
+    struct digest_pieces pieces; /* of the value; their order counts for strings, lists and streams */
     const struct digest_options *options;
     struct digest_scratch *scratch;
     struct error *error;
@@ -53,7 +53,7 @@ void digest_scratch_free(struct digest_scratch *s)
     free(s);
 }
 
-static bool broken(struct digester *g, const char *what)
+static bool digest_broken(struct digester *g, const char *what)
 {
     return error_set(g->error, ERROR_DIVERGENCE, "%s value: %s", rdb_type_name(g->d->type), what);
 }
@@ -70,39 +70,39 @@ static bool digest_elements(struct digester *g, struct slice value)
             value_reader_next(&reader, g->d->type, value, GROUP_ELEMENTS, GROUP_BYTES, &g->scratch->values,
                               &class, &count, &consumed, &wanted, g->error);
         if (status != VALUE_OK)
-            return broken(g, status == VALUE_MORE ? "it ends early" : "an element that is none");
+            return digest_broken(g, status == VALUE_MORE ? "truncated" : "invalid element");
         digest_pieces_elements(&g->pieces, class, g->scratch->values.elements, count);
         value = slice_of(value.data + consumed, value.len - consumed);
     }
-    return value.len == 0 || broken(g, "bytes behind its end");
+    return value.len == 0 || digest_broken(g, "trailing bytes");
 }
 
 /* ---- pieces of a value ---- */
 
-static bool take_string(struct digester *g, struct slice *in, struct buf *scratch, struct slice *out)
+static bool read_string(struct digester *g, struct slice *in, struct buf *scratch, struct slice *out)
 {
     struct error why = {0};
     size_t consumed, wanted;
     buf_clear(scratch);
     if (rdb_string_read(*in, RDB_STRING_MAX_BYTES, scratch, out, &consumed, &wanted, &why) != VALUE_OK)
-        return broken(g, "a string that is none");
+        return digest_broken(g, "invalid string");
     *in = slice_of(in->data + consumed, in->len - consumed);
     return true;
 }
 
-static bool take_length(struct digester *g, struct slice *in, uint64_t *out)
+static bool read_length(struct digester *g, struct slice *in, uint64_t *out)
 {
     unsigned used = packed_read(in->data, in->len, out);
     if (used == PACKED_MORE || used == PACKED_BROKEN)
-        return broken(g, "a number that is none");
+        return digest_broken(g, "invalid number");
     *in = slice_of(in->data + used, in->len - used);
     return true;
 }
 
-static bool take_ms(struct digester *g, struct slice *in, int64_t *out)
+static bool read_ms(struct digester *g, struct slice *in, int64_t *out)
 {
     if (in->len < 8)
-        return broken(g, "it ends early");
+        return digest_broken(g, "truncated");
     *out = (int64_t)load_le64(in->data);
     *in = slice_of(in->data + 8, in->len - 8);
     return true;
@@ -121,15 +121,15 @@ static bool digest_hash_22(struct digester *g, struct slice in)
     uint64_t n;
     struct slice field, value;
     int64_t expire_ms = 0;
-    if (!take_length(g, &in, &n))
+    if (!read_length(g, &in, &n))
         return false;
     for (; n; n--) {
-        if (!take_string(g, &in, &g->scratch->first, &field) ||
-            !take_string(g, &in, &g->scratch->second, &value) || !take_ms(g, &in, &expire_ms))
+        if (!read_string(g, &in, &g->scratch->first, &field) ||
+            !read_string(g, &in, &g->scratch->second, &value) || !read_ms(g, &in, &expire_ms))
             return false;
         put_field(g, field, value, expire_ms);
     }
-    return in.len == 0 || broken(g, "bytes behind its end");
+    return in.len == 0 || digest_broken(g, "trailing bytes");
 }
 
 static bool digest_hash_24(struct digester *g, struct slice in)
@@ -137,20 +137,20 @@ static bool digest_hash_24(struct digester *g, struct slice in)
     uint64_t n, after;
     struct slice field, value;
     int64_t from_ms, expire_ms;
-    if (!take_ms(g, &in, &from_ms) || !take_length(g, &in, &n))
+    if (!read_ms(g, &in, &from_ms) || !read_length(g, &in, &n))
         return false;
     for (; n; n--) {
-        if (!take_length(g, &in, &after) || !take_string(g, &in, &g->scratch->first, &field) ||
-            !take_string(g, &in, &g->scratch->second, &value))
+        if (!read_length(g, &in, &after) || !read_string(g, &in, &g->scratch->first, &field) ||
+            !read_string(g, &in, &g->scratch->second, &value))
             return false;
         if (__builtin_add_overflow(from_ms, after, &expire_ms))
-            return broken(g, "a time to live that is none");
+            return digest_broken(g, "invalid time to live");
         put_field(g, field, value, after ? expire_ms - 1 : 0);
     }
-    return in.len == 0 || broken(g, "bytes behind its end");
+    return in.len == 0 || digest_broken(g, "trailing bytes");
 }
 
-/* What an item of a listpack is as text; room: for a number. */
+/* An item of a listpack as text; room: buffer for a number. */
 static struct slice item_text(const struct packed_item *item, char room[24])
 {
     return item->text.data ? item->text : slice_of(room, format_i64(room, item->number));
@@ -161,11 +161,11 @@ static bool digest_hash_25(struct digester *g, struct slice in)
     int64_t unused;
     struct slice blob;
     uint64_t announced;
-    if (!take_ms(g, &in, &unused) || !take_string(g, &in, &g->scratch->first, &blob))
+    if (!read_ms(g, &in, &unused) || !read_string(g, &in, &g->scratch->first, &blob))
         return false;
     size_t at = packed_begin(PACKED_LISTPACK, blob, &announced);
     if (!at || in.len)
-        return broken(g, "a listpack that is none");
+        return digest_broken(g, "invalid listpack");
     for (;;) {
         struct packed_item items[3] = {0};
         char rooms[2][24];
@@ -174,7 +174,7 @@ static bool digest_hash_25(struct digester *g, struct slice in)
             return true;
         if (got < 0 || packed_next(PACKED_LISTPACK, blob, &at, &items[1]) != 1 ||
             packed_next(PACKED_LISTPACK, blob, &at, &items[2]) != 1 || items[2].text.data)
-            return broken(g, "a listpack that is none");
+            return digest_broken(g, "invalid listpack");
         put_field(g, item_text(&items[0], rooms[0]), item_text(&items[1], rooms[1]), items[2].number);
     }
 }
@@ -237,7 +237,7 @@ static bool digest_node(struct digester *g, struct slice master_id, struct slice
     struct stream_entry e;
     int got;
     if (!stream_node_begin(g->scratch->node, master_id, listpack, g->error))
-        return broken(g, "a node that is none");
+        return digest_broken(g, "invalid node");
     while ((got = stream_node_next(g->scratch->node, &e, g->error)) == 1) {
         put_id(&g->pieces.order, e.id);
         hash_u64(&g->pieces.order, e.field_count);
@@ -245,7 +245,7 @@ static bool digest_node(struct digester *g, struct slice master_id, struct slice
             hash_bytes(&g->pieces.order, e.fields[i]);
         g->d->count++;
     }
-    return got == 0 || broken(g, "a node that is none");
+    return got == 0 || digest_broken(g, "invalid node");
 }
 
 static bool digest_stream(struct digester *g, struct slice in, uint8_t type)
@@ -257,22 +257,22 @@ static bool digest_stream(struct digester *g, struct slice in, uint8_t type)
     struct error why;
     uint64_t n;
     size_t tail;
-    if (!take_length(g, &in, &n))
+    if (!read_length(g, &in, &n))
         return false;
     for (; n; n--)
-        if (!take_string(g, &in, &g->scratch->first, &id) ||
-            !take_string(g, &in, &g->scratch->second, &listpack) || !digest_node(g, id, listpack))
+        if (!read_string(g, &in, &g->scratch->first, &id) ||
+            !read_string(g, &in, &g->scratch->second, &listpack) || !digest_node(g, id, listpack))
             return false;
     if (value_walk(&skip, walk_of_stream_tail(type), in, &tail, &why) != VALUE_OK ||
         (tail < in.len && g->d->type == type) ||
         !stream_tail_visit(slice_of(in.data, tail), type, &visitor, &why))
-        return broken(g, "a tail that is none");
+        return digest_broken(g, "invalid tail");
     return true;
 }
 
 /* ---- whole values ---- */
 
-static enum digest_kind kind_of(uint8_t type)
+static enum digest_kind digest_kind_of(uint8_t type)
 {
     switch (type) {
     case RDB_STRING:
@@ -316,8 +316,8 @@ static enum digest_kind kind_of(uint8_t type)
 static bool digest_string(struct digester *g, struct slice in)
 {
     struct slice text;
-    if (!take_string(g, &in, &g->scratch->first, &text) || in.len)
-        return broken(g, "a string that is none");
+    if (!read_string(g, &in, &g->scratch->first, &text) || in.len)
+        return digest_broken(g, "invalid string");
     if (g->d->kind == DIGEST_JSON)
         return digest_json(g->d, text, g->error);
     hash_bytes(&g->pieces.order, text);
@@ -351,8 +351,8 @@ bool digest_dump(struct digest *d, struct slice payload, const struct digest_opt
     struct slice value;
     digest_free(d);
     if (!dump_parse(payload, &d->type, &value))
-        return error_set(error, ERROR_DIVERGENCE, "a payload of DUMP that is none");
-    d->kind = kind_of(d->type);
+        return error_set(error, ERROR_DIVERGENCE, "invalid payload of DUMP");
+    d->kind = digest_kind_of(d->type);
     g.pieces = (struct digest_pieces){.d = d, .order = hash_begin(d->kind), .now_ms = options->now_ms};
     if (d->kind == DIGEST_FOREIGN)
         return true;

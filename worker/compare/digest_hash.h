@@ -1,4 +1,4 @@
-/* 128 bits of what was put in, in order; not meant to withstand somebody who looks for collisions. */
+/* A 128-bit hash of its input, in order; not collision-resistant against an attacker. */
 #ifndef DF2REDIS_WORKER_COMPARE_DIGEST_HASH_H
 #define DF2REDIS_WORKER_COMPARE_DIGEST_HASH_H
 
@@ -52,7 +52,7 @@ static inline void hash_double(struct hasher *h, double v)
     hash_u64(h, bits);
 }
 
-/* Adds one of many whose order does not count. */
+/* Adds the hash of one of several items whose order does not count. */
 static inline void hash_add(uint64_t sum[2], const struct hasher *h)
 {
     sum[0] += hash_mix(h->a);

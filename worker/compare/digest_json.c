@@ -1,6 +1,5 @@
-/* JSON text into a digest: 1, 1.0 and 1e0 are the same number, "\u0041" and "A" the same string, and members
- * count without their order. Written for this instead of a parser of documents: it keeps every digit of an
- * integer, which the parsers at hand turn into a double. */
+/* The digest of JSON text: 1, 1.0 and 1e0 are the same number, "\u0041" and "A" the same string, and the order of
+ * members does not count. Not a library's parser, as those convert integers to double: this one keeps every digit. */
 #include <stdlib.h>
 
 #include "worker/compare/digest.h"
@@ -14,15 +13,15 @@ struct json {
     struct buf text;
 };
 
-static bool value(struct json *j, struct hasher *h);
+static bool read_value(struct json *j, struct hasher *h);
 
-static void blanks(struct json *j)
+static void skip_blanks(struct json *j)
 {
     while (j->p < j->end && (*j->p == ' ' || *j->p == '\t' || *j->p == '\n' || *j->p == '\r'))
         j->p++;
 }
 
-static bool word(struct json *j, const char *text)
+static bool match_word(struct json *j, const char *text)
 {
     size_t n = strlen(text);
     if ((size_t)(j->end - j->p) < n || memcmp(j->p, text, n) != 0)
@@ -31,7 +30,7 @@ static bool word(struct json *j, const char *text)
     return true;
 }
 
-static bool hex4(struct json *j, uint32_t *out)
+static bool read_hex4(struct json *j, uint32_t *out)
 {
     *out = 0;
     if (j->end - j->p < 4)
@@ -68,7 +67,7 @@ static void put_utf8(struct buf *out, uint32_t c)
     }
 }
 
-static bool escape(struct json *j)
+static bool read_escape(struct json *j)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     uint32_t c, low;
@@ -80,10 +79,10 @@ static bool escape(struct json *j)
         buf_put_u8(&j->text, (uint8_t)to[at - from]);
         return true;
     }
-    if (kind != 'u' || !hex4(j, &c))
+    if (kind != 'u' || !read_hex4(j, &c))
         return false;
-    if (c >= 0xd800 && c < 0xdc00 && word(j, "\\u")) {
-        if (!hex4(j, &low))
+    if (c >= 0xd800 && c < 0xdc00 && match_word(j, "\\u")) {
+        if (!read_hex4(j, &low))
             return false;
         if (low < 0xdc00 || low > 0xdfff) {
             put_utf8(&j->text, c);
@@ -96,8 +95,8 @@ static bool escape(struct json *j)
     return true;
 }
 
-/* Behind its first quote; decoded into j->text. */
-static bool string(struct json *j)
+/* After the opening quote; decoded into j->text. */
+static bool read_string(struct json *j)
 {
     buf_clear(&j->text);
     for (;;) {
@@ -109,12 +108,12 @@ static bool string(struct json *j)
             return false;
         if (*j->p++ == '"')
             return true;
-        if (!escape(j))
+        if (!read_escape(j))
             return false;
     }
 }
 
-static bool number(struct json *j, struct hasher *h)
+static bool read_number(struct json *j, struct hasher *h)
 {
     char text[NUMBER_MAX + 1], *end;
     size_t n = 0;
@@ -139,33 +138,33 @@ static bool number(struct json *j, struct hasher *h)
     return true;
 }
 
-/* Behind its bracket. Elements in their order, members without. */
-static bool members(struct json *j, struct hasher *h, uint8_t close)
+/* After the opening bracket, up to `close`. Elements in order, members in any order. */
+static bool read_members(struct json *j, struct hasher *h, uint8_t close)
 {
     uint64_t sum[2] = {0}, n = 0;
     hash_u64(h, close);
-    blanks(j);
+    skip_blanks(j);
     if (j->p < j->end && *j->p == close) {
         j->p++;
         return true;
     }
     for (;;) {
         struct hasher own = hash_begin(close);
-        blanks(j);
+        skip_blanks(j);
         if (close == '}') {
-            if (!word(j, "\"") || !string(j))
+            if (!match_word(j, "\"") || !read_string(j))
                 return false;
             hash_bytes(&own, buf_slice(&j->text));
-            blanks(j);
-            if (!word(j, ":"))
+            skip_blanks(j);
+            if (!match_word(j, ":"))
                 return false;
         }
-        if (!value(j, close == '}' ? &own : h))
+        if (!read_value(j, close == '}' ? &own : h))
             return false;
         hash_add(sum, &own);
         n++;
-        blanks(j);
-        if (word(j, ","))
+        skip_blanks(j);
+        if (match_word(j, ","))
             continue;
         if (j->p == j->end || *j->p++ != close)
             return false;
@@ -178,24 +177,24 @@ static bool members(struct json *j, struct hasher *h, uint8_t close)
     }
 }
 
-static bool value(struct json *j, struct hasher *h)
+static bool read_value(struct json *j, struct hasher *h)
 {
-    blanks(j);
+    skip_blanks(j);
     if (j->p == j->end || ++j->depth > DEPTH_MAX)
         return false;
     bool ok;
     if (*j->p == '{' || *j->p == '[') {
         uint8_t close = *j->p++ == '{' ? '}' : ']';
-        ok = members(j, h, close);
-    } else if (word(j, "\"")) {
-        ok = string(j);
+        ok = read_members(j, h, close);
+    } else if (match_word(j, "\"")) {
+        ok = read_string(j);
         hash_u64(h, '"');
         hash_bytes(h, buf_slice(&j->text));
-    } else if (word(j, "true") || word(j, "false") || word(j, "null")) {
+    } else if (match_word(j, "true") || match_word(j, "false") || match_word(j, "null")) {
         hash_u64(h, j->p[-1] == 'l' ? 'n' : j->p[-2] == 's' ? 'f' : 't');
         ok = true;
     } else {
-        ok = number(j, h);
+        ok = read_number(j, h);
     }
     j->depth--;
     return ok;
@@ -208,12 +207,12 @@ bool digest_json(struct digest *d, struct slice text, struct error *error)
     digest_free(d);
     d->kind = DIGEST_JSON;
     d->type = 30;
-    bool ok = value(&j, &h);
-    blanks(&j);
+    bool ok = read_value(&j, &h);
+    skip_blanks(&j);
     buf_free(&j.text);
     if (!ok || j.p != j.end) {
         d->kind = DIGEST_FOREIGN;
-        return error_set(error, ERROR_DIVERGENCE, "JSON text that is none");
+        return error_set(error, ERROR_DIVERGENCE, "invalid JSON text");
     }
     hash_add(d->hash, &h);
     return true;

@@ -53,12 +53,12 @@ enum element_class large_class(const struct large_walk *w)
 
 /* ---- questions ---- */
 
-static const char *name_of(const char *const names[], enum digest_kind kind)
+static const char *command_name(const char *const names[], enum digest_kind kind)
 {
     return names[kind - DIGEST_STRING];
 }
 
-/* Both of a range's ends as numbers. */
+/* Adds both ends of the next range. */
 static size_t ask_range(struct large_walk *w, struct slice *argv, uint64_t length)
 {
     argv[2] = slice_of(w->number[0], format_u64(w->number[0], w->seen));
@@ -69,9 +69,10 @@ static size_t ask_range(struct large_walk *w, struct slice *argv, uint64_t lengt
 static size_t ask_page(struct large_walk *w, struct slice *argv)
 {
     static const char *const names[] = {"GETRANGE", "LRANGE", "SSCAN", "HSCAN", "ZSCAN"};
-    argv[0] = slice_str(name_of(names, w->kind));
+    argv[0] = slice_str(command_name(names, w->kind));
     if (w->kind == DIGEST_STRING)
-        return ask_range(w, argv, TEXT_BYTES); /* a Dragonfly copies the whole string for each */
+        return ask_range(w, argv,
+                         TEXT_BYTES); /* large, as Dragonfly copies the whole string for each GETRANGE */
     if (w->kind == DIGEST_LIST)
         return ask_range(w, argv, w->window);
     argv[2] = slice_str(w->cursor);
@@ -96,7 +97,7 @@ size_t large_question(struct large_walk *w, struct slice key, struct slice *argv
     static const char *const cards[] = {"STRLEN", "LLEN", "SCARD", "HLEN", "ZCARD"};
     argv[1] = key;
     if (w->step == STEP_CARD) {
-        argv[0] = slice_str(name_of(cards, w->kind));
+        argv[0] = slice_str(command_name(cards, w->kind));
         return 2;
     }
     if (w->step == STEP_PAGE)
@@ -121,8 +122,8 @@ static void on_card(struct large_walk *w, uint64_t card)
     w->step = card ? STEP_PAGE : STEP_END;
 }
 
-/* The bytes may move while they are put: the elements are pointed at them afterwards. */
-static bool take_elements(struct large_walk *w, const redisReply *list)
+/* Appending may move the bytes, so the elements are pointed at them afterwards. */
+static bool store_elements(struct large_walk *w, const redisReply *list)
 {
     size_t width = w->kind == DIGEST_HASH || w->kind == DIGEST_ZSET ? 2 : 1, at = 0;
     if (list->type != REDIS_REPLY_ARRAY || list->elements % width)
@@ -134,7 +135,7 @@ static bool take_elements(struct large_walk *w, const redisReply *list)
         if (list->element[i]->type != REDIS_REPLY_STRING)
             return false;
         buf_put(&w->bytes_of_page, list->element[i]->str, list->element[i]->len);
-        buf_put_u8(&w->bytes_of_page, 0); /* for strtod */
+        buf_put_u8(&w->bytes_of_page, 0); /* ends the text for strtod */
     }
     for (size_t i = 0; i < list->elements; i++) {
         struct element *e = &w->elements[i / width];
@@ -164,7 +165,7 @@ static bool on_page(struct large_walk *w, const redisReply *reply)
         return true;
     }
     if (w->kind == DIGEST_LIST) {
-        if (!take_elements(w, reply))
+        if (!store_elements(w, reply))
             return false;
         w->last = w->count == 0 || w->seen >= w->card;
         return true;
@@ -174,10 +175,10 @@ static bool on_page(struct large_walk *w, const redisReply *reply)
         return false;
     memcpy(w->cursor, reply->element[0]->str, reply->element[0]->len + 1);
     w->last = strcmp(w->cursor, "0") == 0;
-    return take_elements(w, reply->element[1]);
+    return store_elements(w, reply->element[1]);
 }
 
-/* Of a server that does not know the command no field has a time. */
+/* A server without the command has no times of fields. */
 static void on_times(struct large_walk *w, const redisReply *reply)
 {
     if (reply->type != REDIS_REPLY_ARRAY || w->count > LARGE_ARGS_MAX - 4)
@@ -187,7 +188,7 @@ static void on_times(struct large_walk *w, const redisReply *reply)
             w->elements[i].expire_ms = reply->element[i]->integer;
 }
 
-static void page_is_whole(struct large_walk *w)
+static void page_done(struct large_walk *w)
 {
     if (w->kind == DIGEST_STRING)
         digest_pieces_text(&w->digest, buf_slice(&w->bytes_of_page));
@@ -219,7 +220,7 @@ bool large_answer(struct large_walk *w, const redisReply *reply, bool *whole)
     default:
         return false;
     }
-    page_is_whole(w);
+    page_done(w);
     *whole = true;
     return true;
 }

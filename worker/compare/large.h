@@ -1,5 +1,5 @@
-/* A value too large for one answer, read from one side piece by piece: which question follows which, and the
- * digest and the elements that the answers make. Knows no sockets.
+/* A value too large for one answer, read from one server in pieces: the questions, and the digest and elements of the
+ * answers. Uses no sockets.
  *
  *   string   STRLEN   GETRANGE, 16 MiB each
  *   list     LLEN     LRANGE
@@ -7,9 +7,9 @@
  *   zset     ZCARD    ZSCAN
  *   hash     HLEN     HSCAN, and HPEXPIRETIME of the fields of each page
  *
- * Whether the value was quiet meanwhile is for the caller to know (WATCH). SCAN shows each element of a quiet
- * value at least once: when it has shown as many as there are, each was there once. In memory is one page,
- * about a MiB (16 of a string) or one element, whichever is more, and the times of fields (DIGEST_TIMES_MAX). */
+ * The caller checks by WATCH that the value was not written meanwhile. SCAN then returns each element at least once: if
+ * it has returned as many as the value has, each was returned once. Memory: one page, about a MiB (16 for a string) or
+ * one element, whichever is more, and the times of fields (DIGEST_TIMES_MAX). */
 #ifndef DF2REDIS_WORKER_COMPARE_LARGE_H
 #define DF2REDIS_WORKER_COMPARE_LARGE_H
 
@@ -25,27 +25,28 @@ struct large_walk {
     struct digest_pieces digest;
     bool field_times;
     int step;
-    uint64_t bytes, window, card, seen; /* of the whole; elements of a page; all; had */
+    uint64_t bytes, window, card,
+        seen; /* bytes of the value; elements per page; elements in all; elements read */
     char cursor[24], number[2][24];
-    bool last; /* page */
+    bool last; /* the last page was read */
     struct buf bytes_of_page;
     struct element *elements;
     size_t count, capacity;
 };
 
-/* What TYPE says; DIGEST_FOREIGN: it cannot be read in pieces. */
+/* The kind for an answer of TYPE; DIGEST_FOREIGN: cannot be read in pieces. */
 enum digest_kind large_kind(const char *type);
-/* d: cleared and filled. bytes: what the value may take in memory. */
+/* d: cleared, then filled. bytes: memory of the value. */
 void large_begin(struct large_walk *w, struct digest *d, enum digest_kind kind, uint64_t bytes,
                  bool field_times, int64_t now_ms);
-void large_free(struct large_walk *w); /* nothing, afterwards */
-/* The arguments of the next question, at most LARGE_ARGS_MAX; 0: the value was read to its end, and the
- * digest is made. */
+void large_free(struct large_walk *w); /* leaves it zero */
+/* Arguments of the next question, at most LARGE_ARGS_MAX; returns their number. 0: the value is read, and the digest is
+ * complete. */
 size_t large_question(struct large_walk *w, struct slice key, struct slice *argv);
-/* *whole: a page is complete, and stands in w->elements, or, of a string, w->bytes_of_page, until the next
- * answer. False: an answer that is none. */
+/* *whole: a page is complete: w->elements, or w->bytes_of_page for a string, valid until the next answer. False:
+ * invalid answer. */
 bool large_answer(struct large_walk *w, const redisReply *reply, bool *whole);
-/* Once it has ended: was each element seen once? */
+/* At the end: whether each element was read exactly once. */
 bool large_is_exact(const struct large_walk *w);
 enum element_class large_class(const struct large_walk *w);
 

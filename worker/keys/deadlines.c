@@ -1,4 +1,4 @@
-/* The table, and what is not kept there yet. */
+/* The table in the file, and the times in memory that are not in the table yet. */
 #include "worker/keys/deadlines.h"
 
 #include <errno.h>
@@ -18,9 +18,9 @@ enum {
     TIME_BITS = 42,
     HEADER_BYTES = 4096,
     TABLE_MIN_BYTES = 4096,
-    TABLE_MAX_BYTES = 1 << 30, /* of a file that says more something else is wrong */
+    TABLE_MAX_BYTES = 1 << 30, /* a file with more is damaged */
     RECENT_MAX = 1 << 18,
-    PAST_MS = 10 * 60 * 1000, /* so long ago by the stream's time, and the source has let it expire, too */
+    PAST_MS = 10 * 60 * 1000, /* so long before the stream's time a key has expired on the source, too */
     UNKNOWN_MS = 3600 * 1000,
 };
 
@@ -32,7 +32,7 @@ struct header {
     char magic[8];
     char boot_id[STATEFILE_BOOT_BYTES];
     uint64_t table_bytes;
-    _Atomic uint64_t any; /* something was set since it was made */
+    _Atomic uint64_t any; /* not 0: a time was set since the file was created */
     _Atomic uint64_t unknown_from, unknown_to;
     _Atomic uint64_t list_begin, list_end; /* in the list */
 };
@@ -44,8 +44,8 @@ struct deadlines {
     _Atomic uint64_t *slots;
     uint64_t buckets;
     struct put_off_list list;
-    int64_t stream_ms;   /* where the stream is */
-    struct times recent; /* what the file does not have yet, by the entry that set it */
+    int64_t stream_ms;   /* receipt of the newest entry, Unix ms */
+    struct times recent; /* times that are not in the file; at: the entry that set them */
 };
 
 /* ---- the file ---- */
@@ -55,8 +55,8 @@ static char *file_path(const char *directory, uint32_t flow)
     return statefile_path(directory, "flow-%u.deadlines", flow);
 }
 
-/* One mapped at the size that the file itself names. */
-static bool is_usable(const struct deadlines *d, uint64_t table_bytes)
+/* Whether the mapped file is of this version and boot, and was mapped at the size in its header. */
+static bool table_is_usable(const struct deadlines *d, uint64_t table_bytes)
 {
     const struct header *h = d->header;
     return memcmp(h->magic, deadlines_magic, sizeof deadlines_magic) == 0 && h->table_bytes == table_bytes &&
@@ -64,18 +64,18 @@ static bool is_usable(const struct deadlines *d, uint64_t table_bytes)
            statefile_load(&h->list_end) <= d->list.size;
 }
 
-static uint64_t list_of(uint64_t table_bytes)
+static uint64_t list_bytes_for(uint64_t table_bytes)
 {
     return table_bytes / 2;
 }
 
-static uint64_t file_of(uint64_t table_bytes)
+static uint64_t file_bytes_for(uint64_t table_bytes)
 {
-    return HEADER_BYTES + table_bytes + list_of(table_bytes);
+    return HEADER_BYTES + table_bytes + list_bytes_for(table_bytes);
 }
 
-/* Of the table that a predecessor has left, which may have been told another size; 0: there is none. */
-static uint64_t bytes_left(const char *path)
+/* Bytes of the table in the existing file, which may differ from the configured size; 0: no file. */
+static uint64_t existing_table_bytes(const char *path)
 {
     struct header h;
     struct stat st;
@@ -86,12 +86,12 @@ static uint64_t bytes_left(const char *path)
     close(fd);
     bool known = read_all && memcmp(h.magic, deadlines_magic, sizeof deadlines_magic) == 0;
     if (!known || h.table_bytes < TABLE_MIN_BYTES || h.table_bytes > TABLE_MAX_BYTES ||
-        (h.table_bytes & (h.table_bytes - 1)) || (uint64_t)st.st_size != file_of(h.table_bytes))
+        (h.table_bytes & (h.table_bytes - 1)) || (uint64_t)st.st_size != file_bytes_for(h.table_bytes))
         return 0;
     return h.table_bytes;
 }
 
-static void begin_anew(struct deadlines *d, uint64_t table_bytes, bool fresh)
+static void table_reset(struct deadlines *d, uint64_t table_bytes, bool fresh)
 {
     struct header *h = d->header;
     memset(d->file, 0, HEADER_BYTES + (size_t)table_bytes);
@@ -104,8 +104,8 @@ static void begin_anew(struct deadlines *d, uint64_t table_bytes, bool fresh)
     memcpy(h->magic, deadlines_magic, sizeof deadlines_magic);
 }
 
-static bool map_file(struct deadlines *d, const char *directory, const char *path, uint64_t bytes,
-                     struct error *error)
+static bool table_map(struct deadlines *d, const char *directory, const char *path, uint64_t bytes,
+                      struct error *error)
 {
     struct stat st;
     int fd = statefile_open(directory, path, O_RDWR | O_CREAT, error);
@@ -130,11 +130,11 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
         table_bytes *= 2;
     struct deadlines *d = x_calloc(1, sizeof *d);
     char *path = file_path(directory, flow);
-    uint64_t left = fresh ? 0 : bytes_left(path);
+    uint64_t left = fresh ? 0 : existing_table_bytes(path);
     table_bytes = left ? left : table_bytes;
-    d->list.size = list_of(table_bytes);
-    d->file_bytes = (size_t)file_of(table_bytes);
-    bool ok = map_file(d, directory, path, d->file_bytes, error);
+    d->list.size = list_bytes_for(table_bytes);
+    d->file_bytes = (size_t)file_bytes_for(table_bytes);
+    bool ok = table_map(d, directory, path, d->file_bytes, error);
     free(path);
     if (!ok) {
         free(d);
@@ -146,8 +146,8 @@ struct deadlines *deadlines_open(const char *directory, uint32_t flow, uint64_t 
     d->list.bytes = d->file + HEADER_BYTES + table_bytes;
     d->list.begin = &d->header->list_begin;
     d->list.end = &d->header->list_end;
-    if (fresh || !is_usable(d, table_bytes) || !statefile_is_of_this_boot(d->header->boot_id))
-        begin_anew(d, table_bytes, fresh);
+    if (fresh || !table_is_usable(d, table_bytes) || !statefile_is_of_this_boot(d->header->boot_id))
+        table_reset(d, table_bytes, fresh);
     put_off_open(&d->list);
     return d;
 }
@@ -176,12 +176,12 @@ static _Atomic uint64_t *bucket_of(const struct deadlines *d, uint64_t hash)
     return d->slots + hash % d->buckets * WAYS;
 }
 
-static bool is_of(uint64_t slot, uint64_t hash)
+static bool slot_has_hash(uint64_t slot, uint64_t hash)
 {
     return slot && slot >> TIME_BITS == hash >> TIME_BITS;
 }
 
-static int64_t time_of(uint64_t slot)
+static int64_t slot_time(uint64_t slot)
 {
     return (int64_t)(slot & TIME_MASK);
 }
@@ -190,13 +190,13 @@ static int64_t table_get(const struct deadlines *d, uint64_t hash)
 {
     const _Atomic uint64_t *bucket = bucket_of(d, hash);
     for (int i = 0; i < WAYS; i++)
-        if (is_of(statefile_load(&bucket[i]), hash))
-            return time_of(statefile_load(&bucket[i]));
+        if (slot_has_hash(statefile_load(&bucket[i]), hash))
+            return slot_time(statefile_load(&bucket[i]));
     return 0;
 }
 
-/* One that the table does not have. */
-static void note_unknown(struct deadlines *d, int64_t at_ms)
+/* A time that does not fit into the table. */
+static void note_unknown_time(struct deadlines *d, int64_t at_ms)
 {
     struct header *h = d->header;
     uint64_t at = (uint64_t)at_ms;
@@ -212,20 +212,20 @@ static void table_set(struct deadlines *d, uint64_t hash, int64_t at_ms)
     _Atomic uint64_t *bucket = bucket_of(d, hash), *into = NULL;
     uint64_t value = (hash >> TIME_BITS) << TIME_BITS | ((uint64_t)at_ms & TIME_MASK);
     for (int i = 0; i < WAYS && !into; i++)
-        if (is_of(statefile_load(&bucket[i]), hash))
+        if (slot_has_hash(statefile_load(&bucket[i]), hash))
             into = &bucket[i];
     if (!into && at_ms == 0)
         return;
     for (int i = 0; i < WAYS && !into; i++)
-        if (!statefile_load(&bucket[i]) || time_of(statefile_load(&bucket[i])) < stream_ms - PAST_MS)
+        if (!statefile_load(&bucket[i]) || slot_time(statefile_load(&bucket[i])) < stream_ms - PAST_MS)
             into = &bucket[i];
     for (int i = 0, furthest = 0; i < WAYS && !into; i++) {
-        if (time_of(statefile_load(&bucket[i])) > time_of(statefile_load(&bucket[furthest])))
+        if (slot_time(statefile_load(&bucket[i])) > slot_time(statefile_load(&bucket[furthest])))
             furthest = i;
         if (i + 1 < WAYS)
             continue;
-        int64_t last_ms = time_of(statefile_load(&bucket[furthest]));
-        note_unknown(d, last_ms > at_ms ? last_ms : at_ms);
+        int64_t last_ms = slot_time(statefile_load(&bucket[furthest]));
+        note_unknown_time(d, last_ms > at_ms ? last_ms : at_ms);
         if (last_ms <= at_ms)
             return;
         into = &bucket[furthest];
@@ -246,12 +246,12 @@ bool deadlines_unknown(const struct deadlines *d, int64_t from_ms, int64_t to_ms
     return to != 0 && from <= to_ms && to >= from_ms;
 }
 
-/* ---- what is not there yet ---- */
+/* ---- times not in the table yet ---- */
 
 void deadlines_set(struct deadlines *d, uint64_t hash, uint64_t seq, int64_t at_ms, int64_t stream_ms)
 {
     if (at_ms < 0 || (uint64_t)at_ms > TIME_MASK)
-        at_ms = 0; /* in a hundred years */
+        at_ms = 0; /* does not fit into a slot: beyond the year 2100 */
     if (stream_ms)
         d->stream_ms = stream_ms;
     if (at_ms)

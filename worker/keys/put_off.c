@@ -13,7 +13,7 @@ struct record {
     uint32_t key_bytes, field_bytes; /* UINT32_MAX: no field */
 };
 
-/* Returns the bytes of the record there; 0: the list is over. */
+/* Returns the length in bytes of the record at `at`; 0: end of the list. */
 static uint64_t read_record(const struct put_off_list *l, uint64_t at, struct put_off *p)
 {
     struct record r;
@@ -64,8 +64,9 @@ void put_off_forget(struct put_off_list *l, uint64_t hash)
         last->at = NOT_PUT_OFF;
 }
 
-/* Two times that the target cannot tell apart: only the later of both was told. */
-static bool is_hidden(const struct timed *last, uint64_t at, int64_t target_ms)
+/* Whether to skip the record: its key is forgotten, or the target cannot distinguish its time from that of the key's
+ * last record, which is used instead. */
+static bool record_is_skipped(const struct timed *last, uint64_t at, int64_t target_ms)
 {
     return last->at == NOT_PUT_OFF || (last->at != at && last->ms - target_ms <= PUT_OFF_SAME_MS &&
                                        target_ms - last->ms <= PUT_OFF_SAME_MS);
@@ -80,7 +81,7 @@ bool put_off_next(const struct put_off_list *l, uint64_t *position, struct put_o
         *position = at + bytes;
         const struct timed *last = times_find(&l->latest, deadlines_hash(p->db, p->key, p->field));
         p->last = last->at == at;
-        if (!is_hidden(last, at, p->target_ms))
+        if (!record_is_skipped(last, at, p->target_ms))
             return true;
         at += bytes;
     }
@@ -93,7 +94,7 @@ void put_off_put_right(struct put_off_list *l, uint64_t position)
         statefile_store(l->begin, position);
         return;
     }
-    statefile_store(l->begin, 0); /* first: those that are put right once more stay right */
+    statefile_store(l->begin, 0); /* first: a SIGKILL in between repeats corrections, which does no harm */
     statefile_store(l->end, 0);
     times_forget(&l->latest);
 }

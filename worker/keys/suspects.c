@@ -1,4 +1,4 @@
-/* A hash table, a list from the oldest to the newest, and the file. */
+/* The set: a hash table, a list from the oldest to the newest, and the file. */
 #include "worker/keys/suspects.h"
 
 #include <errno.h>
@@ -16,10 +16,10 @@
 enum {
     BUCKETS = 16384,
     OVERHEAD_BYTES = sizeof(struct suspect) + 32,
-    RECORD_HEAD = 16,              /* length, then checksum, of what follows */
-    RECORD_MAX = (1 << 20) + 1024, /* a key has at most a megabyte */
+    RECORD_HEAD = 16,              /* length, then checksum, of the body */
+    RECORD_MAX = (1 << 20) + 1024, /* KEY_MAX and the other fields */
     KEY_MAX = 1 << 20,
-    OUTDATED_BYTES = 256 << 10, /* so much more than what lives, and the file is written anew */
+    OUTDATED_BYTES = 256 << 10, /* outdated bytes beyond live_bytes before the file is rewritten */
     READ_MAX_BYTES = 256 << 20,
 };
 
@@ -29,7 +29,7 @@ enum { MAGIC_BYTES = sizeof MAGIC - 1, ADDED = '+', REMOVED = '-' };
 struct suspects {
     char *directory, *path, *new_path;
     int fd;
-    uint64_t file_bytes, live_bytes; /* of records; of those that tell of what is in the set */
+    uint64_t file_bytes, live_bytes; /* of all records; of the records of keys in the set */
     struct suspect *bucket[BUCKETS];
     struct suspect *oldest, *newest;
     size_t count, perhaps, memory_bytes;
@@ -38,21 +38,21 @@ struct suspects {
 
 /* ---- the set ---- */
 
-static uint64_t hash_of(uint32_t db, struct slice key)
+static uint64_t suspect_hash(uint32_t db, struct slice key)
 {
     return crc64(db, key.data, key.len);
 }
 
 struct suspect *suspects_find(const struct suspects *s, uint32_t db, struct slice key)
 {
-    uint64_t hash = hash_of(db, key);
+    uint64_t hash = suspect_hash(db, key);
     struct suspect *k = s->bucket[hash % BUCKETS];
     while (k && (k->hash != hash || k->db != db || !slice_eq(k->key, key)))
         k = k->in_bucket;
     return k;
 }
 
-static void append(struct suspects *s, struct suspect *k)
+static void list_append(struct suspects *s, struct suspect *k)
 {
     k->newer = NULL;
     k->older = s->newest;
@@ -63,7 +63,7 @@ static void append(struct suspects *s, struct suspect *k)
     s->newest = k;
 }
 
-static void take_out_of_list(struct suspects *s, struct suspect *k)
+static void list_remove(struct suspects *s, struct suspect *k)
 {
     if (k->older)
         k->older->newer = k->newer;
@@ -86,8 +86,8 @@ static void set_words(struct suspect *k, struct slice reason, struct slice comma
     snprintf(k->command, sizeof k->command, "%.*s", (int)command.len, (const char *)command.data);
 }
 
-/* What it weighs, and what is only perhaps wrong. */
-static void weigh(struct suspects *s, const struct suspect *k, bool in)
+/* Updates live_bytes and the number of SUSPECT_ONLY keys; in: added, else removed. */
+static void update_totals(struct suspects *s, const struct suspect *k, bool in)
 {
     size_t one = in ? 1 : (size_t)-1;
     s->count += one;
@@ -96,8 +96,8 @@ static void weigh(struct suspects *s, const struct suspect *k, bool in)
     s->live_bytes += one * record_bytes(k);
 }
 
-static struct suspect *insert(struct suspects *s, uint32_t db, struct slice key, struct slice reason,
-                              struct slice command)
+static struct suspect *set_insert(struct suspects *s, uint32_t db, struct slice key, struct slice reason,
+                                  struct slice command)
 {
     struct suspect *k = x_calloc(1, sizeof *k + key.len);
     memcpy(k + 1, key.data, key.len);
@@ -105,29 +105,29 @@ static struct suspect *insert(struct suspects *s, uint32_t db, struct slice key,
     k->db = db;
     k->times = 1;
     set_words(k, reason, command);
-    k->hash = hash_of(db, key);
+    k->hash = suspect_hash(db, key);
     k->in_bucket = s->bucket[k->hash % BUCKETS];
     s->bucket[k->hash % BUCKETS] = k;
-    append(s, k);
-    weigh(s, k, true);
+    list_append(s, k);
+    update_totals(s, k, true);
     return k;
 }
 
 static void change_words(struct suspects *s, struct suspect *k, struct slice reason, struct slice command)
 {
-    weigh(s, k, false);
+    update_totals(s, k, false);
     set_words(k, reason, command);
-    weigh(s, k, true);
+    update_totals(s, k, true);
 }
 
-static void delete (struct suspects *s, struct suspect *k)
+static void set_delete(struct suspects *s, struct suspect *k)
 {
     struct suspect **at = &s->bucket[k->hash % BUCKETS];
     while (*at != k)
         at = &(*at)->in_bucket;
     *at = k->in_bucket;
-    take_out_of_list(s, k);
-    weigh(s, k, false);
+    list_remove(s, k);
+    update_totals(s, k, false);
     free(k);
 }
 
@@ -139,7 +139,7 @@ static void put_u32(struct buf *out, uint32_t v)
 }
 
 /* [u32 length, u32 0, u64 checksum] kind, db, two lengths of words, the words, the key. */
-static void encode(struct buf *out, uint8_t kind, const struct suspect *k)
+static void encode_record(struct buf *out, uint8_t kind, const struct suspect *k)
 {
     size_t begin = out->len, words[2] = {strlen(k->reason), strlen(k->command)};
     uint8_t head[RECORD_HEAD] = {0};
@@ -157,8 +157,8 @@ static void encode(struct buf *out, uint8_t kind, const struct suspect *k)
     memcpy(out->data + begin + 8, &crc, sizeof crc);
 }
 
-/* The length of the first record; 0: it is not whole. */
-static size_t whole_record(struct slice in)
+/* Length of the first record; 0: incomplete. */
+static size_t record_length(struct slice in)
 {
     uint32_t len;
     uint64_t crc;
@@ -172,7 +172,7 @@ static size_t whole_record(struct slice in)
     return RECORD_HEAD + len;
 }
 
-static void replay(struct suspects *s, struct slice body)
+static void replay_record(struct suspects *s, struct slice body)
 {
     uint32_t db;
     size_t reason = body.data[5], command = body.data[6], head = 7 + reason + command;
@@ -182,11 +182,11 @@ static void replay(struct suspects *s, struct slice body)
     struct slice key = slice_of(body.data + head, body.len - head);
     struct suspect *k = suspects_find(s, db, key);
     if (body.data[0] == REMOVED && k)
-        delete (s, k);
+        set_delete(s, k);
     else if (body.data[0] == ADDED && k)
         change_words(s, k, slice_of(body.data + 7, reason), slice_of(body.data + 7 + reason, command));
     else if (body.data[0] == ADDED)
-        insert(s, db, key, slice_of(body.data + 7, reason), slice_of(body.data + 7 + reason, command));
+        set_insert(s, db, key, slice_of(body.data + 7, reason), slice_of(body.data + 7 + reason, command));
 }
 
 static bool write_all(int fd, struct slice bytes)
@@ -202,7 +202,7 @@ static bool write_all(int fd, struct slice bytes)
     return true;
 }
 
-/* A read error is not the end of the file: what was not read must not be cut off. */
+/* A read error must not be taken for the end of the file: the rest would be truncated. */
 static bool read_file(struct suspects *s, struct buf *out, struct error *error)
 {
     struct stat st;
@@ -223,8 +223,8 @@ static bool read_file(struct suspects *s, struct buf *out, struct error *error)
     return true;
 }
 
-/* What there is, as far as it is whole; the rest is cut off. */
-static bool load(struct suspects *s, struct error *error)
+/* Reads the complete records, and truncates the file after them. */
+static bool load_file(struct suspects *s, struct error *error)
 {
     struct buf bytes = {0};
     if (!read_file(s, &bytes, error)) {
@@ -232,25 +232,25 @@ static bool load(struct suspects *s, struct error *error)
         return false;
     }
     size_t at = bytes.len >= MAGIC_BYTES && memcmp(bytes.data, MAGIC, MAGIC_BYTES) == 0 ? MAGIC_BYTES : 0;
-    for (size_t n; at && (n = whole_record(slice_of(bytes.data + at, bytes.len - at))) > 0; at += n)
-        replay(s, slice_of(bytes.data + at + RECORD_HEAD, n - RECORD_HEAD));
+    for (size_t n; at && (n = record_length(slice_of(bytes.data + at, bytes.len - at))) > 0; at += n)
+        replay_record(s, slice_of(bytes.data + at + RECORD_HEAD, n - RECORD_HEAD));
     buf_free(&bytes);
     if (ftruncate(s->fd, (off_t)at) != 0)
-        return statefile_error(error, s->directory, s->path, "cut off its torn end", errno);
+        return statefile_error(error, s->directory, s->path, "truncate its incomplete end", errno);
     if (!at && !write_all(s->fd, slice_str(MAGIC)))
         return statefile_error(error, s->directory, s->path, "write to it", errno);
     s->file_bytes = at ? at : MAGIC_BYTES;
     return true;
 }
 
-/* Only what lives, in a file that takes the place of the old one once it is whole. Failing costs nothing. */
-static void write_anew(struct suspects *s)
+/* Writes a new file with the keys of the set, and renames it over the old one. A failure is harmless. */
+static void rewrite_file(struct suspects *s)
 {
     struct error error;
     struct buf all = {0};
     buf_put(&all, MAGIC, MAGIC_BYTES);
     for (const struct suspect *k = s->oldest; k; k = k->newer)
-        encode(&all, ADDED, k);
+        encode_record(&all, ADDED, k);
     int fd = statefile_open(s->directory, s->new_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, &error);
     if (fd >= 0 && write_all(fd, buf_slice(&all)) && rename(s->new_path, s->path) == 0) {
         close(s->fd);
@@ -263,23 +263,25 @@ static void write_anew(struct suspects *s)
     buf_free(&all);
 }
 
-static bool note(struct suspects *s, uint8_t kind, const struct suspect *k, struct error *error)
+static bool write_record(struct suspects *s, uint8_t kind, const struct suspect *k, struct error *error)
 {
     buf_clear(&s->record);
-    encode(&s->record, kind, k);
+    encode_record(&s->record, kind, k);
     if (!write_all(s->fd, buf_slice(&s->record))) {
         int why = errno;
         if (ftruncate(s->fd, (off_t)s->file_bytes) != 0)
-            log_error("%s: cannot cut off its torn end: %s", s->path, strerror(errno));
+            log_error(
+                "%s: truncating its incomplete end: %s; delete it if it cannot be read at the next start",
+                s->path, strerror(errno));
         return statefile_error(error, s->directory, s->path, "write to it", why);
     }
     s->file_bytes += s->record.len;
     return true;
 }
 
-/* ---- what others call ---- */
+/* ---- public functions ---- */
 
-static char *path_of(const char *kind, const char *directory, uint32_t flow, const char *suffix)
+static char *suspects_path(const char *kind, const char *directory, uint32_t flow, const char *suffix)
 {
     char name[64];
     snprintf(name, sizeof name, "flow-%%u.%s%s", kind, suffix);
@@ -296,10 +298,10 @@ struct suspects *suspects_open_as(const char *kind, const char *directory, uint3
 {
     struct suspects *s = x_calloc(1, sizeof *s);
     s->directory = x_strdup(directory);
-    s->path = path_of(kind, directory, flow, "");
-    s->new_path = path_of(kind, directory, flow, ".new");
+    s->path = suspects_path(kind, directory, flow, "");
+    s->new_path = suspects_path(kind, directory, flow, ".new");
     s->fd = statefile_open(directory, s->path, O_RDWR | O_CREAT | O_APPEND | (fresh ? O_TRUNC : 0), error);
-    if (s->fd >= 0 && load(s, error))
+    if (s->fd >= 0 && load_file(s, error))
         return s;
     suspects_close(s);
     return NULL;
@@ -310,7 +312,7 @@ void suspects_close(struct suspects *s)
     if (!s)
         return;
     while (s->oldest)
-        delete (s, s->oldest);
+        set_delete(s, s->oldest);
     if (s->fd >= 0)
         close(s->fd);
     buf_free(&s->record);
@@ -327,20 +329,20 @@ void suspects_remove_file(const char *directory, uint32_t flow)
 
 void suspects_remove_file_as(const char *kind, const char *directory, uint32_t flow)
 {
-    char *path = path_of(kind, directory, flow, "");
+    char *path = suspects_path(kind, directory, flow, "");
     unlink(path);
     free(path);
 }
 
-/* It was only perhaps wrong until now. */
-static bool grow_worse(struct suspects *s, struct suspect *k, const char *reason, const char *command,
-                       struct error *error)
+/* The key was SUSPECT_ONLY until now: takes the reason and command of the refusal or loss. */
+static bool suspect_worsen(struct suspects *s, struct suspect *k, const char *reason, const char *command,
+                           struct error *error)
 {
     char old_reason[SUSPECT_WORD_BYTES], old_command[SUSPECT_WORD_BYTES];
     memcpy(old_reason, k->reason, sizeof old_reason);
     memcpy(old_command, k->command, sizeof old_command);
     change_words(s, k, slice_str(reason), slice_str(command));
-    if (note(s, ADDED, k, error))
+    if (write_record(s, ADDED, k, error))
         return true;
     change_words(s, k, slice_str(old_reason), slice_str(old_command));
     return false;
@@ -352,16 +354,16 @@ bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char 
     struct suspect *k = suspects_find(s, db, key);
     if (k) {
         k->times++;
-        return !SUSPECT_ONLY(k->reason) || SUSPECT_ONLY(reason) || grow_worse(s, k, reason, command, error);
+        return !SUSPECT_ONLY(k->reason) || SUSPECT_ONLY(reason) ||
+               suspect_worsen(s, k, reason, command, error);
     }
     if (key.len > KEY_MAX || s->count >= SUSPECTS_MAX ||
         s->memory_bytes + OVERHEAD_BYTES + key.len > SUSPECTS_MAX_BYTES)
-        return error_set(error, ERROR_RETRY, "there are too many suspect keys (%zu) to remember another one",
-                         s->count);
-    k = insert(s, db, key, slice_str(reason), slice_str(command));
-    if (note(s, ADDED, k, error))
+        return error_set(error, ERROR_RETRY, "the set of suspect keys is full (%zu keys)", s->count);
+    k = set_insert(s, db, key, slice_str(reason), slice_str(command));
+    if (write_record(s, ADDED, k, error))
         return true;
-    delete (s, k);
+    set_delete(s, k);
     return false;
 }
 
@@ -410,12 +412,12 @@ bool suspects_settle(struct suspects *s, struct suspect *k, uint64_t times)
     struct error error;
     if (k->times != times)
         return false;
-    /* Not noted: after a restart it is compared once more, which does no harm. */
-    if (!note(s, REMOVED, k, &error))
+    /* Not written: after a restart the key is compared again, which is harmless. */
+    if (!write_record(s, REMOVED, k, &error))
         log_debug("%s", error.text);
-    delete (s, k);
+    set_delete(s, k);
     if (s->file_bytes > 2 * s->live_bytes + OUTDATED_BYTES)
-        write_anew(s);
+        rewrite_file(s);
     return true;
 }
 
@@ -423,6 +425,6 @@ void suspects_put_off(struct suspects *s, struct suspect *k, uint64_t due_ms)
 {
     k->tries++;
     k->due_ms = due_ms;
-    take_out_of_list(s, k);
-    append(s, k);
+    list_remove(s, k);
+    list_append(s, k);
 }

@@ -1,8 +1,8 @@
-/* Keys that may have come out wrong on the target, until they were compared with the source's.
+/* Suspects: keys that may be wrong on the target, until they are compared with the source.
  *
- * A bounded set, known by database and key, in a file beside the spool: what was added outlives the process
- * before the call returns, so that the entry it is about may count as applied afterwards. The file is a
- * journal of additions and removals, each with its checksum, written anew when most of it is outdated. */
+ * A bounded set by database and key, in a file beside the spool. suspects_add writes the key before it returns, so that
+ * the entry may count as applied afterwards. The file is a journal of additions and removals, each with a checksum, and
+ * is rewritten when most of it is outdated. */
 #ifndef DF2REDIS_WORKER_KEYS_SUSPECTS_H
 #define DF2REDIS_WORKER_KEYS_SUSPECTS_H
 
@@ -15,12 +15,13 @@ struct suspect {
     uint32_t db; /* the target's */
     struct slice key;
     char reason[SUSPECT_WORD_BYTES],
-        command[SUSPECT_WORD_BYTES]; /* of the first time, or of the first that is more than perhaps */
-    uint64_t times;   /* it was added: a comparison that began before the last of them settles nothing */
-    uint64_t due_ms;  /* not to be compared before; CLOCK_MONOTONIC */
-    uint32_t tries;   /* comparisons that came to nothing */
-    bool alone;       /* the last of them together with others */
-    bool by_elements; /* the target does not take its payload */
+        command[SUSPECT_WORD_BYTES]; /* of the first addition, or of the first that is not SUSPECT_ONLY */
+    uint64_t
+        times; /* number of additions: a comparison that began before the last one does not settle the key */
+    uint64_t due_ms;  /* earliest time of the next comparison, CLOCK_MONOTONIC */
+    uint32_t tries;   /* comparisons without an outcome */
+    bool alone;       /* the next comparison is without other keys */
+    bool by_elements; /* the target refuses its payload */
     struct suspect *newer;
     /* private */
     struct suspect *in_bucket, *older;
@@ -29,38 +30,37 @@ struct suspect {
 
 struct suspects;
 
-/* fresh: whatever stood in the file is forgotten. A torn end is cut off: its entry had not been applied. */
+/* fresh: empties the file. An incomplete record at the end is dropped: its entry had not been applied. */
 struct suspects *suspects_open(const char *directory, uint32_t flow, bool fresh, struct error *error);
-/* The same kind of set for other keys, in flow-N.<kind>. */
+/* Such a set for other keys, in flow-N.<kind>. */
 struct suspects *suspects_open_as(const char *kind, const char *directory, uint32_t flow, bool fresh,
                                   struct error *error);
 void suspects_close(struct suspects *s);
 void suspects_remove_file(const char *directory, uint32_t flow);
 void suspects_remove_file_as(const char *kind, const char *directory, uint32_t flow);
 
-/* False with ERROR_RETRY: it is not in the set, which is full, or the file cannot be written. */
+/* False with ERROR_RETRY: not added, as the set is full or the file cannot be written. */
 bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char *reason, const char *command,
                   struct error *error);
-/* NULL: it is not in the set. */
+/* NULL: not in the set. */
 struct suspect *suspects_find(const struct suspects *s, uint32_t db, struct slice key);
 static inline bool suspects_has(const struct suspects *s, uint32_t db, struct slice key)
 {
     return suspects_find(s, db, key) != NULL;
 }
 void suspects_remove(struct suspects *s, uint32_t db, struct slice key);
-/* All of a database, or of every one (db NULL). */
+/* Removes the keys of a database, or all keys (db NULL). */
 void suspects_remove_all(struct suspects *s, const uint32_t *db);
 size_t suspects_count(const struct suspects *s);
-/* The first; `newer` of each is the next. */
+/* The oldest key; `newer` leads to the next. */
 struct suspect *suspects_oldest(const struct suspects *s);
-/* Those of them that are only perhaps wrong: SUSPECT_ONLY. */
+/* Number of keys without a known refusal or loss: SUSPECT_ONLY. */
 size_t suspects_perhaps(const struct suspects *s);
-/* At most `most` of those due, the longest waiting first. They stay where they are until they are settled. */
+/* Lists at most `most` due keys, oldest first; they stay in the set until settled. */
 size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most);
-/* The comparison that began when it had been added `times` times has an end. False: it was added again
- * meanwhile, and stays. */
+/* Removes the key after a comparison that began with this value of `times`. False: added again since, and kept. */
 bool suspects_settle(struct suspects *s, struct suspect *k, uint64_t times);
-/* It came to nothing: not again before due_ms, and behind the others. */
+/* After a comparison without an outcome: moves the key to the end of the list, not due before due_ms. */
 void suspects_put_off(struct suspects *s, struct suspect *k, uint64_t due_ms);
 
 #endif

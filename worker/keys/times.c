@@ -1,4 +1,4 @@
-/* A map by open addressing, at most half full. */
+/* A hash map with open addressing, at most half full. */
 #include "worker/keys/times.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 enum { SIZE_MIN = 1024 };
 
-static uint64_t mix(uint64_t h, uint64_t word)
+static uint64_t times_mix(uint64_t h, uint64_t word)
 {
     h = (h ^ word) * UINT64_C(0x9E3779B97F4A7C15);
     return h ^ h >> 29;
@@ -18,25 +18,25 @@ static uint64_t hash_bytes(uint64_t h, struct slice s)
     for (; i + 8 <= s.len; i += 8) {
         uint64_t word;
         memcpy(&word, s.data + i, sizeof word);
-        h = mix(h, word);
+        h = times_mix(h, word);
     }
     uint64_t rest = 0;
     for (; i < s.len; i++)
         rest = rest << 8 | s.data[i];
-    return mix(mix(h, rest), s.len);
+    return times_mix(times_mix(h, rest), s.len);
 }
 
 uint64_t deadlines_hash(uint32_t db, struct slice key, struct slice field)
 {
-    uint64_t h = hash_bytes(mix(UINT64_C(0x2545F4914F6CDD1D), db), key);
+    uint64_t h = hash_bytes(times_mix(UINT64_C(0x2545F4914F6CDD1D), db), key);
     if (field.data)
         h = hash_bytes(h, field);
-    h = mix(h, UINT64_C(0x5851F42D4C957F2D));
+    h = times_mix(h, UINT64_C(0x5851F42D4C957F2D));
     return h ? h : 1;
 }
 
-/* Where it is, or would be. */
-static struct timed *place_of(const struct times *t, uint64_t hash)
+/* The slot of the hash, used or free. */
+static struct timed *times_slot(const struct times *t, uint64_t hash)
 {
     size_t i = hash & (t->size - 1);
     while (t->list[i].hash && t->list[i].hash != hash)
@@ -44,7 +44,7 @@ static struct timed *place_of(const struct times *t, uint64_t hash)
     return &t->list[i];
 }
 
-static void grow(struct times *t)
+static void times_grow(struct times *t)
 {
     struct timed *old = t->list;
     size_t size = t->size;
@@ -52,21 +52,21 @@ static void grow(struct times *t)
     t->list = x_calloc(t->size, sizeof *t->list);
     for (size_t i = 0; i < size; i++)
         if (old[i].hash)
-            *place_of(t, old[i].hash) = old[i];
+            *times_slot(t, old[i].hash) = old[i];
     free(old);
 }
 
 struct timed *times_find(const struct times *t, uint64_t hash)
 {
-    struct timed *found = t->count ? place_of(t, hash) : NULL;
+    struct timed *found = t->count ? times_slot(t, hash) : NULL;
     return found && found->hash ? found : NULL;
 }
 
 void times_set(struct times *t, uint64_t hash, uint64_t at, int64_t ms)
 {
     if (t->count * 2 >= t->size)
-        grow(t);
-    struct timed *place = place_of(t, hash);
+        times_grow(t);
+    struct timed *place = times_slot(t, hash);
     t->count += place->hash == 0;
     *place = (struct timed){hash, at, ms};
 }

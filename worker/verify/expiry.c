@@ -1,4 +1,5 @@
-/* What was told, what is checked when it is acknowledged, and what was put off put right. */
+/* Times to live sent to the target, the checks of later commands at their acknowledgement, and the correction of
+ * postponed times. */
 #include "worker/verify/expiry.h"
 
 #include <stdlib.h>
@@ -9,9 +10,9 @@
 #include "worker/translate/rewrite.h"
 
 enum {
-    CLOSE_MS = 20,  /* the acknowledgement's way, and clocks that are kept together */
-    EXACT_MS = 150, /* put off to no later than that, a time is left so */
-    LATE_MS = 1000, /* acknowledged so long after it came, an entry may have met times that are not known */
+    CLOSE_MS = 20,  /* transit of an acknowledgement, and skew of synchronized clocks */
+    EXACT_MS = 150, /* a postponement that ends within it is not corrected */
+    LATE_MS = 1000, /* delay of an entry from which on unknown deadlines may have passed before it */
     IN_STEP_MS = 200,
     RIGHT_AT_ONCE = 500, /* in one round */
     KEEP_BYTES = 1 << 20,
@@ -30,17 +31,17 @@ struct expiry {
     struct translator *translator;
     struct router *router;
     struct deadlines *deadlines;
-    struct put_off_list *put_off; /* in their file */
-    struct buf checks;            /* of what is not acknowledged; those before `checked` are done */
+    struct put_off_list *put_off; /* in the file of `deadlines` */
+    struct buf checks; /* struct check and key, of unacknowledged entries; those before `checked` are done */
     size_t checked;
-    int64_t oldest_ms; /* the oldest arrival of what was translated since the last acknowledgement */
-    uint64_t right_to; /* what was put off is on its way to be put right up to there; 0: nothing */
+    int64_t oldest_ms; /* earliest receipt of the entries translated since the last acknowledgement */
+    uint64_t right_to; /* corrections up to this position of the list are in flight; 0: none */
     bool unknown_told;
 };
 
 static const struct slice no_field = {0};
 
-static bool is_on(const struct expiry *x)
+static bool expiry_is_on(const struct expiry *x)
 {
     return !x->flow->target.import_mode && !router_is_null(x->router);
 }
@@ -55,15 +56,15 @@ static uint64_t entry_seq(const struct expiry *x)
     return decoder_seq(x->flow->decoder);
 }
 
-static void set(struct expiry *x, uint32_t db, struct slice key, struct slice field, int64_t at_ms)
+static void set_deadline(struct expiry *x, uint32_t db, struct slice key, struct slice field, int64_t at_ms)
 {
     deadlines_set(x->deadlines, deadlines_hash(db, key, field), entry_seq(x), at_ms,
                   x->translator->arrived_ms);
 }
 
-static void suspect(struct expiry *x, uint32_t db, struct slice key, const char *command)
+static void suspect_key(struct expiry *x, uint32_t db, struct slice key, const char *command)
 {
-    log_debug("%s %s was carried out after the target may have let the key expire", command, log_key(key));
+    log_debug("%s %s ran after the key may have expired on the target", command, log_key(key));
     if (flow_heals(x->flow))
         flow_suspect(x->flow, db, key, DIVERGENCE_EXPIRED, command);
     else
@@ -74,46 +75,46 @@ void expiry_told(void *expiry, struct slice key, struct slice field, int64_t sou
 {
     struct expiry *x = expiry;
     uint32_t db = x->translator->db;
-    if (!is_on(x))
+    if (!expiry_is_on(x))
         return;
-    /* Told once before, it may have passed since, and telling another one comes too late. */
+    /* An entry that runs again: the time it set before may have passed since. */
     bool again = entry_seq(x) <= x->flow->seen_seq;
-    set(x, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
+    set_deadline(x, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
     struct put_off p = {.db = db, .source_ms = source_ms, .target_ms = target_ms, .key = key, .field = field};
-    /* Left so only where the key is gone before anybody sees the difference. */
+    /* A difference that ends within EXACT_MS is not corrected. */
     bool matters = target_ms > source_ms && target_ms > clock_unix_ms() + EXACT_MS;
     if (!matters)
         put_off_forget(x->put_off, deadlines_hash(db, key, field));
     else if (!put_off_add(x->put_off, &p))
-        suspect(x, db, key, "PEXPIREAT");
+        suspect_key(x, db, key, "PEXPIREAT");
 }
 
-/* What was translated since is not on the target yet, so the earlier of both times counts. */
+/* Entries translated since are not on the target yet, so the earlier of both times counts. */
 void expiry_healed(struct expiry *x, uint32_t db, struct slice key, int64_t at_ms)
 {
-    if (!is_on(x) || !at_ms)
+    if (!expiry_is_on(x) || !at_ms)
         return;
     int64_t told_ms = deadlines_get(x->deadlines, deadlines_hash(db, key, no_field));
     if (!told_ms || at_ms < told_ms)
-        set(x, db, key, no_field, at_ms);
+        set_deadline(x, db, key, no_field, at_ms);
 }
 
 /* ---- checks ---- */
 
-static void check_later(struct expiry *x, uint64_t seq, uint32_t db, struct slice key, int64_t at_ms,
-                        const char *command)
+static void add_check(struct expiry *x, uint64_t seq, uint32_t db, struct slice key, int64_t at_ms,
+                      const char *command)
 {
     struct check check = {seq, at_ms, command, db, (uint32_t)key.len};
     buf_put(&x->checks, &check, sizeof check);
     buf_put(&x->checks, key.data, key.len);
 }
 
-static bool has_passed(const struct expiry *x, int64_t at_ms)
+static bool deadline_has_passed(const struct expiry *x, int64_t at_ms)
 {
     return at_ms <= target_now_ms(x) + CLOSE_MS;
 }
 
-/* Does it do something with what there is of the key, or of the field? */
+/* Adds a check if the result of the command depends on the value of the key. */
 static void check_key(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
                       struct slice key, struct slice field, bool done)
 {
@@ -122,15 +123,15 @@ static void check_key(struct expiry *x, const struct command *c, const struct en
     if (!at_ms)
         return;
     if (!done)
-        check_later(x, e->seq, db, key, at_ms, c->name);
-    else if (has_passed(x, at_ms))
-        suspect(x, db, key, c->name);
-    if (has_passed(x, at_ms)) /* once is enough */
+        add_check(x, e->seq, db, key, at_ms, c->name);
+    else if (deadline_has_passed(x, at_ms))
+        suspect_key(x, db, key, c->name);
+    if (deadline_has_passed(x, at_ms)) /* one check is enough */
         deadlines_set(x->deadlines, hash, e->seq, 0, x->translator->arrived_ms);
 }
 
-static void replaced(struct expiry *x, const struct entry *e, uint32_t db, struct slice key,
-                     struct slice field)
+static void note_replaced(struct expiry *x, const struct entry *e, uint32_t db, struct slice key,
+                          struct slice field)
 {
     uint64_t hash = deadlines_hash(db, key, field);
     put_off_forget(x->put_off, hash);
@@ -138,7 +139,7 @@ static void replaced(struct expiry *x, const struct entry *e, uint32_t db, struc
         deadlines_set(x->deadlines, hash, e->seq, 0, x->translator->arrived_ms);
 }
 
-static bool keeps_ttl(const struct entry *e)
+static bool command_keeps_ttl(const struct entry *e)
 {
     for (size_t i = 3; i < e->argc; i++)
         if (slice_is(e->argv[i], "KEEPTTL"))
@@ -146,13 +147,13 @@ static bool keeps_ttl(const struct entry *e)
     return false;
 }
 
-/* Nothing is left of what was there. */
-static bool replaces(const struct command *c, const struct entry *e, size_t key_number)
+/* Whether the command replaces the value of the key. */
+static bool command_replaces_key(const struct command *c, const struct entry *e, size_t key_number)
 {
     static const char *const whole[] = {"DEL",   "UNLINK", "GETDEL", "SETEX",  "PSETEX",
                                         "SETNX", "GETSET", "MSET",   "MSETNX", "RESTORE"};
     if (strcmp(c->name, "SET") == 0)
-        return !keeps_ttl(e);
+        return !command_keeps_ttl(e);
     if (c->filter == FILTER_STORE)
         return key_number == 0;
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
@@ -161,8 +162,8 @@ static bool replaces(const struct command *c, const struct entry *e, size_t key_
     return false;
 }
 
-/* The time goes where the key goes. */
-static void moved(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db)
+/* RENAME and COPY: the time to live follows the value. */
+static void note_moved(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db)
 {
     bool copies = strcmp(c->name, "COPY") == 0, renames = strncmp(c->name, "RENAME", 6) == 0;
     if (e->argc < 3 || (!copies && !renames))
@@ -175,7 +176,7 @@ static void moved(struct expiry *x, const struct command *c, const struct entry 
         deadlines_set(x->deadlines, from, e->seq, 0, x->translator->arrived_ms);
 }
 
-/* HINCRBY and HSETNX do something with what there is of a field; HSET and HDEL do not. */
+/* The result of HINCRBY and HSETNX depends on the value of a field; that of HSET and HDEL does not. */
 static void check_fields(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
                          bool done)
 {
@@ -194,11 +195,11 @@ static void check_fields(struct expiry *x, const struct command *c, const struct
     bool sets = strcmp(c->name, "HSET") == 0 || strcmp(c->name, "HMSET") == 0,
          deletes = strcmp(c->name, "HDEL") == 0;
     for (size_t i = 2; (sets || deletes) && i < e->argc; i += sets ? 2 : 1)
-        replaced(x, e, db, e->argv[1], e->argv[i]);
+        note_replaced(x, e, db, e->argv[1], e->argv[i]);
 }
 
-/* Of a command that the target has, and which is not translated: what it was told. */
-static void note_done(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db)
+/* For a command that the target has, which is not translated: the times to live that it set. */
+static void note_done_command(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db)
 {
     int64_t at_ms = 0, now_ms = clock_unix_ms();
     for (size_t i = 3; strcmp(c->name, "SET") == 0 && i + 1 < e->argc; i++)
@@ -207,7 +208,7 @@ static void note_done(struct expiry *x, const struct command *c, const struct en
     if (strcmp(c->name, "PEXPIREAT") == 0)
         slice_to_i64(e->argv[2], &at_ms);
     if (at_ms > 0)
-        set(x, db, e->argv[1], no_field, at_ms > now_ms ? at_ms : now_ms + REWRITE_GRACE_MS);
+        set_deadline(x, db, e->argv[1], no_field, at_ms > now_ms ? at_ms : now_ms + REWRITE_GRACE_MS);
 }
 
 static void check_command(struct expiry *x, const struct entry *e, bool done)
@@ -222,23 +223,23 @@ static void check_command(struct expiry *x, const struct entry *e, bool done)
         n = sizeof positions / sizeof *positions;
     for (size_t i = 0; i < n; i++) {
         struct slice key = e->argv[positions[i]];
-        if (replaces(c, e, i))
-            replaced(x, e, db, key, no_field);
+        if (command_replaces_key(c, e, i))
+            note_replaced(x, e, db, key, no_field);
         else
             check_key(x, c, e, db, key, no_field, done);
     }
     check_fields(x, c, e, db, done);
-    moved(x, c, e, db);
+    note_moved(x, c, e, db);
     if (done && e->argc > 2)
-        note_done(x, c, e, db);
+        note_done_command(x, c, e, db);
     if (strcmp(c->name, "PERSIST") == 0 || strcmp(c->name, "MOVE") == 0)
-        replaced(x, e, db, e->argv[1], no_field);
+        note_replaced(x, e, db, e->argv[1], no_field);
 }
 
 void expiry_entry(struct expiry *x, const struct entry *e, bool done)
 {
     uint32_t db;
-    if (!is_on(x))
+    if (!expiry_is_on(x))
         return;
     x->oldest_ms = x->oldest_ms ? x->oldest_ms : x->translator->arrived_ms;
     if (deadlines_none(x->deadlines))
@@ -247,10 +248,10 @@ void expiry_entry(struct expiry *x, const struct entry *e, bool done)
         check_command(x, e, done);
     else if ((e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_BEGIN) &&
              settings_db_target(&x->flow->settings, e->db, &db))
-        replaced(x, e, db, e->key, no_field);
+        note_replaced(x, e, db, e->key, no_field);
 }
 
-/* More keys than the table has room for: which of them are gone is not known. */
+/* With more keys than the table has room for, the expired ones are unknown. */
 static void check_unknown(struct expiry *x)
 {
     int64_t now_ms = target_now_ms(x);
@@ -258,11 +259,12 @@ static void check_unknown(struct expiry *x)
         !deadlines_unknown(x->deadlines, x->oldest_ms, now_ms))
         return;
     x->unknown_told = true;
-    log_warning(
-        "the target is behind by %lld ms, and more keys have a time to live than are kept track of: "
-        "some that were renewed in time may have expired there; copy anew: df2redis stop, df2redis clean, "
-        "then start with --flush-target",
-        (long long)(now_ms - x->oldest_ms));
+    log_warning("the target is behind by %lld ms, and more keys have a time to live than are tracked: keys "
+                "renewed in time on "
+                "the source may have expired on the target; copy again: df2redis stop, df2redis clean, then "
+                "start with "
+                "--flush-target",
+                (long long)(now_ms - x->oldest_ms));
     flow_tell_divergence(x->flow, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
 }
 
@@ -270,15 +272,15 @@ void expiry_acknowledged(struct expiry *x, uint64_t seq)
 {
     size_t at = x->checked;
     struct check check;
-    if (!is_on(x))
+    if (!expiry_is_on(x))
         return;
     while (x->checks.len - at >= sizeof check) {
         memcpy(&check, x->checks.data + at, sizeof check);
         if (check.seq > seq)
             break;
         struct slice key = slice_of(x->checks.data + at + sizeof check, check.key_bytes);
-        if (has_passed(x, check.at_ms))
-            suspect(x, check.db, key, check.command);
+        if (deadline_has_passed(x, check.at_ms))
+            suspect_key(x, check.db, key, check.command);
         at += sizeof check + check.key_bytes;
     }
     x->checked = at;
@@ -315,10 +317,10 @@ void expiry_rewound(struct expiry *x)
     x->right_to = 0;
 }
 
-/* ---- what was put off ---- */
+/* ---- postponed times ---- */
 
-/* Only if the time is still the one that was told: what came later stays. (The table of deadlines does not tell:
- * to a successor it may give an earlier one.) ARGV: told, right. */
+/* Corrects the time only if it is still the postponed one; a later command wins. (The table of deadlines does not tell:
+ * after a restart it may have an earlier time.) ARGV: postponed, correct. */
 static const char key_script[] = "local p=redis.call('PTTL',KEYS[1])\n"
                                  "local t=redis.call('TIME')\n"
                                  "local at=t[1]*1000+math.floor(t[2]/1000)+p\n"
@@ -332,12 +334,12 @@ static const char field_script[] = "local p=redis.call('HPTTL',KEYS[1],'FIELDS',
                                    "if p>=0 and math.abs(at-ARGV[1])<=25 then\n"
                                    "redis.call('HPEXPIREAT',KEYS[1],ARGV[2],'FIELDS',1,ARGV[3]) end";
 
-static void tell_right_time(struct expiry *x, const struct put_off *p)
+static void send_correct_time(struct expiry *x, const struct put_off *p)
 {
     struct translator *t = x->translator;
     bool field = p->field.data != NULL;
     if (!t->target->scripts) {
-        suspect(x, p->db, p->key, "PEXPIREAT");
+        suspect_key(x, p->db, p->key, "PEXPIREAT");
         return;
     }
     t->db = p->db;
@@ -356,7 +358,7 @@ static void tell_right_time(struct expiry *x, const struct put_off *p)
         deadlines_set(x->deadlines, deadlines_hash(p->db, p->key, p->field), entry_seq(x), p->source_ms, 0);
 }
 
-static bool in_step(const struct expiry *x)
+static bool flow_in_step(const struct expiry *x)
 {
     return x->flow->stable_reported && x->translator->lag_ms < IN_STEP_MS;
 }
@@ -365,19 +367,19 @@ bool expiry_put_right(struct expiry *x, bool ends)
 {
     struct put_off p;
     unsigned n = 0;
-    if (!is_on(x))
+    if (!expiry_is_on(x))
         return false;
-    if (x->right_to) { /* of the round before, which is acknowledged */
+    if (x->right_to) { /* of the previous round, which is acknowledged */
         put_off_put_right(x->put_off, x->right_to);
         x->right_to = 0;
     }
     uint64_t position = 0;
-    if ((!in_step(x) && !ends) || !put_off_next(x->put_off, &position, &p))
+    if ((!flow_in_step(x) && !ends) || !put_off_next(x->put_off, &position, &p))
         return false;
     position = 0;
     output_entry(x->translator->out, entry_seq(x));
     while (n < RIGHT_AT_ONCE && put_off_next(x->put_off, &position, &p)) {
-        tell_right_time(x, &p);
+        send_correct_time(x, &p);
         n++;
     }
     x->right_to = position;

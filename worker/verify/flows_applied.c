@@ -1,4 +1,4 @@
-/* The cursors of the other FLOWs, opened when they are asked for. */
+/* The cursors of the other FLOWs, opened when first read. */
 #include "worker/verify/flows_applied.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@ struct flow_cursors {
     struct cursor *list; /* marks NULL: not open yet */
 };
 
-static const struct cursor_marks *marks_of(struct flow_cursors *others, uint32_t number)
+static const struct cursor_marks *flow_cursor_marks(struct flow_cursors *others, uint32_t number)
 {
     const struct flow *f = others->flow;
     if (number == f->number)
@@ -23,7 +23,7 @@ bool flows_applied(struct flow_cursors *c, const uint64_t *lsns, size_t count)
     if (count != c->flow->count)
         return false;
     for (uint32_t i = 0; i < c->flow->count; i++) {
-        const struct cursor_marks *m = marks_of(c, i);
+        const struct cursor_marks *m = flow_cursor_marks(c, i);
         if (!m || cursor_get(&m->session) != c->flow->session || cursor_get(&m->applied_lsn) < lsns[i])
             return false;
     }

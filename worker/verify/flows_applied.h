@@ -1,4 +1,4 @@
-/* How far all FLOWs of the session are: their cursors lie in the same directory. */
+/* The applied positions of all FLOWs of the session, from their cursors in the same directory. */
 #ifndef DF2REDIS_WORKER_VERIFY_FLOWS_APPLIED_H
 #define DF2REDIS_WORKER_VERIFY_FLOWS_APPLIED_H
 
@@ -8,7 +8,7 @@ struct flow_cursors;
 
 struct flow_cursors *flow_cursors_new(const struct flow *f);
 void flow_cursors_free(struct flow_cursors *c);
-/* Have all FLOWs of the session applied what the shards had before these LSNs? */
+/* Whether every FLOW of the session has applied the entries before its LSN. */
 bool flows_applied(struct flow_cursors *c, const uint64_t *lsns, size_t count);
 
 #endif

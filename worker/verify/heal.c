@@ -1,4 +1,4 @@
-/* When suspects are compared, how many, and what becomes of them. */
+/* When suspects are compared, how many at a time, and the outcome. */
 #include "worker/verify/heal.h"
 
 #include <stdio.h>
@@ -12,12 +12,12 @@
 enum {
     KEYS_PER_SECOND = 200,
     MS_PER_KEY = 1000 / KEYS_PER_SECOND,
-    LAG_MAX_MS = 1000,   /* behind the source by more than that, nothing is compared */
-    REST_MS = 5000,      /* without work, and the connections are closed */
-    AGAIN_FIRST_MS = 50, /* a hot key */
+    LAG_MAX_MS = 1000,   /* above this lag nothing is compared */
+    REST_MS = 5000,      /* idle time after which the connections are closed */
+    AGAIN_FIRST_MS = 50, /* pause for a key that is written meanwhile */
     AGAIN_MAX_MS = 10000,
-    TROUBLE_MAX_MS = 30000, /* a connection that does not come about */
-    TOLD_MAX = 5,           /* lines of the log, of each kind; the rest in divergences.log */
+    TROUBLE_MAX_MS = 30000, /* pause between attempts to connect */
+    TOLD_MAX = 5,           /* log lines of each kind; the rest is in divergences.log only */
 };
 
 struct heal {
@@ -26,20 +26,20 @@ struct heal {
     struct comparison *comparison;
     struct suspect *suspects[COMPARISON_KEYS];
     uint64_t times[COMPARISON_KEYS];
-    uint64_t begun_lsn; /* applied when the batch began: the source cannot be behind that */
+    uint64_t begun_lsn; /* applied_lsn when the batch began: a lower LSN is of another history */
     uint64_t next_ms, idle_ms, trouble_ms;
-    struct event *next; /* at next_ms: the worker's tick is too rare for small batches */
+    struct event *next; /* at next_ms, as the worker's tick is too slow for small batches */
     unsigned told_healed, told_denied;
     bool told_unknown;
-    bool ends;      /* the run; it does not wait for the sake of a rate */
-    bool any_shard; /* of the batch: a key may be that of another FLOW */
+    bool ends;      /* the run ends: no pauses between batches */
+    bool any_shard; /* a key of the batch may belong to another FLOW */
 };
 
-static bool applied(void *arg, const uint64_t *lsns, size_t count)
+static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
 {
     const struct heal *h = arg;
     const struct flow *f = h->flow;
-    /* Another number of shards, or LSNs that go back: another history. */
+    /* Another number of shards, or a lower LSN: another history. */
     if (count != f->count || lsns[f->number] < h->begun_lsn)
         return false;
     if (h->any_shard)
@@ -53,7 +53,7 @@ static uint64_t pause_ms(uint32_t tries)
     return ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
 }
 
-static void tell_healed(struct heal *h, const struct suspect *k)
+static void report_healed(struct heal *h, const struct suspect *k)
 {
     struct message m = {.type = MESSAGE_HEALED, .fd = -1};
     snprintf(m.divergence.reason, sizeof m.divergence.reason, "%.47s", k->reason);
@@ -62,30 +62,30 @@ static void tell_healed(struct heal *h, const struct suspect *k)
     m.divergence.count = 1;
     flow_tell(h->flow, &m);
     if (h->told_healed++ < TOLD_MAX)
-        log_info("the key %s (%s, %s) was not as on the source, and is now%s", log_key(k->key), k->reason,
-                 k->command, h->told_healed == TOLD_MAX ? "; more of them only in divergences.log" : "");
+        log_info("the key %s (%s, %s) differed from the source and was healed%s", log_key(k->key), k->reason,
+                 k->command, h->told_healed == TOLD_MAX ? "; further keys are in divergences.log only" : "");
 }
 
-static void tell_impossible(struct heal *h, const struct suspect *k, const struct compared *c)
+static void report_impossible(struct heal *h, const struct suspect *k, const struct compared *c)
 {
     if (*c->text && h->told_denied++ < TOLD_MAX)
         log_warning("the key %s (%s, %s) cannot be %s: %s%s", log_key(k->key), k->reason, k->command,
-                    *c->reason ? "made as on the source" : "compared with the source's", c->text,
-                    h->told_denied == TOLD_MAX ? "; more of them only in divergences.log" : "");
+                    *c->reason ? "healed" : "compared with the source", c->text,
+                    h->told_denied == TOLD_MAX ? "; further keys are in divergences.log only" : "");
     flow_tell_divergence(h->flow, *c->reason ? c->reason : k->reason, k->command, k->key);
 }
 
-/* Only perhaps wrong, and it stays at that: said once. */
-static void tell_unknown(struct heal *h, const struct suspect *k, const char *why)
+/* A suspect without a known refusal or loss that cannot be compared: counted, logged once. */
+static void report_unknown(struct heal *h, const struct suspect *k, const char *why)
 {
     cursor_add(&h->flow->cursor.marks->suspects_unknown, 1);
     if (h->told_unknown)
         return;
     h->told_unknown = true;
-    log_warning(
-        "the key %s (%s, %s) is perhaps not as on the source, and cannot be compared: %s; such keys are "
-        "counted in the status, suspects.unknown, and make no exit code",
-        log_key(k->key), k->reason, k->command, why);
+    log_warning("the key %s (%s, %s) may differ from the source, and cannot be compared: %s; such keys are "
+                "counted in the "
+                "status, suspects.unknown, and do not change the exit code",
+                log_key(k->key), k->reason, k->command, why);
 }
 
 static bool stays_unknown(const struct suspect *k, const struct compared *c)
@@ -94,9 +94,9 @@ static bool stays_unknown(const struct suspect *k, const struct compared *c)
            (!*c->reason || strcmp(c->reason, DIVERGENCE_TOO_LARGE_TO_COMPARE) == 0);
 }
 
-/* What the target cannot hold was counted when it came, for instance in the snapshot; and a lost answer alone
- * is no difference. */
-static bool is_news(const struct suspect *k, const struct compared *c)
+/* Whether the divergence is not counted yet: a value that the target cannot hold was counted when it was received. A
+ * lost answer alone is no divergence. */
+static bool is_uncounted(const struct suspect *k, const struct compared *c)
 {
     if (SUSPECT_ONLY(k->reason))
         return strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
@@ -104,7 +104,7 @@ static bool is_news(const struct suspect *k, const struct compared *c)
            strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
 }
 
-static void settle(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
+static void settle_suspect(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
 {
     struct cursor_marks *m = h->flow->cursor.marks;
     if (c->outcome == COMPARISON_AGAIN) {
@@ -113,26 +113,26 @@ static void settle(struct heal *h, const struct compared *c, struct suspect *k, 
         k->by_elements |= c->by_elements;
         return;
     }
-    /* Added again meanwhile: what was written is right all the same, but perhaps no more. */
+    /* Added again meanwhile: the value that was written was right, and may be outdated. */
     if (k->times != times && c->outcome == COMPARISON_EQUAL)
         return;
     if (c->outcome == COMPARISON_EQUAL)
         cursor_add(&m->suspects_equal, 1);
     if (c->outcome == COMPARISON_HEALED) {
         cursor_add(&m->suspects_healed, 1);
-        tell_healed(h, k);
+        report_healed(h, k);
         expiry_healed(h->with.expiry, c->db, c->key, c->expires_ms);
     }
     if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && stays_unknown(k, c)) {
-        tell_unknown(h, k, c->text);
-    } else if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && is_news(k, c)) {
+        report_unknown(h, k, c->text);
+    } else if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && is_uncounted(k, c)) {
         cursor_add(&m->suspects_permanent, 1);
-        tell_impossible(h, k, c);
+        report_impossible(h, k, c);
     }
     suspects_settle(h->flow->suspects, k, times);
 }
 
-static void on_done(void *arg, struct compared *list, size_t count, const struct error *trouble)
+static void on_batch_done(void *arg, struct compared *list, size_t count, const struct error *trouble)
 {
     struct heal *h = arg;
     uint64_t now = clock_monotonic_ms();
@@ -152,7 +152,7 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
     }
     for (size_t i = 0; i < count; i++)
         if (!trouble || list[i].outcome != COMPARISON_AGAIN)
-            settle(h, &list[i], list[i].owner, h->times[i]);
+            settle_suspect(h, &list[i], list[i].owner, h->times[i]);
     flow_note_suspects(h->flow);
     uint64_t pause_ms = h->next_ms > now ? h->next_ms - now : 0;
     struct timeval pause = {(time_t)(pause_ms / 1000), (suseconds_t)(pause_ms % 1000 * 1000)};
@@ -161,7 +161,7 @@ static void on_done(void *arg, struct compared *list, size_t count, const struct
 
 /* ---- when ---- */
 
-static bool may_begin(const struct heal *h, uint64_t now)
+static bool batch_may_begin(const struct heal *h, uint64_t now)
 {
     const struct cursor_marks *m = h->flow->cursor.marks;
     uint64_t waiting = cursor_get(&m->waiting_since_ms);
@@ -169,9 +169,9 @@ static bool may_begin(const struct heal *h, uint64_t now)
            now >= h->next_ms && (!waiting || now - waiting < LAG_MAX_MS);
 }
 
-/* Where the target has no such database nothing can be compared, and the others must not wait for that. How
- * many remain in the list. */
-static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
+/* Settles suspects of databases that the target lacks, as they cannot be compared. Returns the number of the others,
+ * which remain in the list. */
+static size_t settle_missing_database(struct heal *h, struct suspect **due, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
@@ -183,21 +183,21 @@ static size_t settle_beyond(struct heal *h, struct suspect **due, size_t count)
             continue;
         }
         snprintf(beyond.reason, sizeof beyond.reason, "%s", lacks);
-        settle(h, &beyond, k, k->times);
+        settle_suspect(h, &beyond, k, k->times);
     }
     if (kept < count)
         flow_note_suspects(h->flow);
     return kept;
 }
 
-static void begin(struct heal *h, uint64_t now)
+static void begin_batch(struct heal *h, uint64_t now)
 {
     struct flow *f = h->flow;
     struct suspect *due[COMPARISON_KEYS];
     struct compared list[COMPARISON_KEYS];
     bool cluster = router_is_cluster(h->with.router);
     size_t n = suspects_due(f->suspects, now, due, COMPARISON_KEYS), count = 0;
-    n = settle_beyond(h, due, n);
+    n = settle_missing_database(h, due, n);
     h->any_shard = false;
     for (size_t i = 0; i < n; i++) {
         struct suspect *k = due[i];
@@ -224,16 +224,16 @@ void heal_go_on(struct heal *h)
         comparison_poll(h->comparison);
         return;
     }
-    if (suspects_count(h->flow->suspects) && may_begin(h, now))
-        begin(h, now);
+    if (suspects_count(h->flow->suspects) && batch_may_begin(h, now))
+        begin_batch(h, now);
     else if (h->idle_ms && now - h->idle_ms > REST_MS) {
-        error_set(&rest, ERROR_RETRY, "nothing to do");
+        error_set(&rest, ERROR_RETRY, "idle");
         comparison_rest(h->comparison, &rest);
         h->idle_ms = 0;
     }
 }
 
-static void on_next(evutil_socket_t fd, short what, void *arg)
+static void on_next_batch(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     heal_go_on(arg);
@@ -258,7 +258,7 @@ void heal_give_up(struct heal *h)
     struct suspect *k;
     while (suspects_due(h->flow->suspects, UINT64_MAX, &k, 1)) {
         if (SUSPECT_ONLY(k->reason))
-            tell_unknown(h, k, "the run ends");
+            report_unknown(h, k, "the run ends");
         else
             flow_tell_divergence(h->flow, k->reason, k->command, k->key);
         suspects_settle(h->flow->suspects, k, k->times);
@@ -277,10 +277,10 @@ struct heal *heal_new(const struct heal_config *with)
                                        .client_name = f->heal_name,
                                        .repair = true,
                                        .arg = h,
-                                       .applied = applied,
-                                       .done = on_done};
+                                       .applied = lsns_applied,
+                                       .done = on_batch_done};
     h->comparison = comparison_new(f->base, &config);
-    h->next = event_new(f->base, -1, 0, on_next, h);
+    h->next = event_new(f->base, -1, 0, on_next_batch, h);
     return h;
 }
 

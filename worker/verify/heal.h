@@ -1,9 +1,9 @@
-/* Suspect keys are compared with the source's, and what is not equal is written anew, as soon as the FLOW is
- * stable and nothing waits: a batch at a time, not more than the source can bear.
+/* Compares suspects with the source, and rewrites those that differ, while the FLOW is stable and the lag is small: a
+ * batch at a time, at a limited rate.
  *
  *   refused by the target ─┐
- *   lost by the source ────┼─> suspects ──comparison──> equal: forgotten
- *   answers that are lost ─┘       ^                    healed: written anew, told
+ *   lost by the source ────┼─> suspects ──comparison──> equal: removed
+ *   answers that are lost ─┘       ^                    different: rewritten, reported as healed
  *                                  └── hot: later ───── impossible: a divergence */
 #ifndef DF2REDIS_WORKER_VERIFY_HEAL_H
 #define DF2REDIS_WORKER_VERIFY_HEAL_H
@@ -20,20 +20,20 @@ struct heal_config {
     const struct router *router;
     const struct translator *translator;
     struct flow_cursors *cursors;
-    struct expiry *expiry; /* learns what was healed */
+    struct expiry *expiry; /* is called for each healed key */
     const struct pops *pops;
     const struct inventory *inventory;
 };
 
 struct heal *heal_new(const struct heal_config *with);
 void heal_free(struct heal *h);
-/* Now and then, and when something was applied. */
+/* Call at each tick, and after entries were applied. */
 void heal_go_on(struct heal *h);
-/* Suspects are left that may yet be compared: the end is worth waiting for. */
+/* Whether suspects are left that may still be compared: the end waits for them. */
 bool heal_has_work(const struct heal *h);
-/* The run ends: from now on as fast as it goes. */
+/* The run ends: no rate limit from now on. */
 void heal_ends(struct heal *h);
-/* At the end: those that are left are divergences; the others are told and counted. */
+/* At the end: remaining suspects with a known refusal or loss become divergences; the others are counted as unknown. */
 void heal_give_up(struct heal *h);
 
 #endif

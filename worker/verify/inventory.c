@@ -1,4 +1,4 @@
-/* The inventory's questions, one after the other. */
+/* The steps of the inventory, one question at a time. */
 #include "worker/verify/inventory.h"
 
 #include <fcntl.h>
@@ -17,21 +17,21 @@
 
 enum {
     ANSWER_TIMEOUT_MS = 20000,
-    PAGE_MS = 50, /* a page of names takes at least so long */
+    PAGE_MS = 50, /* minimum time per page of names */
     SUSPECTS_ENOUGH = 10000,
-    AGAIN_MS = 2000, /* after trouble */
+    AGAIN_MS = 2000, /* pause after a failure */
     DATABASES_MAX = 256,
 };
 #define PAGE_KEYS "1000"
 
 enum step { STEP_IDLE, STEP_CONNECT, STEP_DATABASES, STEP_PAGE, STEP_OFFSETS, STEP_APPLIED, STEP_EXISTS };
 
-/* One that has keys: the target, or a master of a cluster. */
+/* A server with keys: the target, or a master of a cluster. */
 struct holder {
     struct inventory *inventory;
     struct client *client;
     struct uri uri;
-    struct buf asked; /* size_t: where in the names of the page those lie that it is asked about */
+    struct buf asked; /* size_t: positions, in the names of the page, of the names that it is asked about */
     size_t answered;
 };
 
@@ -46,11 +46,11 @@ struct inventory {
     bool source_ready;
     struct holder **holders;
     size_t holder_count;
-    struct event *soon; /* what must not happen within a callback of a client */
+    struct event *soon; /* for work that must not run within a callback of a client */
     struct error trouble;
     uint32_t databases[DATABASES_MAX]; /* of the source */
     size_t database_count, database;
-    char asked[24], cursor[24]; /* SCAN's: of the page at hand, and of the next one */
+    char asked[24], cursor[24]; /* SCAN cursors of the current page and of the next one */
     struct buf names;           /* of the page: uint32_t length, bytes */
     size_t name_count, answered;
     uint64_t *lsns;
@@ -58,7 +58,7 @@ struct inventory {
     uint64_t next_ms, seen, missing;
 };
 
-static char *path_of(const struct flow *f)
+static char *inventory_path(const struct flow *f)
 {
     return statefile_path(f->directory, "flow-%u.inventory", f->number);
 }
@@ -66,11 +66,11 @@ static char *path_of(const struct flow *f)
 void inventory_order(const struct flow *f, uint32_t source_release)
 {
     struct error error;
-    char *path = path_of(f);
+    char *path = inventory_path(f);
     if (f->number == 0 && release_omits(source_release)) {
         int fd = statefile_open(f->directory, path, O_WRONLY | O_CREAT, &error);
         if (fd < 0)
-            log_warning("%s: the source's keys are not looked for on the target after the full sync",
+            log_warning("%s: the target will not be checked for missing keys after the full sync",
                         error.text);
         else
             close(fd);
@@ -88,7 +88,7 @@ static void holder_free(struct holder *h)
     free(h);
 }
 
-static void rest(struct inventory *n)
+static void inventory_rest(struct inventory *n)
 {
     client_free(n->source);
     n->source = NULL;
@@ -99,7 +99,7 @@ static void rest(struct inventory *n)
     n->step = STEP_IDLE;
 }
 
-static void fail(struct inventory *n, const struct error *why)
+static void inventory_fail(struct inventory *n, const struct error *why)
 {
     if (n->trouble.class)
         return;
@@ -107,28 +107,28 @@ static void fail(struct inventory *n, const struct error *why)
     event_active(n->soon, EV_TIMEOUT, 1);
 }
 
-/* What is not permitted now is not later either. */
-static bool is_denied(const redisReply *reply)
+/* Refusals that a later attempt would meet again. */
+static bool answer_is_denied(const redisReply *reply)
 {
     return resp_error_is(reply, "NOPERM") || resp_error_is(reply, "ERR unknown command") ||
            resp_error_is(reply, "ERR Unknown command");
 }
 
-static void fail_answer(struct inventory *n, const char *who, const redisReply *reply)
+static void inventory_fail_answer(struct inventory *n, const char *who, const redisReply *reply)
 {
     struct error why;
-    if (is_denied(reply)) {
+    if (answer_is_denied(reply)) {
         error_fatal(&why, 0, "the %s answers %s", who, resp_text(reply));
-        fail(n, &why);
+        inventory_fail(n, &why);
         return;
     }
     error_set(&why, ERROR_RETRY, "the %s answers %s", who, resp_text(reply));
-    fail(n, &why);
+    inventory_fail(n, &why);
 }
 
-static void put_away(struct inventory *n)
+static void inventory_remove_file(struct inventory *n)
 {
-    char *path = path_of(n->flow);
+    char *path = inventory_path(n->flow);
     unlink(path);
     free(path);
     n->due = false;
@@ -139,18 +139,18 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
     struct inventory *n = arg;
     (void)fd, (void)what;
     if (n->trouble.class == ERROR_FATAL) {
-        log_warning("the source's keys are not looked for on the target, though this release may have left "
-                    "some out of "
-                    "the full sync: %s",
-                    n->trouble.text);
-        put_away(n);
+        log_warning(
+            "the target is not checked for missing keys, though this release of the source may omit keys "
+            "from a full sync: %s",
+            n->trouble.text);
+        inventory_remove_file(n);
     } else {
-        log_debug("the source's keys cannot be looked for on the target now: %s", n->trouble.text);
+        log_debug("checking the target for missing keys: %s", n->trouble.text);
     }
     n->trouble = (struct error){0};
-    if (n->step >= STEP_PAGE) /* the page once more */
+    if (n->step >= STEP_PAGE) /* repeats the page */
         memcpy(n->cursor, n->asked, sizeof n->cursor);
-    rest(n);
+    inventory_rest(n);
     n->next_ms = clock_monotonic_ms() + AGAIN_MS;
 }
 
@@ -159,39 +159,39 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 static void ask_databases(struct inventory *n);
 static void ask_page(struct inventory *n);
 
-static void on_ready(struct client *c, void *arg)
+static void on_client_ready(struct client *c, void *arg)
 {
     struct inventory *n = arg;
     if (c != n->source)
         return;
     n->source_ready = true;
     if (n->database_count)
-        ask_page(n); /* where it was */
+        ask_page(n); /* continues */
     else
         ask_databases(n);
 }
 
-/* It is freed when all rest. */
-static void on_failed(struct client *c, const struct error *error, void *arg)
+/* The client is freed by inventory_rest(). */
+static void on_client_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
-    fail(arg, error);
+    inventory_fail(arg, error);
 }
 
 static struct client *connect_to(struct inventory *n, const struct uri *uri, const char *what)
 {
-    const struct client_callbacks callbacks = {n, on_ready, on_failed};
+    const struct client_callbacks callbacks = {n, on_client_ready, on_client_failed};
     struct error why;
     struct client *c = client_connect(n->flow->base, uri, &n->flow->settings, what, &callbacks, &why);
     if (c)
         client_words(c, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME", n->flow->heal_name, NULL);
     else
-        fail(n, &why);
+        inventory_fail(n, &why);
     return c;
 }
 
-/* NULL: it cannot be connected to, told already. */
-static struct holder *holder_of(struct inventory *n, struct slice key)
+/* The server that has the key, connected; NULL: failed, and reported. */
+static struct holder *holder_for_key(struct inventory *n, struct slice key)
 {
     const struct uri *uri = router_uri(n->router, key);
     for (size_t i = 0; i < n->holder_count; i++)
@@ -211,19 +211,18 @@ static struct holder *holder_of(struct inventory *n, struct slice key)
 
 /* ---- the end ---- */
 
-static void finish(struct inventory *n)
+static void inventory_finish(struct inventory *n)
 {
-    put_away(n);
-    rest(n);
+    inventory_remove_file(n);
+    inventory_rest(n);
     if (n->missing)
         log_warning("%llu of the source's %llu keys are not on the target: they are compared, and healed",
                     (unsigned long long)n->missing, (unsigned long long)n->seen);
     else
-        log_info("the source's %llu keys were looked for on the target: none is missing",
-                 (unsigned long long)n->seen);
+        log_info("the target has all of the source's %llu keys", (unsigned long long)n->seen);
 }
 
-/* ---- is it there? ---- */
+/* ---- EXISTS ---- */
 
 static struct slice name_at(const struct inventory *n, size_t at)
 {
@@ -237,13 +236,13 @@ static void page_done(struct inventory *n)
     n->step = STEP_IDLE;
     cursor_set(&n->flow->cursor.marks->looked_for, n->seen);
     if (strcmp(n->cursor, "0") == 0 && ++n->database == n->database_count)
-        finish(n);
+        inventory_finish(n);
     else if (n->flow->settings.migrate)
-        inventory_go_on(n); /* its end waits for nothing else */
+        inventory_go_on(n); /* ends without waiting for a tick */
 }
 
-/* Of a slot that is on its way between two masters: the comparison finds the key. */
-static bool is_elsewhere(const redisReply *reply)
+/* The slot is migrating, or has moved: the comparison finds the key. */
+static bool slot_is_moving(const redisReply *reply)
 {
     return resp_error_is(reply, "MOVED") || resp_error_is(reply, "ASK");
 }
@@ -258,9 +257,9 @@ static void on_exists(struct client *c, const redisReply *reply, void *arg)
     if (n->trouble.class || n->step != STEP_EXISTS)
         return;
     memcpy(&at, h->asked.data + h->answered++ * sizeof at, sizeof at);
-    bool elsewhere = is_elsewhere(reply);
+    bool elsewhere = slot_is_moving(reply);
     if (reply->type != REDIS_REPLY_INTEGER && !elsewhere) {
-        fail_answer(n, "target", reply);
+        inventory_fail_answer(n, "target", reply);
         return;
     }
     settings_db_target(&n->flow->settings, n->databases[n->database], &db);
@@ -291,7 +290,7 @@ static void ask_exists(struct inventory *n)
     }
     for (size_t at = 0; at < n->names.len;) {
         struct slice argv[] = {slice_str("EXISTS"), name_at(n, at)};
-        struct holder *h = holder_of(n, argv[1]);
+        struct holder *h = holder_for_key(n, argv[1]);
         if (!h)
             return;
         if (at == 0 && !router_is_cluster(n->router))
@@ -309,7 +308,7 @@ static void on_offsets(struct client *c, const redisReply *reply, void *arg)
     if (n->trouble.class || n->step != STEP_OFFSETS)
         return;
     if (reply->type != REDIS_REPLY_ARRAY || !reply->elements) {
-        fail_answer(n, "source", reply);
+        inventory_fail_answer(n, "source", reply);
         return;
     }
     n->lsns = x_realloc(n->lsns, reply->elements * sizeof *n->lsns);
@@ -322,7 +321,7 @@ static void on_offsets(struct client *c, const redisReply *reply, void *arg)
 
 /* ---- pages of names ---- */
 
-static void take_names(struct inventory *n, const redisReply *names)
+static void store_names(struct inventory *n, const redisReply *names)
 {
     buf_clear(&n->names);
     n->name_count = 0;
@@ -346,11 +345,11 @@ static void on_page(struct client *c, const redisReply *reply, void *arg)
         return;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
         reply->element[0]->type != REDIS_REPLY_STRING || reply->element[1]->type != REDIS_REPLY_ARRAY) {
-        fail_answer(n, "source", reply);
+        inventory_fail_answer(n, "source", reply);
         return;
     }
     snprintf(n->cursor, sizeof n->cursor, "%s", reply->element[0]->str);
-    take_names(n, reply->element[1]);
+    store_names(n, reply->element[1]);
     n->next_ms = clock_monotonic_ms() + (n->flow->settings.migrate ? 0 : PAGE_MS);
     if (!n->name_count) {
         page_done(n);
@@ -381,7 +380,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
     if (n->trouble.class || n->step != STEP_DATABASES)
         return;
     if (!reply->str || reply->type == REDIS_REPLY_ERROR) {
-        fail_answer(n, "source", reply);
+        inventory_fail_answer(n, "source", reply);
         return;
     }
     for (const char *at = reply->str; at; at = strchr(at, '\n')) {
@@ -395,7 +394,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
     if (n->database_count)
         ask_page(n);
     else
-        finish(n);
+        inventory_finish(n);
 }
 
 static void ask_databases(struct inventory *n)
@@ -405,9 +404,9 @@ static void ask_databases(struct inventory *n)
     client_words(n->source, ANSWER_TIMEOUT_MS, on_databases, n, "INFO", "KEYSPACE", NULL);
 }
 
-/* ---- what others call ---- */
+/* ---- public functions ---- */
 
-static bool may_begin(const struct inventory *n)
+static bool inventory_may_begin(const struct inventory *n)
 {
     const struct flow *f = n->flow;
     return n->due && clock_monotonic_ms() >= n->next_ms && flow_at_rest(f) &&
@@ -423,7 +422,7 @@ void inventory_go_on(struct inventory *n)
         ask_exists(n);
         return;
     }
-    if (n->step != STEP_IDLE || !may_begin(n))
+    if (n->step != STEP_IDLE || !inventory_may_begin(n))
         return;
     n->step = STEP_CONNECT;
     if (n->source_ready)
@@ -441,7 +440,7 @@ struct inventory *inventory_new(struct flow *f, const struct router *router,
                                 const struct translator *translator, struct flow_cursors *cursors)
 {
     struct inventory *n = x_calloc(1, sizeof *n);
-    char *path = path_of(f);
+    char *path = inventory_path(f);
     n->flow = f;
     n->router = router;
     n->translator = translator;
@@ -456,7 +455,7 @@ void inventory_free(struct inventory *n)
 {
     if (!n)
         return;
-    rest(n);
+    inventory_rest(n);
     free(n->holders);
     event_free(n->soon);
     buf_free(&n->names);

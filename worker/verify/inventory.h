@@ -1,12 +1,12 @@
-/* After a full sync from a release that may leave keys out: is each of the source's keys on the target?
+/* The inventory: after a full sync from a release that may omit keys, checks that the target has every key of the
+ * source.
  *
  *   source   SCAN                 a page of names
- *   source   DFLY REPLICAOFFSET   what the FLOWs have to have applied, so that a name that is new is there
- *   target   EXISTS, for each     those that are not become suspects; in a cluster each is asked of the master
- *                                 of its slot
+ *   source   DFLY REPLICAOFFSET   LSNs that the FLOWs must have applied before a new name is on the target
+ *   target   EXISTS, for each     missing names become suspects; in a cluster the master of the slot is asked
  *
- * Done by the worker of FLOW 0 for all databases that are copied, at a rate that neither side feels. A file
- * beside the spool says that it is still to be done, whatever dies meanwhile. */
+ * Runs in the worker of FLOW 0 for all copied databases, at a low rate. A file beside the spool records that it is not
+ * complete, for a restarted worker. */
 #ifndef DF2REDIS_WORKER_VERIFY_INVENTORY_H
 #define DF2REDIS_WORKER_VERIFY_INVENTORY_H
 
@@ -16,10 +16,10 @@
 
 struct inventory;
 
-/* The command of the suspects that it makes. They may be another shard's than the FLOW's. */
+/* The command of the suspects that it adds, which may belong to other FLOWs. */
 #define INVENTORY_COMMAND "SCAN"
 
-/* Of a FLOW that begins with a full sync. */
+/* Call when a FLOW begins with a full sync. */
 void inventory_order(const struct flow *f, uint32_t source_release);
 struct inventory *inventory_new(struct flow *f, const struct router *router,
                                 const struct translator *translator, struct flow_cursors *cursors);

@@ -1,4 +1,4 @@
-/* The keys popped from, and the question to the source. */
+/* The keys popped from, and INFO COMMANDSTATS of the source. */
 #include "worker/verify/pops.h"
 
 #include <stdlib.h>
@@ -12,37 +12,39 @@
 enum {
     KEYS_MAX = 4096,
     ASK_MS = 2000,
-    REST_MS = 10000, /* without pops, and the connection is closed */
+    REST_MS = 10000, /* time without pops after which the connection is closed */
     ANSWER_TIMEOUT_MS = 10000,
-    KEPT_ASKS = 2, /* a command counts only when it is over, and its pop may be here before */
+    KEPT_ASKS = 2, /* questions a key is kept for: the pop may be received before the command is counted */
 };
 
 struct pops {
     struct flow *flow;
     struct client *client;
     bool ready, asking;
-    struct suspects *keys; /* due, by the number of the question that judges them */
-    uint64_t asks, calls;  /* questions answered; LMPOP and BLMPOP called so far */
-    uint64_t suspect_lsn;  /* pops before it are suspect: there were such calls, and we may be behind */
+    struct suspects *keys; /* due_ms: number of the question that decides about the key */
+    uint64_t asks, calls;  /* number of answers; calls of LMPOP and BLMPOP so far */
+    uint64_t
+        suspect_lsn; /* pops before it are suspect: the source counts calls before the FLOW receives their pops */
     uint64_t next_ms, last_ms;
-    bool off; /* the source does not tell */
+    bool off; /* the source refuses INFO COMMANDSTATS */
 };
 
-static void suspect(struct pops *p, uint32_t db, struct slice key)
+static void suspect_key(struct pops *p, uint32_t db, struct slice key)
 {
     flow_suspect(p->flow, db, key, DIVERGENCE_LOST_BY_SOURCE, "LMPOP");
 }
 
 /* ---- the set ---- */
 
-/* All of them, or, with all false, those that were judged by now, go. */
-static void sweep(struct pops *p, bool all, bool are_suspects)
+/* Removes all keys, or, with all false, those whose question was answered; are_suspects: all keys become suspects
+ * first. */
+static void sweep_keys(struct pops *p, bool all, bool are_suspects)
 {
     struct suspect *list[64];
     uint64_t by = all ? UINT64_MAX : p->asks;
     if (are_suspects)
         for (struct suspect *k = suspects_oldest(p->keys); k; k = k->newer)
-            suspect(p, k->db, k->key);
+            suspect_key(p, k->db, k->key);
     for (size_t n; (n = suspects_due(p->keys, by, list, sizeof list / sizeof *list)) > 0;)
         for (size_t i = 0; i < n; i++)
             suspects_settle(p->keys, list[i], list[i]->times);
@@ -52,20 +54,20 @@ void pops_note(struct pops *p, const struct entry *e)
 {
     uint32_t db;
     struct error error;
-    /* A client's own pop of one has no transaction id, or stands in a MULTI. */
+    /* LPOP or RPOP of one element by a client has no transaction id, or is in a MULTI. */
     if (e->argc != 2 || e->txid == 0 || p->off ||
         (!slice_is(e->argv[0], "LPOP") && !slice_is(e->argv[0], "RPOP")) ||
         !settings_db_target(&p->flow->settings, e->db, &db))
         return;
     p->last_ms = clock_monotonic_ms();
     if (!e->in_snapshot && e->lsn < p->suspect_lsn) {
-        suspect(p, db, e->argv[1]);
+        suspect_key(p, db, e->argv[1]);
         return;
     }
     if (suspects_count(p->keys) == KEYS_MAX)
-        sweep(p, true, true);
+        sweep_keys(p, true, true);
     if (!suspects_add(p->keys, db, e->argv[1], DIVERGENCE_LOST_BY_SOURCE, "LMPOP", &error)) {
-        suspect(p, db, e->argv[1]);
+        suspect_key(p, db, e->argv[1]);
         return;
     }
     suspects_find(p->keys, db, e->argv[1])->due_ms = p->asks + KEPT_ASKS;
@@ -80,7 +82,7 @@ static void close_client(struct pops *p)
     p->ready = p->asking = false;
 }
 
-static uint64_t calls_of(const char *text, const char *name)
+static uint64_t call_count(const char *text, const char *name)
 {
     const char *at = strstr(text, name);
     return at ? strtoull(at + strlen(name), NULL, 10) : 0;
@@ -94,23 +96,24 @@ static void on_offsets(struct client *c, const redisReply *reply, void *arg)
     p->asks++;
     if (reply->type == REDIS_REPLY_ARRAY && p->flow->number < reply->elements)
         p->suspect_lsn = (uint64_t)reply->element[p->flow->number]->integer;
-    sweep(p, false, true);
+    sweep_keys(p, false, true);
 }
 
 static void on_stats(struct client *c, const redisReply *reply, void *arg)
 {
     struct pops *p = arg;
     if (reply->type == REDIS_REPLY_ERROR || !reply->str) {
-        log_warning(
-            "the source does not tell whether LMPOP is used, which it journals as the pop of one element: %s",
-            resp_text(reply));
-        sweep(p, true, false);
+        log_warning("the source answers INFO COMMANDSTATS with %s: LMPOP and BLMPOP, journaled as the pop of "
+                    "one element, "
+                    "cannot be detected; allow its user INFO",
+                    resp_text(reply));
+        sweep_keys(p, true, false);
         p->off = true;
         p->asking = false;
         return;
     }
     uint64_t calls =
-        calls_of(reply->str, "cmdstat_lmpop:calls=") + calls_of(reply->str, "cmdstat_blmpop:calls=");
+        call_count(reply->str, "cmdstat_lmpop:calls=") + call_count(reply->str, "cmdstat_blmpop:calls=");
     if (calls != p->calls) {
         p->calls = calls;
         client_words(c, ANSWER_TIMEOUT_MS, on_offsets, p, "DFLY", "REPLICAOFFSET", NULL);
@@ -118,17 +121,17 @@ static void on_stats(struct client *c, const redisReply *reply, void *arg)
     }
     p->asking = false;
     p->asks++;
-    sweep(p, false, false);
+    sweep_keys(p, false, false);
 }
 
-static void on_ready(struct client *c, void *arg)
+static void on_client_ready(struct client *c, void *arg)
 {
     struct pops *p = arg;
     (void)c;
     p->ready = true;
 }
 
-static void on_failed(struct client *c, const struct error *error, void *arg)
+static void on_client_failed(struct client *c, const struct error *error, void *arg)
 {
     struct pops *p = arg;
     (void)c;
@@ -139,7 +142,7 @@ static void on_failed(struct client *c, const struct error *error, void *arg)
 void pops_go_on(struct pops *p)
 {
     static const char what[] = "source";
-    const struct client_callbacks callbacks = {p, on_ready, on_failed};
+    const struct client_callbacks callbacks = {p, on_client_ready, on_client_failed};
     struct error error;
     uint64_t now = clock_monotonic_ms();
     if (!suspects_count(p->keys)) {

@@ -1,6 +1,6 @@
-/* Landlock for files and signals, and a filter of system calls for what has nothing to do with a worker's
- * work: programs, other processes, rights, the kernel itself. The filter refuses with EPERM by a list of what
- * is forbidden: a list of what is allowed would break with the next libc. */
+/* Landlock for files and signals, and a seccomp filter for system calls that a worker does not need: programs, other
+ * processes, privileges, the kernel. The filter is a list of forbidden calls, which fail with EPERM: a list of allowed
+ * calls would break with the next libc. */
 #include "worker/confine.h"
 
 #include <errno.h>
@@ -23,8 +23,8 @@
 #define CONFINE_ARCH AUDIT_ARCH_RISCV64
 #endif
 
-/* For names and certificates; /run for the files that /etc/resolv.conf leads to. Not /proc: it holds other
- * processes' environments. */
+/* For name resolution and certificates; /run for files that /etc/resolv.conf may link to. Not /proc, which has the
+ * environments of other processes. */
 static const char *const readable[] = {"/etc",
                                        "/usr",
                                        "/lib",
@@ -40,7 +40,7 @@ static bool restrict_files(const struct settings *s, const char *directory, stru
 {
     int version = landlock_version();
     if (!version) {
-        log_debug("this kernel has no Landlock: files are not confined");
+        log_debug("the kernel has no Landlock: files are not confined");
         return true;
     }
     int ruleset = landlock_begin(version);
@@ -52,14 +52,12 @@ static bool restrict_files(const struct settings *s, const char *directory, stru
         ok = !own[i] || landlock_allow(ruleset, version, own[i], false);
     if (ok)
         return landlock_enforce(ruleset) ||
-               error_fatal(error, EX_OSERR,
-                           "a worker cannot be confined by Landlock: %s (--confine off does without)",
+               error_fatal(error, EX_OSERR, "confining a worker by Landlock: %s; --confine off disables it",
                            strerror(errno));
     int failure = errno;
     if (ruleset >= 0)
         close(ruleset);
-    return error_fatal(error, EX_OSERR,
-                       "cannot set up Landlock for a worker: %s (--confine off does without)",
+    return error_fatal(error, EX_OSERR, "setting up Landlock for a worker: %s; --confine off disables it",
                        strerror(failure));
 }
 
@@ -92,7 +90,7 @@ static const uint32_t forbidden[] = {
     SYS_add_key,
     SYS_request_key,
     SYS_keyctl,
-    /* waiting for others */
+    /* accepting connections */
     SYS_listen,
     SYS_accept,
     SYS_accept4,
@@ -132,12 +130,12 @@ static const uint32_t forbidden[] = {
 };
 enum { FORBIDDEN = sizeof forbidden / sizeof *forbidden, X32_BIT = 0x40000000 };
 
-/* Another architecture's numbers mean other calls: all of them are refused. */
+/* All calls of another architecture are refused, as their numbers differ. */
 static bool restrict_calls(struct error *error)
 {
     struct sock_filter code[FORBIDDEN + 8];
     unsigned short n = 0;
-    const uint8_t to_deny = FORBIDDEN + 2; /* from the architecture's test */
+    const uint8_t to_deny = FORBIDDEN + 2; /* relative to the test of the architecture */
     code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CONFINE_ARCH, 0, to_deny + 1);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
@@ -153,9 +151,9 @@ static bool restrict_calls(struct error *error)
         return true;
     if (errno != EINVAL && errno != ENOSYS)
         return error_fatal(error, EX_OSERR,
-                           "cannot filter the system calls of a worker: %s (--confine off does without)",
+                           "filtering the system calls of a worker: %s; --confine off disables it",
                            strerror(errno));
-    log_debug("this kernel has no seccomp: system calls are not confined");
+    log_debug("the kernel has no seccomp: system calls are not confined");
     return true;
 }
 #else
@@ -169,7 +167,7 @@ static bool restrict_calls(struct error *error)
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define CONFINE_NOT 1 /* it traces its own process at the end */
+#define CONFINE_NOT 1 /* LeakSanitizer ptraces its own process at exit */
 #endif
 #elif defined(__SANITIZE_ADDRESS__)
 #define CONFINE_NOT 1
@@ -178,7 +176,7 @@ static bool restrict_calls(struct error *error)
 bool confine_worker(const struct settings *settings, const char *directory, struct error *error)
 {
 #ifdef CONFINE_NOT
-    log_debug("this build with AddressSanitizer cannot be confined");
+    log_debug("a build with AddressSanitizer is not confined");
     return true;
 #endif
     return restrict_files(settings, directory, error) && restrict_calls(error);

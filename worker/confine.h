@@ -1,12 +1,12 @@
-/* A worker needs little: its files in the state directory, the system's for looking up names, and
- * connections. The kernel takes the rest from it, for good. */
+/* Confines the worker to its files in the state directory, the system's files for name resolution, and connections.
+ * Irrevocable. */
 #ifndef DF2REDIS_WORKER_CONFINE_H
 #define DF2REDIS_WORKER_CONFINE_H
 
 #include "common/settings/settings.h"
 
-/* Before anything that came from outside is read. What the kernel lacks is left out and said at debug level:
- * the supervisor tells it once. False: nothing could be taken; *error tells why. */
+/* Call before any untrusted input is read. Features that the kernel lacks are skipped and logged at debug level; the
+ * supervisor warns about them once. False: *error. */
 bool confine_worker(const struct settings *settings, const char *directory, struct error *error);
 
 #endif

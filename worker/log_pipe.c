@@ -1,4 +1,4 @@
-/* O_NONBLOCK is set on the pipe's writing end, which this process has alone. */
+/* Sets O_NONBLOCK on the writing end of the pipe, which no other process shares. */
 #include "worker/log_pipe.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@ static struct log_queue queue = {.limit_bytes = KEPT_BYTES,
                                  .reason = "the supervisor did not read them in time"};
 static bool opened;
 
-static void flush(void)
+static void flush_queue(void)
 {
     size_t at = 0;
     while (at < queue.kept.len) {
@@ -32,11 +32,11 @@ static void flush(void)
     buf_consume(&queue.kept, at);
 }
 
-static void put(struct slice line)
+static void put_line(struct slice line)
 {
-    flush();
+    flush_queue();
     log_queue_put(&queue, line);
-    flush();
+    flush_queue();
 }
 
 void log_pipe_open(void)
@@ -46,16 +46,16 @@ void log_pipe_open(void)
     opened = flags >= 0 && fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode) &&
              fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK) == 0;
     if (opened)
-        log_set_sink(put);
+        log_set_sink(put_line);
 }
 
 void log_pipe_turn(void)
 {
     if (!opened)
         return;
-    flush();
+    flush_queue();
     log_queue_tell_lost(&queue);
-    flush();
+    flush_queue();
 }
 
 void log_pipe_close(void)

@@ -1,13 +1,14 @@
-/* A worker's log lines: standard error is a pipe to the supervisor, which alone has the log's file, terminal or syslog. The
- * worker never waits for it: what the pipe has no room for is kept, up to 256 KiB, then counted (common/log/log_queue.h). */
+/* The log lines of a worker: standard error is a pipe to the supervisor, which owns the log's file, terminal or syslog.
+ * Writing never blocks: lines that do not fit into the pipe are kept, up to 256 KiB, then counted
+ * (common/log/log_queue.h). */
 #ifndef DF2REDIS_WORKER_LOG_PIPE_H
 #define DF2REDIS_WORKER_LOG_PIPE_H
 
-/* Nothing, where standard error is no pipe. */
+/* Does nothing if standard error is not a pipe. */
 void log_pipe_open(void);
-/* A few times a second: another attempt for what is kept. */
+/* Call a few times a second: tries to write the kept lines. */
 void log_pipe_turn(void);
-/* Gives what is kept a last moment. */
+/* Tries to write the kept lines for up to 0.2 s. */
 void log_pipe_close(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* df2redis-worker: one FLOW of a Dragonfly into its target. Started by df2redis alone, which hands it
- * one end of a socketpair as descriptor 3 and says START on it. */
+/* df2redis-worker: copies one FLOW of a Dragonfly to the target. Started by df2redis only, which passes one end of a
+ * socketpair as descriptor 3 and sends START on it. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -31,7 +31,7 @@ static bool receive_start(struct message *start)
     }
 }
 
-static int run(const struct message *start)
+static int run_worker(const struct message *start)
 {
     struct flow f = {.supervisor = SUPERVISOR_FD};
     struct worker w = {.flow = &f, .source.fd = -1};
@@ -49,7 +49,7 @@ static int run(const struct message *start)
     return f.exit_code;
 }
 
-static int usage(void)
+static int print_usage(void)
 {
     fprintf(stderr, "df2redis-worker is started by df2redis, not by hand: see df2redis(1)\n"
                     "usage: df2redis-worker --version | --commands\n");
@@ -71,19 +71,19 @@ int main(int argc, char **argv)
     }
     if (argc > 1 || getsockopt(SUPERVISOR_FD, SOL_SOCKET, SO_TYPE, &type, &length) != 0 ||
         type != SOCK_SEQPACKET)
-        return usage();
+        return print_usage();
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error return of the spool's, like a full disk */
-    signal(SIGINT, SIG_IGN);  /* of the terminal: the supervisor tells us when to end */
+    signal(SIGXFSZ, SIG_IGN); /* the spool handles the error of a file size limit like a full disk */
+    signal(SIGINT, SIG_IGN);  /* from a terminal: the supervisor ends the worker */
     signal(SIGTSTP, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     log_pipe_open();
     if (!receive_start(&start)) {
-        fprintf(stderr, "df2redis-worker: the supervisor went away before START\n");
+        fprintf(stderr, "df2redis-worker: the supervisor exited before START\n");
         return EX_SOFTWARE;
     }
-    int code = run(&start);
+    int code = run_worker(&start);
     message_free(&start);
     log_end();
     log_pipe_close();

@@ -1,4 +1,4 @@
-/* A worker's life: told what to do, sets up its parts, does it, tells how it ends. */
+/* The worker: sets up its parts, connects them by callbacks, and handles the supervisor's messages. */
 #include "worker/worker.h"
 
 #include <poll.h>
@@ -32,7 +32,7 @@ enum {
     GROUP_BYTES = 128 * 1024
 };
 
-/* Behind the key, where that is in a database that the target lacks. */
+/* Appends the database to the key, for a divergence about a database that the target lacks. */
 static void add_database(const struct worker *w, const char *reason, char *key, size_t bytes)
 {
     size_t len = strlen(key);
@@ -40,12 +40,12 @@ static void add_database(const struct worker *w, const char *reason, char *key, 
         snprintf(key + len, bytes - len, " in database %u", (unsigned)w->pipeline.translator.lacking_db);
 }
 
-/* text: what the target said, or NULL. False: it was told before. */
-static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_t seq, const char *reason,
-                            const char *command, struct slice key, uint64_t count, const char *text)
+/* text: the target's error, or NULL. False: reported before. */
+static bool report_divergence(struct worker *w, enum report_stream stream, uint64_t seq, const char *reason,
+                              const char *command, struct slice key, uint64_t count, const char *text)
 {
     struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
-    /* The nodes of a cluster do not answer in the order of entries. */
+    /* The answers of different nodes of a cluster are not in the order of entries. */
     bool in_order = stream == REPORT_TRANSLATED || !router_is_cluster(w->router);
     if (!reports_next(&w->pipeline.reports, stream, seq) && in_order)
         return false;
@@ -64,8 +64,8 @@ static bool tell_divergence(struct worker *w, enum report_stream stream, uint64_
     return true;
 }
 
-/* Of these the source may have what the target lacks, and the key is known. A module that the target has not
- * is another matter: its values cannot be there. */
+/* Whether a comparison may heal the key: the source may have a value that the target lacks. Not if the target lacks the
+ * module of the command. */
 static bool is_healable(const char *reason, const char *command)
 {
     return strcmp(reason, DIVERGENCE_LOST_BY_SOURCE) == 0 || strcmp(reason, DIVERGENCE_REFUSED) == 0 ||
@@ -78,15 +78,15 @@ static void on_suspect(void *arg, uint32_t db, struct slice key, const char *rea
     flow_suspect(w->flow, db, key, reason, command);
 }
 
-static void report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
+static void on_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
 {
     struct worker *w = arg;
     if (key.len && is_healable(reason, command) && flow_heals(w->flow)) {
         flow_suspect(w->flow, w->pipeline.translator.db, key, reason, command);
         return;
     }
-    tell_divergence(w, REPORT_TRANSLATED, w->flow->decoder ? decoder_seq(w->flow->decoder) : 0, reason,
-                    command, key, count, NULL);
+    report_divergence(w, REPORT_TRANSLATED, w->flow->decoder ? decoder_seq(w->flow->decoder) : 0, reason,
+                      command, key, count, NULL);
 }
 
 /* ---- the router's callbacks ---- */
@@ -116,7 +116,8 @@ static void on_acknowledged(void *arg, struct round *r)
     inventory_go_on(w->inventory);
 }
 
-static void describe(const struct batch *b, uint32_t i, char *name, size_t name_bytes, struct slice *key)
+static void describe_command(const struct batch *b, uint32_t i, char *name, size_t name_bytes,
+                             struct slice *key)
 {
     struct slice word;
     if (!batch_describe(b, i, &word, key)) {
@@ -126,20 +127,19 @@ static void describe(const struct batch *b, uint32_t i, char *name, size_t name_
     snprintf(name, name_bytes, "%.*s", (int)word.len, (const char *)word.data);
 }
 
-/* What is run again may find its key as commands behind it have left it, and they follow: that is no
- * difference. Where no answer had come the first time only XADD is sure to be such a case: its own entry
- * stands in the stream. */
-static bool met_itself(const struct worker *w, uint64_t seq, const char *text)
+/* A command that runs again may be refused as the key has the state after later commands, which also run again: no
+ * difference. If its first answer was lost, only XADD is sure to be such a case: the stream has its entry. */
+static bool xadd_met_its_entry(const struct worker *w, uint64_t seq, const char *text)
 {
     return seq <= w->flow->seen_seq && strstr(text, "equal or smaller than the target stream");
 }
 
-static bool met_later_state(const struct worker *w, uint64_t seq, const char *text)
+static bool command_met_later_state(const struct worker *w, uint64_t seq, const char *text)
 {
-    return seq <= w->pipeline.answered_seq || met_itself(w, seq, text);
+    return seq <= w->pipeline.answered_seq || xadd_met_its_entry(w, seq, text);
 }
 
-/* The keys of a refused command are compared. False: it has none. */
+/* Makes the keys of a refused command suspects. False: it has none. */
 static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, const char *reason,
                          const char *text)
 {
@@ -151,13 +151,13 @@ static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, co
     if (!n || slice_begins(keys[0], "df2redis:"))
         return false;
     snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
-    log_debug("%s %s is compared with the source's: %s", name, log_key(keys[0]), text);
+    log_debug("%s %s will be compared with the source: %s", name, log_key(keys[0]), text);
     for (size_t k = 0; k < n; k++)
         flow_suspect(w->flow, db, keys[k], reason, name);
     return true;
 }
 
-/* The same script is loaded again and again, and on every node. */
+/* False: reported before, as a script may be loaded many times, and on every node. */
 static bool is_new_script(struct worker *w, const char *sha)
 {
     for (size_t i = 0; i < REFUSED_SCRIPTS; i++)
@@ -168,7 +168,7 @@ static bool is_new_script(struct worker *w, const char *sha)
     return true;
 }
 
-/* Dragonfly's own syntax, or flags that Redis does not have. */
+/* A script with Dragonfly's own syntax, or with flags that Redis does not have. */
 static bool on_script_refused(struct worker *w, const struct batch *b, uint32_t i, const char *text)
 {
     struct slice argv[SUSPECT_ARGS];
@@ -180,8 +180,8 @@ static bool on_script_refused(struct worker *w, const struct batch *b, uint32_t 
     char sha[41] = "";
     memcpy(sha, name, 40);
     if (is_new_script(w, sha))
-        tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_SCRIPT, "SCRIPT LOAD",
-                        slice_str(name), 1, text);
+        report_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_SCRIPT, "SCRIPT LOAD",
+                          slice_str(name), 1, text);
     return true;
 }
 
@@ -194,32 +194,33 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         cross_not_replicated(w->pipeline.cross, text);
         return;
     }
-    bool again = met_later_state(w, batch_command_seq(b, i), text);
+    bool again = command_met_later_state(w, batch_command_seq(b, i), text);
     if (flush_refused(&w->pipeline.flush, text) || on_script_refused(w, b, i, text) ||
-        (flow_heals(w->flow) && !met_itself(w, batch_command_seq(b, i), text) &&
+        (flow_heals(w->flow) && !xadd_met_its_entry(w, batch_command_seq(b, i), text) &&
          suspect_keys(w, b, i, again ? SUSPECT_UNHEARD : DIVERGENCE_REFUSED, text)))
         return;
-    describe(b, i, name, sizeof name, &key);
+    describe_command(b, i, name, sizeof name, &key);
     if (again) {
         log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);
         return;
     }
-    /* What is not queued is told once EXEC has been answered: the MULTI is sent again without it. */
+    /* Commands that were not queued are reported after the answer to EXEC, before the MULTI is sent again without
+     * them. */
     enum report_stream stream = b->removing ? REPORT_NOT_QUEUED : REPORT_ANSWERED;
-    if (tell_divergence(w, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1, text))
+    if (report_divergence(w, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1, text))
         log_debug("the target refused %s %s: %s", name, log_key(key), text);
 }
 
-/* A pending entry whose message was deleted: no command makes one, only the RESTORE of the whole stream. */
+/* A pending entry of a deleted message: no command creates it, only RESTORE of the stream. */
 static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, const char *name,
                          struct slice key)
 {
     if (!flow_heals(w->flow) ||
         !suspect_keys(w, b, i, DIVERGENCE_STREAM, "a pending entry of a deleted message"))
-        tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
+        report_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
 }
 
-/* As stream_tail_write() makes it of a value; in the journal it is another one. */
+/* Whether the XCLAIM is one that stream_tail_write() makes from a value, not one of the journal. */
 static bool is_pending_of_value(const struct batch *b, uint32_t i, const char *name)
 {
     struct slice argv[STREAM_PENDING_ARGS + 1];
@@ -229,7 +230,8 @@ static bool is_pending_of_value(const struct batch *b, uint32_t i, const char *n
            slice_is(argv[STREAM_PENDING_ARGS - 1], "JUSTID");
 }
 
-/* What is run again may meet what a later command has made of its key; what is never run twice does not. */
+/* Whether the answer is to a first run: a command that runs again may find the key as later commands left it. A once
+ * command never does. */
 static bool answered_in_place(const struct worker *w, const struct batch *b, uint32_t i, const char *name)
 {
     const struct command *c = command_find(slice_str(name));
@@ -242,14 +244,14 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
     struct slice key;
     struct error error;
     char name[64];
-    describe(b, i, name, sizeof name, &key);
+    describe_command(b, i, name, sizeof name, &key);
     if (is_pending_of_value(b, i, name)) {
         on_unclaimed(w, b, i, name, key);
         return;
     }
     if (flow_heals(w->flow)) {
         if (answered_in_place(w, b, i, name))
-            suspect_keys(w, b, i, SUSPECT_ABSENT, "the target had nothing to do it to");
+            suspect_keys(w, b, i, SUSPECT_ABSENT, "no effect on the target");
         return;
     }
     if (w->flow->settings.on_conflict == ON_CONFLICT_STOP) {
@@ -261,7 +263,7 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         flow_fail(w->flow, &error);
         return;
     }
-    tell_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1, NULL);
+    report_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1, NULL);
 }
 
 static void on_lost(void *arg, const struct error *error)
@@ -292,10 +294,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     struct worker *w = arg;
-    /* A target that only got idempotent commands lately still learns where it stands. */
+    /* Also without once commands, so that the target has a recent mark. */
     bool due = clock_monotonic_ms() - w->pipeline.commit.marked_at_ms >= 1000 &&
                w->pipeline.commit.sent_marked_seq < decoder_seq(w->flow->decoder);
-    /* And one that gets nothing is asked whether it still has the mark: somebody may have emptied it. */
+    /* While idle a mark checks that the target still has the previous one: another client may have emptied it. */
     bool idle_long = clock_monotonic_ms() - w->pipeline.commit.marked_at_ms >= IDLE_MARK_MS;
     if (w->flow->ready && w->source.opened && commit_marks_on(&w->pipeline.commit) &&
         (due || w->pipeline.commit.mark_wanted || idle_long) && w->flow->hold == HOLD_NONE &&
@@ -318,7 +320,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the supervisor's messages ---- */
 
-static void obey(struct worker *w, const struct message *m)
+static void handle_message(struct worker *w, const struct message *m)
 {
     switch (m->type) {
     case MESSAGE_ENTER_STABLE:
@@ -356,13 +358,14 @@ static void obey(struct worker *w, const struct message *m)
             spool_set_limit(w->spool, fresh.spool_limit_bytes);
             source_resume(&w->source);
         } else {
-            log_error("the changed settings cannot be read: %s", error.text);
+            log_error("changed settings from the supervisor are invalid: %s; the old ones stay in effect",
+                      error.text);
         }
         settings_free(&fresh);
         return;
     }
     default:
-        log_error("the supervisor sent %s, which is not for a worker", message_name(m->type));
+        log_error("unexpected message %s from the supervisor: ignored", message_name(m->type));
     }
 }
 
@@ -377,19 +380,19 @@ static void on_supervisor(evutil_socket_t fd, short what, void *arg)
         if (status == MESSAGE_AGAIN)
             return;
         if (status != MESSAGE_OK) {
-            log_info("the supervisor is gone: ending");
+            log_info("the supervisor has exited: exiting");
             w->flow->exit_code = EX_SOFTWARE;
             event_base_loopbreak(w->flow->base);
             return;
         }
-        obey(w, &m);
+        handle_message(w, &m);
         message_free(&m);
     }
 }
 
 /* ---- start ---- */
 
-static bool identity(struct worker *w, const struct message *start, struct error *error)
+static bool read_start(struct worker *w, const struct message *start, struct error *error)
 {
     settings_init(&w->flow->settings);
     if (!settings_decode(&w->flow->settings, buf_slice(&start->start.settings), error))
@@ -466,15 +469,15 @@ static bool open_files(struct worker *w, const struct message *start, struct err
         w->pipeline.commit.unmarking = true;
         w->flow->settings.marks = false;
     }
-    /* What the dead predecessor had read and not yet noted stands in the spool already. */
+    /* Bytes that the dead worker had read are in the spool; only their number is missing. */
     if (!resume || w->source.fd < 0)
         return true;
     if (!received_from_kernel(w->source.fd, &received))
         return error_set(error, ERROR_REDIRECT,
-                         "the kernel does not tell how much of FLOW %u was read before: it has to begin anew",
+                         "the kernel does not report how much of FLOW %u was read; a full sync is needed",
                          w->flow->number);
     if (!spool_adopt(w->spool, received - start->start.received_base, error)) {
-        error->class = ERROR_REDIRECT; /* another spool than the one that was left: begin anew */
+        error->class = ERROR_REDIRECT; /* not the spool of the dead worker: start over */
         return false;
     }
     source_waits_from(&w->source, cursor_get(&w->flow->cursor.marks->applied_offset));
@@ -493,8 +496,8 @@ static void read_test_hook(struct worker *w)
         slice_to_u64(slice_str(colon ? colon + 1 : text), &w->pipeline.crash_at_seq);
 }
 
-/* The rounds are there from the begin, the connections when it is known where the FLOW begins. */
-static void make_router(struct worker *w)
+/* Created before the connections: rounds are needed from the start. */
+static void create_router(struct worker *w)
 {
     struct link_config config = {.settings = &w->flow->settings,
                                  .mark_key = w->flow->mark_key,
@@ -506,7 +509,7 @@ static void make_router(struct worker *w)
     w->router = router_new(w->flow->base, &config, w->output, &on);
 }
 
-/* Once it is known where the FLOW begins. */
+/* Call once the beginning of the FLOW is known. */
 static void open_target(struct worker *w)
 {
     struct router_session session = {.id = w->flow->session,
@@ -535,9 +538,9 @@ static void on_received(void *arg)
     pump(&w->pipeline);
 }
 
-/* The last command that was applied is that of the promoted master, too. A replica that is promoted while it executes
- * an entry counts one too few: with the same command several times in a row, INCR say, the compared one may be the one
- * behind, and one was lost. */
+/* The last applied command is also in the journal of the promoted master. A replica that is promoted while it executes
+ * an entry counts one too few: of equal commands in a row, e.g. INCR, the compared one may be the next one, and one was
+ * lost. So its keys become suspects. */
 static void on_compared(void *arg, uint32_t source_db, const struct slice *argv, size_t argc)
 {
     struct worker *w = arg;
@@ -553,7 +556,7 @@ static void on_compared(void *arg, uint32_t source_db, const struct slice *argv,
         flow_suspect(w->flow, db, keys[i], SUSPECT_FAILED_OVER, name);
 }
 
-static void make_verifiers(struct worker *w)
+static void create_verifiers(struct worker *w)
 {
     w->cursors = flow_cursors_new(w->flow);
     w->expiry = expiry_new(w->flow, &w->pipeline.translator, w->router, w->deadlines);
@@ -568,7 +571,7 @@ static void make_verifiers(struct worker *w)
     w->heal = heal_new(&with);
 }
 
-static void make_pipeline(struct worker *w)
+static void create_pipeline(struct worker *w)
 {
     struct pipeline *p = &w->pipeline;
     p->flow = w->flow;
@@ -600,7 +603,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
                                 .fd = start->fd,
                                 .resumed = start->start.mode == START_RESUME,
                                 .lag_ms = &w->pipeline.translator.lag_ms};
-    if (!identity(w, start, error) ||
+    if (!read_start(w, start, error) ||
         (w->flow->settings.confine && !confine_worker(&w->flow->settings, w->flow->directory, error)) ||
         !open_files(w, start, error))
         return false;
@@ -609,7 +612,7 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
         .group_elements = GROUP_ELEMENTS,
         .group_bytes = GROUP_BYTES,
         .first_lsn =
-            start->start.first_lsn, /* for a successor, too: its predecessor may have saved nothing */
+            start->start.first_lsn, /* also after a restart, as the dead worker may have stored nothing */
         .asked_lsn = start->start.asked_lsn,
         .check = start->start.check,
         .in_blobs = start->start.in_blobs,
@@ -620,12 +623,12 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     w->flow->decoder = decoder_new(&w->flow->decoder_config);
     w->output = output_new();
     output_borrow_from(w->output, BORROW_FROM_BYTES);
-    make_router(w);
-    make_verifiers(w);
-    make_pipeline(w);
+    create_router(w);
+    create_verifiers(w);
+    create_pipeline(w);
     translator_init(&w->pipeline.translator, &w->flow->settings, &w->flow->target, w->output);
     w->pipeline.translator.source_release = start->start.source_release;
-    w->pipeline.translator.report = report;
+    w->pipeline.translator.report = on_report;
     w->pipeline.translator.report_arg = w;
     if (flow_heals(w->flow))
         w->pipeline.translator.suspect = on_suspect;
@@ -676,7 +679,7 @@ void worker_finish(struct worker *w)
         spool_close(w->spool);
     if (w->flow->cursor.marks)
         cursor_close(&w->flow->cursor);
-    /* A migration that is over leaves nothing behind. */
+    /* A complete migration leaves no files. */
     if (w->flow->drained && w->flow->settings.migrate && w->pipeline.drain.reached) {
         spool_remove(w->flow->directory, w->flow->number);
         cursor_remove(w->flow->directory, w->flow->number);

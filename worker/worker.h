@@ -4,8 +4,8 @@
  *        source.c                     pump.c                              commit.c    router.c
  *                                        acknowledged: cursor, spool_release (commit.c)
  *
- * One thread, one event loop. Each part has a struct of its own and knows what stands below it; struct worker holds
- * them, and worker.c is the one place that calls upward for them:
+ * One thread, one event loop. Each part has its own struct and calls the parts below it; struct worker contains them,
+ * and worker.c connects their callbacks, the only calls upward:
  *
  *   worker.c ── pipeline/ ─┬─ verify/ ─┬─ compare/ ── translate/
  *                          │           └─ target/ ── link/
@@ -19,9 +19,9 @@
 enum { REFUSED_SCRIPTS = 64 };
 
 struct worker {
-    struct flow *flow; /* the owner's */
+    struct flow *flow; /* owned by main() */
     struct event *supervisor_event, *tick_event;
-    char masters[1024]; /* of a cluster, to begin with */
+    char masters[1024]; /* of a cluster, from START */
     bool entered_stable;
 
     struct source source;
@@ -39,7 +39,7 @@ struct worker {
     struct heal *heal;
 
     struct suspects *left_out;                 /* left_out.h */
-    char refused_scripts[REFUSED_SCRIPTS][41]; /* their SHAs, the last ones */
+    char refused_scripts[REFUSED_SCRIPTS][41]; /* SHAs of the last refused scripts */
     size_t refused_script_next;
 };
 

@@ -52,7 +52,7 @@ static void a_master_flushed_by_somebody_is_noticed(void **state)
     tell(EMPTIED, "FLUSHALL", NULL);
     for (int i = 0; i < 400 && !has_new_session(NULL); i++)
         load();
-    assert_noticed("somebody has emptied it");
+    assert_noticed("has emptied it (FLUSHALL, FLUSHDB)");
 }
 
 /* Nothing comes from the source that would bring a mark. */
@@ -62,7 +62,7 @@ static void a_master_flushed_by_somebody_is_noticed_while_nothing_comes(void **s
     begin_marked();
     assert_in_step();
     tell(EMPTIED, "FLUSHALL", NULL);
-    assert_noticed("somebody has emptied it");
+    assert_noticed("has emptied it (FLUSHALL, FLUSHDB)");
 }
 
 static void delete_mark(size_t member)
@@ -92,7 +92,7 @@ static void a_master_flushed_while_the_links_are_away_is_noticed(void **state)
     server_ok(c, "FLUSHALL");
     freeReplyObject(server_command(c, "CLIENT KILL TYPE normal SKIPME yes"));
     redisFree(c);
-    assert_noticed("somebody has emptied it");
+    assert_noticed("has emptied it (FLUSHALL, FLUSHDB)");
 }
 
 static void a_master_flushed_while_workers_are_dead_is_noticed(void **state)
@@ -106,7 +106,7 @@ static void a_master_flushed_while_workers_are_dead_is_noticed(void **state)
         kill(worker_pid(&crash.run.program, f), SIGKILL);
     tell(EMPTIED, "FLUSHALL", NULL);
     kill(supervisor, SIGCONT);
-    assert_noticed("somebody has emptied it");
+    assert_noticed("has emptied it (FLUSHALL, FLUSHDB)");
 }
 
 static void a_master_that_evicted_the_mark_ends_the_run(void **state)

@@ -1,4 +1,4 @@
-/* Batches: their life between the translator and the link. The RESP inside is written by output.c. */
+/* Batches, from creation to reset. Their RESP is written by output.c. */
 #include "worker/link/batch.h"
 
 #include <stdlib.h>
@@ -7,14 +7,14 @@ static const char before_text[] = "*1\r\n$6\r\nASKING\r\n*1\r\n$5\r\nMULTI\r\n";
 static const char exec_text[] = "*1\r\n$4\r\nEXEC\r\n";
 enum { BEFORE_BYTES = sizeof before_text - 1, ASKING_BYTES = sizeof "*1\r\n$6\r\nASKING\r\n" - 1 };
 
-/* Where the last command that was described begins: they are asked for one after the other. */
+/* Position of the last command looked up, as commands are looked up in order. */
 static struct {
     const struct batch *batch;
     uint32_t number;
     size_t at, piece;
 } place;
 
-static void forget_place(const struct batch *b)
+static void place_forget(const struct batch *b)
 {
     if (place.batch == b)
         place.batch = NULL;
@@ -31,7 +31,7 @@ void batch_free(struct batch *b)
 {
     if (!b)
         return;
-    forget_place(b);
+    place_forget(b);
     buf_free(&b->out);
     buf_free(&b->conflict_at);
     buf_free(&b->seqs);
@@ -52,7 +52,7 @@ void batch_reset(struct batch *b, size_t keep_bytes)
                         .current_db = UINT32_MAX,
                         .mark_at = UINT32_MAX,
                         .mark_new = MARK_UNKNOWN};
-    forget_place(b);
+    place_forget(b);
     buf_put(&b->out, before_text, BEFORE_BYTES);
     b->sent = BEFORE_BYTES;
 }
@@ -129,7 +129,7 @@ void batch_advance(struct batch *b, size_t bytes)
     }
 }
 
-/* Walks over the batch's RESP. A borrowed argument's bytes are not in out. */
+/* A walk over the batch's RESP. The bytes of borrowed arguments are not in `out`. */
 struct walk {
     const struct batch *batch;
     size_t at;
@@ -167,7 +167,7 @@ static bool walk_bulk(struct walk *w, struct slice *arg)
     return true;
 }
 
-/* Over one command; its name and key. */
+/* Advances over one command; *name, *key: its name and first argument. */
 static bool walk_command(struct walk *w, struct slice *name, struct slice *key)
 {
     uint64_t argc;
@@ -258,8 +258,8 @@ uint64_t batch_command_seq(const struct batch *b, uint32_t i)
     return seq;
 }
 
-/* The numbers of what is left become lower by how many before them are gone. */
-static void renumber_conflicts(struct batch *b, const uint32_t *numbers, size_t count)
+/* Lowers each remaining number by the count of removed commands before it. */
+static void conflicts_renumber(struct batch *b, const uint32_t *numbers, size_t count)
 {
     size_t kept = 0, gone = 0;
     for (size_t at = 0; at < b->conflict_at.len; at += sizeof(uint32_t)) {
@@ -276,8 +276,8 @@ static void renumber_conflicts(struct batch *b, const uint32_t *numbers, size_t 
     b->conflict_at.len = kept;
 }
 
-/* What was walked over since `from` moves down to *to. */
-static void keep(struct batch *b, const struct walk *from, const struct walk *now, struct walk *to)
+/* Moves the RESP between `from` and `now` down to *to. */
+static void walk_keep(struct batch *b, const struct walk *from, const struct walk *now, struct walk *to)
 {
     size_t down = from->at - to->at;
     memmove(b->out.data + to->at, b->out.data + from->at, now->at - from->at);
@@ -293,7 +293,7 @@ bool batch_remove(struct batch *b, const uint32_t *numbers, size_t count)
     struct walk w = {b, BEFORE_BYTES, 0}, to = w;
     size_t gone = 0, seqs = 0;
     struct slice name, key;
-    forget_place(b);
+    place_forget(b);
     for (uint32_t n = 0; n < b->commands; n++) {
         struct walk from = w;
         if (!walk_command(&w, &name, &key))
@@ -302,21 +302,21 @@ bool batch_remove(struct batch *b, const uint32_t *numbers, size_t count)
             gone++;
             continue;
         }
-        keep(b, &from, &w, &to);
+        walk_keep(b, &from, &w, &to);
         memmove(b->seqs.data + seqs, b->seqs.data + (size_t)n * sizeof(uint64_t), sizeof(uint64_t));
         seqs += sizeof(uint64_t);
         if (b->mark_at == n)
             b->mark_at -= (uint32_t)gone;
     }
     struct walk end = {b, b->out.len, b->borrowed_count};
-    keep(b, &w, &end, &to);
+    walk_keep(b, &w, &end, &to);
     b->out.len = to.at;
     b->seqs.len = seqs;
     b->borrowed_count = to.piece;
     b->borrowed_bytes = 0;
     for (size_t p = 0; p < b->borrowed_count; p++)
         b->borrowed_bytes += b->borrowed[p].data.len;
-    renumber_conflicts(b, numbers, count);
+    conflicts_renumber(b, numbers, count);
     b->commands -= (uint32_t)gone;
     return gone == count;
 }

@@ -1,8 +1,8 @@
-/* One connection to one target node. See link.h for what it promises.
+/* One connection to one target node; its guarantees are in link.h.
  *
- *     closed ──timer──> greeting ──mark, capabilities──> ready ──trouble──> closed
+ *     closed ──timer──> greeting ──mark, capabilities──> ready ──failure──> closed
  *
- * Unanswered batches stand in one list, oldest first; `sending` is the first not wholly sent. */
+ * Unanswered batches are in one list, oldest first; `sending` is the first that is not sent completely. */
 #include "worker/link/link.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@ enum {
     BACKOFF_MAX_MS = 5000,
     PARTS_MAX = 32,
     RECEIVE_BYTES = 64 * 1024,
-    SEND_BYTES_PER_EVENT = 4 << 20, /* then other events get their turn */
+    SEND_BYTES_PER_EVENT = 4 << 20, /* bounds the time outside the event loop */
 };
 
 static void close_connection(struct link *l)
@@ -37,7 +37,7 @@ static void close_connection(struct link *l)
     l->mark_refused = l->must_not_fail = l->broken = false;
 }
 
-static void retry_later(struct link *l)
+static void retry_start(struct link *l)
 {
     uint32_t ms = l->backoff_ms / 2 + (uint32_t)rand() % (l->backoff_ms / 2 + 1);
     struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
@@ -45,8 +45,8 @@ static void retry_later(struct link *l)
     l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
 }
 
-/* What it has of an argument that is too large it does not answer. */
-static void note_broken(struct link *l)
+/* A target that closes the connection may have done so because of a too large argument. */
+static void note_closed_by_target(struct link *l)
 {
     size_t most = 0;
     if (l->limits_told || !l->broken)
@@ -58,38 +58,37 @@ static void note_broken(struct link *l)
     trouble_broke(l->config.trouble, l->config.who ? l->config.who : "target", most);
 }
 
-static void lose(struct link *l, const struct error *why)
+static void link_lose(struct link *l, const struct error *why)
 {
     struct error error = *why;
     const struct link_config *c = &l->config;
-    note_broken(l);
+    note_closed_by_target(l);
     trouble_note(c->trouble, c->who ? c->who : "target", c->settings->target_retry_ms, &error);
     close_connection(l);
     link_drop_batches(l, &l->first);
     l->dead = c->in_cluster;
     if (error.class != ERROR_FATAL && !l->dead)
-        retry_later(l);
+        retry_start(l);
     l->callbacks.lost(l->callbacks.arg, &error);
 }
 
 void link_reset(struct link *l, const struct error *why)
 {
     if (link_is_ready(l))
-        lose(l, why);
+        link_lose(l, why);
 }
 
 /* ---- sending ---- */
 
-/* What must not run twice waits for the answers to all in front of it, and what comes after waits for its
- * own. */
-static bool may_go(const struct link *l, const struct batch *b)
+/* A once batch waits for the answers to all batches before it; batches after it wait for its answer. */
+static bool batch_may_go(const struct link *l, const struct batch *b)
 {
     return b->once == l->first->once;
 }
 
 static void update_writable(struct link *l)
 {
-    if (l->sending && may_go(l, l->sending))
+    if (l->sending && batch_may_go(l, l->sending))
         event_add(l->writable, NULL);
     else
         event_del(l->writable);
@@ -98,10 +97,10 @@ static void update_writable(struct link *l)
 static bool send_some(struct link *l)
 {
     size_t sent = 0;
-    while (l->sending && may_go(l, l->sending) && sent < SEND_BYTES_PER_EVENT) {
+    while (l->sending && batch_may_go(l, l->sending) && sent < SEND_BYTES_PER_EVENT) {
         struct iovec parts[PARTS_MAX];
         int n = 0;
-        for (struct batch *b = l->sending; b && may_go(l, b) && n < PARTS_MAX; b = b->next) {
+        for (struct batch *b = l->sending; b && batch_may_go(l, b) && n < PARTS_MAX; b = b->next) {
             if (!link_strip_unknown(l, b))
                 return false;
             n += batch_parts(b, parts + n, PARTS_MAX - n);
@@ -139,7 +138,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     bool borrowed = link_borrowing(l);
     if (!send_some(l)) {
         struct error error = l->trouble;
-        lose(l, &error);
+        link_lose(l, &error);
         return;
     }
     update_writable(l);
@@ -161,14 +160,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         bool fine = got > 0;
         l->broken = !fine;
         if (got == 0)
-            error_set(&l->trouble, ERROR_RETRY, "it closed the connection");
+            error_set(&l->trouble, ERROR_RETRY, "connection closed by the target");
         else if (got < 0)
             error_set(&l->trouble, ERROR_RETRY, "connection lost: %s", l->transport->error);
         else
             fine = replies_feed(l->replies, into, (size_t)got, &l->trouble);
         if (!fine) {
             struct error error = l->trouble;
-            lose(l, &error);
+            link_lose(l, &error);
             return;
         }
         if ((size_t)got < sizeof into && !l->transport->buffered)
@@ -179,8 +178,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- connecting ---- */
 
-static void greeted(void *arg, struct transport *t, const struct mark *mark,
-                    const struct capabilities *target)
+static void on_greeted(void *arg, struct transport *t, const struct mark *mark,
+                       const struct capabilities *target)
 {
     struct link *l = arg;
     struct reply_handler handler = {l, link_on_reply, link_on_element};
@@ -199,27 +198,27 @@ static void greeted(void *arg, struct transport *t, const struct mark *mark,
     l->callbacks.ready(l->callbacks.arg, mark, &known);
 }
 
-static void not_greeted(void *arg, const struct error *error)
+static void on_not_greeted(void *arg, const struct error *error)
 {
     struct link *l = arg;
     l->greeting = NULL;
-    lose(l, error);
+    link_lose(l, error);
 }
 
-static void met_cluster(void *arg)
+static void on_cluster_met(void *arg)
 {
     struct link *l = arg;
     l->greeting = NULL;
     l->callbacks.is_cluster(l->callbacks.arg);
 }
 
-static size_t node_slots(void *arg, const uint16_t **list)
+static size_t on_slots_asked(void *arg, const uint16_t **list)
 {
     struct link *l = arg;
     return l->callbacks.slots(l->callbacks.arg, list);
 }
 
-static void slot_mark(void *arg, uint16_t slot, const struct slot_mark *mark)
+static void on_slot_mark(void *arg, uint16_t slot, const struct slot_mark *mark)
 {
     struct link *l = arg;
     l->callbacks.slot_mark(l->callbacks.arg, slot, mark);
@@ -230,10 +229,11 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct link *l = arg;
     struct error error;
-    struct greeting_callbacks on = {l, greeted, not_greeted, met_cluster, node_slots, slot_mark};
+    struct greeting_callbacks on = {l,           on_greeted, on_not_greeted, on_cluster_met, on_slots_asked,
+                                    on_slot_mark};
     l->greeting = greeting_begin(l->base, &l->config, &on, &error);
     if (!l->greeting)
-        lose(l, &error);
+        link_lose(l, &error);
 }
 
 struct link *link_new(struct event_base *base, const struct link_config *config,
@@ -290,7 +290,7 @@ bool link_borrowing(const struct link *l)
 {
     if (!l->borrowing)
         return false;
-    /* A once batch may have to be sent again without one of its commands: it borrows until answered. */
+    /* A once batch may be sent again without a refused command, so it borrows until answered. */
     for (const struct batch *b = l->first && l->first->once ? l->first : l->sending; b; b = b->next)
         if (b->borrowed_count)
             return true;
@@ -309,6 +309,6 @@ void link_send(struct link *l, struct batch *b)
         l->sending = b;
     l->window_bytes += batch_bytes(b);
     l->borrowing += b->borrowed_count > 0;
-    if (may_go(l, b))
+    if (batch_may_go(l, b))
         event_add(l->writable, NULL);
 }

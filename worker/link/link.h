@@ -1,16 +1,14 @@
-/* One connection to one target node: sends batches, matches replies in order, notices trouble.
+/* One connection to one target node: sends batches, matches replies in order, detects failures.
  *
- * Connecting: AUTH, our name, an end to earlier connections of this FLOW (what they had sent and was not
- * read yet must not be carried out behind our back), the mark, what the target can do. Then batches: plain
- * ones pipelined up to the window, one that must not run twice (once) alone, so that a refusal in between can
- * never leave a later batch applied without an earlier one.
+ * Connecting: AUTH, the client name, an end to earlier connections of this FLOW (the server must not run commands that
+ * it has not read yet), the mark, the capabilities of the target. Then batches: plain ones are pipelined up to the
+ * window, a once batch is alone, so that a refusal cannot leave a later batch applied without an earlier one.
  *
- * After any doubt (connection lost, LOADING, OOM …) everything unanswered is given up: `lost` is called,
- * the link connects again by itself, with backoff, and `ready` tells the mark to go on from.
+ * After any failure (connection lost, LOADING, OOM …) all unanswered batches are dropped: `lost` is called, the link
+ * reconnects with backoff, and `ready` passes the mark to continue from.
  *
- * In a cluster each master has one. There a link that was lost stays so: its owner makes another, perhaps to
- * another node. MOVED, ASK, TRYAGAIN and CLUSTERDOWN are told by `moved`: the commands around are carried
- * out. */
+ * In a cluster there is one link per master, and a lost link stays lost: its owner creates another, perhaps to another
+ * node. MOVED, ASK, TRYAGAIN and CLUSTERDOWN are passed to `moved`, as the other commands of the batch do run. */
 #ifndef DF2REDIS_WORKER_LINK_LINK_H
 #define DF2REDIS_WORKER_LINK_LINK_H
 
@@ -23,44 +21,43 @@
 #include "worker/link/trouble.h"
 
 #define LINK_EVICTED_TEXT                                                                                    \
-    "the target has evicted the run's mark (maxmemory-policy allkeys-...), and so perhaps any key: give it " \
-    "more memory and maxmemory-policy noeviction, then begin anew with --flush-target"
+    "the target has evicted the run's mark (maxmemory-policy allkeys-...), and may have evicted any key: "   \
+    "give it "                                                                                               \
+    "more memory and maxmemory-policy noeviction, then start over with --flush-target"
 
 struct link;
 
 struct link_callbacks {
     void *arg;
-    /* Connected; the mark and the capabilities are fresh. */
+    /* Connected; mark and capabilities were just read. */
     void (*ready)(void *arg, const struct mark *mark, const struct capabilities *target);
-    /* Everything in the batch was carried out (refusals were told before). The batch is the callee's again.
-     */
+    /* All commands of the batch are answered (`refused` was called for refusals). The callee owns the batch. */
     void (*acknowledged)(void *arg, struct batch *b);
-    /* Command number i of b was answered an error that waiting does not heal. */
+    /* The answer to command number i of b was a permanent error. */
     void (*refused)(void *arg, const struct batch *b, uint32_t i, const char *text);
-    /* Command number i had OUTPUT_CONFLICT and was answered nil, 0, an empty array, an array with -2 in it,
-     * or BUSYKEY. Perhaps more than once. */
+    /* The answer to command number i, which has OUTPUT_CONFLICT, was nil, 0, an empty array, an array with -2 in it, or
+     * BUSYKEY. May be called more than once. */
     void (*conflict)(void *arg, const struct batch *b, uint32_t i);
-    /* The unanswered batches are given up (the link frees them). ERROR_RETRY: it connects again.
-     * ERROR_FATAL: it does not. */
+    /* The unanswered batches are dropped (the link frees them). ERROR_RETRY: the link reconnects. ERROR_FATAL: it does
+     * not. */
     void (*lost)(void *arg, const struct error *error);
-    /* The window has room again, or a borrowing batch went out whole. */
+    /* The window has room again, or a borrowing batch is sent completely. */
     void (*writable)(void *arg);
-    /* The target is a Redis Cluster, and this link was not made for one: it is of no more use. */
+    /* The target is a Redis Cluster, but in_cluster is not set: free the link. */
     void (*is_cluster)(void *arg);
-    /* In a cluster. Part of b was not carried out: that of `slot`, or, when it is negative, perhaps all of
-     * it. */
+    /* In a cluster: the commands of b for `slot` did not run; < 0: any of its commands may not have run. */
     void (*moved)(void *arg, const struct batch *b, int slot, const char *text);
-    /* b will never be acknowledged; the link frees it. Told of each before `lost`, and after `moved` of those
-     * that were not sent yet. May be NULL. */
+    /* b will not be acknowledged; the link frees it. Called for each batch before `lost`, and for each unsent one after
+     * `moved`. May be NULL. */
     void (*dropped)(void *arg, const struct batch *b);
-    /* Asked while greeting a node of a cluster: the number of slots whose marks are to be read there … */
+    /* While a node of a cluster is greeted: returns the number of slots, *list, to read the marks of … */
     size_t (*slots)(void *arg, const uint16_t **list);
-    /* … and told for each: what stands there, or, with NULL, that it lies elsewhere by now. */
+    /* … and is called with each mark; NULL: the slot is on another node by now. */
     void (*slot_mark)(void *arg, uint16_t slot, const struct slot_mark *mark);
 };
 
-/* mark_key: "df2redis:<name>", mark_field: "flow-N", node_field: "node-N"; client_name: without blanks, of
- * this FLOW alone. */
+/* mark_key: "df2redis:<name>", mark_field: "flow-N", node_field: "node-N"; client_name: without blanks, unique to this
+ * FLOW. */
 struct link_config {
     const struct settings *settings;
     const char *mark_key, *mark_field, *node_field, *client_name;
@@ -75,17 +72,17 @@ struct link *link_new(struct event_base *base, const struct link_config *config,
 void link_free(struct link *l);
 
 bool link_is_ready(const struct link *l);
-/* May a batch go out now? once: one that must be alone. */
+/* Whether a batch can be sent now; once: a once batch. */
 bool link_can_send(const struct link *l, bool once);
-/* Takes the sealed batch. Only when link_can_send. */
+/* Takes a sealed batch. Requires link_can_send(). */
 void link_send(struct link *l, struct batch *b);
-/* It was lost, and is one of a cluster. */
+/* Whether a link in a cluster was lost. */
 bool link_is_dead(const struct link *l);
-/* Nothing unanswered. */
+/* Whether there are no unanswered batches. */
 bool link_idle(const struct link *l);
-/* A batch with borrowed arguments is not out whole yet: the bytes must stay where they are. */
+/* Whether borrowed arguments are unsent: their bytes must stay in place. */
 bool link_borrowing(const struct link *l);
-/* The connection is given up and made anew (fault injection, doubt). */
+/* Closes the connection and reconnects. */
 void link_reset(struct link *l, const struct error *why);
 
 #endif

@@ -1,19 +1,19 @@
-/* Answers to batches: carried out, refused, not now, or not here. A plain batch is answered command by
- * command; one that must not run twice by MULTI (before it ASKING), QUEUED for each, and EXEC. */
+/* Answers to batches: success, refusal, temporary error, redirection. A plain batch is answered command by command; a
+ * once batch by the answers to ASKING, if sent, MULTI, QUEUED for each command, and EXEC. */
 #include <stdio.h>
 #include <sysexits.h>
 
 #include "common/redis/topology.h"
 #include "worker/link/link_internal.h"
 
-static struct batch *last_of(struct batch *b)
+static struct batch *last_batch(struct batch *b)
 {
     while (b && b->next)
         b = b->next;
     return b;
 }
 
-/* All from *at on. */
+/* Drops all batches from *at on. */
 void link_drop_batches(struct link *l, struct batch **at)
 {
     while (*at) {
@@ -26,10 +26,10 @@ void link_drop_batches(struct link *l, struct batch **at)
         batch_free(b);
     }
     l->sending = NULL;
-    l->last = last_of(l->first);
+    l->last = last_batch(l->first);
 }
 
-static void drop_unsent(struct link *l)
+static void drop_unsent_batches(struct link *l)
 {
     struct batch **at = &l->first, *begun = NULL;
     if (!l->sending)
@@ -44,18 +44,19 @@ static void drop_unsent(struct link *l)
     l->sending = begun;
 }
 
-static bool trouble(struct link *l, enum refusal refusal, struct slice text)
+static bool set_trouble(struct link *l, enum refusal refusal, struct slice text)
 {
     l->broken |= text.len > 3 && memcmp(text.data, "ERR", 3) == 0; /* Protocol error */
     if (refusal == REFUSAL_FATAL)
         return error_fatal(&l->trouble, EX_NOPERM,
-                           "the target refuses our commands: %.*s: check its ACL and the password",
+                           "the target refuses the run's commands: %.*s: check its ACL and the password",
                            (int)text.len, (const char *)text.data);
     return error_set(&l->trouble, ERROR_RETRY, "the target answers %.*s", (int)text.len,
                      (const char *)text.data);
 }
 
-static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind, struct slice text)
+static void on_command_answered(struct link *l, struct batch *b, uint32_t i, enum reply_kind kind,
+                                struct slice text)
 {
     if (kind == REPLY_ERROR) {
         if (link_must_not_fail(l, b, i, text))
@@ -72,9 +73,9 @@ static void answer(struct link *l, struct batch *b, uint32_t i, enum reply_kind 
     }
 }
 
-static void acknowledged(struct link *l)
+static void batch_acknowledged(struct link *l)
 {
-    /* Only a batch that was taken shows that trouble is over: a full target still lets us in. */
+    /* Only an applied batch ends the trouble: a full target still accepts connections. */
     if (trouble_over(l->config.trouble))
         l->backoff_ms = LINK_BACKOFF_FIRST_MS;
     struct batch *b = l->first;
@@ -91,9 +92,9 @@ static void acknowledged(struct link *l)
     l->callbacks.acknowledged(l->callbacks.arg, b);
 }
 
-/* In a cluster: the slot is served elsewhere, or not now. What was not sent yet is not sent any more: it
- * might be taken, though what stands before it was not. */
-static void moved(struct link *l, const struct batch *b, struct slice text)
+/* In a cluster: the slot is served by another node, or by none now. Unsent batches are dropped: the node might run them
+ * although it refused commands before them. */
+static void batch_moved(struct link *l, const struct batch *b, struct slice text)
 {
     uint64_t number;
     int slot = b->once ? b->slot : -1;
@@ -104,19 +105,19 @@ static void moved(struct link *l, const struct batch *b, struct slice text)
     blank = rest.len ? memchr(rest.data, ' ', rest.len) : NULL;
     if (slot < 0 && blank && slice_to_u64(slice_of(rest.data, (size_t)(blank - rest.data)), &number) &&
         number < CLUSTER_SLOTS)
-        slot = (int)number; /* MOVED and ASK tell it */
+        slot = (int)number; /* from MOVED or ASK */
     snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
     l->callbacks.moved(l->callbacks.arg, b, slot, line);
-    drop_unsent(l);
+    drop_unsent_batches(l);
 }
 
-/* Without it nothing vouches for the others. */
+/* The mark of an ASKING batch: if it is refused, no mark covers the other commands. */
 static bool is_asking_mark(const struct batch *b, size_t i)
 {
     return b->marked_last && i + 1 == b->commands;
 }
 
-static void not_queued(struct link *l, const struct batch *b, uint32_t i, struct slice text)
+static void command_not_queued(struct link *l, const struct batch *b, uint32_t i, struct slice text)
 {
     enum refusal refusal = refusal_class(text);
     if (refusal == REFUSAL_COMMAND && !is_asking_mark(b, i)) {
@@ -133,14 +134,14 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
 {
     if (b->asking && !b->asked) {
         b->asked = true;
-        return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
+        return kind != REPLY_ERROR || set_trouble(l, refusal_class(text), text);
     }
     uint32_t i = b->answered++;
     if (i == 0)
-        return kind != REPLY_ERROR || trouble(l, refusal_class(text), text);
+        return kind != REPLY_ERROR || set_trouble(l, refusal_class(text), text);
     if (i <= b->commands) {
         if (kind == REPLY_ERROR)
-            not_queued(l, b, i - 1, text);
+            command_not_queued(l, b, i - 1, text);
         return true;
     }
     if (kind == REPLY_ERROR) {
@@ -149,21 +150,21 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
         struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
         if (l->config.in_cluster && refusal_class(why) == REFUSAL_MOVED) {
             link_forget_refused(l);
-            moved(l, b, why);
-            acknowledged(l);
+            batch_moved(l, b, why);
+            batch_acknowledged(l);
             return true;
         }
-        return trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
+        return set_trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
     }
     if ((kind != REPLY_OTHER && kind != REPLY_ABSENT) || elements != b->commands)
-        return error_set(&l->trouble, ERROR_RETRY, "EXEC was answered with %zu results for %u commands",
-                         elements, b->commands);
+        return error_set(&l->trouble, ERROR_RETRY, "EXEC answered %zu results for %u commands", elements,
+                         b->commands);
     if (l->must_not_fail || l->marks_lost)
         return false;
     if (l->mark_refused)
-        moved(l, b, slice_str(l->queue_text));
+        batch_moved(l, b, slice_str(l->queue_text));
     l->mark_refused = false;
-    acknowledged(l);
+    batch_acknowledged(l);
     return true;
 }
 
@@ -172,29 +173,29 @@ bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slic
     struct link *l = arg;
     struct batch *b = l->first;
     if (!b)
-        return error_set(&l->trouble, ERROR_RETRY, "an answer came that belongs to no command: %.*s",
-                         (int)text.len, (const char *)text.data);
+        return error_set(&l->trouble, ERROR_RETRY, "unexpected answer: %.*s", (int)text.len,
+                         (const char *)text.data);
     if (b->once)
         return once_reply(l, b, kind, elements, text);
     if (kind != REPLY_OTHER) {
         enum refusal refusal = kind == REPLY_ERROR ? refusal_class(text) : REFUSAL_COMMAND;
         if (refusal == REFUSAL_MOVED && l->config.in_cluster)
-            moved(l, b, text);
+            batch_moved(l, b, text);
         else if (refusal == REFUSAL_MOVED || refusal == REFUSAL_WAIT || refusal == REFUSAL_FATAL)
-            return trouble(l, refusal, text);
+            return set_trouble(l, refusal, text);
         else
-            answer(l, b, b->answered, kind, text);
+            on_command_answered(l, b, b->answered, kind, text);
         if (l->must_not_fail)
             return false;
     }
     if (++b->answered == b->commands)
-        acknowledged(l);
+        batch_acknowledged(l);
     return true;
 }
 
-/* HSET of a mark that was there has made new fields: the target was emptied meanwhile, or has evicted it, and
- * so perhaps anything. Nothing of the batch counts. */
-static void marks_lost(struct link *l)
+/* HSET of an existing mark has created fields: the target was emptied meanwhile, or has evicted the mark, and may have
+ * evicted any key. The batch counts as not applied. */
+static void on_marks_lost(struct link *l)
 {
     char key[SLOT_KEY_BYTES];
     const struct link_config *c = &l->config;
@@ -207,13 +208,13 @@ static void marks_lost(struct link *l)
         error_fatal(&l->trouble, EX_CONFIG, LINK_EVICTED_TEXT);
     else
         error_set(&l->trouble, ERROR_REDIRECT,
-                  "%s has lost the mark that it had a moment ago: somebody has emptied it (FLUSHALL, "
+                  "%s has lost the mark that it had a moment ago: another client has emptied it (FLUSHALL, "
                   "FLUSHDB) or deleted %s; a full sync is needed",
                   c->in_cluster ? c->who : "the target", key);
 }
 
-/* Element i answers the mark of a batch, and says that more fields are new than can be. */
-static bool tells_of_loss(const struct batch *b, size_t i, long long new_fields)
+/* Whether element i answers the mark of a batch, with more new fields than possible. */
+static bool answer_shows_loss(const struct batch *b, size_t i, long long new_fields)
 {
     return b && b->once && b->answered == b->commands + 1 && i == b->mark_at && new_fields > b->mark_new;
 }
@@ -221,8 +222,8 @@ static bool tells_of_loss(const struct batch *b, size_t i, long long new_fields)
 void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice text)
 {
     struct link *l = arg;
-    if (tells_of_loss(l->first, i, number)) {
-        marks_lost(l);
+    if (answer_shows_loss(l->first, i, number)) {
+        on_marks_lost(l);
         return;
     }
     if (kind == REPLY_ERROR && l->first && is_asking_mark(l->first, i)) {
@@ -231,5 +232,5 @@ void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number
         return;
     }
     if (kind != REPLY_OTHER && l->first && l->first->once && l->first->answered == l->first->commands + 1)
-        answer(l, l->first, (uint32_t)i, kind, text);
+        on_command_answered(l, l->first, (uint32_t)i, kind, text);
 }

@@ -1,17 +1,16 @@
-/* The first words to a target node.
+/* The greeting of a target node.
  *
  *   (AUTH, CLIENT IMPORT-SOURCE: common/net/client_greeting.c)
  *   → CLIENT SETNAME <name>, CLIENT LIST
  *   → CLIENT KILL ID … for every other connection of that name
  *   → the capability probe
- *   → SELECT of the last database, and others where that is refused; that of the mark (not in a cluster)
+ *   → SELECT of the last database, and of others if it is refused; of that of the mark (not in a cluster)
  *   → TIME
  *   → HMGET <mark key> <field> flushed (in a cluster: one for each slot)
  *
- * A connection that died on our side may have left commands in the server's receive buffer. They would
- * be carried out after we have read the mark, and then once more by us. So the server is told to drop
- * those connections first; names, not remembered ids, tell which they are (ids start anew with the server).
- */
+ * A closed connection may have left commands in the server's receive buffer. The server would run them after the mark
+ * was read, and this connection would send them again. So those connections are killed first. They are found by name,
+ * not by a stored id, as a restarted server assigns the ids again. */
 #include "worker/link/link_greeting.h"
 
 #include <stdlib.h>
@@ -33,9 +32,9 @@ struct greeting {
     struct mark mark;
     int capability;
     struct database_search databases;
-    uint32_t database; /* that SELECT is tried with */
+    uint32_t database; /* of the SELECT in flight */
     unsigned kills;
-    const uint16_t *slots; /* in a cluster: whose marks are asked */
+    const uint16_t *slots; /* in a cluster: slots to read the marks of */
     size_t slot_count, slots_told;
 };
 
@@ -47,7 +46,7 @@ void greeting_free(struct greeting *g)
     free(g);
 }
 
-static void fail(struct greeting *g, const struct error *error)
+static void greeting_fail(struct greeting *g, const struct error *error)
 {
     struct greeting_callbacks callbacks = g->callbacks;
     struct error copy = *error;
@@ -55,13 +54,13 @@ static void fail(struct greeting *g, const struct error *error)
     callbacks.failed(callbacks.arg, &copy);
 }
 
-static void finish(struct greeting *g)
+static void greeting_finish(struct greeting *g)
 {
     struct error error;
     struct transport *t = client_take_transport(g->client);
     if (!t) {
-        error_set(&error, ERROR_RETRY, "the target sent more than it was asked for");
-        fail(g, &error);
+        error_set(&error, ERROR_RETRY, "the target sent an answer without a command");
+        greeting_fail(g, &error);
         return;
     }
     struct greeting_callbacks callbacks = g->callbacks;
@@ -71,7 +70,7 @@ static void finish(struct greeting *g)
     callbacks.done(callbacks.arg, t, &mark, &target);
 }
 
-/* What stands where the mark does cannot be read, or is none. */
+/* The key of the mark cannot be read, or is not a mark. */
 static void mark_unreadable(struct greeting *g, const char *key, const redisReply *reply)
 {
     struct error error;
@@ -79,20 +78,19 @@ static void mark_unreadable(struct greeting *g, const char *key, const redisRepl
     enum refusal refusal =
         refused ? refusal_class(slice_of(reply->str, (size_t)reply->len)) : REFUSAL_COMMAND;
     if (refusal == REFUSAL_WAIT)
-        error_set(&error, ERROR_RETRY, "reading the mark %s was answered: %.200s", key, reply->str);
+        error_set(&error, ERROR_RETRY, "reading the mark %s: %.200s", key, reply->str);
     else if (refusal == REFUSAL_FATAL)
         error_fatal(
             &error, EX_NOPERM,
-            "the target refuses to tell the mark %s (%.160s): let its user run HMGET and HSET on keys "
-            "that begin with df2redis:",
+            "the target refuses to read the mark %s (%.160s): allow its user HMGET and HSET on the keys "
+            "df2redis:*",
             key, reply->str);
     else
-        error_fatal(
-            &error, EX_CONFIG,
-            "the target's key %s holds something that is no mark of df2redis%s%.100s%s: remove the key, "
-            "or choose another --name",
-            key, refused ? " (" : "", refused ? reply->str : "", refused ? ")" : "");
-    fail(g, &error);
+        error_fatal(&error, EX_CONFIG,
+                    "the target's key %s is not a mark of df2redis%s%.100s%s: remove the key, or choose "
+                    "another --name",
+                    key, refused ? " (" : "", refused ? reply->str : "", refused ? ")" : "");
+    greeting_fail(g, &error);
 }
 
 static void on_mark(struct client *c, const redisReply *reply, void *arg)
@@ -102,7 +100,7 @@ static void on_mark(struct client *c, const redisReply *reply, void *arg)
     if (reply->type == REDIS_REPLY_ERROR || !mark_read(reply, &g->mark))
         mark_unreadable(g, g->config->mark_key, reply);
     else
-        finish(g);
+        greeting_finish(g);
 }
 
 static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
@@ -124,10 +122,10 @@ static void on_slot_mark(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     if (g->slots_told == g->slot_count)
-        finish(g);
+        greeting_finish(g);
 }
 
-/* COMMAND INFO does not tell what an ACL forbids. */
+/* COMMAND INFO does not consider the ACL, so WAIT is tried. */
 static void on_wait(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -142,7 +140,7 @@ static void on_query_limit(struct client *c, const redisReply *reply, void *arg)
     capabilities_query_limit(&g->target, reply);
 }
 
-/* In "maxmemory_policy:allkeys-lru" and the like. */
+/* The answer to INFO MEMORY: "maxmemory_policy:allkeys-lru" and others. */
 static void on_memory(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -151,7 +149,7 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
                            strstr(reply->str, "maxmemory_policy:allkeys-") &&
                            !strstr(reply->str, "maxmemory:0\r\n");
     if (g->config->in_cluster && !g->slot_count)
-        finish(g); /* a master without slots has no marks: this was the last answer */
+        greeting_finish(g); /* an empty master has no marks: this was the last answer */
 }
 
 static void ask_marks(struct greeting *g)
@@ -184,7 +182,7 @@ static void on_time(struct client *c, const redisReply *reply, void *arg)
         g->target.clock_ahead_ms = (int64_t)(seconds * 1000 + micros / 1000) - clock_unix_ms();
     g->target.import_mode = client_is_import_source(c);
     if (g->target.import_mode)
-        log_debug("the target is in import mode: nothing expires there before the source says so");
+        log_debug("the target is in import mode: it expires no keys");
     ask_marks(g);
 }
 
@@ -212,15 +210,15 @@ static void on_databases_known(struct greeting *g)
         ask_time(g);
         return;
     }
-    error_fatal(
-        &error, EX_CONFIG,
-        "the target has %u database%s, and its URI names database %u: name another one, or let it have "
-        "more (databases in its configuration)",
-        g->target.databases, g->target.databases == 1 ? "" : "s", own);
-    fail(g, &error);
+    error_fatal(&error, EX_CONFIG,
+                "the target has %u database%s, and its URI names database %u: name another one, or raise "
+                "`databases` in "
+                "its configuration",
+                g->target.databases, g->target.databases == 1 ? "" : "s", own);
+    greeting_fail(g, &error);
 }
 
-static void try_database(struct greeting *g);
+static void ask_database(struct greeting *g);
 
 static void on_select(struct client *c, const redisReply *reply, void *arg)
 {
@@ -231,18 +229,19 @@ static void on_select(struct client *c, const redisReply *reply, void *arg)
     enum refusal refusal = taken ? REFUSAL_COMMAND : refusal_class(slice_of(reply->str, (size_t)reply->len));
     bool nothing = !taken && g->database == 0;
     if (refusal == REFUSAL_WAIT) {
-        error_set(&error, ERROR_RETRY, "SELECT was answered: %.200s", reply->str);
-        fail(g, &error);
+        error_set(&error, ERROR_RETRY, "SELECT: %.200s", reply->str);
+        greeting_fail(g, &error);
     } else if (refusal == REFUSAL_FATAL || nothing) {
-        error_fatal(&error, EX_NOPERM, "the target refuses SELECT (%.200s): let its user run it", reply->str);
-        fail(g, &error);
+        error_fatal(&error, EX_NOPERM, "the target refuses SELECT (%.200s): allow its user SELECT",
+                    reply->str);
+        greeting_fail(g, &error);
     } else {
         database_search_answer(&g->databases, g->database, taken);
-        try_database(g);
+        ask_database(g);
     }
 }
 
-static void try_database(struct greeting *g)
+static void ask_database(struct greeting *g)
 {
     if (database_search_next(&g->databases, &g->database))
         select_database(g, g->database, on_select);
@@ -255,7 +254,7 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
     struct greeting *g = arg;
     struct error error;
     if (!capabilities_reply(&g->target, g->capability++, reply, &error)) {
-        fail(g, &error);
+        greeting_fail(g, &error);
         return;
     }
     if (g->capability < CAPABILITIES_COMMANDS)
@@ -268,13 +267,13 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     if (g->target.replica) {
-        /* It was a master when the run began: a failover, which will end. */
+        /* A master when the run began: a failover is in progress. */
         error_set(&error, ERROR_RETRY, "it is a replica now, of %s", g->target.master_text);
-        fail(g, &error);
+        greeting_fail(g, &error);
         return;
     }
     if (!capabilities_check(&g->target, &error)) {
-        fail(g, &error);
+        greeting_fail(g, &error);
         return;
     }
     if (g->config->in_cluster) {
@@ -282,7 +281,7 @@ static void on_capability(struct client *c, const redisReply *reply, void *arg)
         return;
     }
     database_search_begin(&g->databases, g->target.databases, g->target.databases_told);
-    try_database(g);
+    ask_database(g);
 }
 
 static void ask_capabilities(struct greeting *g)
@@ -294,8 +293,8 @@ static void ask_capabilities(struct greeting *g)
     }
 }
 
-/* Without these nothing ends what a dead worker may have left in the server's receive buffer, and a command of
- * it could be carried out twice. True: they are refused, and the greeting is over. */
+/* CLIENT SETNAME, LIST and KILL are required: without them the server may run commands that a dead worker left in its
+ * receive buffer. True: refused, and the greeting has failed. */
 static bool clients_refused(struct greeting *g, const char *command, const redisReply *reply)
 {
     struct error error;
@@ -303,14 +302,14 @@ static bool clients_refused(struct greeting *g, const char *command, const redis
     if (reply->type != REDIS_REPLY_ERROR || gone)
         return false;
     if (refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT)
-        error_set(&error, ERROR_RETRY, "%s was answered: %.200s", command, reply->str);
+        error_set(&error, ERROR_RETRY, "%s: %.200s", command, reply->str);
     else
         error_fatal(
             &error, EX_NOPERM,
-            "the target refuses %s (%.160s), and without it commands of a connection that broke may be "
-            "carried out twice: let its user run CLIENT|SETNAME, CLIENT|LIST and CLIENT|KILL",
+            "the target refuses %s (%.160s), and without it commands of a broken connection may run twice: "
+            "allow its user CLIENT|SETNAME, CLIENT|LIST and CLIENT|KILL",
             command, reply->str);
-    fail(g, &error);
+    greeting_fail(g, &error);
     return true;
 }
 
@@ -352,7 +351,7 @@ static void on_list(struct client *c, const redisReply *reply, void *arg)
     struct greeting *g = arg;
     if (clients_refused(g, "CLIENT LIST", reply))
         return;
-    /* The newest connection of our name is this one. */
+    /* The newest connection with this client name is the current one. */
     struct slice own = slice_of("", 0);
     uint64_t newest = 0;
     for (int pass = 0; pass < 2; pass++) {
@@ -395,7 +394,7 @@ static void on_ready(struct client *c, void *arg)
 static void on_failed(struct client *c, const struct error *error, void *arg)
 {
     (void)c;
-    fail(arg, error);
+    greeting_fail(arg, error);
 }
 
 struct greeting *greeting_begin(struct event_base *base, const struct link_config *config,

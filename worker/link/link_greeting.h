@@ -1,5 +1,5 @@
-/* What is said to a target node before the first batch: who we are, an end to earlier connections of this
- * FLOW, what it can do, and the mark it carries. Ends with a connection ready for batches. */
+/* The greeting of a target node before the first batch: sets the client name, ends earlier connections of this FLOW,
+ * reads capabilities and mark. Ends with a connection ready for batches. */
 #ifndef DF2REDIS_WORKER_LINK_LINK_GREETING_H
 #define DF2REDIS_WORKER_LINK_LINK_GREETING_H
 
@@ -10,11 +10,11 @@ struct greeting;
 
 struct greeting_callbacks {
     void *arg;
-    /* The greeting is over and frees itself; the transport is the callee's. */
+    /* Success; the greeting is freed, the callee owns the transport. */
     void (*done)(void *arg, struct transport *t, const struct mark *mark, const struct capabilities *target);
-    /* Over too, without a connection. */
+    /* Failure; the greeting is freed. */
     void (*failed)(void *arg, const struct error *error);
-    /* Over too: a cluster's node, and the link was not made for one. */
+    /* A node of a cluster, but in_cluster is not set; the greeting is freed. */
     void (*is_cluster)(void *arg);
     /* In a cluster: as in link_callbacks. */
     size_t (*slots)(void *arg, const uint16_t **list);

@@ -1,4 +1,4 @@
-/* What link.c (connecting, sending) and link_answers.c share. Not for others. */
+/* Shared by link.c (connecting, sending), link_answers.c and link_refused.c only. */
 #ifndef DF2REDIS_WORKER_LINK_LINK_INTERNAL_H
 #define DF2REDIS_WORKER_LINK_LINK_INTERNAL_H
 
@@ -18,43 +18,43 @@ struct link {
     struct replies *replies;
     struct event *readable, *writable, *retry;
     uint32_t backoff_ms;
-    bool evicts_any;  /* the target, its own keys */
-    bool marks_lost;  /* `trouble` says so */
-    bool limits_told; /* by the target */
-    bool broken;      /* the connection, by the other side */
-    bool dead;        /* in a cluster, when lost */
+    bool evicts_any;  /* the target may evict any key */
+    bool marks_lost;  /* `trouble`: the target lost a mark */
+    bool limits_told; /* the target has told its limits */
+    bool broken;      /* the target closed the connection */
+    bool dead;        /* lost, in a cluster */
 
     struct batch *first, *last, *sending;
     size_t window_bytes;
     size_t borrowing; /* batches with borrowed arguments */
-    /* Trouble found while a callback of the reader runs: acted on when it has returned. */
+    /* Set while a callback of the reader runs; handled after its return. */
     struct error trouble;
-    /* What was not queued of the once batch that is answered: the commands that were refused for themselves,
-     * each with its text (link_refused.c); and the first refusal that concerns the whole. */
+    /* Commands of the current once batch that were not queued, each with its error (link_refused.c); and the first
+     * error that concerns the whole batch. */
     struct buf refused;
     size_t refused_count;
     bool queue_refused;
     enum refusal queue_refusal;
     char queue_text[200];
-    char unknown[LINK_UNKNOWN_NAMES][LINK_NAME_BYTES]; /* commands that the target does not know */
+    char unknown[LINK_UNKNOWN_NAMES][LINK_NAME_BYTES]; /* commands unknown to the target */
     size_t unknown_count;
-    bool must_not_fail; /* `trouble` says so */
-    bool mark_refused;  /* behind ASKING, inside EXEC; queue_text says how */
+    bool must_not_fail; /* `trouble`: the target refused a mark or a SELECT */
+    bool mark_refused;  /* the mark after ASKING, inside EXEC; error in queue_text */
 };
 
-/* link_answers.c: the reply_handler of a link that is ready. */
+/* link_answers.c: the reply_handler of a ready link. */
 bool link_on_reply(void *arg, enum reply_kind kind, size_t elements, struct slice text);
 void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice text);
-/* link_refused.c: the target would not queue command number i. */
+/* link_refused.c: the target did not queue command number i. */
 void link_note_refused(struct link *l, uint32_t i, struct slice text);
 void link_forget_refused(struct link *l);
-/* All that were noted are told and taken out, and the rest goes again. */
+/* Reports and removes all such commands, and sends the batch again. */
 bool link_send_without(struct link *l, struct batch *b);
-/* Before it is sent: takes out what the target does not know. */
+/* Before sending: removes commands unknown to the target. */
 bool link_strip_unknown(struct link *l, struct batch *b);
-/* Is it one that nothing may follow? Then `trouble` tells. */
+/* Whether the refused command is a mark or a SELECT, after which no command may run; sets `trouble`. */
 bool link_must_not_fail(struct link *l, const struct batch *b, uint32_t i, struct slice text);
-/* Gives up all unanswered batches from *at on. */
+/* Drops all unanswered batches from *at on. */
 void link_drop_batches(struct link *l, struct batch **at);
 
 #endif

@@ -1,7 +1,7 @@
-/* Commands that the target would not queue: all of a MULTI are told and taken out at once, and the rest goes
- * again. Nothing of the MULTI was carried out, and a once batch is alone, so this cannot disturb the order. The
- * names of those that it does not know are remembered as long as the connection lasts, and are not sent again:
- * else a batch of them would be sent twice, however many follow. */
+/* Commands that the target did not queue: all those of a MULTI are reported and removed, and the batch is sent again.
+ * As no command of the MULTI ran, and a once batch is alone, the order is kept. Names of unknown commands are stored
+ * for the life of the connection, and such commands are not sent again: else each batch with one would be sent
+ * twice. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -30,44 +30,45 @@ void link_forget_refused(struct link *l)
     l->queue_refused = false;
 }
 
-/* ---- what nothing may follow ---- */
+/* ---- marks and SELECT must not fail ---- */
 
-static bool is_mark(struct link *l, const struct batch *b, uint32_t i, struct slice text)
+static bool fail_on_mark(struct link *l, const struct batch *b, uint32_t i, struct slice text)
 {
     if (i != b->mark_at)
         return false;
     error_fatal(
         &l->trouble, EX_NOPERM,
-        "the target refuses the mark that tells how far the run has come (%.*s): let its user run HSET "
-        "on %s, and remove what else stands there",
+        "the target refuses the run's mark (%.*s): allow its user HSET on %s, and remove any other key of "
+        "this name",
         (int)text.len, (const char *)text.data, l->config.mark_key);
     return true;
 }
 
-/* It had all databases when it was greeted. What stands behind a SELECT that it refuses all the same is
- * carried out in the database before: nobody can undo that, and nothing of it may count. */
-static bool is_select(struct link *l, const struct batch *b, uint32_t i, struct slice text)
+/* The greeting found the number of databases. Commands after a SELECT that is refused all the same run in the previous
+ * database, which cannot be undone: they must not count as applied. */
+static bool fail_on_select(struct link *l, const struct batch *b, uint32_t i, struct slice text)
 {
     struct slice name, database;
     if (!batch_describe(b, i, &name, &database) || !slice_is(name, "SELECT"))
         return false;
-    error_fatal(&l->trouble, EX_CONFIG,
-                "the target refuses SELECT %.*s (%.*s), which it took when it was connected to: what stood "
-                "behind it may have been written into another database; connect to it without what stands "
-                "between, and begin anew with --flush-target, or leave that database out with --db",
-                (int)database.len, (const char *)database.data, (int)text.len, (const char *)text.data);
+    error_fatal(
+        &l->trouble, EX_CONFIG,
+        "the target refuses SELECT %.*s (%.*s), which it accepted at the greeting: the commands after it may "
+        "have been written to another database; connect without a proxy and start over with "
+        "--flush-target, or exclude the database with --db",
+        (int)database.len, (const char *)database.data, (int)text.len, (const char *)text.data);
     return true;
 }
 
 bool link_must_not_fail(struct link *l, const struct batch *b, uint32_t i, struct slice text)
 {
-    l->must_not_fail |= is_mark(l, b, i, text) || is_select(l, b, i, text);
+    l->must_not_fail |= fail_on_mark(l, b, i, text) || fail_on_select(l, b, i, text);
     return l->must_not_fail;
 }
 
-/* ---- what it does not know ---- */
+/* ---- unknown commands ---- */
 
-static bool is_unknown(const struct link *l, struct slice name)
+static bool name_is_unknown(const struct link *l, struct slice name)
 {
     for (size_t i = 0; i < l->unknown_count; i++)
         if (slice_is(name, l->unknown[i]))
@@ -79,29 +80,29 @@ static void remember_unknown(struct link *l, struct slice name, const char *text
 {
     static const char unknown[] = "ERR unknown command";
     if (strncmp(text, unknown, sizeof unknown - 1) != 0 || l->unknown_count == LINK_UNKNOWN_NAMES ||
-        name.len >= LINK_NAME_BYTES || is_unknown(l, name))
+        name.len >= LINK_NAME_BYTES || name_is_unknown(l, name))
         return;
     char *to = l->unknown[l->unknown_count++];
     memcpy(to, name.data, name.len);
     to[name.len] = '\0';
 }
 
-/* ---- taking out ---- */
+/* ---- removing ---- */
 
-static bool take_out(struct link *l, struct batch *b, const uint32_t *numbers, size_t count)
+static bool remove_commands(struct link *l, struct batch *b, const uint32_t *numbers, size_t count)
 {
     l->window_bytes -= batch_bytes(b);
     l->borrowing -= b->borrowed_count > 0;
     if (!batch_remove(b, numbers, count))
-        return error_set(&l->trouble, ERROR_FATAL, "a batch that the target refused cannot be read back");
+        return error_set(&l->trouble, ERROR_FATAL, "a batch with a refused command cannot be parsed");
     l->window_bytes += batch_bytes(b);
     l->borrowing += b->borrowed_count > 0;
     batch_rewind(b);
     return true;
 }
 
-/* Tells of each that was noted. False: one of them must not fail. */
-static bool tell_refused(struct link *l, struct batch *b, uint32_t *numbers)
+/* Reports each command that was not queued. False: one of them must not fail. */
+static bool report_refused(struct link *l, struct batch *b, uint32_t *numbers)
 {
     size_t n = 0;
     for (size_t at = 0; at < l->refused.len;) {
@@ -126,13 +127,13 @@ bool link_send_without(struct link *l, struct batch *b)
 {
     uint32_t *numbers = x_calloc(l->refused_count, sizeof *numbers);
     b->removing = true;
-    bool ok = tell_refused(l, b, numbers) && take_out(l, b, numbers, l->refused_count);
+    bool ok = report_refused(l, b, numbers) && remove_commands(l, b, numbers, l->refused_count);
     b->removing = false;
     free(numbers);
     link_forget_refused(l);
     if (!ok)
         return false;
-    if (b->next) { /* in a cluster: behind those of other slots, whose answers come first now */
+    if (b->next) { /* in a cluster: moves after the batches of other slots, which are answered first now */
         l->first = b->next;
         l->last->next = b;
         l->last = b;
@@ -153,12 +154,12 @@ bool link_strip_unknown(struct link *l, struct batch *b)
     b->stripped = b->removing = true;
     uint32_t *numbers = x_calloc(b->commands ? b->commands : 1, sizeof *numbers);
     for (uint32_t i = 0; i < b->commands && batch_describe(b, i, &name, &key); i++) {
-        if (!is_unknown(l, name))
+        if (!name_is_unknown(l, name))
             continue;
         numbers[count++] = i;
         l->callbacks.refused(l->callbacks.arg, b, i, "ERR unknown command: not sent again");
     }
-    bool ok = !count || take_out(l, b, numbers, count);
+    bool ok = !count || remove_commands(l, b, numbers, count);
     b->removing = false;
     free(numbers);
     return ok;

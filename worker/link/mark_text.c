@@ -1,9 +1,9 @@
-/* Marks out of replies. */
+/* Parses marks from replies. */
 #include "worker/link/mark_text.h"
 
 #include "common/redis/topology.h"
 
-/* Element i as text; empty when it is nil. */
+/* Element i as text; empty if nil. */
 static struct slice element(const redisReply *reply, size_t i)
 {
     const redisReply *e = reply->element[i];

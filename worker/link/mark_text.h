@@ -1,4 +1,4 @@
-/* Asking the target for marks (common/redis/marks.h), and their replies. */
+/* Reading marks (common/redis/marks.h) from the target. */
 #ifndef DF2REDIS_WORKER_LINK_MARK_TEXT_H
 #define DF2REDIS_WORKER_LINK_MARK_TEXT_H
 
@@ -7,10 +7,10 @@
 
 enum { MARK_ANSWER_TIMEOUT_MS = 30000 };
 
-/* From the reply to HMGET hash flow-N flushed run. */
+/* Parses the reply to HMGET hash flow-N flushed run. */
 bool mark_read(const redisReply *reply, struct mark *out);
 
-/* HMGET of a slot's hash, and its reply. False: something else stands there. */
+/* Sends HMGET of a slot's hash, and parses its reply. False: not a mark. */
 void slot_mark_ask(struct client *c, const struct link_config *config, uint16_t slot, client_reply tell,
                    void *arg);
 bool slot_mark_read(const redisReply *reply, struct slot_mark *out);

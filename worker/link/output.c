@@ -1,4 +1,4 @@
-/* Commands into batches: RESP written argument by argument. */
+/* Writes commands into batches, as RESP, argument by argument. */
 #include "worker/link/batch.h"
 
 #include <math.h>
@@ -13,15 +13,15 @@ enum { NOWHERE_KEEP_BYTES = 64 * 1024 };
 struct output {
     struct batch *batch;
     struct round *round; /* NULL: batch alone */
-    output_route *route; /* NULL: its one batch */
+    output_route *route; /* NULL: the round's only batch */
     void *route_arg;
-    struct batch *nowhere; /* for what the target has already */
-    size_t begun_bytes;    /* of the batch, when the command began */
+    struct batch *nowhere; /* takes commands that the target has already */
+    size_t begun_bytes;    /* bytes of the batch when the command began */
     uint32_t begun_commands;
     struct {
         size_t out, borrowed, borrowed_bytes, conflict_at;
         bool once, conflicts;
-    } before; /* the command, but behind its SELECT */
+    } before; /* state before the command, after its SELECT */
     struct output_limits most;
     bool too_large;
     unsigned left_out;
@@ -215,7 +215,7 @@ void output_arg_parts(struct output *o, const struct slice *parts, size_t count)
     buf_put(&b->out, "\r\n", 2);
 }
 
-static bool is_too_large(const struct output *o)
+static bool command_is_too_large(const struct output *o)
 {
     const struct batch *b = o->batch;
     size_t bytes = b->out.len + b->borrowed_bytes;
@@ -223,7 +223,7 @@ static bool is_too_large(const struct output *o)
            (b->once && bytes > o->most.multi);
 }
 
-static void take_back(struct output *o)
+static void command_take_back(struct output *o)
 {
     struct batch *b = o->batch;
     b->out.len = o->before.out;
@@ -238,8 +238,8 @@ static void take_back(struct output *o)
 void output_end(struct output *o)
 {
     struct batch *b = o->batch;
-    if (__builtin_expect(is_too_large(o), 0))
-        take_back(o);
+    if (__builtin_expect(command_is_too_large(o), 0))
+        command_take_back(o);
     else
         count_command(o);
     if (b == o->nowhere)

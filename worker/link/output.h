@@ -1,7 +1,7 @@
-/* Where translated commands go: the router's face towards the translator.
+/* The destination of translated commands: the interface of the router to the translator.
  *
- * A command is written argument by argument into the batch of the link that its key belongs to. Same
- * key → same link → same order, always. Commands of one entry are never cut apart by a batch's end. */
+ * A command is written argument by argument into the batch for the node of its key. Commands of one key go to one link,
+ * so their order is kept. Commands of one entry are in one batch. */
 #ifndef DF2REDIS_WORKER_LINK_OUTPUT_H
 #define DF2REDIS_WORKER_LINK_OUTPUT_H
 
@@ -10,21 +10,21 @@
 struct output;
 
 enum output_flags {
-    OUTPUT_IDEMPOTENT = 0, /* run again on any later state and followed by the rest in order: same end */
-    OUTPUT_ONCE = 1,       /* anything else: carried exactly once by a mark */
+    OUTPUT_IDEMPOTENT = 0, /* may run again on any later state if the rest of the stream follows in order */
+    OUTPUT_ONCE = 1,       /* any other command: a mark goes with it */
     OUTPUT_CONFLICT =
-        2, /* nil, 0, an empty array, one with -2 in it, or BUSYKEY tells that it did nothing: the
-                              key was there already (--on-conflict), or the source had what the target lacks */
+        2, /* the answers nil, 0, an empty array, one with -2 in it, and BUSYKEY mean no effect: the key exists
+              (--on-conflict), or the target lacks what the source had */
 };
 
-/* For a command without key (SCRIPT LOAD): for node i of output_nodes(), instead of the key's. */
+/* Number of nodes; output_node(i) as a flag sends a command without a key (SCRIPT LOAD) to node i. */
 size_t output_nodes(const struct output *o);
-/* A cluster: each command has to stay in one slot, and there is one database. */
+/* Whether the target is a cluster: the keys of a command must be in one slot, and there is one database. */
 bool output_by_slot(const struct output *o);
-/* Must the MULTI of the key's slot name a key that there never is, before a script is written into it? Once
- * for each. A master that has begun to give the slot away takes a MULTI as long as it has all of its keys,
- * but each call of a script asks again: one that the commands before it, or it itself (alone), have deleted
- * is not its own any more, and what stands before was done. So it has to refuse the whole. */
+/* Whether the MULTI of the key's slot must name a key that never exists before a script is added to it; true once per
+ * MULTI. A master that migrates the slot accepts a MULTI while it has all of its keys, but each call of a script checks
+ * again: a key deleted by the commands before it, or by the script itself (alone), counts as migrated, and the script
+ * fails after the commands before it have run. The probe makes the master refuse the whole MULTI instead. */
 bool output_wants_probe(struct output *o, struct slice key, unsigned flags, bool alone);
 enum { OUTPUT_NODE_SHIFT = 8 };
 static inline unsigned output_node(size_t i)
@@ -32,28 +32,27 @@ static inline unsigned output_node(size_t i)
     return ((unsigned)i + 1) << OUTPUT_NODE_SHIFT;
 }
 
-/* What follows carries out this entry. */
+/* The commands that follow are of this entry. */
 void output_entry(struct output *o, uint64_t seq);
-/* db: the target's database. key: routes. flags: enum output_flags, output_node(). argc: arguments with the
- * name. */
+/* db: database of the target. key: decides the node. flags: enum output_flags, output_node(). argc: number of arguments
+ * with the name. */
 void output_begin(struct output *o, uint32_t db, struct slice key, size_t argc, unsigned flags);
 void output_arg(struct output *o, struct slice arg);
-/* One argument made of several pieces. */
+/* One argument from several parts. */
 void output_arg_parts(struct output *o, const struct slice *parts, size_t count);
 void output_end(struct output *o);
 
-/* What the target takes: bytes of an argument, of a command, of all that one MULTI holds. A command beyond
- * that is not written. */
+/* Limits of the target: bytes of an argument, of a command, of a MULTI. A command over a limit is not written. */
 struct output_limits {
     size_t argument, command, multi;
 };
 void output_limit(struct output *o, struct output_limits most);
 #define OUTPUT_UNLIMITED ((struct output_limits){SIZE_MAX, SIZE_MAX, SIZE_MAX})
-/* How many were not written since the last call. */
+/* Number of commands not written since the last call. */
 unsigned output_left_out(struct output *o);
 
-/* Arguments of at least so many bytes are borrowed instead of copied; 0: never. They must live until
- * the batch is sent: whoever passes scratch memory switches it off meanwhile. */
+/* Arguments of at least this many bytes are borrowed, not copied; 0: never. Borrowed bytes must stay valid until the
+ * batch is sent: disable it for temporary buffers. */
 void output_borrow_from(struct output *o, size_t bytes);
 size_t output_borrowing(const struct output *o);
 
@@ -62,7 +61,7 @@ static inline void output_text(struct output *o, const char *text)
     output_arg(o, slice_str(text));
 }
 void output_i64(struct output *o, int64_t v);
-/* Shortest text that reads back as the same double; inf, -inf as Redis has them. */
+/* The shortest text that parses to the same double; inf, -inf as in Redis. */
 void output_double(struct output *o, double v);
 
 #endif

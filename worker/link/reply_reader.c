@@ -1,4 +1,4 @@
-/* The target's answers, read by hiredis and not kept. */
+/* Parses the target's answers by hiredis's reader, without storing them. */
 #include "worker/link/reply_reader.h"
 
 #include <hiredis/hiredis.h>
@@ -13,11 +13,11 @@ struct replies {
     size_t text_len;
 };
 
-/* Any non-NULL pointer does: nothing is ever looked at through it. */
-static void *const done = (void *)1;
+/* Any non-NULL pointer; never dereferenced. */
+static void *const no_object = (void *)1;
 
-static void *take(const redisReadTask *task, enum reply_kind kind, long long number, const char *text,
-                  size_t len)
+static void *on_element(const redisReadTask *task, enum reply_kind kind, long long number, const char *text,
+                        size_t len)
 {
     struct replies *r = task->privdata;
     if (!task->parent) {
@@ -30,54 +30,54 @@ static void *take(const redisReadTask *task, enum reply_kind kind, long long num
     } else if (!task->parent->parent && r->handler.element) {
         r->handler.element(r->handler.arg, (size_t)task->idx, kind, number, slice_of(text, len));
     }
-    return done;
+    return no_object;
 }
 
-static void *take_string(const redisReadTask *task, char *text, size_t len)
+static void *on_string(const redisReadTask *task, char *text, size_t len)
 {
-    return take(task, task->type == REDIS_REPLY_ERROR ? REPLY_ERROR : REPLY_OTHER, 0, text, len);
+    return on_element(task, task->type == REDIS_REPLY_ERROR ? REPLY_ERROR : REPLY_OTHER, 0, text, len);
 }
 
-static void *take_integer(const redisReadTask *task, long long v)
+static void *on_integer(const redisReadTask *task, long long v)
 {
     struct replies *r = task->privdata;
     if (v == -2 && task->parent && task->parent->parent)
-        take(task->parent, REPLY_ABSENT, 0, NULL, 0);
+        on_element(task->parent, REPLY_ABSENT, 0, NULL, 0);
     if (v == -2 && task->parent && !task->parent->parent)
         r->kind = REPLY_ABSENT;
-    return take(task, v == 0 ? REPLY_ZERO : REPLY_OTHER, v, NULL, 0);
+    return on_element(task, v == 0 ? REPLY_ZERO : REPLY_OTHER, v, NULL, 0);
 }
 
-static void *take_nil(const redisReadTask *task)
+static void *on_nil(const redisReadTask *task)
 {
-    return take(task, REPLY_NIL, 0, NULL, 0);
+    return on_element(task, REPLY_NIL, 0, NULL, 0);
 }
 
-/* hiredis 1.0 made the count a size_t. */
+/* The count is a size_t since hiredis 1.0. */
 #if HIREDIS_MAJOR >= 1
-static void *take_array(const redisReadTask *task, size_t elements)
+static void *on_array(const redisReadTask *task, size_t elements)
 #else
-static void *take_array(const redisReadTask *task, int elements)
+static void *on_array(const redisReadTask *task, int elements)
 #endif
 {
     struct replies *r = task->privdata;
-    take(task, elements == 0 ? REPLY_EMPTY : REPLY_OTHER, 0, NULL, 0);
+    on_element(task, elements == 0 ? REPLY_EMPTY : REPLY_OTHER, 0, NULL, 0);
     if (!task->parent)
         r->elements = (size_t)elements;
-    return done;
+    return no_object;
 }
 
-static void forget(void *object)
+static void free_object(void *object)
 {
     (void)object;
 }
 
 static redisReplyObjectFunctions functions = {
-    .createString = take_string,
-    .createArray = take_array,
-    .createInteger = take_integer,
-    .createNil = take_nil,
-    .freeObject = forget,
+    .createString = on_string,
+    .createArray = on_array,
+    .createInteger = on_integer,
+    .createNil = on_nil,
+    .freeObject = free_object,
 };
 
 struct replies *replies_new(const struct reply_handler *handler)
@@ -100,7 +100,7 @@ void replies_free(struct replies *r)
 bool replies_feed(struct replies *r, const void *data, size_t len, struct error *error)
 {
     void *object;
-    /* In pieces: the reader moves what is left in its buffer each time it has read 1 KiB of it. */
+    /* In pieces: the reader moves the rest of its buffer after each 1 KiB that it consumes. */
     for (size_t at = 0; at < len;) {
         size_t piece = len - at < 4096 ? len - at : 4096;
         if (redisReaderFeed(r->reader, (const char *)data + at, piece) != REDIS_OK)
@@ -132,7 +132,7 @@ enum refusal refusal_class(struct slice error)
         {"UNBLOCKED", REFUSAL_WAIT},    {"NOAUTH", REFUSAL_FATAL},    {"NOPERM", REFUSAL_FATAL},
         {"WRONGPASS", REFUSAL_FATAL},   {"BUSYKEY", REFUSAL_BUSYKEY},
     };
-    static const char protocol[] = "ERR Protocol error"; /* of what it was sent; it hangs up then */
+    static const char protocol[] = "ERR Protocol error"; /* the server closes the connection after it */
     if (error.len >= sizeof protocol - 1 && memcmp(error.data, protocol, sizeof protocol - 1) == 0)
         return REFUSAL_WAIT;
     const uint8_t *blank = memchr(error.data, ' ', error.len);

@@ -1,4 +1,4 @@
-/* Rounds: their memory. Who fills and sends them: commit.c, router.c. */
+/* Memory of rounds. They are filled and sent by commit.c and router.c. */
 #include "worker/link/round.h"
 
 #include <stdlib.h>

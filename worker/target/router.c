@@ -1,4 +1,4 @@
-/* Rounds: sent, acknowledged in order, forgotten in doubt. One link, or a cluster's. */
+/* Rounds: sent, acknowledged in order, dropped after a failure. By one link, or by those of a cluster. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +21,7 @@ struct batch *router_take_batch(struct router *r)
     return b;
 }
 
-/* A cluster's round may have hundreds for single slots, which are small. */
+/* In a cluster a round may have hundreds of small batches, one per slot. */
 void router_give_batch(struct router *r, struct batch *b)
 {
     batch_reset(b, r->cluster && b->once ? ONCE_KEEP_BYTES : BATCH_KEEP_BYTES);
@@ -73,7 +73,7 @@ void router_forget_open(struct router *r)
 
 /* ---- sending ---- */
 
-static struct round *take_first(struct router *r)
+static struct round *take_first_round(struct router *r)
 {
     struct round *q = r->first;
     r->first = q->next;
@@ -83,10 +83,10 @@ static struct round *take_first(struct router *r)
     return q;
 }
 
-static void complete(struct router *r)
+static void complete_rounds(struct router *r)
 {
     while (r->first && !r->first->pending && !r->first->in_trouble) {
-        struct round *q = take_first(r);
+        struct round *q = take_first_round(r);
         r->callbacks.acknowledged(r->callbacks.arg, q);
         give_round(r, q);
     }
@@ -96,13 +96,13 @@ void router_batch_done(struct router *r, struct batch *b)
 {
     b->round->pending--;
     router_give_batch(r, b);
-    complete(r);
+    complete_rounds(r);
 }
 
 void router_forget_sent(struct router *r)
 {
     while (r->first)
-        give_round(r, take_first(r));
+        give_round(r, take_first_round(r));
 }
 
 static void send_batch(struct router *r, struct round *q, struct batch *b, size_t node)
@@ -142,14 +142,14 @@ void router_send(struct router *r)
     if (r->cluster)
         cluster_sent(r->cluster);
     open_round(r);
-    complete(r);
+    complete_rounds(r);
 }
 
 bool router_can_send(const struct router *r, bool once)
 {
     if (r->null)
         return true;
-    /* In a cluster each link holds back what must not run twice until it may send it. */
+    /* In a cluster each link delays its once batches until it may send them. */
     return r->cluster ? cluster_can_send(r->cluster) : link_can_send(r->link, once);
 }
 
@@ -230,7 +230,7 @@ static void on_writable(void *arg)
     r->callbacks.writable(r->callbacks.arg);
 }
 
-/* What the one address leads to is a node of many. */
+/* The target is a node of a cluster. */
 static void on_cluster(void *arg)
 {
     struct router *r = arg;
@@ -242,7 +242,7 @@ static void on_cluster(void *arg)
     cluster_start(r->cluster);
 }
 
-/* ---- life ---- */
+/* ---- start and end ---- */
 
 struct router *router_new(struct event_base *base, const struct link_config *config, struct output *output,
                           const struct router_callbacks *callbacks)
@@ -339,8 +339,8 @@ bool router_begin_entry(struct router *r, struct entry *e)
     return !r->cluster || cluster_begin_entry(r->cluster, e);
 }
 
-/* Once, whatever else is in the batch: a mark among pipelined batches could be taken after one before it was
- * refused (OOM comes and goes), and would then vouch for what was never applied. */
+/* A mark makes its batch a once batch: in a pipelined batch it could be accepted after a batch before it was refused
+ * (OOM is temporary), and would cover entries that were not applied. */
 static void put_mark(struct router *r, const char *text)
 {
     const struct link_config *c = &r->config;
@@ -350,7 +350,7 @@ static void put_mark(struct router *r, const char *text)
     output_text(r->output, c->mark_key);
     output_text(r->output, c->mark_field);
     output_text(r->output, text);
-    if (!r->claimed) { /* it came back without, and is brought forward from its begin */
+    if (!r->claimed) { /* the target came back without the claim, and is brought forward from the beginning */
         output_text(r->output, MARK_RUN_FIELD);
         output_arg(r->output, slice_of(session, format_u64(session, r->session.id)));
     }

@@ -1,4 +1,4 @@
-/* What router.c and cluster.c share. Not for others. */
+/* Shared by router.c and cluster/ only. */
 #ifndef DF2REDIS_WORKER_TARGET_ROUTER_INTERNAL_H
 #define DF2REDIS_WORKER_TARGET_ROUTER_INTERNAL_H
 
@@ -14,25 +14,25 @@ struct router {
     struct router_callbacks callbacks;
     struct trouble trouble;
     bool null;
-    struct seeds *seeds;     /* where a cluster may answer */
+    struct seeds *seeds;     /* addresses of a cluster */
     struct link *link;       /* standalone */
-    struct cluster *cluster; /* or this */
+    struct cluster *cluster; /* else NULL */
     struct round *open;
     struct round *first, *last; /* sent, not acknowledged … */
-    size_t borrowing;           /* … and so many of them borrow */
+    size_t borrowing;           /* … number of those that borrow */
     struct round *spare_rounds;
     struct batch *spare_batches;
-    bool answers_lost;        /* of what was sent, perhaps by the process before this one */
-    bool mark_there, claimed; /* standalone: the target has this FLOW's mark, and the run's */
-    uint64_t sealed_seq;      /* where the newest sent round ends */
+    bool answers_lost;        /* to commands of this worker, or of a dead one */
+    bool mark_there, claimed; /* standalone: the target has this FLOW's mark, and the run's claim */
+    uint64_t sealed_seq;      /* done_seq of the newest sent round */
 };
 
-/* An empty batch of the pool. */
+/* Takes an empty batch from the pool. */
 struct batch *router_take_batch(struct router *r);
 void router_give_batch(struct router *r, struct batch *b);
-/* A link has acknowledged b: its round may be complete. */
+/* A link has acknowledged b; acknowledges its round if it is complete. */
 void router_batch_done(struct router *r, struct batch *b);
-/* All rounds that were sent; their batches are gone. */
+/* Drops all sent rounds, whose batches are freed. */
 void router_forget_sent(struct router *r);
 
 /* ---- cluster.c ---- */
@@ -50,7 +50,7 @@ void cluster_sent(struct cluster *c);
 void cluster_reset(struct cluster *c, const struct error *why);
 void cluster_wait(struct cluster *c, struct error *why);
 size_t cluster_nodes(const struct cluster *c);
-const struct uri *cluster_uri(const struct cluster *c, struct slice key); /* NULL: not known yet */
+const struct uri *cluster_uri(const struct cluster *c, struct slice key); /* NULL: unknown */
 bool cluster_begin_entry(struct cluster *c, struct entry *e);
 bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint64_t lsn);
 void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq);

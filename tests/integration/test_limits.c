@@ -229,7 +229,7 @@ static void a_limit_that_is_not_told_is_learned(void **state)
     assert_true(left_out() >= 3);
     assert_integer("SCARD s", 1);
     assert_integer("INCRBY after 0", 1);
-    assert_true(df2redis_said(&run.program, "does not tell what it takes"));
+    assert_true(df2redis_said(&run.program, "its limits are unknown"));
     assert_whole_run();
 }
 

@@ -81,7 +81,7 @@ static void partial_that_was_not_asked_for_ends_the_run(void **state)
     run.source = scripted_start(&options);
     source = tls_proxy_start(scripted_port(run.source), certificate.cert_file, certificate.key_file);
     start(certificate.cert_file);
-    assert_true(df2redis_wait_said(&run.program, "PARTIAL, which was not asked for", RUN_DEADLINE_MS));
+    assert_true(df2redis_wait_said(&run.program, "PARTIAL, but a full sync was requested", RUN_DEADLINE_MS));
     assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_PROTOCOL);
     assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE"), 0);
 }

@@ -140,7 +140,7 @@ static void write_keys(redisContext *c, const char *prefix, int count)
 static bool looked_for(void *arg)
 {
     (void)arg;
-    return df2redis_said(&run.program, "looked for on the target") ||
+    return df2redis_said(&run.program, "the target has all of the source's") ||
            df2redis_said(&run.program, "not on the target");
 }
 

@@ -129,8 +129,8 @@ void flush_advance(struct flush *f)
     }
     f->flow->hold = HOLD_FLUSH_WAITING;
     note_applied_lsn(f);
-    log_debug("%s (txid %llu) reached%s: waiting for the other FLOWs", f->command,
-              (unsigned long long)f->txid, f->again ? " again" : "");
+    log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", f->command,
+              (unsigned long long)f->txid, f->again ? " once more" : "");
     router_flush_begins(f->router);
     flush_tell(f, MESSAGE_AT_GLOBAL);
 }

@@ -13,6 +13,13 @@ static bool source_lost_keys(const struct flush_facts *f)
            (!f->source_keys_known || f->source_keys < f->keys / 2 + f->keys % 2);
 }
 
+/* True: the copy has keys that the source lacks, or is to keep them. Only flush given explicitly ends that. */
+static bool keeps(const struct flush_facts *f)
+{
+    return f->resync == ON_FULL_RESYNC_KEEP ||
+           (f->kept && !(f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH));
+}
+
 static enum flush_verdict judge_others(const struct flush_facts *f)
 {
     if (f->holds == FLUSH_HOLDS_STRAY && (f->flush_target || !f->conflict))
@@ -27,8 +34,9 @@ static enum flush_verdict judge_others(const struct flush_facts *f)
 static enum flush_verdict judge_own(const struct flush_facts *f)
 {
     /* --flush-target, given for the first time, or before anything was complete. */
-    bool anew = f->flush_target && !f->kept && (f->holds == FLUSH_HOLDS_PARTIAL || !f->owned);
-    if (f->resync == ON_FULL_RESYNC_KEEP)
+    bool first = f->flush_target && !f->kept && f->holds == FLUSH_HOLDS_PARTIAL;
+    bool anew = first || (f->flush_target && !f->kept && !f->owned);
+    if (f->resync == ON_FULL_RESYNC_KEEP && (!first || source_lost_keys(f)))
         return FLUSH_WRITE_OVER;
     if (f->resync == ON_FULL_RESYNC_STOP && !anew)
         return FLUSH_STOP_ASKED;
@@ -48,7 +56,7 @@ enum flush_verdict flush_guard(const struct flush_facts *f)
     if (f->holds == FLUSH_HOLDS_OTHERS || f->holds == FLUSH_HOLDS_STRAY)
         return judge_others(f);
     if (f->source == FLUSH_SOURCE_OTHER)
-        return f->flush_target ? FLUSH_NOW : FLUSH_STOP_OTHER_SOURCE;
+        return f->flush_target && !keeps(f) ? FLUSH_NOW : FLUSH_STOP_OTHER_SOURCE;
     return judge_own(f);
 }
 
@@ -87,8 +95,9 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
         error_fatal(error, EX_CANTCREAT,
                     "target %s holds %llu key%s that run \"%s\" copied from %.120s, and the source is %.120s "
                     "now. Choose: "
-                    "another --name and an empty target; or --flush-target, which deletes them all",
-                    target, keys, keys == 1 ? "" : "s", settings->name, source_before, source);
+                    "another --name and an empty target; or --flush-target%s, which deletes them all",
+                    target, keys, keys == 1 ? "" : "s", settings->name, source_before, source,
+                    keeps(facts) ? " with --on-full-resync flush" : "");
         break;
     case FLUSH_STOP_ASKED:
         error_fatal(error, EX_TEMPFAIL,

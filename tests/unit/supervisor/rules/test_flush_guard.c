@@ -89,6 +89,48 @@ static void other_source_flush_given(struct flush_facts *f)
     f->flush_target = true;
 }
 
+static void other_source_keep_given(struct flush_facts *f)
+{
+    other_source_flush_given(f);
+    f->resync = ON_FULL_RESYNC_KEEP;
+    f->resync_given = true;
+}
+
+static void other_source_partial_keep_given(struct flush_facts *f)
+{
+    other_source_keep_given(f);
+    f->holds = FLUSH_HOLDS_PARTIAL;
+}
+
+static void other_source_kept(struct flush_facts *f)
+{
+    other_source_flush_given(f);
+    f->kept = true;
+}
+
+static void other_source_kept_stop_given(struct flush_facts *f)
+{
+    other_source_kept(f);
+    f->resync = ON_FULL_RESYNC_STOP;
+    f->resync_given = true;
+}
+
+static void other_source_kept_resync_given(struct flush_facts *f)
+{
+    other_source_kept(f);
+    f->resync_given = true;
+}
+
+static void copy_of_another_source_that_is_to_be_kept_is_not_flushed(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, other_source_keep_given), FLUSH_STOP_OTHER_SOURCE);
+    assert_int_equal(with(copied, other_source_partial_keep_given), FLUSH_STOP_OTHER_SOURCE);
+    assert_int_equal(with(copied, other_source_kept), FLUSH_STOP_OTHER_SOURCE);
+    assert_int_equal(with(copied, other_source_kept_stop_given), FLUSH_STOP_OTHER_SOURCE);
+    assert_int_equal(with(copied, other_source_kept_resync_given), FLUSH_NOW);
+}
+
 static void other_sources_copy_needs_an_option(void **state)
 {
     (void)state;
@@ -223,9 +265,41 @@ static void kept_resync_given(struct flush_facts *f)
 
 static void keep_and_flush_given(struct flush_facts *f)
 {
-    partial(f);
     keep_given(f);
     f->flush_target = true;
+}
+
+static void kept_partial_both_given(struct flush_facts *f)
+{
+    keep_and_flush_given(f);
+    kept_partial(f);
+}
+
+static void partial_both_given(struct flush_facts *f)
+{
+    keep_and_flush_given(f);
+    partial(f);
+}
+
+static void partial_of_lost_both_given(struct flush_facts *f)
+{
+    partial_both_given(f);
+    less_left(f);
+}
+
+static void partial_over_others_both_given(struct flush_facts *f)
+{
+    partial_both_given(f);
+    f->owned = false;
+}
+
+/* Nothing was complete, so nothing is there to be kept. */
+static void unfinished_first_copy_is_flushed_although_keep_is_given(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, partial_both_given), FLUSH_NOW);
+    assert_int_equal(with(copied, partial_over_others_both_given), FLUSH_NOW);
+    assert_int_equal(with(copied, partial_of_lost_both_given), FLUSH_WRITE_OVER);
 }
 
 static void copy_that_was_kept_once_is_kept(void **state)
@@ -235,6 +309,7 @@ static void copy_that_was_kept_once_is_kept(void **state)
     assert_int_equal(with(copied, kept_partial), FLUSH_WRITE_OVER);
     assert_int_equal(with(copied, kept_partial_flush_given), FLUSH_WRITE_OVER);
     assert_int_equal(with(copied, keep_and_flush_given), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, kept_partial_both_given), FLUSH_WRITE_OVER);
     assert_int_equal(with(copied, kept_resync_given), FLUSH_NOW);
 }
 
@@ -303,7 +378,10 @@ static void check_only_good_copy(const struct flush_facts *f)
     bool own = is_copy(f) || f->holds == FLUSH_HOLDS_PARTIAL;
     if (own && f->source == FLUSH_SOURCE_RESTARTED && lost)
         assert_int_not_equal(flush_guard(f), FLUSH_NOW);
-    if (own && f->source != FLUSH_SOURCE_OTHER && f->kept && !f->resync_given)
+    bool flush_chosen = f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH;
+    if (own && f->kept && !flush_chosen)
+        assert_int_not_equal(flush_guard(f), FLUSH_NOW);
+    if (is_copy(f) && f->resync == ON_FULL_RESYNC_KEEP)
         assert_int_not_equal(flush_guard(f), FLUSH_NOW);
 }
 
@@ -347,6 +425,8 @@ static void check_explained(const struct flush_facts *f)
     /* Of several addresses the one that is replicated from, not the first. */
     if (verdict == FLUSH_STOP_OTHER_SOURCE)
         assert_non_null(strstr(error.text, "the source is redis://second-address:65001 now"));
+    if (verdict == FLUSH_STOP_OTHER_SOURCE && f->resync == ON_FULL_RESYNC_KEEP)
+        assert_non_null(strstr(error.text, "--flush-target with --on-full-resync flush, which"));
     if (verdict == FLUSH_STOP_SOURCE_LOST_KEYS)
         assert_non_null(strstr(error.text, "source redis://second-address:65001 was restarted"));
 }
@@ -364,11 +444,13 @@ int main(void)
         cmocka_unit_test(keys_of_others_need_an_option),
         cmocka_unit_test(complete_copy_without_its_state_directory_is_not_emptied),
         cmocka_unit_test(other_sources_copy_needs_an_option),
+        cmocka_unit_test(copy_of_another_source_that_is_to_be_kept_is_not_flushed),
         cmocka_unit_test(unfinished_copy_begins_anew_with_a_flush),
         cmocka_unit_test(complete_copy_is_treated_as_the_option_says),
         cmocka_unit_test(source_that_lost_its_keys_does_not_take_the_copy_with_it),
         cmocka_unit_test(copy_of_an_ended_run_is_never_flushed_unasked),
         cmocka_unit_test(copy_that_was_kept_once_is_kept),
+        cmocka_unit_test(unfinished_first_copy_is_flushed_although_keep_is_given),
         cmocka_unit_test(nothing_is_deleted_that_no_option_gave_up),
         cmocka_unit_test(flush_target_given_again_does_nothing_to_a_complete_copy),
         cmocka_unit_test(only_good_copy_is_never_emptied),

@@ -88,7 +88,10 @@ static void on_dflycluster(struct client *c, const redisReply *reply, void *arg)
     bool refused = reply->type == REDIS_REPLY_ERROR;
     if (refused && strstr(reply->str, "disabled"))
         f->cluster = SOURCE_CLUSTER_NONE;
-    else if (refused && (strncmp(reply->str, "NOPERM", 6) == 0 || strstr(reply->str, "unknown command")))
+    else if (refused && strncmp(reply->str, "NOPERM", 6) == 0)
+        f->cluster = SOURCE_CLUSTER_UNTOLD;
+    else if (refused &&
+             (strcasestr(reply->str, "unknown command") || strstr(reply->str, "restricted command")))
         f->cluster = SOURCE_CLUSTER_UNKNOWN;
     else
         f->cluster = SOURCE_CLUSTER_REAL;
@@ -131,11 +134,17 @@ static void judge_cluster(const struct source_facts *f, const struct source_judg
             "slots that leave it would stay on the target: give a Dragonfly that has all keys "
             "(--cluster_mode=emulated is one)",
             w->source);
-    else if (f->cluster == SOURCE_CLUSTER_UNKNOWN)
+    else if (f->cluster == SOURCE_CLUSTER_UNTOLD)
         findings_refuse(
             out, EX_NOPERM,
             "source %s does not tell whether it is a node of a Dragonfly Cluster, which would have a part of "
             "the keys: give its user +dflycluster",
+            w->source);
+    else if (f->cluster == SOURCE_CLUSTER_UNKNOWN)
+        findings_warn(
+            out,
+            "source %s has no DFLYCLUSTER, which tells whether it is a node of a Dragonfly Cluster: "
+            "make sure that it has all keys (--cluster_mode is not yes)",
             w->source);
 }
 

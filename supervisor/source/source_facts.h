@@ -7,9 +7,10 @@
 #include "supervisor/rules/findings.h"
 
 enum source_cluster {
-    SOURCE_CLUSTER_NONE, /* or emulated: one node with all slots */
-    SOURCE_CLUSTER_REAL, /* --cluster_mode=yes: it owns a part of the keys, and slots migrate */
-    SOURCE_CLUSTER_UNKNOWN,
+    SOURCE_CLUSTER_NONE,    /* or emulated: one node with all slots */
+    SOURCE_CLUSTER_REAL,    /* --cluster_mode=yes: it owns a part of the keys, and slots migrate */
+    SOURCE_CLUSTER_UNTOLD,  /* its user may not ask */
+    SOURCE_CLUSTER_UNKNOWN, /* it has no DFLYCLUSTER: renamed, restricted, or an older release */
 };
 
 struct source_facts {

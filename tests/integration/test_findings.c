@@ -272,6 +272,18 @@ static void hide_real_cluster(struct scripted_options *o)
     o->dflycluster = "-NOPERM copy has no ACL permissions";
 }
 
+static void rename_dflycluster(struct scripted_options *o)
+{
+    o->info = "cluster_enabled:1\r\n";
+    o->dflycluster = "-ERR unknown command `DFLYCLUSTER`";
+}
+
+static void restrict_dflycluster(struct scripted_options *o)
+{
+    o->info = "cluster_enabled:1\r\n";
+    o->dflycluster = "-ERR Cannot execute restricted command (admin only)";
+}
+
 static void make_emulated_cluster(struct scripted_options *o)
 {
     o->info = "cluster_enabled:1\r\n";
@@ -306,6 +318,21 @@ static void source_that_may_be_a_part_of_a_cluster_is_refused(void **state)
     run_replicate(&crash.run, (const char *const[]){"--flush-target", NULL});
     assert_refused(EX_NOPERM, 1);
     assert_said("give its user +dflycluster");
+}
+
+/* Renamed, restricted, or older: no right helps. */
+static void source_that_cannot_tell_of_a_cluster_is_warned_of(void **state)
+{
+    static void (*const changes[])(struct scripted_options *) = {rename_dflycluster, restrict_dflycluster};
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        begin(changes[i]);
+        run_replicate(&crash.run, NULL);
+        assert_in_step();
+        assert_said("has no DFLYCLUSTER");
+        assert_false(df2redis_said(&crash.run.program, "+dflycluster"));
+        crash_end(&crash);
+    }
 }
 
 static void source_whose_user_may_not_replicate_is_refused(void **state)
@@ -604,6 +631,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(renamed_flush_is_refused_where_it_is_due, teardown),
         cmocka_unit_test_teardown(node_of_a_dragonfly_cluster_is_refused, teardown),
         cmocka_unit_test_teardown(source_that_may_be_a_part_of_a_cluster_is_refused, teardown),
+        cmocka_unit_test_teardown(source_that_cannot_tell_of_a_cluster_is_warned_of, teardown),
         cmocka_unit_test_teardown(source_whose_user_may_not_replicate_is_refused, teardown),
         cmocka_unit_test_teardown(emulated_cluster_is_copied, teardown),
         cmocka_unit_test_teardown(databases_that_the_target_lacks_are_refused_before_anything_is_written,

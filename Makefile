@@ -87,7 +87,9 @@ $(B)/tests/run-%: $(SUPPORT) $(COMMON)
 $(B)/tests/run-bench: $(call objects,$(wildcard tests/bench/*.c))
 $(B)/tests/run-soak: $(call objects,$(wildcard tests/soak/*.c)) | $(B)/tests/wrong_clock.so
 
-$(B)/tests/wrong_clock.so: tests/preload/wrong_clock.c
+$(B)/tests/integration/test_findings: | $(B)/tests/modules.so
+
+$(B)/tests/%.so: tests/preload/%.c
 	@mkdir -p $(@D)
 	$(call QUIET,CC  )$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC -shared -o $@ $<
 

@@ -10,7 +10,8 @@
 enum need {
     NEED_DATA, /* commands that write values, those of the journal, and the reads of scripts that replace some
                            of these: refused without */
-    NEED_VALKEY,        /* the same, on a Valkey */
+    NEED_MODULE,        /* the same, of modules: warned of, since what is refused is counted key by key */
+    NEED_VALKEY_MODULE, /* the same, on a Valkey */
     NEED_MARK,          /* on the run's own key: refused without */
     NEED_CLIENT,        /* ends connections that have broken: refused without */
     NEED_SELECT,        /* where there are several databases */
@@ -115,44 +116,45 @@ static const struct {
     {NEED_DATA | NEWER, {"HPTTL", K, "FIELDS", "1", "0"}},
     {NEED_DATA | NEWER, {"HPEXPIRETIME", K, "FIELDS", "1", "0"}},
     {NEED_DATA, {"SCRIPT", "LOAD", "return 0"}},
-    {NEED_DATA | NEWER, {"JSON.SET", K, "$", "0"}},
-    {NEED_DATA | NEWER, {"JSON.DEL", K}},
-    {NEED_DATA | NEWER, {"JSON.FORGET", K}},
-    {NEED_DATA | NEWER, {"JSON.MERGE", K, "$", "0"}},
-    {NEED_DATA | NEWER, {"JSON.TOGGLE", K, "$"}},
-    {NEED_DATA | NEWER, {"JSON.NUMINCRBY", K, "$", "0"}},
-    {NEED_DATA | NEWER, {"JSON.NUMMULTBY", K, "$", "0"}},
-    {NEED_DATA | NEWER, {"JSON.STRAPPEND", K, "$", "0"}},
-    {NEED_DATA | NEWER, {"JSON.CLEAR", K}},
-    {NEED_DATA | NEWER, {"JSON.ARRPOP", K}},
-    {NEED_DATA | NEWER, {"JSON.ARRTRIM", K, "$", "0", "0"}},
-    {NEED_DATA | NEWER, {"JSON.ARRINSERT", K, "$", "0", "0"}},
-    {NEED_DATA | NEWER, {"JSON.ARRAPPEND", K, "$", "0"}},
-    {NEED_DATA | NEWER, {"BF.RESERVE", K, "0.1", "1"}},
-    {NEED_DATA | NEWER, {"BF.ADD", K, "0"}},
-    {NEED_DATA | NEWER, {"BF.MADD", K, "0"}},
-    {NEED_DATA | NEWER, {"CF.RESERVE", K, "1"}},
-    {NEED_DATA | NEWER, {"CF.ADD", K, "0"}},
-    {NEED_DATA | NEWER, {"CF.ADDNX", K, "0"}},
-    {NEED_DATA | NEWER, {"CF.INSERT", K, "ITEMS", "0"}},
-    {NEED_DATA | NEWER, {"CF.INSERTNX", K, "ITEMS", "0"}},
-    {NEED_DATA | NEWER, {"CF.DEL", K, "0"}},
-    {NEED_DATA | NEWER, {"CF.COMPACT", K}},
-    {NEED_DATA | NEWER, {"CMS.INITBYDIM", K, "1", "1"}},
-    {NEED_DATA | NEWER, {"CMS.INITBYPROB", K, "0.1", "0.1"}},
-    {NEED_DATA | NEWER, {"CMS.INCRBY", K, "0", "0"}},
-    {NEED_DATA | NEWER, {"CMS.MERGE", K, "1", K}},
-    {NEED_DATA | NEWER, {"TOPK.RESERVE", K, "1"}},
-    {NEED_DATA | NEWER, {"TOPK.ADD", K, "0"}},
-    {NEED_DATA | NEWER, {"TOPK.INCRBY", K, "0", "0"}},
-    {NEED_DATA | NEWER, {"CL.THROTTLE", K, "1", "1", "1"}},
-    {NEED_DATA | NEWER, {"FT._CREATEIFNX", "df2redis:probe"}},
-    {NEED_DATA | NEWER, {"FT._ALTERIFNX", "df2redis:probe", "0"}},
-    {NEED_DATA | NEWER, {"FT._DROPINDEXIFX", "df2redis:probe"}},
-    {NEED_DATA | NEWER, {"FT.SYNUPDATE", "df2redis:probe", "0", "0"}},
-    {NEED_VALKEY | NEWER, {"FT.CREATE", "df2redis:probe"}},
-    {NEED_VALKEY | NEWER, {"FT.ALTER", "df2redis:probe", "0"}},
-    {NEED_VALKEY | NEWER, {"FT.DROPINDEX", "df2redis:probe"}},
+    {NEED_MODULE | NEWER, {"JSON.GET", K}},
+    {NEED_MODULE | NEWER, {"JSON.SET", K, "$", "0"}},
+    {NEED_MODULE | NEWER, {"JSON.DEL", K}},
+    {NEED_MODULE | NEWER, {"JSON.FORGET", K}},
+    {NEED_MODULE | NEWER, {"JSON.MERGE", K, "$", "0"}},
+    {NEED_MODULE | NEWER, {"JSON.TOGGLE", K, "$"}},
+    {NEED_MODULE | NEWER, {"JSON.NUMINCRBY", K, "$", "0"}},
+    {NEED_MODULE | NEWER, {"JSON.NUMMULTBY", K, "$", "0"}},
+    {NEED_MODULE | NEWER, {"JSON.STRAPPEND", K, "$", "0"}},
+    {NEED_MODULE | NEWER, {"JSON.CLEAR", K}},
+    {NEED_MODULE | NEWER, {"JSON.ARRPOP", K}},
+    {NEED_MODULE | NEWER, {"JSON.ARRTRIM", K, "$", "0", "0"}},
+    {NEED_MODULE | NEWER, {"JSON.ARRINSERT", K, "$", "0", "0"}},
+    {NEED_MODULE | NEWER, {"JSON.ARRAPPEND", K, "$", "0"}},
+    {NEED_MODULE | NEWER, {"BF.RESERVE", K, "0.1", "1"}},
+    {NEED_MODULE | NEWER, {"BF.ADD", K, "0"}},
+    {NEED_MODULE | NEWER, {"BF.MADD", K, "0"}},
+    {NEED_MODULE | NEWER, {"CF.RESERVE", K, "1"}},
+    {NEED_MODULE | NEWER, {"CF.ADD", K, "0"}},
+    {NEED_MODULE | NEWER, {"CF.ADDNX", K, "0"}},
+    {NEED_MODULE | NEWER, {"CF.INSERT", K, "ITEMS", "0"}},
+    {NEED_MODULE | NEWER, {"CF.INSERTNX", K, "ITEMS", "0"}},
+    {NEED_MODULE | NEWER, {"CF.DEL", K, "0"}},
+    {NEED_MODULE | NEWER, {"CF.COMPACT", K}},
+    {NEED_MODULE | NEWER, {"CMS.INITBYDIM", K, "1", "1"}},
+    {NEED_MODULE | NEWER, {"CMS.INITBYPROB", K, "0.1", "0.1"}},
+    {NEED_MODULE | NEWER, {"CMS.INCRBY", K, "0", "0"}},
+    {NEED_MODULE | NEWER, {"CMS.MERGE", K, "1", K}},
+    {NEED_MODULE | NEWER, {"TOPK.RESERVE", K, "1"}},
+    {NEED_MODULE | NEWER, {"TOPK.ADD", K, "0"}},
+    {NEED_MODULE | NEWER, {"TOPK.INCRBY", K, "0", "0"}},
+    {NEED_MODULE | NEWER, {"CL.THROTTLE", K, "1", "1", "1"}},
+    {NEED_MODULE | NEWER, {"FT._CREATEIFNX", "df2redis:probe"}},
+    {NEED_MODULE | NEWER, {"FT._ALTERIFNX", "df2redis:probe", "0"}},
+    {NEED_MODULE | NEWER, {"FT._DROPINDEXIFX", "df2redis:probe"}},
+    {NEED_MODULE | NEWER, {"FT.SYNUPDATE", "df2redis:probe", "0", "0"}},
+    {NEED_VALKEY_MODULE | NEWER, {"FT.CREATE", "df2redis:probe"}},
+    {NEED_VALKEY_MODULE | NEWER, {"FT.ALTER", "df2redis:probe", "0"}},
+    {NEED_VALKEY_MODULE | NEWER, {"FT.DROPINDEX", "df2redis:probe"}},
     {NEED_FLUSH, {"FLUSHALL", "probe"}}, /* a syntax error, was it ever run */
     {NEED_FLUSH, {"FLUSHDB", "probe"}},
     {NEED_CLIENT, {"CLIENT", "SETNAME", ""}},
@@ -307,13 +309,25 @@ static bool lacks_need(const struct rights *r, enum need need, char *out, size_t
 
 static void judge_data(const struct rights *r, const struct rights_context *c, struct findings *out)
 {
-    static const enum need needs[] = {NEED_DATA, NEED_VALKEY};
+    char names[NAMES_BYTES];
+    if (lacks_need(r, NEED_DATA, names, sizeof names))
+        findings_refuse(out, EX_NOPERM,
+                        "target %s: its user lacks rights to write what is copied: give it %s", c->target,
+                        names);
+}
+
+/* The source may have nothing of the kind. */
+static void judge_modules(const struct rights *r, const struct rights_context *c, struct findings *out)
+{
+    static const enum need needs[] = {NEED_MODULE, NEED_VALKEY_MODULE};
     char names[NAMES_BYTES];
     for (size_t i = 0; i < (c->valkey ? 2 : 1); i++)
         if (lacks_need(r, needs[i], names, sizeof names))
-            findings_refuse(out, EX_NOPERM,
-                            "target %s: its user lacks rights to write what is copied: give it %s", c->target,
-                            names);
+            findings_warn(
+                out,
+                "target %s: its user lacks rights to commands of its modules: what the source writes with "
+                "them is refused and counted, key by key; give it %s",
+                c->target, names);
 }
 
 /* The run would end at the first key that is refused. */
@@ -372,6 +386,7 @@ static void judge_useful(const struct rights *r, const struct rights_context *c,
             "target %s: its user may not flush it: the run stops at a FLUSHALL or FLUSHDB of the source, and "
             "when it needs a new full sync; give it %s",
             c->target, names);
+    judge_modules(r, c, out);
     if (lacks_need(r, NEED_CONFIG, names, sizeof names))
         findings_warn(out,
                       "target %s: its limits and modules are not all known and taken for the defaults: give "
@@ -399,5 +414,6 @@ bool rights_named(size_t i, char *out, size_t out_bytes)
 {
     if (i < ROWS)
         row_name(i, out, out_bytes);
-    return i < ROWS && row_need(i) != NEED_DATA && row_need(i) != NEED_VALKEY;
+    return i < ROWS && row_need(i) != NEED_DATA && row_need(i) != NEED_MODULE &&
+           row_need(i) != NEED_VALKEY_MODULE;
 }

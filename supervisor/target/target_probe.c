@@ -18,6 +18,7 @@ enum { SELECTS = 255 };
 #define ENOUGH                                                                                               \
     "~* +@all -@admin -@dangerous +info +config|get +client|setname +client|list +client|kill +restore "     \
     "+flushall +flushdb +sort"
+#define ENOUGH_WITH_SEARCH " +ft._dropindexifx" /* Redis 8 calls it dangerous */
 #define ENOUGH_IN_CLUSTER " +cluster|slots +cluster|nodes +cluster|getkeysinslot +migrate"
 
 static void ask_node(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
@@ -234,8 +235,9 @@ void target_findings(const struct target_job *job, bool flush_due, struct findin
             findings_refuse(
                 out, EX_NOPERM,
                 "target %s: its user may not run MULTI, which the probe of its other rights needs: give it "
-                "at least +@transaction; enough for everything is: " ENOUGH "%s",
-                n->name, n->capabilities.cluster ? ENOUGH_IN_CLUSTER : "");
+                "at least +@transaction; enough for everything is: " ENOUGH "%s%s",
+                n->name, n->capabilities.search_again ? ENOUGH_WITH_SEARCH : "",
+                n->capabilities.cluster ? ENOUGH_IN_CLUSTER : "");
         else if ((n->no_exec || n->no_discard) && job->settings->marks)
             findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s",
                             n->name, n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");

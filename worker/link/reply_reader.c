@@ -119,6 +119,19 @@ bool replies_feed(struct replies *r, const void *data, size_t len, struct error 
     return true;
 }
 
+/* "NOPERM User app has no permissions to run the 'json.set' command": no module has what all others need. */
+static bool refuses_module(struct slice error)
+{
+    static const char noperm[] = "NOPERM ", run[] = " to run the '";
+    if (!slice_begins(error, noperm))
+        return false;
+    const uint8_t *at = error.data, *end = error.data + error.len, *name = NULL;
+    while ((at = memmem(at, (size_t)(end - at), run, sizeof run - 1)))
+        name = at += sizeof run - 1; /* the last: a user may be called anything */
+    const uint8_t *quote = name ? memchr(name, '\'', (size_t)(end - name)) : NULL;
+    return quote && memchr(name, '.', (size_t)(quote - name));
+}
+
 enum refusal refusal_class(struct slice error)
 {
     static const struct {
@@ -135,6 +148,8 @@ enum refusal refusal_class(struct slice error)
     static const char protocol[] = "ERR Protocol error"; /* the server closes the connection after it */
     if (error.len >= sizeof protocol - 1 && memcmp(error.data, protocol, sizeof protocol - 1) == 0)
         return REFUSAL_WAIT;
+    if (refuses_module(error))
+        return REFUSAL_COMMAND;
     const uint8_t *blank = memchr(error.data, ' ', error.len);
     struct slice word = slice_of(error.data, blank ? (size_t)(blank - error.data) : error.len);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)

@@ -37,7 +37,7 @@ enum refusal {
     REFUSAL_FATAL,   /* needs an operator: NOAUTH, NOPERM, WRONGPASS */
     REFUSAL_BUSYKEY, /* RESTORE: the key exists */
     REFUSAL_MOVED,   /* MOVED, ASK, TRYAGAIN, CLUSTERDOWN: another node serves the slot, or none now */
-    REFUSAL_COMMAND, /* concerns this command only */
+    REFUSAL_COMMAND, /* concerns this command only; also NOPERM for a module's command */
 };
 enum refusal refusal_class(struct slice error);
 

@@ -93,6 +93,13 @@ static void temporary_answers_are_waited_out_and_others_not(void **state)
         {"BUSYGROUP Consumer Group name already exists", REFUSAL_COMMAND},
         {"WRONGTYPE Operation", REFUSAL_COMMAND},
         {"NOPERM this user", REFUSAL_FATAL},
+        {"NOPERM User app has no permissions to run the 'hset' command", REFUSAL_FATAL},
+        {"NOPERM User a.b has no permissions to run the 'client|list' command", REFUSAL_FATAL},
+        {"NOPERM No permissions to access a key", REFUSAL_FATAL},
+        {"NOPERM User app has no permissions to run the 'json.set' command", REFUSAL_COMMAND},
+        {"NOPERM User to run the 'set' has no permissions to run the 'bf.add' command", REFUSAL_COMMAND},
+        {"NOPERM this user has no permissions to run the 'ft.create' command or its subcommand",
+         REFUSAL_COMMAND},
         {"ERR", REFUSAL_COMMAND},
         {"", REFUSAL_COMMAND},
     };

@@ -20,6 +20,7 @@ enum need {
     NEED_CLUSTER,       /* of a cluster's node: refused without */
     NEED_CLUSTER_MOVES, /* the same, warned of: open slots wait, and failovers cost a full sync */
     NEED_HEAL,          /* warned of: differences are only counted */
+    NEED_IMPORT,        /* on a Valkey, warned of: in import mode keys are hidden without it */
     NEWER = 1 << 8,     /* of a module or a later release: a target that lacks it is never sent it */
 };
 
@@ -160,6 +161,7 @@ static const struct {
     {NEED_CLIENT, {"CLIENT", "SETNAME", ""}},
     {NEED_CLIENT, {"CLIENT", "LIST"}},
     {NEED_CLIENT, {"CLIENT", "KILL", "ID", "0"}},
+    {NEED_IMPORT | NEWER, {"CLIENT", "IMPORT-SOURCE", "ON"}},
     {NEED_CONFIG, {"CONFIG", "GET", "databases"}},
     {NEED_CONFIG, {"COMMAND", "INFO", "GET"}},
     {NEED_CLUSTER, {"CLUSTER", "SLOTS"}},
@@ -167,6 +169,7 @@ static const struct {
     {NEED_CLUSTER, {"ASKING"}},
     {NEED_CLUSTER_MOVES, {"CLUSTER", "GETKEYSINSLOT", "0", "1"}},
     {NEED_CLUSTER_MOVES, {"MIGRATE", "", "0", K, "0", "1"}},
+    {NEED_CLUSTER_MOVES, {"PEXPIRE", K, "5000"}},
     {NEED_CLUSTER_MOVES, {"WAIT", "0", "0"}},
     {NEED_HEAL, {"WATCH", K}},
     {NEED_HEAL, {"UNWATCH"}},
@@ -387,6 +390,12 @@ static void judge_useful(const struct rights *r, const struct rights_context *c,
             "when it needs a new full sync; give it %s",
             c->target, names);
     judge_modules(r, c, out);
+    if (c->valkey && lacks_need(r, NEED_IMPORT, names, sizeof names))
+        findings_warn(
+            out,
+            "target %s: in import mode (import-mode yes) it hides keys past their time from its user, and "
+            "commands that meet them go wrong: give its user %s",
+            c->target, names);
     if (lacks_need(r, NEED_CONFIG, names, sizeof names))
         findings_warn(out,
                       "target %s: its limits and modules are not all known and taken for the defaults: give "

@@ -417,6 +417,41 @@ static void what_is_past_its_time_in_import_mode_is_moved_on(void **state)
     assert_equal_after(1);
 }
 
+/* MIGRATE says OK, and leaves them out. */
+static void what_cannot_be_put_off_is_not_moved(void **state)
+{
+    (void)state;
+    enum { LIVES_MS = 3000 };
+    char key[32];
+    unsigned turn = 0;
+    const char *tag = slot_tag(100);
+    redis_cluster_start(&cluster, 3, 0);
+    if (!import_mode_is_on())
+        skip();
+    redis_cluster_each(&cluster, "ACL SETUSER default -pexpire");
+    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
+    run_replicate(&crash.run, NULL);
+    write_turns(&turn, 10);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(df2redis_said(&crash.run.program, "give its user +pexpire"));
+    int64_t at_ms = clock_unix_ms() + LIVES_MS;
+    snprintf(key, sizeof key, "{%s}passed", tag);
+    say(0, "SET %s value PXAT %lld", key, (long long)at_ms);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(wait_until(has_passed, &at_ms, RUN_DEADLINE_MS));
+    begin_slots(OTHER, 0);
+    write_turns(&turn, 30);
+    assert_true(df2redis_wait_said(&crash.run.program, "PEXPIRE, without which", RUN_DEADLINE_MS));
+    assert_true(redis_cluster_keys_in_slot(&cluster, 100, OWNER) > 0);
+    redis_cluster_each(&cluster, "ACL SETUSER default +pexpire");
+    assert_in_step_between(OTHER);
+    assert_imported(OTHER, key, "value");
+    say(0, "DEL %s", key);
+    assert_true(run_wait_in_step(&crash.run));
+    end_slots(OTHER);
+    assert_equal_after(1);
+}
+
 /* The odd ones are on their way to a new master, which holds what has to be flushed. */
 static void a_snapshot_fills_slots_between_two_masters(void **state)
 {
@@ -466,6 +501,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(killed_workers_go_on_with_a_slot_between_two_masters, teardown),
         cmocka_unit_test_teardown(a_move_that_is_called_off_asks_for_a_full_sync, teardown),
         cmocka_unit_test_teardown(what_is_past_its_time_in_import_mode_is_moved_on, teardown),
+        cmocka_unit_test_teardown(what_cannot_be_put_off_is_not_moved, teardown),
         cmocka_unit_test_teardown(a_snapshot_fills_slots_between_two_masters, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,8 +19,8 @@
  * wait until all of them are there, or the move has ended.
  *
  * MIGRATE leaves out what is past its time, and says OK all the same. A master in import mode keeps such keys for
- * us: there their time is put off a little before they are moved. The source says by itself what becomes of
- * them. */
+ * us: there their time is put off a little before they are moved, and nothing is moved unless that was taken.
+ * The source says by itself what becomes of them. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,7 +37,7 @@ enum {
     MIGRATE_ANSWER_MS = 2 * MIGRATE_TIMEOUT_MS,
     KEYS_AT_ONCE = 10,
     NOKEY_MAX = 20,
-    PUT_OFF_MS = 5000, /* longer than from that command to the MIGRATE behind it */
+    PUT_OFF_MS = 5000, /* longer than from that command to the MIGRATE after its answer */
 };
 
 /* The one that is looked after now. */
@@ -47,8 +47,12 @@ struct between_work {
     char owner[41];
     struct uri to;
     char to_id[41];
-    uint64_t keys;  /* moved */
-    unsigned nokey; /* answers in a row that nothing was there to be moved */
+    uint64_t keys;    /* moved */
+    unsigned nokey;   /* answers in a row that nothing was there to be moved */
+    struct buf names; /* of the keys that are moved now, one after the other */
+    size_t lens[KEYS_AT_ONCE];
+    size_t count, answered; /* of them; answers to PEXPIRE */
+    char refused[200];      /* an answer that was an error */
 };
 
 static struct between *find(const struct cluster *c, uint16_t slot)
@@ -122,6 +126,7 @@ static void stop(struct cluster *c)
         return;
     client_free(w->client);
     uri_free(&w->to);
+    buf_free(&w->names);
     free(w);
 }
 
@@ -163,40 +168,55 @@ static void lost(struct cluster *c, struct between *b)
 
 static void ask_keys(struct cluster *c);
 
-static void on_migrated(struct client *client, const redisReply *reply, void *arg)
+/* It is tried again after a while. */
+static void stays(struct cluster *c, const char *what, const char *answer)
 {
-    (void)client;
-    struct cluster *c = arg;
     struct between_work *w = c->between_work;
     struct between *b = find(c, w->slot);
-    w->nokey = reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "NOKEY") == 0 ? w->nokey + 1 : 0;
-    if (reply->type != REDIS_REPLY_ERROR && w->nokey < NOKEY_MAX) {
-        ask_keys(c);
-        return;
-    }
-    log_warning("slot %u stays between two nodes, and moving its keys on to %s:%u was answered %.200s; it is "
-                "waited for: end its migration (redis-cli --cluster fix); everything is kept until then",
-                (unsigned)w->slot, w->to.host, (unsigned)w->to.port, reply->str);
+    log_warning(
+        "slot %u stays between two nodes, and moving its keys on to %s:%u fails: %s was answered %.200s; "
+        "it is waited for: end its migration (redis-cli --cluster fix); everything is kept until then",
+        (unsigned)w->slot, w->to.host, (unsigned)w->to.port, what, answer);
     if (b)
         b->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
     next(c);
 }
 
-/* PEXPIRE key ms GT, for each: a key without a time stays without. */
-static void put_off(struct cluster *c, const redisReply *keys)
+static void on_migrated(struct client *client, const redisReply *reply, void *arg)
 {
-    char ms[12];
-    snprintf(ms, sizeof ms, "%d", PUT_OFF_MS);
-    for (size_t i = 0; i < keys->elements && i < KEYS_AT_ONCE; i++) {
-        struct slice argv[] = {slice_str("PEXPIRE"),
-                               slice_of(keys->element[i]->str, (size_t)keys->element[i]->len), slice_str(ms),
-                               slice_str("GT")};
-        client_command(c->between_work->client, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, 4, argv);
+    (void)client;
+    struct cluster *c = arg;
+    struct between_work *w = c->between_work;
+    w->nokey = reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "NOKEY") == 0 ? w->nokey + 1 : 0;
+    if (reply->type != REDIS_REPLY_ERROR && w->nokey < NOKEY_MAX)
+        ask_keys(c);
+    else
+        stays(c, "MIGRATE", reply->str);
+}
+
+static void take_names(struct between_work *w, const redisReply *keys)
+{
+    buf_clear(&w->names);
+    w->count = keys->elements < KEYS_AT_ONCE ? keys->elements : KEYS_AT_ONCE;
+    for (size_t i = 0; i < w->count; i++) {
+        w->lens[i] = (size_t)keys->element[i]->len;
+        buf_put(&w->names, keys->element[i]->str, w->lens[i]);
     }
 }
 
+/* Returns how many there are. */
+static size_t put_names(const struct between_work *w, struct slice *argv)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        argv[i] = slice_of(w->names.data + at, w->lens[i]);
+        at += w->lens[i];
+    }
+    return w->count;
+}
+
 /* MIGRATE host port "" 0 timeout [AUTH password | AUTH2 user password] KEYS key … */
-static void migrate(struct cluster *c, const redisReply *keys)
+static void migrate(struct cluster *c)
 {
     struct between_work *w = c->between_work;
     char port[8], timeout[12];
@@ -214,10 +234,46 @@ static void migrate(struct cluster *c, const redisReply *keys)
         argv[argc++] = slice_str(w->to.password ? w->to.password : "");
     }
     argv[argc++] = slice_str("KEYS");
-    for (size_t i = 0; i < keys->elements && i < KEYS_AT_ONCE; i++)
-        argv[argc++] = slice_of(keys->element[i]->str, (size_t)keys->element[i]->len);
-    w->keys += keys->elements;
+    argc += put_names(w, argv + argc);
+    w->keys += w->count;
     client_command(w->client, MIGRATE_ANSWER_MS, on_migrated, c, argc, argv);
+}
+
+/* ASK, MOVED: it is not there any more. */
+static bool is_put_off(const redisReply *reply)
+{
+    return reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "ASK ", 4) == 0 ||
+           strncmp(reply->str, "MOVED ", 6) == 0;
+}
+
+static void on_put_off(struct client *client, const redisReply *reply, void *arg)
+{
+    (void)client;
+    struct cluster *c = arg;
+    struct between_work *w = c->between_work;
+    if (!is_put_off(reply))
+        snprintf(w->refused, sizeof w->refused, "%s", reply->str);
+    if (++w->answered < w->count)
+        return;
+    if (w->refused[0])
+        stays(c, "PEXPIRE, without which it would leave out what is past its time,", w->refused);
+    else
+        migrate(c);
+}
+
+/* PEXPIRE key ms GT, for each: a key without a time stays without. */
+static void put_off(struct cluster *c)
+{
+    struct between_work *w = c->between_work;
+    struct slice names[KEYS_AT_ONCE];
+    char ms[12];
+    size_t count = put_names(w, names);
+    snprintf(ms, sizeof ms, "%d", PUT_OFF_MS);
+    w->answered = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct slice argv[] = {slice_str("PEXPIRE"), names[i], slice_str(ms), slice_str("GT")};
+        client_command(w->client, MARK_ANSWER_TIMEOUT_MS, on_put_off, c, 4, argv);
+    }
 }
 
 static void served(struct cluster *c, struct between *b)
@@ -248,9 +304,11 @@ static void on_keys(struct client *client, const redisReply *reply, void *arg)
                   reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
         not_now(c, &error);
     } else if (reply->elements) {
+        take_names(c->between_work, reply);
         if (client_is_import_source(client))
-            put_off(c, reply);
-        migrate(c, reply);
+            put_off(c);
+        else
+            migrate(c);
     } else {
         served(c, b);
     }

@@ -205,6 +205,7 @@ static void cluster_needs_more(void **state)
     assert_found("CLUSTER NODES", no_command, cluster, EX_NOPERM, "give it +cluster|nodes");
     assert_found("MIGRATE", no_command, cluster, 0, "give its user +migrate");
     assert_found("CLUSTER GETKEYSINSLOT", no_command, cluster, 0, "give its user +cluster|getkeysinslot");
+    assert_found("PEXPIRE df2redis", no_command, cluster, 0, "give its user +pexpire");
     assert_found("WAIT", no_command, cluster, 0, "give its user +wait");
     assert_nothing_found("ASKING", no_command, standalone);
     assert_nothing_found("MIGRATE", no_command, standalone);
@@ -224,6 +225,16 @@ static void commands_of_modules_are_warned_of(void **state)
     assert_nothing_found("FT.DROPINDEX", no_command, standalone);
     assert_found("FT.DROPINDEX", no_command, valkey, 0, "give it +ft.dropindex");
     assert_found("HPERSIST", no_command, standalone, EX_NOPERM, "give it +hpersist");
+}
+
+static void import_mode_of_a_valkey_needs_a_right(void **state)
+{
+    (void)state;
+    struct rights_context valkey = standalone;
+    valkey.valkey = true;
+    assert_found("CLIENT IMPORT-SOURCE", no_command, valkey, 0, "give its user +client|import-source");
+    assert_nothing_found("CLIENT IMPORT-SOURCE", "ERR unknown subcommand 'IMPORT-SOURCE'", valkey);
+    assert_nothing_found("CLIENT IMPORT-SOURCE", no_command_6_2, standalone);
 }
 
 /* ---- the list in the manual ---- */
@@ -476,6 +487,7 @@ int main(void)
         cmocka_unit_test(keys_that_are_chosen_must_be_writable),
         cmocka_unit_test(cluster_needs_more),
         cmocka_unit_test(commands_of_modules_are_warned_of),
+        cmocka_unit_test(import_mode_of_a_valkey_needs_a_right),
         cmocka_unit_test(manual_lists_the_rights_that_are_probed),
         cmocka_unit_test(databases_need_select),
         cmocka_unit_test(nothing_is_said_of_rights_that_were_not_probed),

@@ -9,6 +9,10 @@
 #include "common/base/mem.h"
 
 #define SINCE "since"
+enum {
+    FULL_PERCENT = 90,                       /* of its maxmemory */
+    WRITTEN_BYTES_PER_MS = (1 << 30) / 1000, /* at most */
+};
 
 void evictions_free(struct evictions *e)
 {
@@ -61,7 +65,22 @@ uint64_t evictions_note(struct evictions *e, const char *run_id, uint64_t evicte
 /* The target's seconds are whole ones, at both ends. */
 bool evictions_started_since(const struct evictions *e, uint64_t up_s, int64_t now_ms)
 {
-    return e->since_ms && up_s * 1000 <= (uint64_t)(now_ms - e->since_ms + 1000);
+    int64_t since_ms = now_ms > e->since_ms ? now_ms - e->since_ms : 0; /* the clock may have been set back */
+    return e->since_ms && up_s * 1000 <= (uint64_t)since_ms + 1000;
+}
+
+/* volatile-* spares keys without a time to live, and often there are no others. */
+bool evictions_may_be_unseen(const struct evictions_end *end)
+{
+    bool may_evict = strncmp(end->policy, "allkeys-", 8) == 0 ||
+                     (end->evicted && strncmp(end->policy, "volatile-", 9) == 0);
+    return may_evict && evictions_is_full(end->used_bytes, end->max_bytes) &&
+           end->used_bytes + end->unseen_ms * WRITTEN_BYTES_PER_MS >= end->max_bytes;
+}
+
+bool evictions_is_full(uint64_t used_bytes, uint64_t max_bytes)
+{
+    return max_bytes && used_bytes >= max_bytes / 100 * FULL_PERCENT;
 }
 
 bool evictions_save(const struct evictions *e, const char *path)

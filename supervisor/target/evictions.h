@@ -32,6 +32,17 @@ uint64_t evictions_note(struct evictions *e, const char *run_id, uint64_t evicte
                         bool all);
 /* True: a process that has run for so long was started since counting began, as far as whole seconds tell. */
 bool evictions_started_since(const struct evictions *e, uint64_t up_s, int64_t now_ms);
+/* A process that has ended, as it was at its last answer. */
+struct evictions_end {
+    const char *policy;
+    uint64_t used_bytes, max_bytes; /* its maxmemory; 0: none */
+    uint64_t evicted;
+    uint64_t unseen_ms; /* since that answer */
+};
+
+/* True: it may have evicted keys since. A policy that spares some keys is no reason if it has never evicted any. */
+bool evictions_may_be_unseen(const struct evictions_end *end);
+bool evictions_is_full(uint64_t used_bytes, uint64_t max_bytes);
 /* False: the file could not be written, or does not exist. */
 bool evictions_save(const struct evictions *e, const char *path);
 bool evictions_load(struct evictions *e, const char *path);

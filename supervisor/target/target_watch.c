@@ -23,7 +23,6 @@ enum {
     MASTERS_SOON_MS = 1000, /* after a change */
     LEAVING_MS = 10000,     /* for the last answer of one that serves no slots any more */
     TEXT_BYTES = 300,
-    FULL_PERCENT = 90, /* of its maxmemory: a moment later it evicts */
 };
 
 struct node {
@@ -100,13 +99,18 @@ static void count_evictions(struct node *n, uint64_t keys)
 /* The process has ended, and with it its count. */
 static void note_end(struct node *n)
 {
-    if (!node_evicts(n) || n->used_bytes < n->max_bytes / 100 * FULL_PERCENT)
+    const struct evictions_end end = {n->policy, n->used_bytes, n->max_bytes, n->evicted,
+                                      clock_monotonic_ms() - n->told_ms};
+    bool counts = evictions_may_be_unseen(&end);
+    if (!node_evicts(n) || !evictions_is_full(n->used_bytes, n->max_bytes))
         return;
-    log_warning(
-        "target %s ended while it used %s of its maxmemory of %s (%s): what it evicted since its last "
-        "answer is unknown, and counts as one key",
-        n->name, size_text(n->used_bytes), size_text(n->max_bytes), n->policy);
-    count_evictions(n, 1);
+    log_warning("target %s ended while it used %s of its maxmemory of %s (%s): %s", n->name,
+                size_text(n->used_bytes), size_text(n->max_bytes), n->policy,
+                counts ? "what it evicted since its last answer is unknown, and counts as one key"
+                       : "an eviction after its last answer is unlikely, and none is counted; set its "
+                         "maxmemory-policy to noeviction");
+    if (counts)
+        count_evictions(n, 1);
 }
 
 static void note_run_id(struct node *n, struct slice info)

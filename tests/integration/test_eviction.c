@@ -202,11 +202,14 @@ static bool evicts_as_reported(void *arg)
     return df2redis_status_true(&run.program, "targets.0.evicts");
 }
 
-static void wait_full(void)
+/* It has room for what connections take, and evicts nothing. */
+static void wait_full(const char *policy)
 {
-    tell_target("CONFIG SET maxmemory-policy volatile-random");
+    char *command = format_text("CONFIG SET maxmemory-policy %s", policy);
+    tell_target(command);
+    free(command);
     char *limit = format_text("CONFIG SET maxmemory %llu",
-                              (unsigned long long)info_number("memory", "used_memory") * 104 / 100);
+                              (unsigned long long)info_number("memory", "used_memory") * 106 / 100);
     tell_target(limit);
     free(limit);
     assert_true(wait_until(evicts_as_reported, NULL, RUN_DEADLINE_MS));
@@ -217,15 +220,32 @@ static void wait_full(void)
 static void full_target_that_is_restarted_may_have_evicted(void **state)
 {
     (void)state;
-    begin(100, appendonly);
+    begin(STRINGS, appendonly);
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
-    wait_full();
+    wait_full("allkeys-random");
     process_signal(&run.target.process, SIGKILL);
     redis_restart(&run.target, appendonly);
     assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
     assert_true(df2redis_said(&run.program, "what it evicted since its last answer is unknown"));
     assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
+/* Its keys have no time to live, and are spared. */
+static void full_target_that_never_evicted_is_only_warned_of(void **state)
+{
+    (void)state;
+    begin(100, appendonly);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    wait_full("volatile-lru");
+    process_signal(&run.target.process, SIGKILL);
+    redis_restart(&run.target, appendonly);
+    assert_true(
+        df2redis_wait_said(&run.program, "an eviction after its last answer is unlikely", RUN_DEADLINE_MS));
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(evicted(), 0);
+    assert_int_equal(run_terminate(&run), EX_OK);
 }
 
 static bool is_copied_anew(void *arg)
@@ -265,10 +285,10 @@ static bool new_process_is_watched(void *arg)
 static void full_target_that_returns_empty_begins_at_0(void **state)
 {
     (void)state;
-    begin(100, NULL);
+    begin(STRINGS, NULL);
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
-    wait_full();
+    wait_full("allkeys-random");
     process_signal(&run.target.process, SIGKILL);
     redis_restart(&run.target, NULL);
     assert_true(wait_until(is_copied_anew, NULL, RUN_DEADLINE_MS));
@@ -446,6 +466,7 @@ int main(int argc, char **argv)
         TEST(evictions_before_the_run_are_none_of_ours),
         TEST(evictions_of_a_target_that_was_restarted_unwatched_count),
         TEST(full_target_that_is_restarted_may_have_evicted),
+        TEST(full_target_that_never_evicted_is_only_warned_of),
         TEST(evictions_of_an_earlier_copy_do_not_count),
         TEST(full_target_that_returns_empty_begins_at_0),
         TEST(target_that_is_started_anew_is_named),

@@ -73,6 +73,47 @@ static void whole_seconds_tell_when_a_process_was_started(void **state)
     assert_false(evictions_started_since(&e, 7, 1005000));
 }
 
+static void clock_that_was_set_back_makes_no_process_new(void **state)
+{
+    (void)state;
+    e.since_ms = 1000000;
+    assert_true(evictions_started_since(&e, 1, 500000));
+    assert_false(evictions_started_since(&e, 2, 500000));
+    assert_false(evictions_started_since(&e, 100000, 500000));
+}
+
+static void only_a_full_process_may_have_evicted_unseen(void **state)
+{
+    (void)state;
+    struct evictions_end end = {"allkeys-lru", 95, 100, 0, 1000};
+    assert_true(evictions_may_be_unseen(&end));
+    end.used_bytes = 80;
+    assert_false(evictions_may_be_unseen(&end));
+    end.max_bytes = 0;
+    assert_false(evictions_may_be_unseen(&end));
+}
+
+static void policy_that_spares_keys_needs_an_eviction_to_be_suspicious(void **state)
+{
+    (void)state;
+    struct evictions_end end = {"volatile-lru", 99, 100, 0, 1000};
+    assert_false(evictions_may_be_unseen(&end));
+    end.evicted = 1;
+    assert_true(evictions_may_be_unseen(&end));
+    end.policy = "noeviction";
+    assert_false(evictions_may_be_unseen(&end));
+}
+
+static void room_that_nothing_can_fill_in_that_time_is_room(void **state)
+{
+    (void)state;
+    const uint64_t gib = 1 << 30;
+    struct evictions_end end = {"allkeys-lru", 95 * gib, 100 * gib, 7, 1000};
+    assert_false(evictions_may_be_unseen(&end));
+    end.unseen_ms = 6000;
+    assert_true(evictions_may_be_unseen(&end));
+}
+
 static void file_carries_the_count_on(void **state)
 {
     (void)state;
@@ -118,6 +159,10 @@ int main(void)
         TEST(process_without_an_id_is_none),
         TEST(statistics_that_were_reset_count_from_0),
         TEST(whole_seconds_tell_when_a_process_was_started),
+        TEST(clock_that_was_set_back_makes_no_process_new),
+        TEST(only_a_full_process_may_have_evicted_unseen),
+        TEST(policy_that_spares_keys_needs_an_eviction_to_be_suspicious),
+        TEST(room_that_nothing_can_fill_in_that_time_is_room),
         TEST(file_carries_the_count_on),
         TEST(file_of_an_older_release_does_not_say_since_when),
         TEST(no_file_is_no_count),

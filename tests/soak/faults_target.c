@@ -107,6 +107,8 @@ void fault_evict(struct soak *s)
 {
     if (!soak_evict(s, s->run.target.port))
         return;
+    /* (Of a copy that was only begun, and refused since, nothing is lost with it.) */
+    soak_wait_in_step(s);
     uint64_t before = soak_full_syncs(s);
     fault_restart_target_empty(s);
     if (soak_wait_full_sync_after(s, before))

@@ -41,6 +41,7 @@ struct compared {
     struct slice key; /* borrowed until `done` */
     void *owner;
     enum comparison_outcome outcome;
+    uint64_t bytes;     /* read of it from either side, about */
     int64_t expires_ms; /* HEALED: when it expires on the target, Unix ms; 0: never, or deleted */
     bool alone;         /* AGAIN: another key may be the cause; try this key alone */
     bool by_elements;   /* its payload was refused: write it element by element */

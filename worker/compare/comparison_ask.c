@@ -112,6 +112,7 @@ void comparison_ask_values(struct comparison *x, int side)
         if (x->pairs[i].decided)
             continue;
         x->asked[x->asked_count++] = &x->pairs[i];
+        x->pairs[i].told.bytes = x->pairs[i].bytes;
         ask_key(x, side, "DUMP", x->pairs[i].told.key);
         ask_key(x, side, expiry, x->pairs[i].told.key);
     }

@@ -160,7 +160,7 @@ bool comparison_large_copies(struct comparison *x);
 /* comparison_value.c */
 void comparison_values_init(struct comparison *x);
 void comparison_values_free(struct comparison *x);
-/* A payload, or nil, as one side answered it. */
+/* A payload, or nil, as one side answered it. (MEMORY USAGE may not have told its size.) */
 void comparison_take_target(struct comparison *x, struct pair *p, const redisReply *dump);
 void comparison_take_source(struct comparison *x, struct pair *p, const redisReply *dump);
 /* A JSON document of the target, read as text, as its payload is in the module's format. */

@@ -172,6 +172,8 @@ static void on_head(struct comparison *x, int side, const redisReply *reply)
                               "source, or copy it by hand",
                               reply->str, size_text(p->bytes), size_text(COMPARISON_VALUE_MAX_BYTES));
         give_up_key(x);
+    } else if (side == SOURCE) {
+        p->told.bytes += p->bytes;
     }
     large_begin(&x->large.walk, side == TARGET ? &p->target : &p->source, kind, p->bytes,
                 x->target.hash_field_ttl, clock_unix_ms());

@@ -63,10 +63,17 @@ static struct slice bytes_of(const redisReply *r)
     return slice_of(r->str, r->len);
 }
 
+static void note_bytes(struct pair *p, const redisReply *dump)
+{
+    if (dump->type == REDIS_REPLY_STRING && dump->len > p->told.bytes)
+        p->told.bytes = dump->len;
+}
+
 void comparison_take_target(struct comparison *x, struct pair *p, const redisReply *dump)
 {
     struct digest_options options = options_of(x);
     struct error why;
+    note_bytes(p, dump);
     digest_free(&p->target);
     memset(&p->target_dump, 0, sizeof p->target_dump);
     if (dump->type == REDIS_REPLY_STRING && dump->len > sizeof p->target_dump.tail) {
@@ -84,6 +91,7 @@ void comparison_take_source(struct comparison *x, struct pair *p, const redisRep
 {
     struct digest_options options = options_of(x);
     struct error why;
+    note_bytes(p, dump);
     digest_free(&p->source);
     buf_clear(&p->payload);
     if (dump->type != REDIS_REPLY_STRING)

@@ -8,14 +8,14 @@
 #include "common/ipc/divergence.h"
 #include "worker/keys/suspects.h"
 #include "worker/translate/rewrite.h"
+#include "worker/verify/pace.h"
 
 enum {
-    KEYS_PER_SECOND = 200,
-    MS_PER_KEY = 1000 / KEYS_PER_SECOND,
     LAG_MAX_MS = 1000,   /* above this lag nothing is compared */
     REST_MS = 5000,      /* idle time after which the connections are closed */
     AGAIN_FIRST_MS = 50, /* pause for a key that is written meanwhile */
     AGAIN_MAX_MS = 10000,
+    AGAIN_END_MS = 1000,    /* … at the end of the run */
     TROUBLE_MAX_MS = 30000, /* pause between attempts to connect */
     TOLD_MAX = 5,           /* log lines of each kind; the rest is in divergences.log only */
 };
@@ -24,14 +24,16 @@ struct heal {
     struct heal_config with;
     struct flow *flow;
     struct comparison *comparison;
+    struct pace *pace;
     struct suspect *suspects[COMPARISON_KEYS];
     uint64_t times[COMPARISON_KEYS];
     uint64_t begun_lsn; /* applied_lsn when the batch began: a lower LSN is of another history */
+    uint64_t begun_ms;  /* when the batch began */
     uint64_t next_ms, idle_ms, trouble_ms;
     struct event *next; /* at next_ms, as the worker's tick is too slow for small batches */
     unsigned told_healed, told_denied;
     bool told_unknown;
-    bool ends;      /* the run ends: no pauses between batches */
+    bool ends;      /* the run ends: no pauses between batches, and short ones for a key */
     bool any_shard; /* a key of the batch may belong to another FLOW */
 };
 
@@ -47,10 +49,19 @@ static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
     return cursor_get(&f->cursor.marks->applied_lsn) >= lsns[f->number];
 }
 
-static uint64_t pause_ms(uint32_t tries)
+static uint64_t pause_ms(const struct heal *h, uint32_t tries)
 {
     uint64_t ms = (uint64_t)AGAIN_FIRST_MS << (tries < 10 ? tries : 10);
-    return ms < AGAIN_MAX_MS ? ms : AGAIN_MAX_MS;
+    uint64_t most = h->ends ? AGAIN_END_MS : AGAIN_MAX_MS;
+    return ms < most ? ms : most;
+}
+
+/* Longer each time, and not before it has rested. */
+static void put_off(struct heal *h, struct suspect *k)
+{
+    uint64_t due_ms = clock_monotonic_ms() + pause_ms(h, k->tries);
+    uint64_t rested_ms = pace_due_ms(h->pace, k->db, k->key);
+    suspects_put_off(h->flow->suspects, k, due_ms > rested_ms ? due_ms : rested_ms);
 }
 
 static void report_healed(struct heal *h, const struct suspect *k)
@@ -108,28 +119,40 @@ static void settle_suspect(struct heal *h, const struct compared *c, struct susp
 {
     struct cursor_marks *m = h->flow->cursor.marks;
     if (c->outcome == COMPARISON_AGAIN) {
-        suspects_put_off(h->flow->suspects, k, clock_monotonic_ms() + pause_ms(k->tries));
+        put_off(h, k);
         k->alone |= c->alone;
         k->by_elements |= c->by_elements;
         return;
     }
     /* Added again meanwhile: the value that was written was right, and may be outdated. */
-    if (k->times != times && c->outcome == COMPARISON_EQUAL)
-        return;
-    if (c->outcome == COMPARISON_EQUAL)
+    bool again = k->times != times;
+    if (c->outcome == COMPARISON_EQUAL && !again)
         cursor_add(&m->suspects_equal, 1);
     if (c->outcome == COMPARISON_HEALED) {
         cursor_add(&m->suspects_healed, 1);
         report_healed(h, k);
         expiry_healed(h->with.expiry, c->db, c->key, c->expires_ms);
     }
-    if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && stays_unknown(k, c)) {
+    if (c->outcome == COMPARISON_IMPOSSIBLE && !again && stays_unknown(k, c)) {
         report_unknown(h, k, c->text);
-    } else if (c->outcome == COMPARISON_IMPOSSIBLE && k->times == times && is_uncounted(k, c)) {
+    } else if (c->outcome == COMPARISON_IMPOSSIBLE && !again && is_uncounted(k, c)) {
         cursor_add(&m->suspects_permanent, 1);
         report_impossible(h, k, c);
     }
-    suspects_settle(h->flow->suspects, k, times);
+    if (!suspects_settle(h->flow->suspects, k, times))
+        put_off(h, k);
+}
+
+/* When the next batch may begin. */
+static void note_pace(struct heal *h, const struct compared *list, size_t count, uint64_t now)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += list[i].bytes;
+        if (list[i].outcome != COMPARISON_AGAIN)
+            pace_compared(h->pace, list[i].db, list[i].key, list[i].bytes, now);
+    }
+    h->next_ms = h->begun_ms + pace_batch_ms(h->pace, count, bytes);
 }
 
 static void on_batch_done(void *arg, struct compared *list, size_t count, const struct error *trouble)
@@ -137,11 +160,12 @@ static void on_batch_done(void *arg, struct compared *list, size_t count, const 
     struct heal *h = arg;
     uint64_t now = clock_monotonic_ms();
     h->idle_ms = now;
+    note_pace(h, list, count, now);
     if (trouble) {
         h->trouble_ms = h->trouble_ms ? h->trouble_ms * 2 : 100;
         if (h->trouble_ms > TROUBLE_MAX_MS)
             h->trouble_ms = TROUBLE_MAX_MS;
-        h->next_ms = now + h->trouble_ms;
+        h->next_ms = h->next_ms > now + h->trouble_ms ? h->next_ms : now + h->trouble_ms;
         if (trouble->class != ERROR_RETRY || h->trouble_ms > 1000)
             log_warning("suspect keys cannot be compared now: %s; next attempt in %.1f s", trouble->text,
                         (double)h->trouble_ms / 1000);
@@ -190,13 +214,30 @@ static size_t settle_missing_database(struct heal *h, struct suspect **due, size
     return kept;
 }
 
+/* Keys that are due and have rested since their last comparison. */
+static size_t due_and_rested(struct heal *h, uint64_t now, struct suspect **due)
+{
+    size_t count, kept = 0;
+    do {
+        count = suspects_due(h->flow->suspects, now, due, COMPARISON_KEYS);
+        for (size_t i = 0; i < count; i++) {
+            uint64_t rested_ms = pace_due_ms(h->pace, due[i]->db, due[i]->key);
+            if (rested_ms > now)
+                due[i]->due_ms = rested_ms;
+            else
+                due[kept++] = due[i];
+        }
+    } while (count && !kept);
+    return kept;
+}
+
 static void begin_batch(struct heal *h, uint64_t now)
 {
     struct flow *f = h->flow;
     struct suspect *due[COMPARISON_KEYS];
     struct compared list[COMPARISON_KEYS];
     bool cluster = router_is_cluster(h->with.router);
-    size_t n = suspects_due(f->suspects, now, due, COMPARISON_KEYS), count = 0;
+    size_t n = due_and_rested(h, now, due), count = 0;
     n = settle_missing_database(h, due, n);
     h->any_shard = false;
     for (size_t i = 0; i < n; i++) {
@@ -210,8 +251,7 @@ static void begin_batch(struct heal *h, uint64_t now)
     }
     if (!count)
         return;
-    h->idle_ms = now;
-    h->next_ms = now + (h->ends ? 0 : count * MS_PER_KEY);
+    h->idle_ms = h->begun_ms = now;
     h->begun_lsn = cursor_get(&f->cursor.marks->applied_lsn);
     comparison_begin(h->comparison, list, count, router_uri(h->with.router, list[0].key), &f->target);
 }
@@ -250,7 +290,14 @@ bool heal_has_work(const struct heal *h)
 
 void heal_ends(struct heal *h)
 {
+    uint64_t latest_ms = clock_monotonic_ms() + AGAIN_END_MS;
     h->ends = true;
+    if (!h->trouble_ms)
+        h->next_ms = 0;
+    pace_ends(h->pace);
+    for (struct suspect *k = suspects_oldest(h->flow->suspects); k; k = k->newer)
+        if (k->due_ms > latest_ms)
+            k->due_ms = latest_ms;
 }
 
 void heal_give_up(struct heal *h)
@@ -272,6 +319,7 @@ struct heal *heal_new(const struct heal_config *with)
     struct flow *f = with->flow;
     h->with = *with;
     h->flow = f;
+    h->pace = pace_new();
     struct comparison_config config = {.settings = &f->settings,
                                        .master_id = f->master_id,
                                        .client_name = f->heal_name,
@@ -289,6 +337,7 @@ void heal_free(struct heal *h)
     if (!h)
         return;
     comparison_free(h->comparison);
+    pace_free(h->pace);
     event_free(h->next);
     free(h);
 }

@@ -1,5 +1,5 @@
 /* Compares suspects with the source, and rewrites those that differ, while the FLOW is stable and the lag is small: a
- * batch at a time, at a limited rate.
+ * batch at a time, at the rate of pace.h.
  *
  *   refused by the target ─┐
  *   lost by the source ────┼─> suspects ──comparison──> equal: removed

@@ -62,7 +62,7 @@ static void another_history_under_the_same_id_is_synced_anew(void **state)
     (void)state;
     begin_in_step(&crash_mixed);
     rewrite_history();
-    assert_synced_again("is another one than was applied here");
+    assert_synced_again("differs from the one applied here");
 }
 
 static void another_history_is_noticed_from_the_spools_of_a_killed_run(void **state)
@@ -72,7 +72,7 @@ static void another_history_is_noticed_from_the_spools_of_a_killed_run(void **st
     assert_true(crash_kill(&crash, true));
     rewrite_history();
     run_replicate(&crash.run, NULL);
-    assert_synced_again("is another one than was applied here");
+    assert_synced_again("differs from the one applied here");
 }
 
 static void another_history_is_noticed_by_the_marks_of_the_target(void **state)
@@ -84,7 +84,7 @@ static void another_history_is_noticed_by_the_marks_of_the_target(void **state)
     rewrite_history();
     run_replicate(&crash.run, NULL);
     assert_true(df2redis_wait_said(&crash.run.program, "going on from the target's marks", RUN_DEADLINE_MS));
-    assert_synced_again("is another one than was applied here");
+    assert_synced_again("differs from the one applied here");
 }
 
 /* ---- marks of an earlier release ---- */
@@ -348,7 +348,7 @@ static void replica_promoted_behind_the_target_is_synced_anew(void **state)
     rewrite_history();
     scripted_promote(crash.run.source, PROMOTED,
                      2150); /* its own since then, and beyond what was applied here */
-    assert_synced_again("is another one than was applied here");
+    assert_synced_again("differs from the one applied here");
 }
 
 /* Both at once, so that what is applied before the flush has no restart record of its own. */
@@ -396,7 +396,7 @@ static void replica_promoted_behind_a_held_flow_is_synced_anew(void **state)
     write_and_flush_in_one_flow();
     assert_true(df2redis_wait_said(&crash.run.program, "FLUSHALL (txid 5001) is reached", RUN_DEADLINE_MS));
     promote_one_that_lacks_the_last_entries();
-    assert_synced_again("is another one than was applied here");
+    assert_synced_again("differs from the one applied here");
 }
 
 /* Entries that carried no mark may be on the target, and missing on the promoted master. */

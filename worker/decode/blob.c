@@ -1,4 +1,4 @@
-/* Streaming decompression into a buffer whose used front is dropped as it goes. */
+/* Streaming decompression into a buffer; consumed bytes at its front are dropped. */
 #include "worker/decode/blob.h"
 
 #include <lz4frame.h>
@@ -57,7 +57,7 @@ void blob_end(struct blob *b)
         buf_free(&b->plain);
 }
 
-/* Drops the used front; room for at least one more byte behind the rest. */
+/* Drops the consumed front; makes room for at least one more byte after the rest. */
 static void make_room(struct blob *b)
 {
     struct buf *plain = &b->plain;
@@ -72,7 +72,7 @@ static void make_room(struct blob *b)
         buf_reserve(plain, plain->cap);
 }
 
-static void discard(struct blob *b)
+static void blob_discard(struct blob *b)
 {
     size_t n = blob_there(b);
     if (n > b->discard_bytes)
@@ -81,7 +81,7 @@ static void discard(struct blob *b)
     b->at += n;
 }
 
-static bool bad(const struct blob *b, const char *why, struct error *error)
+static bool blob_broken(const struct blob *b, const char *why, struct error *error)
 {
     return error_fatal(error, EX_DATAERR, "compressed blob (%s, %llu bytes): %s",
                        b->kind == BLOB_LZ4 ? "LZ4" : "zstd", (unsigned long long)b->compressed_bytes, why);
@@ -94,7 +94,7 @@ static bool run_lz4(struct blob *b, struct slice in, size_t *used, size_t *made,
     *made = b->plain.cap - b->plain.len;
     size_t hint = LZ4F_decompress(b->lz4, b->plain.data + b->plain.len, made, in.data, used, NULL);
     if (LZ4F_isError(hint))
-        return bad(b, LZ4F_getErrorName(hint), error);
+        return blob_broken(b, LZ4F_getErrorName(hint), error);
     b->ended = hint == 0;
     b->hint = hint;
     return true;
@@ -106,16 +106,16 @@ static bool run_zstd(struct blob *b, struct slice in, size_t *used, size_t *made
     ZSTD_outBuffer to = {b->plain.data, b->plain.cap, b->plain.len};
     size_t hint = ZSTD_decompressStream(b->zstd, &to, &from);
     if (ZSTD_isError(hint))
-        return bad(b, ZSTD_getErrorName(hint), error);
+        return blob_broken(b, ZSTD_getErrorName(hint), error);
     *used = from.pos;
     *made = to.pos - b->plain.len;
     b->ended = hint == 0;
-    b->hint = 1; /* its hint may ask for more than there is of the frame */
+    b->hint = 1; /* the hint of the decompressor may be larger than the rest of the frame */
     return true;
 }
 
 /* Decompresses until the buffer is full or no progress is made. */
-static bool run(struct blob *b, struct slice frame, struct error *error)
+static bool blob_run(struct blob *b, struct slice frame, struct error *error)
 {
     size_t used = 1, made = 1;
     while (!b->ended && (used || made) && b->plain.len < b->plain.cap) {
@@ -126,12 +126,12 @@ static bool run(struct blob *b, struct slice frame, struct error *error)
             return false;
         b->fed_bytes += used;
         b->plain.len += made;
-        discard(b);
+        blob_discard(b);
         if (b->discard_bytes)
             b->plain.len = b->at = 0;
     }
     if (b->ended && b->fed_bytes != b->compressed_bytes)
-        return bad(b, "its frame ends before its bytes do", error);
+        return blob_broken(b, "trailing bytes after its frame", error);
     return true;
 }
 
@@ -141,18 +141,18 @@ enum blob_status blob_fill(struct blob *b, struct slice frame, size_t need, uint
     if (frame.len > b->compressed_bytes)
         frame.len = (size_t)b->compressed_bytes;
     if (b->kind == BLOB_LZ4 ? !b->lz4 : !b->zstd) {
-        bad(b, "no memory for its decompressor", error);
+        blob_broken(b, "out of memory for its decompressor", error);
         return BLOB_BROKEN;
     }
     while (blob_there(b) < need && !b->ended) {
         uint64_t fed = b->fed_bytes, discarding = b->discard_bytes;
         size_t there = blob_there(b);
-        if (frame.len < fed) { /* the caller's input has become shorter */
+        if (frame.len < fed) { /* the input is shorter than before */
             *wanted = fed;
             return BLOB_MORE;
         }
         make_room(b);
-        if (!run(b, frame, error))
+        if (!blob_run(b, frame, error))
             return BLOB_BROKEN;
         if (b->fed_bytes == fed && blob_there(b) == there && b->discard_bytes == discarding)
             break;
@@ -162,7 +162,7 @@ enum blob_status blob_fill(struct blob *b, struct slice frame, size_t need, uint
     if (b->ended)
         return BLOB_ENDED;
     if (b->fed_bytes < frame.len || b->fed_bytes == b->compressed_bytes) {
-        bad(b, "its bytes end before its frame does", error);
+        blob_broken(b, "truncated frame", error);
         return BLOB_BROKEN;
     }
     uint64_t left = b->compressed_bytes - b->fed_bytes;

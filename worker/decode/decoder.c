@@ -1,13 +1,13 @@
-/* From the bytes of a FLOW to its entries: where the bytes are, and what they begin with.
+/* From the bytes of a FLOW to its entries: finds the next bytes, and dispatches by their first one.
  *
  *   "REDIS" version:4
  *   opcode … opcode …            snapshot; some hold more of the same: compressed blobs, chunks
  *   255 zero:8 token:40
  *   journal entries
  *
- * Each step looks at the text at hand (of the stream, or of what a blob holds), and either consumes it, gives
- * an entry, asks for more bytes, or finds it broken. Nothing is consumed by a step that asks for more, so
- * that a step is taken again from the same byte; decoder.wanted keeps it from being taken in vain. */
+ * Each step reads the current text (the stream, or the plain bytes of a blob), and either consumes bytes, returns an
+ * entry, asks for more bytes, or fails. A step that asks for more consumes nothing and is repeated from the same byte;
+ * decoder.wanted avoids repetitions before enough bytes are there. */
 #include "worker/decode/decoder.h"
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 
 enum { HEADER_BYTES = 9, RDB_VERSION_MIN = 5, RDB_VERSION_MAX = 12 };
 
-static const uint8_t nothing[1]; /* to point to where there are no bytes */
+static const uint8_t nothing[1]; /* address of an empty text */
 
 struct decoder *decoder_new(const struct decoder_config *config)
 {
@@ -59,7 +59,7 @@ void decoder_forget(struct decoder *d)
     d->failed.class = ERROR_NONE;
 }
 
-static enum step header(struct decoder *d, struct text *t)
+static enum step read_header(struct decoder *d, struct text *t)
 {
     if (t->n < HEADER_BYTES)
         return decoder_more(t, HEADER_BYTES);
@@ -67,9 +67,9 @@ static enum step header(struct decoder *d, struct text *t)
     for (int i = 5; i < HEADER_BYTES; i++)
         version = version * 10 + (uint8_t)(t->p[i] - '0');
     if (memcmp(t->p, "REDIS", 5) != 0)
-        return decoder_broken(d, "it does not begin with REDIS: not a snapshot");
+        return decoder_broken(d, "the stream does not begin with REDIS, so is not a snapshot");
     if (version < RDB_VERSION_MIN || version > RDB_VERSION_MAX)
-        return decoder_broken(d, "RDB version %u is not known (%d to %d are)", version, RDB_VERSION_MIN,
+        return decoder_broken(d, "RDB version %u is not supported (%d to %d are)", version, RDB_VERSION_MIN,
                               RDB_VERSION_MAX);
     d->rdb_version = version;
     d->phase = PHASE_SNAPSHOT;
@@ -77,10 +77,10 @@ static enum step header(struct decoder *d, struct text *t)
     return STEP_ON;
 }
 
-static enum step token(struct decoder *d, struct text *t, struct entry *out)
+static enum step read_token(struct decoder *d, struct text *t, struct entry *out)
 {
     if (d->in_blob)
-        return decoder_broken(d, "a compressed blob goes on after EOF");
+        return decoder_broken(d, "a compressed blob continues after EOF");
     if (t->n < TOKEN_BYTES)
         return decoder_more(t, TOKEN_BYTES);
     if (memcmp(t->p, d->config.token, TOKEN_BYTES) != 0)
@@ -97,11 +97,11 @@ static enum step take_step(struct decoder *d, struct text *t, struct entry *out)
     case PHASE_JOURNAL:
         return decoder_journal_entry(d, t, out);
     case PHASE_HEADER:
-        return header(d, t);
+        return read_header(d, t);
     case PHASE_TOKEN:
         if (d->in_blob && t->n && t->p[0] == OPCODE_BLOB_END)
             return decoder_pass(d, t, 1);
-        return token(d, t, out);
+        return read_token(d, t, out);
     case PHASE_SNAPSHOT:
         break;
     }
@@ -116,21 +116,20 @@ static enum step take_step(struct decoder *d, struct text *t, struct entry *out)
     return decoder_opcode(d, t, out);
 }
 
-/* The stream's own bytes from d->offset on. */
+/* The bytes of the stream from d->offset on. */
 static struct text stream_text(const struct decoder *d, struct slice input, uint64_t input_offset)
 {
     size_t at = (size_t)(d->offset - input_offset);
     return (struct text){.p = input.data + at, .n = input.len - at};
 }
 
-/* A step needs t->wanted bytes of its text. STEP_ON: they may be had by decompressing more. */
+/* A step needs t->wanted bytes of its text. STEP_ON: decompressing more may supply them. */
 static enum step need_text(struct decoder *d, const struct text *t)
 {
     if (d->in_chunk && t->wanted > d->chunk_left)
         return decoder_broken(d, "a chunk of stream id %u ends within an element", d->chunk_id);
     if (t->wanted > t->n && t->wanted - t->n > INT32_MAX)
-        return decoder_broken(d, "an element of %zu bytes; no more than %d can be held", t->wanted,
-                              INT32_MAX);
+        return decoder_broken(d, "an element of %zu bytes; no more than %d can be held", t->wanted, INT32_MAX);
     if (t->wanted <= t->n)
         return decoder_broken(d, "no progress");
     if (d->in_blob) {
@@ -141,7 +140,7 @@ static enum step need_text(struct decoder *d, const struct text *t)
     return STEP_MORE;
 }
 
-/* Where the next step finds its bytes. STEP_ON with t->p NULL: look again. */
+/* Sets *t to the bytes of the next step. STEP_ON with t->p NULL: call again. */
 static enum step find_text(struct decoder *d, struct text stream, struct text *t)
 {
     enum step step;

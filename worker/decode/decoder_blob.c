@@ -1,6 +1,6 @@
-/* Compressed blobs: where one begins and ends in the stream, and the text that it holds.
+/* Compressed blobs: begin and end in the stream, and their plain text.
  *
- *   201 | 202   length   frame        what is in it: opcodes, as outside of it, the last of them 203
+ *   201 | 202   length   frame        plain: opcodes, as outside of a blob, the last of them 203
  */
 #include <inttypes.h>
 
@@ -10,7 +10,7 @@
 enum step decoder_begin_blob(struct decoder *d, struct text *t)
 {
     uint64_t bytes;
-    bool again = d->in_blob; /* restored inside of it */
+    bool again = d->in_blob; /* restored inside the blob */
     if (again && d->blob_begun)
         return decoder_broken(d, "a compressed blob in a compressed blob");
     if (again && t->p[0] != OPCODE_LZ4_BLOB && t->p[0] != OPCODE_ZSTD_BLOB)
@@ -19,7 +19,7 @@ enum step decoder_begin_blob(struct decoder *d, struct text *t)
     if (used == PACKED_MORE)
         return decoder_more(t, t->n + 1);
     if (used == PACKED_BROKEN || bytes == 0 || bytes > RDB_LENGTH_MAX)
-        return decoder_broken(d, "a compressed blob whose length is none");
+        return decoder_broken(d, "invalid length of a compressed blob");
     if (!again && d->in_chunk && d->chunk_left != 1 + used + bytes)
         return decoder_broken(d, "a chunk of %u bytes left holds a compressed blob of %" PRIu64,
                               d->chunk_left, bytes);
@@ -35,7 +35,7 @@ enum step decoder_begin_blob(struct decoder *d, struct text *t)
     return STEP_ON;
 }
 
-/* All of the blob has been read: on behind it. */
+/* The blob is consumed: continues after it. */
 static enum step leave_blob(struct decoder *d)
 {
     if (d->in_chunk || d->open != NO_VALUE || d->skipping || d->journal_given || blob_there(&d->blob))
@@ -49,9 +49,9 @@ static enum step leave_blob(struct decoder *d)
 
 enum step decoder_blob_text(struct decoder *d, struct text stream, struct text *t)
 {
-    static const uint8_t nothing[1]; /* to point to where there are no bytes */
+    static const uint8_t nothing[1]; /* address of an empty text */
     uint64_t wanted;
-    /* A value may end, or be suspended, with the blob's last byte: it is looked at without bytes, too. */
+    /* 0 for an open value, which may end, or be suspended, at the blob's last byte. */
     size_t need = d->blob_need ? d->blob_need : d->open == NO_VALUE;
     if (blob_there(&d->blob) < need) {
         struct slice frame = slice_of(stream.p + d->blob_head, stream.n - d->blob_head);

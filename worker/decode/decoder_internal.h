@@ -1,16 +1,16 @@
-/* The decoder's inside: shared by decoder*.c only. A file calls what stands to its right.
+/* Shared by decoder*.c only. A file calls those to its right.
  *
  *   decoder_state.c ── decoder.c ── decoder_opcode.c ─┬─ decoder_value.c ── decoder_values.c
  *                                                     ├─ decoder_journal.c ── journal.c
  *                                                     └─ decoder_blob.c ── blob.c
  *
- *   decoder.c          where the next bytes come from, and what they begin with
- *   decoder_opcode.c   the opcodes of the snapshot
- *   decoder_value.c    keys with their values, whole or element by element, chunks
- *   decoder_values.c   the values that are open at once
+ *   decoder.c          finds the next bytes, dispatches by their first one
+ *   decoder_opcode.c   opcodes of the snapshot
+ *   decoder_value.c    keys and values, as a whole or element by element; chunks
+ *   decoder_values.c   the table of open values
  *   decoder_journal.c  JOURNAL_BLOBs and the journal stream
  *   decoder_blob.c     compressed blobs
- *   decoder_step.c     what is broken; all of them call it
+ *   decoder_step.c     errors; called by all of them
  *   decoder_state.c    the restart record
  */
 #ifndef DF2REDIS_WORKER_DECODE_DECODER_INTERNAL_H
@@ -57,30 +57,29 @@ enum {
 
 enum phase { PHASE_HEADER, PHASE_SNAPSHOT, PHASE_TOKEN, PHASE_JOURNAL };
 
-/* What stands before an entry and belongs to it. */
+/* Attributes before an entry. */
 struct attributes {
     int64_t expire_ms;
     uint32_t mc_flags;
     uint8_t flags;
 };
 
-/* A value whose elements are being given, or that is being passed by. With an id it may be suspended
- * between two of its chunks. */
+/* A value that is returned element by element, or skipped. With an id it may be suspended between two chunks. */
 struct open_value {
     uint32_t id, db;
     struct attributes attributes;
     uint8_t type;
-    bool passing; /* unsupported: walked over */
+    bool passing; /* unsupported: skipped */
     struct value_reader reader;
     struct value_skip walk;
     struct buf key;
 };
 
-/* Bytes to look at: of the stream or of what a blob holds, never beyond the end of the chunk at hand. */
+/* The bytes for a step: of the stream or of a blob, up to the end of the current chunk. */
 struct text {
     const uint8_t *p;
     size_t n;
-    size_t wanted; /* set with STEP_MORE: so many bytes from here on are needed */
+    size_t wanted; /* with STEP_MORE: number of bytes needed from p on */
 };
 
 enum step { STEP_ON, STEP_ENTRY, STEP_MORE, STEP_BREAK, STEP_ERROR };
@@ -88,7 +87,7 @@ enum step { STEP_ON, STEP_ENTRY, STEP_MORE, STEP_BREAK, STEP_ERROR };
 /* A command of the journal, for its check. */
 struct noted_command {
     uint64_t lsn; /* 0: none */
-    bool summed;  /* its sum is known: it was told, not decoded */
+    bool summed;  /* `checksum` is set: from the configuration, not decoded */
     uint64_t checksum;
     struct journal_sum sum;
 };
@@ -96,36 +95,36 @@ struct noted_command {
 struct decoder {
     struct decoder_config config;
 
-    /* The state that is saved. */
+    /* Saved state. */
     enum phase phase;
     uint32_t rdb_version;
     uint64_t restore_limit_bytes;
-    uint64_t offset; /* stream offset of the next byte; in a blob of its opcode */
+    uint64_t offset; /* stream offset of the next byte; in a blob: of its opcode */
     bool in_blob;
-    uint64_t blob_position; /* plain bytes of the blob that are done with */
+    uint64_t blob_position; /* consumed plain bytes of the blob */
     bool in_chunk;
     uint32_t chunk_id, chunk_left;
     uint64_t seq;
     uint64_t snapshot_lsn;        /* of the next entry in a JOURNAL_BLOB: counted from 1 */
-    uint64_t next_lsn;            /* of the journal stream; 0: not known */
-    struct noted_command last[2]; /* of it: they take turns */
+    uint64_t next_lsn;            /* of the journal stream; 0: unknown */
+    struct noted_command last[2]; /* the last two commands, alternating */
     unsigned newest;              /* 0 or 1 */
     uint32_t db, snapshot_journal_db, journal_db;
     struct attributes attributes;
-    uint64_t journal_given; /* entries of the JOURNAL_BLOB at hand */
-    uint8_t skipping;       /* opcode of index or module data being passed by; 0: none */
-    struct value_skip walk; /* of it */
+    uint64_t journal_given; /* returned entries of the current JOURNAL_BLOB */
+    uint8_t skipping;       /* opcode of index or module data that is skipped; 0: none */
+    struct value_skip walk; /* of that data */
     struct open_value **values;
     size_t value_count;
-    int open; /* index of the one whose bytes are next, or NO_VALUE */
+    int open; /* index of the value that the next bytes belong to, or NO_VALUE */
 
-    /* What can be had again from the bytes. */
+    /* State that can be rebuilt from the bytes. */
     uint64_t wanted;
-    size_t blob_need; /* plain bytes that the last step asked for */
-    size_t blob_head; /* opcode and length */
+    size_t blob_need; /* plain bytes that the last step needs */
+    size_t blob_head; /* bytes of opcode and length */
     bool blob_begun;
     struct blob blob;
-    bool scanning; /* value_skip of the entry at hand has begun */
+    bool scanning; /* value_skip of the current entry has begun */
     struct value_skip scan;
     struct value_skip tail_scan; /* of a stream's tail */
     struct {
@@ -143,7 +142,7 @@ struct decoder {
     struct error why, failed;
 };
 
-/* Done with n bytes of the text. */
+/* Consumes n bytes of the text. */
 static inline void decoder_consume(struct decoder *d, struct text *t, size_t n)
 {
     t->p += n;
@@ -162,7 +161,7 @@ static inline enum step decoder_more(struct text *t, size_t wanted)
     return STEP_MORE;
 }
 
-/* Fills *out but for what is the kind's own; takes `count` sequence numbers. */
+/* Sets the members of *out common to all kinds; takes `count` sequence numbers. */
 static inline void decoder_give(struct decoder *d, struct entry *out, enum entry_kind kind, uint64_t count)
 {
     *out = (struct entry){.kind = kind,
@@ -174,7 +173,7 @@ static inline void decoder_give(struct decoder *d, struct entry *out, enum entry
     d->seq += count;
 }
 
-/* Passes so many bytes by, once they are there. */
+/* Skips `bytes` bytes once they are there. */
 static inline enum step decoder_pass(struct decoder *d, struct text *t, size_t bytes)
 {
     if (t->n < bytes)
@@ -183,7 +182,7 @@ static inline enum step decoder_pass(struct decoder *d, struct text *t, size_t b
     return STEP_ON;
 }
 
-/* decoder_step.c: what is broken, for STEP_ERROR; and that it is, for decoder_next(). */
+/* decoder_step.c: sets the error of a STEP_ERROR; converts it for decoder_next(). */
 enum step decoder_broken(struct decoder *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 enum decode_status decoder_fail(struct decoder *d, struct error *error);
 
@@ -199,7 +198,7 @@ int decoder_value_find(const struct decoder *d, uint32_t id);
 bool decoder_value_set_key(struct decoder *d, struct open_value *v, struct slice key);
 void decoder_values_free(struct decoder *d);
 
-/* decoder_blob.c: a compressed blob begins; its text, at least as many bytes as the last step asked for. */
+/* decoder_blob.c: begin of a compressed blob; its plain text, at least d->blob_need bytes. */
 enum step decoder_begin_blob(struct decoder *d, struct text *t);
 enum step decoder_blob_text(struct decoder *d, struct text stream, struct text *t);
 
@@ -211,11 +210,11 @@ void decoder_note_check(struct decoder *d, struct journal_check newest, struct j
 
 /* decoder_opcode.c: an opcode of the snapshot. */
 enum step decoder_opcode(struct decoder *d, struct text *t, struct entry *out);
-/* Index or module data that is being passed by. */
+/* Continues skipping index or module data. */
 enum step decoder_skip_on(struct decoder *d, struct text *t, struct entry *out);
 bool decoder_skipping_valid(uint8_t opcode, const struct value_skip *walk);
 
-/* decoder.c: forgets what is not saved, after a restore. */
+/* decoder.c: resets the state that is not saved, after a restore. */
 void decoder_forget(struct decoder *d);
 
 #endif

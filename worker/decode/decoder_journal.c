@@ -2,12 +2,11 @@
  *
  *   210 packed count, string of that many entries
  *
- * COMMAND and PING take an LSN each. Those of JOURNAL_BLOBs are only counted from 1 on, as the master does
- * not tell theirs; those of the stream are counted from JOURNAL_OFFSET on and checked against the master's
- * LSN entries.
+ * COMMAND and PING take an LSN each. In JOURNAL_BLOBs they are counted from 1, as the master does not send their LSNs;
+ * in the stream they are counted from JOURNAL_OFFSET on, and checked against the master's LSN entries.
  *
- * A master that was made a replica refuses our REPLCONF ACK, and writes that between two entries of the very
- * stream: "-ERR …\r\n". No opcode is 45, so that '-' at the begin of an entry is an error line. */
+ * A master that was made a replica refuses REPLCONF ACK, and writes the error between two entries of the stream: "-ERR
+ * …\r\n". No opcode is 45, so '-' at the beginning of an entry is an error line. */
 #include <inttypes.h>
 
 #include "worker/decode/decoder_internal.h"
@@ -42,7 +41,7 @@ void decoder_note_check(struct decoder *d, struct journal_check newest, struct j
     c->summed = b->summed = true;
 }
 
-/* COMMAND or PING, which is all that takes an LSN. */
+/* COMMAND or PING, the entries that take an LSN. */
 static enum step give_item(struct decoder *d, const struct journal_item *item, uint32_t db, uint64_t lsn,
                            struct entry *out)
 {
@@ -55,14 +54,14 @@ static enum step give_item(struct decoder *d, const struct journal_item *item, u
     return STEP_ENTRY;
 }
 
-static enum step error_line(struct decoder *d, struct text *t)
+static enum step read_error_line(struct decoder *d, struct text *t)
 {
     size_t most = t->n < ERROR_LINE_MAX_BYTES ? t->n : ERROR_LINE_MAX_BYTES;
     const uint8_t *end = memchr(t->p, '\n', most);
     if (!end && t->n < ERROR_LINE_MAX_BYTES)
         return decoder_more(t, t->n + 1);
     if (!end)
-        return decoder_broken(d, "journal entry: opcode 45 is not known, and it begins no error line");
+        return decoder_broken(d, "journal entry: opcode 45 is not known, and is not an error line");
     char text[ERROR_LINE_MAX_BYTES];
     size_t len = 0;
     for (const uint8_t *p = t->p + 1; p < end && *p != '\r'; p++)
@@ -71,12 +70,12 @@ static enum step error_line(struct decoder *d, struct text *t)
     return STEP_BREAK;
 }
 
-/* The master's numbers are not those of this stream any more: its journal is that of another history. */
-static enum step other_lsn(struct decoder *d, uint64_t lsn)
+/* The master's LSN differs from the counted one: its journal is of another history. */
+static enum step break_on_lsn(struct decoder *d, uint64_t lsn)
 {
     error_set(&d->why, ERROR_RETRY,
               "the source says LSN %" PRIu64 " where %" PRIu64
-              " was counted: its journal is not the one that was followed, or entries were lost",
+              " was counted: its journal is not the one that was followed, or it lost entries",
               lsn, d->next_lsn - 1);
     return STEP_BREAK;
 }
@@ -84,7 +83,7 @@ static enum step other_lsn(struct decoder *d, uint64_t lsn)
 static enum step give_lsn(struct decoder *d, uint64_t lsn, struct entry *out)
 {
     if (lsn == UINT64_MAX)
-        return decoder_broken(d, "journal entry: an LSN that is none");
+        return decoder_broken(d, "journal entry: invalid LSN");
     d->next_lsn = lsn + 1;
     decoder_give(d, out, ENTRY_LSN, 1);
     out->db = d->journal_db;
@@ -92,8 +91,8 @@ static enum step give_lsn(struct decoder *d, uint64_t lsn, struct entry *out)
     return STEP_ENTRY;
 }
 
-/* An entry that was applied in an earlier session: is it the one that it was? */
-static enum step compare(struct decoder *d, const struct journal_item *item, uint32_t db)
+/* Compares an entry that was applied in an earlier session. */
+static enum step compare_item(struct decoder *d, const struct journal_item *item, uint32_t db)
 {
     const struct journal_check *was = &d->config.check;
     bool same = item->opcode == JOURNAL_PING;
@@ -102,7 +101,7 @@ static enum step compare(struct decoder *d, const struct journal_item *item, uin
     if (!same) {
         error_set(&d->why, ERROR_REDIRECT,
                   "the source's journal is not the one that was followed: its entry %" PRIu64
-                  " is another one than was applied here; it was made a replica meanwhile, or promoted",
+                  " differs from the one applied here; the source was made a replica meanwhile, or promoted",
                   d->next_lsn);
         return STEP_BREAK;
     }
@@ -121,11 +120,11 @@ static void note_command(struct decoder *d, const struct journal_item *item, uin
     journal_sum_begin(&c->sum, db, item->argv, item->argc);
 }
 
-/* COMMAND or PING of the journal itself. STEP_ON: it was applied already. */
+/* COMMAND or PING of the journal stream. STEP_ON: applied already. */
 static enum step take_item(struct decoder *d, const struct journal_item *item, uint32_t db, struct entry *out)
 {
     if (decoder_comparing(d))
-        return compare(d, item, db);
+        return compare_item(d, item, db);
     give_item(d, item, db, d->next_lsn, out);
     out->in_snapshot = false;
     if (d->next_lsn && item->opcode == JOURNAL_COMMAND)
@@ -140,7 +139,7 @@ enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry 
     struct journal_item item;
     size_t used, wanted;
     if (t->n && t->p[0] == '-')
-        return error_line(d, t);
+        return read_error_line(d, t);
     enum value_status status = journal_read(&d->args, slice_of(t->p, t->n), &item, &used, &wanted, &d->why);
     if (status == VALUE_MORE)
         return decoder_more(t, wanted);
@@ -151,7 +150,7 @@ enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry 
     if (item.opcode == JOURNAL_SELECT) {
         d->journal_db = (uint32_t)item.value;
     } else if (item.opcode == JOURNAL_LSN && d->next_lsn && item.value != d->next_lsn - 1) {
-        return other_lsn(d, item.value);
+        return break_on_lsn(d, item.value);
     } else if (item.opcode == JOURNAL_LSN && !decoder_comparing(d)) {
         step = give_lsn(d, item.value, out);
     } else if (item.opcode == JOURNAL_LSN) {
@@ -164,7 +163,7 @@ enum step decoder_journal_entry(struct decoder *d, struct text *t, struct entry 
     return step;
 }
 
-/* The blob's head, once all of it is there; its content is kept decoded if it had to be. */
+/* The head of the blob, once all of it is there; a compressed content is decoded and kept. */
 static enum step open_blob(struct decoder *d, struct text *t)
 {
     struct rdb_string_head head;
@@ -173,7 +172,7 @@ static enum step open_blob(struct decoder *d, struct text *t)
     if (used == PACKED_MORE)
         return decoder_more(t, t->n + 1);
     if (used == PACKED_BROKEN)
-        return decoder_broken(d, "a JOURNAL_BLOB whose count is none");
+        return decoder_broken(d, "invalid count of a JOURNAL_BLOB");
     size_t at = 1 + used;
     enum value_status status = rdb_string_head(t->p + at, t->n - at, &head);
     if (status == VALUE_MORE)
@@ -186,7 +185,7 @@ static enum step open_blob(struct decoder *d, struct text *t)
         return decoder_more(t, d->journal_blob.total);
     buf_clear(&d->journal_text);
     if (!rdb_string_decode(&head, t->p + d->journal_blob.content_at, &d->journal_text, &content))
-        return decoder_broken(d, "a JOURNAL_BLOB whose LZF is broken");
+        return decoder_broken(d, "invalid LZF of a JOURNAL_BLOB");
     d->journal_blob.lzf = head.encoding != RDB_PLAIN;
     d->journal_blob.content_len = content.len;
     d->journal_blob.position = 0;
@@ -194,7 +193,7 @@ static enum step open_blob(struct decoder *d, struct text *t)
     return STEP_ON;
 }
 
-/* The blob's next entry, behind any SELECT. */
+/* The next entry of the blob, after any SELECT. */
 static enum step read_item(struct decoder *d, const struct text *t, struct journal_item *item)
 {
     const uint8_t *content = d->journal_blob.lzf ? d->journal_text.data : t->p + d->journal_blob.content_at;
@@ -206,7 +205,7 @@ static enum step read_item(struct decoder *d, const struct text *t, struct journ
         if (status == VALUE_BROKEN)
             return STEP_ERROR;
         if (status == VALUE_MORE)
-            return decoder_broken(d, "a JOURNAL_BLOB of fewer entries than it says");
+            return decoder_broken(d, "a JOURNAL_BLOB with fewer entries than announced");
         if (item->opcode == JOURNAL_LSN)
             return decoder_broken(d, "an LSN in a JOURNAL_BLOB");
         if (item->opcode == JOURNAL_SELECT)
@@ -219,7 +218,7 @@ static enum step read_item(struct decoder *d, const struct text *t, struct journ
 static enum step close_blob(struct decoder *d, struct text *t)
 {
     if (d->journal_blob.position != d->journal_blob.content_len)
-        return decoder_broken(d, "a JOURNAL_BLOB of more entries than it says");
+        return decoder_broken(d, "a JOURNAL_BLOB with more entries than announced");
     decoder_consume(d, t, d->journal_blob.total);
     d->journal_blob.ready = false;
     d->journal_given = 0;
@@ -256,7 +255,7 @@ enum step decoder_journal_blob(struct decoder *d, struct text *t, struct entry *
         return given;
     }
     if (++d->journal_given == d->journal_blob.count) {
-        /* The entry's arguments stay where they are until the next call. */
+        /* The arguments of the entry stay valid until the next call. */
         step = close_blob(d, t);
         return step == STEP_ON ? given : step;
     }

@@ -1,4 +1,4 @@
-/* The opcodes of a snapshot: attributes, what is skipped, and what is an entry without a key.
+/* The opcodes of a snapshot: attributes, skipped data, and entries without a key.
  *
  *   250 name value                       AUX                  200 zero:8          FULLSYNC_END
  *   254 db   251 n n   244 n n n         SELECTDB, …          211 lsn:8           JOURNAL_OFFSET
@@ -21,7 +21,7 @@ static enum step numbers(struct decoder *d, struct text *t, unsigned count, uint
         if (used == PACKED_MORE)
             return decoder_more(t, t->n + 1);
         if (used == PACKED_BROKEN)
-            return decoder_broken(d, "opcode %u is followed by byte 0x%02x, no packed number", t->p[0],
+            return decoder_broken(d, "opcode %u is followed by byte 0x%02x, not a packed number", t->p[0],
                                   t->p[at]);
         if (i == 0)
             *first = v;
@@ -85,9 +85,8 @@ static enum step journal_offset(struct decoder *d, struct text *t, struct entry 
         return decoder_more(t, 9);
     uint64_t lsn = load_le64(t->p + 1);
     if (d->config.in_blobs && lsn != d->next_lsn)
-        return decoder_broken(
-            d, "JOURNAL_OFFSET says LSN %" PRIu64 " after a journal that was counted up to %" PRIu64, lsn,
-            d->next_lsn);
+        return decoder_broken(d, "JOURNAL_OFFSET says LSN %" PRIu64 " after a journal counted up to %" PRIu64,
+                              lsn, d->next_lsn);
     d->next_lsn = lsn;
     decoder_give(d, out, ENTRY_JOURNAL_OFFSET, 1);
     out->lsn = d->next_lsn;
@@ -183,7 +182,8 @@ enum step decoder_skip_on(struct decoder *d, struct text *t, struct entry *out)
     }
     bool index = d->skipping == OPCODE_VECTOR_INDEX || d->skipping == OPCODE_DOC_INDEX;
     d->skipping = 0;
-    decoder_consume(d, t, used); /* first: where the last piece of it began depends on how it came */
+    decoder_consume(
+        d, t, used); /* before decoder_give(): the offset of the entry must not depend on how bytes arrived */
     if (index)
         decoder_give(d, out, ENTRY_INDEX, 1);
     return index ? STEP_ENTRY : STEP_ON;

@@ -1,9 +1,9 @@
-/* The restart record: what a decoder has to know to go on with the next entry.
+/* The restart record: the state of a decoder before the next entry.
  *
- *   head  walk of what is being skipped (if any)  open values, each: head, key
+ *   head  walk of skipped data (if any)  open values, each: head, key
  *
- * In this machine's byte order: it is for a successor on the same machine. Read like anything from outside.
- */
+ * In the machine's byte order, as it is read by a restarted worker on the same machine. Validated as untrusted
+ * input. */
 #include <sysexits.h>
 
 #include "worker/decode/decoder_internal.h"
@@ -30,14 +30,14 @@ struct saved_walk {
 
 struct saved_value {
     int64_t expire_ms;
-    uint64_t total, remaining, extra; /* of the reader */
+    uint64_t total, remaining, extra; /* of struct value_reader */
     uint32_t id, db, mc_flags, key_len;
     uint8_t flags, type, passing, stage;
     uint32_t unused;
 };
 
 _Static_assert(sizeof(struct saved_head) == 13 * 8 + 9 * 4 + 4,
-               "no padding that would be saved as it happens to be");
+               "no padding, which would be saved uninitialized");
 _Static_assert(sizeof(struct saved_walk) == 5 * 8, "no padding");
 _Static_assert(sizeof(struct saved_value) == 4 * 8 + 4 * 4 + 8, "no padding");
 
@@ -101,7 +101,7 @@ void decoder_save(const struct decoder *d, struct buf *out)
         save_value(d->values[i], out);
 }
 
-static bool take(struct slice *from, void *to, size_t bytes)
+static bool take_bytes(struct slice *from, void *to, size_t bytes)
 {
     if (from->len < bytes)
         return false;
@@ -114,14 +114,14 @@ static bool take(struct slice *from, void *to, size_t bytes)
 static bool restore_walk(struct slice *from, struct value_skip *s)
 {
     struct saved_walk w;
-    if (!take(from, &w, sizeof w) || w.stage > UINT8_MAX)
+    if (!take_bytes(from, &w, sizeof w) || w.stage > UINT8_MAX)
         return false;
     *s = (struct value_skip){.stage = (uint8_t)w.stage, .begun = 1};
     memcpy(s->remaining, w.remaining, sizeof s->remaining);
     return true;
 }
 
-/* A value with an id is suspended, or its chunk is at hand; one without is at hand. */
+/* A value with an id is suspended, or current within its chunk; one without an id is current. */
 static bool value_is_placed_right(const struct decoder *d, const struct open_value *v, bool at_hand)
 {
     if (v->id == 0)
@@ -132,7 +132,7 @@ static bool value_is_placed_right(const struct decoder *d, const struct open_val
 static bool restore_value(struct decoder *d, struct slice *from, bool at_hand)
 {
     struct saved_value s;
-    if (!take(from, &s, sizeof s) || s.db > DB_MAX || (s.flags & ~(KEY_STICKY | KEY_MEMCACHE_FLAGS)) ||
+    if (!take_bytes(from, &s, sizeof s) || s.db > DB_MAX || (s.flags & ~(KEY_STICKY | KEY_MEMCACHE_FLAGS)) ||
         s.passing > 1)
         return false;
     struct open_value *v = decoder_value_add(d);
@@ -175,7 +175,7 @@ static bool head_is_valid(const struct saved_head *h)
                         (!(h->where & IN_BLOB) || h->phase == PHASE_TOKEN));
 }
 
-static void set_head(struct decoder *d, const struct saved_head *h)
+static void restore_head(struct decoder *d, const struct saved_head *h)
 {
     d->phase = h->phase;
     d->rdb_version = h->rdb_version;
@@ -205,9 +205,9 @@ bool decoder_restore(struct decoder *d, struct slice state, struct error *error)
     d->open = NO_VALUE;
     decoder_forget(d);
 
-    bool ok = take(&state, &h, sizeof h) && head_is_valid(&h);
+    bool ok = take_bytes(&state, &h, sizeof h) && head_is_valid(&h);
     if (ok) {
-        set_head(d, &h);
+        restore_head(d, &h);
         ok =
             !d->skipping || (restore_walk(&state, &d->walk) && decoder_skipping_valid(d->skipping, &d->walk));
     }

@@ -1,4 +1,4 @@
-/* How a step says that the stream is broken, and how the decoder does. */
+/* Errors of the stream, of a step and of the decoder. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,21 +1,21 @@
-/* Keys with their values.
+/* Keys and values.
  *
- *   entry   type key value                                   attributes may stand before it
+ *   entry   type key value                                   attributes may precede it
  *   chunk   224 id:4 length:4 payload                        payload of the first: attributes, entry;
  *                                                            of later ones of the same id: more of the value
  *
- * A value that ends within restore_limit bytes, and within its chunk, is given whole. This depends on the
- * stream's bytes alone, never on how they arrived. A larger one is given element by element; when its chunk
- * ends before it does, it is suspended until the next chunk of its id. */
+ * A value that ends within restore_limit bytes, and within its chunk, is returned as a whole. This depends on the bytes
+ * of the stream only, not on how they arrived. A larger one is returned element by element; if its chunk ends first, it
+ * is suspended until the next chunk of its id. */
 #include <inttypes.h>
 
 #include "worker/decode/decoder_internal.h"
 
-/* The key of the entry at hand. */
+/* The key of the current entry. */
 struct key_head {
     struct rdb_string_head head;
-    size_t at;       /* of its content */
-    size_t value_at; /* behind it */
+    size_t at;       /* position of its content */
+    size_t value_at; /* position of the value */
 };
 
 static enum step read_key_head(struct decoder *d, struct text *t, struct key_head *k)
@@ -40,7 +40,7 @@ static bool read_key(struct decoder *d, const struct text *t, const struct key_h
     return rdb_string_decode(&k->head, t->p + k->at, &d->key, key);
 }
 
-/* Gives an entry of the key at hand and is done with its attributes. */
+/* Returns an entry of the current key, and resets its attributes. */
 static void give_key(struct decoder *d, struct entry *out, enum entry_kind kind, uint8_t type,
                      struct slice key)
 {
@@ -54,7 +54,7 @@ static void give_key(struct decoder *d, struct entry *out, enum entry_kind kind,
     d->attributes = (struct attributes){0};
 }
 
-/* A whole entry of so many bytes: fills its chunk, if it is in one. */
+/* False: the entry has `bytes` bytes, and its chunk has more. */
 static bool fills_chunk(struct decoder *d, size_t bytes)
 {
     if (d->in_chunk && bytes != d->chunk_left) {
@@ -73,7 +73,7 @@ static enum step give_whole(struct decoder *d, struct text *t, struct entry *out
     return STEP_ENTRY;
 }
 
-/* A value that is one string: given decoded (strings, JSON) or as it is (packed encodings). */
+/* A value that is one string: returned decoded (strings, JSON) or unchanged (packed encodings). */
 static enum step string_entry(struct decoder *d, struct text *t, const struct key_head *k, struct entry *out,
                               uint8_t type)
 {
@@ -93,25 +93,25 @@ static enum step string_entry(struct decoder *d, struct text *t, const struct ke
     if (!fills_chunk(d, bytes))
         return STEP_ERROR;
     if (!read_key(d, t, k, &key))
-        return decoder_broken(d, "a key whose LZF is broken");
+        return decoder_broken(d, "invalid LZF of a key");
     if (!value_type_is_packed(type)) {
         if (head.encoding == RDB_PLAIN)
             value = slice_of(p + head.head_bytes, (size_t)head.stored_bytes);
         else if (buf_clear(&d->value), !rdb_string_decode(&head, p + head.head_bytes, &d->value, &value))
-            return decoder_broken(d, "a value whose LZF is broken");
+            return decoder_broken(d, "invalid LZF of a value");
     }
     give_key(d, out, type == RDB_STRING ? ENTRY_STRING : ENTRY_VALUE, type, key);
     out->value = value;
     return give_whole(d, t, out, bytes);
 }
 
-/* From here on the value's bytes come first: its key is kept. */
+/* Opens a value, and keeps its key: the bytes that follow belong to it. */
 static enum step open_value(struct decoder *d, struct text *t, const struct key_head *k, uint8_t type,
                             struct slice *key)
 {
     struct open_value *v;
     if (!read_key(d, t, k, key))
-        return decoder_broken(d, "a key whose LZF is broken");
+        return decoder_broken(d, "invalid LZF of a key");
     v = decoder_value_add(d);
     if (!v)
         return decoder_broken(d, "more than %d values are open at once", OPEN_VALUES_MAX);
@@ -149,7 +149,7 @@ static enum step begin_elements(struct decoder *d, struct text *t, const struct 
     if (used == PACKED_MORE)
         return decoder_more(t, t->n + 1);
     if (used == PACKED_BROKEN)
-        return decoder_broken(d, "a %s whose count is none", rdb_type_name(type));
+        return decoder_broken(d, "invalid element count of a %s", rdb_type_name(type));
     enum step step = open_value(d, t, k, type, &key);
     if (step != STEP_ON)
         return step;
@@ -161,7 +161,7 @@ static enum step begin_elements(struct decoder *d, struct text *t, const struct 
     return STEP_ENTRY;
 }
 
-/* A collection of several strings: whole, or element by element. */
+/* A collection of several strings: as a whole, or element by element. */
 static enum step collection_entry(struct decoder *d, struct text *t, const struct key_head *k,
                                   struct entry *out, uint8_t type)
 {
@@ -188,7 +188,7 @@ static enum step collection_entry(struct decoder *d, struct text *t, const struc
     if (!fills_chunk(d, k->value_at + value.len))
         return STEP_ERROR;
     if (!read_key(d, t, k, &key))
-        return decoder_broken(d, "a key whose LZF is broken");
+        return decoder_broken(d, "invalid LZF of a key");
     give_key(d, out, ENTRY_VALUE, type, key);
     out->value = value;
     return give_whole(d, t, out, k->value_at + value.len);
@@ -198,7 +198,7 @@ enum step decoder_entry(struct decoder *d, struct text *t, struct entry *out)
 {
     struct key_head k;
     uint8_t type = t->p[0];
-    /* The number of Redis's set listpacks was Dragonfly's for JSON, and is to a loader of version 9. */
+    /* In RDB versions before 10 the type number of Redis's set listpacks is Dragonfly's JSON. */
     if (type == RDB_SET_LISTPACK && d->rdb_version < 10)
         type = RDB_JSON;
 
@@ -229,7 +229,7 @@ enum step decoder_chunk(struct decoder *d, struct text *t)
     return STEP_ON;
 }
 
-/* Gives an entry of the open value. */
+/* Returns an entry of the open value. */
 static void give_open(struct decoder *d, struct open_value *v, struct entry *out, enum entry_kind kind,
                       uint64_t count)
 {
@@ -243,7 +243,7 @@ static void give_open(struct decoder *d, struct open_value *v, struct entry *out
     out->id = v->id;
 }
 
-/* The value is complete: its last entry. The key outlives the value until the next call. */
+/* The last entry of a complete value. Its key stays valid until the next call. */
 static enum step give_last(struct decoder *d, struct open_value *v, struct entry *out, enum entry_kind kind)
 {
     if (d->in_chunk && d->chunk_left)
@@ -258,7 +258,7 @@ static enum step give_last(struct decoder *d, struct open_value *v, struct entry
     return STEP_ENTRY;
 }
 
-/* The chunk is over but not the value: on with whatever comes until the next chunk of its id. */
+/* The chunk ends before the value: suspends the value until the next chunk of its id. */
 static enum step suspend(struct decoder *d)
 {
     d->open = NO_VALUE;
@@ -286,7 +286,7 @@ static enum step pass_on(struct decoder *d, struct text *t, struct open_value *v
     return decoder_more(t, t->n + 1);
 }
 
-/* A stream's tail is one element however long it is: find its end without starting again for each byte. */
+/* The tail of a stream is one element of any length: finds its end incrementally. */
 static enum step wait_for_tail(struct decoder *d, struct text *t, const struct open_value *v)
 {
     size_t used;

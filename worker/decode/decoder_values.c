@@ -1,4 +1,4 @@
-/* The values that are open: the one at hand and those suspended between their chunks. */
+/* The open values: the current one, and those suspended between their chunks. */
 #include <stdlib.h>
 
 #include "worker/decode/decoder_internal.h"

@@ -21,7 +21,7 @@ void journal_args_free(struct journal_args *a)
     *a = (struct journal_args){0};
 }
 
-static enum value_status packed(struct reading *r, uint64_t *v)
+static enum value_status read_packed(struct reading *r, uint64_t *v)
 {
     unsigned used = packed_read(r->p + r->at, r->len - r->at, v);
     if (used == PACKED_MORE) {
@@ -37,13 +37,13 @@ static enum value_status packed(struct reading *r, uint64_t *v)
     return VALUE_OK;
 }
 
-static enum value_status broken(struct reading *r, const char *what)
+static enum value_status journal_broken(struct reading *r, const char *what)
 {
     error_fatal(r->error, EX_PROTOCOL, "journal entry: %s", what);
     return VALUE_BROKEN;
 }
 
-static void make_room(struct journal_args *a, size_t argc)
+static void args_make_room(struct journal_args *a, size_t argc)
 {
     if (a->capacity >= argc && (a->capacity <= ARGS_KEEP || argc > ARGS_KEEP / 2))
         return;
@@ -52,16 +52,16 @@ static void make_room(struct journal_args *a, size_t argc)
     a->argv = x_malloc(a->capacity * sizeof *a->argv);
 }
 
-static enum value_status arguments(struct journal_args *a, struct reading *r, size_t argc, uint64_t sum)
+static enum value_status read_arguments(struct journal_args *a, struct reading *r, size_t argc, uint64_t sum)
 {
     for (size_t i = 0; i < argc; i++) {
         uint64_t len;
         unsigned used = packed_read(r->p + r->at, r->len - r->at, &len);
         if (used == PACKED_BROKEN)
-            return broken(r, "an argument whose length is no packed number");
+            return journal_broken(r, "invalid length of an argument");
         if (used != PACKED_MORE && len > sum)
-            return broken(r, "its arguments are longer together than it says");
-        /* All that is known to be missing: these bytes, and a byte of length for each. */
+            return journal_broken(r, "arguments longer than announced");
+        /* Minimum that is missing: these bytes, and a byte of length for each argument. */
         uint64_t least = used == PACKED_MORE ? sum + (argc - i) : used + sum + (argc - i - 1);
         if (used == PACKED_MORE || least > r->len - r->at) {
             *r->wanted = r->at + least > r->len ? r->at + (size_t)least : r->len + 1;
@@ -72,29 +72,30 @@ static enum value_status arguments(struct journal_args *a, struct reading *r, si
         r->at += (size_t)len;
         sum -= len;
     }
-    return sum ? broken(r, "its arguments are shorter together than it says") : VALUE_OK;
+    return sum ? journal_broken(r, "arguments shorter than announced") : VALUE_OK;
 }
 
-static enum value_status command(struct journal_args *a, struct reading *r, struct journal_item *out)
+static enum value_status read_command(struct journal_args *a, struct reading *r, struct journal_item *out)
 {
     uint64_t shards, argc, sum;
     enum value_status status;
-    if ((status = packed(r, &out->value)) != VALUE_OK || (status = packed(r, &shards)) != VALUE_OK ||
-        (status = packed(r, &argc)) != VALUE_OK || (status = packed(r, &sum)) != VALUE_OK)
+    if ((status = read_packed(r, &out->value)) != VALUE_OK ||
+        (status = read_packed(r, &shards)) != VALUE_OK || (status = read_packed(r, &argc)) != VALUE_OK ||
+        (status = read_packed(r, &sum)) != VALUE_OK)
         return status;
     if (argc == 0 || argc > ARGC_MAX)
-        return broken(r, argc ? "more than 16777216 arguments" : "a command without a name");
+        return journal_broken(r, argc ? "more than 16777216 arguments" : "a command without a name");
     if (sum > RDB_LENGTH_MAX)
-        return broken(r, "a size beyond reason");
+        return journal_broken(r, "invalid size");
     if (r->len - r->at < sum + argc) {
         *r->wanted = r->at + (size_t)(sum + argc);
         return VALUE_MORE;
     }
-    make_room(a, (size_t)argc);
+    args_make_room(a, (size_t)argc);
     out->opcode = JOURNAL_COMMAND;
     out->argv = a->argv;
     out->argc = (size_t)argc;
-    return arguments(a, r, (size_t)argc, sum);
+    return read_arguments(a, r, (size_t)argc, sum);
 }
 
 enum value_status journal_read(struct journal_args *a, struct slice input, struct journal_item *out,
@@ -108,20 +109,20 @@ enum value_status journal_read(struct journal_args *a, struct slice input, struc
         *wanted = 1;
         return VALUE_MORE;
     }
-    if ((status = packed(&r, &opcode)) != VALUE_OK)
+    if ((status = read_packed(&r, &opcode)) != VALUE_OK)
         return status;
     out->opcode = (uint8_t)opcode;
     out->argv = NULL;
     out->argc = 0;
     out->value = 0;
     if (opcode == JOURNAL_COMMAND || opcode == JOURNAL_EXPIRED) {
-        status = command(a, &r, out);
+        status = read_command(a, &r, out);
     } else if (opcode == JOURNAL_SELECT) {
-        status = packed(&r, &out->value);
+        status = read_packed(&r, &out->value);
         if (status == VALUE_OK && out->value > DB_MAX)
-            status = broken(&r, "SELECT of a database above 65535");
+            status = journal_broken(&r, "SELECT of a database above 65535");
     } else if (opcode == JOURNAL_LSN) {
-        status = packed(&r, &out->value);
+        status = read_packed(&r, &out->value);
     } else if (opcode != JOURNAL_PING) {
         error_fatal(error, EX_PROTOCOL, "journal entry: opcode %llu is not known",
                     (unsigned long long)opcode);

@@ -1,4 +1,4 @@
-/* Journal entries: what follows EOF in a FLOW, and what JOURNAL_BLOBs hold.
+/* Journal entries, after EOF in a FLOW and in JOURNAL_BLOBs.
  *
  *   6 packed db                                        SELECT: for the entries that follow
  *   13                                                 PING
@@ -15,20 +15,20 @@
 enum { JOURNAL_SELECT = 6, JOURNAL_EXPIRED = 9, JOURNAL_COMMAND = 10, JOURNAL_PING = 13, JOURNAL_LSN = 15 };
 
 struct journal_item {
-    uint8_t opcode; /* EXPIRED is given as COMMAND */
+    uint8_t opcode; /* EXPIRED is returned as COMMAND */
     uint64_t value; /* SELECT: db; LSN: lsn; COMMAND: txid */
     const struct slice *argv;
     size_t argc;
 };
 
-/* Memory for argv, used again for each command. Zero-initialise. */
+/* Reusable memory for argv. Zero-initialise. */
 struct journal_args {
     struct slice *argv;
     size_t capacity;
 };
 void journal_args_free(struct journal_args *a);
 
-/* The item that input begins with; its arguments point into input. VALUE_MORE: *wanted bytes are needed. */
+/* Reads the item at the beginning of input; its arguments point into input. VALUE_MORE: *wanted bytes are needed. */
 enum value_status journal_read(struct journal_args *a, struct slice input, struct journal_item *out,
                                size_t *consumed, size_t *wanted, struct error *error);
 

@@ -6,7 +6,7 @@
  *   1110xxxx b bytes         string, 12-bit length     11110011 bbbb          32-bit
  *   11111111                 end                       11110100 bbbbbbbb      64-bit
  *
- * behind each: its size once more, 7 bits a byte, for walking backwards. */
+ * after each: its size again, 7 bits per byte, for walking backwards. */
 #include "worker/rdb/packed.h"
 #include "worker/rdb/rdb_string.h"
 
@@ -28,7 +28,7 @@ static int64_t sign_extend(uint64_t v, unsigned bits)
     return (int64_t)((v ^ sign) - sign);
 }
 
-/* Passes the item by, if all of it is there. */
+/* Skips the item if all of it is there. */
 static int pass(struct slice blob, size_t *position, size_t head, size_t text_bytes)
 {
     size_t left = blob.len - *position;

@@ -1,4 +1,4 @@
-/* The packed encodings behind one interface; intset and zipmap, which need little, are here. */
+/* One interface to the packed encodings; intset and zipmap are implemented here. */
 #include "worker/rdb/packed.h"
 
 #include "worker/rdb/rdb_string.h"

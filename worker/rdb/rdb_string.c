@@ -41,7 +41,7 @@ enum value_status rdb_string_head_slow(const uint8_t *p, size_t n, struct rdb_st
     h->head_bytes = 1 + first + second;
     if (h->stored_bytes > RDB_STRING_MAX_BYTES || h->plain_bytes > RDB_STRING_MAX_BYTES)
         return VALUE_BROKEN;
-    /* Three bytes of LZF stand for at most 264: refuse before memory is reserved. */
+    /* Three bytes of LZF decode to at most 264: refuses before memory is allocated. */
     return h->plain_bytes > h->stored_bytes * 264 ? VALUE_BROKEN : VALUE_OK;
 }
 
@@ -88,13 +88,12 @@ enum value_status rdb_string_read(struct slice input, uint64_t max_bytes, struct
         return VALUE_MORE;
     }
     if (status == VALUE_BROKEN) {
-        error_fatal(error, EX_DATAERR,
-                    "no RDB string begins with byte 0x%02x (or its length is beyond reason)", input.data[0]);
+        error_fatal(error, EX_DATAERR, "invalid RDB string: first byte 0x%02x", input.data[0]);
         return VALUE_BROKEN;
     }
     if (h.plain_bytes > max_bytes && h.encoding != RDB_INT8 && h.encoding != RDB_INT16 &&
         h.encoding != RDB_INT32) {
-        error_fatal(error, EX_DATAERR, "a string of %llu bytes is longer than the %llu that are allowed here",
+        error_fatal(error, EX_DATAERR, "a string of %llu bytes, at most %llu are allowed",
                     (unsigned long long)h.plain_bytes, (unsigned long long)max_bytes);
         return VALUE_BROKEN;
     }
@@ -118,7 +117,7 @@ enum value_status rdb_length_read(struct slice input, uint64_t *out, size_t *con
     if (used == PACKED_MORE)
         return VALUE_MORE;
     if (used == PACKED_BROKEN) {
-        error_fatal(error, EX_DATAERR, "no packed length begins with byte 0x%02x", input.data[0]);
+        error_fatal(error, EX_DATAERR, "invalid packed length: first byte 0x%02x", input.data[0]);
         return VALUE_BROKEN;
     }
     *consumed = used;

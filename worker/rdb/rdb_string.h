@@ -12,7 +12,7 @@
 
 #include "worker/rdb/value.h"
 
-/* Longer than this is broken, not large: keeps sums of lengths from overflowing. */
+/* Longer lengths are invalid: keeps sums of lengths from overflowing. */
 #define RDB_LENGTH_MAX (UINT64_C(1) << 46)
 
 static inline uint16_t load_le16(const uint8_t *p)
@@ -50,8 +50,8 @@ static inline double load_double(const uint8_t *p)
 
 enum { PACKED_MORE = 0, PACKED_BROKEN = 255 };
 
-/* Packed unsigned at p, of which n bytes are there. Its size, or PACKED_MORE, or PACKED_BROKEN (the string
- * encodings, and first bytes that are not defined). */
+/* The packed unsigned at p, with n bytes of input. Returns its size, PACKED_MORE, or PACKED_BROKEN (string encodings,
+ * and undefined first bytes). */
 static inline unsigned packed_read(const uint8_t *p, size_t n, uint64_t *v)
 {
     if (n == 0)
@@ -87,11 +87,11 @@ enum rdb_encoding { RDB_PLAIN, RDB_INT8, RDB_INT16, RDB_INT32, RDB_LZF };
 struct rdb_string_head {
     enum rdb_encoding encoding;
     uint32_t head_bytes;   /* before the content */
-    uint64_t stored_bytes; /* of content in the stream */
-    uint64_t plain_bytes;  /* once decoded; of integers: at most */
+    uint64_t stored_bytes; /* of the content in the stream */
+    uint64_t plain_bytes;  /* decoded; of integers: maximum */
 };
 
-/* The head at p. VALUE_MORE: not all of it is there. */
+/* Reads the head at p. VALUE_MORE: incomplete. */
 enum value_status rdb_string_head_slow(const uint8_t *p, size_t n, struct rdb_string_head *h);
 static inline enum value_status rdb_string_head(const uint8_t *p, size_t n, struct rdb_string_head *h)
 {
@@ -109,13 +109,12 @@ static inline enum value_status rdb_string_head(const uint8_t *p, size_t n, stru
     return rdb_string_head_slow(p, n, h);
 }
 
-/* Decodes the content of a string whose head was read and whose content is there, appending to *scratch
- * where the stream's own bytes will not do; scratch must have room for plain_bytes (buf_reserve), so that
- * what was put there before stays where it is. False: broken LZF. */
+/* Decodes the complete content of a string after its head. Integers and LZF are appended to *scratch, which must have
+ * room for plain_bytes (buf_reserve), so that earlier slices into it stay valid. False: invalid LZF. */
 bool rdb_string_decode(const struct rdb_string_head *h, const uint8_t *content, struct buf *scratch,
                        struct slice *out);
 
-/* The strings of Redis and Dragonfly are never longer than this. */
+/* The maximum of a string in Redis and Dragonfly. */
 #define RDB_STRING_MAX_BYTES (UINT64_C(512) << 20)
 
 #endif

@@ -1,4 +1,4 @@
-/* What is known of each RDB type byte. */
+/* Properties of RDB type bytes. */
 #include "worker/rdb/value.h"
 
 enum { KNOWN = 1, SHARED = 2, UNSUPPORTED = 4 };

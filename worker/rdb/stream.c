@@ -1,4 +1,4 @@
-/* Stream values as a whole: rewriting them for older targets, and reading the tail behind the nodes.
+/* Stream values: conversion for older targets, and reading the tail after the nodes.
  *
  *   nodes, each: master id (string of 16 bytes), listpack (string)
  *   length  last ms  last seq  [first ms  first seq  max deleted ms  max deleted seq  entries added] 19, 21
@@ -21,7 +21,7 @@ struct tail_reader {
     const uint8_t *p, *end;
     uint8_t type;
     struct error *error;
-    /* Writing: what is read is copied to out, as `to_type` has it. */
+    /* Conversion: the value is copied to out in the layout of `to_type`. */
     struct buf *out;
     uint8_t to_type;
     /* Visiting. */
@@ -31,12 +31,12 @@ struct tail_reader {
     size_t pending_count, pending_capacity;
 };
 
-static bool broken(struct tail_reader *r, const char *what)
+static bool tail_broken(struct tail_reader *r, const char *what)
 {
     return error_fatal(r->error, EX_DATAERR, "stream value: %s", what);
 }
 
-static bool has_counters(uint8_t type)
+static bool type_has_counters(uint8_t type)
 {
     return type >= RDB_STREAM_LISTPACKS_2;
 }
@@ -57,7 +57,7 @@ static bool number(struct tail_reader *r, uint64_t *v, bool keep)
     const uint8_t *from = r->p;
     unsigned used = packed_read(r->p, (size_t)(r->end - r->p), v);
     if (used == PACKED_MORE || used == PACKED_BROKEN)
-        return broken(r, "it ends early, or a number is none");
+        return tail_broken(r, "truncated, or an invalid number");
     r->p += used;
     if (keep)
         copy(r, from);
@@ -67,7 +67,7 @@ static bool number(struct tail_reader *r, uint64_t *v, bool keep)
 static bool bytes(struct tail_reader *r, size_t n, const uint8_t **at, bool keep)
 {
     if ((size_t)(r->end - r->p) < n)
-        return broken(r, "it ends early");
+        return tail_broken(r, "truncated");
     *at = r->p;
     r->p += n;
     if (keep)
@@ -75,7 +75,7 @@ static bool bytes(struct tail_reader *r, size_t n, const uint8_t **at, bool keep
     return true;
 }
 
-/* A string, decoded into `text` when that is not NULL. */
+/* A string, decoded into `text` if not NULL. */
 static bool string(struct tail_reader *r, struct buf *text)
 {
     const uint8_t *from = r->p;
@@ -83,11 +83,11 @@ static bool string(struct tail_reader *r, struct buf *text)
     struct rdb_string_head h;
     size_t there = (size_t)(r->end - r->p);
     if (rdb_string_head(r->p, there, &h) != VALUE_OK || h.head_bytes + h.stored_bytes > there)
-        return broken(r, "it ends early, or a string is none");
+        return tail_broken(r, "truncated, or an invalid string");
     if (text) {
         buf_clear(text);
         if (!rdb_string_decode(&h, r->p + h.head_bytes, text, &s))
-            return broken(r, "broken LZF");
+            return tail_broken(r, "invalid LZF");
         if (h.encoding == RDB_PLAIN)
             buf_put(text, s.data, s.len);
     }
@@ -104,11 +104,11 @@ static struct stream_id id_of(const uint8_t *p)
 static bool head(struct tail_reader *r)
 {
     struct stream_tail t = {0};
-    bool keep = r->out && has_counters(r->to_type);
+    bool keep = r->out && type_has_counters(r->to_type);
     if (!number(r, &t.length, true) || !number(r, &t.last_id.ms, true) || !number(r, &t.last_id.seq, true))
         return false;
     t.entries_added = t.length;
-    if (has_counters(r->type) &&
+    if (type_has_counters(r->type) &&
         (!number(r, &t.first_id.ms, keep) || !number(r, &t.first_id.seq, keep) ||
          !number(r, &t.max_deleted_id.ms, keep) || !number(r, &t.max_deleted_id.seq, keep) ||
          !number(r, &t.entries_added, keep)))
@@ -154,7 +154,7 @@ static bool pending_list(struct tail_reader *r)
     return true;
 }
 
-/* The ids a consumer owns; each is in the group's list of pending entries. */
+/* The ids of a consumer's pending entries; each is in the group's list. */
 static bool owned_ids(struct tail_reader *r)
 {
     uint64_t n;
@@ -170,7 +170,7 @@ static bool owned_ids(struct tail_reader *r)
         struct pending *p =
             r->pending_count ? bsearch(&wanted, r->pending, r->pending_count, sizeof *p, by_id) : NULL;
         if (!p)
-            return broken(r, "a consumer owns an entry that its group does not have");
+            return tail_broken(r, "a consumer has a pending entry that its group lacks");
         r->visitor->pending(r->visitor->arg, buf_slice(&r->group_name), buf_slice(&r->consumer_name), p->id,
                             p->delivered_ms, p->deliveries);
     }
@@ -198,7 +198,7 @@ static bool group(struct tail_reader *r)
     if (!string(r, r->visitor ? &r->group_name : NULL) || !number(r, &last.ms, true) ||
         !number(r, &last.seq, true))
         return false;
-    if (has_counters(r->type) && !number(r, &read, r->out && has_counters(r->to_type)))
+    if (type_has_counters(r->type) && !number(r, &read, r->out && type_has_counters(r->to_type)))
         return false;
     if (r->visitor && r->visitor->group)
         r->visitor->group(r->visitor->arg, buf_slice(&r->group_name), last, read);
@@ -218,7 +218,7 @@ static bool tail(struct tail_reader *r)
     for (uint64_t i = 0; i < groups; i++)
         if (!group(r))
             return false;
-    return r->p == r->end || broken(r, "bytes behind its end");
+    return r->p == r->end || tail_broken(r, "trailing bytes");
 }
 
 bool stream_convert(struct slice value, uint8_t from_type, uint8_t to_type, struct buf *out,
@@ -249,7 +249,7 @@ bool stream_tail_visit(struct slice tail_bytes, uint8_t type, const struct strea
                             .type = type,
                             .error = error,
                             .visitor = visitor};
-    bool ok = rdb_type_is_stream(type) ? tail(&r) : broken(&r, "not a stream's type");
+    bool ok = rdb_type_is_stream(type) ? tail(&r) : tail_broken(&r, "not a stream's type");
     buf_free(&r.group_name);
     buf_free(&r.consumer_name);
     free(r.pending);

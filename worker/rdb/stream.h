@@ -1,4 +1,4 @@
-/* Redis streams as RDB has them: nodes (listpacks of entries) and a tail of metadata.
+/* Streams in RDB: nodes (listpacks of entries) and a tail of metadata.
  *
  * type 15 (Redis 5): length, last id, groups; 19 (7.0) adds first id, max deleted id, entries added and each
  * group's entries read; 21 (7.2) adds each consumer's active time. Source: Redis rdb.c, t_stream.c. */
@@ -16,8 +16,8 @@ struct stream_id {
 bool stream_convert(struct slice value, uint8_t from_type, uint8_t to_type, struct buf *out,
                     struct error *error);
 
-/* The entries of one node that were not deleted, in order. fields: name, value, name, value …;
- * they point into the listpack or scratch and live until the next call. */
+/* An entry of a node; deleted ones are skipped. fields: name, value, name, value …; they point into the listpack or
+ * scratch, and are valid until the next call. */
 struct stream_entry {
     struct stream_id id;
     const struct slice *fields;
@@ -28,10 +28,10 @@ struct stream_node_reader *stream_node_reader_new(void);
 void stream_node_reader_free(struct stream_node_reader *r);
 bool stream_node_begin(struct stream_node_reader *r, struct slice master_id, struct slice listpack,
                        struct error *error);
-/* 1: *out filled; 0: no more; -1: broken. */
+/* 1: *out is set; 0: end; -1: invalid. */
 int stream_node_next(struct stream_node_reader *r, struct stream_entry *out, struct error *error);
 
-/* The tail, told to callbacks in the order of the bytes. Any callback may be NULL. */
+/* The tail, passed to callbacks in the order of the bytes. Any callback may be NULL. */
 struct stream_tail {
     uint64_t length;
     struct stream_id last_id, first_id, max_deleted_id;

@@ -1,4 +1,4 @@
-/* The entries of one stream node: a listpack beneath a master id.
+/* The entries of one stream node: a listpack with a master id.
  *
  *   master entry: entries  deleted  fields  name …  0
  *   each entry:   flags  ms offset  seq offset  [fields  name value …]  value …  items
@@ -18,12 +18,12 @@ struct stream_node_reader {
     struct stream_id master;
     struct slice listpack;
     size_t position;
-    uint64_t left; /* entries, deleted ones too */
+    uint64_t left; /* remaining entries, with deleted ones */
     struct slice *names;
     size_t name_count, name_capacity;
     struct slice *fields;
     size_t field_capacity;
-    /* Texts of integers: of the master's names, of the entry at hand. Never reallocated while pointed to. */
+    /* Texts of integers, of the master's names and of the current entry. Not reallocated while in use. */
     struct buf name_text, field_text;
 };
 
@@ -43,7 +43,7 @@ void stream_node_reader_free(struct stream_node_reader *r)
     free(r);
 }
 
-static bool broken(struct error *error, const char *what)
+static bool node_broken(struct error *error, const char *what)
 {
     return error_fatal(error, EX_DATAERR, "stream node: %s", what);
 }
@@ -59,7 +59,7 @@ static bool integer(struct stream_node_reader *r, int64_t *v)
     return true;
 }
 
-/* Two bytes of an item and its back length are the least it takes: what a count may be. */
+/* A count is limited by the listpack's size, as an item takes at least two bytes. */
 static bool count(struct stream_node_reader *r, uint64_t *v)
 {
     int64_t n;
@@ -83,7 +83,7 @@ static bool text(struct stream_node_reader *r, struct buf *numbers, struct slice
     return true;
 }
 
-static void make_room(struct slice **slices, size_t *capacity, size_t n, struct buf *numbers)
+static void node_make_room(struct slice **slices, size_t *capacity, size_t n, struct buf *numbers)
 {
     if (n > *capacity) {
         *capacity = n;
@@ -102,28 +102,28 @@ bool stream_node_begin(struct stream_node_reader *r, struct slice master_id, str
     r->listpack = listpack;
     r->position = packed_begin(PACKED_LISTPACK, listpack, &items);
     if (master_id.len != 16 || r->position == 0)
-        return broken(error, "its id or its listpack is none");
+        return node_broken(error, "invalid id or listpack");
     r->master = (struct stream_id){load_be64(master_id.data), load_be64(master_id.data + 8)};
     if (!count(r, &entries) || !count(r, &deleted) || !count(r, &names))
-        return broken(error, "its master entry is broken");
-    make_room(&r->names, &r->name_capacity, (size_t)names, &r->name_text);
+        return node_broken(error, "its master entry is broken");
+    node_make_room(&r->names, &r->name_capacity, (size_t)names, &r->name_text);
     for (uint64_t i = 0; i < names; i++)
         if (!text(r, &r->name_text, &r->names[i]))
-            return broken(error, "its master entry is broken");
+            return node_broken(error, "its master entry is broken");
     if (!integer(r, &terminator) || terminator != 0)
-        return broken(error, "its master entry does not end with 0");
+        return node_broken(error, "its master entry does not end with 0");
     r->name_count = (size_t)names;
     r->left = entries + deleted;
     return true;
 }
 
-/* Names and values of the entry at hand. */
+/* Names and values of the current entry. */
 static bool entry_fields(struct stream_node_reader *r, bool same, struct stream_entry *out)
 {
     uint64_t n = r->name_count;
     if (!same && !count(r, &n))
         return false;
-    make_room(&r->fields, &r->field_capacity, (size_t)n * 2, &r->field_text);
+    node_make_room(&r->fields, &r->field_capacity, (size_t)n * 2, &r->field_text);
     for (size_t i = 0; i < n; i++) {
         if (same)
             r->fields[2 * i] = r->names[i];
@@ -143,7 +143,7 @@ int stream_node_next(struct stream_node_reader *r, struct stream_entry *out, str
         int64_t flags, ms, seq, items;
         if (!integer(r, &flags) || !integer(r, &ms) || !integer(r, &seq) ||
             !entry_fields(r, flags & ENTRY_SAME_FIELDS, out) || !integer(r, &items))
-            return broken(error, "an entry is broken") ? 1 : -1;
+            return node_broken(error, "an entry is broken") ? 1 : -1;
         r->left--;
         if (flags & ENTRY_DELETED)
             continue;

@@ -1,7 +1,7 @@
-/* RDB values: how long one is, and what is in it, element by element.
+/* RDB values: their length, and their elements.
  *
- * Serves three callers: the decoder (snapshot), the translator when a whole value cannot be given to
- * RESTORE as it is, and RESTORE commands in the journal. */
+ * Used by the decoder (snapshot), by the translator for values that RESTORE cannot take unchanged, and for RESTORE
+ * commands in the journal. */
 #ifndef DF2REDIS_WORKER_RDB_VALUE_H
 #define DF2REDIS_WORKER_RDB_VALUE_H
 
@@ -46,33 +46,33 @@ enum value_status { VALUE_OK, VALUE_MORE, VALUE_BROKEN };
 const char *rdb_type_name(uint8_t type); /* "hash", "stream", "bloom filter" … for log lines */
 bool rdb_type_is_stream(uint8_t type);   /* in one of its three layouts */
 bool rdb_type_known(uint8_t type);
-/* Redis keeps this value's bytes in the same layout under this type number (PROTOCOL: R). */
+/* Redis has the same layout under this type number (PROTOCOL: R). */
 bool rdb_type_shared(uint8_t type);
-/* Neither Redis nor a conversion can hold it: counted and named, never written. */
+/* Redis has no such value, and no conversion exists: counted as a divergence. */
 bool rdb_type_unsupported(uint8_t type);
 
-/* Walks over one value without decoding it, as far as there are bytes; continues where it stopped
- * when called again with a longer input that begins at the same byte. Zero-initialise. */
+/* Skips one value without decoding it, as far as there are bytes; called again with a longer input from the same byte
+ * it continues. Zero-initialise. */
 struct value_skip {
     uint8_t stage;
     uint8_t begun;
     uint64_t remaining[4]; /* counters of the nested lists being walked */
-    size_t position;       /* bytes of the value walked over: its length after VALUE_OK */
-    size_t wanted;         /* after VALUE_MORE: bytes of the value needed to get on */
+    size_t position;       /* skipped bytes of the value; after VALUE_OK its length */
+    size_t wanted;         /* after VALUE_MORE: bytes of the value needed to continue */
 };
 enum value_status value_skip(struct value_skip *s, uint8_t type, struct slice input, struct error *error);
 
-/* Reads a value element by element. The state between two groups is plain data: copied, saved and
- * put back as it is. Zero-initialise. */
+/* Reads a value element by element. The state between two groups is plain data, which may be copied and saved.
+ * Zero-initialise. */
 struct value_reader {
     uint8_t stage;
-    uint64_t total;     /* as announced; known after the first call */
-    uint64_t remaining; /* elements, or nodes, still to come */
-    uint64_t extra;     /* position in a packed encoding that holds more than one group; 0: not begun */
+    uint64_t total;     /* announced number; set by the first call */
+    uint64_t remaining; /* remaining elements or nodes */
+    uint64_t extra;     /* position in a packed encoding with more than one group; 0: not begun */
 };
 
-/* What elements are decoded into: compressed strings, integers, listpack items. Owned by the caller,
- * used again for each group. */
+/* Buffers for decoded elements: compressed strings, integers, listpack items. Owned by the caller, reused for each group.
+ */
 struct value_scratch {
     struct buf bytes;
     struct element *elements;
@@ -80,20 +80,18 @@ struct value_scratch {
 };
 void value_scratch_free(struct value_scratch *s);
 
-/* Reads the next group (at most max_elements, about max_bytes of input) from `input`, which begins
- * at the reader's position. *consumed: bytes it took. VALUE_OK with *count 0 and value_reader_done()
- * ends. VALUE_MORE: not one whole element is there; *wanted tells how many bytes are needed (the value's
- * count may have been consumed all the same). A packed encoding stays in the input until its last item was
- * given. The elements point into input or scratch. */
+/* Reads the next group (at most max_elements, about max_bytes of input) from `input`, which begins at the reader's
+ * position. *consumed: number of bytes read. VALUE_OK with *count 0 and value_reader_done(): end. VALUE_MORE: no
+ * complete element, *wanted bytes are needed (the count of the value may be consumed already). A packed encoding is
+ * consumed with its last item. The elements point into input or scratch. */
 enum value_status value_reader_next(struct value_reader *r, uint8_t type, struct slice input,
                                     size_t max_elements, size_t max_bytes, struct value_scratch *scratch,
                                     enum element_class *class, size_t *count, size_t *consumed,
                                     size_t *wanted, struct error *error);
 bool value_reader_done(const struct value_reader *r);
 
-/* One RDB string (plain, integer or LZF), decoded: *out points into input or scratch. *consumed:
- * its bytes. VALUE_MORE: *wanted bytes needed. Refuses plain lengths above max_bytes. Appends to
- * scratch, which may move what was put there before. */
+/* Reads one RDB string (plain, integer or LZF), decoded: *out points into input or scratch. *consumed: its bytes.
+ * VALUE_MORE: *wanted bytes are needed. Refuses plain lengths above max_bytes. May reallocate scratch. */
 enum value_status rdb_string_read(struct slice input, uint64_t max_bytes, struct buf *scratch,
                                   struct slice *out, size_t *consumed, size_t *wanted, struct error *error);
 /* Packed unsigned / RDB length; VALUE_BROKEN for the special string encodings (0b11…). */

@@ -1,4 +1,4 @@
-/* What reading counted layouts and packed encodings has in common: strings with their heads, and what is broken. */
+/* Shared by readers of counted layouts and packed encodings: strings, and errors. */
 #include "worker/rdb/value_group.h"
 
 #include <sysexits.h>
@@ -20,7 +20,7 @@ enum group_step group_strings(struct group *g, const uint8_t *p, size_t there, u
         if (at < there)
             status = rdb_string_head(p + at, there - (size_t)at, &heads[i]);
         if (status == VALUE_BROKEN)
-            return group_broken(g, "a string that begins with an unknown byte or is too long");
+            return group_broken(g, "invalid first byte or length of a string");
         if (status == VALUE_MORE) {
             uint64_t missing = at < there ? 1 : at - there + 1;
             g->wanted = g->input.len + (size_t)missing;

@@ -1,4 +1,4 @@
-/* A group of elements being read: private to value_*.c. A file calls what stands to its right.
+/* A group of elements that is being read: private to value_*.c. A file calls those to its right.
  *
  *   value_reader.c ── value_packed.c ── value_group.c
  *   any value         packed ones       strings
@@ -22,14 +22,14 @@ struct group {
 };
 
 enum group_step {
-    GROUP_ON,     /* an element, or a node, was read */
-    GROUP_FULL,   /* scratch memory would have to move: the group ends here */
+    GROUP_ON,     /* an element or a node was read */
+    GROUP_FULL,   /* the group ends, as the scratch memory would have to be reallocated */
     GROUP_MORE,   /* group.wanted bytes of input are needed */
     GROUP_BROKEN, /* group.error is set */
 };
 
-/* Room for `bytes` in the scratch memory. What elements point to must not move, so memory grows only for the
- * first of a group; otherwise false. */
+/* Makes room for `bytes` in the scratch memory. Elements point into it, so it is enlarged for the first element of a
+ * group only. False: no room. */
 static inline bool group_room(struct group *g, size_t bytes)
 {
     struct buf *b = &g->scratch->bytes;
@@ -55,9 +55,8 @@ static inline struct element *group_slot(struct group *g)
 /* value_group.c */
 
 enum group_step group_broken(struct group *g, const char *what);
-/* Heads of `n` strings, with the bytes that stand behind the last of them; GROUP_ON when all are there.
- * *bytes: their size in the input, *plain: the scratch memory they need. content[i] points to the ith
- * string's. */
+/* Reads the heads of `n` strings, with the bytes after the last one; GROUP_ON: complete. *bytes: their size in the
+ * input, *plain: the scratch memory they need. content[i]: address of the content of string i. */
 enum group_step group_strings(struct group *g, const uint8_t *p, size_t there, unsigned n,
                               struct rdb_string_head *heads, const uint8_t **content, size_t *bytes,
                               size_t *plain);
@@ -66,7 +65,7 @@ enum group_step group_strings(struct group *g, const uint8_t *p, size_t there, u
 
 /* A value that is one packed encoding in one string. */
 enum group_step group_packed_value(struct group *g);
-/* One node of a quicklist, or as many items of it as fit. */
+/* One node of a quicklist, or the items of it that fit. */
 enum group_step group_list_node(struct group *g);
 
 static inline bool group_is_full(const struct group *g)

@@ -1,7 +1,7 @@
 /* Reading the packed encodings (listpack, ziplist, intset, zipmap) of small values and of list nodes.
  *
- * A packed encoding is given item by item but stays in the input until its last item was given;
- * value_reader.extra is then the position in it (0: not begun). */
+ * A packed encoding is read item by item, and consumed with its last item; value_reader.extra is the position in it (0:
+ * not begun). */
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ static struct slice item_text(struct group *g, const struct packed_item *item)
     if (item->text.data)
         return item->text;
     struct buf *b = &g->scratch->bytes;
-    uint8_t *to = b->data + b->len; /* ELEMENT_ROOM is there */
+    uint8_t *to = b->data + b->len; /* has ELEMENT_ROOM */
     size_t len = format_i64((char *)to, item->number);
     b->len += len;
     return slice_of(to, len);
@@ -35,7 +35,7 @@ static bool item_score(const struct packed_item *item, double *score)
     return end == text + item->text.len && !isnan(*score);
 }
 
-/* Items one element is made of. */
+/* Number of items per element. */
 static unsigned items_of(enum element_class class)
 {
     return class == ELEMENT_HASH || class == ELEMENT_ZSET ? 2 : 1;
@@ -52,14 +52,14 @@ static int next_items(enum packed_kind kind, struct slice blob, size_t *position
     return packed_next(kind, blob, position, &items[1]) == 1 ? 1 : -1;
 }
 
-/* Gives items from extra on. GROUP_ON: to the end of it (extra is 0 again), GROUP_FULL: not. */
+/* Reads items from extra on. GROUP_ON: to the end (extra is 0 again), GROUP_FULL: not. */
 static enum group_step give_items(struct group *g, enum packed_kind kind, struct slice blob)
 {
     uint64_t announced;
     size_t begin = packed_begin(kind, blob, &announced), position = g->reader->extra;
     unsigned n = items_of(g->class);
     if (begin == 0)
-        return group_broken(g, "a packed encoding whose header does not fit it");
+        return group_broken(g, "invalid header of a packed encoding");
     if (position == 0)
         position = begin;
     for (;;) {
@@ -67,7 +67,7 @@ static enum group_step give_items(struct group *g, enum packed_kind kind, struct
         size_t next = position;
         int got = next_items(kind, blob, &next, n, items);
         if (got < 0)
-            return group_broken(g, "a packed encoding with a broken item");
+            return group_broken(g, "invalid item of a packed encoding");
         if (got == 0) {
             g->reader->extra = 0;
             return GROUP_ON;
@@ -81,14 +81,14 @@ static enum group_step give_items(struct group *g, enum packed_kind kind, struct
         if (g->class == ELEMENT_HASH)
             e->b = item_text(g, &items[1]);
         if (g->class == ELEMENT_ZSET && !item_score(&items[1], &e->score))
-            return group_broken(g, "a sorted set with a score that is no number");
+            return group_broken(g, "invalid score");
         g->count++;
         position = next;
     }
 }
 
-/* The string at p, decoded; room for one element is kept behind it, so that the first element can always be
- * given. GROUP_ON: *out is it, and *bytes its size in the input. */
+/* Decodes the string at p; keeps room for one element after it, so that the first element always fits. GROUP_ON: *out
+ * is the string, *bytes its size in the input. */
 static enum group_step whole_string(struct group *g, const uint8_t *p, size_t there, struct slice *out,
                                     size_t *bytes)
 {
@@ -101,7 +101,7 @@ static enum group_step whole_string(struct group *g, const uint8_t *p, size_t th
     if (!group_room(g, plain + ELEMENT_ROOM))
         return GROUP_FULL;
     return rdb_string_decode(&head, content, &g->scratch->bytes, out) ? GROUP_ON
-                                                                      : group_broken(g, "broken LZF");
+                                                                      : group_broken(g, "invalid LZF");
 }
 
 static enum packed_kind kind_of(uint8_t type)

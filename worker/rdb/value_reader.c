@@ -10,7 +10,7 @@
 enum { STAGE_FRESH, STAGE_ELEMENTS, STAGE_TAIL, STAGE_DONE };
 enum { SCRATCH_MIN_BYTES = 16 << 10, SCRATCH_KEEP_BYTES = 4 << 20 };
 
-/* Unix time that expiries of fields and members count from, in seconds. */
+/* Epoch of the expiries of fields and members, Unix time in seconds. */
 #define MEMBER_EXPIRY_BASE_S INT64_C(1675209600)
 
 void value_scratch_free(struct value_scratch *s)
@@ -20,10 +20,10 @@ void value_scratch_free(struct value_scratch *s)
     *s = (struct value_scratch){0};
 }
 
-/* How the counted layouts repeat: strings of one element, and what follows them. */
+/* One element of a counted layout: its strings, and its score. */
 struct layout {
     uint8_t strings;
-    bool expiry; /* the last string is one */
+    bool expiry; /* the last string is an expiry */
     enum { NO_SCORE, BINARY_SCORE, TEXT_SCORE } score;
 };
 
@@ -89,7 +89,7 @@ static enum group_step score_at(struct group *g, int kind, const uint8_t *p, siz
         char *end;
         *score = strtod(text, &end);
         if (p[0] == 0 || end != text + p[0])
-            return group_broken(g, "a score that is no number");
+            return group_broken(g, "invalid score");
     }
     return isnan(*score) ? group_broken(g, "a score that is not a number (NaN)") : GROUP_ON;
 }
@@ -118,7 +118,7 @@ static enum group_step counted_element(struct group *g, const struct layout *lay
     if (g->class == ELEMENT_HASH)
         e->b = text[1];
     if (layout->expiry && !expiry_of(text[layout->strings - 1], &e->expire_ms))
-        return group_broken(g, "an expiry that is no number of seconds");
+        return group_broken(g, "invalid expiry");
     g->count++;
     g->consumed += bytes + score_bytes;
     g->reader->remaining--;
@@ -142,7 +142,7 @@ static enum group_step stream_node(struct group *g)
         !rdb_string_decode(&heads[1], content[1], &g->scratch->bytes, &e.b))
         return group_broken(g, "broken LZF");
     if (e.a.len != 16)
-        return group_broken(g, "a node whose key is not a stream id");
+        return group_broken(g, "invalid id of a node");
     *group_slot(g) = e;
     g->count++;
     g->consumed += bytes;
@@ -220,7 +220,7 @@ static enum group_step begin(struct group *g)
             return GROUP_MORE;
         }
         if (used == PACKED_BROKEN || r->total > RDB_LENGTH_MAX)
-            return group_broken(g, "a count that is none");
+            return group_broken(g, "invalid element count");
         r->remaining = r->total;
         g->consumed = used;
     }
@@ -272,7 +272,7 @@ enum value_status value_reader_next(struct value_reader *r, uint8_t type, struct
                       .class = class_of(type),
                       .error = error};
     if (!value_type_has_elements(type)) {
-        group_broken(&g, "it has no elements");
+        group_broken(&g, "a type without elements");
         return VALUE_BROKEN;
     }
     if (scratch->bytes.cap > SCRATCH_KEEP_BYTES)

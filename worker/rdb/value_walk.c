@@ -5,7 +5,7 @@
 
 #include "worker/rdb/rdb_string.h"
 
-enum { BYTES_LEFT = 3 }; /* which of remaining[] counts bytes of a string or area that was begun */
+enum { BYTES_LEFT = 3 }; /* index in remaining[] of the bytes left of a string or area */
 
 struct walk {
     const uint8_t *p, *end;
@@ -36,7 +36,7 @@ static inline bool length(struct walk *w, uint64_t *v)
     return true;
 }
 
-/* A count that will be multiplied or added up. */
+/* A count for products and sums, limited against overflow. */
 static inline bool count(struct walk *w, uint64_t *v)
 {
     const uint8_t *start = w->p;
@@ -49,8 +49,7 @@ static inline bool count(struct walk *w, uint64_t *v)
     return true;
 }
 
-/* Passes by the next n bytes; what is not there yet is left for the next call. Always "done": the step
- * that asked is over, only its bytes are still on their way. */
+/* Skips the next n bytes; the next call skips those that are not there yet. The step counts as done. */
 static inline void area(struct walk *w, uint64_t n)
 {
     uint64_t there = (uint64_t)(w->end - w->p);
@@ -75,7 +74,7 @@ static inline bool string(struct walk *w, uint64_t and_bytes)
     return true;
 }
 
-/* remaining[level] strings, each with `and_bytes` behind it, without leaving the loop. */
+/* remaining[level] strings, each followed by `and_bytes` bytes, in one loop. */
 static bool strings(struct walk *w, uint64_t *n, uint64_t and_bytes)
 {
     while (*n && !w->s->remaining[BYTES_LEFT]) {
@@ -104,7 +103,7 @@ static bool text_double(struct walk *w)
     return true;
 }
 
-/* One piece of a filter sent in pieces that add up to a total. */
+/* One piece of a filter in pieces, which add up to a total. */
 static bool piece(struct walk *w, uint64_t *total)
 {
     const uint8_t *start = w->p;
@@ -136,7 +135,7 @@ static inline bool jump(uint8_t *pc, int by)
     return true;
 }
 
-/* One step; false: cannot go on. *pc is where the walk stands afterwards. */
+/* One step; advances *pc. False: cannot continue. */
 static bool step(struct walk *w, const struct walk_step *program, uint8_t *pc)
 {
     const struct walk_step *op = &program[*pc];
@@ -242,7 +241,7 @@ enum value_status value_walk(struct value_skip *s, const struct walk_step *progr
         uint64_t missing = s->remaining[BYTES_LEFT];
         s->wanted = s->position + (missing ? missing : input.len - *consumed + 1);
     } else if (w.status == VALUE_BROKEN) {
-        error_fatal(error, EX_DATAERR, "byte 0x%02x at position %zu of the value cannot stand there",
+        error_fatal(error, EX_DATAERR, "invalid byte 0x%02x at position %zu of the value",
                     w.p < w.end ? *w.p : 0, s->position);
     }
     return w.status;

@@ -1,5 +1,5 @@
-/* How each value lies in the stream, as programs for value_walk.c. Sources: Redis rdb.c, Dragonfly
- * rdb_save.cc and rdb_load.cc.
+/* The layout of each value in the stream, as programs for value_walk.c. Sources: Redis rdb.c, Dragonfly rdb_save.cc and
+ * rdb_load.cc.
  *
  *   list, set       n, n × string
  *   hash            n, n × (field, value)               31: and an expiry, as string
@@ -20,7 +20,7 @@
  */
 #include "worker/rdb/value_walk.h"
 
-/* One line a step: op, argument, level, target. */
+/* One step per line: op, argument, level, target. */
 
 const struct walk_step walk_one_string[] = {{WALK_STRING, 0, 0, 0}, {WALK_END, 0, 0, 0}};
 
@@ -52,7 +52,7 @@ static const struct walk_step quicklist2[] = {
     {WALK_END, 0, 0, 0},
 };
 
-/* What all stream layouts share, before and after what the newer ones put in between. */
+/* The parts that all stream layouts have; newer ones have additions between them. */
 enum { STREAM_TAIL_AT = 2 };
 #define STREAM_NODES                                                                                         \
     {WALK_COUNT, 2, 0, 2},                                                                                   \

@@ -1,4 +1,4 @@
-/* What a row of the table of commands says of a command line: arity, keys, class. */
+/* Arity, keys and class of a command line, by its row in the table of commands. */
 #include "worker/translate/command.h"
 
 bool command_is_global(const struct command *c)
@@ -45,7 +45,7 @@ size_t command_keys(const struct command *c, const struct entry *e, size_t *posi
 struct slice command_first_key(const struct command *c, const struct entry *e)
 {
     size_t at;
-    if (c->first_key > 0 && c->key_count == 0) /* nearly all: no need to count */
+    if (c->first_key > 0 && c->key_count == 0) /* the fast path for nearly all commands */
         return (size_t)c->first_key < e->argc ? e->argv[c->first_key] : slice_of(NULL, 0);
     return command_keys(c, e, &at, 1) ? e->argv[at] : slice_of(NULL, 0);
 }

@@ -1,20 +1,18 @@
-/* The rows of Redis's own commands. What the journal of Dragonfly holds was seen on v1.40.1 (recordings) and
- * in its sources (src/server: CO::JOURNALED, RecordJournal); rows for what it rewrites before journaling are
- * kept for other versions.
+/* The rows of Redis's own commands. The contents of Dragonfly's journal are known from v1.40.1 (recordings) and its
+ * sources (src/server: CO::JOURNALED, RecordJournal); rows for commands that it rewrites before journaling are for
+ * other versions.
  *
- * Which commands are idempotent. After any doubt the commands behind the newest mark are carried again. A
- * mark stands at the end of every batch that holds a ONCE command, so what was perhaps carried already is
- * always an unbroken run of idempotent commands, I = c1 … cn, of which the target holds the effect of some
- * prefix c1 … ck. Then c1 … cn run, and the rest of the stream after them. It comes out right when every
- * idempotent command (a) reads no key but the one it writes, and (b) sets parts of that key (the value, a
- * field, a member's score, a byte, a bit, the time to live, an entry's id) to what is in its arguments, or
- * only lets them grow (HyperLogLog registers, last ids, a string's length), or (c) replaces or deletes the
- * whole key, and none takes a part away: HDEL, SREM, ZREM … delete the key when it becomes empty, and its
- * time to live with it; in PEXPIREAT h, HDEL h last-field, HSET h f v run twice, the second PEXPIREAT would
- * stay. So those are ONCE, although by themselves they could be repeated. A run may meet a key that has
- * another type already (SADD k, DEL k, HSET k run again): WRONGTYPE then is no difference, since the DEL that
- * changed the type is in the run too. For the same reason a repeated XADD is refused by its id. Such errors
- * must not be counted while repeating. In doubt a command is ONCE. */
+ * Which commands are idempotent. After a failure the commands after the newest mark run again. A mark is at the end of
+ * every batch with a ONCE command, so those commands are always a sequence of idempotent ones, I = c1 … cn, of which
+ * the target has the effect of a prefix c1 … ck. Then c1 … cn run, and the rest of the stream after them. The result is
+ * right if every idempotent command (a) reads no key except the one it writes, and (b) sets parts of that key (the
+ * value, a field, a member's score, a byte, a bit, the time to live, an entry's id) to values of its arguments, or only
+ * lets them grow (HyperLogLog registers, last ids, a string's length), or (c) replaces or deletes the key, and none
+ * removes a part: HDEL, SREM, ZREM … delete the key when it becomes empty, and its time to live with it; if PEXPIREAT
+ * h, HDEL h last-field, HSET h f v run twice, the second PEXPIREAT would stay. So those are ONCE, although each alone
+ * could be repeated. A repeated command may meet a key that has another type already (SADD k, DEL k, HSET k run again):
+ * WRONGTYPE is then no difference, since the DEL that changed the type runs again, too. For the same reason a repeated
+ * XADD is refused by its id. Such errors are not counted during repetition. If uncertain a command is ONCE. */
 #include "worker/translate/rewrite.h"
 
 #define KEY .first_key = 1, .last_key = 1, .key_step = 1

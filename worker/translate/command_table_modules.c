@@ -1,4 +1,4 @@
-/* The rows of the commands that Redis has in modules only. Classes: command_table.c. */
+/* The rows of commands that only modules of Redis have. For the classes see command_table.c. */
 #include "worker/translate/rewrite.h"
 
 #define KEY .first_key = 1, .last_key = 1, .key_step = 1

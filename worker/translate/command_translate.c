@@ -1,13 +1,11 @@
-/* Journaled commands into commands for the target: what the table says, behind the filters of databases and
- * keys. */
+/* Translates journaled commands by the table of commands, after the filters of databases and keys. */
 #include <stdlib.h>
 
 #include "worker/translate/commands.h"
 #include "worker/translate/left_out.h"
 #include "worker/translate/rewrite.h"
 
-/* A name that is not in the table is data like any other: only what can be printed of it goes into reports.
- */
+/* A name that is not in the table is untrusted data: reports have its printable bytes only. */
 static bool report_unknown(struct translator *t, const struct entry *e)
 {
     static const char hex[] = "0123456789abcdef";
@@ -30,7 +28,7 @@ static bool report_unknown(struct translator *t, const struct entry *e)
     return true;
 }
 
-/* What becomes of a command whose row leaves its keys to the filter; *named: the key that would differ. */
+/* The verdict of the key filter on a command without FILTER_REWRITE; *named: the key that would differ. */
 enum verdict { PASS, DROP, REPORT };
 
 static enum verdict filter_keys(struct translator *t, const struct command *c, const struct entry *e,
@@ -71,7 +69,7 @@ static bool is_destination(const struct entry *e, size_t at)
     return slice_is(e->argv[at - 1], "STORE") || slice_is(e->argv[at - 1], "STOREDIST");
 }
 
-/* The marks must not be touched by a source that has keys of their names. Reports it. */
+/* The source may have keys with the names of marks: commands on them are reported, not run. */
 static bool names_reserved_key(struct translator *t, const struct command *c, const struct entry *e)
 {
     if (!mentions_reserved_name(t, e))
@@ -97,7 +95,7 @@ static bool unsupported(struct translator *t, const struct command *c, const str
     return rewrite_report(t, search ? DIVERGENCE_SEARCH : DIVERGENCE_COMMAND, c, command_first_key(c, e));
 }
 
-/* What is left of a command that spanned shards are its keys: LMPOP key. */
+/* A command across shards, of which the journal has the keys only: LMPOP key. */
 static bool report_lost(struct translator *t, const struct command *c, const struct entry *e)
 {
     struct slice key = command_first_key(c, e);
@@ -110,7 +108,7 @@ static bool report_lost(struct translator *t, const struct command *c, const str
     return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
 }
 
-/* MOVE out of a database that is not wanted may still end in one that is. */
+/* MOVE from an unwanted database into a wanted one. */
 static bool moves_into_wanted_db(const struct translator *t, const struct command *c, const struct entry *e)
 {
     uint64_t db;
@@ -131,8 +129,8 @@ static bool dispatch(struct translator *t, const struct command *c, const struct
                             (c->effective ? rewrite_effective(t) : 0));
 }
 
-/* SUNIONSTORE and the like come as one SADD of all members. Redis before 7.0 takes a million arguments, any
- * of them a gigabyte in all; beyond it closes the connection. */
+/* SUNIONSTORE and others are journaled as one SADD of all members. Redis before 7.0 closes the connection above a
+ * million arguments, any Redis above a gigabyte in all. */
 enum { CUT_ARGS = 65536, CUT_BYTES = 64 << 20, ARGUMENT_BYTES = 16 };
 
 static size_t cut_bytes(const struct translator *t)
@@ -151,7 +149,7 @@ static struct slice *room_for_args(struct translator *t, size_t n)
     return t->args;
 }
 
-/* The options of ZADD and GEOADD stand before what repeats. */
+/* Number of arguments before the repeating ones, with the options of ZADD and GEOADD. */
 static size_t head_of(const struct command *c, const struct entry *e)
 {
     size_t head = (size_t)c->head;
@@ -160,7 +158,7 @@ static size_t head_of(const struct command *c, const struct entry *e)
     return head;
 }
 
-/* Is one of the arguments from..from+n-1 too large for the target? */
+/* Whether one of the arguments from..from+n-1 is too large for the target. */
 static bool has_large(const struct translator *t, const struct entry *e, size_t from, size_t n)
 {
     size_t most = capabilities_argument_bytes(t->target);
@@ -170,7 +168,7 @@ static bool has_large(const struct translator *t, const struct entry *e, size_t 
     return false;
 }
 
-/* What is too large stands alone, so that it alone is left out. */
+/* A too large argument is in a command of its own, so that only this one is left out. */
 static bool dispatch_in_parts(struct translator *t, const struct command *c, const struct entry *e,
                               struct error *error)
 {
@@ -224,13 +222,14 @@ bool translate_command(struct translator *t, const struct entry *e, struct error
     }
     if (!c)
         return report_unknown(t, e);
-    if (c->class == COMMAND_DROP) /* what is passed on of these lies in no database */
+    if (c->class == COMMAND_DROP) /* those that are passed on do not depend on a database */
         t->db = t->settings->target.db;
     const char *lacks = rewrite_database_lacks(t, t->db);
     if (lacks)
         return rewrite_report_lacking(t, lacks, c, command_first_key(c, e), t->db);
     if (c->class == COMMAND_GLOBAL)
-        return error_fatal(error, 0, "%s of the journal was not held at the barrier of all FLOWs", c->name);
+        return error_fatal(error, 0, "%s of the journal was not held until all FLOWs had reached it",
+                           c->name);
     if (c->class == COMMAND_DROP && !c->rewrite)
         return true;
     t->reserved = !t->all_wanted && names_reserved_key(t, c, e);

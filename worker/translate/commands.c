@@ -1,16 +1,16 @@
-/* Rows of the two tables by name, keys of a command as it is sent, and the tables as text. */
+/* Lookup in the two tables by name, the keys of a sent command, and the tables as text. */
 #include "worker/translate/commands.h"
 
 enum { HASH_SLOTS = 512, NAME_MAX_BYTES = 31 };
 
-/* Open hash over both tables, filled at the first lookup. */
+/* Hash table over both tables, filled at the first lookup. */
 static struct {
     const struct command *command;
     size_t len;
 } slots[HASH_SLOTS];
 static bool filled;
 
-/* Clearing bit 5 makes letters upper case; what it makes of other bytes is the same for name and row. */
+/* Clearing bit 5 makes letters upper case; other bytes change alike in name and row. */
 static uint32_t hash(const uint8_t *name, size_t len)
 {
     uint32_t h = 2166136261u;
@@ -59,7 +59,7 @@ const struct command *command_find(struct slice name)
     return NULL;
 }
 
-/* A row tells of the journal's command of that name; what the rewrites make of others has its key first. */
+/* A row describes the journaled command of that name; commands that only rewrites send have their key first. */
 size_t command_written_keys(const struct slice *argv, size_t argc, struct slice *keys, size_t max)
 {
     static const char *const keyless[] = {"SELECT", "SCRIPT", "EXEC", "MULTI", "WAIT", "PING"};

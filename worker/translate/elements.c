@@ -1,6 +1,6 @@
-/* Elements into RPUSH, SADD, HSET, ZADD, XADD.
+/* Translates elements to RPUSH, SADD, HSET, ZADD, XADD.
  *
- * Only lists and streams are ONCE: the others end the same when run again. */
+ * Lists and streams are ONCE; the others are idempotent. */
 #include "worker/translate/elements.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ static bool wanted_all(const struct translator *t, const struct element *e)
     return true;
 }
 
-/* A field whose end has passed is dead already where its time cannot be written down. */
+/* False for an expired field, if the target has no field TTLs. */
 static bool wanted_alive(const struct translator *t, const struct element *e)
 {
     return !e->expire_ms || e->expire_ms > translator_arrived_ms(t);
@@ -38,8 +38,8 @@ static bool fits(const struct translator *t, const struct element *e)
     return e->a.len <= most && e->b.len <= most;
 }
 
-/* Where a command ends that begins with this element: one that is too large for the target is alone, so that
- * it alone is left out. */
+/* End of the command that begins with element `from`: an element too large for the target is alone, so that only it is
+ * left out. */
 static size_t group_end(const struct translator *t, const struct element *elements, size_t from, size_t count)
 {
     size_t end = from + 1, bytes = element_bytes(&elements[from]);
@@ -52,7 +52,7 @@ static size_t group_end(const struct translator *t, const struct element *elemen
     return end;
 }
 
-/* NAME key then, for each element, what its class has. */
+/* NAME key, then the arguments of each element. */
 static void write_group(struct translator *t, const struct placing *p, const char *name, unsigned flags,
                         enum element_class class, const struct element *elements, size_t count, wanted want)
 {
@@ -88,7 +88,7 @@ static size_t count_expiring(const struct element *elements, size_t count)
     return n;
 }
 
-/* HPEXPIREAT key ms FIELDS n field …, for runs of fields with the same end. */
+/* HPEXPIREAT key ms FIELDS n field …, for sequences of fields with the same expiry. */
 static void write_field_ends(struct translator *t, const struct placing *p, const struct element *elements,
                              size_t count)
 {
@@ -206,7 +206,7 @@ static void tail_head(void *arg, const struct stream_tail *tail)
     struct tail_writing *w = arg;
     struct translator *t = w->t;
     if (tail->length == 0) {
-        /* The stream must exist, with nothing in it. */
+        /* Creates an empty stream. */
         struct stream_id id =
             tail->last_id.ms || tail->last_id.seq ? tail->last_id : (struct stream_id){0, 1};
         output_begin(t->out, t->db, w->p->write_key, 7, OUTPUT_ONCE);
@@ -244,7 +244,7 @@ static void tail_group(void *arg, struct slice name, struct stream_id last_id, u
     output_id(t, last_id);
     if (t->target->xgroup_entriesread) {
         output_text(t->out, "ENTRIESREAD");
-        output_i64(t->out, (int64_t)entries_read); /* all ones: -1, not known */
+        output_i64(t->out, (int64_t)entries_read); /* all bits set: -1, unknown */
     }
     output_end(t->out);
 }
@@ -269,7 +269,7 @@ static void tail_pending(void *arg, struct slice group, struct slice consumer, s
 {
     struct tail_writing *w = arg;
     struct translator *t = w->t;
-    /* Nothing is claimed, and that is no error, where the message was deleted: only a whole RESTORE can bring that. */
+    /* Claims nothing, without an error, if the message was deleted: only RESTORE can create such a pending entry. */
     output_begin(t->out, t->db, w->p->write_key, STREAM_PENDING_ARGS, OUTPUT_ONCE | OUTPUT_CONFLICT);
     output_text(t->out, "XCLAIM");
     output_arg(t->out, w->p->write_key);

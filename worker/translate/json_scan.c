@@ -1,5 +1,5 @@
-/* Names are compared by their hashes: a false alarm costs a comparison. Names of open objects lie in one array, those of
- * the innermost at its end. */
+/* Names are compared by their hashes: a collision costs a comparison of the key. The names of open objects are in one
+ * array, those of the innermost at its end. */
 #include "worker/translate/json_scan.h"
 
 enum { DEPTH_MAX = 64, NAMES_MAX = 512, DIGITS_MAX = 15 };
@@ -13,7 +13,7 @@ struct scan {
         bool object;
     } open[DEPTH_MAX];
     size_t depth;
-    bool expects_name; /* the next string is one */
+    bool expects_name; /* the next string is a name */
     bool ambiguous;
 };
 

@@ -1,4 +1,4 @@
-/* What of a JSON text two implementations may take differently. Looks, builds nothing. */
+/* Finds JSON text that two implementations may parse differently. Allocates nothing. */
 #ifndef DF2REDIS_WORKER_TRANSLATE_JSON_SCAN_H
 #define DF2REDIS_WORKER_TRANSLATE_JSON_SCAN_H
 
@@ -6,7 +6,8 @@
 
 #include "common/base/mem.h"
 
-/* A name twice in one object, a number of 16 digits or more, or an exponent; or a text too deep or too large to tell. */
+/* True: a duplicate name in an object, a number of 16 digits or more, an exponent, or a text too deep or too large to
+ * check. */
 bool json_is_ambiguous(struct slice text);
 
 #endif

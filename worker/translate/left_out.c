@@ -1,5 +1,5 @@
-/* The set is that of suspects.c, in a file of its own. One that is full costs a note in the log: what is added later makes
- * new filters. */
+/* The set is one of suspects.c, in a separate file. If it is full, a warning is logged: later additions to further
+ * filters create new ones. */
 #include "worker/translate/left_out.h"
 
 #include <string.h>
@@ -23,27 +23,28 @@ void left_out_note(struct translator *t, struct slice key, uint8_t type)
     bool makes_filters = t->target->bloom || t->target->cuckoo || t->target->cms || t->target->topk;
     if (t->left_out && makes_filters &&
         !suspects_add(t->left_out, t->db, key, DIVERGENCE_TYPE, rdb_type_name(type), &error))
-        log_warning("the %s %s is left out, and what is added to it will make another one: %s",
+        log_warning("the %s %s is left out, and later additions will create a new one: %s",
                     rdb_type_name(type), log_key(key), error.text);
 }
 
-static bool begins(const struct command *c, const char *with)
+static bool command_begins(const struct command *c, const char *with)
 {
     return strncmp(c->name, with, strlen(with)) == 0;
 }
 
-static bool is_of_filters(const struct command *c)
+static bool command_is_of_filters(const struct command *c)
 {
-    return begins(c, "BF.") || begins(c, "CF.") || begins(c, "CMS.") || begins(c, "TOPK.");
+    return command_begins(c, "BF.") || command_begins(c, "CF.") || command_begins(c, "CMS.") ||
+           command_begins(c, "TOPK.");
 }
 
-static bool makes_anew(const struct command *c)
+static bool command_creates_filter(const struct command *c)
 {
     return strstr(c->name, ".RESERVE") || strstr(c->name, ".INIT");
 }
 
-/* What the source carried out on a key that it then does not have, or has as something else. */
-static bool replaces(const struct command *c)
+/* Whether the key is deleted on the source after the command, or has another type. */
+static bool command_replaces_key(const struct command *c)
 {
     static const char *const names[] = {"DEL", "UNLINK", "GETDEL", "DELEX", "SET", "RESTORE", "MOVE", NULL};
     for (const char *const *name = names; *name; name++)
@@ -52,7 +53,7 @@ static bool replaces(const struct command *c)
     return false;
 }
 
-static void rename_one(struct translator *t, const struct entry *e)
+static void rename_left_out(struct translator *t, const struct entry *e)
 {
     bool was = suspects_has(t->left_out, t->db, e->argv[1]);
     suspects_remove(t->left_out, t->db, e->argv[1]);
@@ -65,15 +66,15 @@ bool left_out_takes(struct translator *t, const struct command *c, const struct 
 {
     if (!t->left_out || !suspects_count(t->left_out) || e->argc < 2)
         return false;
-    if (is_of_filters(c)) {
+    if (command_is_of_filters(c)) {
         bool here = suspects_has(t->left_out, t->db, e->argv[1]);
-        if (here && makes_anew(c))
+        if (here && command_creates_filter(c))
             suspects_remove(t->left_out, t->db, e->argv[1]);
-        return here && !makes_anew(c);
+        return here && !command_creates_filter(c);
     }
-    if (e->argc >= 3 && begins(c, "RENAME"))
-        rename_one(t, e);
-    else if (replaces(c))
+    if (e->argc >= 3 && command_begins(c, "RENAME"))
+        rename_left_out(t, e);
+    else if (command_replaces_key(c))
         for (size_t i = 1; i < e->argc; i++)
             suspects_remove(t->left_out, t->db, e->argv[i]);
     return false;

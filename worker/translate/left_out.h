@@ -1,6 +1,6 @@
-/* Filters and sketches of the source that the target cannot be given. What its commands add to one later must not make a
- * new one there, which would hold next to nothing and answer as if it held all. So they are remembered, in a file beside
- * the spool, until their key is deleted or written anew. */
+/* Filters and sketches that cannot be carried over to the target. Later additions must not create a new one there,
+ * which would have few of the items and answer as if it had all. So their keys are stored, in a file beside the spool,
+ * until the key is deleted or replaced. */
 #ifndef DF2REDIS_WORKER_TRANSLATE_LEFT_OUT_H
 #define DF2REDIS_WORKER_TRANSLATE_LEFT_OUT_H
 
@@ -10,10 +10,9 @@
 
 struct suspects *left_out_open(const char *directory, uint32_t flow, bool fresh, struct error *error);
 void left_out_remove_file(const char *directory, uint32_t flow);
-/* The key at hand is left out. */
+/* Stores a left out key. */
 void left_out_note(struct translator *t, struct slice key, uint8_t type);
-/* True: the command works on one that was left out, and counts as done. Otherwise what it deletes or makes anew is
- * forgotten. */
+/* True: the command works on a left out key, and must not be sent. Else removes keys that it deletes or replaces. */
 bool left_out_takes(struct translator *t, const struct command *c, const struct entry *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the rewrites share: reports, limits of the target, commands as they are, scripts, times. */
+/* Shared by the rewrites: reports, limits of the target, unchanged commands, scripts, times. */
 #include "worker/translate/rewrite.h"
 
 #include "common/redis/topology.h"
@@ -17,7 +17,7 @@ void rewrite_leave_out(struct translator *t, const char *name, struct slice key)
         t->report(t->report_arg, DIVERGENCE_TOO_LARGE, name, key, 1);
 }
 
-enum { BESIDE_BYTES = 256 }; /* of a command with a value: its name, options, what RESTORE wraps it in */
+enum { BESIDE_BYTES = 256 }; /* bytes of a command besides its value: name, options, footer of RESTORE */
 
 bool rewrite_dump_fits(const struct translator *t, struct slice key, size_t bytes)
 {
@@ -30,7 +30,7 @@ bool rewrite_value_fits(struct translator *t, const char *name, struct slice key
 {
     size_t argument = capabilities_argument_bytes(t->target), command = capabilities_command_bytes(t->target);
     bool fits = value.len <= argument && value.len < command && command - value.len > BESIDE_BYTES + key.len;
-    if (fits || key.len > argument) /* of such a key the target has nothing */
+    if (fits || key.len > argument) /* the target has no key of this length */
         return true;
     rewrite_leave_out(t, name, key);
     return false;
@@ -98,7 +98,7 @@ void rewrite_probe(struct translator *t, struct slice key, unsigned flags, bool 
         return;
     slot_probe_key(name, sizeof name, t->settings->name, key_slot(key));
     output_begin(t->out, t->db, key, 3, flags);
-    output_text(t->out, "HDEL"); /* whoever writes marks may do that */
+    output_text(t->out, "HDEL"); /* permitted to any user that may write marks */
     output_text(t->out, name);
     output_text(t->out, "probe");
     output_end(t->out);

@@ -1,5 +1,5 @@
-/* Rewrites of journaled commands into what does the same on the target, for the rows of the table of
- * commands; and what they share (rewrite.c, below them). */
+/* Rewrites of journaled commands to commands with the same effect on the target, for the rows of the table of commands;
+ * and the functions that they share (rewrite.c, below them). */
 #ifndef DF2REDIS_WORKER_TRANSLATE_REWRITE_H
 #define DF2REDIS_WORKER_TRANSLATE_REWRITE_H
 
@@ -15,7 +15,7 @@ typedef bool rewrite_function(struct translator *t, const struct command *c, con
 
 /* rewrite.c */
 
-/* Is there a filter of keys at all? */
+/* Whether a filter of keys is set. */
 static inline bool rewrite_filtered(const struct translator *t)
 {
     return !t->all_wanted && (t->settings->include || t->settings->exclude || t->reserved);
@@ -26,27 +26,27 @@ static inline bool rewrite_wanted(const struct translator *t, struct slice key)
         return false;
     return !rewrite_filtered(t) || settings_key_wanted(t->settings, key);
 }
-/* Reports what is lost; returns true, so that a rewrite can end with it. */
+/* Reports a divergence; returns true, for the end of a rewrite. */
 bool rewrite_report(struct translator *t, const char *reason, const struct command *c, struct slice key);
-/* A value that is too large for the target: reported, and nothing older stays under its name. */
+/* A value too large for the target: reported, and an older value of the key is deleted. */
 void rewrite_leave_out(struct translator *t, const char *name, struct slice key);
-/* Does the target take a SET of it? False: it has been left out. name: of the command or type. */
+/* Whether the target accepts a SET of the value. False: left out. name: of the command or type. */
 bool rewrite_value_fits(struct translator *t, const char *name, struct slice key, struct slice value);
-/* A RESTORE of a payload of so many bytes? */
+/* Whether the target accepts a RESTORE of a payload of `bytes` bytes. */
 bool rewrite_dump_fits(const struct translator *t, struct slice key, size_t bytes);
-/* The key may come out otherwise than on the source: it is compared later, or reported where nothing is. Returns true. */
+/* The key may differ from the source: makes it a suspect, or reports it if suspects are not compared. Returns true. */
 bool rewrite_suspect(struct translator *t, const char *reason, const struct command *c, struct slice key);
-/* Why the target has no such database; NULL: it has. */
+/* The reason why the target lacks the database; NULL: it has it. */
 const char *rewrite_database_lacks(const struct translator *t, uint32_t db);
 /* Reports a key of that database, for that reason. Returns true. */
 bool rewrite_report_lacking(struct translator *t, const char *reason, const struct command *c,
                             struct slice key, uint32_t db);
-/* A flag for what is journaled only where there was something to do (struct command, effective). */
+/* The flag for commands that are journaled only if they had an effect (struct command, effective). */
 static inline unsigned rewrite_effective(const struct translator *t)
 {
     return t->suspect ? OUTPUT_CONFLICT : 0;
 }
-/* The command as it is, routed by `key`. Returns true. */
+/* The unchanged command, routed by `key`. Returns true. */
 bool rewrite_pass(struct translator *t, const struct entry *e, struct slice key, unsigned flags);
 /* The same with another name. */
 bool rewrite_pass_as(struct translator *t, const struct entry *e, const char *name, struct slice key,
@@ -55,35 +55,34 @@ bool rewrite_pass_as(struct translator *t, const struct entry *e, const char *na
 void rewrite_args(struct translator *t, const struct entry *e, size_t from, size_t to);
 /* NAME key. */
 bool rewrite_one_key(struct translator *t, const char *name, struct slice key, unsigned flags);
-/* In a cluster: HDEL of a key that there never is, where a script that follows needs it (output.h); alone:
- * though it be the first. */
+/* In a cluster: HDEL of a key that never exists, if a script that follows needs it (output_wants_probe()); alone: also
+ * for the first command. */
 void rewrite_probe(struct translator *t, struct slice key, unsigned flags, bool alone);
-/* EVAL script keys.length, then the caller gives keys and arguments and output_end(). False when the target
- * allows no scripts (then it has been reported). */
+/* EVAL script number-of-keys; the caller adds keys and arguments, and calls output_end(). False: the target allows no
+ * scripts; reported. */
 bool rewrite_eval(struct translator *t, const struct command *c, const char *script, struct slice key,
                   size_t keys, size_t args, unsigned flags);
-/* The moment a key is to expire, as the target is told. The master's journal says DEL when it really has.
- * Until that DEL or a new deadline comes by in the stream, the key must live: with a target that lags, a
- * sliding deadline would else kill a key whose prolongation is only a few entries behind. So a deadline that
- * has passed by our clock becomes one REWRITE_GRACE_MS from now; unless it had passed when it came, which no
- * lag explains (GETEX key EXAT 1 is journaled as PEXPIREAT key 1000, and no DEL follows): that deletes. One
- * that will pass before what was said until then at the source is applied here is put off as well: to
- * REWRITE_NEAR_MS and twice the lag from now. A target in import mode expires nothing by itself, and is told
- * what the source was told. */
+/* The deadline of a key for the target. The master journals a DEL when the key expires there. Until that DEL or a new
+ * deadline is applied the key must live: on a lagging target a sliding deadline would otherwise delete a key that is
+ * renewed a few entries later. So a deadline that has passed by the worker's clock is postponed to REWRITE_GRACE_MS
+ * from now; unless it had passed when it was received, which is not due to a lag (GETEX key EXAT 1 is journaled as
+ * PEXPIREAT key 1000, and no DEL follows): it deletes the key. A deadline that will pass before the entries written
+ * until then are applied is postponed as well: to REWRITE_NEAR_MS and twice the lag from now. A target in import mode
+ * expires no keys, and gets the deadlines of the source. */
 int64_t rewrite_deadline(const struct translator *t, struct slice key, int64_t at_ms);
 int64_t rewrite_field_deadline(const struct translator *t, struct slice key, struct slice field,
                                int64_t at_ms);
-/* It had passed when it came. */
+/* Whether the deadline had passed when it was received. */
 bool rewrite_was_over(const struct translator *t, int64_t at_ms);
 
-/* EX, PX, EXAT, PXAT and their value: Unix ms, relative ones from arrival. False when it is none of them or
- * no number. */
+/* Parses EX, PX, EXAT, PXAT and their value to Unix ms, relative ones from the receipt. False: another option, or not a
+ * number. */
 bool rewrite_expiry_option(const struct translator *t, struct slice option, struct slice value,
                            int64_t *at_ms);
-/* Arrival + amount, checked. */
+/* Time of receipt + amount, checked for overflow. */
 bool rewrite_after(const struct translator *t, int64_t amount, int64_t unit_ms, int64_t *at_ms);
 
-/* What the target is able to (capabilities). */
+/* Capabilities of the target. */
 bool rewrite_target_6_2(const struct capabilities *target);
 bool rewrite_target_7_0(const struct capabilities *target);
 bool rewrite_target_throttle(const struct capabilities *target);

@@ -1,14 +1,13 @@
 /* BITFIELD.
  *
- * With OVERFLOW SAT Dragonfly (v1.40.1) takes an unsigned field that would fall below zero for one that is
- * too large, and makes it its greatest value; Redis makes it zero. */
+ * With OVERFLOW SAT Dragonfly (v1.40.1) sets an unsigned field that would fall below zero to its maximum; Redis sets it
+ * to zero. */
 #include "worker/translate/rewrite.h"
 
-/* Up to this release Dragonfly wraps an unsigned field that becomes too large or falls below zero at the wrong number;
- * v1.40.1 does not. */
+/* Up to this release Dragonfly wraps an unsigned field at the wrong number. */
 enum { LAST_RELEASE_THAT_WRAPS_WRONG = 13099 };
 
-/* One subcommand after the other: FAIL tells whether the field would fall below zero; -1 is all bits set. */
+/* Subcommand by subcommand: FAIL tells whether the field would fall below zero; -1 sets all bits. */
 static const char saturating[] =
     "local function b(...) return redis.call('BITFIELD',KEYS[1],...) end\n"
     "local i,o=1,'WRAP'\n"

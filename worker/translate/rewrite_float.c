@@ -1,9 +1,9 @@
 /* INCRBYFLOAT and HINCRBYFLOAT.
  *
- * Dragonfly adds doubles and prints the shortest digits that read back as the same double, in the form of
+ * Dragonfly adds doubles, and prints the shortest digits that parse to the same double, in the format of
  * double-conversion's ToShortest: plain from 1e-6 up to below 1e21, else d.ddde+XX or d.ddde-XX without
  * leading zeros (src/facade/reply_builder.cc: dfly_conv). Redis adds long doubles and prints 17 digits. So
- * the target computes it in a script.
+ * a script does it on the target.
  *
  * Shortest digits: for a normal double, if up to 15 digits are enough %.14e has them; else 16 are tried, else
  * 17 are. Where the doubles' spacing changes (powers of two) the interval that reads back as x is wider above
@@ -11,7 +11,7 @@
  * = 5.684341886080802e-14. A subnormal double has less digits: all lengths are tried. */
 #include "worker/translate/rewrite.h"
 
-/* Locals that follow: s(x), x as Dragonfly prints it. */
+/* Defines s(x): x in Dragonfly's format. */
 #define SCRIPT_SHORTEST                                                                                      \
     "local function s(x)\n"                                                                                  \
     "if x~=x then return 'nan' end\n"                                                                        \
@@ -40,7 +40,7 @@
     "return m..string.sub(d,1,e+1)..'.'..string.sub(d,e+2)\n"                                                \
     "end\n"
 
-/* sum(text, increment): numbers as strtod reads them; -inf, inf as well. */
+/* Defines n(v): a number as strtod parses it, with -inf and inf. */
 #define SCRIPT_SUM                                                                                           \
     SCRIPT_SHORTEST                                                                                          \
     "local function n(v)\n"                                                                                  \
@@ -62,7 +62,7 @@ bool rewrite_incrbyfloat(struct translator *t, const struct command *c, const st
     return true;
 }
 
-/* HSET takes a field's time to live away where the target has such; Dragonfly keeps it. */
+/* HSET removes the time to live of a field, if the target has field TTLs; Dragonfly keeps it. */
 bool rewrite_hincrbyfloat(struct translator *t, const struct command *c, const struct entry *e,
                           struct error *error)
 {

@@ -1,9 +1,9 @@
-/* Rewrites of commands on hash fields (and set members) with a time to live. Dragonfly counts it in whole
- * seconds from its own clock and journals it relative: it becomes absolute from arrival. */
+/* Rewrites of commands on hash fields (and set members) with a time to live. Dragonfly counts it in whole seconds by
+ * its clock, and journals it relative: it becomes absolute, from the time of receipt. */
 #include "worker/translate/rewrite.h"
 
-/* As Dragonfly has it: the time left rounded up to seconds, counted from the second in which it came. One
- * that has passed since is put off as that of a key. */
+/* The deadline as Dragonfly computes it: the remaining time rounded up to seconds, from the second of the receipt. If
+ * it has passed since, it is postponed like that of a key. */
 static int64_t field_deadline(const struct translator *t, const struct entry *e, int64_t at_ms, size_t first,
                               size_t end, size_t step)
 {
@@ -37,7 +37,7 @@ static bool expire_fields(struct translator *t, const struct entry *e, int64_t a
     return true;
 }
 
-/* FIELDS n field …: fills the positions of what follows n, `width` arguments each. */
+/* FIELDS n field …: *first, *end: positions of the fields, `width` arguments each. */
 static bool fields_range(const struct entry *e, size_t at, size_t width, size_t *first, size_t *end)
 {
     uint64_t n;
@@ -48,9 +48,9 @@ static bool fields_range(const struct entry *e, size_t at, size_t width, size_t 
     return (e->argc - *first) % width == 0 && (e->argc - *first) / width == n;
 }
 
-/* HSETEX as Dragonfly and as Redis 8 spell it. */
+/* HSETEX in the syntax of Dragonfly and of Redis 8. */
 struct hsetex {
-    struct slice condition; /* NX: each field that is not there; FNX, FXX: all or nothing */
+    struct slice condition; /* NX: only missing fields; FNX, FXX: all fields or none */
     bool keep_ttl;
     bool expires;
     int64_t at_ms;
@@ -107,7 +107,7 @@ static bool hsetex_conditional(struct translator *t, const struct command *c, co
 {
     bool ttl = t->target->hash_field_ttl;
     if (t->target->scripts)
-        rewrite_probe(t, e->argv[1], OUTPUT_ONCE, true); /* a time that has passed deletes what was set */
+        rewrite_probe(t, e->argv[1], OUTPUT_ONCE, true); /* a passed deadline deletes the fields */
     if (!rewrite_eval(t, c, hsetex_script, e->argv[1], 1, 3 + h->end - h->first, OUTPUT_ONCE))
         return true;
     output_arg(t->out, e->argv[1]);
@@ -160,7 +160,7 @@ bool rewrite_fieldexpire(struct translator *t, const struct command *c, const st
     return expire_fields(t, e, at_ms, slice_of(NULL, 0), 3, e->argc, 1);
 }
 
-/* HDEL key field …: a time that is over, where the target has no field TTLs. */
+/* HDEL key field …: for a passed deadline, if the target has no field TTLs. */
 static bool delete_fields(struct translator *t, const struct entry *e, size_t first, size_t end)
 {
     output_begin(t->out, t->db, e->argv[1], 2 + end - first, OUTPUT_ONCE);
@@ -189,7 +189,7 @@ bool rewrite_hexpire(struct translator *t, const struct command *c, const struct
     return expire_fields(t, e, at_ms, flag ? e->argv[3] : slice_of(NULL, 0), first, end, 1);
 }
 
-/* HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS n field …; a time that is over deletes. */
+/* HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS n field …; a passed deadline deletes. */
 bool rewrite_hgetex(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     int64_t at_ms = 0;
@@ -206,7 +206,7 @@ bool rewrite_hgetex(struct translator *t, const struct command *c, const struct 
     if (expires)
         return expire_fields(t, e, at_ms, slice_of(NULL, 0), first, end, 1);
     if (!persist || !t->target->hash_field_ttl)
-        return true; /* a read, or there is nothing to take away */
+        return true; /* a read, or no time to live to remove */
     output_begin(t->out, t->db, e->argv[1], 4 + end - first, OUTPUT_IDEMPOTENT | rewrite_effective(t));
     output_text(t->out, "HPERSIST");
     output_arg(t->out, e->argv[1]);

@@ -1,10 +1,8 @@
-/* Rewrites of JSON commands: what replaces or deletes a whole document may be repeated, what works inside it
- * not. */
+/* Rewrites of JSON commands: those that replace or delete a document are idempotent, those that modify it are once. */
 #include "worker/translate/json_scan.h"
 #include "worker/translate/rewrite.h"
 
-/* Dragonfly's JSON does what RedisJSON does. Another module, as Valkey's, gives another answer to the same command,
- * or none. */
+/* Dragonfly's JSON behaves like RedisJSON. Another module, e.g. Valkey's, may have other results. */
 static bool module_differs(const struct translator *t)
 {
     return !t->target->redis_json;
@@ -15,14 +13,14 @@ static bool is_root(struct slice path)
     return slice_is(path, "$") || slice_is(path, ".");
 }
 
-/* A whole document takes the place of a string as well, which RedisJSON refuses, and of the time to live.
- * (Not in a cluster, where a script cannot write again what it has deleted in a slot that has begun to leave:
- * there a MULTI has both commands, with the slot's mark.) */
+/* A document also replaces a string, which RedisJSON refuses, and removes the time to live. (Not in a cluster, where a
+ * script cannot write a key again that it has deleted in a migrating slot: there a MULTI has both commands, with the
+ * slot's mark.) */
 static const char whole_document[] = "redis.call('DEL',KEYS[1])\n"
                                      "redis.call('JSON.SET',KEYS[1],ARGV[1],ARGV[2])";
 
-/* A document for the key of arguments from..from+2. What the target cannot hold is not there at all: no older
- * value of the key either. */
+/* A document for the key of arguments from..from+2. If the target cannot hold it, an older value of the key is
+ * deleted. */
 static void set_document(struct translator *t, const struct command *c, const struct entry *e, size_t from)
 {
     struct slice key = e->argv[from];
@@ -57,8 +55,8 @@ static bool is_negative(struct slice number)
     return number.len > 0 && number.data[0] == '-';
 }
 
-/* What comes out otherwise with Valkey's, and so perhaps with any: trimming from an end, CLEAR, factors, what goes beyond 2^53, names that come
- * twice. */
+/* Whether the result differs with Valkey's module, and may with any: trimming from an end, CLEAR, factors, numbers
+ * beyond 2^53, duplicate names. */
 static bool may_differ(const struct command *c, const struct entry *e)
 {
     if (strcmp(c->name, "JSON.CLEAR") == 0 || strcmp(c->name, "JSON.NUMMULTBY") == 0)
@@ -89,7 +87,7 @@ bool rewrite_json_set(struct translator *t, const struct command *c, const struc
     if (e->argc == 4)
         set_document(t, c, e, 1);
     else if (!t->target->json)
-        rewrite_report(t, DIVERGENCE_COMMAND, c, e->argv[1]); /* NX, XX: not known whether it did anything */
+        rewrite_report(t, DIVERGENCE_COMMAND, c, e->argv[1]); /* NX, XX: unknown whether it had an effect */
     else {
         if (module_differs(t) && json_is_ambiguous(e->argv[3]))
             rewrite_suspect(t, DIVERGENCE_DIFFERS, c, e->argv[1]);
@@ -98,8 +96,7 @@ bool rewrite_json_set(struct translator *t, const struct command *c, const struc
     return true;
 }
 
-/* JSON.MSET key path value …: JSON.SET for each, as its keys may lie in several slots, and old modules do not
- * know it. */
+/* JSON.MSET key path value …: JSON.SET for each, as its keys may be in several slots, and old modules lack it. */
 bool rewrite_json_mset(struct translator *t, const struct command *c, const struct entry *e,
                        struct error *error)
 {

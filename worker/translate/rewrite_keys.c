@@ -34,7 +34,7 @@ bool rewrite_delete(struct translator *t, const struct command *c, const struct 
     return true;
 }
 
-/* GETDEL: its answer is of no use here. */
+/* GETDEL, as DEL. */
 bool rewrite_one_delete(struct translator *t, const struct command *c, const struct entry *e,
                         struct error *error)
 {
@@ -57,7 +57,7 @@ bool rewrite_delex(struct translator *t, const struct command *c, const struct e
         return rewrite_pass(t, e, key, OUTPUT_ONCE);
     bool equal = slice_is(e->argv[2], "IFEQ");
     if (e->argc != 4 || (!equal && !slice_is(e->argv[2], "IFNE")))
-        return rewrite_report(t, DIVERGENCE_COMMAND, c, key); /* XXH3 digests: not on this target */
+        return rewrite_report(t, DIVERGENCE_COMMAND, c, key); /* the target has no XXH3 digests */
     if (!rewrite_eval(t, c, script, key, 1, 2, OUTPUT_ONCE))
         return true;
     output_arg(t->out, key);
@@ -83,7 +83,7 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
         return rewrite_one_key(t, "DEL", key, OUTPUT_IDEMPOTENT);
     if (e->argc > 3 && !rewrite_target_7_0(t->target))
         return rewrite_report(t, DIVERGENCE_COMMAND, c, key);
-    /* It is journaled only where there was such a key. */
+    /* Journaled only if the key existed. */
     unsigned expected = e->argc == 3 ? rewrite_effective(t) : 0;
     output_begin(t->out, t->db, key, e->argc, expected | (e->argc > 3 ? OUTPUT_ONCE : OUTPUT_IDEMPOTENT));
     output_text(t->out, "PEXPIREAT");
@@ -94,8 +94,8 @@ bool rewrite_expire(struct translator *t, const struct command *c, const struct 
     return true;
 }
 
-/* RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]. It is in the journal when it
- * wrote: without REPLACE there was no key, so an existing one may always give way. */
+/* RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]. Journaled only if it wrote: without REPLACE
+ * the key did not exist, so replacing is always right. */
 bool rewrite_restore(struct translator *t, const struct command *c, const struct entry *e,
                      struct error *error)
 {
@@ -116,7 +116,7 @@ bool rewrite_restore(struct translator *t, const struct command *c, const struct
         return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
     if (ttl > 0)
         expire_ms = rewrite_deadline(t, key, ttl);
-    /* Whatever is wrong is wrong with this payload alone: the master's own replica refuses it too. */
+    /* An error concerns this payload only: a replica of the master refuses it, too. */
     struct error why = {0};
     if (!rdb_type_known(type))
         return rewrite_report(t, DIVERGENCE_TYPE, c, key);
@@ -126,7 +126,7 @@ bool rewrite_restore(struct translator *t, const struct command *c, const struct
     return rewrite_report(t, DIVERGENCE_LOST_BY_SOURCE, c, key);
 }
 
-/* Forms that never stand in a v1.40.1 journal, and from which the effect cannot be told. */
+/* Forms that a journal of v1.40.1 does not have, and that do not tell the effect. */
 bool rewrite_lost(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     (void)error;
@@ -140,7 +140,7 @@ bool rewrite_script(struct translator *t, const struct command *c, const struct 
     if (e->argc != 3 || !slice_is(e->argv[1], "LOAD"))
         return true;
     size_t nodes = output_nodes(t->out), borrowing = output_borrowing(t->out);
-    output_borrow_from(t->out, 0); /* it is named when it is refused */
+    output_borrow_from(t->out, 0); /* copied, as a refusal is reported with its text */
     for (size_t i = 0; i < nodes; i++)
         rewrite_pass(t, e, slice_of(NULL, 0), OUTPUT_IDEMPOTENT | output_node(i));
     output_borrow_from(t->out, borrowing);

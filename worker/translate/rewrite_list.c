@@ -1,5 +1,4 @@
-/* Rewrites of pops. What blocks, or chooses among keys, is done here and now with the first key that is
- * there. */
+/* Rewrites of pops. Commands that block, or choose among keys, pop immediately from the first existing key. */
 #include "worker/translate/rewrite.h"
 
 /* Pops from the first existing key of positions first..first+n-1. */
@@ -11,7 +10,7 @@ static bool pop_first_of(struct translator *t, const struct command *c, const st
     size_t counts = count.len ? 1 : 0;
     if (n > 1 && output_by_slot(t->out))
         return rewrite_report(t, DIVERGENCE_COMMAND, c,
-                              e->argv[first]); /* which is there cannot be asked at once */
+                              e->argv[first]); /* keys in several slots cannot be checked by one script */
     if (n > 1) {
         if (!rewrite_eval(t, c, script, e->argv[first], n, 1 + counts, OUTPUT_ONCE))
             return true;

@@ -1,8 +1,8 @@
-/* Rewrites of commands that take something from one key to another, or to another database. With a filter in
- * between only the half that lies on the wanted side is done. */
+/* Rewrites of commands that move data to another key or database. If a filter excludes one side, only the other half
+ * runs. */
 #include "worker/translate/rewrite.h"
 
-/* RENAME and RENAMENX: in the journal when they renamed. */
+/* RENAME and RENAMENX: journaled only if they renamed. */
 bool rewrite_rename(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     (void)error;
@@ -56,8 +56,8 @@ bool rewrite_copy(struct translator *t, const struct command *c, const struct en
     return true;
 }
 
-/* MOVE key db. In the journal even when it moved nothing because the other database had the key: so what
- * becomes of it when that one is not carried over is not sure. */
+/* MOVE key db. Journaled also if it moved nothing as the other database had the key: so the result is unknown if that
+ * database is not copied. */
 bool rewrite_move(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     (void)error;
@@ -104,8 +104,8 @@ bool rewrite_smove(struct translator *t, const struct command *c, const struct e
     return true;
 }
 
-/* LMOVE for targets before 6.2. Pushed first: what fails then has taken nothing. (In a list of its own the
- * element may be popped again at once, which is the same.) */
+/* LMOVE for targets before 6.2. Pushes first, so that a failure has removed nothing. (Within one list the pushed
+ * element may be popped again, with the same result.) */
 static const char move_script[] =
     "local l=string.upper(ARGV[1])=='LEFT'\n"
     "local v=redis.call('LINDEX',KEYS[1],l and 0 or -1)\n"

@@ -1,5 +1,5 @@
-/* FT.*: every shard of the master journals them, so every FLOW brings them. RediSearch has forms that do
- * nothing when it is done already (it replicates with them); other modules answer an error to the second. */
+/* FT.*: every shard of the master journals them, so every FLOW has them. RediSearch has forms that do nothing the
+ * second time (for its replication); other modules answer the second with an error. */
 #include "worker/translate/rewrite.h"
 
 bool rewrite_search(struct translator *t, const struct command *c, const struct entry *e, struct error *error)

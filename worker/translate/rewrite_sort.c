@@ -1,10 +1,9 @@
-/* SORT and GEORADIUS: reads, unless they store. Dragonfly journals both, and when source and destination lie
- * in different shards it loses all but one key: SORT source | SORT destination, GEORADIUS source | GEORADIUS
- * destination. */
+/* SORT and GEORADIUS: reads, unless they store. Dragonfly journals both; if source and destination are in different
+ * shards the journal has one key only: SORT source | SORT destination, GEORADIUS source | GEORADIUS destination. */
 #include "worker/translate/rewrite.h"
 
-/* Where the source is missing Redis deletes the destination, Dragonfly leaves it alone. It journals them also
- * when they failed: then they fail here too. */
+/* If the source is missing Redis deletes the destination, Dragonfly does not. Failed commands are journaled, too, and
+ * fail on the target. */
 static const char store_script[] =
     "if redis.call('EXISTS',KEYS[1])==0 then return end\n"
     "local r=redis.pcall(unpack(ARGV))\n"
@@ -29,8 +28,8 @@ static bool store(struct translator *t, const struct command *c, const struct en
     return true;
 }
 
-/* SORT key [BY pattern] [LIMIT offset count] [GET pattern …] [ASC | DESC] [ALPHA] [STORE destination]. A bare
- * SORT key with a transaction id is what is left of one with STORE; without an id it is a client's read. */
+/* SORT key [BY pattern] [LIMIT offset count] [GET pattern …] [ASC | DESC] [ALPHA] [STORE destination]. SORT key alone,
+ * with a transaction id, is the rest of one with STORE; without an id it is a read by a client. */
 bool rewrite_sort(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     (void)error;

@@ -1,8 +1,8 @@
-/* Rewrites of stream commands: options that older targets do not know. */
+/* Rewrites of stream commands, with options that older targets lack. */
 #include "common/redis/releases.h"
 #include "worker/translate/rewrite.h"
 
-/* Position of option `word` in from..argc-1; 0 when it is not there. */
+/* Position of option `word` in from..argc-1; 0: absent. */
 static size_t find_option(const struct entry *e, size_t from, const char *word)
 {
     for (size_t i = from; i < e->argc; i++)
@@ -23,7 +23,7 @@ static bool pass_without(struct translator *t, const struct entry *e, struct sli
 }
 
 /* XADD key [NOMKSTREAM] [MAXLEN | MINID [= | ~] limit [LIMIT n]] [NOMKSTREAM] id field value …
- * It is in the journal when it wrote, so NOMKSTREAM has been decided. */
+ * Journaled only if it wrote, so NOMKSTREAM is dropped. */
 bool rewrite_xadd(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     (void)error;
@@ -61,18 +61,16 @@ bool rewrite_xtrim(struct translator *t, const struct command *c, const struct e
     return rewrite_pass(t, e, e->argv[1], OUTPUT_ONCE);
 }
 
-/* Claims with a least idle time are judged as of the moment at which the entry came: as of now others would
- * be idle long enough. d: how long ago that was. Pending entries whose message was deleted are dropped by a
- * claim, but not before Redis 7.0. */
+/* The minimum idle time of a claim counts until the receipt of the entry, d ms ago: now more pending entries would be
+ * idle long enough. A claim drops pending entries of deleted messages, but not before Redis 7.0. */
 #define CLAIM_AGE                                                                                            \
     "local t=redis.call('TIME')\n"                                                                           \
     "local d=t[1]*1000+math.floor(t[2]/1000)-ARGV[1]\n"                                                      \
     "local g,c,m=ARGV[2],ARGV[3],tonumber(ARGV[4])\n"                                                        \
     "if m>0 then m=math.max(m+d,0) end\n"
 
-/* Both answer how many they took, or let go of.
- * ARGV: arrival group consumer idle id … option … The message ids end where the options begin; one without a
- * dash is the first of its millisecond. */
+/* Both scripts answer the number of claimed or dropped entries. ARGV: time of receipt, group, consumer, idle, id …,
+ * option … The message ids end where the options begin; one without a dash is the first of its millisecond. */
 static const char xclaim_script[] =
     CLAIM_AGE "local a={g,c,string.format('%.0f',m)}\n"
               "local ids=true\n"
@@ -85,7 +83,7 @@ static const char xclaim_script[] =
               "end\n"
               "return #redis.call('XCLAIM',KEYS[1],unpack(a))";
 
-/* ARGV: arrival group consumer idle start [COUNT n] [JUSTID] */
+/* ARGV: time of receipt, group, consumer, idle, start, [COUNT n] [JUSTID] */
 static const char xautoclaim_script[] =
     CLAIM_AGE "local n,j,k=100,{},0\n"
               "for i=6,#ARGV do\n"
@@ -100,8 +98,8 @@ static const char xautoclaim_script[] =
               "end end\n"
               "return k";
 
-/* The options of XCLAIM from `at` on, with the time of delivery that the source gave: IDLE becomes TIME, and
- * without either it is that of arrival. */
+/* The options of XCLAIM from `at` on, with the source's time of delivery: IDLE becomes TIME; without either it is the
+ * time of receipt. */
 static void claim_options(struct translator *t, const struct entry *e, size_t at, size_t idle)
 {
     int64_t arrived_ms = translator_arrived_ms(t), idle_ms = 0;
@@ -116,9 +114,8 @@ static void claim_options(struct translator *t, const struct entry *e, size_t at
         rewrite_args(t, e, idle + 2, e->argc);
 }
 
-/* A target that has nothing to claim or to acknowledge lacks what the source's journal does not tell: its group
- * was read. Of a source that journals this it proves nothing: consumers ask again and again for what is idle,
- * and may acknowledge twice, and all of it is journaled. */
+/* The flag for sources that do not journal XREADGROUP: a target without an entry to claim or acknowledge then differs.
+ * Of other sources it proves nothing: consumers claim repeatedly, may acknowledge twice, and all of it is journaled. */
 static unsigned as_read_unseen(const struct translator *t)
 {
     return release_reads_unseen(t->source_release) ? rewrite_effective(t) : 0;
@@ -131,7 +128,7 @@ static bool claim(struct translator *t, const struct command *c, const struct en
     size_t idle = automatic ? 0 : find_option(e, 6, "IDLE");
     idle = idle + 1 < e->argc ? idle : 0;
     size_t added = automatic || idle || find_option(e, 6, "TIME") ? 0 : 2;
-    if (least_idle_ms > 0 && t->late_ms) /* nobody knows when it was */
+    if (least_idle_ms > 0 && t->late_ms) /* the time of the command is unknown */
         rewrite_suspect(t, DIVERGENCE_DIFFERS, c, e->argv[1]);
     if (!automatic && least_idle_ms <= 0 && rewrite_target_7_0(t->target)) {
         output_begin(t->out, t->db, e->argv[1], e->argc + added, flags);
@@ -155,8 +152,8 @@ static bool claim(struct translator *t, const struct command *c, const struct en
     return true;
 }
 
-/* XCLAIM and XAUTOCLAIM key group consumer …: Dragonfly creates the consumer even when there is nothing to
- * claim. With FORCE and LASTID it is what XREADGROUP is journaled as, and claims wherever the entry is. */
+/* XCLAIM and XAUTOCLAIM key group consumer …: Dragonfly creates the consumer also if nothing is claimed. XREADGROUP is
+ * journaled as XCLAIM with FORCE and LASTID, which claims an entry that is not pending, too. */
 bool rewrite_xclaim(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     int64_t least_idle_ms = 0;
@@ -193,7 +190,7 @@ bool rewrite_xgroup(struct translator *t, const struct command *c, const struct 
     if (slice_is(e->argv[1], "CREATECONSUMER") && !rewrite_target_6_2(t->target))
         return true; /* the first XCLAIM for it creates it */
     size_t at = t->target->xgroup_entriesread ? 0 : find_option(e, 5, "ENTRIESREAD");
-    if (slice_is(e->argv[1], "DESTROY")) /* journaled only when there was such a group */
+    if (slice_is(e->argv[1], "DESTROY")) /* journaled only if the group existed */
         return rewrite_pass(t, e, key, OUTPUT_ONCE | rewrite_effective(t));
     if (!at)
         return rewrite_pass(t, e, key, OUTPUT_ONCE);

@@ -1,7 +1,7 @@
 /* Rewrites of string commands. */
 #include "worker/translate/rewrite.h"
 
-/* SET key value [PXAT ms], in two commands where the target has no PXAT. */
+/* SET key value [PXAT ms], in two commands if the target has no PXAT. */
 static bool set_until(struct translator *t, const struct command *c, struct slice key, struct slice value,
                       int64_t at_ms)
 {
@@ -57,7 +57,7 @@ bool rewrite_set(struct translator *t, const struct command *c, const struct ent
         if (slice_is(option, "KEEPTTL")) {
             keep_ttl = true;
         } else if (slice_is(option, "_MCFLAGS") && i + 1 < e->argc) {
-            i++; /* memcache's flags have no place in Redis */
+            i++; /* Redis has no memcache flags */
         } else if (i + 1 < e->argc && rewrite_expiry_option(t, option, e->argv[i + 1], &at_ms)) {
             expires = true;
             i++;
@@ -79,7 +79,7 @@ bool rewrite_setex(struct translator *t, const struct command *c, const struct e
     return set_until(t, c, e->argv[1], e->argv[3], at_ms);
 }
 
-/* SETNX and GETSET are in the journal only when they wrote. */
+/* SETNX and GETSET are journaled only if they wrote. */
 bool rewrite_set_plain(struct translator *t, const struct command *c, const struct entry *e,
                        struct error *error)
 {
@@ -107,7 +107,7 @@ bool rewrite_getex(struct translator *t, const struct command *c, const struct e
     return true;
 }
 
-/* In a cluster their slots differ; or one of the values is too large. */
+/* SET for each pair: in a cluster their slots differ, or one of the values is too large. */
 static bool set_each(struct translator *t, const struct command *c, const struct entry *e)
 {
     for (size_t i = 1; i + 1 < e->argc; i += 2) {
@@ -156,7 +156,7 @@ bool rewrite_mset(struct translator *t, const struct command *c, const struct en
     return true;
 }
 
-/* Journaled only when it wrote. */
+/* Journaled only if it wrote. */
 bool rewrite_msetnx(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     (void)error;

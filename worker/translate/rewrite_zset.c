@@ -1,13 +1,13 @@
-/* ZADD and GEOADD: passed on; conditions make them depend on what is there.
+/* ZADD and GEOADD: passed on; with conditions they depend on the old value.
  *
- * Dragonfly up to v1.40.1 forgets GT and LT where it does not keep the set as a listpack: from the moment on
- * that it had more than 128 members or one of more than 32 bytes. Redis keeps listpacks up to 64 bytes a
- * member; like Dragonfly it does not go back, so what is no listpack here was none there. */
+ * Dragonfly up to v1.40.1 ignores GT and LT if the set is not a listpack: once it has had more than 128 members or one
+ * of more than 32 bytes. Redis keeps listpacks up to 64 bytes per member; like Dragonfly it does not convert back, so a
+ * set that is not a listpack on the target was none on the source. */
 #include "worker/translate/rewrite.h"
 
 enum { LAST_RELEASE_THAT_FORGETS = 14001 };
 
-/* One pair after the other, as each may be the one that ends the listpack. */
+/* Pair by pair, as each may convert the listpack. */
 static const char forgetful_zadd[] =
     "local k,all,few,i=KEYS[1],{KEYS[1]},{KEYS[1]},1\n"
     "while true do\n"
@@ -41,7 +41,7 @@ bool rewrite_zadd_option(struct slice word)
     return is_condition(word) || slice_is(word, "CH");
 }
 
-/* key [NX | XX] [GT | LT] [CH] [INCR] score member … ; a score is no word. */
+/* key [NX | XX] [GT | LT] [CH] [INCR] score member …; the first word that is not an option is a score. */
 bool rewrite_zadd(struct translator *t, const struct command *c, const struct entry *e, struct error *error)
 {
     (void)error;

@@ -1,4 +1,4 @@
-/* Snapshot entries into commands: databases and keys that are wanted, values to value_write.c, scripts, search indexes. */
+/* Translates snapshot entries: filters of databases and keys, values (value_write.c), scripts, search indexes. */
 #include "common/ipc/divergence.h"
 #include "worker/translate/rewrite.h"
 #include "worker/translate/translator.h"
@@ -11,8 +11,8 @@ static enum place snapshot_place(const struct translator *t)
     return t->ignore_conflicts ? PLACE_IF_ABSENT : PLACE_REPORT_IF_PRESENT;
 }
 
-/* When the target is to expire the key: as the source says, but never before a prolongation that lies
- * behind in the stream can have arrived. */
+/* The deadline of the key for the target: that of the source, but late enough for a renewal later in the stream to be
+ * applied. */
 static int64_t deadline(const struct translator *t, const struct entry *e)
 {
     return e->expire_ms ? rewrite_deadline(t, e->key, e->expire_ms) : 0;
@@ -47,8 +47,8 @@ static void load_script_as(struct translator *t, struct slice body)
     }
 }
 
-/* redis.call → redis.acall, redis.pcall → redis.apcall: what --lua_auto_async makes of calls whose value is not used. Its
- * clients know the script by the SHA of what they sent. False: there is nothing of that in it. */
+/* redis.acall → redis.call, redis.apcall → redis.pcall: undoes --lua_auto_async, which converts calls with an unused
+ * result. Clients know the script by the SHA of the text that they sent. False: the script has none of them. */
 static bool undo_asynchronous_calls(struct slice body, struct buf *out)
 {
     static const char prefix[] = "redis.a";
@@ -68,11 +68,11 @@ static bool undo_asynchronous_calls(struct slice body, struct buf *out)
     return done > 0;
 }
 
-/* Which of the two its clients use is not known: a script may have asynchronous calls of its own. */
+/* Loads both versions: which one clients use is unknown, as a script may have asynchronous calls of its own. */
 static void load_script(struct translator *t, struct slice body)
 {
     size_t borrowing = output_borrowing(t->out);
-    output_borrow_from(t->out, 0); /* it is named when it is refused */
+    output_borrow_from(t->out, 0); /* copied, as a refusal is reported with its text */
     load_script_as(t, body);
     buf_clear(&t->text);
     if (undo_asynchronous_calls(body, &t->text))

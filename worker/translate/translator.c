@@ -1,4 +1,4 @@
-/* An entry goes to its half, and nothing that is written for it is larger than the target takes. */
+/* Dispatches entries to snapshot.c and command_translate.c, and applies the limits of the target. */
 #include "worker/translate/translator.h"
 
 #include <stdlib.h>
@@ -27,7 +27,7 @@ void translator_free(struct translator *t)
     *t = (struct translator){0};
 }
 
-/* A command, or a type. */
+/* Reports commands over a limit of the target, by the name of the command or type. */
 static void report_left_out(struct translator *t, const struct entry *e, unsigned count)
 {
     const struct command *c = e->kind == ENTRY_COMMAND ? command_find(e->argv[0]) : NULL;
@@ -54,7 +54,7 @@ static bool translate_entry(struct translator *t, const struct entry *e, struct 
     }
 }
 
-static void limit(struct translator *t)
+static void set_output_limits(struct translator *t)
 {
     struct output_limits most = {capabilities_argument_bytes(t->target),
                                  capabilities_command_bytes(t->target), capabilities_multi_bytes(t->target)};
@@ -67,8 +67,8 @@ bool translate_dump(struct translator *t, struct slice key, struct slice dump, i
     uint8_t type;
     struct slice value;
     if (!dump_parse(dump, &type, &value))
-        return error_set(error, ERROR_RETRY, "the target's DUMP of a key is broken");
-    limit(t);
+        return error_set(error, ERROR_RETRY, "invalid payload of DUMP from the target");
+    set_output_limits(t);
     bool ok = translate_value(t, key, type, value, expire_ms, true, error);
     output_limit(t->out, OUTPUT_UNLIMITED);
     unsigned left_out = output_left_out(t->out);
@@ -79,7 +79,7 @@ bool translate_dump(struct translator *t, struct slice key, struct slice dump, i
 
 bool translate(struct translator *t, const struct entry *e, struct error *error)
 {
-    limit(t);
+    set_output_limits(t);
     bool ok = translate_entry(t, e, error);
     output_limit(t->out, OUTPUT_UNLIMITED);
     unsigned left_out = output_left_out(t->out);

@@ -1,12 +1,12 @@
-/* Values into commands, from the snapshot or from a RESTORE in the journal.
+/* Translates values, from the snapshot or from a RESTORE in the journal.
  *
  *   string                          SET key value [PXAT ms]
  *   layout the target shares        RESTORE key ms <type><value><version><crc> REPLACE ABSTTL
  *   JSON                            DEL, JSON.SET key $ text, [PEXPIREAT]
  *   too large, in pieces, foreign   DEL, RPUSH/SADD/HSET/ZADD/XADD …, [PEXPIREAT]
  *
- * With --on-conflict skip or stop nothing may give way: SET … NX, RESTORE without REPLACE, and what takes
- * several commands is written to a key beside it and moved into place with RENAMENX. */
+ * With --on-conflict skip or stop no key is replaced: SET … NX, RESTORE without REPLACE; a value that takes several
+ * commands is written to a temporary key, and renamed with RENAMENX. */
 #include "worker/translate/value_write.h"
 
 #include "common/ipc/divergence.h"
@@ -53,7 +53,7 @@ void value_write_string(struct translator *t, struct slice key, struct slice val
     output_end(t->out);
 }
 
-/* ---- what takes several commands ---- */
+/* ---- several commands ---- */
 
 void placing_begin(struct translator *t, struct placing *p, struct slice key, uint8_t type, int64_t expire_ms,
                    enum place place)
@@ -63,7 +63,7 @@ void placing_begin(struct translator *t, struct placing *p, struct slice key, ui
         return;
     buf_clear(&t->text);
     buf_printf(&t->text, "df2redis:%s:new:", t->settings->name);
-    if (output_by_slot(t->out)) /* in the key's slot */
+    if (output_by_slot(t->out)) /* a name in the slot of the key */
         buf_printf(&t->text, "{%s}:", slot_tag(key_slot(key)));
     buf_put(&t->text, key.data, key.len);
     p->write_key = buf_slice(&t->text);
@@ -91,7 +91,7 @@ static bool explode(struct translator *t, const struct placing *p, struct slice 
         enum value_status status = value_reader_next(&reader, p->type, value, EXPLODE_ELEMENTS, EXPLODE_BYTES,
                                                      &t->scratch, &class, &count, &consumed, &needed, error);
         if (status == VALUE_MORE)
-            error_set(error, ERROR_FATAL, "a %s ends in the middle of an element", rdb_type_name(p->type));
+            error_set(error, ERROR_FATAL, "a %s ends within an element", rdb_type_name(p->type));
         if (status != VALUE_OK || (count && !elements_write(t, p, class, t->scratch.elements, count, error)))
             return false;
         value = slice_of(value.data + consumed, value.len - consumed);
@@ -105,7 +105,7 @@ static bool write_native(struct translator *t, struct slice key, uint8_t type, s
     struct placing p;
     size_t borrowing = output_borrowing(t->out);
     placing_begin(t, &p, key, type, expire_ms, place);
-    /* Elements stand in scratch memory that the next group overwrites. */
+    /* The next group overwrites the scratch memory of the elements, so they are copied. */
     output_borrow_from(t->out, 0);
     rewrite_one_key(t, "DEL", p.write_key, OUTPUT_IDEMPOTENT);
     bool ok = explode(t, &p, value, error);
@@ -115,7 +115,7 @@ static bool write_native(struct translator *t, struct slice key, uint8_t type, s
     return ok;
 }
 
-/* What the target cannot hold is not there: nothing older under its name either. */
+/* The target cannot hold the value: an older value of the key is deleted. */
 void value_leave_out(struct translator *t, struct slice key, uint8_t type, enum place place)
 {
     t->report(t->report_arg, DIVERGENCE_TYPE, rdb_type_name(type), key, 1);
@@ -182,7 +182,7 @@ static void write_restore(struct translator *t, struct slice key, uint8_t type, 
     output_end(t->out);
 }
 
-/* A collection of the counted kind with nothing in it: no Redis keeps such a key. */
+/* A counted collection without elements: Redis has no such keys. */
 static bool is_empty_collection(uint8_t type, struct slice value)
 {
     switch (type) {
@@ -236,7 +236,7 @@ bool value_write(struct translator *t, struct slice key, uint8_t type, struct sl
     return write_native(t, key, type, value, expire_ms, place, error);
 }
 
-/* In pieces a list or a stream goes in one MULTI with all of them: each must not run twice. */
+/* The pieces of a list or a stream are in one MULTI, as each must not run twice. */
 static bool needs_one_multi(uint8_t type)
 {
     return type == RDB_LIST || type == RDB_LIST_QUICKLIST || type == RDB_LIST_QUICKLIST_2 ||
@@ -257,7 +257,7 @@ bool translate_value(struct translator *t, struct slice key, uint8_t type, struc
         size_t consumed, needed;
         struct error why;
         if (rdb_string_read(value, INT32_MAX, &t->bytes, &text, &consumed, &needed, &why) != VALUE_OK)
-            return error_set(error, ERROR_DIVERGENCE, "the payload of a RESTORE is broken");
+            return error_set(error, ERROR_DIVERGENCE, "invalid payload of a RESTORE");
         size_t borrowing = output_borrowing(t->out);
         output_borrow_from(t->out, 0);
         if (type == RDB_STRING)

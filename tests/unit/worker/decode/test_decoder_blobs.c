@@ -187,7 +187,7 @@ static void end_of_the_snapshot_may_be_in_a_blob_but_its_token_is_not(void **sta
     put_text(&contents, TOKEN);
     source_begin(&s, NULL);
     put_blob(&s.bytes, ZSTD, buf_slice(&contents));
-    expect_error(&s, "goes on after EOF");
+    expect_error(&s, "continues after EOF");
     source_end(&s);
     buf_free(&contents);
 }
@@ -246,7 +246,7 @@ static void blob_of_a_wrong_length_is_refused(void **state)
             put_string(&s.bytes, "more");
             while (next_of(&s) == DECODE_ENTRY)
                 ;
-            expect_error(&s, by < 0 ? "end before its frame does" : "frame ends before its bytes do");
+            expect_error(&s, by < 0 ? "truncated frame" : "trailing bytes after its frame");
             source_end(&s);
         }
     buf_free(&plain);

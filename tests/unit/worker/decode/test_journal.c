@@ -102,12 +102,12 @@ static void hostile_entries_are_refused_with_words(void **state)
     REFUSED("\x0a\x00\x01\x00\x00", "without a name");
     REFUSED("\x0a\x00\x01\x02\x04\x03"
             "DEL\x02kk\x00\x00",
-            "longer together than it says");
+            "arguments longer than announced");
     REFUSED("\x0a\x00\x01\x02\x06\x03"
             "DEL\x01k\x00\x00",
-            "shorter together than it says");
+            "arguments shorter than announced");
     REFUSED("\x0a\x00\x01\x01\x81\x00\x00\x00\x01\x00\x00\x00\x00", "no more than 2147483647");
-    REFUSED("\x0a\x00\x01\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff", "beyond reason");
+    REFUSED("\x0a\x00\x01\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff", "invalid size");
 }
 
 static void lsn_is_checked_against_the_count(void **state)
@@ -212,7 +212,7 @@ static void expect_another_journal(const struct decoder_config *c, void (*put)(s
     for (int i = 0; i < 2; i++) {
         assert_int_equal(next_of(&s), DECODE_BREAK);
         assert_int_equal(s.error.class, ERROR_REDIRECT);
-        assert_non_null(strstr(s.error.text, "is another one than was applied here"));
+        assert_non_null(strstr(s.error.text, "differs from the one applied here"));
     }
     assert_true(decoder_seq(s.d) == 0 && decoder_next_lsn(s.d) == 103);
     source_end(&s);
@@ -371,9 +371,9 @@ static void journal_blob_of_another_count_is_refused(void **state)
     static const struct {
         unsigned count;
         const char *why;
-    } cases[] = {{3, "fewer entries than it says"},
-                 {1, "more entries than it says"},
-                 {0, "more entries than it says"}};
+    } cases[] = {{3, "fewer entries than announced"},
+                 {1, "more entries than announced"},
+                 {0, "more entries than announced"}};
     struct buf entries = {0};
     put_command(&entries, 0, "DEL a");
     put_command(&entries, 0, "DEL b");

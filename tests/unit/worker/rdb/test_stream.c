@@ -226,7 +226,7 @@ static void entry_owned_but_not_pending_is_refused(void **state)
     const struct stream_tail_visitor visitor = {.arg = &text, .pending = on_pending};
     b.data[b.len - 1] = 9; /* the last id */
     assert_false(stream_tail_visit(slice_of(b.data + 32, b.len - 32), 21, &visitor, &error));
-    assert_non_null(strstr(error.text, "owns an entry"));
+    assert_non_null(strstr(error.text, "has a pending entry"));
     buf_free(&b);
     buf_free(&text);
 }

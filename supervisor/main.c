@@ -27,7 +27,7 @@ static int run_here(struct options *o)
     return code;
 }
 
-static int run(struct options *o)
+static int run_verb(struct options *o)
 {
     struct error error = {0};
     int code = EX_OSERR;
@@ -50,12 +50,12 @@ static int run(struct options *o)
     return code;
 }
 
-static int perform(struct options *o)
+static int perform_verb(struct options *o)
 {
     switch (o->verb) {
     case VERB_REPLICATE:
     case VERB_MIGRATE:
-        return run(o);
+        return run_verb(o);
     case VERB_STATUS:
         return o->watch ? status_watch_command(&o->settings) : status_command(&o->settings, o->json);
     case VERB_WAIT:
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
     int code;
     if (options_parse(&options, argc, argv, &error)) {
         log_setup(options.settings.log_level, options.settings.log_format);
-        code = perform(&options);
+        code = perform_verb(&options);
     } else {
         fprintf(stderr, "df2redis: %s\n", error.text);
         code = error.exit_code ? error.exit_code : EX_USAGE;

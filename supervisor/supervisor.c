@@ -34,11 +34,9 @@ static void perform_next(struct run *run)
         run->state_ms = clock_monotonic_ms();
     if (action == ACTION_FORBIDDEN) {
         run->session.permit = PHASE_NONE;
-        error_fatal(
-            &run->cause, EX_SOFTWARE,
-            "the event %s came in state %s, which must not happen: please report this; the source was "
-            "told nothing",
-            session_event_name(event), session_state_name(before));
+        error_fatal(&run->cause, EX_SOFTWARE,
+                    "unexpected event %s in state %s: please report this; no command was sent to the source",
+                    session_event_name(event), session_state_name(before));
         action = ACTION_FAIL;
     }
     run_perform(run, action);
@@ -54,9 +52,9 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 
 static void end_at_once(struct run *run)
 {
-    log_warning("stopped immediately: received but unapplied data stays in the spools; start the run again: "
-                "it resumes "
-                "from there, or begins anew if the copy was not complete");
+    log_warning(
+        "stopped immediately: received but unapplied data stays in the spools; start the run again to "
+        "resume from there, or to start over if the copy was not complete");
     for (uint32_t i = 0; i < run->flow_count; i++)
         worker_process_kill(&run->flows[i].worker);
     run->ending = true;

@@ -238,7 +238,7 @@ bool worker_process_send(struct worker_process *w, const struct message *m)
         log_debug("worker %ld has ended before %s", (long)w->pid, message_name(m->type));
         return false;
     }
-    log_warning("cannot tell worker %ld %s: %s", (long)w->pid, message_name(m->type),
+    log_warning("worker %ld: sending %s: %s", (long)w->pid, message_name(m->type),
                 status == MESSAGE_AGAIN ? "it does not read its messages" : error.text);
     return false;
 }

@@ -22,7 +22,7 @@ static void put_number(cJSON *object, const char *name, uint64_t value)
     cJSON_AddNumberToObject(object, name, (double)value);
 }
 
-static uint64_t difference(uint64_t larger, uint64_t smaller)
+static uint64_t difference_or_zero(uint64_t larger, uint64_t smaller)
 {
     return larger > smaller ? larger - smaller : 0;
 }
@@ -64,16 +64,17 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     put_number(json, "lsn_acknowledged", f->ack.sent_lsn);
     uint64_t source_lsn = run_source_lsn(f->run, f->number);
     put_number(json, "lsn_source", source_lsn);
-    put_number(json, "lag_source", m == &none ? 0 : difference(source_lsn, flow_applied_lsn(f)));
-    put_number(json, "lag_entries", difference(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
-    put_number(json, "lag_bytes", difference(received, applied));
-    put_number(json, "lag_ms", waiting_ms ? difference(now_ms, waiting_ms) : 0);
+    put_number(json, "lag_source", m == &none ? 0 : difference_or_zero(source_lsn, flow_applied_lsn(f)));
+    put_number(json, "lag_entries",
+               difference_or_zero(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
+    put_number(json, "lag_bytes", difference_or_zero(received, applied));
+    put_number(json, "lag_ms", waiting_ms ? difference_or_zero(now_ms, waiting_ms) : 0);
     put_number(json, "rate_bytes", f->rate_bytes);
     put_number(json, "spool_bytes", cursor_get(&m->spool_bytes));
     put_number(json, "spool_overflow_bytes", cursor_get(&m->spool_overflow_bytes));
     put_number(json, "snapshot_total_keys", totals_expected_keys(f->run));
     put_number(json, "restarts", f->restarts);
-    put_number(json, "idle_ms", received_ms ? difference(now_ms, received_ms) : 0);
+    put_number(json, "idle_ms", received_ms ? difference_or_zero(now_ms, received_ms) : 0);
     put_number(json, "batches", batches);
     put_number(json, "batch_us_total", cursor_get(&m->batch_micros));
     add_histogram(json, m);
@@ -147,7 +148,7 @@ cJSON *run_status(struct run *run)
         sync, "kind", run->flow_count && run->flows[0].answered && !run->flows[0].full ? "partial" : "full");
     cJSON_AddStringToObject(sync, "reason", run->sync_reason);
     if (run->session.state == SESSION_WAITING) {
-        put_number(json, "retry_in_ms", difference(run->retry_due_ms, now_ms));
+        put_number(json, "retry_in_ms", difference_or_zero(run->retry_due_ms, now_ms));
         cJSON_AddStringToObject(json, "waiting_because", run->cause.text);
     }
     cJSON_AddBoolToObject(json, "spool_full", run->spool_full);

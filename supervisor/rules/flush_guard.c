@@ -78,18 +78,19 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
         error_fatal(
             error, EX_CANTCREAT,
             "target %s holds %llu key%s. Choose: an empty target; --flush-target, which deletes them all; or "
-            "--on-conflict overwrite|skip|stop, which says what to do with keys that are on both sides and "
-            "leaves the others",
+            "--on-conflict overwrite|skip|stop, which decides about keys that are on both sides and keeps "
+            "the "
+            "others",
             target, keys, keys == 1 ? "" : "s");
         break;
     case FLUSH_STOP_STRAY:
-        error_fatal(
-            error, EX_CANTCREAT,
-            "target %s holds %llu key%s, a complete copy by a run \"%s\" whose state directory is not here. "
-            "Choose: that directory (--state-dir); or df2redis clean, which removes the run's marks, and "
-            "then "
-            "--flush-target, which deletes all keys",
-            target, keys, keys == 1 ? "" : "s", settings->name);
+        error_fatal(error, EX_CANTCREAT,
+                    "target %s holds %llu key%s, a complete copy by run \"%s\", and the state directory of "
+                    "that run is "
+                    "elsewhere. Choose: that directory (--state-dir); or df2redis clean, which removes the "
+                    "run's marks, "
+                    "and then --flush-target, which deletes all keys",
+                    target, keys, keys == 1 ? "" : "s", settings->name);
         break;
     case FLUSH_STOP_OTHER_SOURCE:
         error_fatal(error, EX_CANTCREAT,

@@ -38,8 +38,8 @@ static bool role_is_unchanged(const struct run *run)
     return run->role_changes >= 0 && run->role_changes == run->greeting.role_changes;
 }
 
-/* Returns true if the ring may begin at the promotion of this master: it was just promoted, or it has been followed since
- * then. As long as no command of it was applied, the entry to compare is one of the master before. */
+/* Returns true if the ring may begin at the promotion of this master: it was just promoted, or it has been followed
+ * since then. As long as no command of it was applied, the entry to compare is one of the master before. */
 static bool began_with_promotion(const struct run *run)
 {
     return is_another(run) || (*run->last_master_id && role_is_unchanged(run));
@@ -48,7 +48,7 @@ static bool began_with_promotion(const struct run *run)
 static void say_another(struct run *run)
 {
     snprintf(run->sync_reason, sizeof run->sync_reason,
-             "the source is another one, or was started anew: its master id is %.40s, and was %.40s",
+             "the source was replaced or restarted: its master id is %.40s, and was %.40s",
              run->greeting.master_id, run->resume_master_id);
 }
 
@@ -61,18 +61,16 @@ static bool can_be_told_apart(struct run *run, uint32_t flow)
     if (is_another(run))
         say_another(run);
     else
-        snprintf(
-            run->sync_reason, sizeof run->sync_reason,
-            "of the journal of FLOW %u no command was applied yet that could be compared, and the source %s",
-            flow,
-            run->greeting.role_changes < 0
-                ? "does not tell (INFO COMMANDSTATS) whether it was a replica meanwhile"
-                : "was made a replica or a master meanwhile");
+        snprintf(run->sync_reason, sizeof run->sync_reason,
+                 "FLOW %u has no applied journal command to compare, and the source %s", flow,
+                 run->greeting.role_changes < 0
+                     ? "refuses INFO COMMANDSTATS, so it may have been a replica meanwhile"
+                     : "was made a replica or a master meanwhile");
     return false;
 }
 
-/* Returns true if the target may have entries that no mark tells of, and the source may lack them: it was promoted, or was
- * a replica meanwhile. The comparison shows the last entry that a mark tells of only. */
+/* Returns true if the target may have entries that no mark tells of, and the source may lack them: it was promoted, or
+ * was a replica meanwhile. The comparison shows the last entry that a mark tells of only. */
 static bool may_lack_unmarked_entries(struct run *run)
 {
     bool role_changed = run->role_changes >= 0 && run->greeting.role_changes >= 0 && !role_is_unchanged(run);

@@ -60,7 +60,8 @@ static void warn_stuck(struct flow *f, uint64_t now_ms)
     const struct cursor_marks *m = flow_marks(f);
     f->warned_ms = now_ms;
     if (!f->hello) {
-        log_warning("FLOW %u: its worker (pid %ld) does not say HELLO", f->number, (long)f->worker.pid);
+        log_warning("FLOW %u: its worker (pid %ld) has not sent HELLO: is it stopped?", f->number,
+                    (long)f->worker.pid);
         return;
     }
     if (flow_worker_stands_still(f, now_ms)) {

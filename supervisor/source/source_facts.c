@@ -128,12 +128,12 @@ void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts
 static void judge_cluster(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
     if (f->cluster == SOURCE_CLUSTER_REAL)
-        findings_refuse(
-            out, EX_CONFIG,
-            "source %s is a node of a Dragonfly Cluster (--cluster_mode=yes): it has a part of the keys, and "
-            "slots that leave it would stay on the target: give a Dragonfly that has all keys "
-            "(--cluster_mode=emulated is one)",
-            w->source);
+        findings_refuse(out, EX_CONFIG,
+                        "source %s is a node of a Dragonfly Cluster (--cluster_mode=yes): it has only some "
+                        "of the keys, and "
+                        "the target would keep slots that migrate away; use a Dragonfly with all keys "
+                        "(--cluster_mode=emulated is one)",
+                        w->source);
     else if (f->cluster == SOURCE_CLUSTER_UNTOLD)
         findings_refuse(
             out, EX_NOPERM,
@@ -160,11 +160,11 @@ static void judge_databases(const struct source_facts *f, const struct source_ju
         else
             findings_refuse(out, EX_CONFIG, "%s", error.text);
     } else if (f->databases > has && !w->settings->db_map_count) {
-        findings_warn(
-            out,
-            "source %s may have %u databases, and target %s has %u: should others come into use, what is "
-            "written there is counted, key by key; --db chooses what is copied",
-            w->source, f->databases, w->target, has);
+        findings_warn(out,
+                      "source %s may have %u databases, and target %s has %u: writes to further databases "
+                      "would be counted "
+                      "as divergences, key by key; --db chooses the databases to copy",
+                      w->source, f->databases, w->target, has);
     }
 }
 
@@ -198,10 +198,10 @@ static void judge_release(const struct source_facts *f, const struct source_judg
         "source %s: %s may leave out keys that are new, and deletions, while a full sync runs (%llu journal "
         "entries omitted so far): %s; --journal_omit_redundant_writes=false at its start prevents it",
         w->source, release, (unsigned long long)f->omits,
-        keeps_keys
-            ? "with --on-conflict skip or stop nothing notices"
-            : "its keys are looked for on the target afterwards, those that may be wrong are compared, and "
-              "healed");
+        keeps_keys ? "with --on-conflict skip or stop this is not detected"
+                   : "afterwards the target is checked for missing keys, and keys that may be wrong are "
+                     "compared and "
+                     "healed");
 }
 
 static void judge_memory(const struct source_facts *f, const struct source_judged *w, struct findings *out)

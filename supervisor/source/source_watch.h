@@ -4,8 +4,8 @@
  *   REPLCONF capa eof    → +OK by a master; a replica answers "-ERR Replicating a replica is unsupported"
  *
  * Both go in one packet, need no right beyond the session's, and change nothing: the source does not count this
- * connection as a replica's. An answer counts once the second reply shows a master. A lost connection is made
- * anew; until then the LSNs are unknown. */
+ * connection as a replica's. An answer counts once the second reply shows a master. After a lost connection it
+ * reconnects; until then the LSNs are unknown. */
 #ifndef DF2REDIS_SUPERVISOR_SOURCE_SOURCE_WATCH_H
 #define DF2REDIS_SUPERVISOR_SOURCE_SOURCE_WATCH_H
 

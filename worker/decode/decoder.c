@@ -129,7 +129,8 @@ static enum step need_text(struct decoder *d, const struct text *t)
     if (d->in_chunk && t->wanted > d->chunk_left)
         return decoder_broken(d, "a chunk of stream id %u ends within an element", d->chunk_id);
     if (t->wanted > t->n && t->wanted - t->n > INT32_MAX)
-        return decoder_broken(d, "an element of %zu bytes; no more than %d can be held", t->wanted, INT32_MAX);
+        return decoder_broken(d, "an element of %zu bytes; no more than %d can be held", t->wanted,
+                              INT32_MAX);
     if (t->wanted <= t->n)
         return decoder_broken(d, "no progress");
     if (d->in_blob) {

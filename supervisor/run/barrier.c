@@ -95,11 +95,15 @@ static struct global *global_add(struct globals *g, uint64_t txid, const char *c
     return one;
 }
 
+static bool all_arrived(const struct globals *g, const struct global *one)
+{
+    return one->arrived.count && one->arrived.count + g->given_up.count >= g->flow_count;
+}
+
 /* Returns true if all FLOWs but failed ones have arrived: the lowest runs the command. */
 static bool global_ready(struct globals *g, struct global *one)
 {
-    if (one->phase != GLOBAL_GATHERING || one->arrived.count == 0 ||
-        one->arrived.count + g->given_up.count < g->flow_count)
+    if (one->phase != GLOBAL_GATHERING || !all_arrived(g, one))
         return false;
     one->phase = GLOBAL_RUNNING;
     for (uint32_t i = 0; i < g->flow_count; i++)
@@ -134,14 +138,15 @@ enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txi
     if (one->phase == GLOBAL_DONE)
         return GLOBAL_PASS;
     flow_set_add(&one->arrived, flow);
-    /* The runner lost its target after RUN_GLOBAL, and has arrived again. */
-    bool again = one->phase == GLOBAL_RUNNING && one->runner == flow;
-    if (!again && !global_ready(g, one))
+    /* The runner lost its target after RUN_GLOBAL, and has arrived again: others may have died meanwhile. */
+    if (one->phase == GLOBAL_RUNNING && one->runner == flow)
+        one->phase = GLOBAL_GATHERING;
+    if (!global_ready(g, one))
         return GLOBAL_HOLD;
     *runner = one->runner;
     if (!one->confirmed)
         return GLOBAL_ASK;
-    one->run_ms = again ? one->run_ms : now_ms;
+    one->run_ms = one->run_ms ? one->run_ms : now_ms;
     return GLOBAL_RUN;
 }
 
@@ -182,8 +187,8 @@ void globals_forget(struct globals *g, uint32_t flow)
         struct global *one = &g->list[i];
         if (one->phase == GLOBAL_DONE)
             continue;
-        /* The other FLOWs are still held, so a second run changes nothing. */
-        if (one->phase == GLOBAL_RUNNING && one->runner == flow)
+        /* The other FLOWs are still held, so a second run changes nothing. One that was not begun waits again. */
+        if (one->phase == GLOBAL_RUNNING && (one->runner == flow || !one->confirmed))
             one->phase = GLOBAL_GATHERING;
         flow_set_remove(&one->arrived, flow);
     }

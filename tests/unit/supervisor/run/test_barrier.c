@@ -156,6 +156,34 @@ static void runner_that_dies_before_it_is_done_runs_it_again(void **state)
     assert_int_equal(runner, 0);
 }
 
+/* The runner lost its target and comes again, while the worker of another FLOW has died: that one may have gone back to
+ * before the command, and what it writes again would come behind it. */
+static void runner_that_comes_again_waits_for_one_that_died_meanwhile(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+    globals_forget(&g, 1);
+    assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
+    assert_null(globals_next_ready(&g));
+    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+    assert_int_equal(runner, 0);
+}
+
+/* The same while the source is being asked for its role. */
+static void command_is_not_confirmed_without_one_that_died(void **state)
+{
+    (void)state;
+    for (uint32_t flow = 0; flow < 2; flow++)
+        assert_int_equal(globals_arrive(&g, flow, 5, "FLUSHALL", 1000, &runner), GLOBAL_HOLD);
+    assert_int_equal(globals_arrive(&g, 2, 5, "FLUSHALL", 1000, &runner), GLOBAL_ASK);
+    globals_forget(&g, 1);
+    assert_null(globals_confirm(&g, 1000));
+    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+    assert_int_equal(runner, 0);
+}
+
 /* It knows from the target's mark that its predecessor had run it, and does not stop there. */
 static void done_counts_when_the_runners_successor_says_it(void **state)
 {
@@ -227,6 +255,8 @@ int main(void)
         TEST(several_may_wait_at_once),
         TEST(successor_of_a_passed_worker_is_passed_and_runs_nothing),
         TEST(runner_that_dies_before_it_is_done_runs_it_again),
+        TEST(runner_that_comes_again_waits_for_one_that_died_meanwhile),
+        TEST(command_is_not_confirmed_without_one_that_died),
         TEST(done_counts_when_the_runners_successor_says_it),
         TEST(held_worker_that_dies_is_waited_for_again),
         TEST(failed_flow_is_no_longer_waited_for),

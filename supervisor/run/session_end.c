@@ -139,6 +139,8 @@ static void finish_run(struct run *run)
 {
     run->ending = true;
     run_forget_events(run);
+    target_free(run->target_job); /* it may be about to flush */
+    run->target_job = NULL;
     run_stop_workers(run);
     run_close_source(run);
     if (run_workers_gone(run))

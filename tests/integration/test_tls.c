@@ -7,12 +7,13 @@
 #include <sysexits.h>
 
 #include "tests/support/crash.h"
+#include "tests/support/proxy.h"
 #include "tests/support/recorded_losses.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 #include "tests/support/tls_proxy.h"
 
-enum { FLOWS = 3 };
+enum { FLOWS = 3, SLOW_MS = 200 };
 
 static const char recording_dir[] = "tests/recordings/lz4-4flows";
 
@@ -84,6 +85,41 @@ static void partial_that_was_not_asked_for_ends_the_run(void **state)
     assert_true(df2redis_wait_said(&run.program, "PARTIAL, but a full sync was requested", RUN_DEADLINE_MS));
     assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_PROTOCOL);
     assert_int_equal(scripted_count(run.source, NULL, "DFLY STARTSTABLE"), 0);
+}
+
+static bool target_has(const char *key)
+{
+    redisContext *c = server_connect(run.target.port);
+    redisReply *reply = redisCommand(c, "EXISTS %s", key);
+    bool has = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    freeReplyObject(reply);
+    redisFree(c);
+    return has;
+}
+
+/* The workers are there before the target is emptied. While the run waits for the end of one, it does nothing more with
+ * the target. */
+static void run_that_is_stopped_before_its_flush_does_not_flush(void **state)
+{
+    (void)state;
+    redisContext *c = server_connect(run.target.port);
+    server_ok(c, "SET kept 1");
+    redisFree(c);
+    struct proxy *slow = proxy_start(run.target.port);
+    proxy_slow(slow, SLOW_MS, 0);
+    const char *const extra[] = {"--tls-ca", certificate.cert_file, "--flush-target", NULL};
+    df2redis_start(&run.program, "replicate", tls_proxy_uri(source), proxy_uri(slow), extra);
+    bool preparing = df2redis_wait_said(&run.program, "full sync: first start", RUN_DEADLINE_MS);
+    pid_t worker = worker_pid(&run.program, 0);
+    bool stopped = worker > 0 && kill(worker, SIGSTOP) == 0;
+    kill(run.program.process.pid, SIGTERM);
+    int status = process_wait(&run.program.process, RUN_DEADLINE_MS);
+    bool kept = target_has("kept"), begun = df2redis_said(&run.program, "flushing it");
+    proxy_stop(slow);
+    assert_true(preparing && stopped);
+    assert_int_equal(status, EX_TEMPFAIL);
+    assert_false(begun);
+    assert_true(kept);
 }
 
 static void recording_over_tls_ends_in_the_recorded_state(void **state)
@@ -304,6 +340,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TLS_TEST(recording_over_tls_ends_in_the_recorded_state),
         TLS_TEST(partial_that_was_not_asked_for_ends_the_run),
+        TLS_TEST(run_that_is_stopped_before_its_flush_does_not_flush),
         TLS_TEST(worker_that_dies_ends_the_session_and_it_begins_anew),
         CRASH_TEST(killed_workers_cost_no_full_sync),
         CRASH_TEST(promoted_replica_goes_on_over_tls),

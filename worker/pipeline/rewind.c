@@ -171,6 +171,7 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
     buf_free(&newest);
     if (!ok)
         return false;
+    history_forget_after(p->commit.history, decoder_offset(p->flow->decoder));
     if (known && !cluster && seq > applied && seq != UINT64_MAX)
         log_info("the target has entries %llu to %llu, but its answers were lost with the connection: their "
                  "keys are compared with the source",

@@ -225,6 +225,20 @@ bool history_find(const struct history *h, uint64_t seq, uint64_t oldest, struct
     return true;
 }
 
+void history_forget_after(struct history *h, uint64_t offset)
+{
+    h->generation = h->newest_offset = 0;
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct history_slot *slot = slot_at(h, i);
+        if (slot->offset > offset)
+            statefile_store(&slot->generation, 0);
+        else if (slot_generation(slot) > h->generation) {
+            h->generation = slot_generation(slot);
+            h->newest_offset = slot->offset;
+        }
+    }
+}
+
 uint64_t history_newest_offset(const struct history *h)
 {
     return h->newest_offset;

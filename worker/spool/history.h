@@ -25,6 +25,8 @@ void history_remove(const char *directory, uint32_t flow);
 void history_add(struct history *h, uint64_t seq, uint64_t offset, uint64_t oldest, struct slice record);
 /* Appends to *record the newest one at or before seq whose offset is not before `oldest`. */
 bool history_find(const struct history *h, uint64_t seq, uint64_t oldest, struct buf *record);
+/* Drops the records after the offset: the decoder was put back there. */
+void history_forget_after(struct history *h, uint64_t offset);
 /* Stream offset of the newest record; 0 without any, as the beginning of the stream needs none. */
 uint64_t history_newest_offset(const struct history *h);
 

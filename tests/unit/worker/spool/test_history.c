@@ -110,6 +110,24 @@ static void states_whose_bytes_are_gone_give_way_first(void **state)
         assert_int_equal(find(f, seq, 3300), seq);
 }
 
+/* What was kept beyond is passed again, and until then nothing after the place is a reason to let bytes go. */
+static void decoder_that_was_put_back_keeps_only_what_is_before(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t seq = 10; seq <= 50; seq += 10)
+        add(f, seq, 0);
+    history_forget_after(f->history, 3000);
+    assert_int_equal(history_newest_offset(f->history), 3000);
+    assert_int_equal(find(f, 50, 0), 30);
+    reopen(f, SESSION, true);
+    assert_int_equal(history_newest_offset(f->history), 3000);
+    add(f, 35, 0);
+    assert_int_equal(find(f, 50, 0), 35);
+    history_forget_after(f->history, 999);
+    assert_int_equal(history_newest_offset(f->history), 0);
+    assert_int_equal(find(f, 50, 0), 0);
+}
+
 static void successor_finds_the_same(void **state)
 {
     struct fixture *f = *state;
@@ -168,6 +186,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(newest_is_never_given_up_and_the_others_lie_all_along, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(states_whose_bytes_are_gone_give_way_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(decoder_that_was_put_back_keeps_only_what_is_before, setup, teardown),
         cmocka_unit_test_setup_teardown(successor_finds_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(another_session_or_a_fresh_start_finds_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(state_larger_than_a_slot_lives_as_long_as_the_process, setup,

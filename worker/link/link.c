@@ -80,10 +80,11 @@ void link_reset(struct link *l, const struct error *why)
 
 /* ---- sending ---- */
 
-/* A once batch waits for the answers to all batches before it; batches after it wait for its answer. */
+/* A once batch waits for the answers to all batches before it; batches after it wait for its answer. Nothing follows a
+ * refusal that ends the connection, whose answer may still be incomplete. */
 static bool batch_may_go(const struct link *l, const struct batch *b)
 {
-    return b->once == l->first->once;
+    return b->once == l->first->once && !l->must_not_fail && !l->marks_lost;
 }
 
 static void update_writable(struct link *l)

@@ -37,6 +37,7 @@ static void put_marks(struct commit *c, bool whole)
         return;
     expiry_mark_sent(c->expiry, seq);
     c->sent_marked_seq = seq;
+    c->sent_marked_lsn = lsn;
     c->marked_at_ms = clock_monotonic_ms();
     c->marked_offset = decoder_offset(c->flow->decoder);
     c->mark_wanted = false;
@@ -130,7 +131,9 @@ void commit_send(struct commit *c, bool force_mark)
 /* A complete migration removes its marks; any other end leaves a mark for the next start. */
 bool commit_last_mark(struct commit *c)
 {
-    if ((!commit_marks_on(c) && !c->unmarking) || c->last_mark_sent)
+    bool there = c->unmarking || (c->sent_marked_seq == decoder_seq(c->flow->decoder) &&
+                                  c->sent_marked_lsn == decoder_next_lsn(c->flow->decoder));
+    if ((!commit_marks_on(c) && !c->unmarking) || (c->last_mark_sent && there))
         return false;
     c->last_mark_sent = true;
     if (!c->flow->settings.migrate || !drain_reached_lsn(c->drain)) {

@@ -23,12 +23,12 @@ struct commit {
 
     uint64_t skip_seq; /* the target has the entries up to it (its mark); in a cluster: some slot has them */
     uint64_t skip_lsn; /* the target has the journal before it, by the mark of an earlier session; 0: none */
-    uint64_t marked_seq;                  /* of the last acknowledged mark */
-    uint64_t sent_marked_seq;             /* of the last mark in a round */
-    uint64_t marked_at_ms, marked_offset; /* of the last mark in a round */
-    uint64_t mark_every_bytes;            /* small after a reconnect, then growing */
-    bool had_trouble;                     /* the target failed before, or the worker was restarted */
-    bool mark_wanted;                     /* probes whether the target accepts writes again */
+    uint64_t marked_seq;                       /* of the last acknowledged mark */
+    uint64_t sent_marked_seq, sent_marked_lsn; /* of the last mark in a round */
+    uint64_t marked_at_ms, marked_offset;      /* of the last mark in a round */
+    uint64_t mark_every_bytes;                 /* small after a reconnect, then growing */
+    bool had_trouble;                          /* the target failed before, or the worker was restarted */
+    bool mark_wanted;                          /* probes whether the target accepts writes again */
     bool marks_owed;        /* a cluster: a mark of the whole FLOW is due, in a separate round */
     bool last_mark_sent;    /* at the end of a drain */
     bool unmarking;         /* a migration is complete: its marks are removed */

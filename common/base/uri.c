@@ -321,7 +321,7 @@ void uri_free(struct uri *u)
     free(u->address);
     free(u->user);
     free(u->password);
-    *u = (struct uri){0};
+    memset(u, 0, sizeof *u);
 }
 
 void uri_copy(struct uri *to, const struct uri *from)

@@ -29,8 +29,8 @@ static bool directory_is_there(const char *directory)
     return stat(directory, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-bool statefile_error(struct error *error, const char *directory, const char *path, const char *doing,
-                     int errnum)
+void statefile_explain(struct error *error, const char *directory, const char *path, const char *doing,
+                       int errnum)
 {
     switch (errnum) {
     case ENOSPC:
@@ -42,25 +42,26 @@ bool statefile_error(struct error *error, const char *directory, const char *pat
                   path, doing, strerror(errnum), directory);
         if (error)
             error->exit_code = EX_IOERR;
-        return false;
+        break;
     case EACCES:
     case EPERM:
     case EROFS:
-        return error_fatal(
-            error, EX_NOPERM,
-            "%s: cannot %s: %s: make the state directory %s writable for user %u, or give another "
-            "--state-dir",
-            path, doing, strerror(errnum), directory, (unsigned)geteuid());
+        error_fatal(error, EX_NOPERM,
+                    "%s: cannot %s: %s: make the state directory %s writable for user %u, or give another "
+                    "--state-dir",
+                    path, doing, strerror(errnum), directory, (unsigned)geteuid());
+        break;
     case ENOENT:
     case ENOTDIR:
-        if (!directory_is_there(directory))
-            return error_fatal(error, EX_CANTCREAT,
-                               "state directory %s is missing: create it or give --state-dir", directory);
-        return error_set(error, ERROR_RETRY, "%s: cannot %s: it is not there", path, doing);
+        if (directory_is_there(directory))
+            error_set(error, ERROR_RETRY, "%s: cannot %s: it is not there", path, doing);
+        else
+            error_fatal(error, EX_CANTCREAT, "state directory %s is missing: create it or give --state-dir",
+                        directory);
+        break;
     default:
-        return error_fatal(error, EX_IOERR,
-                           "%s: cannot %s: %s: check the file system of the state directory %s", path, doing,
-                           strerror(errnum), directory);
+        error_fatal(error, EX_IOERR, "%s: cannot %s: %s: check the file system of the state directory %s",
+                    path, doing, strerror(errnum), directory);
     }
 }
 

@@ -29,8 +29,15 @@ bool statefile_allocate(int fd, uint64_t offset, uint64_t bytes, const char *dir
 
 /* Fills *error for a failed operation on a state file: ERROR_RETRY for a lack of space, then with
  * the exit code EX_IOERR, too, else ERROR_FATAL. */
-bool statefile_error(struct error *error, const char *directory, const char *path, const char *doing,
-                     int errnum);
+void statefile_explain(struct error *error, const char *directory, const char *path, const char *doing,
+                       int errnum);
+/* The same, and returns false. */
+static inline bool statefile_error(struct error *error, const char *directory, const char *path,
+                                   const char *doing, int errnum)
+{
+    statefile_explain(error, directory, path, doing, errnum);
+    return false;
+}
 
 /* The id of the machine's current boot; all zero if the kernel does not provide it. */
 #define STATEFILE_BOOT_BYTES 40

@@ -219,9 +219,10 @@ void clients_close(struct clients *c)
 {
     if (!c)
         return;
-    while (c->oldest) {
-        write_remaining_output(c->oldest);
-        client_end(c->oldest);
+    for (struct client *client = c->oldest, *next; client; client = next) {
+        next = client->next;
+        write_remaining_output(client);
+        client_end(client);
     }
     evconnlistener_free(c->listener);
     event_free(c->rest);

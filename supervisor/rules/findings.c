@@ -60,7 +60,7 @@ bool findings_tell(struct findings *f, struct error *error)
         if (errors > 1 || !finding_fits(one, error))
             log_error("%s", one->text);
     }
-    if (errors == 1 && finding_fits(first, error))
+    if (first && errors == 1 && finding_fits(first, error))
         error_fatal(error, exit_code, "%s", first->text);
     else if (errors == 1)
         error_fatal(error, exit_code, "see the error above; nothing was written");

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "common/base/clock.h"
@@ -22,8 +23,9 @@ bool divergences_init(struct divergences *d, const char *log_path, struct error 
     if (!d->log)
         return error_fatal(error, EX_CANTCREAT, "cannot open %s: %s; the state directory must be writable",
                            log_path, strerror(errno));
-    long at = fseek(d->log, 0, SEEK_END) == 0 ? ftell(d->log) : 0;
-    d->log_bytes = at > 0 ? (uint64_t)at : 0;
+    struct stat st;
+    if (fstat(fileno(d->log), &st) == 0)
+        d->log_bytes = (uint64_t)st.st_size;
     return true;
 }
 
@@ -176,8 +178,9 @@ static void recall_line(struct divergences *d, char *line, struct divergence_sou
     char *times = rest ? strrchr(rest, ' ') : NULL;
     uint64_t number, n;
     const size_t cross = sizeof "×" - 1;
-    if (!times || strncmp(flow, "flow=", 5) != 0 || !slice_to_u64(slice_str(flow + 5), &number) ||
-        strncmp(times + 1, "×", cross) != 0 || !slice_to_u64(slice_str(times + 1 + cross), &n))
+    if (!reason || !command || !times || strncmp(flow, "flow=", 5) != 0 ||
+        !slice_to_u64(slice_str(flow + 5), &number) || strncmp(times + 1, "×", cross) != 0 ||
+        !slice_to_u64(slice_str(times + 1 + cross), &n))
         return;
     *times = '\0';
     source->flow = (uint32_t)number;

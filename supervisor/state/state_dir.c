@@ -60,7 +60,7 @@ static void make_home_parents(const char *path)
     if (!len || strncmp(path, home, len) != 0 || strncmp(path + len, below, sizeof below - 1) != 0)
         return;
     char *part = x_strdup(path);
-    for (size_t i = len + 1; part[i] && i < len + sizeof below; i++)
+    for (size_t i = len + 1; i < len + sizeof below && part[i]; i++)
         if (part[i] == '/') {
             part[i] = '\0';
             mkdir(part, 0700); /* a failure is reported with the directory itself */

@@ -187,7 +187,7 @@ static void came(struct cluster *c, uint16_t slot, uint64_t seq)
 static void recall_came(struct cluster *c)
 {
     uint64_t sent_seq = c->sent_seq > 1 ? c->sent_seq : 0;
-    bool as_before[TOPOLOGY_NODES_MAX];
+    bool as_before[TOPOLOGY_NODES_MAX] = {false};
     for (size_t i = 0; i < c->count; i++)
         as_before[i] = !cluster_inherits(c) || serves_as_before(c, c->nodes[i]);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)

@@ -118,7 +118,7 @@ static void put_field(struct digester *g, struct slice field, struct slice value
 
 static bool digest_hash_22(struct digester *g, struct slice in)
 {
-    uint64_t n;
+    uint64_t n = 0;
     struct slice field, value;
     int64_t expire_ms = 0;
     if (!read_length(g, &in, &n))
@@ -134,9 +134,9 @@ static bool digest_hash_22(struct digester *g, struct slice in)
 
 static bool digest_hash_24(struct digester *g, struct slice in)
 {
-    uint64_t n, after;
+    uint64_t n = 0, after = 0;
     struct slice field, value;
-    int64_t from_ms, expire_ms;
+    int64_t from_ms = 0, expire_ms;
     if (!read_ms(g, &in, &from_ms) || !read_length(g, &in, &n))
         return false;
     for (; n; n--) {
@@ -255,7 +255,7 @@ static bool digest_stream(struct digester *g, struct slice in, uint8_t type)
     struct value_skip skip = {0};
     struct slice id, listpack;
     struct error why;
-    uint64_t n;
+    uint64_t n = 0;
     size_t tail;
     if (!read_length(g, &in, &n))
         return false;

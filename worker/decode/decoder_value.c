@@ -196,7 +196,7 @@ static enum step collection_entry(struct decoder *d, struct text *t, const struc
 
 enum step decoder_entry(struct decoder *d, struct text *t, struct entry *out)
 {
-    struct key_head k;
+    struct key_head k = {0};
     uint8_t type = t->p[0];
     /* In RDB versions before 10 the type number of Redis's set listpacks is Dragonfly's JSON. */
     if (type == RDB_SET_LISTPACK && d->rdb_version < 10)

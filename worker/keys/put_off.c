@@ -50,7 +50,7 @@ bool put_off_add(struct put_off_list *l, const struct put_off *p)
         return false;
     memcpy(l->bytes + at, &r, sizeof r);
     memcpy(l->bytes + at + sizeof r, p->key.data, p->key.len);
-    if (p->field.len)
+    if (p->field.data)
         memcpy(l->bytes + at + sizeof r + p->key.len, p->field.data, p->field.len);
     statefile_store(l->end, at + bytes);
     times_set(&l->latest, deadlines_hash(p->db, p->key, p->field), at, p->target_ms);

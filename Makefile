@@ -186,7 +186,7 @@ deps:
 
 # Includes, circles between files and folders, format, spelling, manuals: tests/lint/run says more.
 lint: lint-deps all
-	tests/lint/run $(B) layers circles format spelling manuals
+	tests/lint/run $(B) layers circles invariants format spelling manuals
 
 # Slower, and not part of check. What the analyzers may say is explained in tests/lint/.
 analyze: lint-deps

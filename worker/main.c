@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/version.h"
+#include "common/log/invariant.h"
 #include "worker/log_pipe.h"
 #include "worker/translate/commands.h"
 #include "worker/worker.h"
@@ -31,6 +32,17 @@ static bool receive_start(struct message *start)
     }
 }
 
+static struct flow *of_this;
+
+/* Counts the death as one over its data, also where it was not busy: the supervisor gives up a FLOW whose workers die
+ * repeatedly at one place. */
+static void before_abort(void)
+{
+    if (of_this->cursor.marks)
+        cursor_set(&of_this->cursor.marks->busy, 1);
+    log_pipe_close();
+}
+
 static int run_worker(const struct message *start)
 {
     struct flow f = {.supervisor = SUPERVISOR_FD};
@@ -38,12 +50,15 @@ static int run_worker(const struct message *start)
     struct error error = {0};
     fcntl(SUPERVISOR_FD, F_SETFL, fcntl(SUPERVISOR_FD, F_GETFL) | O_NONBLOCK);
     f.base = event_base_new();
+    of_this = &f;
+    invariant_before_abort(before_abort);
     if (!worker_start(&w, start, &error)) {
         log_error("%s", error.text);
         flow_fail(&f, &error);
     } else {
         event_base_dispatch(f.base);
     }
+    invariant_before_abort(NULL);
     worker_finish(&w);
     event_base_free(f.base);
     return f.exit_code;

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "common/log/invariant.h"
 #include "common/log/log.h"
 #include "supervisor/log/log_writer.h"
 #include "supervisor/log/syslog_output.h"
@@ -88,6 +89,7 @@ bool log_output_open(const struct settings *settings, struct error *error)
     if (to_syslog)
         syslog_output_open("/dev/log");
     log_set_sink(to_syslog ? say_to_syslog : log_writer_put);
+    invariant_before_abort(log_output_close);
     if (file_path && !open_file(error))
         return false;
     log_writer_flush(LAST_MS); /* from here on standard error is the file */
@@ -96,6 +98,7 @@ bool log_output_open(const struct settings *settings, struct error *error)
 
 void log_output_close(void)
 {
+    invariant_before_abort(NULL);
     log_set_sink(NULL);
     if (to_syslog)
         syslog_output_close();

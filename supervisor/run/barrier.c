@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/log/invariant.h"
 
 void flow_set_init(struct flow_set *set, uint32_t flow_count)
 {
@@ -146,6 +147,7 @@ enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txi
     *runner = one->runner;
     if (!one->confirmed)
         return GLOBAL_ASK;
+    INVARIANT(2.2, all_arrived(g, one));
     one->run_ms = one->run_ms ? one->run_ms : now_ms;
     return GLOBAL_RUN;
 }
@@ -156,6 +158,7 @@ const struct global *globals_confirm(struct globals *g, uint64_t now_ms)
         struct global *one = &g->list[i];
         if (one->phase != GLOBAL_RUNNING || one->confirmed)
             continue;
+        INVARIANT(2.2, all_arrived(g, one));
         one->confirmed = true;
         one->run_ms = now_ms;
         return one;

@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "common/base/clock.h"
+#include "common/log/invariant.h"
 #include "common/log/log.h"
 #include "supervisor/run/run.h"
 
@@ -27,6 +28,8 @@ static void send_phase(struct run *run, enum phase_command command)
         run->last_master_id[0] = '\0';
         run->role_changes = run->greeting.role_changes;
     }
+    INVARIANT(1.1, command != PHASE_STARTSTABLE || run->session.state == SESSION_PARTIAL_SENT ||
+                       flow_set_full(&run->snapshots_done));
     if (source_send_phase(run->source, &run->session, command))
         return;
     error_fatal(&error, EX_SOFTWARE,

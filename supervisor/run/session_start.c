@@ -5,6 +5,7 @@
 #include <sysexits.h>
 
 #include "common/base/clock.h"
+#include "common/log/invariant.h"
 #include "common/log/log.h"
 #include "supervisor/rules/databases.h"
 #include "supervisor/run/resume.h"
@@ -271,6 +272,7 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
     case FLUSH_WRITE_OVER:
         return write_over(run, &facts);
     case FLUSH_NOW:
+        INVARIANT(2.1, run->session.state == SESSION_PREPARING && !run->session.sync_sent);
         run->target_owned = true;
         run->copy.kept = false;
         run_save_record(run, RUN_COPY_PARTIAL);
@@ -340,6 +342,8 @@ void run_prepare_target(struct run *run)
 void run_begin_workers(struct run *run)
 {
     for (uint32_t i = 0; i < run->flow_count; i++) {
+        const struct flow *f = &run->flows[i];
+        INVARIANT(1.2, f->answered && (f->full || f->begin.lsn));
         flow_open_free(run->flows[i].open);
         run->flows[i].open = NULL;
     }

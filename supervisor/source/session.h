@@ -2,7 +2,14 @@
  *
  * Pure: no sockets, no time. It also guards the two phase commands, since a wrong one crashes a real
  * master: DFLY SYNC and DFLY STARTSTABLE are sent only with a permit, which a transition grants and
- * session_take_permit() hands out once, after it has checked the facts again. */
+ * session_take_permit() hands out once, after it has checked the facts again.
+ *
+ * Invariants (common/log/invariant.h), numbered as in df2redis-design(7); supervisor/run asserts them:
+ *
+ *   1.1  STARTSTABLE is sent only after the snapshot of every FLOW is complete, or every FLOW was granted PARTIAL.
+ *   1.2  No worker begins with a FLOW that is PARTIAL and was not asked for so.
+ *   2.1  The target is flushed only as flush_guard() says, and before SYNC is sent.
+ *   2.2  A flush of the source is run only while every FLOW that has not failed is held at it. */
 #ifndef DF2REDIS_SUPERVISOR_SOURCE_SESSION_H
 #define DF2REDIS_SUPERVISOR_SOURCE_SESSION_H
 

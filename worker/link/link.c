@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "common/log/invariant.h"
 #include "worker/link/link_greeting.h"
 #include "worker/link/link_internal.h"
 
@@ -102,6 +103,7 @@ static bool send_some(struct link *l)
         struct iovec parts[PARTS_MAX];
         int n = 0;
         for (struct batch *b = l->sending; b && batch_may_go(l, b) && n < PARTS_MAX; b = b->next) {
+            INVARIANT(3.5, !b->once || b == l->first || l->config.in_cluster);
             if (!link_strip_unknown(l, b))
                 return false;
             n += batch_parts(b, parts + n, PARTS_MAX - n);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "common/log/invariant.h"
 #include "common/redis/topology.h"
 #include "worker/link/link_internal.h"
 
@@ -75,6 +76,7 @@ static void on_command_answered(struct link *l, struct batch *b, uint32_t i, enu
 
 static void batch_acknowledged(struct link *l)
 {
+    INVARIANT(3.6, !l->must_not_fail && !l->marks_lost);
     /* Only an applied batch ends the trouble: a full target still accepts connections. */
     if (trouble_over(l->config.trouble))
         l->backoff_ms = LINK_BACKOFF_FIRST_MS;

@@ -2,6 +2,7 @@
 #include "worker/pipeline/commit.h"
 
 #include "common/base/clock.h"
+#include "common/log/invariant.h"
 #include "worker/link/mark_text.h"
 
 enum { MARK_EVERY_MS = 1000 };
@@ -35,6 +36,7 @@ static void put_marks(struct commit *c, bool whole)
     router_put_marks(c->router, text, whole);
     if (!router_open(c->router)->marked)
         return;
+    INVARIANT(3.3, router_idle(c->router) || !router_is_cluster(c->router));
     expiry_mark_sent(c->expiry, seq);
     c->sent_marked_seq = seq;
     c->sent_marked_lsn = lsn;
@@ -96,6 +98,14 @@ bool commit_may_send(struct commit *c)
     return router_can_send(c->router, router_open(c->router)->has_once || mark_is_due(c));
 }
 
+static void note_sent(struct commit *c, const struct checkpoint *to)
+{
+    struct cursor_marks *m = c->flow->cursor.marks;
+    INVARIANT(3.1, to->offset >= cursor_get(&m->sent_offset) && to->seq >= cursor_get(&m->sent_seq));
+    cursor_set(&m->sent_offset, to->offset);
+    cursor_set(&m->sent_seq, to->seq);
+}
+
 /* In a cluster a mark of the whole FLOW covers, on each node, all entries before it, also those of slots that are
  * migrating: a round with commands that another node may refuse must not carry one. A flush is run by all nodes, or
  * ends the run. */
@@ -107,6 +117,7 @@ static bool whole_marks_fit(const struct commit *c, const struct round *r)
 void commit_send(struct commit *c, bool force_mark)
 {
     struct round *r = router_open(c->router);
+    INVARIANT(3.4, c->flow->ready && c->flow->hold != HOLD_FLUSH_WAITING);
     flow_wait_until_told(c->flow);
     /* Time has passed since commit_may_send: a mark that became due since waits for an idle router. */
     bool due = mark_is_due(c) && router_idle(c->router);
@@ -123,8 +134,7 @@ void commit_send(struct commit *c, bool force_mark)
     r->entries = c->entries;
     r->keys = c->keys;
     c->entries = c->keys = 0;
-    cursor_set(&c->flow->cursor.marks->sent_offset, r->end.offset);
-    cursor_set(&c->flow->cursor.marks->sent_seq, r->end.seq);
+    note_sent(c, &r->end);
     router_send(c->router);
 }
 
@@ -161,6 +171,11 @@ void commit_save_record(struct commit *c, const struct checkpoint *at)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
     struct error error;
+    INVARIANT(3.1, at->offset >= c->acknowledged_offset && at->seq >= c->acknowledged_seq);
+    INVARIANT(3.1, at->offset <= cursor_get(&m->sent_offset) && at->seq <= cursor_get(&m->sent_seq));
+    INVARIANT(4.1, at->offset >= spool_oldest(c->spool) && at->offset <= spool_ring_end(c->spool));
+    c->acknowledged_offset = at->offset;
+    c->acknowledged_seq = at->seq;
     flow_wait_until_told(c->flow);
     if (!cursor_save_record(&c->flow->cursor, buf_slice(&at->record), &error)) {
         flow_fail(c->flow, &error);
@@ -183,11 +198,14 @@ void commit_save_record(struct commit *c, const struct checkpoint *at)
 void commit_acknowledged(struct commit *c, struct round *r)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
+    INVARIANT(3.2, r->after_seq == c->done_seq && r->done_seq >= r->after_seq);
+    c->done_seq = r->done_seq;
     expiry_acknowledged(c->expiry, r->done_seq);
     if (r->end.record.len)
         commit_save_record(c, &r->end);
     if (r->marked && r->end.record.len) {
         memcpy(&c->marked_seq, r->end.record.data, sizeof c->marked_seq);
+        INVARIANT(3.3, c->marked_seq <= r->done_seq);
         retain_keep(c, &r->end);
     }
     cursor_add(&m->entries, r->entries);
@@ -206,6 +224,7 @@ void commit_idle(struct commit *c)
         cursor_add(&m->entries, c->entries);
         c->entries = 0;
         checkpoint_fill(c, open);
+        note_sent(c, open); /* the entries had no commands */
         commit_save_record(c, open);
     }
     if (offset >= spool_received(c->spool))
@@ -214,6 +233,7 @@ void commit_idle(struct commit *c)
     if (c->flow->hold == HOLD_NONE && commit_marks_on(c) && c->marked_seq == decoder_seq(c->flow->decoder) &&
         offset != c->sent.offset) {
         checkpoint_fill(c, open);
+        note_sent(c, open);
         commit_save_record(c, open);
         retain_keep(c, open);
     }
@@ -222,21 +242,32 @@ void commit_idle(struct commit *c)
 
 void commit_hold_done(struct commit *c)
 {
-    router_begin_at(c->router, decoder_seq(c->flow->decoder));
+    c->done_seq = decoder_seq(c->flow->decoder);
+    router_begin_at(c->router, c->done_seq);
     commit_idle(c);
+}
+
+void commit_check_end(const struct commit *c)
+{
+    const struct cursor_marks *m = c->flow->cursor.marks;
+    INVARIANT(3.7, !commit_marks_on(c) || (c->marked_seq == cursor_get(&m->applied_seq) &&
+                                           c->sent_marked_lsn == cursor_get(&m->applied_lsn)));
 }
 
 void commit_restart(struct commit *c)
 {
     struct cursor_marks *m = c->flow->cursor.marks;
+    c->acknowledged_offset = decoder_offset(c->flow->decoder);
+    c->acknowledged_seq = c->done_seq = decoder_seq(c->flow->decoder);
     router_forget_open(c->router);
-    router_begin_at(c->router, decoder_seq(c->flow->decoder));
+    router_begin_at(c->router, c->done_seq);
     checkpoint_fill(c, &router_open(c->router)->end);
     c->marked_offset = decoder_offset(c->flow->decoder);
     c->mark_wanted = c->flow->settings.marks;
     c->mark_every_bytes = 0;
     c->last_mark_sent = false;
     cursor_set(&m->decoded_offset, decoder_offset(c->flow->decoder));
-    cursor_set(&m->sent_offset, decoder_offset(c->flow->decoder));
+    cursor_set(&m->sent_offset, c->acknowledged_offset);
+    cursor_set(&m->sent_seq, c->acknowledged_seq);
     c->entries = c->keys = 0;
 }

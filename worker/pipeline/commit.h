@@ -29,13 +29,15 @@ struct commit {
     uint64_t mark_every_bytes;                 /* small after a reconnect, then growing */
     bool had_trouble;                          /* the target failed before, or the worker was restarted */
     bool mark_wanted;                          /* probes whether the target accepts writes again */
-    bool marks_owed;        /* a cluster: a mark of the whole FLOW is due, in a separate round */
-    bool last_mark_sent;    /* at the end of a drain */
-    bool unmarking;         /* a migration is complete: its marks are removed */
-    uint64_t kept_at_ms;    /* when the newest record of the history was added */
-    uint64_t entries, keys; /* of the open round */
-    struct checkpoint sent; /* of the last round sent */
-    uint64_t ping_lsn;      /* acknowledge immediately when applied_lsn reaches it; 0: none */
+    bool marks_owed;     /* a cluster: a mark of the whole FLOW is due, in a separate round */
+    bool last_mark_sent; /* at the end of a drain */
+    bool unmarking;      /* a migration is complete: its marks are removed */
+    uint64_t kept_at_ms; /* when the newest record of the history was added */
+    uint64_t acknowledged_offset, acknowledged_seq; /* since the decoder was last repositioned */
+    uint64_t done_seq;                              /* of the last acknowledged round */
+    uint64_t entries, keys;                         /* of the open round */
+    struct checkpoint sent;                         /* of the last round sent */
+    uint64_t ping_lsn; /* acknowledge immediately when applied_lsn reaches it; 0: none */
 };
 
 /* A restart record: the seq of the last mark before it, 8 bytes, then the decoder's state. */
@@ -60,6 +62,8 @@ void commit_restart(struct commit *c);
 /* Whether the target is ahead of the decoder. */
 bool commit_is_behind(const struct commit *c);
 bool commit_marks_on(const struct commit *c);
+/* Call when everything is applied and nothing follows. */
+void commit_check_end(const struct commit *c);
 
 /* worker/pipeline/retain.c */
 /* Adds the checkpoint to the history. The target has acknowledged a mark at or after it. */

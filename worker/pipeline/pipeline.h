@@ -6,7 +6,19 @@
  *   commit.c      rounds, marks, the cursor
  *   retain.c      records and bytes kept for a rewind      drain.c  the ordered end
  *
- * Below them are the parts of verify/, the source, the router and the FLOW. */
+ * Below them are the parts of verify/, the source, the router and the FLOW.
+ *
+ * Invariants (common/log/invariant.h), numbered as in df2redis-design(7):
+ *
+ *   3.1  received >= decoded >= sent >= acknowledged >= released. Only rewind.c goes back, with all but received.
+ *   3.2  Rounds are acknowledged in the order in which they were sent, none left out.
+ *   3.3  A mark of the whole FLOW vouches for nothing that is not acknowledged with it.
+ *   3.4  Nothing is sent before the decoder stands where the target is, nor while the FLOW is held at a global command.
+ *   3.5  A command that must not run twice goes out in a MULTI with its mark, and nothing unanswered stands before it
+ *        (in a cluster: but others of its kind, of other slots).
+ *   3.6  Nothing counts as acknowledged on a connection on which a SELECT or a mark was refused, or a mark is gone.
+ *   3.7  At the end of a session the LSN of the cursor is that of the mark.
+ *   4.1  The spool holds every byte from the restart record on. */
 #ifndef DF2REDIS_WORKER_PIPELINE_PIPELINE_H
 #define DF2REDIS_WORKER_PIPELINE_PIPELINE_H
 

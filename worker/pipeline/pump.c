@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
+#include "common/log/invariant.h"
 #include "worker/pipeline/omitted.h"
 #include "worker/translate/commands.h"
 
@@ -368,6 +369,7 @@ static void check_end(struct pipeline *p)
     if (p->drain.on && !p->flow->drained) {
         if (!drain_is_over(p) || drain_waits_for_suspects(&p->drain) || commit_last_mark(&p->commit))
             return;
+        commit_check_end(&p->commit);
         p->flow->drained = true;
         if (p->flow->settings.migrate) /* no later session heals the rest */
             heal_give_up(p->heal);
@@ -380,6 +382,8 @@ static void check_end(struct pipeline *p)
         /* The next session continues from the target's mark. */
         if (decoder_in_journal(p->flow->decoder) && commit_last_mark(&p->commit))
             return;
+        if (decoder_in_journal(p->flow->decoder))
+            commit_check_end(&p->commit);
         error_set(&error, ERROR_RETRY, "the source closed FLOW %u%s", p->flow->number,
                   decoder_in_journal(p->flow->decoder) ? "; all received data is applied"
                                                        : " during full sync");
@@ -401,7 +405,9 @@ static void pump_once(struct pipeline *p)
         p->contact_waits = false;
         cursor_set(&m->in_contact, 1);
     }
-    cursor_set(&m->decoded_offset, decoder_offset(p->flow->decoder));
+    uint64_t decoded = decoder_offset(p->flow->decoder);
+    INVARIANT(3.1, decoded <= spool_ring_end(p->spool) && decoded >= cursor_get(&m->sent_offset));
+    cursor_set(&m->decoded_offset, decoded);
     if (decoder_seq(p->flow->decoder) > cursor_get(&m->decoded_seq))
         cursor_set(&m->decoded_seq, decoder_seq(p->flow->decoder));
     cursor_set(&m->received_lsn, decoder_next_lsn(p->flow->decoder));

@@ -1,5 +1,6 @@
 /* Restart records and bytes that are kept in case the target loses what it acknowledged after its last mark. */
 #include "common/base/clock.h"
+#include "common/log/invariant.h"
 #include "worker/pipeline/commit.h"
 
 enum { KEEP_EVERY_BYTES = 1 << 20, KEEP_EVERY_MS = 1000, MARK_EVERY_MAX_BYTES = 16 << 20 };
@@ -34,5 +35,6 @@ void retain_release(struct commit *c)
         if (kept < applied)
             applied = kept;
     }
+    INVARIANT(3.1, applied <= c->acknowledged_offset);
     spool_release(c->spool, applied);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/log/invariant.h"
 #include "common/redis/seeds.h"
 #include "worker/link/mark_text.h"
 #include "worker/target/router_internal.h"
@@ -107,6 +108,7 @@ void router_forget_sent(struct router *r)
 
 static void send_batch(struct router *r, struct round *q, struct batch *b, size_t node)
 {
+    INVARIANT(3.5, !b->once || b->unmarked || b->mark_at < b->commands || !r->config.settings->marks);
     b->round = q;
     b->next = NULL;
     batch_seal(b);

@@ -7,6 +7,9 @@
 
 #include "common/base/printable.h"
 
+#undef error_set
+#undef error_fatal
+
 static void error_fill(struct error *e, enum error_class class, int exit_code, const char *format,
                        va_list args)
 {

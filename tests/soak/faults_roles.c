@@ -214,6 +214,17 @@ static bool spare_lacks(struct soak *s, const double lsns[SOAK_FLOWS])
     return lacks;
 }
 
+/* Returns true if the spare has three quarters of the source's keys. With less than half of those of the target, a run
+ * rightly ends and asks what to do. */
+static bool spare_has_most_keys(const struct soak *s)
+{
+    redisContext *source = server_connect(s->run.dragonfly.port), *spare = server_connect(s->spare.port);
+    bool most = server_keys(spare) * 4 >= server_keys(source) * 3;
+    redisFree(source);
+    redisFree(spare);
+    return most;
+}
+
 /* What the replica has not got is lost, also for the target: only a full sync takes it away there. Where the replica
  * got all before it was promoted, and executed it in time, the run may go on. */
 void fault_kill_source(struct soak *s)
@@ -226,6 +237,11 @@ void fault_kill_source(struct soak *s)
     if (behind)
         proxy_slow(s->spare_link, LATE_MS, 0); /* what is on its way then breaks off with the link */
     soak_go_on(s, soak_some_ms(s, 100, 1500));
+    if (behind && !spare_has_most_keys(s)) {
+        behind = false;
+        proxy_slow(s->spare_link, 0, 0);
+        soak_go_on(s, LATE_MS);
+    }
     note_applied(s, applied);
     kill_source(s);
     soak_end_load(s);

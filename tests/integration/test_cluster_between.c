@@ -386,28 +386,32 @@ static bool has_passed(void *at_ms)
     return clock_unix_ms() > *(int64_t *)at_ms;
 }
 
-/* They are there until the source says so, and MIGRATE would leave them where they are. */
-static void what_is_past_its_time_in_import_mode_is_moved_on(void **state)
+/* A cluster in import mode, and a key of slot 100 whose time has passed there when the slot begins to move. Skips the
+ * test where the servers have no such mode. */
+static void begin_with_a_passed_key(const char *rights, char *key, size_t key_bytes)
 {
-    (void)state;
     enum { LIVES_MS = 3000 };
-    char key[32];
     unsigned turn = 0;
-    const char *tag = slot_tag(100);
     redis_cluster_start(&cluster, 3, 0);
     if (!import_mode_is_on())
         skip();
+    if (rights)
+        redis_cluster_each(&cluster, rights);
     crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
     run_replicate(&crash.run, NULL);
     write_turns(&turn, 10);
     assert_true(run_wait_in_step(&crash.run));
     int64_t at_ms = clock_unix_ms() + LIVES_MS;
-    snprintf(key, sizeof key, "{%s}passed", tag);
+    snprintf(key, key_bytes, "{%s}passed", slot_tag(100));
     say(0, "SET %s value PXAT %lld", key, (long long)at_ms);
     assert_true(run_wait_in_step(&crash.run));
     assert_true(wait_until(has_passed, &at_ms, RUN_DEADLINE_MS));
     begin_slots(OTHER, 0);
     write_turns(&turn, 30);
+}
+
+static void assert_moved_on(const char *key)
+{
     assert_in_step_between(OTHER);
     assert_int_equal(redis_cluster_keys_in_slot(&cluster, 100, OWNER), 0);
     assert_imported(OTHER, key, "value");
@@ -417,39 +421,26 @@ static void what_is_past_its_time_in_import_mode_is_moved_on(void **state)
     assert_equal_after(1);
 }
 
+/* They are there until the source says so, and MIGRATE would leave them where they are. */
+static void what_is_past_its_time_in_import_mode_is_moved_on(void **state)
+{
+    (void)state;
+    char key[32];
+    begin_with_a_passed_key(NULL, key, sizeof key);
+    assert_moved_on(key);
+}
+
 /* MIGRATE says OK, and leaves them out. */
 static void what_cannot_be_put_off_is_not_moved(void **state)
 {
     (void)state;
-    enum { LIVES_MS = 3000 };
     char key[32];
-    unsigned turn = 0;
-    const char *tag = slot_tag(100);
-    redis_cluster_start(&cluster, 3, 0);
-    if (!import_mode_is_on())
-        skip();
-    redis_cluster_each(&cluster, "ACL SETUSER default -pexpire");
-    crash_begin_in(&crash, &cluster, FLOWS, &crash_small);
-    run_replicate(&crash.run, NULL);
-    write_turns(&turn, 10);
-    assert_true(run_wait_in_step(&crash.run));
+    begin_with_a_passed_key("ACL SETUSER default -pexpire", key, sizeof key);
     assert_true(df2redis_said(&crash.run.program, "give its user +pexpire"));
-    int64_t at_ms = clock_unix_ms() + LIVES_MS;
-    snprintf(key, sizeof key, "{%s}passed", tag);
-    say(0, "SET %s value PXAT %lld", key, (long long)at_ms);
-    assert_true(run_wait_in_step(&crash.run));
-    assert_true(wait_until(has_passed, &at_ms, RUN_DEADLINE_MS));
-    begin_slots(OTHER, 0);
-    write_turns(&turn, 30);
     assert_true(df2redis_wait_said(&crash.run.program, "PEXPIRE, without which", RUN_DEADLINE_MS));
     assert_true(redis_cluster_keys_in_slot(&cluster, 100, OWNER) > 0);
     redis_cluster_each(&cluster, "ACL SETUSER default +pexpire");
-    assert_in_step_between(OTHER);
-    assert_imported(OTHER, key, "value");
-    say(0, "DEL %s", key);
-    assert_true(run_wait_in_step(&crash.run));
-    end_slots(OTHER);
-    assert_equal_after(1);
+    assert_moved_on(key);
 }
 
 /* The odd ones are on their way to a new master, which holds what has to be flushed. */

@@ -216,16 +216,22 @@ static void wait_full(const char *policy)
     assert_int_equal(evicted(), 0);
 }
 
-/* The last count has gone with the process. */
-static void full_target_that_is_restarted_may_have_evicted(void **state)
+/* In step, then full, then killed: it comes back with these words. */
+static void begin_and_restart_full(const char *const *words)
 {
-    (void)state;
-    begin(STRINGS, appendonly);
+    begin(STRINGS, words);
     run_replicate(&run, NULL);
     assert_true(run_wait_in_step(&run));
     wait_full("allkeys-random");
     process_signal(&run.target.process, SIGKILL);
-    redis_restart(&run.target, appendonly);
+    redis_restart(&run.target, words);
+}
+
+/* The last count has gone with the process. */
+static void full_target_that_is_restarted_may_have_evicted(void **state)
+{
+    (void)state;
+    begin_and_restart_full(appendonly);
     assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
     assert_true(df2redis_said(&run.program, "what it evicted since its last answer is unknown"));
     assert_int_equal(run_terminate(&run), EX_DATAERR);
@@ -285,12 +291,7 @@ static bool new_process_is_watched(void *arg)
 static void full_target_that_returns_empty_begins_at_0(void **state)
 {
     (void)state;
-    begin(STRINGS, NULL);
-    run_replicate(&run, NULL);
-    assert_true(run_wait_in_step(&run));
-    wait_full("allkeys-random");
-    process_signal(&run.target.process, SIGKILL);
-    redis_restart(&run.target, NULL);
+    begin_and_restart_full(NULL);
     assert_true(wait_until(is_copied_anew, NULL, RUN_DEADLINE_MS));
     assert_true(run_wait_in_step(&run));
     assert_true(wait_until(new_process_is_watched, NULL, RUN_DEADLINE_MS));

@@ -40,21 +40,26 @@ static void assert_synced_again(const char *reason)
     assert_int_equal(crash_terminate(&crash), EX_OK);
 }
 
+/* Another source listens in its place. Its history is always the same one for the same session. */
+static void serve_instead(struct scripted_options *options, const struct journal_snapshot *what)
+{
+    options->port = scripted_port(crash.run.source);
+    scripted_stop(crash.run.source);
+    crash.run.source = NULL;
+    journal_script_free(&crash.script);
+    journal_script_init(&crash.script, FLOWS, 99);
+    scripted_options_add(options, journal_script_session(&crash.script, what));
+    crash.run.source = scripted_start(options);
+}
+
 /* Another one listens in its place, with the same master id, and LSNs that go beyond those that were applied.
  */
 static void rewrite_history(void)
 {
     static const struct journal_snapshot longer = {.strings = 40, .commands = 30, .journal = 2000};
     struct scripted_options options;
-    uint16_t port = scripted_port(crash.run.source);
-    scripted_stop(crash.run.source);
-    crash.run.source = NULL;
-    journal_script_free(&crash.script);
-    journal_script_init(&crash.script, FLOWS, 99);
     scripted_options_init(&options);
-    options.port = port;
-    scripted_options_add(&options, journal_script_session(&crash.script, &longer));
-    crash.run.source = scripted_start(&options);
+    serve_instead(&options, &longer);
 }
 
 static void another_history_under_the_same_id_is_synced_anew(void **state)
@@ -262,16 +267,10 @@ static void begin_in_step_with_keys(const char *release)
 {
     struct scripted_options options;
     crash_begin(&crash, FLOWS, &crash_mixed);
-    uint16_t port = scripted_port(crash.run.source);
-    scripted_stop(crash.run.source);
-    journal_script_free(&crash.script);
-    journal_script_init(&crash.script, FLOWS, 99);
     scripted_options_init(&options);
-    options.port = port;
     options.release = release;
     options.keyspace = "db0:keys=600,expires=0,avg_ttl=0\r\n";
-    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
-    crash.run.source = scripted_start(&options);
+    serve_instead(&options, &crash_mixed);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
 }
@@ -368,16 +367,10 @@ static void promote_one_that_lacks_the_last_entries(void)
 {
     enum { OWN = 2 };
     struct scripted_options options;
-    uint16_t port = scripted_port(crash.run.source);
-    scripted_stop(crash.run.source);
-    journal_script_free(&crash.script);
-    journal_script_init(&crash.script, FLOWS, 99);
     scripted_options_init(&options);
-    options.port = port;
     options.release = "1.40.1";
     options.keyspace = "db0:keys=600,expires=0,avg_ttl=0\r\n";
-    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
-    crash.run.source = scripted_start(&options);
+    serve_instead(&options, &crash_mixed);
     for (uint32_t f = 0; f < FLOWS; f++) {
         for (unsigned i = 0; i < OWN; i++) {
             char *words = format_text("SET own:%u:%u v", f, i);
@@ -427,16 +420,10 @@ static void begin_with_an_older_release(void)
 {
     struct scripted_options options;
     crash_begin(&crash, FLOWS, &crash_mixed);
-    uint16_t port = scripted_port(crash.run.source);
-    scripted_stop(crash.run.source);
-    journal_script_free(&crash.script);
-    journal_script_init(&crash.script, FLOWS, 99);
     scripted_options_init(&options);
-    options.port = port;
     options.release = "1.34.2";
     options.sync_after_partial = true;
-    scripted_options_add(&options, journal_script_session(&crash.script, &crash_mixed));
-    crash.run.source = scripted_start(&options);
+    serve_instead(&options, &crash_mixed);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
 }

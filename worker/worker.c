@@ -280,6 +280,7 @@ static void on_lost(void *arg, const struct error *error)
     w->pipeline.commit.had_trouble = true;
     cursor_set(&w->flow->cursor.marks->in_contact, 0);
     cursor_add(&w->flow->cursor.marks->target_waits, 1);
+    flush_leave(&w->pipeline.flush);
     if (error->class != ERROR_RETRY)
         flow_fail(w->flow, error);
 }

@@ -23,6 +23,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_STABLE] = "STABLE",
         [MESSAGE_PING] = "PING",
         [MESSAGE_AT_GLOBAL] = "AT_GLOBAL",
+        [MESSAGE_LEFT_GLOBAL] = "LEFT_GLOBAL",
         [MESSAGE_GLOBAL_DONE] = "GLOBAL_DONE",
         [MESSAGE_DIVERGENCE] = "DIVERGENCE",
         [MESSAGE_HEALED] = "HEALED",
@@ -152,6 +153,7 @@ static bool put_fields(const struct message *m, struct buf *out)
         PUT_TEXT(m->flow_opened.token);
         return true;
     case MESSAGE_AT_GLOBAL:
+    case MESSAGE_LEFT_GLOBAL:
     case MESSAGE_GLOBAL_DONE:
     case MESSAGE_RUN_GLOBAL:
     case MESSAGE_PASS_GLOBAL:
@@ -217,6 +219,7 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         r->failed |= m->flow_opened.full > 1;
         return true;
     case MESSAGE_AT_GLOBAL:
+    case MESSAGE_LEFT_GLOBAL:
     case MESSAGE_GLOBAL_DONE:
     case MESSAGE_RUN_GLOBAL:
     case MESSAGE_PASS_GLOBAL:

@@ -9,7 +9,8 @@
  *   PING           acknowledge at once          DRAIN          apply up to an LSN, or what is received,
  *                                                               then say DRAINED
  *   AT_GLOBAL      waiting at txid              STOP           end now
- *   GLOBAL_DONE    txid was run                 RECONFIGURE    settings that may change live
+ *   LEFT_GLOBAL    waiting no longer            RECONFIGURE    settings that may change live
+ *   GLOBAL_DONE    txid was run
  *   DIVERGENCE     what could not be carried
  *   HEALED         a key was not as on the source, and is now
  *   FAILED         class, text; then it exits
@@ -26,7 +27,7 @@
 #include "common/base/error.h"
 #include "common/redis/journal_check.h"
 
-#define MESSAGE_VERSION 7
+#define MESSAGE_VERSION 8
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -37,6 +38,7 @@ enum message_type {
     MESSAGE_STABLE,
     MESSAGE_PING,
     MESSAGE_AT_GLOBAL,
+    MESSAGE_LEFT_GLOBAL,
     MESSAGE_GLOBAL_DONE,
     MESSAGE_DIVERGENCE,
     MESSAGE_HEALED,
@@ -83,7 +85,7 @@ struct message {
             uint64_t txid;
             char command[32]; /* FLUSHALL, FLUSHDB */
             uint64_t age_ms;  /* PASS_GLOBAL: upper limit of the time since it ran; 0: unknown */
-        } global;             /* AT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
+        } global;             /* AT_GLOBAL, LEFT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
         struct {
             char reason[48];  /* one of the words of the manual's list: the status key */
             char command[64]; /* or the type's name */

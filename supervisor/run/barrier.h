@@ -70,7 +70,8 @@ const struct global *globals_confirm(struct globals *g, uint64_t now_ms);
 const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txid, uint64_t now_ms);
 /* Returns the time since its runner first got it; 0: unknown. */
 uint64_t globals_age_ms(struct globals *g, uint64_t txid, uint64_t now_ms);
-/* The worker of this FLOW died: the FLOW leaves all barriers, and a command it was running is run again. */
+/* The worker of this FLOW died, or lost its connection to the target: the FLOW leaves all barriers, and a command it
+ * was running is run again. */
 void globals_forget(struct globals *g, uint32_t flow);
 /* The FLOW failed for good. Afterwards globals_next_ready() returns the commands that waited only for it. */
 void globals_give_up(struct globals *g, uint32_t flow);

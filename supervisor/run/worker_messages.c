@@ -119,6 +119,13 @@ static void on_at_global(struct flow *f, const struct message *m)
     }
 }
 
+/* The FLOW has lost its connection to the target, and may have to apply again what stands before the command. */
+static void on_left_global(struct flow *f)
+{
+    globals_forget(&f->run->globals, f->number);
+    run_check_drained(f->run);
+}
+
 static void on_global_done(struct flow *f, const struct message *m)
 {
     struct run *run = f->run;
@@ -323,6 +330,9 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         break;
     case MESSAGE_AT_GLOBAL:
         on_at_global(f, m);
+        break;
+    case MESSAGE_LEFT_GLOBAL:
+        on_left_global(f);
         break;
     case MESSAGE_GLOBAL_DONE:
         on_global_done(f, m);

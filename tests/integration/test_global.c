@@ -4,8 +4,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <sysexits.h>
 
+#include "tests/support/kills.h"
 #include "tests/support/run.h"
 #include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"
@@ -198,6 +200,82 @@ static void counters_around_a_flush_count_once_after_a_cut(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
 }
 
+/* FLOW 1 waits at the flush, FLOW 0 is held before it; the target has been saved with neither's entries. */
+static void begin_with_one_flow_at_the_flush(void)
+{
+    static const struct line first[] = {
+        {0, 0, "SET before0 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after0 x"}, {0, 0, NULL}};
+    static const struct line second[] = {
+        {0, 0, "SET before1 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after1 x"}, {0, 0, NULL}};
+    struct scripted_options options;
+    scripted_options_init(&options);
+    scripted_options_add(&options, two_flows(NULL, first, second));
+    scripted_options_add(&options, two_flows(NULL, NULL, NULL));
+    uint64_t held_at[2] = {options.sessions[0].flows[0].journal_at, options.sessions[0].flows[1].journal_at};
+    run_begin(&run, &options);
+    for (uint32_t f = 0; f < 2; f++)
+        scripted_hold(run.source, f, held_at[f]);
+    run_replicate(&run, NULL);
+    for (const char *const *key = (const char *const[]){"a", "b", NULL}; *key; key++)
+        assert_true(wait_until(key_has_come, (void *)(uintptr_t)*key, RUN_DEADLINE_MS));
+    redisContext *c = server_connect(run.target.port);
+    server_ok(c, "SAVE");
+    redisFree(c);
+    scripted_hold(run.source, 1, NEVER);
+    assert_true(df2redis_wait_said(&run.program, "FLUSHALL (txid 77) is reached", RUN_DEADLINE_MS));
+    assert_int_equal(exists("a b before1"), 3);
+}
+
+static bool has_two_arrivals(void *arg)
+{
+    char *output = process_output(arg);
+    const char *first = strstr(output, "FLUSHALL (txid 77) is reached");
+    bool two = first && strstr(first + 1, "FLUSHALL (txid 77) is reached");
+    free(output);
+    return two;
+}
+
+/* The target comes back without what FLOW 1 had applied before the flush, at which it waits no longer. */
+static void flush_waits_again_for_a_flow_whose_target_went_away(void **state)
+{
+    (void)state;
+    begin_with_one_flow_at_the_flush();
+    pid_t worker = worker_pid(&run.program, 1);
+    process_signal(&run.target.process, SIGKILL);
+    assert_true(df2redis_wait_said(&run.program, "FLUSHALL (txid 77) is left", RUN_DEADLINE_MS));
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    redis_restart(&run.target, NULL);
+    scripted_hold(run.source, 0, NEVER);
+    assert_true(wait_until(has_two_arrivals, &run.program.process, RUN_DEADLINE_MS));
+    assert_int_equal(exists("a b before0"), 3);
+    assert_int_equal(exists("before1"), 0);
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(exists("after0 after1"), 2);
+    assert_int_equal(run_target_keys(&run), 2);
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
+/* FLOW 1 learns too late that its target was another one: the flush ran without what it had lost. */
+static void entries_lost_before_a_flush_that_ran_are_not_applied_behind_it(void **state)
+{
+    (void)state;
+    begin_with_one_flow_at_the_flush();
+    pid_t worker = worker_pid(&run.program, 1);
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    redis_restart(&run.target, NULL);
+    scripted_hold(run.source, 0, NEVER);
+    assert_true(wait_until(key_has_come, "after0", RUN_DEADLINE_MS));
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    assert_true(run_wait_source(&run, NULL, "DFLY SYNC", 2));
+    assert_true(df2redis_said(&run.program, "had lost entries that stand before it in the journal"));
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(exists("a b"), 2);
+    assert_int_equal(run_target_keys(&run), 2);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -207,6 +285,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(flushdb_empties_one_database, teardown),
         cmocka_unit_test_teardown(flush_in_the_snapshot_starts_the_full_sync_again, teardown),
         cmocka_unit_test_teardown(flush_of_a_database_that_is_not_copied_is_none_of_the_snapshots, teardown),
+        cmocka_unit_test_teardown(flush_waits_again_for_a_flow_whose_target_went_away, teardown),
+        cmocka_unit_test_teardown(entries_lost_before_a_flush_that_ran_are_not_applied_behind_it, teardown),
         cmocka_unit_test_teardown(counters_around_a_flush_count_once_after_a_cut, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

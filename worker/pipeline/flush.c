@@ -32,6 +32,14 @@ static bool writes_anything(const struct flush *f)
            (settings_db_target(&f->flow->settings, f->db, &db) && target_has_database(f, db));
 }
 
+/* Whether the flush writes to the target, with a flush note. */
+static bool flush_writes_target(const struct flush *f)
+{
+    if (!commit_marks_on(f->commit) || f->flow->settings.include || f->flow->settings.exclude)
+        return false;
+    return writes_anything(f);
+}
+
 /* Slots past the flush prove that it ran; a slot before it proves that its node has lost it. */
 static bool flush_is_lost(const struct flush *f, const struct entry *e)
 {
@@ -40,6 +48,16 @@ static bool flush_is_lost(const struct flush *f, const struct entry *e)
     bool before_it = e->lsn >= f->all_lsn && e->lsn < f->commit->skip_lsn;
     return (in_session || before_it) && !noted && f->flow->settings.marks && !f->flow->settings.include &&
            !f->flow->settings.exclude && writes_anything(f);
+}
+
+/* The target has the flush. What a FLOW has before it was marked before the flush ran, so a target without that mark was
+ * flushed while it lacked those entries: it had lost them, and another FLOW ran the flush too early. */
+static bool entries_came_after(const struct flush *f, const struct entry *e)
+{
+    bool cluster = router_is_cluster(f->router);
+    uint64_t seq = cluster ? f->all_seq : f->commit->skip_seq;
+    uint64_t lsn = cluster ? f->all_lsn : f->commit->skip_lsn;
+    return e->seq > seq + 1 && (!e->lsn || e->lsn > lsn) && flush_writes_target(f);
 }
 
 static void flush_left_out(struct flush *f)
@@ -97,6 +115,11 @@ bool flush_begin(struct flush *f, const struct entry *e, struct error *error)
     if (e->seq <= f->commit->skip_seq || e->lsn < f->commit->skip_lsn ||
         (f->flushed_txid && e->txid <= f->flushed_txid)) {
         /* Run by this worker before its restart, or by another FLOW. */
+        if (entries_came_after(f, e))
+            return error_set(error, ERROR_REDIRECT,
+                             "the target has %s and had lost entries that stand before it in the journal; a "
+                             "full sync is needed",
+                             f->command);
         if (e->txid <= f->flushed_txid)
             router_note_flushed(f->router, f->flushed_txid);
         flush_done(f);
@@ -222,14 +245,6 @@ bool flush_run(struct flush *f, uint64_t txid)
     return true;
 }
 
-/* Whether the flush writes to the target, with a flush note. */
-static bool flush_writes_target(const struct flush *f)
-{
-    if (!commit_marks_on(f->commit) || f->flow->settings.include || f->flow->settings.exclude)
-        return false;
-    return writes_anything(f);
-}
-
 /* Whether the target has been up, in the same role, for longer than age_ms, and so has lost nothing since. (The flush
  * note does not tell: in a cluster it moves with its slot.) */
 static bool target_up_longer_than(const struct capabilities *target, uint64_t age_ms)
@@ -287,6 +302,16 @@ bool flush_refused(struct flush *f, const char *text)
         f->command, text, f->command);
     flow_fail(f->flow, &error);
     return true;
+}
+
+void flush_leave(struct flush *f)
+{
+    if (f->flow->hold != HOLD_FLUSH_WAITING)
+        return;
+    f->flow->hold = HOLD_FLUSH_DRAINING;
+    log_debug("%s (txid %llu) is left: the connection to the target is lost", f->command,
+              (unsigned long long)f->txid);
+    flush_tell(f, MESSAGE_LEFT_GLOBAL);
 }
 
 void flush_acknowledged(struct flush *f)

@@ -6,7 +6,8 @@
  *
  * The script also stores the flush's txid, the flush note. A FLOW that is back at its mark and reaches the flush again
  * reads from it whether the target has the flush. If not, the target has lost it: other FLOWs may be past it, so
- * it can no longer run in order, and a full sync is needed.
+ * it can no longer run in order, and a full sync is needed. A full sync is also needed if the target has the flush,
+ * and lacks entries before it: they would be applied behind it.
  *
  * A target that refuses the flush keeps keys that the source has deleted, so the run ends. The marks are before the
  * flush, and the next run begins with it. */
@@ -41,6 +42,8 @@ bool flush_run(struct flush *f, uint64_t txid);
 void flush_pass(struct flush *f, uint64_t txid, uint64_t age_ms);
 /* The target has refused a command of the current flush: the run ends. False: no flush is running. */
 bool flush_refused(struct flush *f, const char *text);
+/* The connection to the target is lost: the FLOW waits no longer, as what stands before the flush may be lost, too. */
+void flush_leave(struct flush *f);
 /* A round is acknowledged: that of the flush, if one is running. */
 void flush_acknowledged(struct flush *f);
 

@@ -31,6 +31,7 @@ static struct message example(enum message_type type)
         memset(m.flow_opened.token, 'a', 40);
         break;
     case MESSAGE_AT_GLOBAL:
+    case MESSAGE_LEFT_GLOBAL:
     case MESSAGE_GLOBAL_DONE:
     case MESSAGE_RUN_GLOBAL:
     case MESSAGE_PASS_GLOBAL:

@@ -50,7 +50,8 @@ static void a_master_that_hangs_and_is_replaced_holds_up_nothing(void **state)
 {
     (void)state;
     begin_with_replicas(FLOWS);
-    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    hang(HANGS);
+    notice_failures();
     append_everywhere(2);
     assert_true(redis_cluster_wait_listed(&cluster, HANGS, " master,fail "));
     assert_goes_on_without_it();
@@ -61,12 +62,10 @@ static void a_master_that_hangs_may_be_known_to_have_failed_only_later(void **st
 {
     (void)state;
     begin_with_replicas(1);
-    nobody_fails();
-    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    hang(HANGS);
     append_everywhere(2);
     its_heir_takes_over();
-    for (size_t i = 0; i < HANGS; i++)
-        tell(i, "CONFIG SET cluster-node-timeout 1000", NULL);
+    notice_failures();
     assert_goes_on_without_it();
 }
 
@@ -75,8 +74,7 @@ static void a_master_that_hangs_and_was_sent_nothing_costs_no_full_sync(void **s
 {
     (void)state;
     begin_with_replicas(1);
-    nobody_fails();
-    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    hang(HANGS);
     its_heir_takes_over();
     assert_goes_on_without_it();
 }
@@ -100,8 +98,7 @@ static void a_master_that_takes_over_from_its_heir_costs_no_full_sync(void **sta
 {
     (void)state;
     begin_with_replicas(1);
-    nobody_fails();
-    process_signal(&cluster.members[HANGS].server.process, SIGSTOP);
+    hang(HANGS);
     its_heir_takes_over();
     append_everywhere(2);
     assert_in_step();
@@ -119,8 +116,7 @@ static void an_heir_that_was_started_anew_is_not_taken_for_new(void **state)
     static const char forget[] = "CLUSTER FORGET %s";
     size_t other = OTHER;
     begin_with_replicas(1);
-    nobody_fails();
-    process_signal(&cluster.members[OTHER].server.process, SIGSTOP);
+    hang(OTHER);
     append_everywhere(2);
     assert_true(wait_until(is_unread, &other, RUN_DEADLINE_MS));
     redis_cluster_kill(&cluster, HANGS);
@@ -151,6 +147,7 @@ static void a_replica_that_came_later_takes_over_without_a_full_sync(void **stat
     size_t heir = redis_cluster_add(&cluster, HANGS);
     assert_true(redis_cluster_wait_ok(&cluster));
     redis_cluster_kill(&cluster, HANGS);
+    notice_failures();
     assert_true(redis_cluster_wait_promoted(&cluster, HANGS));
     assert_true(redis_cluster_runs(&cluster, heir));
     append_everywhere(2);

@@ -85,6 +85,7 @@ static void keys_on_their_way_to_a_master_that_fails_over_are_not_lost(void **st
     move_key("{%s}lost", TO);
     redis_cluster_kill(&cluster, TO);
     process_signal(&cluster.members[ITS_REPLICA].server.process, SIGCONT);
+    notice_failures();
     assert_true(redis_cluster_wait_promoted(&cluster, TO));
     assert_true(
         df2redis_wait_said(&crash.run.program, "nobody knows which of them are left", RUN_DEADLINE_MS));
@@ -160,6 +161,7 @@ static void an_owner_that_fails_over_does_not_hide_keys_on_their_way(void **stat
     move_key("{%s}lost", TO);
     assert_true(redis_cluster_wait_ok(&cluster)); /* its replica has heard of it */
     redis_cluster_kill(&cluster, FROM);
+    notice_failures();
     line("APPEND {%s}lost 2");
     assert_true(wait_until(is_noticed, NULL, RUN_DEADLINE_MS));
     if (df2redis_said(&crash.run.program, "nobody knows which of them are left"))

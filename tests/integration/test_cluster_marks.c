@@ -236,6 +236,7 @@ static void such_a_note_does_not_vouch_for_a_replica_that_took_over(void **state
     (void)state;
     pid_t worker = begin_flushed_and_moved();
     redis_cluster_kill(&cluster, PROMOTED);
+    notice_failures();
     assert_true(redis_cluster_wait_promoted(&cluster, PROMOTED));
     kill(worker, SIGCONT);
     load();
@@ -349,6 +350,7 @@ static void a_replica_does_not_vouch_for_slots_that_came_before_it_took_over(voi
     assert_true(redis_cluster_move_slot(&cluster, SLOT, TAKER));
     assert_true(wait_until(heir_knows_of_the_slot, NULL, RUN_DEADLINE_MS));
     redis_cluster_kill(&cluster, TAKER);
+    notice_failures();
     assert_true(redis_cluster_wait_promoted(&cluster, TAKER));
     scripted_become(crash.run.source, SCRIPTED_DRAGONFLY);
     load();

@@ -75,7 +75,6 @@ static void a_slot_of_a_restarted_and_forgotten_master_is_not_taken_for_whole(vo
     begin(1);
     assert_true(redis_cluster_move_slot(&cluster, SLOT, IDLE));
     write_what_is_lost();
-    nobody_fails();
     process_signal(&cluster.members[hangs].server.process, SIGSTOP);
     line("SET c hangs");
     assert_true(wait_until(is_unread, &hangs, RUN_DEADLINE_MS));

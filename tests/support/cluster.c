@@ -419,6 +419,16 @@ void redis_cluster_lock(struct redis_cluster *c, const char *password)
     c->password = password;
 }
 
+void redis_cluster_patience(struct redis_cluster *c, uint32_t node_timeout_ms)
+{
+    snprintf(c->timeout, sizeof c->timeout, "%u", node_timeout_ms);
+    char *words = format_text("CONFIG SET cluster-node-timeout %u", node_timeout_ms);
+    for (size_t i = 0; i < c->count; i++)
+        if (redis_cluster_runs(c, i) && process_state(c->members[i].server.process.pid) != 'T')
+            redis_cluster_say(c, i, words);
+    free(words);
+}
+
 uint64_t redis_cluster_own_keys(struct redis_cluster *c)
 {
     size_t masters[CLUSTER_MEMBERS], n = masters_of(c, masters);

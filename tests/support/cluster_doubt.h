@@ -3,6 +3,7 @@
 #ifndef DF2REDIS_TESTS_CLUSTER_DOUBT_H
 #define DF2REDIS_TESTS_CLUSTER_DOUBT_H
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "tests/support/cluster_crash.h"
@@ -16,9 +17,19 @@ enum {
     FOUR_LOOKS = 8,       /* with those after it has found the slots elsewhere */
     TAKING = 5,           /* what redis_cluster_take_slot() says and asks */
     SOME_LOOKS = 12,      /* of all FLOWs; each looks every 2 s, and more often in trouble */
-    FAILS_SOON_MS = 1000, /* as long as nodes take to agree that one has failed */
+    FAILS_SOON_MS = 2000, /* as long as nodes take to agree that one has failed */
+    PATIENCE_MS = 60000,
 };
 
+static inline bool masters_serve_their_slots(void)
+{
+    bool all = true;
+    for (size_t i = 0; i < MASTERS; i++)
+        all &= redis_cluster_owner(&cluster, (uint16_t)(CLUSTER_SLOTS * i / MASTERS)) == i;
+    return all;
+}
+
+/* On a busy machine nodes take each other for failed: they are patient, until a test says otherwise. */
 static inline void start_cluster(unsigned idle, unsigned replicas)
 {
     struct redis_cluster_options o;
@@ -26,14 +37,29 @@ static inline void start_cluster(unsigned idle, unsigned replicas)
     o.masters = MASTERS;
     o.idle = idle;
     o.replicas = replicas;
-    o.node_timeout_ms = FAILS_SOON_MS;
-    redis_cluster_start_with(&cluster, &o);
+    do {
+        redis_cluster_stop(&cluster);
+        redis_cluster_start_with(&cluster, &o);
+        redis_cluster_patience(&cluster, PATIENCE_MS);
+    } while (!masters_serve_their_slots()); /* one failed already, and its replica took over */
 }
 
-/* From now on, for longer than a test. */
-static inline void nobody_fails(void)
+/* A master that does not answer has failed soon after this. */
+static inline void notice_failures(void)
 {
-    redis_cluster_each(&cluster, "CONFIG SET cluster-node-timeout 60000");
+    redis_cluster_patience(&cluster, FAILS_SOON_MS);
+}
+
+/* It does not answer from the return on. */
+static inline bool is_stopped(void *member)
+{
+    return process_state(cluster.members[*(size_t *)member].server.process.pid) == 'T';
+}
+
+static inline void hang(size_t member)
+{
+    process_signal(&cluster.members[member].server.process, SIGSTOP);
+    assert_true(wait_until(is_stopped, &member, RUN_DEADLINE_MS));
 }
 
 /* Whoever hangs is given up soon. */
@@ -150,7 +176,9 @@ static inline bool is_unread(void *member)
 static inline void kill_until_failed(void)
 {
     redis_cluster_kill(&cluster, IDLE);
+    notice_failures();
     assert_true(redis_cluster_wait_listed(&cluster, IDLE, " master,fail "));
+    redis_cluster_patience(&cluster, PATIENCE_MS);
 }
 
 static inline void bring_back(void)
@@ -184,8 +212,8 @@ static inline void end_between(void)
 static inline void migrate(const char *key, size_t from, size_t to)
 {
     char words[160];
-    snprintf(words, sizeof words, "MIGRATE 127.0.0.1 %u %s 0 5000", (unsigned)cluster.members[to].server.port,
-             key);
+    snprintf(words, sizeof words, "MIGRATE 127.0.0.1 %u %s 0 60000",
+             (unsigned)cluster.members[to].server.port, key);
     tell(from, words, NULL);
 }
 

@@ -16,7 +16,7 @@
 #include "tests/support/stream_writer.h"
 #include "tests/support/testing.h"
 
-enum { FLOWS = 3, EACH = 8, PACE_MS = 4 };
+enum { FLOWS = 3, EACH = 8, PACE_MS = 4, MET_MS = 5000 };
 
 static struct crash crash;
 static uint64_t rounds;
@@ -165,7 +165,7 @@ static bool kill_busy(uint32_t flow)
         for (int i = 0; i < 150; i++)
             write_round();
         scripted_hold(crash.run.source, flow, NEVER);
-        killed = kill_busy_worker(&crash.kills, &crash.run.program, flow, 1000);
+        killed = kill_busy_worker(&crash.kills, &crash.run.program, flow, MET_MS);
     }
     return killed;
 }

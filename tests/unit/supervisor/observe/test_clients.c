@@ -7,7 +7,7 @@
 
 #include "supervisor/observe/clients.h"
 
-enum { LIMIT = 3, DEADLINE_MS = 300 };
+enum { LIMIT = 3, DEADLINE_MS = 1000, PATIENCE_MS = 120000 };
 
 static struct event_base *base;
 static struct clients *clients;
@@ -60,6 +60,8 @@ static void turn(uint32_t ms)
     struct timeval t = {.tv_usec = (suseconds_t)ms * 1000};
     event_base_loopexit(base, &t);
     event_base_loop(base, 0);
+    for (int i = 0; i < 4; i++) /* accepted, read, answered: whatever the time took */
+        event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
 static int join(const char *says)
@@ -96,7 +98,7 @@ static void request_has_a_deadline_however_slowly_it_comes(void **state)
     uint64_t begun = clock_monotonic_ms();
     int fd = join("x");
     while (!ended(fd)) {
-        assert_true(clock_monotonic_ms() - begun < 10000);
+        assert_true(clock_monotonic_ms() - begun < PATIENCE_MS);
         send(fd, "x", 1, MSG_NOSIGNAL);
         turn(20);
     }
@@ -108,7 +110,7 @@ static void answer_that_is_not_read_has_a_deadline(void **state)
 {
     (void)state;
     int fd = join("all!");
-    uint64_t end = clock_monotonic_ms() + 10000;
+    uint64_t end = clock_monotonic_ms() + PATIENCE_MS;
     while (clients_count(clients)) {
         assert_true(clock_monotonic_ms() < end);
         turn(20);
@@ -126,8 +128,8 @@ static void at_the_limit_the_oldest_gives_way_and_held_ones_stay(void **state)
     assert_true(ended(first));
     assert_false(ended(second));
     assert_false(ended(held));
-    assert_true(ends_within(second, 10000));
-    assert_true(ends_within(third, 10000));
+    assert_true(ends_within(second, PATIENCE_MS));
+    assert_true(ends_within(third, PATIENCE_MS));
     assert_false(ended(held)); /* no deadline */
     int more[LIMIT - 1];
     for (int i = 0; i < LIMIT - 1; i++)

@@ -31,7 +31,7 @@ static int clean(const char *uri, const char *name)
     const char *const argv[] = {df2redis_binary(), "clean", "--target", uri, "--name", name, NULL};
     free(said);
     said = NULL;
-    return process_run(argv, 60000, &said);
+    return process_run(argv, CLUSTER_DEADLINE_MS, &said);
 }
 
 static void assert_said(const char *text)

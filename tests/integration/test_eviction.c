@@ -418,7 +418,7 @@ static void fill_first_master(void)
     assert_true(r && r->type != REDIS_REPLY_ERROR);
     freeReplyObject(r);
     free(key);
-    assert_int_equal(server_integer(c, "WAIT 1 30000"), 1);
+    assert_int_equal(server_integer(c, "WAIT 1 60000"), 1);
     redisFree(c);
 }
 

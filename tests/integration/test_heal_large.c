@@ -29,7 +29,7 @@ static void write_large(uint16_t port, const char *type, const char *with)
         "redis.call('ZADD',KEYS[1],i/7,e)\n"
         "else redis.call('APPEND',KEYS[1],e) end end";
     redisContext *c = server_connect(port);
-    struct timeval patience = {60, 0};
+    struct timeval patience = {RUN_DEADLINE_MS / 1000, 0};
     redisSetTimeout(c, patience);
     redisReply *r = server_commandf(c, "EVAL %s 1 %s %s %s", script, key, type, with);
     assert_non_null(r);

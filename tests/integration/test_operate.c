@@ -257,7 +257,7 @@ static void hangup_with_nothing_to_reload_stops_in_good_order(void **state)
 static void ask_http(uint16_t port, const char *path, char *out, size_t bytes)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval limit = {.tv_sec = 10};
+    struct timeval limit = {.tv_sec = RUN_DEADLINE_MS / 1000};
     address.sin_port = htons(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);

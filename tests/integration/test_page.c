@@ -11,7 +11,7 @@
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 
-enum { FLOWS = 3, WIDTH = 1280, HEIGHT = 1000, HOLD_BYTES = 3000, PAGE_MS = 30000, PNG_HEADER = 24 };
+enum { FLOWS = 3, WIDTH = 1280, HEIGHT = 1000, HOLD_BYTES = 3000, PAGE_MS = 300000, PNG_HEADER = 24 };
 
 static struct run run;
 static struct browser browser;

@@ -239,7 +239,7 @@ static void fail_over_after(uint32_t ms)
     assert_true(wait_until(replica_in_sync, NULL, RUN_DEADLINE_MS));
     write_for(300);
     assert_true(acknowledged());
-    tell("WAIT 1 5000");
+    tell("WAIT 1 60000");
     server_ok(c, "REPLICAOF NO ONE");
     redisFree(c);
     free(follow);

@@ -97,7 +97,7 @@ static void wait_on_the_source_means_that_the_target_has_it(void **state)
     begin_live();
     redisContext *source = server_connect(run.dragonfly.port);
     for (int i = 0; i < 20; i++) {
-        assert_int_equal(write_and_wait(source, i, "WAIT 1 10000"), 1);
+        assert_int_equal(write_and_wait(source, i, "WAIT 1 60000"), 1);
         redisContext *target = server_connect(run.target.port);
         char *exists = format_text("EXISTS key:%d", i);
         assert_int_equal(server_integer(target, exists), 1);
@@ -108,7 +108,7 @@ static void wait_on_the_source_means_that_the_target_has_it(void **state)
     assert_int_equal(write_and_wait(source, 100, "WAIT 1 100"), 0);
     assert_int_equal(write_and_wait(source, 101, "WAIT 1 1500"), 0);
     process_signal(&run.target.process, SIGCONT);
-    assert_int_equal(write_and_wait(source, 102, "WAIT 1 10000"), 1);
+    assert_int_equal(write_and_wait(source, 102, "WAIT 1 60000"), 1);
     redisFree(source);
     assert_int_equal(run_terminate(&run), EX_OK);
 }

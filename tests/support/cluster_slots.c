@@ -7,7 +7,7 @@
 #include "tests/support/cluster_internal.h"
 #include "tests/support/testing.h"
 
-enum { KEYS_AT_ONCE = 50, MIGRATE_TIMEOUT_MS = 5000 };
+enum { KEYS_AT_ONCE = 50, MIGRATE_TIMEOUT_MS = 60000 };
 
 /* What moves a slot: a connection to every running member. */
 struct hands {
@@ -271,7 +271,7 @@ bool redis_cluster_move_slots(struct redis_cluster *c, size_t from, size_t to, u
 bool redis_cluster_cli_available(void)
 {
     const char *const argv[] = {"redis-cli", "--version", NULL};
-    return process_run(argv, 10000, NULL) == 0;
+    return process_run(argv, CLUSTER_DEADLINE_MS, NULL) == 0;
 }
 
 bool redis_cluster_reshard(struct redis_cluster *c, size_t from, size_t to, unsigned slots)

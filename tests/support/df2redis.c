@@ -6,7 +6,7 @@
 
 #include "tests/support/testing.h"
 
-enum { MAX_ARGS = 64, PRINTED_BYTES = 20000 };
+enum { MAX_ARGS = 64, PRINTED_BYTES = 20000, STATUS_DEADLINE_MS = 300000 };
 
 #ifndef DF2REDIS_BUILD_DIR
 #define DF2REDIS_BUILD_DIR "build"
@@ -56,7 +56,7 @@ cJSON *df2redis_status(const struct df2redis *d)
 {
     const char *argv[] = {df2redis_binary(), "status", "--json", "--state-dir", d->dir, NULL};
     char *text = NULL;
-    process_run(argv, 60000, &text);
+    process_run(argv, STATUS_DEADLINE_MS, &text);
     const char *begin = text ? strchr(text, '{') : NULL;
     cJSON *status = begin ? cJSON_Parse(begin) : NULL;
     if (!status && d->process.pid && *text)

@@ -11,7 +11,7 @@
 #include "common/ipc/cursor.h"
 #include "tests/support/testing.h"
 
-enum { TAKEOVER_LIMIT_MS = 60000 };
+enum { TAKEOVER_LIMIT_MS = 300000 };
 
 static bool open_cursor(const struct df2redis *d, uint32_t flow, struct cursor *c)
 {

@@ -18,7 +18,7 @@
 #include "common/base/mem.h"
 #include "tests/support/wait_until.h"
 
-enum { LOCAL_REDIS_START_MS = 20000 };
+enum { LOCAL_REDIS_START_MS = 300000 };
 
 struct local_redis {
     char directory[32];

@@ -13,6 +13,8 @@
 
 #include "tests/support/testing.h"
 
+enum { STOP_DEADLINE_MS = 300000 };
+
 static void become(const char *output_path, const char *const argv[], pid_t parent)
 {
     setpgid(0, 0);
@@ -83,7 +85,7 @@ void process_stop(struct process *p)
     if (p->pid) {
         kill(-p->pid, SIGKILL);
         kill(p->pid, SIGKILL);
-        process_wait(p, 60000);
+        process_wait(p, STOP_DEADLINE_MS);
     }
     free(p->output_path);
     p->output_path = NULL;

@@ -276,7 +276,7 @@ void scripted_answer_from(struct scripted *m, uint16_t data_port)
 }
 
 /* It must not be asked twice: what came of the first time is not known then. */
-enum { CARRY_OUT_MS = 60000 };
+enum { CARRY_OUT_MS = 300000 };
 
 bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char *words)
 {

@@ -8,7 +8,7 @@
 
 #include "tests/support/testing.h"
 
-enum { START_DEADLINE_MS = 60000, MAX_ARGS = 64 };
+enum { START_DEADLINE_MS = 300000, MAX_ARGS = 64 };
 
 static bool answers_ping(void *arg)
 {
@@ -168,7 +168,7 @@ void server_stop(struct server *s)
 
 redisContext *server_connect(uint16_t port)
 {
-    struct timeval timeout = {5, 0};
+    struct timeval timeout = {60, 0};
     redisContext *c = redisConnectWithTimeout("127.0.0.1", port, timeout);
     if (!c || c->err)
         die("no connection to port %u: %s", port, c ? c->errstr : "out of memory");

@@ -78,7 +78,7 @@ static void ask(const char *text)
     int fd = connect_here();
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
     size_t got = 0;
-    uint64_t deadline_ms = clock_monotonic_ms() + 10000;
+    uint64_t deadline_ms = clock_monotonic_ms() + 120000;
     for (;;) {
         assert_true(clock_monotonic_ms() < deadline_ms);
         event_base_loop(base, EVLOOP_NONBLOCK);
@@ -390,7 +390,7 @@ static void want_of_descriptors_rests_the_listener_and_says_so_once(void **state
                 300000);
     close(last);
     assert_int_equal(send(one, "GET /healthz HTTP/1.0\r\n\r\n", 25, MSG_NOSIGNAL), 25);
-    uint64_t deadline_ms = clock_monotonic_ms() + 10000;
+    uint64_t deadline_ms = clock_monotonic_ms() + 120000;
     while (recv(one, answer, sizeof answer, MSG_DONTWAIT) < 0) {
         assert_true(clock_monotonic_ms() < deadline_ms);
         turn(20);

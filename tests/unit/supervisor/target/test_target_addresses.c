@@ -13,7 +13,7 @@
 #include "supervisor/target/target.h"
 #include "tests/support/wait_until.h"
 
-enum { START_MS = 20000 };
+enum { START_MS = 300000 };
 
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {

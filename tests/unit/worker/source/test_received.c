@@ -46,7 +46,7 @@ static void read_exactly(int fd, size_t bytes)
 static void await(int fd, short events)
 {
     struct pollfd p = {.fd = fd, .events = events};
-    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(poll(&p, 1, 120000), 1);
 }
 
 static void close_with_reset(int fd)

@@ -214,12 +214,14 @@ static bool spare_lacks(struct soak *s, const double lsns[SOAK_FLOWS])
     return lacks;
 }
 
-/* Returns true if the spare has three quarters of the source's keys. With less than half of those of the target, a run
- * rightly ends and asks what to do. */
+/* Returns true if the spare has three quarters of the source's keys, and of the most that there were: after a flush the
+ * source gets many more before it is killed. With less than half of those of the target, a run rightly ends and asks
+ * what to do. */
 static bool spare_has_most_keys(const struct soak *s)
 {
     redisContext *source = server_connect(s->run.dragonfly.port), *spare = server_connect(s->spare.port);
-    bool most = server_keys(spare) * 4 >= server_keys(source) * 3;
+    uint64_t keys = server_keys(spare);
+    bool most = keys * 4 >= server_keys(source) * 3 && s->most_keys && keys * 4 >= s->most_keys * 3;
     redisFree(source);
     redisFree(spare);
     return most;

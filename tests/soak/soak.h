@@ -49,6 +49,7 @@ struct soak {
     uint64_t full_syncs; /* so far */
     uint64_t needless;   /* of them */
     uint64_t differences;
+    uint64_t most_keys;     /* that a verdict has found */
     uint64_t beyond;        /* faults whose divergences are reported, and have to be */
     uint64_t evicted;       /* the same, as long as the copy is the one that lacks the keys */
     uint64_t evicted_syncs; /* full syncs until the last of them was told */

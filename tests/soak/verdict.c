@@ -114,6 +114,7 @@ static bool equals(struct soak *s, uint16_t expected_port, struct state_rules *r
     bool equal = wait_until(is_equal_now, &c, TIMES_RIGHT_MS);
     if (equal) {
         printf("  equal: %llu keys\n", (unsigned long long)c.keys);
+        s->most_keys = c.keys > s->most_keys ? c.keys : s->most_keys;
     } else {
         buf_put_u8(&c.differences, '\0');
         fprintf(stderr, "of %llu keys %llu differ:\n%s", (unsigned long long)c.keys,

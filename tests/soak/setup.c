@@ -99,18 +99,21 @@ void soak_end(struct soak *s)
     journal_script_free(&s->script);
 }
 
-void soak_tell(uint16_t port, const char *command)
+bool soak_tell(uint16_t port, const char *command)
 {
+    bool done = false;
     struct timeval limit = {2, 0};
     redisContext *c = redisConnectWithTimeout("127.0.0.1", port, limit);
     if (c && !c->err) {
         redisSetTimeout(c, limit);
         redisReply *r = redisCommand(c, command);
+        done = r && r->type != REDIS_REPLY_ERROR;
         if (r)
             freeReplyObject(r);
     }
     if (c)
         redisFree(c);
+    return done;
 }
 
 /* ---- load ---- */

@@ -75,7 +75,8 @@ uint32_t soak_some_ms(struct soak *s, uint32_t least, uint32_t most);
 /* Bytes a second: sometimes without a limit (0), sometimes less than is written. */
 uint32_t soak_some_rate(struct soak *s);
 /* Whatever state a server is in, its answer does not matter; nor whether there is one. */
-void soak_tell(uint16_t port, const char *command);
+/* True: the answer is no error. */
+bool soak_tell(uint16_t port, const char *command);
 /* Options of the source's Dragonflies. */
 extern const char *const soak_dragonfly_words[];
 

@@ -1,4 +1,4 @@
-/* The file is written whole: it is small, and a node is seldom another one. */
+/* A new file is written whole and renamed over the old one: it is small, and a node is seldom another one. */
 #include "worker/cluster/members.h"
 
 #include <fcntl.h>
@@ -64,9 +64,9 @@ void identities_free(struct identities *k)
     *k = (struct identities){0};
 }
 
-static char *path_of(const char *directory, uint32_t flow)
+static char *path_of(const char *directory, uint32_t flow, const char *suffix)
 {
-    return statefile_path(directory, "flow-%u.nodes", flow);
+    return statefile_path(directory, "flow-%u.nodes%s", flow, suffix);
 }
 
 /* ---- reading ---- */
@@ -111,7 +111,7 @@ static bool parse(struct identities *k, const char *text)
 bool identities_load(struct identities *k, const char *directory, uint32_t flow)
 {
     struct error error;
-    char *path = path_of(directory, flow), *text = x_calloc(1, FILE_MAX_BYTES + 1);
+    char *path = path_of(directory, flow, ""), *text = x_calloc(1, FILE_MAX_BYTES + 1);
     int fd = statefile_open(directory, path, O_RDONLY, &error);
     ssize_t got = fd >= 0 ? read(fd, text, FILE_MAX_BYTES) : -1;
     bool ok = got > 0 && is_whole(text, (size_t)got) && parse(k, text);
@@ -135,24 +135,32 @@ void identities_save(struct identities *k, const char *directory, uint32_t flow)
 {
     struct error error;
     struct buf text = {0};
-    char *path = path_of(directory, flow);
+    char *path = path_of(directory, flow, ""), *new_path = path_of(directory, flow, ".new");
     buf_printf(&text, HEADER "%llu %llu %llu\n", (unsigned long long)k->session,
                (unsigned long long)k->moved_seq, (unsigned long long)k->unmarked_seq);
     for (size_t i = 0; i < k->count; i++)
         buf_printf(&text, "%s %s %s %llx\n", k->list[i].id, word(k->list[i].run_id), word(k->list[i].replid),
                    (unsigned long long)k->list[i].fingerprint);
     buf_printf(&text, "%016llx\n", (unsigned long long)crc64(0, text.data, text.len));
-    int fd = statefile_open(directory, path, O_WRONLY | O_CREAT | O_TRUNC, &error);
-    k->changed = fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len;
+    int fd = statefile_open(directory, new_path, O_WRONLY | O_CREAT | O_TRUNC, &error);
+    k->changed = fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len || rename(new_path, path) != 0;
     if (fd >= 0)
         close(fd);
+    if (k->changed) {
+        unlink(new_path);
+        unlink(path);
+    }
     buf_free(&text);
+    free(new_path);
     free(path);
 }
 
 void identities_remove(const char *directory, uint32_t flow)
 {
-    char *path = path_of(directory, flow);
-    unlink(path);
-    free(path);
+    static const char *const suffixes[] = {"", ".new"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char *path = path_of(directory, flow, suffixes[i]);
+        unlink(path);
+        free(path);
+    }
 }

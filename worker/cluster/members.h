@@ -40,7 +40,7 @@ void identities_free(struct identities *k);
 
 /* False: there are none. */
 bool identities_load(struct identities *k, const char *directory, uint32_t flow);
-/* Not on failure: changed stays. What was there before is none then. */
+/* Killed meanwhile, what was there before is there still. On failure changed stays, and nothing is there. */
 void identities_save(struct identities *k, const char *directory, uint32_t flow);
 void identities_remove(const char *directory, uint32_t flow);
 

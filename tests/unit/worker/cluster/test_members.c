@@ -6,6 +6,8 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/generated.h"
@@ -20,6 +22,16 @@
 enum { FLOW = 3, SESSION = 77 };
 
 static char *directory;
+static enum { WRITES, DIES, FAILS } writing;
+
+/* write(2) is ours here: after half of the bytes the process is killed, or the disk is full. */
+ssize_t write(int fd, const void *bytes, size_t len)
+{
+    ssize_t n = syscall(SYS_write, fd, bytes, writing == WRITES ? len : len / 2);
+    if (writing == DIES)
+        _exit(0);
+    return n;
+}
 
 static int setup(void **state)
 {
@@ -115,7 +127,38 @@ static void what_was_removed_is_gone(void **state)
     assert_false(load());
 }
 
-/* Killed while it wrote, or a page lost: at every byte. */
+static void the_last_ones_stay_when_a_save_is_killed(void **state)
+{
+    (void)state;
+    int status = -1;
+    save_three();
+    pid_t child = fork();
+    if (child == 0) {
+        writing = DIES;
+        save_three();
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(load());
+}
+
+/* What is there would be older than what is known. */
+static void a_failed_save_leaves_none(void **state)
+{
+    (void)state;
+    struct identities k = {.session = SESSION};
+    save_three();
+    identities_set(&k, &(struct identity){ID_A, RUN, OTHER, 0});
+    writing = FAILS;
+    identities_save(&k, directory, FLOW);
+    writing = WRITES;
+    assert_true(k.changed);
+    assert_false(load());
+    identities_free(&k);
+}
+
+/* A page lost: at every byte. */
 static void one_that_is_not_whole_is_none(void **state)
 {
     (void)state;
@@ -156,6 +199,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_what_is_new_is_to_be_saved, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_removed_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_is_not_whole_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_last_ones_stay_when_a_save_is_killed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_save_leaves_none, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_saved_stays_changed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,295 +1,28 @@
 /* The worker: sets up its parts, connects them by callbacks, and handles the supervisor's messages. */
 #include "worker/worker.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/base/printable.h"
-#include "common/ipc/divergence.h"
 #include "common/net/client.h"
 #include "worker/cluster/members.h"
 #include "worker/confine.h"
 #include "worker/log_pipe.h"
-#include "worker/pipeline/script_name.h"
+#include "worker/pipeline/report.h"
 #include "worker/source/received.h"
-#include "worker/translate/commands.h"
-#include "worker/translate/elements.h"
 #include "worker/translate/left_out.h"
 
 enum {
     TICK_MS = 100,
     IDLE_MARK_MS = 10000,
-    SUSPECT_ARGS = 64,
     BORROW_FROM_BYTES = 128 * 1024,
     DEADLINES_PART = 8,
     GROUP_ELEMENTS = 512,
     GROUP_BYTES = 128 * 1024
 };
-
-/* Appends the database to the key, for a divergence about a database that the target lacks. */
-static void add_database(const struct worker *w, const char *reason, char *key, size_t bytes)
-{
-    size_t len = strlen(key);
-    if (strcmp(reason, DIVERGENCE_DATABASE) == 0 || strcmp(reason, DIVERGENCE_DATABASE_MISSING) == 0)
-        snprintf(key + len, bytes - len, " in database %u", (unsigned)w->pipeline.translator.lacking_db);
-}
-
-/* text: the target's error, or NULL. False: reported before. */
-static bool report_divergence(struct worker *w, enum report_stream stream, uint64_t seq, const char *reason,
-                              const char *command, struct slice key, uint64_t count, const char *text)
-{
-    struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
-    /* The answers of different nodes of a cluster are not in the order of entries. */
-    bool in_order = stream == REPORT_TRANSLATED || !router_is_cluster(w->router);
-    if (!reports_next(&w->pipeline.reports, stream, seq) && in_order)
-        return false;
-    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
-    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
-    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
-    add_database(w, reason, m.divergence.key, sizeof m.divergence.key);
-    snprintf(m.divergence.text, sizeof m.divergence.text, "%s", text ? text : "");
-    printable(m.divergence.text, sizeof m.divergence.text);
-    m.divergence.count = count;
-    m.divergence.stream = stream;
-    m.divergence.position = w->pipeline.reports.told[stream];
-    cursor_add(&w->flow->cursor.marks->divergences, count);
-    flow_tell(w->flow, &m);
-    w->flow->reports_unread = true;
-    return true;
-}
-
-/* Whether a comparison may heal the key: the source may have a value that the target lacks. Not if the target lacks the
- * module of the command. */
-static bool is_healable(const char *reason, const char *command)
-{
-    return strcmp(reason, DIVERGENCE_LOST_BY_SOURCE) == 0 || strcmp(reason, DIVERGENCE_REFUSED) == 0 ||
-           (strcmp(reason, DIVERGENCE_COMMAND) == 0 && !strchr(command, '.'));
-}
-
-static void on_suspect(void *arg, uint32_t db, struct slice key, const char *reason, const char *command)
-{
-    struct worker *w = arg;
-    flow_suspect(w->flow, db, key, reason, command);
-}
-
-static void on_report(void *arg, const char *reason, const char *command, struct slice key, uint64_t count)
-{
-    struct worker *w = arg;
-    if (key.len && is_healable(reason, command) && flow_heals(w->flow)) {
-        flow_suspect(w->flow, w->pipeline.translator.db, key, reason, command);
-        return;
-    }
-    report_divergence(w, REPORT_TRANSLATED, w->flow->decoder ? decoder_seq(w->flow->decoder) : 0, reason,
-                      command, key, count, NULL);
-}
-
-/* ---- the router's callbacks ---- */
-
-static void on_ready(void *arg, const struct position *at, const struct capabilities *target)
-{
-    struct worker *w = arg;
-    struct error error;
-    w->flow->target = *target;
-    w->flow->hold = HOLD_NONE;
-    w->pipeline.commit.marks_owed = false;
-    cross_cancel(w->pipeline.cross);
-    if (!rewind_to_target(&w->pipeline, at, &error)) {
-        flow_fail(w->flow, &error);
-        return;
-    }
-    router_save_nodes(w->router);
-    w->flow->ready = true;
-    flow_wake(w->flow);
-}
-
-static void on_acknowledged(void *arg, struct round *r)
-{
-    struct worker *w = arg;
-    pump_acknowledged(&w->pipeline, r);
-    heal_go_on(w->heal);
-    inventory_go_on(w->inventory);
-}
-
-static void describe_command(const struct batch *b, uint32_t i, char *name, size_t name_bytes,
-                             struct slice *key)
-{
-    struct slice word;
-    if (!batch_describe(b, i, &word, key)) {
-        word = slice_str("?");
-        *key = slice_of("", 0);
-    }
-    snprintf(name, name_bytes, "%.*s", (int)word.len, (const char *)word.data);
-}
-
-/* A command that runs again may be refused as the key has the state after later commands, which also run again: no
- * difference. If its first answer was lost, only XADD is sure to be such a case: the stream has its entry. */
-static bool xadd_met_its_entry(const struct worker *w, uint64_t seq, const char *text)
-{
-    return seq <= w->flow->seen_seq && strstr(text, "equal or smaller than the target stream");
-}
-
-static bool command_met_later_state(const struct worker *w, uint64_t seq, const char *text)
-{
-    return seq <= w->pipeline.answered_seq || xadd_met_its_entry(w, seq, text);
-}
-
-/* Makes the keys of a refused command suspects. False: it has none. */
-static bool suspect_keys(struct worker *w, const struct batch *b, uint32_t i, const char *reason,
-                         const char *text)
-{
-    struct slice argv[SUSPECT_ARGS], keys[SUSPECT_ARGS];
-    uint32_t db = w->flow->settings.target.db;
-    size_t argc = batch_command(b, i, argv, SUSPECT_ARGS, &db);
-    size_t n = argc ? command_written_keys(argv, argc, keys, SUSPECT_ARGS) : 0;
-    char name[SUSPECT_WORD_BYTES];
-    if (!n || slice_begins(keys[0], "df2redis:"))
-        return false;
-    snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
-    log_debug("%s %s will be compared with the source: %s", name, log_key(keys[0]), text);
-    for (size_t k = 0; k < n; k++)
-        flow_suspect(w->flow, db, keys[k], reason, name);
-    return true;
-}
-
-/* False: reported before, as a script may be loaded many times, and on every node. */
-static bool is_new_script(struct worker *w, const char *sha)
-{
-    for (size_t i = 0; i < REFUSED_SCRIPTS; i++)
-        if (strcmp(w->refused_scripts[i], sha) == 0)
-            return false;
-    snprintf(w->refused_scripts[w->refused_script_next++ % REFUSED_SCRIPTS], sizeof *w->refused_scripts, "%s",
-             sha);
-    return true;
-}
-
-/* A script with Dragonfly's own syntax, or with flags that Redis does not have. */
-static bool on_script_refused(struct worker *w, const struct batch *b, uint32_t i, const char *text)
-{
-    struct slice argv[SUSPECT_ARGS];
-    uint32_t db = 0;
-    char name[SCRIPT_NAME_BYTES];
-    if (batch_command(b, i, argv, SUSPECT_ARGS, &db) != 3 || !slice_is(argv[0], "SCRIPT"))
-        return false;
-    script_name(argv[2], name, sizeof name);
-    char sha[41] = "";
-    memcpy(sha, name, 40);
-    if (is_new_script(w, sha))
-        report_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_SCRIPT, "SCRIPT LOAD",
-                          slice_str(name), 1, text);
-    return true;
-}
-
-/* By the ACL: neither reading the key nor writing it anew would be let through. */
-static bool is_denied(const char *text)
-{
-    return strncmp(text, "NOPERM", 6) == 0 || strstr(text, "ACL failure in script") ||
-           strstr(text, "The user executing the script ");
-}
-
-static void on_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
-{
-    struct worker *w = arg;
-    struct slice key;
-    char name[64];
-    if (w->flow->hold == HOLD_CROSS_REPLICATING) {
-        cross_not_replicated(w->pipeline.cross, text);
-        return;
-    }
-    bool again = command_met_later_state(w, batch_command_seq(b, i), text);
-    if (flush_refused(&w->pipeline.flush, text) || on_script_refused(w, b, i, text) ||
-        (flow_heals(w->flow) && !is_denied(text) && !xadd_met_its_entry(w, batch_command_seq(b, i), text) &&
-         suspect_keys(w, b, i, again ? SUSPECT_UNHEARD : DIVERGENCE_REFUSED, text)))
-        return;
-    describe_command(b, i, name, sizeof name, &key);
-    if (again) {
-        log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);
-        return;
-    }
-    /* Commands that were not queued are reported after the answer to EXEC, before the MULTI is sent again without
-     * them. */
-    enum report_stream stream = b->removing ? REPORT_NOT_QUEUED : REPORT_ANSWERED;
-    if (report_divergence(w, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1, text))
-        log_debug("the target refused %s %s: %s", name, log_key(key), text);
-}
-
-/* A pending entry of a deleted message: no command creates it, only RESTORE of the stream. */
-static void on_unclaimed(struct worker *w, const struct batch *b, uint32_t i, const char *name,
-                         struct slice key)
-{
-    if (!flow_heals(w->flow) ||
-        !suspect_keys(w, b, i, DIVERGENCE_STREAM, "a pending entry of a deleted message"))
-        report_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
-}
-
-/* Whether the XCLAIM is one that stream_tail_write() makes from a value, not one of the journal. */
-static bool is_pending_of_value(const struct batch *b, uint32_t i, const char *name)
-{
-    struct slice argv[STREAM_PENDING_ARGS + 1];
-    uint32_t db = 0;
-    return strcmp(name, "XCLAIM") == 0 &&
-           batch_command(b, i, argv, STREAM_PENDING_ARGS + 1, &db) == STREAM_PENDING_ARGS &&
-           slice_is(argv[STREAM_PENDING_ARGS - 1], "JUSTID");
-}
-
-/* Whether the answer is to a first run: a command that runs again may find the key as later commands left it. A once
- * command never does. */
-static bool answered_in_place(const struct worker *w, const struct batch *b, uint32_t i, const char *name)
-{
-    const struct command *c = command_find(slice_str(name));
-    return (c && c->class == COMMAND_ONCE) || batch_command_seq(b, i) > w->flow->seen_seq;
-}
-
-static void on_conflict(void *arg, const struct batch *b, uint32_t i)
-{
-    struct worker *w = arg;
-    struct slice key;
-    struct error error;
-    char name[64];
-    describe_command(b, i, name, sizeof name, &key);
-    if (is_pending_of_value(b, i, name)) {
-        on_unclaimed(w, b, i, name, key);
-        return;
-    }
-    if (flow_heals(w->flow)) {
-        if (answered_in_place(w, b, i, name))
-            suspect_keys(w, b, i, SUSPECT_ABSENT, "no effect on the target");
-        return;
-    }
-    if (w->flow->settings.on_conflict == ON_CONFLICT_STOP) {
-        error_fatal(
-            &error, EX_CANTCREAT,
-            "the key %s exists on the target already (--on-conflict stop): remove it, or choose overwrite "
-            "or skip",
-            log_key(key));
-        flow_fail(w->flow, &error);
-        return;
-    }
-    report_divergence(w, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1, NULL);
-}
-
-static void on_lost(void *arg, const struct error *error)
-{
-    struct worker *w = arg;
-    w->flow->ready = w->pipeline.contact_waits = false;
-    w->pipeline.commit.had_trouble = true;
-    cursor_set(&w->flow->cursor.marks->in_contact, 0);
-    cursor_add(&w->flow->cursor.marks->target_waits, 1);
-    flush_leave(&w->pipeline.flush);
-    if (error->class != ERROR_RETRY)
-        flow_fail(w->flow, error);
-}
-
-static void on_writable(void *arg)
-{
-    struct worker *w = arg;
-    pump(&w->pipeline);
-}
 
 static void begin_drain(struct worker *w)
 {
@@ -512,8 +245,8 @@ static void create_router(struct worker *w)
                                  .mark_field = w->flow->mark_field,
                                  .node_field = w->flow->node_field,
                                  .client_name = w->flow->client_name};
-    struct router_callbacks on = {w,           on_ready, on_acknowledged, on_refused,
-                                  on_conflict, on_lost,  on_writable};
+    w->answers.pipeline = &w->pipeline;
+    struct router_callbacks on = answers_callbacks(&w->answers);
     w->router = router_new(w->flow->base, &config, w->output, &on);
 }
 
@@ -546,24 +279,6 @@ static void on_received(void *arg)
     pump(&w->pipeline);
 }
 
-/* The last applied command is also in the journal of the promoted master. A replica that is promoted while it executes
- * an entry counts one too few: of equal commands in a row, e.g. INCR, the compared one may be the next one, and one was
- * lost. So its keys become suspects. */
-static void on_compared(void *arg, uint32_t source_db, const struct slice *argv, size_t argc)
-{
-    struct worker *w = arg;
-    struct slice keys[SUSPECT_ARGS];
-    uint32_t db;
-    if (!*w->flow->last_master_id || !flow_heals(w->flow) ||
-        !settings_db_target(&w->flow->settings, source_db, &db))
-        return;
-    size_t n = command_written_keys(argv, argc, keys, SUSPECT_ARGS);
-    char name[SUSPECT_WORD_BYTES];
-    snprintf(name, sizeof name, "%.*s", (int)argv[0].len, (const char *)argv[0].data);
-    for (size_t i = 0; i < n && i < SUSPECT_ARGS; i++)
-        flow_suspect(w->flow, db, keys[i], SUSPECT_FAILED_OVER, name);
-}
-
 static void create_verifiers(struct worker *w)
 {
     w->cursors = flow_cursors_new(w->flow);
@@ -590,6 +305,7 @@ static void create_pipeline(struct worker *w)
     p->expiry = w->expiry;
     p->heal = w->heal;
     p->pops = w->pops;
+    p->inventory = w->inventory;
     p->drain = (struct drain){.flow = w->flow, .spool = w->spool, .heal = w->heal, .inventory = w->inventory};
     p->commit.flow = w->flow;
     p->commit.source = &w->source;
@@ -624,8 +340,8 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
         .asked_lsn = start->start.asked_lsn,
         .check = start->start.check,
         .in_blobs = start->start.in_blobs,
-        .compared = on_compared,
-        .compared_arg = w,
+        .compared = report_compared,
+        .compared_arg = &w->pipeline,
     };
     memcpy(w->flow->decoder_config.token, start->start.token, sizeof w->flow->decoder_config.token);
     w->flow->decoder = decoder_new(&w->flow->decoder_config);
@@ -636,10 +352,10 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     create_pipeline(w);
     translator_init(&w->pipeline.translator, &w->flow->settings, &w->flow->target, w->output);
     w->pipeline.translator.source_release = start->start.source_release;
-    w->pipeline.translator.report = on_report;
-    w->pipeline.translator.report_arg = w;
+    w->pipeline.translator.report = report_translated;
+    w->pipeline.translator.report_arg = &w->pipeline;
     if (flow_heals(w->flow))
-        w->pipeline.translator.suspect = on_suspect;
+        w->pipeline.translator.suspect = report_suspect;
     w->pipeline.translator.left_out = w->left_out;
     w->pipeline.translator.told = expiry_told;
     w->pipeline.translator.told_arg = w->expiry;

@@ -14,9 +14,7 @@
 #ifndef DF2REDIS_WORKER_WORKER_H
 #define DF2REDIS_WORKER_WORKER_H
 
-#include "worker/pipeline/pipeline.h"
-
-enum { REFUSED_SCRIPTS = 64 };
+#include "worker/pipeline/answers.h"
 
 struct worker {
     struct flow *flow; /* owned by main() */
@@ -30,6 +28,7 @@ struct worker {
     struct router *router;
     struct output *output;
     struct pipeline pipeline;
+    struct answers answers;
 
     struct deadlines *deadlines;
     struct expiry *expiry;
@@ -38,9 +37,7 @@ struct worker {
     struct inventory *inventory;
     struct heal *heal;
 
-    struct suspects *left_out;                 /* left_out.h */
-    char refused_scripts[REFUSED_SCRIPTS][41]; /* SHAs of the last refused scripts */
-    size_t refused_script_next;
+    struct suspects *left_out; /* left_out.h */
 };
 
 bool worker_start(struct worker *w, const struct message *start, struct error *error);

@@ -1,10 +1,12 @@
 /* From the spool to the target, and back to the target's position after a failure. A file calls those below it:
  *
+ *   answers.c     the target's answers, from the router
  *   pump.c        decode, translate, send; acknowledgements
  *   rewind.c      after a reconnect: the decoder goes back to the target's mark
  *   flush.c       FLUSHALL, FLUSHDB      cross_slot.c  cross-slot commands      omitted.c  unjournaled deletions
  *   commit.c      rounds, marks, the cursor
  *   retain.c      records and bytes kept for a rewind      drain.c  the ordered end
+ *   report.c      divergences and suspects
  *
  * Below them are the parts of verify/, the source, the router and the FLOW.
  *
@@ -42,6 +44,7 @@ struct pipeline {
     struct expiry *expiry;
     struct heal *heal;
     struct pops *pops;
+    struct inventory *inventory;
 
     struct drain drain;
     struct commit commit;

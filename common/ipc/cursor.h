@@ -34,6 +34,8 @@ struct cursor_marks {
     _Atomic uint64_t phase; /* enum cursor_phase */
     _Atomic uint64_t received_offset, decoded_offset, sent_offset, applied_offset;
     _Atomic uint64_t decoded_seq, sent_seq, applied_seq;
+    /* While the FLOW is held at a command, all before it is applied, and applied_* stay at the restart record. */
+    _Atomic uint64_t held_offset, held_seq;
     _Atomic uint64_t received_lsn; /* next LSN expected after all that is decoded */
     _Atomic uint64_t applied_lsn;  /* next LSN wanted after all that the target acknowledged: the ACK */
     _Atomic uint64_t check_lsn, check_sum;    /* the last command before it (journal_check.h) */
@@ -102,6 +104,17 @@ static inline void cursor_count_batch(struct cursor_marks *m, uint64_t micros)
 static inline uint64_t cursor_get(const _Atomic uint64_t *field)
 {
     return atomic_load_explicit((_Atomic uint64_t *)field, memory_order_relaxed);
+}
+/* What the target has, for display: of a FLOW that is held, beyond the restart record. */
+static inline uint64_t cursor_done_offset(const struct cursor_marks *m)
+{
+    uint64_t applied = cursor_get(&m->applied_offset), held = cursor_get(&m->held_offset);
+    return held > applied ? held : applied;
+}
+static inline uint64_t cursor_done_seq(const struct cursor_marks *m)
+{
+    uint64_t applied = cursor_get(&m->applied_seq), held = cursor_get(&m->held_seq);
+    return held > applied ? held : applied;
 }
 
 #endif

@@ -82,7 +82,7 @@ static void draw_flows(void)
             .share = flow_share(f, m),
             .received_bytes = m ? cursor_get(&m->received_offset) : 0,
             .rate_bytes = f->rate_bytes,
-            .lag_bytes = m ? cursor_get(&m->received_offset) - cursor_get(&m->applied_offset) : 0,
+            .lag_bytes = m ? cursor_get(&m->received_offset) - cursor_done_offset(m) : 0,
             .lag_ms = waiting_ms && now_ms > waiting_ms ? now_ms - waiting_ms : 0,
         };
         progress_format(&p, size.ws_col - 1u, line, sizeof line);

@@ -51,7 +51,7 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     cJSON_AddStringToObject(json, "phase", flow_phase(f, m));
     if (!m)
         m = &none;
-    uint64_t received = cursor_get(&m->received_offset), applied = cursor_get(&m->applied_offset);
+    uint64_t received = cursor_get(&m->received_offset), applied = cursor_done_offset(m);
     uint64_t received_ms = cursor_get(&m->last_received_ms), waiting_ms = cursor_get(&m->waiting_since_ms);
     uint64_t batches = cursor_get(&m->batches);
     put_number(json, "received_bytes", received);
@@ -65,8 +65,7 @@ static cJSON *flow_status(struct flow *f, uint64_t now_ms)
     uint64_t source_lsn = run_source_lsn(f->run, f->number);
     put_number(json, "lsn_source", source_lsn);
     put_number(json, "lag_source", m == &none ? 0 : difference_or_zero(source_lsn, flow_applied_lsn(f)));
-    put_number(json, "lag_entries",
-               difference_or_zero(cursor_get(&m->decoded_seq), cursor_get(&m->applied_seq)));
+    put_number(json, "lag_entries", difference_or_zero(cursor_get(&m->decoded_seq), cursor_done_seq(m)));
     put_number(json, "lag_bytes", difference_or_zero(received, applied));
     put_number(json, "lag_ms", waiting_ms ? difference_or_zero(now_ms, waiting_ms) : 0);
     put_number(json, "rate_bytes", f->rate_bytes);

@@ -78,7 +78,7 @@ static struct in_step_flow flow_facts(struct flow *f)
     out.in_contact = cursor_get(&m->in_contact) != 0;
     out.received_lsn = cursor_get(&m->received_lsn);
     out.applied_lsn = flow_applied_lsn(f);
-    out.waiting = cursor_get(&m->received_offset) > cursor_get(&m->applied_offset);
+    out.waiting = cursor_get(&m->received_offset) > cursor_done_offset(m);
     return out;
 }
 

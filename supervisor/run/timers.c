@@ -72,10 +72,9 @@ static void warn_stuck(struct flow *f, uint64_t now_ms)
     log_warning("FLOW %u: no progress for %llu s in %s; received %s, applied %s%s", f->number,
                 (unsigned long long)((now_ms - f->progress_ms) / 1000),
                 session_phase_name(f->run->session.state), size_text(m ? cursor_get(&m->received_offset) : 0),
-                size_text(m ? cursor_get(&m->applied_offset) : 0),
-                m && cursor_get(&m->received_offset) > cursor_get(&m->applied_offset)
-                    ? ": the target does not take it"
-                    : ": the source sends nothing");
+                size_text(m ? cursor_done_offset(m) : 0),
+                m && cursor_get(&m->received_offset) > cursor_done_offset(m) ? ": the target does not take it"
+                                                                             : ": the source sends nothing");
 }
 
 /* Notes the progress of all FLOWs, and warns of awaited ones that stand still. */
@@ -167,7 +166,7 @@ static void measure_rates(struct run *run, uint64_t now_ms)
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
         const struct cursor_marks *m = flow_marks(f);
-        uint64_t applied = m ? cursor_get(&m->applied_offset) : 0;
+        uint64_t applied = m ? cursor_done_offset(m) : 0;
         if (now_ms - f->rate_ms < RATE_MS)
             continue;
         if (f->rate_ms && applied >= f->rate_offset)

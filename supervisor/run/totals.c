@@ -13,8 +13,8 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
         out->restarts += f->restarts;
         if (!m)
             continue;
-        uint64_t received = cursor_get(&m->received_offset), applied = cursor_get(&m->applied_offset);
-        uint64_t decoded_seq = cursor_get(&m->decoded_seq), applied_seq = cursor_get(&m->applied_seq);
+        uint64_t received = cursor_get(&m->received_offset), applied = cursor_done_offset(m);
+        uint64_t decoded_seq = cursor_get(&m->decoded_seq), applied_seq = cursor_done_seq(m);
         uint64_t waiting_since_ms = cursor_get(&m->waiting_since_ms);
         uint64_t waited_ms = waiting_since_ms && now_ms > waiting_since_ms ? now_ms - waiting_since_ms : 0;
         out->received_bytes += received;

@@ -114,6 +114,37 @@ static void flush_waits_until_every_flow_is_there(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
 }
 
+/* FLOW 0 is at its flush with many entries before it in one batch, and all of them applied: the restart record, which
+ * is older, is no lag. */
+static void flow_that_waits_at_a_flush_lags_by_the_flush_alone(void **state)
+{
+    (void)state;
+    enum { SELECT_BYTES = 2 }; /* an entry of its own in the journal, before the command's */
+    struct scripted_options options;
+    struct buf journal = {0}, flush = {0};
+    scripted_options_init(&options);
+    scripted_options_add(&options, two_flows(NULL, NULL, NULL));
+    run_begin(&run, &options);
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+    for (int i = 0; i < 50; i++)
+        write_journal(&journal, 0, 0, "SET before0 x");
+    write_journal(&flush, 0, 77, "FLUSHALL");
+    buf_put(&journal, flush.data, flush.len);
+    scripted_append(run.source, 0, buf_slice(&journal));
+    assert_true(df2redis_wait_said(&run.program, "is reached: waiting for the other FLOWs", RUN_DEADLINE_MS));
+    assert_int_equal(df2redis_status_number(&run.program, "flows.0.lag_entries"), 1);
+    assert_int_equal(df2redis_status_number(&run.program, "flows.0.lag_bytes"), flush.len - SELECT_BYTES);
+    scripted_append(run.source, 1, buf_slice(&flush));
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(df2redis_status_number(&run.program, "flows.0.lag_entries"), 0);
+    assert_int_equal(df2redis_status_number(&run.program, "flows.0.lag_bytes"), 0);
+    assert_int_equal(run_target_keys(&run), 0);
+    buf_free(&journal);
+    buf_free(&flush);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 static void flushdb_empties_one_database(void **state)
 {
     (void)state;
@@ -282,6 +313,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(flush_waits_until_every_flow_is_there, teardown),
+        cmocka_unit_test_teardown(flow_that_waits_at_a_flush_lags_by_the_flush_alone, teardown),
         cmocka_unit_test_teardown(flushdb_empties_one_database, teardown),
         cmocka_unit_test_teardown(flush_in_the_snapshot_starts_the_full_sync_again, teardown),
         cmocka_unit_test_teardown(flush_of_a_database_that_is_not_copied_is_none_of_the_snapshots, teardown),

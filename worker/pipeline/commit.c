@@ -240,6 +240,13 @@ void commit_idle(struct commit *c)
     retain_release(c);
 }
 
+void commit_note_held(struct commit *c, uint64_t offset)
+{
+    struct cursor_marks *m = c->flow->cursor.marks;
+    cursor_set(&m->held_offset, offset);
+    cursor_set(&m->held_seq, decoder_seq(c->flow->decoder) - 1);
+}
+
 void commit_hold_done(struct commit *c)
 {
     c->done_seq = decoder_seq(c->flow->decoder);
@@ -269,5 +276,7 @@ void commit_restart(struct commit *c)
     cursor_set(&m->decoded_offset, decoder_offset(c->flow->decoder));
     cursor_set(&m->sent_offset, c->acknowledged_offset);
     cursor_set(&m->sent_seq, c->acknowledged_seq);
+    cursor_set(&m->held_offset, 0);
+    cursor_set(&m->held_seq, 0);
     c->entries = c->keys = 0;
 }

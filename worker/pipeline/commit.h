@@ -52,6 +52,8 @@ void commit_acknowledged(struct commit *c, struct round *r);
 bool commit_between_steps(const struct commit *c);
 /* Call with no round in flight and an empty open round: the decoder's position is applied. */
 void commit_idle(struct commit *c);
+/* The FLOW is held at a command, whose first byte is at `offset`, and all before it is acknowledged. */
+void commit_note_held(struct commit *c, uint64_t offset);
 /* The held command is done and needed no round: the next round begins after it. */
 void commit_hold_done(struct commit *c);
 void commit_save_record(struct commit *c, const struct checkpoint *at);

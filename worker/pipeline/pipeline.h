@@ -58,6 +58,7 @@ struct pipeline {
     bool
         unheard; /* answers were lost with the connection: entries that the target has may have been refused */
     uint64_t answered_seq; /* entries up to it have been acknowledged before */
+    uint64_t entry_offset; /* of the last decoded entry */
     bool omitted_told, snapshot_reported;
     double rate_tokens; /* bytes that may be decoded now, under --max-rate */
     uint64_t rate_at_ms;

@@ -99,6 +99,7 @@ static bool handle_entry(struct pipeline *p, struct entry *e)
 {
     struct error error = {0};
     bool fresh = e->seq > p->flow->seen_seq;
+    p->entry_offset = e->offset;
     p->commit.entries += fresh;
     if (p->crash_at_seq && e->seq >= p->crash_at_seq)
         abort();
@@ -415,6 +416,8 @@ static void pump_once(struct pipeline *p)
     if (!round_empty(router_open(p->router)) && commit_may_send(&p->commit) &&
         (p->starved || p->flow->hold != HOLD_NONE))
         commit_send(&p->commit, p->flow->hold == HOLD_FLUSH_DRAINING || p->flow->hold == HOLD_FLUSH_RUNNING);
+    if (p->flow->hold != HOLD_NONE && round_empty(router_open(p->router)) && router_idle(p->router))
+        commit_note_held(&p->commit, p->entry_offset);
     if (p->flow->hold == HOLD_FLUSH_DRAINING)
         flush_advance(&p->flush);
     else if (p->flow->hold >= HOLD_CROSS_DRAINING)

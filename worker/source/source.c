@@ -17,7 +17,7 @@ enum {
 void source_update_lag(struct source *s)
 {
     struct cursor_marks *m = s->flow->cursor.marks;
-    uint64_t received = spool_received(s->spool), applied = cursor_get(&m->applied_offset);
+    uint64_t received = spool_received(s->spool), applied = cursor_done_offset(m);
     cursor_set(&m->received_offset, received);
     cursor_set(&m->spool_overflow_bytes, spool_overflow_bytes(s->spool));
     cursor_set(&m->spool_bytes, received > applied ? received - applied : 0);

@@ -1,5 +1,5 @@
-/* The scripted master's insides, shared by its loop (scripted_dragonfly.c) and its commands
- * (scripted_commands.c). */
+/* The scripted master's insides, shared by its loop (scripted_dragonfly.c), its commands (scripted_commands.c,
+ * scripted_dfly.c, scripted_data.c) and what its test sees (scripted_control.c). */
 #ifndef DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
 #define DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
 
@@ -91,6 +91,15 @@ void scripted_violate(struct scripted *m, const struct connection *c, const char
     __attribute__((format(printf, 3, 4)));
 /* One command of a connection; argv are bulk strings. */
 void scripted_command_received(struct scripted *m, struct connection *c, const redisReply *command);
+/* A line of RESP. */
+void scripted_reply(struct connection *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A word of the command; "" past its end. */
+const char *scripted_word(const redisReply *command, size_t i);
+bool scripted_is(const redisReply *command, size_t i, const char *text);
+void scripted_dfly(struct scripted *m, struct connection *c, const redisReply *command);
+bool scripted_is_about_data(const redisReply *command);
+void scripted_on_data(struct scripted *m, struct connection *c, const redisReply *command);
+void scripted_on_multi(struct scripted *m, struct connection *c, const redisReply *command);
 /* Ends a session: its FLOW connections are closed. */
 void scripted_cancel(struct scripted *m, struct sync *s);
 /* One command of words in a database of its data; its answer, freed by the caller. NULL: none within deadline_ms. */

@@ -10,6 +10,7 @@
 
 #include "tests/support/crash.h"
 #include "tests/support/generate.h"
+#include "tests/support/monitor.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 
@@ -119,6 +120,19 @@ static bool all_are_counted(void *arg)
            !process_running(&run.program.process);
 }
 
+static bool metric_has_all(void *arg)
+{
+    (void)arg;
+    cJSON *status = df2redis_status(&run.program);
+    const char *address =
+        df2redis_text(cJSON_GetArrayItem(cJSON_GetObjectItem(status, "targets"), 0), "address");
+    char *sample = format_text("target_evicted_keys_total{target=\"%s\"}", address);
+    double told = monitor_metric(&run.program, sample);
+    free(sample);
+    cJSON_Delete(status);
+    return told > 0 && (uint64_t)told == info_number("stats", "evicted_keys");
+}
+
 static void end_program(void)
 {
     process_signal(&run.program.process, SIGKILL);
@@ -129,7 +143,7 @@ static void evictions_are_counted_while_it_runs_and_over_a_kill(void **state)
 {
     (void)state;
     begin(2000, NULL);
-    run_replicate(&run, NULL);
+    run_replicate(&run, (const char *const[]){"--metrics", "0", NULL});
     assert_true(run_wait_in_step(&run));
     assert_int_equal(evicted(), 0);
     fill_with_keys_that_expire();
@@ -137,6 +151,7 @@ static void evictions_are_counted_while_it_runs_and_over_a_kill(void **state)
     take_room();
     assert_true(wait_until(some_are_evicted, NULL, RUN_DEADLINE_MS));
     assert_true(wait_until(all_are_counted, NULL, RUN_DEADLINE_MS));
+    assert_true(wait_until(metric_has_all, NULL, RUN_DEADLINE_MS));
     double before = evicted();
     assert_true(df2redis_wait_said(&run.program, "evicts keys once", RUN_DEADLINE_MS));
     assert_true(df2redis_status_true(&run.program, "targets.0.evicts"));

@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -16,6 +15,7 @@
 
 #include "common/base/landlock.h"
 #include "tests/support/generate.h"
+#include "tests/support/monitor.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 
@@ -253,49 +253,21 @@ static void hangup_with_nothing_to_reload_stops_in_good_order(void **state)
     assert_int_equal(run_target_keys(&run), STRINGS + JOURNAL);
 }
 
-/* The first line of the answer. */
-static void ask_http(uint16_t port, const char *path, char *out, size_t bytes)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval limit = {.tv_sec = RUN_DEADLINE_MS / 1000};
-    address.sin_port = htons(port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    char *text = format_text("GET %s HTTP/1.0\r\n\r\n", path);
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-    free(text);
-    size_t got = 0;
-    ssize_t n;
-    while (got < bytes - 1 && (n = recv(fd, out + got, bytes - 1 - got, 0)) > 0)
-        got += (size_t)n;
-    out[got] = '\0';
-    close(fd);
-}
-
 static void metrics_of_a_run_are_those_of_its_status(void **state)
 {
     (void)state;
-    static char answer[131072];
+    struct buf answer = {0};
     const char *const extra[] = {"--metrics", "0", NULL};
     run_replicate(&run, extra);
     assert_true(run_wait_in_step(&run));
-    char *output = process_output(&run.program.process);
-    const char *at = strstr(output, "http://127.0.0.1:");
-    assert_non_null(at);
-    uint16_t port = (uint16_t)strtoul(at + strlen("http://127.0.0.1:"), NULL, 10);
-    free(output);
-    ask_http(port, "/readyz", answer, sizeof answer);
-    assert_non_null(strstr(answer, " 200 "));
-    ask_http(port, "/status.json", answer, sizeof answer);
-    assert_non_null(strstr(answer, "\"in_step\":true"));
-    ask_http(port, "/metrics", answer, sizeof answer);
-    char *line = format_text("\ndf2redis_flow_applied_bytes_total{flow=\"1\"} %.0f\n",
-                             df2redis_status_number(&run.program, "flows.1.applied_bytes"));
-    assert_non_null(strstr(answer, line));
-    assert_non_null(strstr(answer, "\ndf2redis_in_step 1\n"));
-    assert_null(strstr(answer, "df2redis_flow_batch_duration_seconds_count{flow=\"0\"} 0\n"));
-    free(line);
+    assert_int_equal(monitor_ask(&run.program, "/readyz", &answer), 200);
+    assert_int_equal(monitor_ask(&run.program, "/status.json", &answer), 200);
+    assert_non_null(strstr((const char *)answer.data, "\"in_step\":true"));
+    buf_free(&answer);
+    assert_int_equal(monitor_metric(&run.program, "flow_applied_bytes_total{flow=\"1\"}"),
+                     df2redis_status_number(&run.program, "flows.1.applied_bytes"));
+    assert_int_equal(monitor_metric(&run.program, "in_step"), 1);
+    assert_true(monitor_metric(&run.program, "flow_batch_duration_seconds_count{flow=\"0\"}") > 0);
 }
 
 /* Also that everything above works in this state: confine is on unless switched off. */

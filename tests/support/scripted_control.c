@@ -100,6 +100,30 @@ size_t scripted_count(struct scripted *m, const char *who, const char *text)
     return n;
 }
 
+size_t scripted_count_between(struct scripted *m, const char *who, const char *text, uint64_t from_us,
+                              uint64_t until_us)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->event_count; i++)
+        n += event_is(&m->events[i], who, text) && m->events[i].us >= from_us && m->events[i].us < until_us;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+bool scripted_sender(struct scripted *m, const char *text, char who[16])
+{
+    bool found = false;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = m->event_count; i-- && !found;) {
+        found = event_is(&m->events[i], NULL, text);
+        if (found)
+            memcpy(who, m->events[i].who, sizeof m->events[i].who);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return found;
+}
+
 uint64_t scripted_time_us(struct scripted *m, const char *who, const char *text, size_t nth)
 {
     uint64_t us = 0;

@@ -109,6 +109,12 @@ const char *scripted_violation(struct scripted *m);
 size_t scripted_count(struct scripted *m, const char *who, const char *text);
 /* Microseconds (monotonic) of the nth event, from 0; 0 when there is none. */
 uint64_t scripted_time_us(struct scripted *m, const char *who, const char *text, size_t nth);
+/* Those from one time on until before another. */
+size_t scripted_count_between(struct scripted *m, const char *who, const char *text, uint64_t from_us,
+                              uint64_t until_us);
+/* `who` of the newest of them: of a connection without a part in the session, for as long as it lasts. False: there
+ * is none. */
+bool scripted_sender(struct scripted *m, const char *text, char who[16]);
 /* Waits for so many of them. */
 bool scripted_wait(struct scripted *m, const char *who, const char *text, size_t count, uint32_t deadline_ms);
 void scripted_print(struct scripted *m, FILE *out);

@@ -24,10 +24,14 @@ static const char document[] =
     "{\"name\":\"blue\",\"phase\":\"stable\",\"sessions\":2,\"flows\":["
     "{\"id\":0,\"pid\":%ld,\"phase\":\"stable\",\"received_bytes\":3145728,\"applied_bytes\":3145000,"
     "\"entries\":10,\"keys\":4,\"commands\":9,\"lsn_received\":8,\"lsn_applied\":7,\"lsn_acknowledged\":6,"
+    "\"lsn_source\":12,\"lag_source\":5,"
     "\"lag_entries\":1,\"lag_bytes\":728,\"lag_ms\":1500,\"spool_bytes\":728,\"restarts\":1,\"idle_ms\":20,"
     "\"batches\":4,\"batch_us_total\":2500,\"batch_histogram\":[1,2,0,0,0,0,0,0,0,0,0,1],\"target_waits\":3,"
     "\"errors\":5},{\"id\":1,\"pid\":0,\"phase\":\"starting\"}],"
-    "\"divergences\":{\"type_not_in_target\":12},\"divergence_examples\":[],\"degraded\":false,\"in_step\":%"
+    "\"divergences\":{\"type_not_in_target\":12},\"divergence_examples\":[],\"degraded\":false,"
+    "\"source_rtt_us\":1500,\"targets\":[{\"address\":\"10.0.0.1:7000\",\"rtt_us\":2500,\"evicted_keys\":34,"
+    "\"used_memory_bytes\":56,\"maxmemory_bytes\":78,\"evicts\":true},{\"address\":\"10.0.0.2:7000\"}],\"in_"
+    "step\":%"
     "s}";
 
 static cJSON *give_status(void *arg)
@@ -191,6 +195,24 @@ static void metrics_have_base_units_and_labels(void **state)
            now = (double)clock_unix_ms() / 1000;
     assert_true(started < now + 1 && started > now - 3600);
     assert_has(text, "\nprocess_resident_memory_bytes ");
+}
+
+static void metrics_tell_the_source_and_each_target_that_has_answered(void **state)
+{
+    (void)state;
+    const char *text = body_of("/metrics");
+    assert_has(text, "\ndf2redis_source_round_trip_seconds 0.0015\n");
+    assert_has(text, "\ndf2redis_flow_source_lsn{flow=\"0\"} 12\n");
+    assert_has(text, "\ndf2redis_flow_source_lag_entries{flow=\"0\"} 5\n");
+    assert_has(text, "\ndf2redis_flow_received_lsn{flow=\"0\"} 8\n");
+    assert_has(text, "\ndf2redis_flow_acknowledged_lsn{flow=\"0\"} 6\n");
+    assert_has(text, "\ndf2redis_flow_source_lsn{flow=\"1\"} 0\n");
+    assert_has(text, "\ndf2redis_target_round_trip_seconds{target=\"10.0.0.1:7000\"} 0.0025\n");
+    assert_has(text, "\ndf2redis_target_evicted_keys_total{target=\"10.0.0.1:7000\"} 34\n");
+    assert_has(text, "\ndf2redis_target_used_memory_bytes{target=\"10.0.0.1:7000\"} 56\n");
+    assert_has(text, "\ndf2redis_target_maxmemory_bytes{target=\"10.0.0.1:7000\"} 78\n");
+    assert_has(text, "\ndf2redis_target_evicts{target=\"10.0.0.1:7000\"} 1\n");
+    assert_null(strstr(text, "10.0.0.2"));
 }
 
 static void batch_histogram_adds_up(void **state)
@@ -409,6 +431,7 @@ int main(void)
         TEST(unknown_path_and_other_methods_are_refused),
         TEST(page_has_no_external_resource),
         TEST(metrics_have_base_units_and_labels),
+        TEST(metrics_tell_the_source_and_each_target_that_has_answered),
         TEST(batch_histogram_adds_up),
         TEST(batches_fall_into_the_bucket_that_bounds_them),
         TEST(metrics_are_well_formed),

@@ -1,6 +1,7 @@
 /* Log files that are reopened, and lines on their way to syslog. */
 #include "tests/unit/supervisor/supervisor_testing.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "supervisor/log/log_output.h"
 #include "supervisor/log/log_writer.h"
 #include "supervisor/log/syslog_output.h"
+#include "tests/support/wait_until.h"
 
 enum {
     FLUSH_MS = 60000,
@@ -212,14 +214,32 @@ static void standard_error_that_is_not_read_holds_up_nobody_and_lost_lines_are_c
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static unsigned count_threads(void)
+{
+    unsigned n = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (const struct dirent *e; (e = readdir(tasks));)
+        n += e->d_name[0] != '.';
+    closedir(tasks);
+    return n;
+}
+
+static bool has_threads(void *count)
+{
+    return count_threads() == *(unsigned *)count;
+}
+
 static void end_does_not_wait_for_a_reader_for_ever(void **state)
 {
     (void)state;
+    unsigned before = count_threads();
     open_pipe();
     for (unsigned i = 0; i < WRITTEN_LINES; i++)
         log_write_always(LOG_LEVEL_INFO, "written line %u", i);
     log_output_close();
-    close(reader); /* the thread that waited gets EPIPE */
+    close(reader); /* the thread that waited gets EPIPE, and is gone before standard error is another file */
+    assert_true(wait_until(has_threads, &before, FLUSH_MS));
 }
 
 static void full_disk_loses_lines_and_tells_how_many(void **state)

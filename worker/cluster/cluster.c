@@ -25,7 +25,7 @@ void cluster_trouble(struct cluster *c, struct error *error)
     struct router *r = c->router;
     uint64_t now = clock_monotonic_ms();
     bool was_ready = c->ready, was_asked = c->asked;
-    c->ready = c->asked = c->moves_fresh = false;
+    c->ready = c->asked = c->migrations_fresh = false;
     if (error->class != ERROR_RETRY) {
         r->callbacks.lost(r->callbacks.arg, error);
         return;
@@ -84,7 +84,7 @@ static bool has_joined(const struct cluster *c, const struct topology *fresh)
 static void take_topology(struct cluster *c, struct topology *fresh)
 {
     struct error error;
-    cluster_between_apply(c, fresh);
+    cluster_open_slots_apply(c, fresh);
     if (!c->ready) {
         c->asked = true;
         cluster_adopt(c, fresh);
@@ -93,9 +93,9 @@ static void take_topology(struct cluster *c, struct topology *fresh)
     }
     bool joined = has_joined(c, fresh);
     if (topology_serves_same(&c->topology, fresh) && !joined) {
-        cluster_looked(c, fresh);
+        cluster_note_topology(c, fresh);
         cluster_later(c, CLUSTER_LOOK_EVERY_MS);
-        cluster_between_check(c);
+        cluster_open_slots_check(c);
         return;
     }
     topology_free(fresh);
@@ -148,7 +148,7 @@ static void on_asking_failed(struct client *client, const struct error *error, v
 static const struct uri *whom_to_ask(struct cluster *c)
 {
     size_t i = c->turn++ % (c->count + 1);
-    while (i < c->count && cluster_is_idle(c, i))
+    while (i < c->count && cluster_is_empty(c, i))
         i = c->turn++ % (c->count + 1);
     return i < c->count ? &c->nodes[i]->uri : seeds_uri(c->router->seeds);
 }
@@ -175,7 +175,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 static bool is_needed(const struct cluster *c, size_t i)
 {
     const struct node *n = c->nodes[i];
-    return !cluster_is_idle(c, i) ||
+    return !cluster_is_empty(c, i) ||
            (n->gave_slots && !c->topology.nodes[i].failed && !link_is_dead(n->link));
 }
 
@@ -198,11 +198,11 @@ void cluster_proceed(struct cluster *c)
 {
     if (c->ready || !c->asked || c->reading || !all_linked(c))
         return;
-    if (!cluster_moves_settled(c) || !cluster_between_settled(c))
+    if (!cluster_migrations_settled(c) || !cluster_open_slots_settled(c))
         return;
     if (c->unread_count)
         cluster_read_unread(c);
-    else if (cluster_moves_judgeable(c) && cluster_signs_settled(c))
+    else if (cluster_migrations_known(c) && cluster_signs_settled(c))
         cluster_judge(c);
 }
 
@@ -212,7 +212,7 @@ struct cluster *cluster_new(struct router *r)
 {
     struct cluster *c = x_calloc(1, sizeof *c);
     c->router = r;
-    c->slot_to_nobody = NO_SLOT;
+    c->slot_to_no_master = NO_SLOT;
     c->timer = evtimer_new(r->base, on_timer, c);
     positions_init(&c->positions, r->session.applied_seq, r->session.first_lsn);
     memset(c->also_at, 0xff, sizeof c->also_at);       /* ALSO_NOWHERE */
@@ -239,7 +239,7 @@ void cluster_free(struct cluster *c)
     free(c->nodes);
     identities_free(&c->known);
     cluster_signs_forget(c);
-    cluster_between_free(c);
+    cluster_open_slots_free(c);
     uri_free(&c->ask);
     uri_free(&c->whom);
     topology_free(&c->topology);
@@ -267,7 +267,7 @@ size_t cluster_nodes(const struct cluster *c)
 bool cluster_can_send(const struct cluster *c)
 {
     for (size_t i = 0; c->ready && i < c->count; i++)
-        if (!link_can_send(c->nodes[i]->link, false) && !(cluster_is_idle(c, i) && !c->nodes[i]->ready))
+        if (!link_can_send(c->nodes[i]->link, false) && !(cluster_is_empty(c, i) && !c->nodes[i]->ready))
             return false;
     return c->ready;
 }

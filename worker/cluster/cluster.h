@@ -52,15 +52,15 @@ struct node {
     struct link_config config;
     struct link *link;
     bool ready;
-    bool gave_up;       /* its link gave batches up */
-    bool gave_slots;    /* others serve slots that were its own at the last judgement */
-    bool expects_slots; /* some are on their way to it (cluster/migrations.c) … */
-    bool asked_about;   /* … when this was asked, over the link it has */
-    bool asked_itself;  /* and has not answered yet */
-    int coming_slot;    /* one of them, which it does not serve; NO_SLOT */
-    struct trouble own; /* of an idle one: it concerns nobody else */
-    bool trusted;       /* by the last judgement: it has lost nothing */
-    bool marked;        /* its mark was written since */
+    bool gave_up;          /* its link gave batches up */
+    bool gave_slots;       /* others serve slots that were its own at the last judgement */
+    bool expects_slots;    /* some are on their way to it (cluster/migrations.c) … */
+    bool in_migrations;    /* … when this was asked, over the link it has */
+    bool migrations_asked; /* and has not answered yet */
+    int incoming_slot;     /* one of them, which it does not serve; NO_SLOT */
+    struct trouble own;    /* of an idle one: it concerns nobody else */
+    bool trusted;          /* by the last judgement: it has lost nothing */
+    bool marked;           /* its mark was written since */
     /* Slots whose marks tell, when read, that it was emptied: NO_SLOT. */
     int missing_slot;   /* it was there before */
     int unclaimed_slot; /* it was written after that, by a process that did not see the answer */
@@ -86,12 +86,12 @@ struct sign {
 };
 
 /* A slot between two nodes (cluster/open_slots.c). */
-struct between {
+struct open_slot {
     uint16_t slot;
-    bool served;                          /* by `to`, behind ASKING */
-    bool doubted;                         /* served: is it still on its way? */
-    uint64_t since_ms, last_ms, retry_ms; /* met first and last; not looked after before */
-    char from[41], to[41];                /* ids */
+    bool served;                                  /* by `to`, behind ASKING */
+    bool doubted;                                 /* served: is it still on its way? */
+    uint64_t met_first_ms, met_last_ms, retry_ms; /* met first and last; not looked after before */
+    char from[41], to[41];                        /* ids */
 };
 
 enum { NO_SLOT = -1, CLUSTER_LOOK_EVERY_MS = 2000 };
@@ -139,18 +139,18 @@ struct cluster {
     bool stale;             /* the topology, by what was read … */
     struct error down;      /* … or it was refused otherwise */
     /* Slots on their way. */
-    struct between *between;
-    size_t between_count;
-    struct between_work *between_work;
+    struct open_slot *open_slots;
+    size_t open_slot_count;
+    struct open_slot_work *open_slot_work;
     uint8_t by_asking[CLUSTER_SLOTS]; /* served behind ASKING */
     /* Masters without slots. */
-    bool idle_changed;      /* there are others than in the topology */
-    bool moves_wanted;      /* to know which nodes slots are on their way to */
-    bool moves_fresh;       /* asked since the trouble began */
-    unsigned moves_awaited; /* answers */
-    uint64_t moves_known_ms;
-    int slot_to_nobody;                /* on its way to one that is no master any more; NO_SLOT */
-    uint8_t on_its_way[CLUSTER_SLOTS]; /* who tells: bits of enum told_by */
+    bool empty_masters_changed;  /* there are others than in the topology */
+    bool migrations_wanted;      /* to know which nodes slots are on their way to */
+    bool migrations_fresh;       /* asked since the trouble began */
+    unsigned migrations_awaited; /* answers */
+    uint64_t migrations_known_ms;
+    int slot_to_no_master;            /* on its way to one that is no master any more; NO_SLOT */
+    uint8_t migrating[CLUSTER_SLOTS]; /* who tells: bits of enum told_by */
     /* The open round. */
     struct batch *once_of[CLUSTER_SLOTS];
     uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
@@ -170,7 +170,7 @@ void cluster_look_again(struct cluster *c);         /* asks for the topology, so
 void cluster_later(struct cluster *c, uint32_t ms); /* … or then */
 /* A master without slots: it is linked where it can be, for the flushes and for slots on their way to it, and
  * missed by nobody else. */
-static inline bool cluster_is_idle(const struct cluster *c, size_t node)
+static inline bool cluster_is_empty(const struct cluster *c, size_t node)
 {
     return c->topology.nodes[node].slots == 0;
 }
@@ -208,33 +208,33 @@ void cluster_signs_forget(struct cluster *c);
 /* cluster/migrations.c */
 /* Is there nothing to be asked about slots on their way? False: cluster_proceed() follows, or, while ready,
  * cluster_idle_moves_known(). */
-bool cluster_moves_settled(struct cluster *c);
+bool cluster_migrations_settled(struct cluster *c);
 /* Is all known that the judgement takes? False: cluster_proceed() follows. */
-bool cluster_moves_judgeable(struct cluster *c);
+bool cluster_migrations_known(struct cluster *c);
 /* False (ERROR_REDIRECT): one that may have lost something has or expects keys from another node. */
-bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, struct error *error);
-void cluster_moves_silent(struct node *n); /* it does not answer */
-void cluster_moves_forget(struct cluster *c);
+bool cluster_migrations_check(struct cluster *c, const struct position_node *nodes, struct error *error);
+void cluster_migrations_silent(struct node *n); /* it does not answer */
+void cluster_migrations_forget(struct cluster *c);
 
 /* cluster/empty_masters.c */
-void cluster_idle_ready(struct node *n); /* it is connected */
-void cluster_idle_moves_known(struct cluster *c);
-void cluster_idle_judged(struct cluster *c);
+void cluster_empty_master_ready(struct node *n); /* it is connected */
+void cluster_empty_masters_assess(struct cluster *c);
+void cluster_remember_masters(struct cluster *c);
 /* While ready: another look at the cluster, in which the same nodes serve. Takes it over. */
-void cluster_looked(struct cluster *c, struct topology *fresh);
+void cluster_note_topology(struct cluster *c, struct topology *fresh);
 
 /* cluster/open_slots.c */
 /* A node answered ASK or TRYAGAIN for it. */
-void cluster_between_met(struct cluster *c, uint16_t slot);
+void cluster_open_slot_met(struct cluster *c, uint16_t slot);
 /* A node answered MOVED for it. */
-void cluster_between_doubt(struct cluster *c, uint16_t slot);
+void cluster_open_slot_doubt(struct cluster *c, uint16_t slot);
 /* In a topology that was asked for: such slots to the nodes that serve them. */
-void cluster_between_apply(struct cluster *c, struct topology *t);
+void cluster_open_slots_apply(struct cluster *c, struct topology *t);
 /* Is there nothing to be done about them? False: cluster_proceed() or a new topology follows. */
-bool cluster_between_settled(struct cluster *c);
+bool cluster_open_slots_settled(struct cluster *c);
 /* While ready, from time to time: are they still on their way? */
-void cluster_between_check(struct cluster *c);
-void cluster_between_free(struct cluster *c);
+void cluster_open_slots_check(struct cluster *c);
+void cluster_open_slots_free(struct cluster *c);
 
 /* cluster/nodes.c */
 void cluster_adopt(struct cluster *c, struct topology *fresh); /* takes it over */

@@ -17,7 +17,7 @@
 enum { GOOD_FOR_MS = 3000 };
 
 /* Whoever is not there has no slots any more that anybody should account for. */
-static void forget_slots_of_others(struct cluster *c)
+static void forget_absent_slots(struct cluster *c)
 {
     for (size_t k = 0; k < c->known.count; k++) {
         struct identity known = c->known.list[k];
@@ -29,9 +29,9 @@ static void forget_slots_of_others(struct cluster *c)
     }
 }
 
-void cluster_idle_judged(struct cluster *c)
+void cluster_remember_masters(struct cluster *c)
 {
-    forget_slots_of_others(c);
+    forget_absent_slots(c);
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i]->ready)
             cluster_remember(c, c->nodes[i]);
@@ -39,29 +39,29 @@ void cluster_idle_judged(struct cluster *c)
             cluster_distrust(c, c->nodes[i]);
 }
 
-void cluster_idle_ready(struct node *n)
+void cluster_empty_master_ready(struct node *n)
 {
     struct cluster *c = n->cluster;
-    if (!c->ready || !cluster_is_idle(c, n->index))
+    if (!c->ready || !cluster_is_empty(c, n->index))
         return;
     if (cluster_is_trusted(c, n)) {
         cluster_remember(c, n);
         cluster_save_nodes(c);
         return;
     }
-    c->moves_wanted = true;
-    cluster_moves_settled(c);
+    c->migrations_wanted = true;
+    cluster_migrations_settled(c);
 }
 
-void cluster_idle_moves_known(struct cluster *c)
+void cluster_empty_masters_assess(struct cluster *c)
 {
     struct error error;
     for (size_t i = 0; i < c->count; i++) {
         struct node *n = c->nodes[i];
-        if (!cluster_is_idle(c, i) || !n->ready || cluster_is_trusted(c, n))
+        if (!cluster_is_empty(c, i) || !n->ready || cluster_is_trusted(c, n))
             continue;
-        if (!n->asked_about) {
-            c->moves_wanted = true;
+        if (!n->in_migrations) {
+            c->migrations_wanted = true;
         } else if (!n->expects_slots) {
             cluster_remember(c, n);
         } else {
@@ -71,18 +71,18 @@ void cluster_idle_moves_known(struct cluster *c)
         }
     }
     cluster_save_nodes(c);
-    cluster_moves_settled(c);
+    cluster_migrations_settled(c);
 }
 
-void cluster_looked(struct cluster *c, struct topology *fresh)
+void cluster_note_topology(struct cluster *c, struct topology *fresh)
 {
-    c->idle_changed = !topology_same(&c->topology, fresh);
+    c->empty_masters_changed = !topology_same(&c->topology, fresh);
     for (size_t i = 0; i < c->count; i++) {
         size_t now = topology_find(fresh, c->topology.nodes[i].id);
         if (now == TOPOLOGY_NOBODY)
             continue;
         c->topology.nodes[i].replicas = fresh->nodes[now].replicas; /* they come and go */
-        if (cluster_is_idle(c, i) && !fresh->nodes[now].failed && link_is_dead(c->nodes[i]->link))
+        if (cluster_is_empty(c, i) && !fresh->nodes[now].failed && link_is_dead(c->nodes[i]->link))
             cluster_link_again(c->nodes[i]);
     }
     topology_free(fresh);
@@ -90,15 +90,15 @@ void cluster_looked(struct cluster *c, struct topology *fresh)
 
 bool cluster_reaches_all(struct cluster *c, struct error *error)
 {
-    bool known = c->moves_known_ms && clock_monotonic_ms() - c->moves_known_ms < GOOD_FOR_MS;
-    if (c->idle_changed)
+    bool known = c->migrations_known_ms && clock_monotonic_ms() - c->migrations_known_ms < GOOD_FOR_MS;
+    if (c->empty_masters_changed)
         return error_set(error, ERROR_RETRY, "the cluster has other masters without slots now");
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];
         if (n->ready || (known && !n->expects_slots))
             continue;
-        c->moves_wanted = true;
-        c->moves_known_ms = 0;
+        c->migrations_wanted = true;
+        c->migrations_known_ms = 0;
         if (!link_is_dead(n->link))
             return error_set(error, ERROR_RETRY, "%s, a master without slots, is not connected yet", n->who);
         return error_set(

@@ -48,7 +48,7 @@ void cluster_flush_notes_judge(const struct cluster *c, struct position *at)
 {
     at->mark.flushed_txid = UINT64_MAX;
     for (size_t i = 0; i < c->count; i++) {
-        if (cluster_is_idle(c, i))
+        if (cluster_is_empty(c, i))
             continue;
         struct flush_note newest = newest_of(c, c->nodes[i]);
         if (newest.txid < at->mark.flushed_txid) {

@@ -84,7 +84,7 @@ static bool has_mark(const struct cluster *c, const struct node *n)
 void cluster_loss_judged(struct cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (!cluster_is_idle(c, i) && !c->nodes[i]->marked && !has_mark(c, c->nodes[i]))
+        if (!cluster_is_empty(c, i) && !c->nodes[i]->marked && !has_mark(c, c->nodes[i]))
             identities_unmarked(&c->known, c->sent_seq);
 }
 
@@ -117,7 +117,7 @@ bool cluster_loss_judge(const struct cluster *c, const struct position_node *nod
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];
         uint16_t first = c->topology.nodes[i].first_slot;
-        if (cluster_is_idle(c, i))
+        if (cluster_is_empty(c, i))
             continue;
         if (n->unclaimed_slot != NO_SLOT)
             return unclaimed_mark(n, error);

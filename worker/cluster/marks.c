@@ -208,7 +208,7 @@ static void on_answer(struct client *client, const redisReply *reply, void *arg)
     (void)client;
     struct ask *a = arg;
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0)
-        cluster_between_met(a->node->cluster, a->slot);
+        cluster_open_slot_met(a->node->cluster, a->slot);
     a->answer(a->arg, a->serial, reply);
 }
 
@@ -223,8 +223,8 @@ static void on_reader_failed(struct client *client, const struct error *error, v
     struct error copy = *error;
     n->reader = NULL;
     client_free(client);
-    if (cluster_is_idle(n->cluster, n->index))
-        cluster_moves_silent(n);
+    if (cluster_is_empty(n->cluster, n->index))
+        cluster_migrations_silent(n);
     else
         cluster_reset(n->cluster, &copy);
 }
@@ -237,7 +237,7 @@ struct client *cluster_reader(struct node *n)
     if (!n->reader)
         n->reader =
             client_connect(c->router->base, &n->uri, c->router->config.settings, "target", &on, &error);
-    if (!n->reader && !cluster_is_idle(c, n->index))
+    if (!n->reader && !cluster_is_empty(c, n->index))
         cluster_reset(c, &error);
     return n->reader;
 }

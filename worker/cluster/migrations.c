@@ -12,45 +12,45 @@
 
 enum { ANSWER_TIMEOUT_MS = 5000 };
 
-enum told_by { BY_OWNER = 1, BY_IMPORTER = 2 };
+enum reported_by { BY_OWNER = 1, BY_IMPORTER = 2 };
 
-static void on_move(struct cluster *c, uint16_t slot, const char *id)
+static void note_migration(struct cluster *c, uint16_t slot, const char *id)
 {
     size_t node = topology_find(&c->topology, id);
     if (node == TOPOLOGY_NOBODY || c->topology.nodes[node].failed)
-        c->slot_to_nobody = slot;
+        c->slot_to_no_master = slot;
     if (node == TOPOLOGY_NOBODY)
         return;
     c->nodes[node]->expects_slots = true;
     if (c->topology.owner[slot] != node) /* nor is it served there behind ASKING */
-        c->nodes[node]->coming_slot = slot;
-    c->on_its_way[slot] |= BY_OWNER;
+        c->nodes[node]->incoming_slot = slot;
+    c->migrating[slot] |= BY_OWNER;
 }
 
-static void on_told(void *arg, uint16_t slot, bool importing, const char *id)
+static void on_open_slot(void *arg, uint16_t slot, bool importing, const char *id)
 {
     struct node *n = arg;
     struct cluster *c = n->cluster;
     if (!importing)
-        on_move(c, slot, id);
+        note_migration(c, slot, id);
     else if (c->topology.owner[slot] != n->index) /* behind ASKING it is served there */
-        c->on_its_way[slot] |= BY_IMPORTER;
+        c->migrating[slot] |= BY_IMPORTER;
 }
 
-static void answered(struct cluster *c)
+static void query_answered(struct cluster *c)
 {
-    if (!c->moves_awaited || --c->moves_awaited)
+    if (!c->migrations_awaited || --c->migrations_awaited)
         return;
-    c->moves_wanted = false;
-    c->moves_fresh = true;
-    c->moves_known_ms = clock_monotonic_ms();
+    c->migrations_wanted = false;
+    c->migrations_fresh = true;
+    c->migrations_known_ms = clock_monotonic_ms();
     if (c->ready)
-        cluster_idle_moves_known(c);
+        cluster_empty_masters_assess(c);
     else
         cluster_proceed(c);
 }
 
-static void on_moves(struct client *client, const redisReply *reply, void *arg)
+static void on_master_nodes(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct node *n = arg;
@@ -59,8 +59,8 @@ static void on_moves(struct client *client, const redisReply *reply, void *arg)
     /* Who may not ask has to do without; whoever is busy will answer. */
     if (reply->type == REDIS_REPLY_STRING ||
         (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)) {
-        topology_each_move(reply, on_told, n);
-        answered(c);
+        topology_each_move(reply, on_open_slot, n);
+        query_answered(c);
         return;
     }
     error_set(&error, ERROR_RETRY, "asking the owner of slots what it moves was answered %.200s",
@@ -70,79 +70,79 @@ static void on_moves(struct client *client, const redisReply *reply, void *arg)
 
 /* One without slots. It keeps this on its disk: what came to it before it was started anew shows, even
  * where the others have not heard of it yet. */
-static void on_own(struct client *client, const redisReply *reply, void *arg)
+static void on_empty_master_nodes(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct node *n = arg;
-    n->asked_itself = false;
+    n->migrations_asked = false;
     n->expects_slots |= topology_takes_slots(reply);
-    topology_each_move(reply, on_told, n);
-    answered(n->cluster);
+    topology_each_move(reply, on_open_slot, n);
+    query_answered(n->cluster);
 }
 
-void cluster_moves_silent(struct node *n)
+void cluster_migrations_silent(struct node *n)
 {
-    if (!n->asked_itself)
+    if (!n->migrations_asked)
         return;
-    n->asked_itself = false;
+    n->migrations_asked = false;
     n->expects_slots = true;
-    answered(n->cluster);
+    query_answered(n->cluster);
 }
 
 /* Everyone, but for those without slots that cannot be reached. */
-static void ask(struct node *n)
+static void query_node(struct node *n)
 {
-    bool idle = cluster_is_idle(n->cluster, n->index);
-    if (idle && !n->ready)
+    bool empty = cluster_is_empty(n->cluster, n->index);
+    if (empty && !n->ready)
         return;
     struct client *reader = cluster_reader(n);
-    n->asked_itself = idle && reader;
-    n->expects_slots |= idle && !reader;
+    n->migrations_asked = empty && reader;
+    n->expects_slots |= empty && !reader;
     if (!reader)
         return;
-    n->cluster->moves_awaited++;
-    if (idle)
-        client_words(reader, ANSWER_TIMEOUT_MS, on_own, n, "CLUSTER", "NODES", NULL);
+    n->cluster->migrations_awaited++;
+    if (empty)
+        client_words(reader, ANSWER_TIMEOUT_MS, on_empty_master_nodes, n, "CLUSTER", "NODES", NULL);
     else
-        client_words(reader, ANSWER_TIMEOUT_MS, on_moves, n, "CLUSTER", "NODES", NULL);
+        client_words(reader, ANSWER_TIMEOUT_MS, on_master_nodes, n, "CLUSTER", "NODES", NULL);
 }
 
-bool cluster_moves_settled(struct cluster *c)
+bool cluster_migrations_settled(struct cluster *c)
 {
-    if (!c->moves_wanted)
+    if (!c->migrations_wanted)
         return true;
-    if (c->moves_awaited)
+    if (c->migrations_awaited)
         return false;
     for (size_t i = 0; i < c->count; i++) {
-        c->nodes[i]->expects_slots = c->nodes[i]->asked_itself = false;
-        c->nodes[i]->asked_about = c->nodes[i]->ready;
-        c->nodes[i]->coming_slot = NO_SLOT;
+        c->nodes[i]->expects_slots = c->nodes[i]->migrations_asked = false;
+        c->nodes[i]->in_migrations = c->nodes[i]->ready;
+        c->nodes[i]->incoming_slot = NO_SLOT;
     }
-    c->slot_to_nobody = NO_SLOT;
-    memset(c->on_its_way, 0, sizeof c->on_its_way);
+    c->slot_to_no_master = NO_SLOT;
+    memset(c->migrating, 0, sizeof c->migrating);
     for (size_t i = 0; i < c->count; i++)
-        ask(c->nodes[i]);
+        query_node(c->nodes[i]);
     return false;
 }
 
-void cluster_moves_forget(struct cluster *c)
+void cluster_migrations_forget(struct cluster *c)
 {
-    for (size_t i = 0; c->moves_awaited && i < c->count; i++) {
+    for (size_t i = 0; c->migrations_awaited && i < c->count; i++) {
         client_free(c->nodes[i]->reader);
         c->nodes[i]->reader = NULL;
     }
-    c->moves_awaited = 0;
-    c->moves_fresh = false;
+    c->migrations_awaited = 0;
+    c->migrations_fresh = false;
 }
 
-bool cluster_moves_judgeable(struct cluster *c)
+bool cluster_migrations_known(struct cluster *c)
 {
-    for (size_t i = 0; !c->moves_fresh && cluster_inherits(c) && i < c->count; i++)
-        c->moves_wanted |= c->nodes[i]->ready && !cluster_is_trusted(c, c->nodes[i]);
-    return cluster_moves_settled(c);
+    for (size_t i = 0; !c->migrations_fresh && cluster_inherits(c) && i < c->count; i++)
+        c->migrations_wanted |= c->nodes[i]->ready && !cluster_is_trusted(c, c->nodes[i]);
+    return cluster_migrations_settled(c);
 }
 
-static bool is_heir_of(const struct cluster *c, const struct node *n, const char *id)
+static bool is_promoted_from_id(const struct cluster *c, const struct node *n, const char *id)
 {
     const struct identity *of = identities_find(&c->known, id);
     return of && cluster_is_heir(c, n, of);
@@ -150,7 +150,7 @@ static bool is_heir_of(const struct cluster *c, const struct node *n, const char
 
 /* It is away or has lost something, or was away when it was forgotten, and the slots that were its own are
  * not its replica's: whoever serves them now may have been given them without their keys. */
-static bool may_have_kept(const struct cluster *c, const struct position_node *nodes, uint16_t slot)
+static bool keys_may_have_stayed(const struct cluster *c, const struct position_node *nodes, uint16_t slot)
 {
     if (c->moved_from[slot] == IDENTITY_NONE)
         return false;
@@ -164,17 +164,17 @@ static bool may_have_kept(const struct cluster *c, const struct position_node *n
 
 /* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. Where its replica took
  * them, it may not have heard of that yet. */
-static bool has_given_away(const struct cluster *c, const struct position_node *nodes, const struct node *n,
-                           const struct node *to)
+static bool gave_slots_away(const struct cluster *c, const struct position_node *nodes, const struct node *n,
+                            const struct node *to)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i] == n)
             return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed &&
-                   !is_heir_of(c, to, c->topology.nodes[i].id);
+                   !is_promoted_from_id(c, to, c->topology.nodes[i].id);
     return false;
 }
 
-static bool has_heir(const struct cluster *c, const struct identity *of)
+static bool has_promoted_replica(const struct cluster *c, const struct identity *of)
 {
     for (size_t i = 0; i < c->count; i++)
         if (cluster_is_heir(c, c->nodes[i], of))
@@ -184,7 +184,8 @@ static bool has_heir(const struct cluster *c, const struct identity *of)
 
 /* A successor does not know which slots have moved meanwhile, but who had any: each still has the same, or
  * has lost nothing, or there is its heir. */
-static bool are_accounted_for(const struct cluster *c, const struct position_node *nodes, struct error *error)
+static bool slots_are_accounted_for(const struct cluster *c, const struct position_node *nodes,
+                                    struct error *error)
 {
     for (size_t k = 0; !c->judged && k < c->known.count; k++) {
         const struct identity *known = &c->known.list[k];
@@ -192,7 +193,7 @@ static bool are_accounted_for(const struct cluster *c, const struct position_nod
         const struct topology_node *t = i != TOPOLOGY_NOBODY ? &c->topology.nodes[i] : NULL;
         bool well = t && c->nodes[i]->ready && nodes[i].trusted && !t->failed;
         bool as_before = t && t->fingerprint == known->fingerprint;
-        if (known->fingerprint && !well && !as_before && !has_heir(c, known))
+        if (known->fingerprint && !well && !as_before && !has_promoted_replica(c, known))
             return error_set(
                 error, ERROR_REDIRECT,
                 "node %.8s had slots that others serve now, and it is away or has lost what it had: nobody "
@@ -202,7 +203,7 @@ static bool are_accounted_for(const struct cluster *c, const struct position_nod
     return true;
 }
 
-static bool may_be_lost(const struct node *n, uint16_t slot, struct error *error)
+static bool keys_may_be_lost(const struct node *n, uint16_t slot, struct error *error)
 {
     return error_set(
         error, ERROR_REDIRECT,
@@ -211,21 +212,21 @@ static bool may_be_lost(const struct node *n, uint16_t slot, struct error *error
         n->who, (unsigned)slot);
 }
 
-bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, struct error *error)
+bool cluster_migrations_check(struct cluster *c, const struct position_node *nodes, struct error *error)
 {
     if (!cluster_inherits(c))
         return true;
-    if (!are_accounted_for(c, nodes, error))
+    if (!slots_are_accounted_for(c, nodes, error))
         return false;
     for (size_t i = 0; i < c->count; i++) {
         /* What was on its way to a master that failed is with its replica, as far as it came. */
-        int slot = c->nodes[i]->coming_slot != NO_SLOT ? c->nodes[i]->coming_slot : c->slot_to_nobody;
+        int slot = c->nodes[i]->incoming_slot != NO_SLOT ? c->nodes[i]->incoming_slot : c->slot_to_no_master;
         if (c->nodes[i]->ready && !nodes[i].trusted && slot != NO_SLOT)
-            return may_be_lost(c->nodes[i], (uint16_t)slot, error);
+            return keys_may_be_lost(c->nodes[i], (uint16_t)slot, error);
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         const struct node *now = c->nodes[c->topology.owner[s]], *was = c->sent_to[s];
-        if (may_have_kept(c, nodes, s))
+        if (keys_may_have_stayed(c, nodes, s))
             return error_set(
                 error, ERROR_REDIRECT,
                 "%s serves slot %u now, and who served it before is away or has lost what it had: "
@@ -233,10 +234,10 @@ bool cluster_moves_judge(struct cluster *c, const struct position_node *nodes, s
                 now->who, (unsigned)s);
         if (nodes[now->index].trusted)
             continue;
-        if (was && was != now && has_given_away(c, nodes, was, now))
-            return may_be_lost(now, s, error);
-        if (c->on_its_way[s] == BY_IMPORTER)
-            return may_be_lost(now, s, error);
+        if (was && was != now && gave_slots_away(c, nodes, was, now))
+            return keys_may_be_lost(now, s, error);
+        if (c->migrating[s] == BY_IMPORTER)
+            return keys_may_be_lost(now, s, error);
     }
     return true;
 }

@@ -49,7 +49,7 @@ static void on_link_ready(void *arg, const struct mark *mark, const struct capab
     n->target = *target;
     n->greeted_ms = clock_monotonic_ms();
     n->ready = true;
-    cluster_idle_ready(n);
+    cluster_empty_master_ready(n);
     note_new(n);
     cluster_proceed(n->cluster);
 }
@@ -120,9 +120,9 @@ static void on_link_moved(void *arg, const struct batch *b, int slot, const char
     else
         doubt(c, (uint16_t)slot, b->round->after_seq);
     if (slot >= 0 && (strncmp(text, "ASK ", 4) == 0 || strncmp(text, "TRYAGAIN", 8) == 0))
-        cluster_between_met(c, (uint16_t)slot);
+        cluster_open_slot_met(c, (uint16_t)slot);
     else if (slot >= 0)
-        cluster_between_doubt(c, (uint16_t)slot);
+        cluster_open_slot_doubt(c, (uint16_t)slot);
     tell_moved(c, n, slot, text);
     error_set(&error, ERROR_RETRY, "%s answers %s", n->who, text);
     cluster_trouble(c, &error);
@@ -135,7 +135,7 @@ static bool is_missed(const struct node *n)
     const struct cluster *c = n->cluster;
     const struct round *q = c->router->open;
     const struct batch *next = c->ready && n->index < q->nodes ? q->plain[n->index] : NULL;
-    return !cluster_is_idle(c, n->index) || n->gave_up || (next && !batch_empty(next));
+    return !cluster_is_empty(c, n->index) || n->gave_up || (next && !batch_empty(next));
 }
 
 static void on_link_lost(void *arg, const struct error *error)
@@ -212,8 +212,8 @@ static void open_link(struct node *n)
                                 .slots = on_link_slots,
                                 .slot_mark = on_link_slot_mark};
     link_free(n->link);
-    n->config.trouble = cluster_is_idle(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
-    n->ready = n->gave_up = n->asked_about = n->marked = false;
+    n->config.trouble = cluster_is_empty(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
+    n->ready = n->gave_up = n->in_migrations = n->marked = false;
     n->candidate_count = n->note_count = 0;
     n->unclaimed_slot = NO_SLOT;
     list_slots(n->cluster, n);
@@ -231,7 +231,7 @@ static struct node *new_node(struct cluster *c, size_t index)
     const struct topology_node *t = &c->topology.nodes[index];
     n->cluster = c;
     n->index = index;
-    n->coming_slot = n->missing_slot = NO_SLOT;
+    n->incoming_slot = n->missing_slot = NO_SLOT;
     n->config = c->router->config;
     topology_uri(&c->topology, index, &n->config.settings->target, &n->uri);
     snprintf(n->who, sizeof n->who, "target %s:%u", t->host, (unsigned)t->port);
@@ -263,7 +263,7 @@ static bool stays(const struct cluster *c, size_t i, const struct topology *fres
 {
     for (size_t j = 0; j < fresh->count; j++)
         if (same_address(&c->topology.nodes[i], &fresh->nodes[j]))
-            return !fresh->nodes[j].failed && !(cluster_is_idle(c, i) && fresh->nodes[j].slots);
+            return !fresh->nodes[j].failed && !(cluster_is_empty(c, i) && fresh->nodes[j].slots);
     return false;
 }
 
@@ -367,8 +367,8 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
     keep_also(c, &was);
     note_moved(c, &was, lost);
     free(lost);
-    cluster_moves_forget(c);
-    c->idle_changed = false;
+    cluster_migrations_forget(c);
+    c->empty_masters_changed = false;
     topology_free(&was);
     for (size_t i = 0; i < c->count; i++)
         if (!c->nodes[i]->link)

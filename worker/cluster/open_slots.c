@@ -41,7 +41,7 @@ enum {
 };
 
 /* The one that is looked after now. */
-struct between_work {
+struct open_slot_work {
     struct client *client; /* to the owner */
     uint16_t slot;
     char owner[41];
@@ -55,39 +55,39 @@ struct between_work {
     char refused[200];      /* an answer that was an error */
 };
 
-static struct between *find(const struct cluster *c, uint16_t slot)
+static struct open_slot *find_open_slot(const struct cluster *c, uint16_t slot)
 {
-    for (size_t i = 0; i < c->between_count; i++)
-        if (c->between[i].slot == slot)
-            return &c->between[i];
+    for (size_t i = 0; i < c->open_slot_count; i++)
+        if (c->open_slots[i].slot == slot)
+            return &c->open_slots[i];
     return NULL;
 }
 
-static void forget(struct cluster *c, struct between *b)
+static void forget_open_slot(struct cluster *c, struct open_slot *o)
 {
-    c->by_asking[b->slot] = 0;
-    *b = c->between[--c->between_count];
+    c->by_asking[o->slot] = 0;
+    *o = c->open_slots[--c->open_slot_count];
 }
 
-void cluster_between_met(struct cluster *c, uint16_t slot)
+void cluster_open_slot_met(struct cluster *c, uint16_t slot)
 {
     uint64_t now = clock_monotonic_ms();
-    struct between *b = find(c, slot);
-    if (!b) {
-        c->between = x_realloc(c->between, (c->between_count + 1) * sizeof *c->between);
-        b = &c->between[c->between_count++];
-        *b = (struct between){.slot = slot, .since_ms = now};
-    } else if (!b->served && now - b->last_ms > FORGET_MS) {
-        b->since_ms = now;
+    struct open_slot *o = find_open_slot(c, slot);
+    if (!o) {
+        c->open_slots = x_realloc(c->open_slots, (c->open_slot_count + 1) * sizeof *c->open_slots);
+        o = &c->open_slots[c->open_slot_count++];
+        *o = (struct open_slot){.slot = slot, .met_first_ms = now};
+    } else if (!o->served && now - o->met_last_ms > FORGET_MS) {
+        o->met_first_ms = now;
     }
-    b->last_ms = now;
-    b->doubted = true;
+    o->met_last_ms = now;
+    o->doubted = true;
 }
 
-void cluster_between_doubt(struct cluster *c, uint16_t slot)
+void cluster_open_slot_doubt(struct cluster *c, uint16_t slot)
 {
     if (c->by_asking[slot])
-        cluster_between_met(c, slot);
+        cluster_open_slot_met(c, slot);
 }
 
 bool router_key_by_key(const struct router *r, uint16_t slot)
@@ -95,33 +95,33 @@ bool router_key_by_key(const struct router *r, uint16_t slot)
     return r->cluster && r->cluster->by_asking[slot];
 }
 
-void cluster_between_apply(struct cluster *c, struct topology *t)
+void cluster_open_slots_apply(struct cluster *c, struct topology *t)
 {
-    for (size_t i = c->between_count; i-- > 0;) {
-        struct between *b = &c->between[i];
-        if (!b->served)
+    for (size_t i = c->open_slot_count; i-- > 0;) {
+        struct open_slot *o = &c->open_slots[i];
+        if (!o->served)
             continue;
-        const char *owner = t->nodes[t->owner[b->slot]].id;
-        size_t to = topology_find(t, b->to);
-        c->by_asking[b->slot] = 0;
-        if (strcmp(owner, b->to) == 0) {
-            log_info("slot %u has arrived: its migration has ended", (unsigned)b->slot);
-            forget(c, b);
-        } else if (strcmp(owner, b->from) == 0 && to != TOPOLOGY_NOBODY) {
-            topology_give(t, b->slot, to);
-            c->by_asking[b->slot] = 1;
+        const char *owner = t->nodes[t->owner[o->slot]].id;
+        size_t to = topology_find(t, o->to);
+        c->by_asking[o->slot] = 0;
+        if (strcmp(owner, o->to) == 0) {
+            log_info("slot %u has arrived: its migration has ended", (unsigned)o->slot);
+            forget_open_slot(c, o);
+        } else if (strcmp(owner, o->from) == 0 && to != TOPOLOGY_NOBODY) {
+            topology_give(t, o->slot, to);
+            c->by_asking[o->slot] = 1;
         } else {
-            b->doubted = true;
+            o->doubted = true;
         }
     }
 }
 
 /* ---- the end of looking after one ---- */
 
-static void stop(struct cluster *c)
+static void end_work(struct cluster *c)
 {
-    struct between_work *w = c->between_work;
-    c->between_work = NULL;
+    struct open_slot_work *w = c->open_slot_work;
+    c->open_slot_work = NULL;
     if (!w)
         return;
     client_free(w->client);
@@ -130,37 +130,37 @@ static void stop(struct cluster *c)
     free(w);
 }
 
-void cluster_between_free(struct cluster *c)
+void cluster_open_slots_free(struct cluster *c)
 {
-    stop(c);
-    free(c->between);
+    end_work(c);
+    free(c->open_slots);
 }
 
-static void next(struct cluster *c)
+static void work_done(struct cluster *c)
 {
-    stop(c);
+    end_work(c);
     if (!c->ready)
         cluster_proceed(c);
     else
-        cluster_between_settled(c);
+        cluster_open_slots_settled(c);
 }
 
-static void not_now(struct cluster *c, struct error *error)
+static void work_failed(struct cluster *c, struct error *error)
 {
-    stop(c);
+    end_work(c);
     cluster_wait(c, error);
 }
 
-static void lost(struct cluster *c, struct between *b)
+static void migration_cancelled(struct cluster *c, struct open_slot *o)
 {
     struct error error;
     error_set(
         &error, ERROR_REDIRECT,
         "slot %u was on its way from node %.8s to %.8s, which took what was written to it, and the cluster "
         "has given that up: what is there is lost; a full sync is needed",
-        (unsigned)b->slot, b->from, b->to);
-    forget(c, b);
-    stop(c);
+        (unsigned)o->slot, o->from, o->to);
+    forget_open_slot(c, o);
+    end_work(c);
     c->router->callbacks.lost(c->router->callbacks.arg, &error);
 }
 
@@ -169,32 +169,32 @@ static void lost(struct cluster *c, struct between *b)
 static void ask_keys(struct cluster *c);
 
 /* It is tried again after a while. */
-static void stays(struct cluster *c, const char *what, const char *answer)
+static void retry_later(struct cluster *c, const char *what, const char *answer)
 {
-    struct between_work *w = c->between_work;
-    struct between *b = find(c, w->slot);
+    struct open_slot_work *w = c->open_slot_work;
+    struct open_slot *o = find_open_slot(c, w->slot);
     log_warning(
         "slot %u stays between two nodes, and moving its keys on to %s:%u fails: %s was answered %.200s; "
         "it is waited for: end its migration (redis-cli --cluster fix); everything is kept until then",
         (unsigned)w->slot, w->to.host, (unsigned)w->to.port, what, answer);
-    if (b)
-        b->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
-    next(c);
+    if (o)
+        o->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
+    work_done(c);
 }
 
 static void on_migrated(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
-    struct between_work *w = c->between_work;
+    struct open_slot_work *w = c->open_slot_work;
     w->nokey = reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "NOKEY") == 0 ? w->nokey + 1 : 0;
     if (reply->type != REDIS_REPLY_ERROR && w->nokey < NOKEY_MAX)
         ask_keys(c);
     else
-        stays(c, "MIGRATE", reply->str);
+        retry_later(c, "MIGRATE", reply->str);
 }
 
-static void take_names(struct between_work *w, const redisReply *keys)
+static void take_key_names(struct open_slot_work *w, const redisReply *keys)
 {
     buf_clear(&w->names);
     w->count = keys->elements < KEYS_AT_ONCE ? keys->elements : KEYS_AT_ONCE;
@@ -205,7 +205,7 @@ static void take_names(struct between_work *w, const redisReply *keys)
 }
 
 /* Returns how many there are. */
-static size_t put_names(const struct between_work *w, struct slice *argv)
+static size_t put_key_names(const struct open_slot_work *w, struct slice *argv)
 {
     size_t at = 0;
     for (size_t i = 0; i < w->count; i++) {
@@ -216,9 +216,9 @@ static size_t put_names(const struct between_work *w, struct slice *argv)
 }
 
 /* MIGRATE host port "" 0 timeout [AUTH password | AUTH2 user password] KEYS key … */
-static void migrate(struct cluster *c)
+static void migrate_keys(struct cluster *c)
 {
-    struct between_work *w = c->between_work;
+    struct open_slot_work *w = c->open_slot_work;
     char port[8], timeout[12];
     snprintf(port, sizeof port, "%u", (unsigned)w->to.port);
     snprintf(timeout, sizeof timeout, "%d", MIGRATE_TIMEOUT_MS);
@@ -234,121 +234,121 @@ static void migrate(struct cluster *c)
         argv[argc++] = slice_str(w->to.password ? w->to.password : "");
     }
     argv[argc++] = slice_str("KEYS");
-    argc += put_names(w, argv + argc);
+    argc += put_key_names(w, argv + argc);
     w->keys += w->count;
     client_command(w->client, MIGRATE_ANSWER_MS, on_migrated, c, argc, argv);
 }
 
 /* ASK, MOVED: it is not there any more. */
-static bool is_put_off(const redisReply *reply)
+static bool expiry_is_put_off(const redisReply *reply)
 {
     return reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "ASK ", 4) == 0 ||
            strncmp(reply->str, "MOVED ", 6) == 0;
 }
 
-static void on_put_off(struct client *client, const redisReply *reply, void *arg)
+static void on_expiry_put_off(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
-    struct between_work *w = c->between_work;
-    if (!is_put_off(reply))
+    struct open_slot_work *w = c->open_slot_work;
+    if (!expiry_is_put_off(reply))
         snprintf(w->refused, sizeof w->refused, "%s", reply->str);
     if (++w->answered < w->count)
         return;
     if (w->refused[0])
-        stays(c, "PEXPIRE, without which it would leave out what is past its time,", w->refused);
+        retry_later(c, "PEXPIRE, without which it would leave out what is past its time,", w->refused);
     else
-        migrate(c);
+        migrate_keys(c);
 }
 
 /* PEXPIRE key ms GT, for each: a key without a time stays without. */
-static void put_off(struct cluster *c)
+static void put_off_expiry(struct cluster *c)
 {
-    struct between_work *w = c->between_work;
+    struct open_slot_work *w = c->open_slot_work;
     struct slice names[KEYS_AT_ONCE];
     char ms[12];
-    size_t count = put_names(w, names);
+    size_t count = put_key_names(w, names);
     snprintf(ms, sizeof ms, "%d", PUT_OFF_MS);
     w->answered = 0;
     for (size_t i = 0; i < count; i++) {
         struct slice argv[] = {slice_str("PEXPIRE"), names[i], slice_str(ms), slice_str("GT")};
-        client_command(w->client, MARK_ANSWER_TIMEOUT_MS, on_put_off, c, 4, argv);
+        client_command(w->client, MARK_ANSWER_TIMEOUT_MS, on_expiry_put_off, c, 4, argv);
     }
 }
 
-static void served(struct cluster *c, struct between *b)
+static void serve_by_asking(struct cluster *c, struct open_slot *o)
 {
-    struct between_work *w = c->between_work;
+    struct open_slot_work *w = c->open_slot_work;
     log_warning(
         "slot %u stays between two nodes: the %llu keys that were left are moved on, and %s:%u serves it "
         "as one that imports it; end its migration (redis-cli --cluster fix)",
-        (unsigned)b->slot, (unsigned long long)w->keys, w->to.host, (unsigned)w->to.port);
-    b->served = true;
-    b->doubted = false;
-    snprintf(b->from, sizeof b->from, "%s", w->owner);
-    snprintf(b->to, sizeof b->to, "%s", w->to_id);
-    stop(c);
+        (unsigned)o->slot, (unsigned long long)w->keys, w->to.host, (unsigned)w->to.port);
+    o->served = true;
+    o->doubted = false;
+    snprintf(o->from, sizeof o->from, "%s", w->owner);
+    snprintf(o->to, sizeof o->to, "%s", w->to_id);
+    end_work(c);
     cluster_look_again(c);
 }
 
 static void on_keys(struct client *client, const redisReply *reply, void *arg)
 {
     struct cluster *c = arg;
-    struct between *b = find(c, c->between_work->slot);
+    struct open_slot *o = find_open_slot(c, c->open_slot_work->slot);
     struct error error;
     bool strings = reply->type == REDIS_REPLY_ARRAY;
     for (size_t i = 0; strings && i < reply->elements; i++)
         strings = reply->element[i]->type == REDIS_REPLY_STRING;
-    if (!strings || !b) {
+    if (!strings || !o) {
         error_set(&error, ERROR_RETRY, "asking for the keys of a slot between two nodes was answered %.200s",
                   reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
-        not_now(c, &error);
+        work_failed(c, &error);
     } else if (reply->elements) {
-        take_names(c->between_work, reply);
+        take_key_names(c->open_slot_work, reply);
         if (client_is_import_source(client))
-            put_off(c);
+            put_off_expiry(c);
         else
-            migrate(c);
+            migrate_keys(c);
     } else {
-        served(c, b);
+        serve_by_asking(c, o);
     }
 }
 
 static void ask_keys(struct cluster *c)
 {
     char slot[8], most[8];
-    snprintf(slot, sizeof slot, "%u", (unsigned)c->between_work->slot);
+    snprintf(slot, sizeof slot, "%u", (unsigned)c->open_slot_work->slot);
     snprintf(most, sizeof most, "%d", KEYS_AT_ONCE);
-    client_words(c->between_work->client, MARK_ANSWER_TIMEOUT_MS, on_keys, c, "CLUSTER", "GETKEYSINSLOT",
+    client_words(c->open_slot_work->client, MARK_ANSWER_TIMEOUT_MS, on_keys, c, "CLUSTER", "GETKEYSINSLOT",
                  slot, most, NULL);
 }
 
 /* ---- the probe ---- */
 
-static void on_ask(struct cluster *c, struct between *b, const struct uri *to)
+static void on_probe_ask(struct cluster *c, struct open_slot *o, const struct uri *to)
 {
-    struct between_work *w = c->between_work;
+    struct open_slot_work *w = c->open_slot_work;
     size_t node = cluster_find_address(c, to);
-    bool same = b->served && node != TOPOLOGY_NOBODY && strcmp(c->topology.nodes[node].id, b->to) == 0;
+    bool same = o->served && node != TOPOLOGY_NOBODY && strcmp(c->topology.nodes[node].id, o->to) == 0;
     if (same) {
-        bool applied = c->by_asking[b->slot];
-        b->doubted = false;
-        snprintf(b->from, sizeof b->from, "%s", w->owner);
+        bool applied = c->by_asking[o->slot];
+        o->doubted = false;
+        snprintf(o->from, sizeof o->from, "%s", w->owner);
         if (applied) {
-            next(c);
+            work_done(c);
             return;
         }
-        stop(c);
+        end_work(c);
         cluster_look_again(c);
-    } else if (b->served) {
-        lost(c, b);
+    } else if (o->served) {
+        migration_cancelled(c, o);
     } else if (node == TOPOLOGY_NOBODY || !c->nodes[node]->ready || !c->nodes[node]->target.scripts) {
         log_warning(
             "slot %u stays between two nodes, and the one it goes to, %s:%u, is not among the masters that "
             "CLUSTER NODES tells: end its migration (redis-cli --cluster fix); everything is kept until then",
-            (unsigned)b->slot, to->host, (unsigned)to->port);
-        b->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
-        next(c);
+            (unsigned)o->slot, to->host, (unsigned)to->port);
+        o->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
+        work_done(c);
     } else {
         uri_copy(&w->to, to);
         snprintf(w->to_id, sizeof w->to_id, "%s", c->topology.nodes[node].id);
@@ -356,85 +356,85 @@ static void on_ask(struct cluster *c, struct between *b, const struct uri *to)
     }
 }
 
-static void on_probed(struct client *client, const redisReply *reply, void *arg)
+static void on_probe_answer(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
-    struct between *b = find(c, c->between_work->slot);
+    struct open_slot *o = find_open_slot(c, c->open_slot_work->slot);
     struct uri to = {0};
     struct error error;
-    if (!b) {
-        next(c);
+    if (!o) {
+        work_done(c);
     } else if (cluster_read_ask(c, reply, &to)) {
-        on_ask(c, b, &to);
+        on_probe_ask(c, o, &to);
         uri_free(&to);
-    } else if (reply->type == REDIS_REPLY_INTEGER && b->served) {
-        lost(c, b);
+    } else if (reply->type == REDIS_REPLY_INTEGER && o->served) {
+        migration_cancelled(c, o);
     } else if (reply->type == REDIS_REPLY_INTEGER) {
-        forget(c, b);
-        next(c);
+        forget_open_slot(c, o);
+        work_done(c);
     } else {
-        if (!b->served)
-            forget(c, b);
+        if (!o->served)
+            forget_open_slot(c, o);
         error_set(&error, ERROR_RETRY, "a slot between two nodes was probed, and answered %.200s",
                   reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
-        not_now(c, &error);
+        work_failed(c, &error);
     }
 }
 
-static void on_ready(struct client *client, void *arg)
+static void on_owner_ready(struct client *client, void *arg)
 {
     struct cluster *c = arg;
     char key[SLOT_KEY_BYTES];
-    slot_probe_key(key, sizeof key, c->router->config.settings->name, c->between_work->slot);
-    client_words(client, MARK_ANSWER_TIMEOUT_MS, on_probed, c, "EXISTS", key, NULL);
+    slot_probe_key(key, sizeof key, c->router->config.settings->name, c->open_slot_work->slot);
+    client_words(client, MARK_ANSWER_TIMEOUT_MS, on_probe_answer, c, "EXISTS", key, NULL);
 }
 
-static void on_failed(struct client *client, const struct error *error, void *arg)
+static void on_owner_failed(struct client *client, const struct error *error, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
     struct error copy = *error;
-    not_now(c, &copy);
+    work_failed(c, &copy);
 }
 
-static void look_after(struct cluster *c, const struct between *b)
+static void begin_work(struct cluster *c, const struct open_slot *o)
 {
     struct error error;
-    struct client_callbacks on = {c, on_ready, on_failed};
-    size_t owner = c->by_asking[b->slot] ? topology_find(&c->topology, b->from) : c->topology.owner[b->slot];
-    struct between_work *w = x_calloc(1, sizeof *w);
-    c->between_work = w;
-    w->slot = b->slot;
+    struct client_callbacks on = {c, on_owner_ready, on_owner_failed};
+    size_t owner = c->by_asking[o->slot] ? topology_find(&c->topology, o->from) : c->topology.owner[o->slot];
+    struct open_slot_work *w = x_calloc(1, sizeof *w);
+    c->open_slot_work = w;
+    w->slot = o->slot;
     snprintf(w->owner, sizeof w->owner, "%s", c->topology.nodes[owner].id);
     w->client = client_connect(c->router->base, &c->nodes[owner]->uri, c->router->config.settings, "target",
                                &on, &error);
     if (!w->client)
-        not_now(c, &error);
+        work_failed(c, &error);
 }
 
-bool cluster_between_settled(struct cluster *c)
+bool cluster_open_slots_settled(struct cluster *c)
 {
     uint64_t now = clock_monotonic_ms();
-    if (c->between_work)
+    if (c->open_slot_work)
         return false;
-    for (size_t i = c->between_count; i-- > 0;) {
-        struct between *b = &c->between[i];
-        bool stays = !b->served && !c->ready && b->last_ms - b->since_ms >= PATIENCE_MS &&
-                     now >= b->retry_ms && c->nodes[c->topology.owner[b->slot]]->target.scripts;
-        if ((b->served && b->doubted) || stays) {
-            look_after(c, b);
+    for (size_t i = c->open_slot_count; i-- > 0;) {
+        struct open_slot *o = &c->open_slots[i];
+        bool stays = !o->served && !c->ready && o->met_last_ms - o->met_first_ms >= PATIENCE_MS &&
+                     now >= o->retry_ms && c->nodes[c->topology.owner[o->slot]]->target.scripts;
+        if ((o->served && o->doubted) || stays) {
+            begin_work(c, o);
             return false;
         }
-        if (!b->served && now - b->last_ms > FORGET_MS)
-            forget(c, b);
+        if (!o->served && now - o->met_last_ms > FORGET_MS)
+            forget_open_slot(c, o);
     }
     return true;
 }
 
-void cluster_between_check(struct cluster *c)
+void cluster_open_slots_check(struct cluster *c)
 {
-    for (size_t i = 0; i < c->between_count; i++)
-        c->between[i].doubted |= c->between[i].served;
-    cluster_between_settled(c);
+    for (size_t i = 0; i < c->open_slot_count; i++)
+        c->open_slots[i].doubted |= c->open_slots[i].served;
+    cluster_open_slots_settled(c);
 }

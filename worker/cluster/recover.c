@@ -232,7 +232,7 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
     bool first = true;
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];
-        if (cluster_is_idle(c, i))
+        if (cluster_is_empty(c, i))
             continue;
         run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
         struct capabilities one = n->target;
@@ -274,14 +274,14 @@ void cluster_judge(struct cluster *c)
         recall_came(c);
     note_came(c);
     positions_settle(&c->positions, r->sealed_seq);
-    ok = ok && cluster_moves_judge(c, nodes, &error) &&
+    ok = ok && cluster_migrations_check(c, nodes, &error) &&
          positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
     free(nodes);
     if (!ok) {
         r->callbacks.lost(r->callbacks.arg, &error);
         return;
     }
-    cluster_idle_judged(c);
+    cluster_remember_masters(c);
     c->judged = true;
     forget_moved(c);
     forget_missing(c);

@@ -88,7 +88,7 @@ struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsign
     uint16_t slot = key_slot(key);
     if (!is_new(c, c->seq, c->lsn) && cluster_slot_has(c, slot, c->seq, c->lsn))
         return NULL;
-    if (c->between_count && c->by_asking[slot])
+    if (c->open_slot_count && c->by_asking[slot])
         return asking_batch(c, q, slot, key, flags);
     if (q->once && c->once_of[slot])
         return c->once_of[slot];
@@ -175,7 +175,7 @@ void cluster_put_marks(struct cluster *c, const char *text, bool whole)
     struct round *q = c->router->open;
     char node_text[NODE_MARK_TEXT_BYTES];
     for (size_t i = 0; whole && i < c->count; i++)
-        if (!cluster_is_idle(c, i))
+        if (!cluster_is_empty(c, i))
             once_batch(c, q, c->topology.nodes[i].first_slot);
     for (struct batch *b = q->once; b; b = b->next) {
         const struct topology_node *t = &c->topology.nodes[c->topology.owner[b->slot]];
@@ -221,7 +221,7 @@ void cluster_remove_marks(struct cluster *c)
     c->into = NULL;
 }
 
-static void flush_idle(struct cluster *c, size_t node)
+static void flush_empty_master(struct cluster *c, size_t node)
 {
     struct output *o = c->router->output;
     c->into = plain_batch(c, c->router->open, node);
@@ -260,9 +260,9 @@ static void flush_master(struct cluster *c, size_t node, const char *script, con
 void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (!cluster_is_idle(c, i))
+        if (!cluster_is_empty(c, i))
             flush_master(c, i, script, flushed);
         else if (c->nodes[i]->ready) /* or nothing is on its way there */
-            flush_idle(c, i);
+            flush_empty_master(c, i);
     c->into = NULL;
 }

@@ -202,7 +202,7 @@ void cluster_proceed(struct cluster *c)
         return;
     if (c->unread_count)
         cluster_read_unread(c);
-    else if (cluster_migrations_known(c) && cluster_signs_settled(c))
+    else if (cluster_migrations_known(c) && cluster_liveness_settled(c))
         cluster_judge(c);
 }
 
@@ -238,7 +238,7 @@ void cluster_free(struct cluster *c)
         cluster_free_node(c->nodes[i]);
     free(c->nodes);
     identities_free(&c->known);
-    cluster_signs_forget(c);
+    cluster_liveness_forget(c);
     cluster_open_slots_free(c);
     uri_free(&c->ask);
     uri_free(&c->whom);

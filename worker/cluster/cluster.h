@@ -1,5 +1,5 @@
 /* A Redis Cluster as the target: one link to each master. Shared by cluster.c (trouble),
- * cluster/recover.c, cluster/vouch.c (is a node who it was?), cluster/nodes.c (links), cluster/migrations.c
+ * cluster/recover.c, cluster/same_process.c (is a node who it was?), cluster/nodes.c (links), cluster/migrations.c
  * (slots on their way), cluster/open_slots.c (those that stay so), cluster/liveness.c (is who gave slots away still
  * there?), cluster/empty_masters.c (masters without slots), cluster/marks.c, cluster/loss.c (marks that are gone),
  * cluster/flush_notes.c (which flushes the nodes have had), cluster/write.c (routing) and cluster/replicas.c
@@ -59,7 +59,7 @@ struct node {
     bool migrations_asked; /* and has not answered yet */
     int incoming_slot;     /* one of them, which it does not serve; NO_SLOT */
     struct trouble own;    /* of an idle one: it concerns nobody else */
-    bool trusted;          /* by the last judgement: it has lost nothing */
+    bool intact;           /* by the last judgement: it has lost nothing */
     bool marked;           /* its mark was written since */
     /* Slots whose marks tell, when read, that it was emptied: NO_SLOT. */
     int missing_slot;   /* it was there before */
@@ -77,12 +77,12 @@ struct node {
 };
 
 /* Whether one is there that had slots which others serve now (cluster/liveness.c). */
-struct sign {
+struct liveness {
     struct cluster *cluster;
     char id[41];
     struct uri uri;
     struct client *client;
-    enum { SIGN_WANTED, SIGN_ASKED, SIGN_SEEN } state;
+    enum { LIVENESS_WANTED, LIVENESS_ASKED, LIVENESS_KNOWN } state;
 };
 
 /* A slot between two nodes (cluster/open_slots.c). */
@@ -109,8 +109,8 @@ struct cluster {
     bool judged;                        /* once, at least */
     uint64_t sent_seq;                  /* all that was ever sent, at the last judgement */
     uint16_t moved_from[CLUSTER_SLOTS]; /* since then: who had it, an index into known; IDENTITY_NONE */
-    struct sign **signs;                /* of those */
-    size_t sign_count;
+    struct liveness **liveness;         /* of those */
+    size_t liveness_count;
     struct positions positions;
     const struct node *sent_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
     uint16_t also_at[CLUSTER_SLOTS];           /* the node where ASK led to for its marks; or enum also */
@@ -179,31 +179,31 @@ static inline bool cluster_is_empty(const struct cluster *c, size_t node)
 void cluster_judge(struct cluster *c);
 void cluster_load_nodes(struct cluster *c);
 /* Is n the replica that took over from that one? */
-bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of);
+bool cluster_is_promoted_from(const struct cluster *c, const struct node *n, const struct identity *of);
 void cluster_remember(struct cluster *c, const struct node *n); /* as what it is now … */
-void cluster_distrust(struct cluster *c,
-                      const struct node *n); /* … or as nobody, when nothing is known yet */
+void cluster_forget_identity(struct cluster *c,
+                             const struct node *n); /* … or as nobody, when nothing is known yet */
 /* What it had may be lost, wherever it is now. (Its heir is known all the same.) */
-void cluster_distrust_id(struct cluster *c, const char *id);
+void cluster_forget_run_id(struct cluster *c, const char *id);
 /* By what is remembered it has lost nothing. */
-bool cluster_is_trusted(const struct cluster *c, const struct node *n);
+bool cluster_is_intact(const struct cluster *c, const struct node *n);
 /* Is there anything of this session that could have been lost? */
-bool cluster_inherits(const struct cluster *c);
+bool cluster_has_earlier_writes(const struct cluster *c);
 
-/* cluster/vouch.c */
+/* cluster/same_process.c */
 /* Is n that process, with that history? */
 bool cluster_is_process(const struct node *n, const char *run_id, const char *replid);
 /* Did the process that n is, with the history that it has, take what was written to that one? */
-bool cluster_is_marked(const struct node *n, const struct marked_node *as);
+bool cluster_mark_names(const struct node *n, const struct marked_node *as);
 /* It, or, where it lies with n itself, one that served the slots that n serves: then n has its data from that. */
-bool cluster_vouches(const struct cluster *c, const struct node *n, const struct node *at,
-                     const struct marked_node *as);
+bool cluster_covers(const struct cluster *c, const struct node *n, const struct node *at,
+                    const struct marked_node *as);
 
 /* cluster/liveness.c */
-void cluster_signs_want(struct cluster *c, const char *id, const struct uri *uri);
+void cluster_liveness_want(struct cluster *c, const char *id, const struct uri *uri);
 /* Is there nothing to be asked? False: cluster_proceed() follows. */
-bool cluster_signs_settled(struct cluster *c);
-void cluster_signs_forget(struct cluster *c);
+bool cluster_liveness_settled(struct cluster *c);
+void cluster_liveness_forget(struct cluster *c);
 
 /* cluster/migrations.c */
 /* Is there nothing to be asked about slots on their way? False: cluster_proceed() follows, or, while ready,

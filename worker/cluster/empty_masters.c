@@ -35,8 +35,8 @@ void cluster_remember_masters(struct cluster *c)
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i]->ready)
             cluster_remember(c, c->nodes[i]);
-        else if (cluster_inherits(c) && !identities_find(&c->known, c->topology.nodes[i].id))
-            cluster_distrust(c, c->nodes[i]);
+        else if (cluster_has_earlier_writes(c) && !identities_find(&c->known, c->topology.nodes[i].id))
+            cluster_forget_identity(c, c->nodes[i]);
 }
 
 void cluster_empty_master_ready(struct node *n)
@@ -44,7 +44,7 @@ void cluster_empty_master_ready(struct node *n)
     struct cluster *c = n->cluster;
     if (!c->ready || !cluster_is_empty(c, n->index))
         return;
-    if (cluster_is_trusted(c, n)) {
+    if (cluster_is_intact(c, n)) {
         cluster_remember(c, n);
         cluster_save_nodes(c);
         return;
@@ -58,7 +58,7 @@ void cluster_empty_masters_assess(struct cluster *c)
     struct error error;
     for (size_t i = 0; i < c->count; i++) {
         struct node *n = c->nodes[i];
-        if (!cluster_is_empty(c, i) || !n->ready || cluster_is_trusted(c, n))
+        if (!cluster_is_empty(c, i) || !n->ready || cluster_is_intact(c, n))
             continue;
         if (!n->in_migrations) {
             c->migrations_wanted = true;

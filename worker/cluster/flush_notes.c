@@ -25,7 +25,7 @@ static bool is_newer(const struct flush_note *a, const struct flush_note *b)
 static bool is_of(const struct cluster *c, const struct node *n, const struct node *at,
                   const struct flush_note *note)
 {
-    return *note->on.run_id ? cluster_vouches(c, n, at, &note->on) : at == n;
+    return *note->on.run_id ? cluster_covers(c, n, at, &note->on) : at == n;
 }
 
 /* The newest that is noted, or what we remember of a node that has lost nothing. */
@@ -39,7 +39,7 @@ static struct flush_note newest_of(const struct cluster *c, const struct node *n
                 newest = *note;
         }
     uint64_t session = c->router->session.id;
-    if (n->trusted && c->flushed_txid && (newest.session != session || newest.txid < c->flushed_txid))
+    if (n->intact && c->flushed_txid && (newest.session != session || newest.txid < c->flushed_txid))
         newest = (struct flush_note){.session = session, .txid = c->flushed_txid};
     return newest;
 }

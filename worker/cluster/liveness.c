@@ -13,138 +13,138 @@
 
 #include "worker/cluster/cluster.h"
 
-enum { SIGN_TIMEOUT_MS = 5000 };
+enum { LIVENESS_TIMEOUT_MS = 5000 };
 
-static struct sign *find(struct cluster *c, const char *id)
+static struct liveness *find_liveness(struct cluster *c, const char *id)
 {
-    for (size_t i = 0; i < c->sign_count; i++)
-        if (strcmp(c->signs[i]->id, id) == 0)
-            return c->signs[i];
+    for (size_t i = 0; i < c->liveness_count; i++)
+        if (strcmp(c->liveness[i]->id, id) == 0)
+            return c->liveness[i];
     return NULL;
 }
 
-static void stop_asking(struct sign *s)
+static void end_probe(struct liveness *l)
 {
-    client_free(s->client);
-    s->client = NULL;
+    client_free(l->client);
+    l->client = NULL;
 }
 
-void cluster_signs_want(struct cluster *c, const char *id, const struct uri *uri)
+void cluster_liveness_want(struct cluster *c, const char *id, const struct uri *uri)
 {
-    struct sign *s = find(c, id);
-    if (!s) {
-        c->signs = x_realloc(c->signs, (c->sign_count + 1) * sizeof *c->signs);
-        s = c->signs[c->sign_count++] = x_calloc(1, sizeof *s);
-        s->cluster = c;
-        snprintf(s->id, sizeof s->id, "%s", id);
+    struct liveness *l = find_liveness(c, id);
+    if (!l) {
+        c->liveness = x_realloc(c->liveness, (c->liveness_count + 1) * sizeof *c->liveness);
+        l = c->liveness[c->liveness_count++] = x_calloc(1, sizeof *l);
+        l->cluster = c;
+        snprintf(l->id, sizeof l->id, "%s", id);
     }
-    stop_asking(s);
-    uri_free(&s->uri);
-    uri_copy(&s->uri, uri);
-    s->state = SIGN_WANTED;
+    end_probe(l);
+    uri_free(&l->uri);
+    uri_copy(&l->uri, uri);
+    l->state = LIVENESS_WANTED;
 }
 
-void cluster_signs_forget(struct cluster *c)
+void cluster_liveness_forget(struct cluster *c)
 {
-    for (size_t i = 0; i < c->sign_count; i++) {
-        stop_asking(c->signs[i]);
-        uri_free(&c->signs[i]->uri);
-        free(c->signs[i]);
+    for (size_t i = 0; i < c->liveness_count; i++) {
+        end_probe(c->liveness[i]);
+        uri_free(&c->liveness[i]->uri);
+        free(c->liveness[i]);
     }
-    free(c->signs);
-    c->signs = NULL;
-    c->sign_count = 0;
+    free(c->liveness);
+    c->liveness = NULL;
+    c->liveness_count = 0;
 }
 
 /* ---- the question ---- */
 
-static void is_there(struct sign *s)
+static void liveness_known(struct liveness *l)
 {
-    s->state = SIGN_SEEN;
-    cluster_proceed(s->cluster);
+    l->state = LIVENESS_KNOWN;
+    cluster_proceed(l->cluster);
 }
 
-static void is_lost(struct sign *s)
+static void process_is_gone(struct liveness *l)
 {
-    cluster_distrust_id(s->cluster, s->id);
-    is_there(s); /* or was: there is nothing more to be asked */
+    cluster_forget_run_id(l->cluster, l->id);
+    liveness_known(l); /* or was: there is nothing more to be asked */
 }
 
-static void is_silent(struct sign *s, const char *why)
+static void probe_unanswered(struct liveness *l, const char *why)
 {
-    struct cluster *c = s->cluster;
+    struct cluster *c = l->cluster;
     struct error error;
-    size_t i = topology_find(&c->topology, s->id);
+    size_t i = topology_find(&c->topology, l->id);
     if (i == TOPOLOGY_NOBODY || !c->nodes[i]->ready || c->topology.nodes[i].failed) {
-        is_lost(s);
+        process_is_gone(l);
         return;
     }
-    s->state = SIGN_WANTED;
+    l->state = LIVENESS_WANTED;
     error_set(&error, ERROR_RETRY, "node %.8s had slots that others serve now, and does not answer: %.200s",
-              s->id, why);
+              l->id, why);
     cluster_wait(c, &error);
 }
 
-static void on_info(struct client *client, const redisReply *reply, void *arg)
+static void on_probe_info(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
-    struct sign *s = arg;
-    const struct identity *known = identities_find(&s->cluster->known, s->id);
+    struct liveness *l = arg;
+    const struct identity *known = identities_find(&l->cluster->known, l->id);
     static const char field[] = "run_id:";
     const char *at = reply->type == REDIS_REPLY_STRING ? strstr(reply->str, field) : NULL;
     bool same = at && known && *known->run_id &&
                 strncmp(at + sizeof field - 1, known->run_id, strlen(known->run_id)) == 0;
     bool loads = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "LOADING", 7) == 0;
-    stop_asking(s);
+    end_probe(l);
     /* Who may not ask has to do without: it has answered, and its link stands. */
     if (same || (!at && !loads))
-        is_there(s);
+        liveness_known(l);
     else
-        is_lost(s);
+        process_is_gone(l);
 }
 
-static void on_ready(struct client *client, void *arg)
+static void on_probe_ready(struct client *client, void *arg)
 {
-    client_words(client, SIGN_TIMEOUT_MS, on_info, arg, "INFO", "server", NULL);
+    client_words(client, LIVENESS_TIMEOUT_MS, on_probe_info, arg, "INFO", "server", NULL);
 }
 
-static void on_failed(struct client *client, const struct error *error, void *arg)
+static void on_probe_failed(struct client *client, const struct error *error, void *arg)
 {
     (void)client;
-    struct sign *s = arg;
+    struct liveness *l = arg;
     struct error copy = *error;
-    stop_asking(s);
-    is_silent(s, copy.text);
+    end_probe(l);
+    probe_unanswered(l, copy.text);
 }
 
-static bool is_needed(const struct cluster *c, const struct sign *s)
+static bool liveness_matters(const struct cluster *c, const struct liveness *l)
 {
-    size_t known = identities_index(&c->known, s->id);
+    size_t known = identities_index(&c->known, l->id);
     for (uint16_t slot = 0; known != IDENTITY_NONE && slot < CLUSTER_SLOTS; slot++)
         if (c->moved_from[slot] == known &&
-            !cluster_is_heir(c, c->nodes[c->topology.owner[slot]], &c->known.list[known]))
+            !cluster_is_promoted_from(c, c->nodes[c->topology.owner[slot]], &c->known.list[known]))
             return true;
     return false;
 }
 
-static void ask(struct sign *s)
+static void begin_probe(struct liveness *l)
 {
-    struct cluster *c = s->cluster;
-    struct client_callbacks on = {s, on_ready, on_failed};
+    struct cluster *c = l->cluster;
+    struct client_callbacks on = {l, on_probe_ready, on_probe_failed};
     struct error error;
-    s->state = SIGN_ASKED;
-    s->client = client_connect(c->router->base, &s->uri, c->router->config.settings, "target", &on, &error);
-    if (!s->client)
-        is_silent(s, error.text);
+    l->state = LIVENESS_ASKED;
+    l->client = client_connect(c->router->base, &l->uri, c->router->config.settings, "target", &on, &error);
+    if (!l->client)
+        probe_unanswered(l, error.text);
 }
 
-bool cluster_signs_settled(struct cluster *c)
+bool cluster_liveness_settled(struct cluster *c)
 {
-    for (size_t i = 0; i < c->sign_count; i++)
-        if (c->signs[i]->state == SIGN_WANTED && is_needed(c, c->signs[i])) {
-            ask(c->signs[i]);
+    for (size_t i = 0; i < c->liveness_count; i++)
+        if (c->liveness[i]->state == LIVENESS_WANTED && liveness_matters(c, c->liveness[i])) {
+            begin_probe(c->liveness[i]);
             return false;
-        } else if (c->signs[i]->state == SIGN_ASKED) {
+        } else if (c->liveness[i]->state == LIVENESS_ASKED) {
             return false;
         }
     return true;

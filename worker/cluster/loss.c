@@ -76,7 +76,7 @@ static bool has_mark(const struct cluster *c, const struct node *n)
 {
     for (size_t i = 0; i < c->count; i++)
         for (size_t j = 0; j < c->nodes[i]->candidate_count; j++)
-            if (cluster_is_marked(n, &c->nodes[i]->candidates[j].of))
+            if (cluster_mark_names(n, &c->nodes[i]->candidates[j].of))
                 return true;
     return false;
 }
@@ -121,7 +121,7 @@ bool cluster_loss_judge(const struct cluster *c, const struct position_node *nod
             continue;
         if (n->unclaimed_slot != NO_SLOT)
             return unclaimed_mark(n, error);
-        if (!nodes[i].trusted)
+        if (!nodes[i].intact)
             continue;
         if (n->missing_slot != NO_SLOT)
             return lost_mark(n, n->missing_slot, "has lost the mark that it had", error);

@@ -137,15 +137,15 @@ void cluster_migrations_forget(struct cluster *c)
 
 bool cluster_migrations_known(struct cluster *c)
 {
-    for (size_t i = 0; !c->migrations_fresh && cluster_inherits(c) && i < c->count; i++)
-        c->migrations_wanted |= c->nodes[i]->ready && !cluster_is_trusted(c, c->nodes[i]);
+    for (size_t i = 0; !c->migrations_fresh && cluster_has_earlier_writes(c) && i < c->count; i++)
+        c->migrations_wanted |= c->nodes[i]->ready && !cluster_is_intact(c, c->nodes[i]);
     return cluster_migrations_settled(c);
 }
 
 static bool is_promoted_from_id(const struct cluster *c, const struct node *n, const char *id)
 {
     const struct identity *of = identities_find(&c->known, id);
-    return of && cluster_is_heir(c, n, of);
+    return of && cluster_is_promoted_from(c, n, of);
 }
 
 /* It is away or has lost something, or was away when it was forgotten, and the slots that were its own are
@@ -158,8 +158,8 @@ static bool keys_may_have_stayed(const struct cluster *c, const struct position_
     const struct node *now = c->nodes[c->topology.owner[slot]];
     size_t i = topology_find(&c->topology, from->id);
     bool well = i == TOPOLOGY_NOBODY ? *from->run_id
-                                     : c->nodes[i]->ready && nodes[i].trusted && !c->topology.nodes[i].failed;
-    return !well && !cluster_is_heir(c, now, from);
+                                     : c->nodes[i]->ready && nodes[i].intact && !c->topology.nodes[i].failed;
+    return !well && !cluster_is_promoted_from(c, now, from);
 }
 
 /* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. Where its replica took
@@ -169,7 +169,7 @@ static bool gave_slots_away(const struct cluster *c, const struct position_node 
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->nodes[i] == n)
-            return n->ready && nodes[i].trusted && !c->topology.nodes[i].failed &&
+            return n->ready && nodes[i].intact && !c->topology.nodes[i].failed &&
                    !is_promoted_from_id(c, to, c->topology.nodes[i].id);
     return false;
 }
@@ -177,7 +177,7 @@ static bool gave_slots_away(const struct cluster *c, const struct position_node 
 static bool has_promoted_replica(const struct cluster *c, const struct identity *of)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (cluster_is_heir(c, c->nodes[i], of))
+        if (cluster_is_promoted_from(c, c->nodes[i], of))
             return true;
     return false;
 }
@@ -191,7 +191,7 @@ static bool slots_are_accounted_for(const struct cluster *c, const struct positi
         const struct identity *known = &c->known.list[k];
         size_t i = topology_find(&c->topology, known->id);
         const struct topology_node *t = i != TOPOLOGY_NOBODY ? &c->topology.nodes[i] : NULL;
-        bool well = t && c->nodes[i]->ready && nodes[i].trusted && !t->failed;
+        bool well = t && c->nodes[i]->ready && nodes[i].intact && !t->failed;
         bool as_before = t && t->fingerprint == known->fingerprint;
         if (known->fingerprint && !well && !as_before && !has_promoted_replica(c, known))
             return error_set(
@@ -214,14 +214,14 @@ static bool keys_may_be_lost(const struct node *n, uint16_t slot, struct error *
 
 bool cluster_migrations_check(struct cluster *c, const struct position_node *nodes, struct error *error)
 {
-    if (!cluster_inherits(c))
+    if (!cluster_has_earlier_writes(c))
         return true;
     if (!slots_are_accounted_for(c, nodes, error))
         return false;
     for (size_t i = 0; i < c->count; i++) {
         /* What was on its way to a master that failed is with its replica, as far as it came. */
         int slot = c->nodes[i]->incoming_slot != NO_SLOT ? c->nodes[i]->incoming_slot : c->slot_to_no_master;
-        if (c->nodes[i]->ready && !nodes[i].trusted && slot != NO_SLOT)
+        if (c->nodes[i]->ready && !nodes[i].intact && slot != NO_SLOT)
             return keys_may_be_lost(c->nodes[i], (uint16_t)slot, error);
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
@@ -232,7 +232,7 @@ bool cluster_migrations_check(struct cluster *c, const struct position_node *nod
                 "%s serves slot %u now, and who served it before is away or has lost what it had: "
                 "nobody knows whether its keys came along; a full sync is needed",
                 now->who, (unsigned)s);
-        if (nodes[now->index].trusted)
+        if (nodes[now->index].intact)
             continue;
         if (was && was != now && gave_slots_away(c, nodes, was, now))
             return keys_may_be_lost(now, s, error);

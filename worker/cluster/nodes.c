@@ -36,10 +36,10 @@ static void note_new(const struct node *n)
     bool is_new = !identities_find(&c->known, c->topology.nodes[n->index].id);
     if (!is_new || !c->judged || c->ready)
         return;
-    if (cluster_is_trusted(c, n))
+    if (cluster_is_intact(c, n))
         cluster_remember(c, n);
     else
-        cluster_distrust(c, n);
+        cluster_forget_identity(c, n);
 }
 
 static void on_link_ready(void *arg, const struct mark *mark, const struct capabilities *target)
@@ -305,7 +305,7 @@ static void note_moved(struct cluster *c, const struct topology *was, const bool
         if (!gave[i] || lost[i])
             continue;
         topology_uri(was, i, &c->router->config.settings->target, &uri);
-        cluster_signs_want(c, was->nodes[i].id, &uri);
+        cluster_liveness_want(c, was->nodes[i].id, &uri);
         uri_free(&uri);
     }
 }
@@ -334,13 +334,13 @@ static void forget_sent_to(struct cluster *c, const struct node *n)
 /* Who is listed no more, and whose link was lost before, may have been dead when others took its slots:
  * nobody knows whether their keys came along. Who was there until then, as who it was, has given them away by
  * MIGRATE. */
-static void distrust_gone(struct cluster *c, const struct topology *fresh, bool *lost)
+static void note_departed(struct cluster *c, const struct topology *fresh, bool *lost)
 {
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];
-        lost[i] = c->judged && !(n->ready && cluster_is_trusted(c, n));
+        lost[i] = c->judged && !(n->ready && cluster_is_intact(c, n));
         if (lost[i] && topology_find(fresh, c->topology.nodes[i].id) == TOPOLOGY_NOBODY)
-            cluster_distrust_id(c, c->topology.nodes[i].id);
+            cluster_forget_run_id(c, c->topology.nodes[i].id);
     }
 }
 
@@ -348,7 +348,7 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
 {
     struct topology was = c->topology;
     bool *lost = x_calloc(c->count + 1, sizeof *lost);
-    distrust_gone(c, fresh, lost);
+    note_departed(c, fresh, lost);
     drop_old_links(c, fresh);
     struct node **nodes = x_calloc(fresh->count, sizeof *nodes);
     c->topology = *fresh;

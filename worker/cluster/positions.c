@@ -72,16 +72,16 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
                        struct error *error)
 {
     const struct position_mark *mark = &p->mark[s];
-    uint64_t seq = node->trusted ? p->seq[s] : 0;
-    uint64_t lsn = node->trusted ? p->lsn[s] : 0;
-    bool by_node = node->trusted || node->split ? node->mark.in_session : node_had_it(p, s, &node->mark);
+    uint64_t seq = node->intact ? p->seq[s] : 0;
+    uint64_t lsn = node->intact ? p->lsn[s] : 0;
+    bool by_node = node->intact || node->split ? node->mark.in_session : node_had_it(p, s, &node->mark);
     bool by_slot = mark->in_session && !node->split && (by_node || was_marked_there(p, s));
-    by_slot |= mark->in_session && node->trusted;
+    by_slot |= mark->in_session && node->intact;
     if (by_slot)
         seq = larger(seq, mark->seq);
     if (by_node)
         seq = larger(seq, node->mark.seq);
-    if (node->trusted || (node->mark.lsn && !node->split))
+    if (node->intact || (node->mark.lsn && !node->split))
         lsn = larger(lsn, mark->lsn);
     p->seq[s] = seq;
     p->lsn[s] = larger(lsn, node->mark.lsn);
@@ -91,8 +91,8 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
             "slot %u of the cluster has entries from %llu on of the master before, and the promoted "
             "master may not have had them; a full sync is needed",
             (unsigned)s, (unsigned long long)first_lsn);
-    bool known = (node->trusted && p->known) || by_slot || by_node;
-    bool nothing_tells = p->came[s] && !node->trusted && !by_slot && !by_node;
+    bool known = (node->intact && p->known) || by_slot || by_node;
+    bool nothing_tells = p->came[s] && !node->intact && !by_slot && !by_node;
     if (nothing_tells || (mark->in_session && mark->seq > seq))
         return may_be_lost(s, error);
     return !first_lsn || known || p->lsn[s] >= first_lsn || lacks_journal(s, p->lsn[s], first_lsn, error);
@@ -102,7 +102,7 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
  * is done, so of two that have lost nothing since the later one counts. */
 static struct position_node both(const struct position_node *a, const struct position_node *b)
 {
-    struct position_node p = {.trusted = a->trusted && b->trusted, .split = true};
+    struct position_node p = {.intact = a->intact && b->intact, .split = true};
     p.mark.not_shared = a->mark.not_shared || b->mark.not_shared;
     if (a->unchanged && b->unchanged) {
         p.mark.in_session = a->mark.in_session || b->mark.in_session;

@@ -32,7 +32,7 @@ struct position_mark {
 };
 
 struct position_node {
-    bool trusted;              /* it has lost nothing: memory counts */
+    bool intact;               /* it has lost nothing: memory counts */
     bool unchanged;            /* since its own mark was written, or since the session began */
     bool split;                /* two in one, each with a part of the slot */
     struct position_mark mark; /* written when it served the slots that it serves */

@@ -12,7 +12,7 @@
 
 /* By its history; or since it was a replica and has all slots that the other one had, which comes to the
  * same: a master without replicas changes its replication id unasked. */
-bool cluster_is_heir(const struct cluster *c, const struct node *n, const struct identity *of)
+bool cluster_is_promoted_from(const struct cluster *c, const struct node *n, const struct identity *of)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
     if (strcmp(t->id, of->id) == 0 || !n->target.promoted)
@@ -30,7 +30,8 @@ static bool serves_as_before(const struct cluster *c, const struct node *n)
     const struct topology_node *t = &c->topology.nodes[n->index];
     for (size_t i = 0; i < c->known.count; i++) {
         const struct identity *k = &c->known.list[i];
-        if ((strcmp(k->id, t->id) == 0 || cluster_is_heir(c, n, k)) && k->fingerprint == t->fingerprint)
+        if ((strcmp(k->id, t->id) == 0 || cluster_is_promoted_from(c, n, k)) &&
+            k->fingerprint == t->fingerprint)
             return true;
     }
     return false;
@@ -65,10 +66,10 @@ static void take_candidates(const struct cluster *c, const struct node *n, const
 {
     for (size_t i = 0; i < at->candidate_count; i++) {
         const struct node_candidate *k = &at->candidates[i];
-        if (!cluster_vouches(c, n, at, &k->of))
+        if (!cluster_covers(c, n, at, &k->of))
             continue;
         *met = true;
-        p->unchanged |= cluster_is_marked(n, &k->of);
+        p->unchanged |= cluster_mark_names(n, &k->of);
         p->mark = later_of(p->mark, cluster_position(c, &k->mark));
     }
 }
@@ -77,12 +78,12 @@ static struct position_node judge_node(const struct cluster *c, const struct nod
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
     const struct identity *known = identities_find(&c->known, t->id);
-    struct position_node p = {.trusted = known && cluster_is_process(n, known->run_id, known->replid)};
+    struct position_node p = {.intact = known && cluster_is_process(n, known->run_id, known->replid)};
     bool met = known != NULL;
     /* Its own mark goes with its lowest slot, wherever that goes. */
     for (size_t i = 0; i < c->count; i++)
         take_candidates(c, n, c->nodes[i], &met, &p);
-    p.trusted |= p.unchanged && !known;
+    p.intact |= p.unchanged && !known;
     /* Slots that came from others were marked there, each as far as this session goes back at least. */
     uint64_t first_lsn = c->router->session.first_lsn;
     if (p.mark.lsn > first_lsn && !serves_as_before(c, n))
@@ -90,17 +91,17 @@ static struct position_node judge_node(const struct cluster *c, const struct nod
     /* What an earlier session wrote may have been lost before this one began. */
     bool lost_nothing = !c->router->session.first_lsn && up_all_along(c, n);
     bool is_new = c->judged && c->known.count && !n->target.promoted;
-    p.trusted |= !met && (lost_nothing || is_new);
+    p.intact |= !met && (lost_nothing || is_new);
     p.unchanged |= lost_nothing;
     return p;
 }
 
-bool cluster_is_trusted(const struct cluster *c, const struct node *n)
+bool cluster_is_intact(const struct cluster *c, const struct node *n)
 {
-    return judge_node(c, n).trusted;
+    return judge_node(c, n).intact;
 }
 
-bool cluster_inherits(const struct cluster *c)
+bool cluster_has_earlier_writes(const struct cluster *c)
 {
     const struct router_session *s = &c->router->session;
     return c->judged || s->applied_seq || s->first_lsn;
@@ -121,12 +122,12 @@ void cluster_remember(struct cluster *c, const struct node *n)
     set_identity(c, n, n->target.run_id, n->target.replid);
 }
 
-void cluster_distrust(struct cluster *c, const struct node *n)
+void cluster_forget_identity(struct cluster *c, const struct node *n)
 {
     set_identity(c, n, "", "");
 }
 
-void cluster_distrust_id(struct cluster *c, const char *id)
+void cluster_forget_run_id(struct cluster *c, const char *id)
 {
     const struct identity *known = identities_find(&c->known, id);
     struct identity gone = {0};
@@ -189,7 +190,7 @@ static void recall_came(struct cluster *c)
     uint64_t sent_seq = c->sent_seq > 1 ? c->sent_seq : 0;
     bool as_before[TOPOLOGY_NODES_MAX] = {false};
     for (size_t i = 0; i < c->count; i++)
-        as_before[i] = !cluster_inherits(c) || serves_as_before(c, c->nodes[i]);
+        as_before[i] = !cluster_has_earlier_writes(c) || serves_as_before(c, c->nodes[i]);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
         came(c, s, as_before[c->topology.owner[s]] ? c->known.moved_seq : sent_seq);
 }
@@ -198,7 +199,8 @@ static void note_came(struct cluster *c)
 {
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         const struct node *now = c->nodes[c->topology.owner[s]];
-        if (c->moved_from[s] != IDENTITY_NONE && !cluster_is_heir(c, now, &c->known.list[c->moved_from[s]]))
+        if (c->moved_from[s] != IDENTITY_NONE &&
+            !cluster_is_promoted_from(c, now, &c->known.list[c->moved_from[s]]))
             came(c, s, c->sent_seq);
     }
 }
@@ -206,7 +208,7 @@ static void note_came(struct cluster *c)
 static void forget_moved(struct cluster *c)
 {
     memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
-    cluster_signs_forget(c);
+    cluster_liveness_forget(c);
     for (size_t i = 0; i < c->count; i++)
         c->nodes[i]->gave_slots = false;
 }
@@ -266,7 +268,7 @@ void cluster_judge(struct cluster *c)
     struct position_node *nodes = x_calloc(c->count, sizeof *nodes);
     for (size_t i = 0; i < c->count; i++) {
         nodes[i] = judge_node(c, c->nodes[i]);
-        c->nodes[i]->trusted = nodes[i].trusted;
+        c->nodes[i]->intact = nodes[i].intact;
     }
     bool ok = cluster_loss_judge(c, nodes, &error);
     note_sent(c, nodes);

@@ -25,7 +25,7 @@ static int setup(void **state)
         f->t.owner[s] = s < BORDER ? A : B;
     memset(f->also_at, 0xff, sizeof f->also_at);
     f->t.count = NODES;
-    f->nodes[A].trusted = f->nodes[B].trusted = true;
+    f->nodes[A].intact = f->nodes[B].intact = true;
     *state = f;
     return 0;
 }
@@ -50,7 +50,7 @@ static void a_slot_on_its_way_is_vouched_for_by_both_nodes(void **state)
     f->also_at[7] = B;
     assert_true(judge(f, 0));
     assert_int_equal(f->p.seq[7], 100);
-    f->nodes[B].trusted = false;
+    f->nodes[B].intact = false;
     f->nodes[A].mark = (struct position_mark){.in_session = true, .seq = 90};
     assert_false(judge(f, 0)); /* wherever its mark lies: it tells of one part only */
     assert_int_equal(f->error.class, ERROR_REDIRECT);
@@ -107,7 +107,7 @@ static void nor_does_one_of_an_earlier_session_when_other_slots_came(void **stat
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
         f->p.mark[s].lsn = 1010;
     assert_true(judge(f, 1000));
-    f->nodes[B].trusted = false;
+    f->nodes[B].intact = false;
     assert_false(judge(f, 1000));
     assert_int_equal(f->error.class, ERROR_REDIRECT);
     f->nodes[B].mark.lsn = 1005;
@@ -118,7 +118,7 @@ static void nor_does_one_of_an_earlier_session_when_other_slots_came(void **stat
 static void a_new_session_begins_at_its_begin(void **state)
 {
     struct fixture *f = *state;
-    f->nodes[A].trusted = f->nodes[B].trusted = false;
+    f->nodes[A].intact = f->nodes[B].intact = false;
     positions_init(&f->p, 0, 0);
     assert_true(judge(f, 0));
     assert_int_equal(f->p.least_seq, 0);

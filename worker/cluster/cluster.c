@@ -203,7 +203,7 @@ void cluster_proceed(struct cluster *c)
     if (c->unread_count)
         cluster_read_unread(c);
     else if (cluster_migrations_known(c) && cluster_liveness_settled(c))
-        cluster_judge(c);
+        cluster_recover(c);
 }
 
 /* ---- for the router ---- */
@@ -215,8 +215,8 @@ struct cluster *cluster_new(struct router *r)
     c->slot_to_no_master = NO_SLOT;
     c->timer = evtimer_new(r->base, on_timer, c);
     positions_init(&c->positions, r->session.applied_seq, r->session.first_lsn);
-    memset(c->also_at, 0xff, sizeof c->also_at);       /* ALSO_NOWHERE */
-    memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
+    memset(c->importing_node, 0xff, sizeof c->importing_node); /* ALSO_NOWHERE */
+    memset(c->previous_owner, 0xff, sizeof c->previous_owner); /* IDENTITY_NONE */
     return c;
 }
 

@@ -105,15 +105,15 @@ struct cluster {
     struct topology fresh;    /* half asked for */
     struct node **nodes;      /* as in the topology */
     size_t count;
-    struct identities known;            /* of nodes that were judged */
-    bool judged;                        /* once, at least */
-    uint64_t sent_seq;                  /* all that was ever sent, at the last judgement */
-    uint16_t moved_from[CLUSTER_SLOTS]; /* since then: who had it, an index into known; IDENTITY_NONE */
-    struct liveness **liveness;         /* of those */
+    struct identities known;                /* of nodes that were judged */
+    bool recovered;                         /* once, at least */
+    uint64_t sent_seq;                      /* all that was ever sent, at the last judgement */
+    uint16_t previous_owner[CLUSTER_SLOTS]; /* since then: who had it, an index into known; IDENTITY_NONE */
+    struct liveness **liveness;             /* of those */
     size_t liveness_count;
     struct positions positions;
-    const struct node *sent_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
-    uint16_t also_at[CLUSTER_SLOTS];           /* the node where ASK led to for its marks; or enum also */
+    const struct node *routed_to[CLUSTER_SLOTS]; /* since the last judgement; only compared */
+    uint16_t importing_node[CLUSTER_SLOTS];      /* the node where ASK led to for its marks; or enum also */
     uint64_t flushed_txid; /* of the newest flush of this session that every node has had */
     bool ready;
     bool asked; /* the topology, since the trouble began */
@@ -176,7 +176,7 @@ static inline bool cluster_is_empty(const struct cluster *c, size_t node)
 }
 
 /* cluster/recover.c */
-void cluster_judge(struct cluster *c);
+void cluster_recover(struct cluster *c);
 void cluster_load_nodes(struct cluster *c);
 /* Is n the replica that took over from that one? */
 bool cluster_is_promoted_from(const struct cluster *c, const struct node *n, const struct identity *of);
@@ -260,13 +260,13 @@ void cluster_loss_read(struct node *n, uint16_t slot, const struct slot_mark *ma
 void cluster_loss_written(struct node *n, const struct batch *b);
 /* False (ERROR_REDIRECT, or ERROR_FATAL for one that evicts): a node that is who it was has lost marks, and
  * so perhaps anything. */
-bool cluster_loss_judge(const struct cluster *c, const struct position_node *nodes, struct error *error);
+bool cluster_loss_check(const struct cluster *c, const struct position_node *nodes, struct error *error);
 /* After the judgement, for a successor: does every master have its mark? */
-void cluster_loss_judged(struct cluster *c);
+void cluster_loss_note_unmarked(struct cluster *c);
 
 /* cluster/flush_notes.c */
 void cluster_flush_note_read(struct node *n, const struct slot_mark *mark);
 /* The newest flush that every master with slots has had, into at->mark. */
-void cluster_flush_notes_judge(const struct cluster *c, struct position *at);
+void cluster_flush_notes_newest(const struct cluster *c, struct position *at);
 
 #endif

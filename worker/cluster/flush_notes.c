@@ -44,7 +44,7 @@ static struct flush_note newest_of(const struct cluster *c, const struct node *n
     return newest;
 }
 
-void cluster_flush_notes_judge(const struct cluster *c, struct position *at)
+void cluster_flush_notes_newest(const struct cluster *c, struct position *at)
 {
     at->mark.flushed_txid = UINT64_MAX;
     for (size_t i = 0; i < c->count; i++) {

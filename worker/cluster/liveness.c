@@ -121,7 +121,7 @@ static bool liveness_matters(const struct cluster *c, const struct liveness *l)
 {
     size_t known = identities_index(&c->known, l->id);
     for (uint16_t slot = 0; known != IDENTITY_NONE && slot < CLUSTER_SLOTS; slot++)
-        if (c->moved_from[slot] == known &&
+        if (c->previous_owner[slot] == known &&
             !cluster_is_promoted_from(c, c->nodes[c->topology.owner[slot]], &c->known.list[known]))
             return true;
     return false;

@@ -67,7 +67,7 @@ static bool had_mark(const struct cluster *c, const struct node *n)
 {
     const struct identity *known = identities_find(&c->known, c->topology.nodes[n->index].id);
     uint64_t marked_seq = c->router->session.marked_seq;
-    return !c->judged && marked_seq > c->known.unmarked_seq && marked_seq > c->known.moved_seq && known &&
+    return !c->recovered && marked_seq > c->known.unmarked_seq && marked_seq > c->known.moved_seq && known &&
            known->fingerprint && !c->router->config.settings->migrate;
 }
 
@@ -81,7 +81,7 @@ static bool has_mark(const struct cluster *c, const struct node *n)
     return false;
 }
 
-void cluster_loss_judged(struct cluster *c)
+void cluster_loss_note_unmarked(struct cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
         if (!cluster_is_empty(c, i) && !c->nodes[i]->marked && !has_mark(c, c->nodes[i]))
@@ -112,7 +112,7 @@ static bool unclaimed_mark(const struct node *n, struct error *error)
         n->who, key);
 }
 
-bool cluster_loss_judge(const struct cluster *c, const struct position_node *nodes, struct error *error)
+bool cluster_loss_check(const struct cluster *c, const struct position_node *nodes, struct error *error)
 {
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];

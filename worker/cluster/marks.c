@@ -111,7 +111,7 @@ static size_t where_it_was(struct cluster *c, uint16_t slot)
     if (!c->reading_by_asking)
         return c->topology.owner[slot];
     size_t node = topology_find(&c->topology, c->reading_id);
-    c->also_at[slot] = node == TOPOLOGY_NOBODY ? ALSO_UNKNOWN : (uint16_t)node;
+    c->importing_node[slot] = node == TOPOLOGY_NOBODY ? IMPORTING_UNKNOWN : (uint16_t)node;
     return node == TOPOLOGY_NOBODY ? c->topology.owner[slot] : node;
 }
 

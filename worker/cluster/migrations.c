@@ -152,9 +152,9 @@ static bool is_promoted_from_id(const struct cluster *c, const struct node *n, c
  * not its replica's: whoever serves them now may have been given them without their keys. */
 static bool keys_may_have_stayed(const struct cluster *c, const struct position_node *nodes, uint16_t slot)
 {
-    if (c->moved_from[slot] == IDENTITY_NONE)
+    if (c->previous_owner[slot] == IDENTITY_NONE)
         return false;
-    const struct identity *from = &c->known.list[c->moved_from[slot]];
+    const struct identity *from = &c->known.list[c->previous_owner[slot]];
     const struct node *now = c->nodes[c->topology.owner[slot]];
     size_t i = topology_find(&c->topology, from->id);
     bool well = i == TOPOLOGY_NOBODY ? *from->run_id
@@ -187,7 +187,7 @@ static bool has_promoted_replica(const struct cluster *c, const struct identity 
 static bool slots_are_accounted_for(const struct cluster *c, const struct position_node *nodes,
                                     struct error *error)
 {
-    for (size_t k = 0; !c->judged && k < c->known.count; k++) {
+    for (size_t k = 0; !c->recovered && k < c->known.count; k++) {
         const struct identity *known = &c->known.list[k];
         size_t i = topology_find(&c->topology, known->id);
         const struct topology_node *t = i != TOPOLOGY_NOBODY ? &c->topology.nodes[i] : NULL;
@@ -225,7 +225,7 @@ bool cluster_migrations_check(struct cluster *c, const struct position_node *nod
             return keys_may_be_lost(c->nodes[i], (uint16_t)slot, error);
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
-        const struct node *now = c->nodes[c->topology.owner[s]], *was = c->sent_to[s];
+        const struct node *now = c->nodes[c->topology.owner[s]], *was = c->routed_to[s];
         if (keys_may_have_stayed(c, nodes, s))
             return error_set(
                 error, ERROR_REDIRECT,

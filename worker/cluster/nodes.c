@@ -23,7 +23,7 @@ static void doubt_batch(struct cluster *c, const struct node *n, const struct ba
         return;
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-        if (c->sent_to[s] == n)
+        if (c->routed_to[s] == n)
             doubt(c, s, b->round->after_seq);
 }
 
@@ -34,7 +34,7 @@ static void note_new(const struct node *n)
 {
     struct cluster *c = n->cluster;
     bool is_new = !identities_find(&c->known, c->topology.nodes[n->index].id);
-    if (!is_new || !c->judged || c->ready)
+    if (!is_new || !c->recovered || c->ready)
         return;
     if (cluster_is_intact(c, n))
         cluster_remember(c, n);
@@ -279,24 +279,24 @@ static void drop_old_links(struct cluster *c, const struct topology *fresh)
     }
 }
 
-static bool has_moved(const struct cluster *c, const struct topology *was, uint16_t slot)
+static bool slot_has_moved(const struct cluster *c, const struct topology *was, uint16_t slot)
 {
     return strcmp(was->nodes[was->owner[slot]].id, c->topology.nodes[c->topology.owner[slot]].id) != 0;
 }
 
 /* lost: whose keys may not have gone along (for each node of was). Where one had the slot in between, it is
  * the one to be looked at. The others are asked whether they are there. */
-static void note_moved(struct cluster *c, const struct topology *was, const bool *lost)
+static void note_moved_slots(struct cluster *c, const struct topology *was, const bool *lost)
 {
     bool gave[TOPOLOGY_NODES_MAX] = {false};
     for (uint16_t s = 0; was->count && s < CLUSTER_SLOTS; s++) {
-        if (!has_moved(c, was, s))
+        if (!slot_has_moved(c, was, s))
             continue;
         const char *id = was->nodes[was->owner[s]].id;
         size_t old = topology_find(&c->topology, id);
         gave[was->owner[s]] = true;
-        if (c->moved_from[s] == IDENTITY_NONE || lost[was->owner[s]])
-            c->moved_from[s] = (uint16_t)identities_index(&c->known, id);
+        if (c->previous_owner[s] == IDENTITY_NONE || lost[was->owner[s]])
+            c->previous_owner[s] = (uint16_t)identities_index(&c->known, id);
         if (old != TOPOLOGY_NOBODY)
             c->nodes[old]->gave_slots = true;
     }
@@ -311,24 +311,27 @@ static void note_moved(struct cluster *c, const struct topology *was, const bool
 }
 
 /* A slot that has another owner has arrived, or is served behind ASKING: there alone. */
-static void keep_also(struct cluster *c, const struct topology *was)
+static void keep_importing_nodes(struct cluster *c, const struct topology *was)
 {
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
-        if (c->also_at[s] == ALSO_NOWHERE)
+        if (c->importing_node[s] == IMPORTING_NONE)
             continue;
-        bool moved = has_moved(c, was, s);
-        size_t at = c->also_at[s] < was->count ? topology_find(&c->topology, was->nodes[c->also_at[s]].id)
-                                               : TOPOLOGY_NOBODY;
-        c->also_at[s] = moved ? ALSO_NOWHERE : at == TOPOLOGY_NOBODY ? ALSO_UNKNOWN : (uint16_t)at;
+        bool moved = slot_has_moved(c, was, s);
+        size_t at = c->importing_node[s] < was->count
+                        ? topology_find(&c->topology, was->nodes[c->importing_node[s]].id)
+                        : TOPOLOGY_NOBODY;
+        c->importing_node[s] = moved                   ? IMPORTING_NONE
+                               : at == TOPOLOGY_NOBODY ? IMPORTING_UNKNOWN
+                                                       : (uint16_t)at;
     }
 }
 
 /* Its address may be another node's soon. */
-static void forget_sent_to(struct cluster *c, const struct node *n)
+static void forget_routed_to(struct cluster *c, const struct node *n)
 {
     for (uint16_t s = 0; n && s < CLUSTER_SLOTS; s++)
-        if (c->sent_to[s] == n)
-            c->sent_to[s] = NULL;
+        if (c->routed_to[s] == n)
+            c->routed_to[s] = NULL;
 }
 
 /* Who is listed no more, and whose link was lost before, may have been dead when others took its slots:
@@ -338,7 +341,7 @@ static void note_departed(struct cluster *c, const struct topology *fresh, bool 
 {
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];
-        lost[i] = c->judged && !(n->ready && cluster_is_intact(c, n));
+        lost[i] = c->recovered && !(n->ready && cluster_is_intact(c, n));
         if (lost[i] && topology_find(fresh, c->topology.nodes[i].id) == TOPOLOGY_NOBODY)
             cluster_forget_run_id(c, c->topology.nodes[i].id);
     }
@@ -358,14 +361,14 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
         nodes[i]->index = i;
     }
     for (size_t i = 0; i < c->count; i++) {
-        forget_sent_to(c, c->nodes[i]);
+        forget_routed_to(c, c->nodes[i]);
         cluster_free_node(c->nodes[i]);
     }
     free(c->nodes);
     c->nodes = nodes;
     c->count = fresh->count;
-    keep_also(c, &was);
-    note_moved(c, &was, lost);
+    keep_importing_nodes(c, &was);
+    note_moved_slots(c, &was, lost);
     free(lost);
     cluster_migrations_forget(c);
     c->empty_masters_changed = false;

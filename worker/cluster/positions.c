@@ -28,17 +28,17 @@ void positions_settle(struct positions *p, uint64_t sent_seq)
 /* Were they written when the slot was whole there? A node's mark tells which slots it served, and is written
  * again when they are others, even if nothing has been sent since; a command over several slots marks the one
  * it puts something into before it counts as sent. */
-static bool node_had_it(const struct positions *p, uint16_t s, const struct position_mark *mark)
+static bool node_marked_after_arrival(const struct positions *p, uint16_t s, const struct position_mark *mark)
 {
-    return mark->in_session && mark->seq >= p->came[s];
+    return mark->in_session && mark->seq >= p->arrived_seq[s];
 }
 
-static bool was_marked_there(const struct positions *p, uint16_t s)
+static bool slot_marked_after_arrival(const struct positions *p, uint16_t s)
 {
-    return p->mark[s].in_session && (!p->came[s] || p->mark[s].seq > p->came[s] + 1);
+    return p->mark[s].in_session && (!p->arrived_seq[s] || p->mark[s].seq > p->arrived_seq[s] + 1);
 }
 
-static bool may_be_lost(uint16_t s, struct error *error)
+static bool keys_may_be_lost(uint16_t s, struct error *error)
 {
     return error_set(
         error, ERROR_REDIRECT,
@@ -49,7 +49,7 @@ static bool may_be_lost(uint16_t s, struct error *error)
 }
 
 /* lsn 0: the mark of its node is gone, or tells of other slots than the node serves. */
-static bool lacks_journal(uint16_t s, uint64_t lsn, uint64_t first_lsn, struct error *error)
+static bool journal_is_missing(uint16_t s, uint64_t lsn, uint64_t first_lsn, struct error *error)
 {
     if (!lsn)
         return error_set(
@@ -68,14 +68,15 @@ static bool lacks_journal(uint16_t s, uint64_t lsn, uint64_t first_lsn, struct e
 /* One slot. False: nothing tells of it, or its mark tells of more than there is: what it vouches for cannot
  * be done again and marked again, since nobody could tell that mark from this one; nor where
  * keys came and their mark did not. */
-static bool judge_slot(struct positions *p, uint16_t s, const struct position_node *node, uint64_t first_lsn,
-                       struct error *error)
+static bool resolve_slot(struct positions *p, uint16_t s, const struct position_node *node,
+                         uint64_t first_lsn, struct error *error)
 {
     const struct position_mark *mark = &p->mark[s];
     uint64_t seq = node->intact ? p->seq[s] : 0;
     uint64_t lsn = node->intact ? p->lsn[s] : 0;
-    bool by_node = node->intact || node->split ? node->mark.in_session : node_had_it(p, s, &node->mark);
-    bool by_slot = mark->in_session && !node->split && (by_node || was_marked_there(p, s));
+    bool by_node =
+        node->intact || node->split ? node->mark.in_session : node_marked_after_arrival(p, s, &node->mark);
+    bool by_slot = mark->in_session && !node->split && (by_node || slot_marked_after_arrival(p, s));
     by_slot |= mark->in_session && node->intact;
     if (by_slot)
         seq = larger(seq, mark->seq);
@@ -92,15 +93,16 @@ static bool judge_slot(struct positions *p, uint16_t s, const struct position_no
             "master may not have had them; a full sync is needed",
             (unsigned)s, (unsigned long long)first_lsn);
     bool known = (node->intact && p->known) || by_slot || by_node;
-    bool nothing_tells = p->came[s] && !node->intact && !by_slot && !by_node;
+    bool nothing_tells = p->arrived_seq[s] && !node->intact && !by_slot && !by_node;
     if (nothing_tells || (mark->in_session && mark->seq > seq))
-        return may_be_lost(s, error);
-    return !first_lsn || known || p->lsn[s] >= first_lsn || lacks_journal(s, p->lsn[s], first_lsn, error);
+        return keys_may_be_lost(s, error);
+    return !first_lsn || known || p->lsn[s] >= first_lsn ||
+           journal_is_missing(s, p->lsn[s], first_lsn, error);
 }
 
 /* What two nodes vouch for, that each have a part. A node's mark is written when all that was sent anywhere
  * is done, so of two that have lost nothing since the later one counts. */
-static struct position_node both(const struct position_node *a, const struct position_node *b)
+static struct position_node merge_nodes(const struct position_node *a, const struct position_node *b)
 {
     struct position_node p = {.intact = a->intact && b->intact, .split = true};
     p.mark.not_shared = a->mark.not_shared || b->mark.not_shared;
@@ -116,24 +118,24 @@ static struct position_node both(const struct position_node *a, const struct pos
     return p;
 }
 
-static struct position_node who_vouches(const struct topology *t, const struct position_node *nodes,
-                                        const uint16_t *also_at, uint16_t slot)
+static struct position_node covering_node(const struct topology *t, const struct position_node *nodes,
+                                          const uint16_t *importing_node, uint16_t slot)
 {
-    static const struct position_node nobody = {0};
+    static const struct position_node unknown_node = {0};
     const struct position_node *owner = &nodes[t->owner[slot]];
-    if (!also_at || also_at[slot] == ALSO_NOWHERE)
+    if (!importing_node || importing_node[slot] == IMPORTING_NONE)
         return *owner;
-    return both(owner, also_at[slot] < t->count ? &nodes[also_at[slot]] : &nobody);
+    return merge_nodes(owner, importing_node[slot] < t->count ? &nodes[importing_node[slot]] : &unknown_node);
 }
 
-bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
-                     const uint16_t *also_at, uint64_t first_lsn, struct error *error)
+bool positions_resolve(struct positions *p, const struct topology *t, const struct position_node *nodes,
+                       const uint16_t *importing_node, uint64_t first_lsn, struct error *error)
 {
     p->least_seq = p->least_lsn = UINT64_MAX;
     p->most_seq = p->most_lsn = 0;
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
-        struct position_node node = who_vouches(t, nodes, also_at, s);
-        if (!judge_slot(p, s, &node, first_lsn, error))
+        struct position_node node = covering_node(t, nodes, importing_node, s);
+        if (!resolve_slot(p, s, &node, first_lsn, error))
             return false;
         p->least_seq = p->seq[s] < p->least_seq ? p->seq[s] : p->least_seq;
         p->least_lsn = p->lsn[s] < p->least_lsn ? p->lsn[s] : p->least_lsn;

@@ -47,7 +47,7 @@ struct positions {
     struct position_mark mark[CLUSTER_SLOTS];
     /* What was sent, or marked, when the slot was first seen where it is; at least 1. 0: it has always been
      * there. */
-    uint64_t came[CLUSTER_SLOTS];
+    uint64_t arrived_seq[CLUSTER_SLOTS];
     /* The result's extremes. */
     uint64_t least_seq, most_seq, least_lsn, most_lsn;
 };
@@ -57,12 +57,12 @@ void positions_init(struct positions *p, uint64_t applied_seq, uint64_t first_ls
 void positions_settle(struct positions *p, uint64_t sent_seq);
 /* also_at: NULL, or for each slot another node that has a part of it, since it is on its way there: both have
  * to vouch. It is an index, or one of these. */
-enum also { ALSO_NOWHERE = 0xffff, ALSO_UNKNOWN = 0xfffe };
+enum importing { IMPORTING_NONE = 0xffff, IMPORTING_UNKNOWN = 0xfffe };
 
 /* Memory becomes what is known now. first_lsn: of the session, 0 when it began with a snapshot. False
  * (ERROR_REDIRECT): some slot lacks what came before the session, or nobody can tell what it lacks; or it has
  * what a promoted master may not have had. */
-bool positions_judge(struct positions *p, const struct topology *t, const struct position_node *nodes,
-                     const uint16_t *also_at, uint64_t first_lsn, struct error *error);
+bool positions_resolve(struct positions *p, const struct topology *t, const struct position_node *nodes,
+                       const uint16_t *importing_node, uint64_t first_lsn, struct error *error);
 
 #endif

@@ -37,7 +37,7 @@ static bool serves_as_before(const struct cluster *c, const struct node *n)
     return false;
 }
 
-static struct position_mark later_of(struct position_mark a, struct position_mark b)
+static struct position_mark later_mark(struct position_mark a, struct position_mark b)
 {
     struct position_mark m = {.in_session = a.in_session || b.in_session,
                               .seq = a.seq > b.seq ? a.seq : b.seq,
@@ -47,17 +47,18 @@ static struct position_mark later_of(struct position_mark a, struct position_mar
 }
 
 /* By now; 0: not told. Were it another start of it meanwhile, its link would have been lost. */
-static uint64_t up_s(const struct node *n)
+static uint64_t uptime_s(const struct node *n)
 {
     return n->target.up_s ? n->target.up_s + (clock_monotonic_ms() - n->greeted_ms) / 1000 : 0;
 }
 
 /* The session's id is the time of its begin, in us since the epoch. */
-static bool up_all_along(const struct cluster *c, const struct node *n)
+static bool up_since_session(const struct cluster *c, const struct node *n)
 {
     enum { ROUNDED_S = 2 };
     uint64_t now_s = (uint64_t)clock_unix_ms() / 1000, session_s = c->router->session.id / 1000000;
-    return session_s && now_s >= session_s && up_s(n) > now_s - session_s + ROUNDED_S && !n->target.promoted;
+    return session_s && now_s >= session_s && uptime_s(n) > now_s - session_s + ROUNDED_S &&
+           !n->target.promoted;
 }
 
 /* Marks of node n that lie with `at`: those of its process, and, at itself, those of the slots it serves. */
@@ -70,11 +71,11 @@ static void take_candidates(const struct cluster *c, const struct node *n, const
             continue;
         *met = true;
         p->unchanged |= cluster_mark_names(n, &k->of);
-        p->mark = later_of(p->mark, cluster_position(c, &k->mark));
+        p->mark = later_mark(p->mark, cluster_position(c, &k->mark));
     }
 }
 
-static struct position_node judge_node(const struct cluster *c, const struct node *n)
+static struct position_node assess_node(const struct cluster *c, const struct node *n)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
     const struct identity *known = identities_find(&c->known, t->id);
@@ -89,8 +90,8 @@ static struct position_node judge_node(const struct cluster *c, const struct nod
     if (p.mark.lsn > first_lsn && !serves_as_before(c, n))
         p.mark.lsn = first_lsn;
     /* What an earlier session wrote may have been lost before this one began. */
-    bool lost_nothing = !c->router->session.first_lsn && up_all_along(c, n);
-    bool is_new = c->judged && c->known.count && !n->target.promoted;
+    bool lost_nothing = !c->router->session.first_lsn && up_since_session(c, n);
+    bool is_new = c->recovered && c->known.count && !n->target.promoted;
     p.intact |= !met && (lost_nothing || is_new);
     p.unchanged |= lost_nothing;
     return p;
@@ -98,13 +99,13 @@ static struct position_node judge_node(const struct cluster *c, const struct nod
 
 bool cluster_is_intact(const struct cluster *c, const struct node *n)
 {
-    return judge_node(c, n).intact;
+    return assess_node(c, n).intact;
 }
 
 bool cluster_has_earlier_writes(const struct cluster *c)
 {
     const struct router_session *s = &c->router->session;
-    return c->judged || s->applied_seq || s->first_lsn;
+    return c->recovered || s->applied_seq || s->first_lsn;
 }
 
 static void set_identity(struct cluster *c, const struct node *n, const char *run_id, const char *replid)
@@ -167,7 +168,7 @@ static uint64_t later_seq(uint64_t a, uint64_t b)
 }
 
 /* At least 1: that no slot came is 0. */
-static void note_sent(struct cluster *c, const struct position_node *nodes)
+static void note_sent_seq(struct cluster *c, const struct position_node *nodes)
 {
     uint64_t most = later_seq(later_seq(c->sent_seq, c->router->sealed_seq), 1);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
@@ -177,43 +178,43 @@ static void note_sent(struct cluster *c, const struct position_node *nodes)
     c->sent_seq = most;
 }
 
-static void came(struct cluster *c, uint16_t slot, uint64_t seq)
+static void slot_arrived(struct cluster *c, uint16_t slot, uint64_t seq)
 {
-    c->positions.came[slot] = seq;
+    c->positions.arrived_seq[slot] = seq;
     identities_moved(&c->known, seq);
 }
 
 /* A successor does not know which came while nobody looked. Where nothing was sent yet, nothing of it can be
  * lost; what an earlier session sent, its marks tell. */
-static void recall_came(struct cluster *c)
+static void recall_arrivals(struct cluster *c)
 {
     uint64_t sent_seq = c->sent_seq > 1 ? c->sent_seq : 0;
     bool as_before[TOPOLOGY_NODES_MAX] = {false};
     for (size_t i = 0; i < c->count; i++)
         as_before[i] = !cluster_has_earlier_writes(c) || serves_as_before(c, c->nodes[i]);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-        came(c, s, as_before[c->topology.owner[s]] ? c->known.moved_seq : sent_seq);
+        slot_arrived(c, s, as_before[c->topology.owner[s]] ? c->known.moved_seq : sent_seq);
 }
 
-static void note_came(struct cluster *c)
+static void note_arrivals(struct cluster *c)
 {
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
         const struct node *now = c->nodes[c->topology.owner[s]];
-        if (c->moved_from[s] != IDENTITY_NONE &&
-            !cluster_is_promoted_from(c, now, &c->known.list[c->moved_from[s]]))
-            came(c, s, c->sent_seq);
+        if (c->previous_owner[s] != IDENTITY_NONE &&
+            !cluster_is_promoted_from(c, now, &c->known.list[c->previous_owner[s]]))
+            slot_arrived(c, s, c->sent_seq);
     }
 }
 
-static void forget_moved(struct cluster *c)
+static void forget_previous_owners(struct cluster *c)
 {
-    memset(c->moved_from, 0xff, sizeof c->moved_from); /* IDENTITY_NONE */
+    memset(c->previous_owner, 0xff, sizeof c->previous_owner); /* IDENTITY_NONE */
     cluster_liveness_forget(c);
     for (size_t i = 0; i < c->count; i++)
         c->nodes[i]->gave_slots = false;
 }
 
-static void forget_missing(struct cluster *c)
+static void forget_missing_marks(struct cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
         c->nodes[i]->missing_slot = NO_SLOT;
@@ -221,7 +222,7 @@ static void forget_missing(struct cluster *c)
 
 /* ---- the judgement ---- */
 
-static void summarise(struct cluster *c, struct position *at, struct capabilities *all)
+static void summarize_position(struct cluster *c, struct position *at, struct capabilities *all)
 {
     *at = (struct position){.mark.present = true, .mark.session = c->router->session.id};
     memcpy(at->mark.master_id, c->router->session.master_id, sizeof at->mark.master_id);
@@ -229,7 +230,7 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
     at->mark.lsn = c->positions.least_lsn;
     at->ahead_seq = c->positions.most_seq;
     at->ahead_lsn = c->positions.most_lsn;
-    cluster_flush_notes_judge(c, at);
+    cluster_flush_notes_newest(c, at);
     uint64_t run_ids = 0;
     bool first = true;
     for (size_t i = 0; i < c->count; i++) {
@@ -238,7 +239,7 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
             continue;
         run_ids = crc64(run_ids, n->target.run_id, strlen(n->target.run_id));
         struct capabilities one = n->target;
-        one.up_s = up_s(n);
+        one.up_s = uptime_s(n);
         if (first)
             *all = one;
         else
@@ -252,14 +253,14 @@ static void summarise(struct cluster *c, struct position *at, struct capabilitie
 static void begin_sending(struct cluster *c)
 {
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
-        c->sent_to[s] = c->nodes[c->topology.owner[s]];
+        c->routed_to[s] = c->nodes[c->topology.owner[s]];
     for (size_t i = 0; i < c->count; i++) {
         client_free(c->nodes[i]->reader);
         c->nodes[i]->reader = NULL;
     }
 }
 
-void cluster_judge(struct cluster *c)
+void cluster_recover(struct cluster *c)
 {
     struct router *r = c->router;
     struct error error;
@@ -267,32 +268,33 @@ void cluster_judge(struct cluster *c)
     struct capabilities all;
     struct position_node *nodes = x_calloc(c->count, sizeof *nodes);
     for (size_t i = 0; i < c->count; i++) {
-        nodes[i] = judge_node(c, c->nodes[i]);
+        nodes[i] = assess_node(c, c->nodes[i]);
         c->nodes[i]->intact = nodes[i].intact;
     }
-    bool ok = cluster_loss_judge(c, nodes, &error);
-    note_sent(c, nodes);
-    if (!c->judged)
-        recall_came(c);
-    note_came(c);
+    bool ok = cluster_loss_check(c, nodes, &error);
+    note_sent_seq(c, nodes);
+    if (!c->recovered)
+        recall_arrivals(c);
+    note_arrivals(c);
     positions_settle(&c->positions, r->sealed_seq);
     ok = ok && cluster_migrations_check(c, nodes, &error) &&
-         positions_judge(&c->positions, &c->topology, nodes, c->also_at, r->session.first_lsn, &error);
+         positions_resolve(&c->positions, &c->topology, nodes, c->importing_node, r->session.first_lsn,
+                           &error);
     free(nodes);
     if (!ok) {
         r->callbacks.lost(r->callbacks.arg, &error);
         return;
     }
     cluster_remember_masters(c);
-    c->judged = true;
-    forget_moved(c);
-    forget_missing(c);
-    cluster_loss_judged(c);
+    c->recovered = true;
+    forget_previous_owners(c);
+    forget_missing_marks(c);
+    cluster_loss_note_unmarked(c);
     router_forget_sent(r);
     begin_sending(c);
     c->ready = true;
     cluster_later(c, CLUSTER_LOOK_EVERY_MS);
-    summarise(c, &at, &all);
+    summarize_position(c, &at, &all);
     log_debug("cluster of %zu masters: its slots stand between entries %llu and %llu", c->count,
               (unsigned long long)c->positions.least_seq, (unsigned long long)c->positions.most_seq);
     router_forget_open(r);

@@ -14,7 +14,7 @@ struct fixture {
     struct positions p;
     struct topology t;
     struct position_node nodes[NODES];
-    uint16_t also_at[CLUSTER_SLOTS];
+    uint16_t importing_node[CLUSTER_SLOTS];
     struct error error;
 };
 
@@ -23,7 +23,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
         f->t.owner[s] = s < BORDER ? A : B;
-    memset(f->also_at, 0xff, sizeof f->also_at);
+    memset(f->importing_node, 0xff, sizeof f->importing_node);
     f->t.count = NODES;
     f->nodes[A].intact = f->nodes[B].intact = true;
     *state = f;
@@ -36,9 +36,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool judge(struct fixture *f, uint64_t first_lsn)
+static bool resolve(struct fixture *f, uint64_t first_lsn)
 {
-    return positions_judge(&f->p, &f->t, f->nodes, f->also_at, first_lsn, &f->error);
+    return positions_resolve(&f->p, &f->t, f->nodes, f->importing_node, first_lsn, &f->error);
 }
 
 /* Slot 7 is on its way from A to B. */
@@ -47,27 +47,27 @@ static void a_slot_on_its_way_is_vouched_for_by_both_nodes(void **state)
     struct fixture *f = *state;
     positions_init(&f->p, 100, 0);
     f->p.mark[7] = (struct position_mark){.in_session = true, .seq = 30};
-    f->also_at[7] = B;
-    assert_true(judge(f, 0));
+    f->importing_node[7] = B;
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 100);
     f->nodes[B].intact = false;
     f->nodes[A].mark = (struct position_mark){.in_session = true, .seq = 90};
-    assert_false(judge(f, 0)); /* wherever its mark lies: it tells of one part only */
+    assert_false(resolve(f, 0)); /* wherever its mark lies: it tells of one part only */
     assert_int_equal(f->error.class, ERROR_REDIRECT);
     f->p.mark[7].seq = 0;
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[8], 100);
     f->nodes[B].mark = (struct position_mark){.in_session = true, .seq = 60};
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 60);
     f->nodes[A].unchanged = f->nodes[B].unchanged = true; /* since these marks */
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 90);
-    f->also_at[7] = ALSO_UNKNOWN;
-    assert_true(judge(f, 0));
+    f->importing_node[7] = IMPORTING_UNKNOWN;
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 0);
     f->p.mark[7].seq = 1;
-    assert_false(judge(f, 0));
+    assert_false(resolve(f, 0));
 }
 
 static void a_mark_tells_of_a_slot_that_came_only_when_it_was_written_there(void **state)
@@ -75,26 +75,26 @@ static void a_mark_tells_of_a_slot_that_came_only_when_it_was_written_there(void
     struct fixture *f = *state;
     positions_init(&f->p, 0, 0);
     positions_settle(&f->p, 100);
-    f->p.came[7] = f->p.came[8] = f->p.came[9] = 60;
+    f->p.arrived_seq[7] = f->p.arrived_seq[8] = f->p.arrived_seq[9] = 60;
     f->p.mark[10] = (struct position_mark){.in_session = true, .seq = 60};
     f->p.mark[7] = f->p.mark[8] = f->p.mark[9] = (struct position_mark){.in_session = true, .seq = 62};
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 100);
     f->nodes[A] = (struct position_node){.mark = {.in_session = true, .seq = 50}};
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[8], 62);
     assert_int_equal(f->p.seq[10], 60); /* has always been there */
     assert_int_equal(f->p.seq[11], 50);
     f->p.mark[9].seq = 61; /* of a command over several slots, before it counted as sent */
-    assert_false(judge(f, 0));
+    assert_false(resolve(f, 0));
     assert_int_equal(f->error.class, ERROR_REDIRECT);
     f->p.mark[9] = (struct position_mark){0}; /* keys may have come nevertheless */
-    assert_false(judge(f, 0));
+    assert_false(resolve(f, 0));
     f->nodes[A].mark.seq = 60; /* of a node that has it: it is written again though nothing was sent */
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[9], 60);
     f->nodes[A].mark.seq = 70; /* and then all that was there was whole */
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 70);
     assert_int_equal(f->p.seq[9], 70);
 }
@@ -106,12 +106,12 @@ static void nor_does_one_of_an_earlier_session_when_other_slots_came(void **stat
     positions_init(&f->p, 0, 1000);
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
         f->p.mark[s].lsn = 1010;
-    assert_true(judge(f, 1000));
+    assert_true(resolve(f, 1000));
     f->nodes[B].intact = false;
-    assert_false(judge(f, 1000));
+    assert_false(resolve(f, 1000));
     assert_int_equal(f->error.class, ERROR_REDIRECT);
     f->nodes[B].mark.lsn = 1005;
-    assert_true(judge(f, 1000));
+    assert_true(resolve(f, 1000));
     assert_int_equal(f->p.least_lsn, 1010);
 }
 
@@ -120,7 +120,7 @@ static void a_new_session_begins_at_its_begin(void **state)
     struct fixture *f = *state;
     f->nodes[A].intact = f->nodes[B].intact = false;
     positions_init(&f->p, 0, 0);
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.least_seq, 0);
     assert_int_equal(f->p.most_seq, 0);
 }
@@ -131,14 +131,14 @@ static void what_was_answered_is_done_and_what_was_not_is_in_doubt(void **state)
     positions_init(&f->p, 0, 0);
     f->p.doubt[7] = 40;
     positions_settle(&f->p, 100);
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 40);
     assert_int_equal(f->p.seq[8], 100);
     assert_int_equal(f->p.least_seq, 40);
     assert_int_equal(f->p.most_seq, 100);
     /* Run again from 40: the slot catches up, the others never go back. */
     positions_settle(&f->p, 60);
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 60);
     assert_int_equal(f->p.seq[8], 100);
 }
@@ -150,7 +150,7 @@ static void the_mark_of_a_slot_in_doubt_tells_that_it_was_carried_out(void **sta
     f->p.doubt[7] = f->p.doubt[9] = 40;
     f->p.mark[7] = (struct position_mark){.in_session = true, .seq = 100};
     positions_settle(&f->p, 100);
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[7], 100);
     assert_int_equal(f->p.seq[9], 40);
 }
@@ -162,7 +162,7 @@ static void a_node_that_may_have_lost_something_is_where_its_marks_say(void **st
     positions_settle(&f->p, 100);
     f->nodes[B] = (struct position_node){.mark = {.in_session = true, .seq = 70}};
     f->p.mark[BORDER + 1] = (struct position_mark){.in_session = true, .seq = 95};
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.seq[BORDER - 1], 100);
     assert_int_equal(f->p.seq[BORDER], 70);
     assert_int_equal(f->p.seq[BORDER + 1], 95);
@@ -175,7 +175,7 @@ static void a_node_without_a_mark_has_nothing(void **state)
     positions_init(&f->p, 50, 0);
     positions_settle(&f->p, 100);
     f->nodes[A] = (struct position_node){0};
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.least_seq, 0);
     assert_int_equal(f->p.seq[BORDER], 100);
 }
@@ -185,7 +185,7 @@ static void a_successor_takes_over_what_was_acknowledged(void **state)
     struct fixture *f = *state;
     positions_init(&f->p, 50, 0);
     f->p.mark[3] = (struct position_mark){.in_session = true, .seq = 60};
-    assert_true(judge(f, 0));
+    assert_true(resolve(f, 0));
     assert_int_equal(f->p.least_seq, 50);
     assert_int_equal(f->p.seq[3], 60);
 }
@@ -196,19 +196,19 @@ static void a_session_of_the_journal_needs_what_came_before_it(void **state)
     positions_init(&f->p, 0, 1000);
     f->nodes[A] = f->nodes[B] = (struct position_node){.mark = {.lsn = 1000}};
     f->p.mark[5].lsn = 1010;
-    assert_true(judge(f, 1000));
+    assert_true(resolve(f, 1000));
     assert_int_equal(f->p.lsn[5], 1010);
     assert_int_equal(f->p.least_lsn, 1000);
     assert_int_equal(f->p.most_lsn, 1010);
 
     positions_init(&f->p, 0, 1000);
     f->nodes[B].mark.lsn = 999;
-    assert_false(judge(f, 1000));
+    assert_false(resolve(f, 1000));
     assert_int_equal(f->error.class, ERROR_REDIRECT);
     /* Any mark of the session itself was written after that. */
     positions_init(&f->p, 0, 1000);
     f->nodes[B].mark = (struct position_mark){.in_session = true};
-    assert_true(judge(f, 1000));
+    assert_true(resolve(f, 1000));
 }
 
 /* Slots further ahead than where the promoted master's journal was asked for. */
@@ -218,13 +218,13 @@ static void what_a_promoted_master_may_lack_is_no_position(void **state)
     positions_init(&f->p, 0, 50);
     f->nodes[A].mark = f->nodes[B].mark = (struct position_mark){.lsn = 50};
     f->p.mark[7] = (struct position_mark){.lsn = 53};
-    assert_true(judge(f, 50));
+    assert_true(resolve(f, 50));
     f->p.mark[7].not_shared = true;
-    assert_false(judge(f, 50));
+    assert_false(resolve(f, 50));
     assert_int_equal(f->error.class, ERROR_REDIRECT);
     f->p.mark[7].not_shared = false;
     f->nodes[B].mark.not_shared = true;
-    assert_false(judge(f, 50));
+    assert_false(resolve(f, 50));
 }
 
 int main(void)

@@ -9,11 +9,11 @@
 #include "common/log/log.h"
 #include "common/redis/seeds.h"
 
-enum { BACKOFF_FIRST_MS = 10, BACKOFF_MAX_MS = 500, CALM_MS = 1000, ASK_TIMEOUT_MS = 5000 };
+enum { BACKOFF_FIRST_MS = 10, BACKOFF_MAX_MS = 500, CALM_MS = 1000, REFRESH_TIMEOUT_MS = 5000 };
 
 /* ---- trouble ---- */
 
-void cluster_later(struct cluster *c, uint32_t ms)
+void cluster_refresh_later(struct cluster *c, uint32_t ms)
 {
     struct timeval tv = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
     evtimer_add(c->timer, &tv);
@@ -24,17 +24,17 @@ void cluster_trouble(struct cluster *c, struct error *error)
 {
     struct router *r = c->router;
     uint64_t now = clock_monotonic_ms();
-    bool was_ready = c->ready, was_asked = c->asked;
-    c->ready = c->asked = c->migrations_fresh = false;
+    bool was_ready = c->ready, was_known = c->topology_known;
+    c->ready = c->topology_known = c->migrations_fresh = false;
     if (error->class != ERROR_RETRY) {
         r->callbacks.lost(r->callbacks.arg, error);
         return;
     }
     /* If it was asked, what is pending is the look while all are being greeted: too late now, as slots move on. */
-    if (was_ready || was_asked || !evtimer_pending(c->timer, NULL)) {
+    if (was_ready || was_known || !evtimer_pending(c->timer, NULL)) {
         bool calm = now - c->trouble_ms >= CALM_MS;
         c->backoff_ms = calm || !c->backoff_ms ? BACKOFF_FIRST_MS : c->backoff_ms;
-        cluster_later(c, calm ? 0 : c->backoff_ms);
+        cluster_refresh_later(c, calm ? 0 : c->backoff_ms);
         c->backoff_ms = c->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : c->backoff_ms * 2;
         c->trouble_ms = now;
     }
@@ -48,31 +48,31 @@ void cluster_wait(struct cluster *c, struct error *error)
     cluster_trouble(c, error);
 }
 
-void cluster_look_again(struct cluster *c)
+void cluster_refresh_soon(struct cluster *c)
 {
-    c->asked = false;
-    cluster_later(c, BACKOFF_FIRST_MS);
+    c->topology_known = false;
+    cluster_refresh_later(c, BACKOFF_FIRST_MS);
 }
 
 /* ---- the topology ---- */
 
-static void stop_asking(struct cluster *c)
+static void end_refresh(struct cluster *c)
 {
-    client_free(c->asking);
-    c->asking = NULL;
+    client_free(c->topology_client);
+    c->topology_client = NULL;
 }
 
-static void not_asked(struct cluster *c, struct error *error)
+static void refresh_failed(struct cluster *c, struct error *error)
 {
-    stop_asking(c);
+    end_refresh(c);
     if (c->ready)
-        cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+        cluster_refresh_later(c, CLUSTER_REFRESH_EVERY_MS);
     else
         cluster_wait(c, error);
 }
 
 /* A master that was never met is met at once: what it is when slots come to it must be known. */
-static bool has_joined(const struct cluster *c, const struct topology *fresh)
+static bool has_new_master(const struct cluster *c, const struct topology *fresh)
 {
     for (size_t i = 0; i < fresh->count; i++)
         if (topology_find(&c->topology, fresh->nodes[i].id) == TOPOLOGY_NOBODY &&
@@ -86,15 +86,15 @@ static void take_topology(struct cluster *c, struct topology *fresh)
     struct error error;
     cluster_open_slots_apply(c, fresh);
     if (!c->ready) {
-        c->asked = true;
+        c->topology_known = true;
         cluster_adopt(c, fresh);
         cluster_proceed(c);
         return;
     }
-    bool joined = has_joined(c, fresh);
+    bool joined = has_new_master(c, fresh);
     if (topology_serves_same(&c->topology, fresh) && !joined) {
         cluster_note_topology(c, fresh);
-        cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+        cluster_refresh_later(c, CLUSTER_REFRESH_EVERY_MS);
         cluster_open_slots_check(c);
         return;
     }
@@ -105,51 +105,52 @@ static void take_topology(struct cluster *c, struct topology *fresh)
 }
 
 /* Who may not ask this has to do without masters that serve nothing. */
-static void on_masters(struct client *client, const redisReply *reply, void *arg)
+static void on_cluster_nodes(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
-    struct topology fresh = c->fresh;
-    c->fresh = (struct topology){0};
-    topology_add_idle(&fresh, reply, &c->whom);
-    stop_asking(c);
+    struct topology fresh = c->next_topology;
+    c->next_topology = (struct topology){0};
+    topology_add_idle(&fresh, reply, &c->topology_address);
+    end_refresh(c);
     take_topology(c, &fresh);
 }
 
-static void on_slots(struct client *client, const redisReply *reply, void *arg)
+static void on_cluster_slots(struct client *client, const redisReply *reply, void *arg)
 {
     struct cluster *c = arg;
     struct error error;
-    if (topology_parse(&c->fresh, reply, &c->whom, &error) && topology_complete(&c->fresh, &error))
-        client_words(client, ASK_TIMEOUT_MS, on_masters, arg, "CLUSTER", "NODES", NULL);
+    if (topology_parse(&c->next_topology, reply, &c->topology_address, &error) &&
+        topology_complete(&c->next_topology, &error))
+        client_words(client, REFRESH_TIMEOUT_MS, on_cluster_nodes, arg, "CLUSTER", "NODES", NULL);
     else
-        not_asked(c, &error);
+        refresh_failed(c, &error);
 }
 
-static void on_asking_ready(struct client *client, void *arg)
+static void on_refresh_ready(struct client *client, void *arg)
 {
-    client_words(client, ASK_TIMEOUT_MS, on_slots, arg, "CLUSTER", "SLOTS", NULL);
+    client_words(client, REFRESH_TIMEOUT_MS, on_cluster_slots, arg, "CLUSTER", "SLOTS", NULL);
 }
 
-static void on_asking_failed(struct client *client, const struct error *error, void *arg)
+static void on_refresh_failed(struct client *client, const struct error *error, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
     struct error copy = *error;
-    stop_asking(c);
+    end_refresh(c);
     seeds_next(c->router->seeds);
     if (c->ready)
-        cluster_later(c, BACKOFF_MAX_MS); /* another node */
+        cluster_refresh_later(c, BACKOFF_MAX_MS); /* another node */
     else
         cluster_wait(c, &copy);
 }
 
 /* In turn: the nodes we know that serve slots, and the address that led here. */
-static const struct uri *whom_to_ask(struct cluster *c)
+static const struct uri *next_address(struct cluster *c)
 {
-    size_t i = c->turn++ % (c->count + 1);
+    size_t i = c->address_turn++ % (c->count + 1);
     while (i < c->count && cluster_is_empty(c, i))
-        i = c->turn++ % (c->count + 1);
+        i = c->address_turn++ % (c->count + 1);
     return i < c->count ? &c->nodes[i]->uri : seeds_uri(c->router->seeds);
 }
 
@@ -158,13 +159,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct cluster *c = arg;
     struct error error;
-    struct client_callbacks on = {c, on_asking_ready, on_asking_failed};
-    if (c->asking)
+    struct client_callbacks on = {c, on_refresh_ready, on_refresh_failed};
+    if (c->topology_client)
         return;
-    c->asked = false;
-    uri_copy(&c->whom, whom_to_ask(c));
-    c->asking = client_connect(c->router->base, &c->whom, c->router->config.settings, "target", &on, &error);
-    if (!c->asking)
+    c->topology_known = false;
+    uri_copy(&c->topology_address, next_address(c));
+    c->topology_client = client_connect(c->router->base, &c->topology_address, c->router->config.settings,
+                                        "target", &on, &error);
+    if (!c->topology_client)
         cluster_wait(c, &error);
 }
 
@@ -172,7 +174,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* Does the judgement need it? One without slots is, when it knows whether slots of its own went by MIGRATE.
  */
-static bool is_needed(const struct cluster *c, size_t i)
+static bool node_is_needed(const struct cluster *c, size_t i)
 {
     const struct node *n = c->nodes[i];
     return !cluster_is_empty(c, i) ||
@@ -181,22 +183,22 @@ static bool is_needed(const struct cluster *c, size_t i)
 
 /* Is everybody greeted, and all that was sent answered or in doubt? Who hangs may be no master any more
  * before it answers, so the cluster is asked again meanwhile. */
-static bool all_linked(struct cluster *c)
+static bool links_are_settled(struct cluster *c)
 {
     bool all = true;
     for (size_t i = 0; i < c->count; i++)
-        all &= link_idle(c->nodes[i]->link) && (c->nodes[i]->ready || !is_needed(c, i));
+        all &= link_idle(c->nodes[i]->link) && (c->nodes[i]->ready || !node_is_needed(c, i));
     if (all)
         evtimer_del(c->timer);
     else if (!evtimer_pending(c->timer, NULL))
-        cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+        cluster_refresh_later(c, CLUSTER_REFRESH_EVERY_MS);
     return all;
 }
 
 /* As far as it goes now. */
 void cluster_proceed(struct cluster *c)
 {
-    if (c->ready || !c->asked || c->reading || !all_linked(c))
+    if (c->ready || !c->topology_known || c->reading_client || !links_are_settled(c))
         return;
     if (!cluster_migrations_settled(c) || !cluster_open_slots_settled(c))
         return;
@@ -224,15 +226,15 @@ void cluster_start(struct cluster *c)
 {
     cluster_load_nodes(c);
     c->router->sealed_seq = c->router->session.applied_seq;
-    c->turn = 0;
-    cluster_later(c, 0);
+    c->address_turn = 0;
+    cluster_refresh_later(c, 0);
 }
 
 void cluster_free(struct cluster *c)
 {
     if (!c)
         return;
-    stop_asking(c);
+    end_refresh(c);
     cluster_stop_reading(c);
     for (size_t i = 0; i < c->count; i++)
         cluster_free_node(c->nodes[i]);
@@ -240,10 +242,10 @@ void cluster_free(struct cluster *c)
     identities_free(&c->known);
     cluster_liveness_forget(c);
     cluster_open_slots_free(c);
-    uri_free(&c->ask);
-    uri_free(&c->whom);
+    uri_free(&c->ask_uri);
+    uri_free(&c->topology_address);
     topology_free(&c->topology);
-    topology_free(&c->fresh);
+    topology_free(&c->next_topology);
     event_free(c->timer);
     free(c);
 }

@@ -33,7 +33,7 @@ struct flush_note {
 };
 
 /* A question of router_ask(). */
-struct ask {
+struct question {
     struct node *node;
     uint16_t slot;
     router_answer *answer;
@@ -43,24 +43,24 @@ struct ask {
 
 struct node {
     struct cluster *cluster;
-    struct client *reader; /* for questions */
-    struct ask asks[2];    /* no more at once */
-    unsigned asked;
+    struct client *reader;        /* for questions */
+    struct question questions[2]; /* no more at once */
+    unsigned question_count;
     size_t index; /* in the topology */
     struct uri uri;
-    char who[320];
+    char name[320];
     struct link_config config;
     struct link *link;
     bool ready;
-    bool gave_up;          /* its link gave batches up */
-    bool gave_slots;       /* others serve slots that were its own at the last judgement */
-    bool expects_slots;    /* some are on their way to it (cluster/migrations.c) … */
-    bool in_migrations;    /* … when this was asked, over the link it has */
-    bool migrations_asked; /* and has not answered yet */
-    int incoming_slot;     /* one of them, which it does not serve; NO_SLOT */
-    struct trouble own;    /* of an idle one: it concerns nobody else */
-    bool intact;           /* by the last judgement: it has lost nothing */
-    bool marked;           /* its mark was written since */
+    bool gave_up;               /* its link gave batches up */
+    bool gave_slots;            /* others serve slots that were its own at the last judgement */
+    bool expects_slots;         /* some are on their way to it (cluster/migrations.c) … */
+    bool in_migrations;         /* … when this was asked, over the link it has */
+    bool migrations_asked;      /* and has not answered yet */
+    int incoming_slot;          /* one of them, which it does not serve; NO_SLOT */
+    struct trouble own_trouble; /* of an idle one: it concerns nobody else */
+    bool intact;                /* by the last judgement: it has lost nothing */
+    bool mark_written;          /* its mark was written since */
     /* Slots whose marks tell, when read, that it was emptied: NO_SLOT. */
     int missing_slot;   /* it was there before */
     int unclaimed_slot; /* it was written after that, by a process that did not see the answer */
@@ -73,7 +73,7 @@ struct node {
     size_t candidate_count;
     struct flush_note *notes; /* found there, its own or others' */
     size_t note_count;
-    uint64_t waiting_since_ms, late_until_ms; /* for its replicas; not again before */
+    uint64_t wait_sent_ms, no_wait_until_ms; /* for its replicas; not again before */
 };
 
 /* Whether one is there that had slots which others serve now (cluster/liveness.c). */
@@ -94,16 +94,16 @@ struct open_slot {
     char from[41], to[41];                        /* ids */
 };
 
-enum { NO_SLOT = -1, CLUSTER_LOOK_EVERY_MS = 2000 };
+enum { NO_SLOT = -1, CLUSTER_REFRESH_EVERY_MS = 2000 };
 
 /* The fields of a slot's hash that concern this FLOW: bits. */
 enum slot_fields { FIELD_FLOW = 1, FIELD_NODE = 2, FIELD_RUN = 4 };
 
 struct cluster {
     struct router *router;
-    struct topology topology; /* slots that are served behind ASKING are their new node's */
-    struct topology fresh;    /* half asked for */
-    struct node **nodes;      /* as in the topology */
+    struct topology topology;      /* slots that are served behind ASKING are their new node's */
+    struct topology next_topology; /* half asked for */
+    struct node **nodes;           /* as in the topology */
     size_t count;
     struct identities known;                /* of nodes that were judged */
     bool recovered;                         /* once, at least */
@@ -116,28 +116,28 @@ struct cluster {
     uint16_t importing_node[CLUSTER_SLOTS];      /* the node where ASK led to for its marks; or enum also */
     uint64_t flushed_txid; /* of the newest flush of this session that every node has had */
     bool ready;
-    bool asked; /* the topology, since the trouble began */
-    struct client *asking;
-    struct uri whom; /* it asks */
-    unsigned turn;   /* who is next */
+    bool topology_known; /* the topology, since the trouble began */
+    struct client *topology_client;
+    struct uri topology_address; /* it asks */
+    unsigned address_turn;       /* who is next */
     struct event *timer;
     uint32_t backoff_ms;
     uint64_t trouble_ms; /* when it was last */
     /* Answers like MOVED and ASK. */
-    int moving_slot; /* the last one that was told */
-    uint64_t moving_since_ms, moving_last_ms, moved, moved_told_ms;
+    int redirect_slot; /* the last one that was told */
+    uint64_t redirect_since_ms, redirect_last_ms, redirects, redirects_logged_ms;
     /* Marks that were elsewhere when asked for (cluster/marks.c). */
     uint8_t unread[CLUSTER_SLOTS];
     size_t unread_count;
-    struct client *reading;
+    struct client *reading_client;
     uint16_t reading_slots[256];
     size_t reading_count, reading_at;
-    struct uri ask; /* where the last of them lies that is on its way to another node; host NULL: none */
+    struct uri ask_uri; /* where the last of them lies that is on its way to another node; host NULL: none */
     uint16_t ask_slot;
-    bool reading_by_asking; /* it is read now … */
-    char reading_id[41];    /* … at this node; empty: it is none that is known */
-    bool stale;             /* the topology, by what was read … */
-    struct error down;      /* … or it was refused otherwise */
+    bool reading_by_asking;     /* it is read now … */
+    char reading_id[41];        /* … at this node; empty: it is none that is known */
+    bool topology_stale;        /* the topology, by what was read … */
+    struct error reading_error; /* … or it was refused otherwise */
     /* Slots on their way. */
     struct open_slot *open_slots;
     size_t open_slot_count;
@@ -155,19 +155,19 @@ struct cluster {
     struct batch *once_of[CLUSTER_SLOTS];
     uint16_t once_slots[CLUSTER_SLOTS]; /* that have one */
     size_t once_used;
-    struct batch *into;            /* the next command goes there, whatever its key */
-    uint64_t seq, lsn;             /* of the entry that is written */
-    uint8_t marked[CLUSTER_SLOTS]; /* slots with marks of this FLOW */
-    uint8_t there[CLUSTER_SLOTS];  /* what is known to stand there: bits of enum slot_fields */
-    bool flushing;                 /* the source's flush may take marks away: nothing is known of them */
+    struct batch *into;                 /* the next command goes there, whatever its key */
+    uint64_t seq, lsn;                  /* of the entry that is written */
+    uint8_t marked[CLUSTER_SLOTS];      /* slots with marks of this FLOW */
+    uint8_t mark_fields[CLUSTER_SLOTS]; /* what is known to stand there: bits of enum slot_fields */
+    bool flushing;                      /* the source's flush may take marks away: nothing is known of them */
 };
 
 /* cluster.c */
 void cluster_trouble(struct cluster *c,
                      struct error *error); /* nothing more is sent, the topology is asked for */
 void cluster_proceed(struct cluster *c);
-void cluster_look_again(struct cluster *c);         /* asks for the topology, soon … */
-void cluster_later(struct cluster *c, uint32_t ms); /* … or then */
+void cluster_refresh_soon(struct cluster *c);               /* asks for the topology, soon … */
+void cluster_refresh_later(struct cluster *c, uint32_t ms); /* … or then */
 /* A master without slots: it is linked where it can be, for the flushes and for slots on their way to it, and
  * missed by nobody else. */
 static inline bool cluster_is_empty(const struct cluster *c, size_t node)

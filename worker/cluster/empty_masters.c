@@ -65,7 +65,8 @@ void cluster_empty_masters_assess(struct cluster *c)
         } else if (!n->expects_slots) {
             cluster_remember(c, n);
         } else {
-            error_set(&error, ERROR_RETRY, "%s was started anew while slots were on their way to it", n->who);
+            error_set(&error, ERROR_RETRY, "%s was started anew while slots were on their way to it",
+                      n->name);
             cluster_trouble(c, &error);
             return;
         }
@@ -100,12 +101,12 @@ bool cluster_reaches_all(struct cluster *c, struct error *error)
         c->migrations_wanted = true;
         c->migrations_known_ms = 0;
         if (!link_is_dead(n->link))
-            return error_set(error, ERROR_RETRY, "%s, a master without slots, is not connected yet", n->who);
+            return error_set(error, ERROR_RETRY, "%s, a master without slots, is not connected yet", n->name);
         return error_set(
             error, ERROR_RETRY,
             "%s, a master without slots, cannot be reached%s: bring it back, or have it forgotten "
             "(CLUSTER FORGET)",
-            n->who, known ? ", and holds keys of a slot that is on its way to it" : "");
+            n->name, known ? ", and holds keys of a slot that is on its way to it" : "");
     }
     return true;
 }

@@ -16,26 +16,26 @@ void cluster_flush_note_read(struct node *n, const struct slot_mark *mark)
         (struct flush_note){mark->own.flushed_session, mark->own.flushed_txid, mark->flushed_on};
 }
 
-static bool is_newer(const struct flush_note *a, const struct flush_note *b)
+static bool note_is_newer(const struct flush_note *a, const struct flush_note *b)
 {
     return a->session > b->session || (a->session == b->session && a->txid > b->txid);
 }
 
 /* Earlier releases did not tell the master: then it is who holds the note. */
-static bool is_of(const struct cluster *c, const struct node *n, const struct node *at,
-                  const struct flush_note *note)
+static bool note_is_of(const struct cluster *c, const struct node *n, const struct node *at,
+                       const struct flush_note *note)
 {
     return *note->on.run_id ? cluster_covers(c, n, at, &note->on) : at == n;
 }
 
 /* The newest that is noted, or what we remember of a node that has lost nothing. */
-static struct flush_note newest_of(const struct cluster *c, const struct node *n)
+static struct flush_note newest_note(const struct cluster *c, const struct node *n)
 {
     struct flush_note newest = {0};
     for (size_t i = 0; i < c->count; i++)
         for (size_t k = 0; k < c->nodes[i]->note_count; k++) {
             const struct flush_note *note = &c->nodes[i]->notes[k];
-            if (is_of(c, n, c->nodes[i], note) && is_newer(note, &newest))
+            if (note_is_of(c, n, c->nodes[i], note) && note_is_newer(note, &newest))
                 newest = *note;
         }
     uint64_t session = c->router->session.id;
@@ -50,7 +50,7 @@ void cluster_flush_notes_newest(const struct cluster *c, struct position *at)
     for (size_t i = 0; i < c->count; i++) {
         if (cluster_is_empty(c, i))
             continue;
-        struct flush_note newest = newest_of(c, c->nodes[i]);
+        struct flush_note newest = newest_note(c, c->nodes[i]);
         if (newest.txid < at->mark.flushed_txid) {
             at->mark.flushed_txid = newest.txid;
             at->mark.flushed_session = newest.session;

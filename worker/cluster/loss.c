@@ -19,7 +19,7 @@
 
 /* Whatever an earlier session left means nothing to one that begins with a snapshot. Where a migration ends,
  * another FLOW may have taken the field away. */
-static bool is_unclaimed(const struct cluster *c, const struct mark *mark)
+static bool mark_is_unclaimed(const struct cluster *c, const struct mark *mark)
 {
     const struct router_session *s = &c->router->session;
     return mark->present && !mark->claimed && (s->first_lsn || mark->session == s->id) &&
@@ -29,16 +29,17 @@ static bool is_unclaimed(const struct cluster *c, const struct mark *mark)
 void cluster_loss_read(struct node *n, uint16_t slot, const struct slot_mark *mark)
 {
     struct cluster *c = n->cluster;
-    uint8_t before = c->there[slot];
-    c->there[slot] = 0;
-    if (is_unclaimed(c, &mark->own))
+    uint8_t before = c->mark_fields[slot];
+    c->mark_fields[slot] = 0;
+    if (mark_is_unclaimed(c, &mark->own))
         n->unclaimed_slot = slot;
     if (c->flushing)
         return;
     if ((before & FIELD_FLOW) && !mark->own.present)
         n->missing_slot = slot;
-    c->there[slot] = (uint8_t)((mark->own.present ? FIELD_FLOW : 0) | (mark->node.present ? FIELD_NODE : 0) |
-                               (mark->own.claimed ? FIELD_RUN : 0));
+    c->mark_fields[slot] =
+        (uint8_t)((mark->own.present ? FIELD_FLOW : 0) | (mark->node.present ? FIELD_NODE : 0) |
+                  (mark->own.claimed ? FIELD_RUN : 0));
 }
 
 void cluster_loss_written(struct node *n, const struct batch *b)
@@ -46,15 +47,15 @@ void cluster_loss_written(struct node *n, const struct batch *b)
     struct cluster *c = n->cluster;
     if (b->mark_at == UINT32_MAX || b->round->in_trouble)
         return;
-    n->marked |= b->mark_of_node;
+    n->mark_written |= b->mark_of_node;
     if (!c->flushing)
-        c->there[b->slot] |= (uint8_t)(FIELD_FLOW | FIELD_RUN | (b->mark_of_node ? FIELD_NODE : 0));
+        c->mark_fields[b->slot] |= (uint8_t)(FIELD_FLOW | FIELD_RUN | (b->mark_of_node ? FIELD_NODE : 0));
 }
 
 void cluster_flush_begins(struct cluster *c)
 {
     c->flushing = true;
-    memset(c->there, 0, sizeof c->there);
+    memset(c->mark_fields, 0, sizeof c->mark_fields);
 }
 
 void cluster_flush_over(struct cluster *c)
@@ -63,7 +64,7 @@ void cluster_flush_over(struct cluster *c)
 }
 
 /* Our predecessor has seen it written, as that of every other master that had slots. */
-static bool had_mark(const struct cluster *c, const struct node *n)
+static bool mark_was_seen(const struct cluster *c, const struct node *n)
 {
     const struct identity *known = identities_find(&c->known, c->topology.nodes[n->index].id);
     uint64_t marked_seq = c->router->session.marked_seq;
@@ -84,11 +85,11 @@ static bool has_mark(const struct cluster *c, const struct node *n)
 void cluster_loss_note_unmarked(struct cluster *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (!cluster_is_empty(c, i) && !c->nodes[i]->marked && !has_mark(c, c->nodes[i]))
+        if (!cluster_is_empty(c, i) && !c->nodes[i]->mark_written && !has_mark(c, c->nodes[i]))
             identities_unmarked(&c->known, c->sent_seq);
 }
 
-static bool lost_mark(const struct node *n, int slot, const char *how, struct error *error)
+static bool mark_is_lost(const struct node *n, int slot, const char *how, struct error *error)
 {
     char key[SLOT_KEY_BYTES];
     if (n->target.evicts_any)
@@ -96,12 +97,12 @@ static bool lost_mark(const struct node *n, int slot, const char *how, struct er
     slot_mark_key(key, sizeof key, n->config.settings->name, (uint16_t)slot);
     return error_set(
         error, ERROR_REDIRECT,
-        "%s %s: somebody has emptied it (FLUSHALL, FLUSHDB) or deleted %s; a full sync is needed", n->who,
+        "%s %s: somebody has emptied it (FLUSHALL, FLUSHDB) or deleted %s; a full sync is needed", n->name,
         how, key);
 }
 
 /* Releases up to 0.1.0 wrote no field run in a cluster: such a run pays one full sync when it is upgraded. */
-static bool unclaimed_mark(const struct node *n, struct error *error)
+static bool mark_lacks_run(const struct node *n, struct error *error)
 {
     char key[SLOT_KEY_BYTES];
     slot_mark_key(key, sizeof key, n->config.settings->name, (uint16_t)n->unclaimed_slot);
@@ -109,7 +110,7 @@ static bool unclaimed_mark(const struct node *n, struct error *error)
         error, ERROR_REDIRECT,
         "%s: its mark %s lacks the field run: a release up to 0.1.0 wrote it, or it was written after "
         "another client had emptied the server (FLUSHALL, FLUSHDB); a full sync is needed",
-        n->who, key);
+        n->name, key);
 }
 
 bool cluster_loss_check(const struct cluster *c, const struct position_node *nodes, struct error *error)
@@ -120,13 +121,13 @@ bool cluster_loss_check(const struct cluster *c, const struct position_node *nod
         if (cluster_is_empty(c, i))
             continue;
         if (n->unclaimed_slot != NO_SLOT)
-            return unclaimed_mark(n, error);
+            return mark_lacks_run(n, error);
         if (!nodes[i].intact)
             continue;
         if (n->missing_slot != NO_SLOT)
-            return lost_mark(n, n->missing_slot, "has lost the mark that it had", error);
-        if (had_mark(c, n) && !has_mark(c, n))
-            return lost_mark(n, first, "has lost the mark that it had", error);
+            return mark_is_lost(n, n->missing_slot, "has lost the mark that it had", error);
+        if (mark_was_seen(c, n) && !has_mark(c, n))
+            return mark_is_lost(n, first, "has lost the mark that it had", error);
     }
     return true;
 }

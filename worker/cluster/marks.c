@@ -50,8 +50,8 @@ void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread)
 
 void cluster_stop_reading(struct cluster *c)
 {
-    client_free(c->reading);
-    c->reading = NULL;
+    client_free(c->reading_client);
+    c->reading_client = NULL;
 }
 
 size_t cluster_find_address(const struct cluster *c, const struct uri *uri)
@@ -88,25 +88,25 @@ static bool follow_ask(struct cluster *c, const redisReply *reply, uint16_t slot
     struct uri to = {0};
     if (!cluster_read_ask(c, reply, &to))
         return false;
-    uri_free(&c->ask);
-    c->ask = to;
+    uri_free(&c->ask_uri);
+    c->ask_uri = to;
     c->ask_slot = slot;
     return true;
 }
 
-static void read_over(struct cluster *c)
+static void reading_done(struct cluster *c)
 {
     cluster_stop_reading(c);
-    if (!c->stale)
+    if (!c->topology_stale)
         cluster_proceed(c);
-    else if (c->down.class == ERROR_NONE)
+    else if (c->reading_error.class == ERROR_NONE)
         cluster_trouble(c, &(struct error){.class = ERROR_RETRY});
     else
-        cluster_wait(c, &c->down);
+        cluster_wait(c, &c->reading_error);
 }
 
 /* Where a mark stood. When that is where its slot goes to, that node has to vouch for it, too. */
-static size_t where_it_was(struct cluster *c, uint16_t slot)
+static size_t answering_node(struct cluster *c, uint16_t slot)
 {
     if (!c->reading_by_asking)
         return c->topology.owner[slot];
@@ -115,7 +115,7 @@ static size_t where_it_was(struct cluster *c, uint16_t slot)
     return node == TOPOLOGY_NOBODY ? c->topology.owner[slot] : node;
 }
 
-static void on_read(struct client *client, const redisReply *reply, void *arg)
+static void on_mark_read(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
@@ -123,28 +123,28 @@ static void on_read(struct client *client, const redisReply *reply, void *arg)
     uint16_t slot = c->reading_slots[c->reading_at++];
     if (slot_mark_read(reply, &mark)) {
         cluster_set_unread(c, slot, false);
-        cluster_take_mark(c, c->nodes[where_it_was(c, slot)], slot, &mark);
+        cluster_take_mark(c, c->nodes[answering_node(c, slot)], slot, &mark);
     } else if (!follow_ask(c, reply, slot)) {
-        c->stale = true;
+        c->topology_stale = true;
         if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "MOVED ", 6) != 0)
-            error_set(&c->down, ERROR_RETRY, "reading the mark of slot %u was answered %.200s",
+            error_set(&c->reading_error, ERROR_RETRY, "reading the mark of slot %u was answered %.200s",
                       (unsigned)slot, reply->str);
     }
     if (c->reading_at == c->reading_count)
-        read_over(c);
+        reading_done(c);
 }
 
-static void on_ready(struct client *client, void *arg)
+static void on_reading_ready(struct client *client, void *arg)
 {
     struct cluster *c = arg;
     for (size_t i = 0; i < c->reading_count; i++) {
         if (c->reading_by_asking || c->by_asking[c->reading_slots[i]])
             client_words(client, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
-        slot_mark_ask(client, &c->router->config, c->reading_slots[i], on_read, c);
+        slot_mark_ask(client, &c->router->config, c->reading_slots[i], on_mark_read, c);
     }
 }
 
-static void on_failed(struct client *client, const struct error *error, void *arg)
+static void on_reading_failed(struct client *client, const struct error *error, void *arg)
 {
     (void)client;
     struct cluster *c = arg;
@@ -155,20 +155,20 @@ static void on_failed(struct client *client, const struct error *error, void *ar
 
 /* Where the slot lies that is on its way; host NULL: none is. False: not now. A connection of ours there that
  * is older must have been ended first (link_greeting.c). */
-static bool read_where_it_goes(struct cluster *c, struct uri *uri, struct error *error)
+static bool read_from_importing_node(struct cluster *c, struct uri *uri, struct error *error)
 {
-    if (!c->ask.host || !c->unread[c->ask_slot])
+    if (!c->ask_uri.host || !c->unread[c->ask_slot])
         return true;
-    size_t node = cluster_find_address(c, &c->ask);
+    size_t node = cluster_find_address(c, &c->ask_uri);
     if (node != TOPOLOGY_NOBODY && !c->nodes[node]->ready)
         return error_set(error, ERROR_RETRY, "%s, to which slot %u is on its way, is not connected yet",
-                         c->nodes[node]->who, (unsigned)c->ask_slot);
+                         c->nodes[node]->name, (unsigned)c->ask_slot);
     snprintf(c->reading_id, sizeof c->reading_id, "%s",
              node != TOPOLOGY_NOBODY ? c->topology.nodes[node].id : "");
     c->reading_slots[c->reading_count++] = c->ask_slot;
     c->reading_by_asking = true;
-    *uri = c->ask;
-    c->ask = (struct uri){0};
+    *uri = c->ask_uri;
+    c->ask_uri = (struct uri){0};
     return true;
 }
 
@@ -177,13 +177,13 @@ static bool read_where_it_goes(struct cluster *c, struct uri *uri, struct error 
 void cluster_read_unread(struct cluster *c)
 {
     struct error error;
-    struct client_callbacks on = {c, on_ready, on_failed};
+    struct client_callbacks on = {c, on_reading_ready, on_reading_failed};
     struct uri uri = {0};
     size_t node = SIZE_MAX, most = sizeof c->reading_slots / sizeof *c->reading_slots;
     c->reading_count = c->reading_at = 0;
-    c->stale = c->reading_by_asking = false;
-    c->down = (struct error){0};
-    if (!read_where_it_goes(c, &uri, &error)) {
+    c->topology_stale = c->reading_by_asking = false;
+    c->reading_error = (struct error){0};
+    if (!read_from_importing_node(c, &uri, &error)) {
         cluster_wait(c, &error);
         return;
     }
@@ -195,18 +195,19 @@ void cluster_read_unread(struct cluster *c)
     }
     if (!uri.host)
         uri_copy(&uri, &c->nodes[node]->uri);
-    c->reading = client_connect(c->router->base, &uri, c->router->config.settings, "target", &on, &error);
+    c->reading_client =
+        client_connect(c->router->base, &uri, c->router->config.settings, "target", &on, &error);
     uri_free(&uri);
-    if (!c->reading)
+    if (!c->reading_client)
         cluster_wait(c, &error);
 }
 
 /* ---- questions ---- */
 
-static void on_answer(struct client *client, const redisReply *reply, void *arg)
+static void on_question_answered(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
-    struct ask *a = arg;
+    struct question *a = arg;
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "ASK ", 4) == 0)
         cluster_open_slot_met(a->node->cluster, a->slot);
     a->answer(a->arg, a->serial, reply);
@@ -249,9 +250,9 @@ void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *
     struct client *reader = cluster_reader(n);
     if (!reader)
         return;
-    struct ask *a = &n->asks[n->asked++ % 2];
-    *a = (struct ask){n, slot, answer, arg, serial};
+    struct question *a = &n->questions[n->question_count++ % 2];
+    *a = (struct question){n, slot, answer, arg, serial};
     if (c->by_asking[slot])
         client_words(reader, MARK_ANSWER_TIMEOUT_MS, NULL, NULL, "ASKING", NULL);
-    client_command(reader, MARK_ANSWER_TIMEOUT_MS, on_answer, a, argc, argv);
+    client_command(reader, MARK_ANSWER_TIMEOUT_MS, on_question_answered, a, argc, argv);
 }

@@ -27,7 +27,7 @@ const struct identity *identities_find(const struct identities *k, const char *i
     return i != IDENTITY_NONE ? &k->list[i] : NULL;
 }
 
-static bool same(const struct identity *a, const struct identity *b)
+static bool same_identity(const struct identity *a, const struct identity *b)
 {
     return strcmp(a->run_id, b->run_id) == 0 && strcmp(a->replid, b->replid) == 0 &&
            a->fingerprint == b->fingerprint;
@@ -36,7 +36,7 @@ static bool same(const struct identity *a, const struct identity *b)
 void identities_set(struct identities *k, const struct identity *now)
 {
     size_t i = identities_index(k, now->id);
-    if (i != IDENTITY_NONE && same(&k->list[i], now))
+    if (i != IDENTITY_NONE && same_identity(&k->list[i], now))
         return;
     if (i == IDENTITY_NONE) {
         k->list = x_realloc(k->list, (k->count + 1) * sizeof *k->list);
@@ -64,14 +64,14 @@ void identities_free(struct identities *k)
     *k = (struct identities){0};
 }
 
-static char *path_of(const char *directory, uint32_t flow, const char *suffix)
+static char *nodes_file_path(const char *directory, uint32_t flow, const char *suffix)
 {
     return statefile_path(directory, "flow-%u.nodes%s", flow, suffix);
 }
 
 /* ---- reading ---- */
 
-static bool is_whole(char *text, size_t len)
+static bool checksum_matches(char *text, size_t len)
 {
     char crc[CRC_TEXT_BYTES + 1];
     if (len < CRC_TEXT_BYTES)
@@ -83,7 +83,7 @@ static bool is_whole(char *text, size_t len)
     return same;
 }
 
-static bool parse(struct identities *k, const char *text)
+static bool parse_nodes(struct identities *k, const char *text)
 {
     unsigned long long session, moved_seq, unmarked_seq = UINT64_MAX, fingerprint;
     const char *line = strchr(text, '\n');
@@ -111,10 +111,10 @@ static bool parse(struct identities *k, const char *text)
 bool identities_load(struct identities *k, const char *directory, uint32_t flow)
 {
     struct error error;
-    char *path = path_of(directory, flow, ""), *text = x_calloc(1, FILE_MAX_BYTES + 1);
+    char *path = nodes_file_path(directory, flow, ""), *text = x_calloc(1, FILE_MAX_BYTES + 1);
     int fd = statefile_open(directory, path, O_RDONLY, &error);
     ssize_t got = fd >= 0 ? read(fd, text, FILE_MAX_BYTES) : -1;
-    bool ok = got > 0 && is_whole(text, (size_t)got) && parse(k, text);
+    bool ok = got > 0 && checksum_matches(text, (size_t)got) && parse_nodes(k, text);
     if (!ok)
         identities_free(k);
     if (fd >= 0)
@@ -126,7 +126,7 @@ bool identities_load(struct identities *k, const char *directory, uint32_t flow)
 
 /* ---- writing ---- */
 
-static const char *word(const char *text)
+static const char *field_text(const char *text)
 {
     return *text ? text : "-";
 }
@@ -135,12 +135,12 @@ void identities_save(struct identities *k, const char *directory, uint32_t flow)
 {
     struct error error;
     struct buf text = {0};
-    char *path = path_of(directory, flow, ""), *new_path = path_of(directory, flow, ".new");
+    char *path = nodes_file_path(directory, flow, ""), *new_path = nodes_file_path(directory, flow, ".new");
     buf_printf(&text, HEADER "%llu %llu %llu\n", (unsigned long long)k->session,
                (unsigned long long)k->moved_seq, (unsigned long long)k->unmarked_seq);
     for (size_t i = 0; i < k->count; i++)
-        buf_printf(&text, "%s %s %s %llx\n", k->list[i].id, word(k->list[i].run_id), word(k->list[i].replid),
-                   (unsigned long long)k->list[i].fingerprint);
+        buf_printf(&text, "%s %s %s %llx\n", k->list[i].id, field_text(k->list[i].run_id),
+                   field_text(k->list[i].replid), (unsigned long long)k->list[i].fingerprint);
     buf_printf(&text, "%016llx\n", (unsigned long long)crc64(0, text.data, text.len));
     int fd = statefile_open(directory, new_path, O_WRONLY | O_CREAT | O_TRUNC, &error);
     k->changed = fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len || rename(new_path, path) != 0;
@@ -159,7 +159,7 @@ void identities_remove(const char *directory, uint32_t flow)
 {
     static const char *const suffixes[] = {"", ".new"};
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char *path = path_of(directory, flow, suffixes[i]);
+        char *path = nodes_file_path(directory, flow, suffixes[i]);
         unlink(path);
         free(path);
     }

@@ -209,7 +209,7 @@ static bool keys_may_be_lost(const struct node *n, uint16_t slot, struct error *
         error, ERROR_REDIRECT,
         "%s has lost what it had, or was another, while keys of slot %u came to it or went from it: nobody "
         "knows which of them are left; a full sync is needed",
-        n->who, (unsigned)slot);
+        n->name, (unsigned)slot);
 }
 
 bool cluster_migrations_check(struct cluster *c, const struct position_node *nodes, struct error *error)
@@ -231,7 +231,7 @@ bool cluster_migrations_check(struct cluster *c, const struct position_node *nod
                 error, ERROR_REDIRECT,
                 "%s serves slot %u now, and who served it before is away or has lost what it had: "
                 "nobody knows whether its keys came along; a full sync is needed",
-                now->who, (unsigned)s);
+                now->name, (unsigned)s);
         if (nodes[now->index].intact)
             continue;
         if (was && was != now && gave_slots_away(c, nodes, was, now))

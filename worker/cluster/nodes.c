@@ -6,9 +6,9 @@
 #include "common/log/log.h"
 #include "worker/cluster/cluster.h"
 
-enum { MOVED_TELL_EVERY_MS = 10000 };
+enum { REDIRECT_LOG_EVERY_MS = 10000 };
 
-static void doubt(struct cluster *c, uint16_t slot, uint64_t after)
+static void doubt_slot(struct cluster *c, uint16_t slot, uint64_t after)
 {
     uint64_t *d = &c->positions.doubt[slot];
     *d = after < *d ? after : *d;
@@ -19,18 +19,18 @@ static void doubt_batch(struct cluster *c, const struct node *n, const struct ba
 {
     b->round->in_trouble = true;
     if (b->once) {
-        doubt(c, b->slot, b->round->after_seq);
+        doubt_slot(c, b->slot, b->round->after_seq);
         return;
     }
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
         if (c->routed_to[s] == n)
-            doubt(c, s, b->round->after_seq);
+            doubt_slot(c, s, b->round->after_seq);
 }
 
 /* ---- the links' callbacks ---- */
 
 /* What a new one is when it is first met: it may be started anew before it is judged. */
-static void note_new(const struct node *n)
+static void note_new_node(const struct node *n)
 {
     struct cluster *c = n->cluster;
     bool is_new = !identities_find(&c->known, c->topology.nodes[n->index].id);
@@ -50,7 +50,7 @@ static void on_link_ready(void *arg, const struct mark *mark, const struct capab
     n->greeted_ms = clock_monotonic_ms();
     n->ready = true;
     cluster_empty_master_ready(n);
-    note_new(n);
+    note_new_node(n);
     cluster_proceed(n->cluster);
 }
 
@@ -87,26 +87,26 @@ static void on_link_dropped(void *arg, const struct batch *b)
 }
 
 /* Slots that move are nothing to be told of one by one, but one that is between two nodes for long is. */
-static void tell_moved(struct cluster *c, const struct node *n, int slot, const char *text)
+static void log_redirect(struct cluster *c, const struct node *n, int slot, const char *text)
 {
     uint64_t now = clock_monotonic_ms();
-    if (slot != c->moving_slot || now - c->moving_last_ms >= MOVED_TELL_EVERY_MS) {
-        c->moving_slot = slot;
-        c->moving_since_ms = now;
+    if (slot != c->redirect_slot || now - c->redirect_last_ms >= REDIRECT_LOG_EVERY_MS) {
+        c->redirect_slot = slot;
+        c->redirect_since_ms = now;
     }
-    c->moving_last_ms = now;
-    c->moved++;
-    if (now - c->moved_told_ms < MOVED_TELL_EVERY_MS)
+    c->redirect_last_ms = now;
+    c->redirects++;
+    if (now - c->redirects_logged_ms < REDIRECT_LOG_EVERY_MS)
         return;
-    if (now - c->moving_since_ms >= MOVED_TELL_EVERY_MS)
+    if (now - c->redirect_since_ms >= REDIRECT_LOG_EVERY_MS)
         log_warning("%s has answered %s for %llu s: if nothing moves slots any more, end its migration "
                     "(redis-cli --cluster fix); everything is kept until then",
-                    n->who, text, (unsigned long long)(now - c->moving_since_ms) / 1000);
+                    n->name, text, (unsigned long long)(now - c->redirect_since_ms) / 1000);
     else
-        log_info("%s answers %s (%llu such answers): the cluster is asked for its slots again", n->who, text,
-                 (unsigned long long)c->moved);
-    c->moved_told_ms = now;
-    c->moved = 0;
+        log_info("%s answers %s (%llu such answers): the cluster is asked for its slots again", n->name, text,
+                 (unsigned long long)c->redirects);
+    c->redirects_logged_ms = now;
+    c->redirects = 0;
 }
 
 static void on_link_moved(void *arg, const struct batch *b, int slot, const char *text)
@@ -118,19 +118,19 @@ static void on_link_moved(void *arg, const struct batch *b, int slot, const char
     if (slot < 0)
         doubt_batch(c, n, b);
     else
-        doubt(c, (uint16_t)slot, b->round->after_seq);
+        doubt_slot(c, (uint16_t)slot, b->round->after_seq);
     if (slot >= 0 && (strncmp(text, "ASK ", 4) == 0 || strncmp(text, "TRYAGAIN", 8) == 0))
         cluster_open_slot_met(c, (uint16_t)slot);
     else if (slot >= 0)
         cluster_open_slot_doubt(c, (uint16_t)slot);
-    tell_moved(c, n, slot, text);
-    error_set(&error, ERROR_RETRY, "%s answers %s", n->who, text);
+    log_redirect(c, n, slot, text);
+    error_set(&error, ERROR_RETRY, "%s answers %s", n->name, text);
     cluster_trouble(c, &error);
 }
 
 /* An idle master is missed only when something is on its way to it, or about to be (in trouble nothing is:
  * the open round is forgotten then). */
-static bool is_missed(const struct node *n)
+static bool node_is_missed(const struct node *n)
 {
     const struct cluster *c = n->cluster;
     const struct round *q = c->router->open;
@@ -143,7 +143,7 @@ static void on_link_lost(void *arg, const struct error *error)
     struct node *n = arg;
     struct error copy = *error;
     n->ready = false;
-    if (is_missed(n))
+    if (node_is_missed(n))
         cluster_trouble(n->cluster, &copy);
     else if (!n->cluster->ready)
         cluster_proceed(n->cluster);
@@ -212,8 +212,9 @@ static void open_link(struct node *n)
                                 .slots = on_link_slots,
                                 .slot_mark = on_link_slot_mark};
     link_free(n->link);
-    n->config.trouble = cluster_is_empty(n->cluster, n->index) ? &n->own : &n->cluster->router->trouble;
-    n->ready = n->gave_up = n->in_migrations = n->marked = false;
+    n->config.trouble =
+        cluster_is_empty(n->cluster, n->index) ? &n->own_trouble : &n->cluster->router->trouble;
+    n->ready = n->gave_up = n->in_migrations = n->mark_written = false;
     n->candidate_count = n->note_count = 0;
     n->unclaimed_slot = NO_SLOT;
     list_slots(n->cluster, n);
@@ -234,9 +235,9 @@ static struct node *new_node(struct cluster *c, size_t index)
     n->incoming_slot = n->missing_slot = NO_SLOT;
     n->config = c->router->config;
     topology_uri(&c->topology, index, &n->config.settings->target, &n->uri);
-    snprintf(n->who, sizeof n->who, "target %s:%u", t->host, (unsigned)t->port);
+    snprintf(n->name, sizeof n->name, "target %s:%u", t->host, (unsigned)t->port);
     n->config.uri = &n->uri;
-    n->config.who = n->who;
+    n->config.who = n->name;
     n->config.in_cluster = true;
     return n;
 }
@@ -247,7 +248,8 @@ static bool same_address(const struct topology_node *a, const struct topology_no
 }
 
 /* The node's old self, taken out of the old array. */
-static struct node *take_old(struct cluster *c, const struct topology *was, const struct topology_node *t)
+static struct node *take_old_node(struct cluster *c, const struct topology *was,
+                                  const struct topology_node *t)
 {
     for (size_t i = 0; i < was->count; i++)
         if (c->nodes[i] && same_address(&was->nodes[i], t)) {
@@ -259,7 +261,7 @@ static struct node *take_old(struct cluster *c, const struct topology *was, cons
 }
 
 /* As a master with slots, or still without: one that had none may have been a replica, and be another master now. */
-static bool stays(const struct cluster *c, size_t i, const struct topology *fresh)
+static bool node_stays(const struct cluster *c, size_t i, const struct topology *fresh)
 {
     for (size_t j = 0; j < fresh->count; j++)
         if (same_address(&c->topology.nodes[i], &fresh->nodes[j]))
@@ -271,7 +273,7 @@ static bool stays(const struct cluster *c, size_t i, const struct topology *fres
 static void drop_old_links(struct cluster *c, const struct topology *fresh)
 {
     for (size_t i = 0; i < c->count; i++) {
-        if (stays(c, i, fresh) && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
+        if (node_stays(c, i, fresh) && !(c->nodes[i]->link && link_is_dead(c->nodes[i]->link)))
             continue;
         link_free(c->nodes[i]->link);
         c->nodes[i]->link = NULL;
@@ -356,7 +358,7 @@ void cluster_adopt(struct cluster *c, struct topology *fresh)
     struct node **nodes = x_calloc(fresh->count, sizeof *nodes);
     c->topology = *fresh;
     for (size_t i = 0; i < fresh->count; i++) {
-        struct node *n = take_old(c, &was, &fresh->nodes[i]);
+        struct node *n = take_old_node(c, &was, &fresh->nodes[i]);
         nodes[i] = n ? n : new_node(c, i);
         nodes[i]->index = i;
     }

@@ -288,7 +288,7 @@ static void serve_by_asking(struct cluster *c, struct open_slot *o)
     snprintf(o->from, sizeof o->from, "%s", w->owner);
     snprintf(o->to, sizeof o->to, "%s", w->to_id);
     end_work(c);
-    cluster_look_again(c);
+    cluster_refresh_soon(c);
 }
 
 static void on_keys(struct client *client, const redisReply *reply, void *arg)
@@ -339,7 +339,7 @@ static void on_probe_ask(struct cluster *c, struct open_slot *o, const struct ur
             return;
         }
         end_work(c);
-        cluster_look_again(c);
+        cluster_refresh_soon(c);
     } else if (o->served) {
         migration_cancelled(c, o);
     } else if (node == TOPOLOGY_NOBODY || !c->nodes[node]->ready || !c->nodes[node]->target.scripts) {

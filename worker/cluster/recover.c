@@ -293,7 +293,7 @@ void cluster_recover(struct cluster *c)
     router_forget_sent(r);
     begin_sending(c);
     c->ready = true;
-    cluster_later(c, CLUSTER_LOOK_EVERY_MS);
+    cluster_refresh_later(c, CLUSTER_REFRESH_EVERY_MS);
     summarize_position(c, &at, &all);
     log_debug("cluster of %zu masters: its slots stand between entries %llu and %llu", c->count,
               (unsigned long long)c->positions.least_seq, (unsigned long long)c->positions.most_seq);

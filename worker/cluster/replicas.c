@@ -10,7 +10,7 @@ static struct node *node_of(const struct router *r, uint16_t slot)
     return r->cluster->nodes[r->cluster->topology.owner[slot]];
 }
 
-static uint32_t replicas_of(const struct node *n)
+static uint32_t replica_count(const struct node *n)
 {
     return n->cluster->topology.nodes[n->index].replicas;
 }
@@ -18,17 +18,17 @@ static uint32_t replicas_of(const struct node *n)
 uint32_t router_replicas(const struct router *r, uint16_t slot)
 {
     const struct node *n = r->cluster ? node_of(r, slot) : NULL;
-    return n && n->target.wait && clock_monotonic_ms() >= n->late_until_ms ? replicas_of(n) : 0;
+    return n && n->target.wait && clock_monotonic_ms() >= n->no_wait_until_ms ? replica_count(n) : 0;
 }
 
 void router_put_wait(struct router *r, uint16_t slot)
 {
     struct node *n = node_of(r, slot);
     struct output *o = r->output;
-    n->waiting_since_ms = clock_monotonic_ms();
+    n->wait_sent_ms = clock_monotonic_ms();
     output_begin(o, 0, slice_of(NULL, 0), 3, OUTPUT_IDEMPOTENT | output_node(n->index));
     output_text(o, "WAIT");
-    output_i64(o, replicas_of(n));
+    output_i64(o, replica_count(n));
     output_i64(o, WAIT_MS);
     output_end(o);
 }
@@ -38,12 +38,12 @@ void router_waited(struct router *r, uint16_t slot)
 {
     struct node *n = node_of(r, slot);
     uint64_t now = clock_monotonic_ms();
-    bool late = n->waiting_since_ms && now - n->waiting_since_ms >= WAIT_MS;
-    n->waiting_since_ms = 0;
+    bool late = n->wait_sent_ms && now - n->wait_sent_ms >= WAIT_MS;
+    n->wait_sent_ms = 0;
     if (!late)
         return;
-    n->late_until_ms = now + LATE_PAUSE_MS;
+    n->no_wait_until_ms = now + LATE_PAUSE_MS;
     log_info("%s: not all of its %u replicas keep up: for %d s commands over several slots do not wait for "
              "them",
-             n->who, (unsigned)replicas_of(n), LATE_PAUSE_MS / 1000);
+             n->name, (unsigned)replica_count(n), LATE_PAUSE_MS / 1000);
 }

@@ -54,7 +54,7 @@ static struct batch *asking_batch(struct cluster *c, struct round *q, uint16_t s
 }
 
 /* Nearly always: what no slot has yet. */
-static bool is_new(const struct cluster *c, uint64_t seq, uint64_t lsn)
+static bool is_new_to_all_slots(const struct cluster *c, uint64_t seq, uint64_t lsn)
 {
     return seq > c->positions.most_seq && (!lsn || lsn >= c->positions.most_lsn);
 }
@@ -86,7 +86,7 @@ struct batch *cluster_route(void *arg, struct round *q, struct slice key, unsign
     if (flags >> OUTPUT_NODE_SHIFT)
         return node_batch(c, q, (flags >> OUTPUT_NODE_SHIFT) - 1);
     uint16_t slot = key_slot(key);
-    if (!is_new(c, c->seq, c->lsn) && cluster_slot_has(c, slot, c->seq, c->lsn))
+    if (!is_new_to_all_slots(c, c->seq, c->lsn) && cluster_slot_has(c, slot, c->seq, c->lsn))
         return NULL;
     if (c->open_slot_count && c->by_asking[slot])
         return asking_batch(c, q, slot, key, flags);
@@ -100,7 +100,7 @@ bool cluster_begin_entry(struct cluster *c, struct entry *e)
 {
     c->seq = e->seq;
     c->lsn = e->in_snapshot ? 0 : e->lsn;
-    if (e->kind == ENTRY_COMMAND || !e->key.data || is_new(c, e->first_seq, 0))
+    if (e->kind == ENTRY_COMMAND || !e->key.data || is_new_to_all_slots(c, e->first_seq, 0))
         return true;
     return entry_drop_front(e, c->positions.seq[key_slot(e->key)]);
 }
@@ -131,7 +131,7 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
     const struct link_config *config = &c->router->config;
     struct output *o = c->router->output;
     char key[SLOT_KEY_BYTES], session[24];
-    const uint8_t there = c->there[b->slot], known = FIELD_FLOW | FIELD_RUN;
+    const uint8_t there = c->mark_fields[b->slot], known = FIELD_FLOW | FIELD_RUN;
     bool claims = (there & known) != known;
     slot_mark_key(key, sizeof key, config->settings->name, b->slot);
     c->into = b;
@@ -162,7 +162,7 @@ static void put_mark(struct cluster *c, struct batch *b, const char *text, const
     c->marked[b->slot] = 1;
 }
 
-static struct marked_node as_it_is(const struct node *n, const struct topology_node *t)
+static struct marked_node describe_node(const struct node *n, const struct topology_node *t)
 {
     struct marked_node m = {.fingerprint = t->fingerprint};
     memcpy(m.run_id, n->target.run_id, sizeof m.run_id);
@@ -183,7 +183,7 @@ void cluster_put_marks(struct cluster *c, const char *text, bool whole)
         bool of_node = whole && t->first_slot == b->slot;
         if (b != c->once_of[b->slot] || (b->unmarked && !of_node))
             continue;
-        struct marked_node marked = as_it_is(node, t);
+        struct marked_node marked = describe_node(node, t);
         node_mark_write(text, &marked, node_text);
         put_mark(c, b, text, of_node ? node_text : NULL);
     }
@@ -208,7 +208,7 @@ void cluster_remove_marks(struct cluster *c)
         output_text(o, MARK_FLUSHED_FIELD);
         output_text(o, MARK_RUN_FIELD);
         output_end(o);
-        c->there[s] = 0;
+        c->mark_fields[s] = 0;
     }
     uint16_t slot = key_slot(slice_str(config->mark_key));
     c->into = c->by_asking[slot] ? new_slot_batch(c, c->router->open, slot)
@@ -237,7 +237,7 @@ static void flush_master(struct cluster *c, size_t node, const char *script, con
     struct output *o = c->router->output;
     char key[SLOT_KEY_BYTES], nowhere[SLOT_KEY_BYTES], note[FLUSHED_TEXT_BYTES] = "";
     uint16_t slot = c->topology.nodes[node].first_slot;
-    struct marked_node on = as_it_is(c->nodes[node], &c->topology.nodes[node]);
+    struct marked_node on = describe_node(c->nodes[node], &c->topology.nodes[node]);
     if (*flushed)
         node_flushed_write(flushed, &on, note);
     slot_mark_key(key, sizeof key, c->router->config.settings->name, slot);

@@ -78,10 +78,10 @@ static void who_was_late_is_not_waited_for_for_a_while(void **state)
 {
     struct fixture *f = *state;
     router_put_wait(&f->router, 0);
-    f->nodes[0].waiting_since_ms -= LONG_AGO_MS;
+    f->nodes[0].wait_sent_ms -= LONG_AGO_MS;
     router_waited(&f->router, 0);
     assert_int_equal(router_replicas(&f->router, 0), 0);
-    f->nodes[0].late_until_ms = clock_monotonic_ms();
+    f->nodes[0].no_wait_until_ms = clock_monotonic_ms();
     assert_int_equal(router_replicas(&f->router, 0), REPLICAS);
 }
 

@@ -354,7 +354,7 @@ static void a_replica_does_not_vouch_for_slots_that_came_before_it_took_over(voi
     assert_true(redis_cluster_wait_promoted(&cluster, TAKER));
     scripted_become(crash.run.source, SCRIPTED_DRAGONFLY);
     load();
-    assert_noticed("no mark tells what slot 100 of the cluster holds");
+    assert_noticed("slot 100 of the cluster has no mark that covers it");
 }
 
 /* Its mark lies with another master now, and does not vouch for it. */

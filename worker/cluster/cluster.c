@@ -1,4 +1,4 @@
-/* A cluster from trouble to ready: whom it consists of, and when it can be judged. */
+/* A cluster from trouble to ready: refreshes the topology, and takes the steps to a recovery. */
 #include "worker/cluster/cluster.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ void cluster_refresh_later(struct cluster *c, uint32_t ms)
     evtimer_add(c->timer, &tv);
 }
 
-/* Nothing more is sent; the topology is asked for, at once when the last trouble was long ago. */
+/* The topology is refreshed immediately if the last trouble was long ago, else after a growing pause. */
 void cluster_trouble(struct cluster *c, struct error *error)
 {
     struct router *r = c->router;
@@ -30,7 +30,7 @@ void cluster_trouble(struct cluster *c, struct error *error)
         r->callbacks.lost(r->callbacks.arg, error);
         return;
     }
-    /* If it was asked, what is pending is the look while all are being greeted: too late now, as slots move on. */
+    /* If the topology was known, the pending timer is that of links_are_settled(), which would be too late. */
     if (was_ready || was_known || !evtimer_pending(c->timer, NULL)) {
         bool calm = now - c->trouble_ms >= CALM_MS;
         c->backoff_ms = calm || !c->backoff_ms ? BACKOFF_FIRST_MS : c->backoff_ms;
@@ -71,7 +71,7 @@ static void refresh_failed(struct cluster *c, struct error *error)
         cluster_wait(c, error);
 }
 
-/* A master that was never met is met at once: what it is when slots come to it must be known. */
+/* A new master is greeted immediately: its identity must be known before slots move to it. */
 static bool has_new_master(const struct cluster *c, const struct topology *fresh)
 {
     for (size_t i = 0; i < fresh->count; i++)
@@ -100,11 +100,11 @@ static void take_topology(struct cluster *c, struct topology *fresh)
     }
     topology_free(fresh);
     error_set(&error, ERROR_RETRY,
-              joined ? "the cluster has a new master" : "the cluster's slots have moved");
+              joined ? "the cluster has a new master" : "slots of the cluster have moved");
     cluster_trouble(c, &error);
 }
 
-/* Who may not ask this has to do without masters that serve nothing. */
+/* Without permission for CLUSTER NODES the worker does not learn about empty masters. */
 static void on_cluster_nodes(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
@@ -145,7 +145,7 @@ static void on_refresh_failed(struct client *client, const struct error *error, 
         cluster_wait(c, &copy);
 }
 
-/* In turn: the nodes we know that serve slots, and the address that led here. */
+/* In turn: the known nodes with slots, and the current address of the seeds. */
 static const struct uri *next_address(struct cluster *c)
 {
     size_t i = c->address_turn++ % (c->count + 1);
@@ -170,10 +170,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         cluster_wait(c, &error);
 }
 
-/* ---- as far as it goes ---- */
+/* ---- the steps of a recovery ---- */
 
-/* Does the judgement need it? One without slots is, when it knows whether slots of its own went by MIGRATE.
- */
+/* Whether the recovery needs the node. It needs an empty master only to learn whether its slots moved by MIGRATE. */
 static bool node_is_needed(const struct cluster *c, size_t i)
 {
     const struct node *n = c->nodes[i];
@@ -181,8 +180,8 @@ static bool node_is_needed(const struct cluster *c, size_t i)
            (n->gave_slots && !c->topology.nodes[i].failed && !link_is_dead(n->link));
 }
 
-/* Is everybody greeted, and all that was sent answered or in doubt? Who hangs may be no master any more
- * before it answers, so the cluster is asked again meanwhile. */
+/* Whether all needed nodes are greeted, and everything that was sent is answered or in doubt. A node that hangs may
+ * lose its role without an answer, so the topology is refreshed meanwhile. */
 static bool links_are_settled(struct cluster *c)
 {
     bool all = true;
@@ -195,7 +194,6 @@ static bool links_are_settled(struct cluster *c)
     return all;
 }
 
-/* As far as it goes now. */
 void cluster_proceed(struct cluster *c)
 {
     if (c->ready || !c->topology_known || c->reading_client || !links_are_settled(c))

@@ -1,4 +1,4 @@
-/* A new file is written whole and renamed over the old one: it is small, and a node is seldom another one. */
+/* A new file is written whole and renamed over the old one: it is small, and identities seldom change. */
 #include "worker/cluster/members.h"
 
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include "common/base/crc.h"
 #include "common/ipc/statefile.h"
 
-enum { FILE_MAX_BYTES = 1 << 20, CRC_TEXT_BYTES = 17 /* with its newline */ };
+enum { FILE_MAX_BYTES = 1 << 20, CRC_TEXT_BYTES = 17 /* and a newline */ };
 
 #define HEADER "df2nodes2 "
 

@@ -1,11 +1,11 @@
-/* Who the nodes of a cluster were when they were last judged: a node that still is who it was, with the
- * history it had, has lost nothing. A successor reads it from its predecessor's file:
+/* Identities of the nodes of a cluster, by the last recovery. A node that is still the same process, with the same
+ * history, has lost nothing. The successor of a worker reads them from a file:
  *
  *   flow-N.nodes    df2nodes2 <session> <moved seq> <unmarked seq>\n
  *                   {<node id> <run id> <replication id> <fingerprint of its slots, hexadecimal>\n}
  *                   <CRC-64 of all before, hexadecimal>\n
  *
- * A file that is not whole is none. That of an earlier session still tells who has lost nothing since. */
+ * A file with another CRC is ignored. The file of an earlier session still shows which nodes have lost nothing. */
 #ifndef DF2REDIS_WORKER_CLUSTER_MEMBERS_H
 #define DF2REDIS_WORKER_CLUSTER_MEMBERS_H
 
@@ -13,8 +13,8 @@
 #include "common/base/mem.h"
 
 struct identity {
-    char id[41], run_id[41], replid[41]; /* run_id empty: nobody that can be trusted */
-    uint64_t fingerprint;                /* of which slots it served */
+    char id[41], run_id[41], replid[41]; /* run_id empty: the node may have lost writes */
+    uint64_t fingerprint;                /* of the slots that it served; 0: none */
 };
 
 enum { IDENTITY_NONE = 0xffff };
@@ -22,25 +22,25 @@ enum { IDENTITY_NONE = 0xffff };
 struct identities {
     struct identity *list;
     size_t count;
-    uint64_t session;   /* that they were saved in */
-    uint64_t moved_seq; /* what was sent when a slot last came to another node; 0: none did */
-    /* What was sent when some node was last without its mark; UINT64_MAX: not known (earlier releases). */
+    uint64_t session;   /* in which they were saved */
+    uint64_t moved_seq; /* greatest sent seq when a slot was last seen on another node; 0: none moved */
+    /* Greatest sent seq when a node last lacked its mark; UINT64_MAX: unknown (earlier releases). */
     uint64_t unmarked_seq;
-    bool changed; /* since it was saved */
+    bool changed; /* since they were saved */
 };
 
 /* NULL: unknown. */
 const struct identity *identities_find(const struct identities *k, const char *id);
-/* Its place in the list, which it keeps; IDENTITY_NONE. */
+/* Index in the list, which never changes; IDENTITY_NONE: unknown. */
 size_t identities_index(const struct identities *k, const char *id);
 void identities_set(struct identities *k, const struct identity *now);
-void identities_moved(struct identities *k, uint64_t seq);
-void identities_unmarked(struct identities *k, uint64_t seq);
+void identities_moved(struct identities *k, uint64_t seq);    /* raises moved_seq to seq */
+void identities_unmarked(struct identities *k, uint64_t seq); /* raises unmarked_seq to seq */
 void identities_free(struct identities *k);
 
-/* False: there are none. */
+/* False: no such file, or an incomplete one. */
 bool identities_load(struct identities *k, const char *directory, uint32_t flow);
-/* Killed meanwhile, what was there before is there still. On failure changed stays, and nothing is there. */
+/* A process killed during it leaves the previous file. A failure removes both files, and leaves `changed` set. */
 void identities_save(struct identities *k, const char *directory, uint32_t flow);
 void identities_remove(const char *directory, uint32_t flow);
 

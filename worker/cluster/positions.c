@@ -1,4 +1,4 @@
-/* The judgement over a cluster's slots. */
+/* Determines the position of each slot. */
 #include "worker/cluster/positions.h"
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -25,14 +25,15 @@ void positions_settle(struct positions *p, uint64_t sent_seq)
     }
 }
 
-/* Were they written when the slot was whole there? A node's mark tells which slots it served, and is written
- * again when they are others, even if nothing has been sent since; a command over several slots marks the one
- * it puts something into before it counts as sent. */
+/* Whether the mark of the node was written after the slot had arrived. It names the slots that the node served, and is
+ * written again when they change, even if nothing was sent since: an equal seq counts. */
 static bool node_marked_after_arrival(const struct positions *p, uint16_t s, const struct position_mark *mark)
 {
     return mark->in_session && mark->seq >= p->arrived_seq[s];
 }
 
+/* Whether the mark of the slot was. A cross-slot command marks the slot of its destination before the command counts as
+ * sent: a mark from before the arrival may have its seq + 1. */
 static bool slot_marked_after_arrival(const struct positions *p, uint16_t s)
 {
     return p->mark[s].in_session && (!p->arrived_seq[s] || p->mark[s].seq > p->arrived_seq[s] + 1);
@@ -42,32 +43,31 @@ static bool keys_may_be_lost(uint16_t s, struct error *error)
 {
     return error_set(
         error, ERROR_REDIRECT,
-        "keys of slot %u of the cluster came to its node or went from it, and that has lost what "
-        "it had, or was another, since then: nobody knows which of them are left; a full sync is "
-        "needed",
+        "slot %u of the cluster was migrating to or from its node, which was restarted or promoted "
+        "since then: it is unknown which keys are left; a full sync is needed",
         (unsigned)s);
 }
 
-/* lsn 0: the mark of its node is gone, or tells of other slots than the node serves. */
+/* lsn 0: the mark of the node is gone, or was written for other slots than the node serves. */
 static bool journal_is_missing(uint16_t s, uint64_t lsn, uint64_t first_lsn, struct error *error)
 {
     if (!lsn)
         return error_set(
             error, ERROR_REDIRECT,
-            "no mark tells what slot %u of the cluster holds: that of its node is gone, or its slots "
-            "have moved and the node was promoted or started anew before it was marked again; a full "
-            "sync is needed",
+            "slot %u of the cluster has no mark that covers it: the mark of its node is gone, or slots "
+            "have moved and the node was promoted or restarted before it was marked again; a full sync is "
+            "needed",
             (unsigned)s);
     return error_set(
         error, ERROR_REDIRECT,
-        "the marks of slot %u of the cluster end at LSN %llu, and the journal was asked for from "
-        "%llu on: what is between is lost; a full sync is needed",
+        "slot %u of the cluster has marks up to LSN %llu, and the journal begins at %llu: the entries in "
+        "between are lost; a full sync is needed",
         (unsigned)s, (unsigned long long)lsn, (unsigned long long)first_lsn);
 }
 
-/* One slot. False: nothing tells of it, or its mark tells of more than there is: what it vouches for cannot
- * be done again and marked again, since nobody could tell that mark from this one; nor where
- * keys came and their mark did not. */
+/* Returns false if the position is unknown: nothing covers the slot although keys arrived, or the mark of the slot is
+ * beyond what is covered. Those entries cannot run again: their mark, once written, could not be told from the present
+ * one. */
 static bool resolve_slot(struct positions *p, uint16_t s, const struct position_node *node,
                          uint64_t first_lsn, struct error *error)
 {
@@ -87,11 +87,10 @@ static bool resolve_slot(struct positions *p, uint16_t s, const struct position_
     p->seq[s] = seq;
     p->lsn[s] = larger(lsn, node->mark.lsn);
     if (mark->not_shared || node->mark.not_shared)
-        return error_set(
-            error, ERROR_REDIRECT,
-            "slot %u of the cluster has entries from %llu on of the master before, and the promoted "
-            "master may not have had them; a full sync is needed",
-            (unsigned)s, (unsigned long long)first_lsn);
+        return error_set(error, ERROR_REDIRECT,
+                         "slot %u of the cluster has journal entries from %llu on of the previous master, "
+                         "and the promoted master may lack them; a full sync is needed",
+                         (unsigned)s, (unsigned long long)first_lsn);
     bool known = (node->intact && p->known) || by_slot || by_node;
     bool nothing_tells = p->arrived_seq[s] && !node->intact && !by_slot && !by_node;
     if (nothing_tells || (mark->in_session && mark->seq > seq))
@@ -100,8 +99,8 @@ static bool resolve_slot(struct positions *p, uint16_t s, const struct position_
            journal_is_missing(s, p->lsn[s], first_lsn, error);
 }
 
-/* What two nodes vouch for, that each have a part. A node's mark is written when all that was sent anywhere
- * is done, so of two that have lost nothing since the later one counts. */
+/* What two nodes cover that have a part of a slot each. The mark of a node is written once everything that was sent to
+ * any node is acknowledged. So the later of the two marks counts if neither node has lost anything since its own. */
 static struct position_node merge_nodes(const struct position_node *a, const struct position_node *b)
 {
     struct position_node p = {.intact = a->intact && b->intact, .split = true};

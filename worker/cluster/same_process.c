@@ -1,4 +1,4 @@
-/* Is a node the process, with the history, that it was? Then it has what was written to that one. */
+/* Whether a node is the same process with the same history: then it has what was written to that process. */
 #include "worker/cluster/cluster.h"
 
 bool cluster_is_process(const struct node *n, const char *run_id, const char *replid)

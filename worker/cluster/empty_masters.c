@@ -1,13 +1,13 @@
-/* Masters without slots. They matter when a slot is on its way to one: it holds keys that its owner has given
- * away already. So a flush has to reach them; but one that is away, and that nothing goes to, must not hold
- * it up (it may be what is left of a node that is gone for good).
+/* Masters without slots. A slot may be migrating to one, which then holds keys that the owner no longer has. So a flush
+ * has to reach it. An empty master that is unreachable, and that no slot migrates to, must not delay the flush: it may
+ * be the rest of a removed node.
  *
- *   flush ──all connected──> runs
- *     └── one is not ──> every owner is asked for its moves ──none goes there──> runs
- *                                 └── some do: it is waited for
+ *   flush ──all are connected──> runs
+ *     └── one is not ──> migrations are queried ──none to it──> runs
+ *                                 └── some: the flush waits for it
  *
- * Each FLOW remembers what it was. When it comes back as another, started anew, it is trusted again when
- * nothing is on its way to it; else the cluster is judged, and nobody can vouch for those slots any more. */
+ * Each worker stores its identity. If it was restarted and no slot migrates to it, the new identity is stored.
+ * Otherwise the cluster is in trouble, and the recovery finds no node that covers those slots. */
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -16,7 +16,7 @@
 
 enum { GOOD_FOR_MS = 3000 };
 
-/* Whoever is not there has no slots any more that anybody should account for. */
+/* Forgets which slots an unreachable node had: they are accounted for. */
 static void forget_absent_slots(struct cluster *c)
 {
     for (size_t k = 0; k < c->known.count; k++) {
@@ -65,8 +65,7 @@ void cluster_empty_masters_assess(struct cluster *c)
         } else if (!n->expects_slots) {
             cluster_remember(c, n);
         } else {
-            error_set(&error, ERROR_RETRY, "%s was started anew while slots were on their way to it",
-                      n->name);
+            error_set(&error, ERROR_RETRY, "%s was restarted while slots were migrating to it", n->name);
             cluster_trouble(c, &error);
             return;
         }
@@ -82,7 +81,7 @@ void cluster_note_topology(struct cluster *c, struct topology *fresh)
         size_t now = topology_find(fresh, c->topology.nodes[i].id);
         if (now == TOPOLOGY_NOBODY)
             continue;
-        c->topology.nodes[i].replicas = fresh->nodes[now].replicas; /* they come and go */
+        c->topology.nodes[i].replicas = fresh->nodes[now].replicas; /* for WAIT */
         if (cluster_is_empty(c, i) && !fresh->nodes[now].failed && link_is_dead(c->nodes[i]->link))
             cluster_link_again(c->nodes[i]);
     }
@@ -93,7 +92,7 @@ bool cluster_reaches_all(struct cluster *c, struct error *error)
 {
     bool known = c->migrations_known_ms && clock_monotonic_ms() - c->migrations_known_ms < GOOD_FOR_MS;
     if (c->empty_masters_changed)
-        return error_set(error, ERROR_RETRY, "the cluster has other masters without slots now");
+        return error_set(error, ERROR_RETRY, "the cluster has other masters without slots than before");
     for (size_t i = 0; i < c->count; i++) {
         const struct node *n = c->nodes[i];
         if (n->ready || (known && !n->expects_slots))
@@ -104,9 +103,8 @@ bool cluster_reaches_all(struct cluster *c, struct error *error)
             return error_set(error, ERROR_RETRY, "%s, a master without slots, is not connected yet", n->name);
         return error_set(
             error, ERROR_RETRY,
-            "%s, a master without slots, cannot be reached%s: bring it back, or have it forgotten "
-            "(CLUSTER FORGET)",
-            n->name, known ? ", and holds keys of a slot that is on its way to it" : "");
+            "%s, a master without slots, cannot be reached%s: bring it back, or remove it (CLUSTER FORGET)",
+            n->name, known ? ", and has keys of a slot that is migrating to it" : "");
     }
     return true;
 }

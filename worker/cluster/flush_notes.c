@@ -1,7 +1,7 @@
-/* Which flushes of the source the masters have had: each is noted in the lowest slot of the master that it was run
- * on, with the master as it was. The note moves with its slot, and counts for that master wherever it lies, as long
- * as that is the process, with the history, that it was; with the master that holds it, also when that has the data
- * of who was noted (started anew with it, or a promoted replica). */
+/* Flush notes: which flushes of the source the masters have run. A note lies in the lowest slot of its master, and
+ * names that process. It moves with the slot, and counts for its master wherever it lies, while that is the same
+ * process with the same history. It also counts for the master that holds it, if that has the data of the named one:
+ * the same node after a restart, or a promoted replica. */
 #include "worker/cluster/cluster.h"
 
 void cluster_flush_note_read(struct node *n, const struct slot_mark *mark)
@@ -10,7 +10,7 @@ void cluster_flush_note_read(struct node *n, const struct slot_mark *mark)
     if (!mark->own.flushed_txid)
         return;
     if (*whose && strcmp(whose, n->cluster->router->session.master_id) != 0)
-        return; /* its numbers say nothing about those of this one */
+        return; /* each master counts its txids from 1 */
     n->notes = x_realloc(n->notes, (n->note_count + 1) * sizeof *n->notes);
     n->notes[n->note_count++] =
         (struct flush_note){mark->own.flushed_session, mark->own.flushed_txid, mark->flushed_on};
@@ -21,14 +21,15 @@ static bool note_is_newer(const struct flush_note *a, const struct flush_note *b
     return a->session > b->session || (a->session == b->session && a->txid > b->txid);
 }
 
-/* Earlier releases did not tell the master: then it is who holds the note. */
+/* Notes of earlier releases do not name the node: then they count for the one that holds them. */
 static bool note_is_of(const struct cluster *c, const struct node *n, const struct node *at,
                        const struct flush_note *note)
 {
     return *note->on.run_id ? cluster_covers(c, n, at, &note->on) : at == n;
 }
 
-/* The newest that is noted, or what we remember of a node that has lost nothing. */
+/* The newest note of n; for an intact node also the newest flush of this session that this process saw on every node.
+ * */
 static struct flush_note newest_note(const struct cluster *c, const struct node *n)
 {
     struct flush_note newest = {0};

@@ -1,12 +1,12 @@
-/* Signs of life. A master whose slots others serve now has given them away by MIGRATE if it is still there,
- * as who it was; one that hangs, or is cut off, may have had them taken, and its link tells nothing of that
- * for long. So it is asked, over a connection of its own, once it is known that the slots have moved:
+/* Probes of masters whose slots other nodes serve by now. If such a master is alive and still the same process, its
+ * slots moved by MIGRATE. If it hangs or is cut off, they may have been reassigned without their keys, and its link
+ * shows that only much later. So it is probed over a separate connection once its slots have moved:
  *
- *   moved ──its replica has them──> no question
- *     └──INFO server──the same run id──> it has given them away
- *          ├──another one──> it is not trusted any more
- *          └──no answer within five seconds──> nor is it, unless it may just hang: listed, linked, and not
- *                                              called failed. Then it is asked again. */
+ *   moved ──its promoted replica has them──> no probe
+ *     └──INFO server──same run id──> the slots moved by MIGRATE
+ *          ├──another run id──> its run id is forgotten: it may have lost writes
+ *          └──no answer in 5 s──> likewise, but a node that is listed, linked and not flagged as failed may only
+ *                                 hang: it is probed again */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +56,7 @@ void cluster_liveness_forget(struct cluster *c)
     c->liveness_count = 0;
 }
 
-/* ---- the question ---- */
+/* ---- the probe ---- */
 
 static void liveness_known(struct liveness *l)
 {
@@ -67,7 +67,7 @@ static void liveness_known(struct liveness *l)
 static void process_is_gone(struct liveness *l)
 {
     cluster_forget_run_id(l->cluster, l->id);
-    liveness_known(l); /* or was: there is nothing more to be asked */
+    liveness_known(l); /* nothing more to learn from it */
 }
 
 static void probe_unanswered(struct liveness *l, const char *why)
@@ -80,7 +80,7 @@ static void probe_unanswered(struct liveness *l, const char *why)
         return;
     }
     l->state = LIVENESS_WANTED;
-    error_set(&error, ERROR_RETRY, "node %.8s had slots that others serve now, and does not answer: %.200s",
+    error_set(&error, ERROR_RETRY, "node %.8s, whose slots other nodes serve now, does not answer: %.200s",
               l->id, why);
     cluster_wait(c, &error);
 }
@@ -96,7 +96,7 @@ static void on_probe_info(struct client *client, const redisReply *reply, void *
                 strncmp(at + sizeof field - 1, known->run_id, strlen(known->run_id)) == 0;
     bool loads = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "LOADING", 7) == 0;
     end_probe(l);
-    /* Who may not ask has to do without: it has answered, and its link stands. */
+    /* Without permission for INFO the answer itself counts: the link stands as well. */
     if (same || (!at && !loads))
         liveness_known(l);
     else

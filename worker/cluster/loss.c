@@ -1,24 +1,23 @@
-/* Marks that are gone: somebody has emptied a master of the cluster (FLUSHALL, FLUSHDB), or deleted or
- * evicted the mark there. Every master is given the mark of the FLOW once a second, every ten while nothing
- * comes, and anybody who looks where one was and finds none knows:
+/* Missing marks: another client has emptied a master of the cluster (FLUSHALL, FLUSHDB), or deleted the mark, or the
+ * master has evicted it. Every master gets the mark of the FLOW once a second, every ten seconds while nothing arrives.
+ * The loss shows in one of these ways:
  *
- *   while connected         the answer to HSET counts the new fields (link_answers.c)
- *   connected anew          what stood there, and is read, is gone (missing_slot)
- *   a successor             its predecessor had seen every master's mark written, and one lies nowhere
- *   written by one that     a mark without the field run, which is given only where none was known: the
- *   died before the answer  answer would have told (unclaimed_slot)
+ *   while connected          HSET of an existing mark answers how many fields are new (link_answers.c)
+ *   after a reconnect        a mark that was known is read, and is gone (missing_slot)
+ *   a worker's successor     every master's mark was acknowledged to the predecessor, and one is nowhere
+ *   written again by a       the field run is not beside it: it is sent only where no mark was known, and then the
+ *   process that died        answer would have shown the loss (unclaimed_slot)
  *
- * Only a node that is the process that it was, with its history, is judged so: what others have lost,
- * positions.c tells. A mark moves with its slot. A flush of the source's takes all away but those in the
- * lowest slots, at a time that each FLOW knows in part: so nothing is expected from then on, until marks are
- * written again. */
+ * Only nodes that are the same process with the same history are checked; the losses of others show in positions.c. A
+ * mark moves with its slot. A flush of the source removes all marks but those in the lowest slots, at a moment that a
+ * FLOW does not know exactly: so no mark is expected from its beginning until marks are written again. */
 #include <stdio.h>
 #include <sysexits.h>
 
 #include "worker/cluster/cluster.h"
 
-/* Whatever an earlier session left means nothing to one that begins with a snapshot. Where a migration ends,
- * another FLOW may have taken the field away. */
+/* A session that begins with a snapshot ignores marks of earlier sessions. At the end of a migration (--migrate)
+ * another FLOW may have removed the field run. */
 static bool mark_is_unclaimed(const struct cluster *c, const struct mark *mark)
 {
     const struct router_session *s = &c->router->session;
@@ -63,7 +62,7 @@ void cluster_flush_over(struct cluster *c)
     c->flushing = false;
 }
 
-/* Our predecessor has seen it written, as that of every other master that had slots. */
+/* Whether the mark of n was acknowledged to the predecessor, like those of all masters with slots. */
 static bool mark_was_seen(const struct cluster *c, const struct node *n)
 {
     const struct identity *known = identities_find(&c->known, c->topology.nodes[n->index].id);
@@ -72,7 +71,7 @@ static bool mark_was_seen(const struct cluster *c, const struct node *n)
            known->fingerprint && !c->router->config.settings->migrate;
 }
 
-/* Wherever the slot is now that was its lowest. */
+/* Whether a mark that names n is on any node: it moves with the slot that was the lowest of n. */
 static bool has_mark(const struct cluster *c, const struct node *n)
 {
     for (size_t i = 0; i < c->count; i++)
@@ -97,18 +96,18 @@ static bool mark_is_lost(const struct node *n, int slot, const char *how, struct
     slot_mark_key(key, sizeof key, n->config.settings->name, (uint16_t)slot);
     return error_set(
         error, ERROR_REDIRECT,
-        "%s %s: somebody has emptied it (FLUSHALL, FLUSHDB) or deleted %s; a full sync is needed", n->name,
-        how, key);
+        "%s %s: another client has emptied it (FLUSHALL, FLUSHDB) or deleted %s; a full sync is needed",
+        n->name, how, key);
 }
 
-/* Releases up to 0.1.0 wrote no field run in a cluster: such a run pays one full sync when it is upgraded. */
+/* Releases up to 0.1.0 wrote no field run in a cluster: an upgrade of such a run costs one full sync. */
 static bool mark_lacks_run(const struct node *n, struct error *error)
 {
     char key[SLOT_KEY_BYTES];
     slot_mark_key(key, sizeof key, n->config.settings->name, (uint16_t)n->unclaimed_slot);
     return error_set(
         error, ERROR_REDIRECT,
-        "%s: its mark %s lacks the field run: a release up to 0.1.0 wrote it, or it was written after "
+        "%s has the mark %s without the field run: a release up to 0.1.0 wrote it, or it was written after "
         "another client had emptied the server (FLUSHALL, FLUSHDB); a full sync is needed",
         n->name, key);
 }

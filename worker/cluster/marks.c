@@ -1,4 +1,4 @@
-/* What the marks of slots and nodes say, and finding those that were not where they were asked for. */
+/* Takes marks of slots and nodes, and reads those that their expected node does not have. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,7 +46,7 @@ void cluster_set_unread(struct cluster *c, uint16_t slot, bool unread)
     c->unread[slot] = unread;
 }
 
-/* ---- reading what was elsewhere ---- */
+/* ---- unread marks ---- */
 
 void cluster_stop_reading(struct cluster *c)
 {
@@ -82,7 +82,7 @@ bool cluster_read_ask(const struct cluster *c, const redisReply *reply, struct u
     return true;
 }
 
-/* The slot is on its way there, and the key with it, or it never was. */
+/* ASK: the slot is migrating, and its hash is at the importing node or does not exist. */
 static bool follow_ask(struct cluster *c, const redisReply *reply, uint16_t slot)
 {
     struct uri to = {0};
@@ -105,7 +105,7 @@ static void reading_done(struct cluster *c)
         cluster_wait(c, &c->reading_error);
 }
 
-/* Where a mark stood. When that is where its slot goes to, that node has to vouch for it, too. */
+/* Index of the node that has the mark. If that is the importing node, both nodes must cover the slot. */
 static size_t answering_node(struct cluster *c, uint16_t slot)
 {
     if (!c->reading_by_asking)
@@ -127,7 +127,7 @@ static void on_mark_read(struct client *client, const redisReply *reply, void *a
     } else if (!follow_ask(c, reply, slot)) {
         c->topology_stale = true;
         if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "MOVED ", 6) != 0)
-            error_set(&c->reading_error, ERROR_RETRY, "reading the mark of slot %u was answered %.200s",
+            error_set(&c->reading_error, ERROR_RETRY, "the mark of slot %u cannot be read: %.200s",
                       (unsigned)slot, reply->str);
     }
     if (c->reading_at == c->reading_count)
@@ -153,15 +153,15 @@ static void on_reading_failed(struct client *client, const struct error *error, 
     cluster_wait(c, &copy);
 }
 
-/* Where the slot lies that is on its way; host NULL: none is. False: not now. A connection of ours there that
- * is older must have been ended first (link_greeting.c). */
+/* Requests the mark that ASK led to, from *uri; host stays NULL: none. False: the node's link is not greeted yet. It
+ * has to be first: the greeting ends earlier connections of this FLOW (link_greeting.c). */
 static bool read_from_importing_node(struct cluster *c, struct uri *uri, struct error *error)
 {
     if (!c->ask_uri.host || !c->unread[c->ask_slot])
         return true;
     size_t node = cluster_find_address(c, &c->ask_uri);
     if (node != TOPOLOGY_NOBODY && !c->nodes[node]->ready)
-        return error_set(error, ERROR_RETRY, "%s, to which slot %u is on its way, is not connected yet",
+        return error_set(error, ERROR_RETRY, "%s, to which slot %u is migrating, is not connected yet",
                          c->nodes[node]->name, (unsigned)c->ask_slot);
     snprintf(c->reading_id, sizeof c->reading_id, "%s",
              node != TOPOLOGY_NOBODY ? c->topology.nodes[node].id : "");
@@ -172,8 +172,8 @@ static bool read_from_importing_node(struct cluster *c, struct uri *uri, struct 
     return true;
 }
 
-/* From the node that serves the first of them, as many as it serves; one that it has given away, from there.
- */
+/* A mark that ASK led to is read alone. Otherwise the node of the first unread slot is asked for all marks that it has.
+ * */
 void cluster_read_unread(struct cluster *c)
 {
     struct error error;

@@ -1,11 +1,11 @@
-/* Slots on their way, as their owners tell (CLUSTER NODES). They are asked for when it matters:
+/* Migrating slots, from the CLUSTER NODES replies of all masters. They are queried if something depends on them:
  *
- *   a master without slots cannot be reached     a flush has to wait for it if something is on its way there
- *   a node may have lost something               so may the slots that are on their way to it: their owner
- *     (started anew, a promoted replica)         has given keys of theirs away, and cannot vouch for them
+ *   an empty master is unreachable          a flush has to wait for it if a slot is migrating to it
+ *   a node may have lost writes             it may also have lost keys of slots that are migrating to it: their
+ *     (restarted, or a promoted replica)    owner has given those keys away, and cannot cover them
  *
- * The replica of an owner may not know that a slot is on its way, and answers for keys that are not there any
- * more (Redis to 7.x). So those that import slots are asked, too. */
+ * The promoted replica of an owner may not know that a slot is migrating, and answers for keys that it no longer has
+ * (up to Redis 7.x). So importing nodes report their slots, too. */
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "worker/cluster/cluster.h"
@@ -22,7 +22,7 @@ static void note_migration(struct cluster *c, uint16_t slot, const char *id)
     if (node == TOPOLOGY_NOBODY)
         return;
     c->nodes[node]->expects_slots = true;
-    if (c->topology.owner[slot] != node) /* nor is it served there behind ASKING */
+    if (c->topology.owner[slot] != node) /* not served there after ASKING either */
         c->nodes[node]->incoming_slot = slot;
     c->migrating[slot] |= BY_OWNER;
 }
@@ -33,7 +33,7 @@ static void on_open_slot(void *arg, uint16_t slot, bool importing, const char *i
     struct cluster *c = n->cluster;
     if (!importing)
         note_migration(c, slot, id);
-    else if (c->topology.owner[slot] != n->index) /* behind ASKING it is served there */
+    else if (c->topology.owner[slot] != n->index) /* else it is served there after ASKING */
         c->migrating[slot] |= BY_IMPORTER;
 }
 
@@ -56,20 +56,20 @@ static void on_master_nodes(struct client *client, const redisReply *reply, void
     struct node *n = arg;
     struct cluster *c = n->cluster;
     struct error error;
-    /* Who may not ask has to do without; whoever is busy will answer. */
+    /* Without permission nothing is known of its migrations. Any other error is temporary. */
     if (reply->type == REDIS_REPLY_STRING ||
         (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0)) {
         topology_each_move(reply, on_open_slot, n);
         query_answered(c);
         return;
     }
-    error_set(&error, ERROR_RETRY, "asking the owner of slots what it moves was answered %.200s",
+    error_set(&error, ERROR_RETRY, "the migrating slots cannot be queried: CLUSTER NODES is answered %.200s",
               reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
     cluster_wait(c, &error);
 }
 
-/* One without slots. It keeps this on its disk: what came to it before it was started anew shows, even
- * where the others have not heard of it yet. */
+/* The reply of an empty master. Its slots are on its disk: those that it imported before a restart show here, even if
+ * the other nodes do not know of them yet. */
 static void on_empty_master_nodes(struct client *client, const redisReply *reply, void *arg)
 {
     (void)client;
@@ -89,7 +89,7 @@ void cluster_migrations_silent(struct node *n)
     query_answered(n->cluster);
 }
 
-/* Everyone, but for those without slots that cannot be reached. */
+/* Asks a node for its migrations, unless it is an empty master that is not connected. */
 static void query_node(struct node *n)
 {
     bool empty = cluster_is_empty(n->cluster, n->index);
@@ -148,8 +148,8 @@ static bool is_promoted_from_id(const struct cluster *c, const struct node *n, c
     return of && cluster_is_promoted_from(c, n, of);
 }
 
-/* It is away or has lost something, or was away when it was forgotten, and the slots that were its own are
- * not its replica's: whoever serves them now may have been given them without their keys. */
+/* Whether the slot may have been reassigned without its keys: its previous owner is unreachable, or may have lost
+ * writes, or was unreachable when it left the list; and its present owner is not the promoted replica of that node. */
 static bool keys_may_have_stayed(const struct cluster *c, const struct position_node *nodes, uint16_t slot)
 {
     if (c->previous_owner[slot] == IDENTITY_NONE)
@@ -162,8 +162,8 @@ static bool keys_may_have_stayed(const struct cluster *c, const struct position_
     return !well && !cluster_is_promoted_from(c, now, from);
 }
 
-/* It is there and has lost nothing: its slots have gone by MIGRATE, not by a failover. Where its replica took
- * them, it may not have heard of that yet. */
+/* Whether n is connected and intact: then its slots moved by MIGRATE, not by a failover. Not if `to` is its promoted
+ * replica: n may not know of the failover yet. */
 static bool gave_slots_away(const struct cluster *c, const struct position_node *nodes, const struct node *n,
                             const struct node *to)
 {
@@ -182,8 +182,8 @@ static bool has_promoted_replica(const struct cluster *c, const struct identity 
     return false;
 }
 
-/* A successor does not know which slots have moved meanwhile, but who had any: each still has the same, or
- * has lost nothing, or there is its heir. */
+/* A successor does not know which slots have moved meanwhile, but knows which nodes had slots. Each of them must have
+ * the same slots, or be intact, or have a promoted replica. */
 static bool slots_are_accounted_for(const struct cluster *c, const struct position_node *nodes,
                                     struct error *error)
 {
@@ -196,8 +196,8 @@ static bool slots_are_accounted_for(const struct cluster *c, const struct positi
         if (known->fingerprint && !well && !as_before && !has_promoted_replica(c, known))
             return error_set(
                 error, ERROR_REDIRECT,
-                "node %.8s had slots that others serve now, and it is away or has lost what it had: nobody "
-                "knows whether their keys came along; a full sync is needed",
+                "node %.8s, whose slots other nodes serve now, is unreachable or may have lost writes: it is "
+                "unknown whether the keys were moved as well; a full sync is needed",
                 known->id);
     }
     return true;
@@ -205,11 +205,11 @@ static bool slots_are_accounted_for(const struct cluster *c, const struct positi
 
 static bool keys_may_be_lost(const struct node *n, uint16_t slot, struct error *error)
 {
-    return error_set(
-        error, ERROR_REDIRECT,
-        "%s has lost what it had, or was another, while keys of slot %u came to it or went from it: nobody "
-        "knows which of them are left; a full sync is needed",
-        n->name, (unsigned)slot);
+    return error_set(error, ERROR_REDIRECT,
+                     "%s was restarted or promoted while slot %u was migrating to or from it: it is unknown "
+                     "which keys are "
+                     "left; a full sync is needed",
+                     n->name, (unsigned)slot);
 }
 
 bool cluster_migrations_check(struct cluster *c, const struct position_node *nodes, struct error *error)
@@ -219,7 +219,7 @@ bool cluster_migrations_check(struct cluster *c, const struct position_node *nod
     if (!slots_are_accounted_for(c, nodes, error))
         return false;
     for (size_t i = 0; i < c->count; i++) {
-        /* What was on its way to a master that failed is with its replica, as far as it came. */
+        /* Keys that were migrating to a failed master are on its promoted replica, as far as they arrived. */
         int slot = c->nodes[i]->incoming_slot != NO_SLOT ? c->nodes[i]->incoming_slot : c->slot_to_no_master;
         if (c->nodes[i]->ready && !nodes[i].intact && slot != NO_SLOT)
             return keys_may_be_lost(c->nodes[i], (uint16_t)slot, error);
@@ -229,8 +229,8 @@ bool cluster_migrations_check(struct cluster *c, const struct position_node *nod
         if (keys_may_have_stayed(c, nodes, s))
             return error_set(
                 error, ERROR_REDIRECT,
-                "%s serves slot %u now, and who served it before is away or has lost what it had: "
-                "nobody knows whether its keys came along; a full sync is needed",
+                "%s serves slot %u now, and the previous owner is unreachable or may have lost writes: it is "
+                "unknown whether the keys were moved as well; a full sync is needed",
                 now->name, (unsigned)s);
         if (nodes[now->index].intact)
             continue;

@@ -1,4 +1,4 @@
-/* The nodes of a cluster and the links to them: made, greeted, in doubt, dropped. */
+/* The nodes of a cluster and their links: creation, callbacks, removal. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,13 +8,14 @@
 
 enum { REDIRECT_LOG_EVERY_MS = 10000 };
 
+/* after: seq before the commands that may not have run. */
 static void doubt_slot(struct cluster *c, uint16_t slot, uint64_t after)
 {
     uint64_t *d = &c->positions.doubt[slot];
     *d = after < *d ? after : *d;
 }
 
-/* The table of slots may be another one by now. */
+/* A plain batch puts all slots in doubt that were routed to n; the topology may have changed since. */
 static void doubt_batch(struct cluster *c, const struct node *n, const struct batch *b)
 {
     b->round->in_trouble = true;
@@ -29,7 +30,7 @@ static void doubt_batch(struct cluster *c, const struct node *n, const struct ba
 
 /* ---- the links' callbacks ---- */
 
-/* What a new one is when it is first met: it may be started anew before it is judged. */
+/* Stores the identity of a new node when it is first greeted: it may be restarted before the recovery. */
 static void note_new_node(const struct node *n)
 {
     struct cluster *c = n->cluster;
@@ -83,10 +84,10 @@ static void on_link_dropped(void *arg, const struct batch *b)
     n->cluster->router->answers_lost |= b->sent > batch_begin(b);
     doubt_batch(n->cluster, n, b);
     if (b->once && b->sent > batch_begin(b))
-        cluster_set_unread(n->cluster, b->slot, true); /* its mark tells whether it was carried out */
+        cluster_set_unread(n->cluster, b->slot, true); /* its mark shows whether it ran */
 }
 
-/* Slots that move are nothing to be told of one by one, but one that is between two nodes for long is. */
+/* Logs at most one line in 10 s; a warning if the redirections of one slot last longer. */
 static void log_redirect(struct cluster *c, const struct node *n, int slot, const char *text)
 {
     uint64_t now = clock_monotonic_ms();
@@ -99,11 +100,11 @@ static void log_redirect(struct cluster *c, const struct node *n, int slot, cons
     if (now - c->redirects_logged_ms < REDIRECT_LOG_EVERY_MS)
         return;
     if (now - c->redirect_since_ms >= REDIRECT_LOG_EVERY_MS)
-        log_warning("%s has answered %s for %llu s: if nothing moves slots any more, end its migration "
-                    "(redis-cli --cluster fix); everything is kept until then",
+        log_warning("%s has answered %s for %llu s; everything is kept until the migration ends: if no "
+                    "resharding is running, end it by redis-cli --cluster fix",
                     n->name, text, (unsigned long long)(now - c->redirect_since_ms) / 1000);
     else
-        log_info("%s answers %s (%llu such answers): the cluster is asked for its slots again", n->name, text,
+        log_info("%s answers %s (%llu such answers): the topology of the cluster is refreshed", n->name, text,
                  (unsigned long long)c->redirects);
     c->redirects_logged_ms = now;
     c->redirects = 0;
@@ -128,8 +129,8 @@ static void on_link_moved(void *arg, const struct batch *b, int slot, const char
     cluster_trouble(c, &error);
 }
 
-/* An idle master is missed only when something is on its way to it, or about to be (in trouble nothing is:
- * the open round is forgotten then). */
+/* Whether the loss of the link concerns the run. That of an empty master does only if a batch was dropped, or if the
+ * open round has one for it (in trouble it has none: the open round is emptied). */
 static bool node_is_missed(const struct node *n)
 {
     const struct cluster *c = n->cluster;
@@ -247,7 +248,7 @@ static bool same_address(const struct topology_node *a, const struct topology_no
     return strcmp(a->id, b->id) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port;
 }
 
-/* The node's old self, taken out of the old array. */
+/* Takes the node with this id and address out of the old array. */
 static struct node *take_old_node(struct cluster *c, const struct topology *was,
                                   const struct topology_node *t)
 {
@@ -260,7 +261,8 @@ static struct node *take_old_node(struct cluster *c, const struct topology *was,
     return NULL;
 }
 
-/* As a master with slots, or still without: one that had none may have been a replica, and be another master now. */
+/* Whether the link of node i stays. Not that of an empty master that has slots now: it may have been a replica
+ * meanwhile, and has another history then. */
 static bool node_stays(const struct cluster *c, size_t i, const struct topology *fresh)
 {
     for (size_t j = 0; j < fresh->count; j++)
@@ -269,7 +271,8 @@ static bool node_stays(const struct cluster *c, size_t i, const struct topology 
     return false;
 }
 
-/* Links of nodes that are no masters any more, or were none meanwhile, go: what they had not answered is in doubt. */
+/* Frees the links of nodes that are no longer masters, or may not have been meanwhile, and lost links. Their unanswered
+ * commands are in doubt. */
 static void drop_old_links(struct cluster *c, const struct topology *fresh)
 {
     for (size_t i = 0; i < c->count; i++) {
@@ -286,8 +289,8 @@ static bool slot_has_moved(const struct cluster *c, const struct topology *was, 
     return strcmp(was->nodes[was->owner[slot]].id, c->topology.nodes[c->topology.owner[slot]].id) != 0;
 }
 
-/* lost: whose keys may not have gone along (for each node of was). Where one had the slot in between, it is
- * the one to be looked at. The others are asked whether they are there. */
+/* lost: by node of `was`, whether its keys may not have moved with its slots. If a slot had several owners since the
+ * last recovery, such a node is the one that counts. The other previous owners are probed. */
 static void note_moved_slots(struct cluster *c, const struct topology *was, const bool *lost)
 {
     bool gave[TOPOLOGY_NODES_MAX] = {false};
@@ -312,7 +315,7 @@ static void note_moved_slots(struct cluster *c, const struct topology *was, cons
     }
 }
 
-/* A slot that has another owner has arrived, or is served behind ASKING: there alone. */
+/* A slot with a new owner has arrived, or is served after ASKING: the new owner alone must cover it. */
 static void keep_importing_nodes(struct cluster *c, const struct topology *was)
 {
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
@@ -328,7 +331,7 @@ static void keep_importing_nodes(struct cluster *c, const struct topology *was)
     }
 }
 
-/* Its address may be another node's soon. */
+/* The memory of n may be reused for another node. */
 static void forget_routed_to(struct cluster *c, const struct node *n)
 {
     for (uint16_t s = 0; n && s < CLUSTER_SLOTS; s++)
@@ -336,9 +339,8 @@ static void forget_routed_to(struct cluster *c, const struct node *n)
             c->routed_to[s] = NULL;
 }
 
-/* Who is listed no more, and whose link was lost before, may have been dead when others took its slots:
- * nobody knows whether their keys came along. Who was there until then, as who it was, has given them away by
- * MIGRATE. */
+/* A node that was already unreachable before it left the list may have been dead when its slots were reassigned: it is
+ * unknown whether the keys moved, too. A node that was connected and intact until then has moved them by MIGRATE. */
 static void note_departed(struct cluster *c, const struct topology *fresh, bool *lost)
 {
     for (size_t i = 0; i < c->count; i++) {

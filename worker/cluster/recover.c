@@ -1,4 +1,4 @@
-/* Where each slot stands, and which nodes have lost nothing since they were judged last. */
+/* Recovery: which nodes have lost nothing since the last one, and the position of each slot. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,8 +10,8 @@
 
 /* ---- nodes ---- */
 
-/* By its history; or since it was a replica and has all slots that the other one had, which comes to the
- * same: a master without replicas changes its replication id unasked. */
+/* By its previous replication id. Otherwise a former replica that has all slots of the other node, which is not
+ * connected: a master without replicas changes its replication id by itself. */
 bool cluster_is_promoted_from(const struct cluster *c, const struct node *n, const struct identity *of)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
@@ -24,7 +24,7 @@ bool cluster_is_promoted_from(const struct cluster *c, const struct node *n, con
     return t->slots && t->fingerprint == of->fingerprint && !lives;
 }
 
-/* Does it, or did the one that it took over from, serve what it serves now? */
+/* Whether its present slots were those of the node, or of the node that it was promoted from, at the last recovery. */
 static bool serves_as_before(const struct cluster *c, const struct node *n)
 {
     const struct topology_node *t = &c->topology.nodes[n->index];
@@ -46,13 +46,13 @@ static struct position_mark later_mark(struct position_mark a, struct position_m
     return m;
 }
 
-/* By now; 0: not told. Were it another start of it meanwhile, its link would have been lost. */
+/* Its present uptime; 0: unknown. A restart since the greeting would have closed the link. */
 static uint64_t uptime_s(const struct node *n)
 {
     return n->target.up_s ? n->target.up_s + (clock_monotonic_ms() - n->greeted_ms) / 1000 : 0;
 }
 
-/* The session's id is the time of its begin, in us since the epoch. */
+/* The id of a session is the time of its beginning, in us since the epoch. */
 static bool up_since_session(const struct cluster *c, const struct node *n)
 {
     enum { ROUNDED_S = 2 };
@@ -61,7 +61,7 @@ static bool up_since_session(const struct cluster *c, const struct node *n)
            !n->target.promoted;
 }
 
-/* Marks of node n that lie with `at`: those of its process, and, at itself, those of the slots it serves. */
+/* Marks on `at` that cover n. *met: there is one. */
 static void take_candidates(const struct cluster *c, const struct node *n, const struct node *at, bool *met,
                             struct position_node *p)
 {
@@ -81,15 +81,15 @@ static struct position_node assess_node(const struct cluster *c, const struct no
     const struct identity *known = identities_find(&c->known, t->id);
     struct position_node p = {.intact = known && cluster_is_process(n, known->run_id, known->replid)};
     bool met = known != NULL;
-    /* Its own mark goes with its lowest slot, wherever that goes. */
+    /* Its mark has moved with its lowest slot. */
     for (size_t i = 0; i < c->count; i++)
         take_candidates(c, n, c->nodes[i], &met, &p);
     p.intact |= p.unchanged && !known;
-    /* Slots that came from others were marked there, each as far as this session goes back at least. */
+    /* Slots of other nodes were marked there, each at least up to the beginning of this session. */
     uint64_t first_lsn = c->router->session.first_lsn;
     if (p.mark.lsn > first_lsn && !serves_as_before(c, n))
         p.mark.lsn = first_lsn;
-    /* What an earlier session wrote may have been lost before this one began. */
+    /* Not for a session that continues another: writes of that one may have been lost before this one began. */
     bool lost_nothing = !c->router->session.first_lsn && up_since_session(c, n);
     bool is_new = c->recovered && c->known.count && !n->target.promoted;
     p.intact |= !met && (lost_nothing || is_new);
@@ -139,7 +139,7 @@ void cluster_forget_run_id(struct cluster *c, const char *id)
     identities_set(&c->known, &gone);
 }
 
-/* Those of the session that this one goes on with tell who has lost nothing since. */
+/* Identities of an earlier session are kept if this session continues it: they show which nodes have lost nothing. */
 void cluster_load_nodes(struct cluster *c)
 {
     const struct router_session *s = &c->router->session;
@@ -160,14 +160,14 @@ void cluster_save_nodes(struct cluster *c)
         identities_save(&c->known, s->directory, s->flow);
 }
 
-/* ---- slots that have come ---- */
+/* ---- arrivals of slots ---- */
 
 static uint64_t later_seq(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
-/* At least 1: that no slot came is 0. */
+/* At least 1, as 0 stands for a slot that never moved. */
 static void note_sent_seq(struct cluster *c, const struct position_node *nodes)
 {
     uint64_t most = later_seq(later_seq(c->sent_seq, c->router->sealed_seq), 1);
@@ -184,8 +184,8 @@ static void slot_arrived(struct cluster *c, uint16_t slot, uint64_t seq)
     identities_moved(&c->known, seq);
 }
 
-/* A successor does not know which came while nobody looked. Where nothing was sent yet, nothing of it can be
- * lost; what an earlier session sent, its marks tell. */
+/* A successor does not know which slots moved while no worker looked: those of a node with other slots than before may
+ * have. If nothing of this session was sent, nothing of it can be lost; for earlier sessions their marks count. */
 static void recall_arrivals(struct cluster *c)
 {
     uint64_t sent_seq = c->sent_seq > 1 ? c->sent_seq : 0;
@@ -220,7 +220,7 @@ static void forget_missing_marks(struct cluster *c)
         c->nodes[i]->missing_slot = NO_SLOT;
 }
 
-/* ---- the judgement ---- */
+/* ---- the recovery ---- */
 
 static void summarize_position(struct cluster *c, struct position *at, struct capabilities *all)
 {
@@ -249,7 +249,7 @@ static void summarize_position(struct cluster *c, struct position *at, struct ca
     snprintf(all->run_id, sizeof all->run_id, "cluster %016llx", (unsigned long long)run_ids);
 }
 
-/* Answers to earlier questions are of no more use, and must not be taken for those to new ones. */
+/* Closes the connections for questions: answers to earlier questions must not be taken for those to new ones. */
 static void begin_sending(struct cluster *c)
 {
     for (uint16_t s = 0; s < CLUSTER_SLOTS; s++)
@@ -295,8 +295,9 @@ void cluster_recover(struct cluster *c)
     c->ready = true;
     cluster_refresh_later(c, CLUSTER_REFRESH_EVERY_MS);
     summarize_position(c, &at, &all);
-    log_debug("cluster of %zu masters: its slots stand between entries %llu and %llu", c->count,
-              (unsigned long long)c->positions.least_seq, (unsigned long long)c->positions.most_seq);
+    log_debug("cluster of %zu masters: the positions of its slots are between entries %llu and %llu",
+              c->count, (unsigned long long)c->positions.least_seq,
+              (unsigned long long)c->positions.most_seq);
     router_forget_open(r);
     r->callbacks.ready(r->callbacks.arg, &at, &all);
 }

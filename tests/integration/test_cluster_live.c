@@ -256,7 +256,7 @@ static void a_slot_of_real_size_may_stay_between_two_masters(void **state)
             say(c, "SETRANGE {%s}large 5 y");
     }
     assert_true(df2redis_wait_in_step(&run.program, RUN_DEADLINE_MS));
-    assert_true(df2redis_said(&run.program, "serves it as one that imports it"));
+    assert_true(df2redis_said(&run.program, "serves it while importing it"));
     assert_int_equal(redis_cluster_keys_in_slot(&cluster, OPEN_SLOT, 0), 0);
     assert_true(redis_cluster_move_slot(&cluster, OPEN_SLOT, 1));
     say(c, "INCR {%s}counter");

@@ -197,7 +197,7 @@ static inline void begin_between(uint32_t flows)
     assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 1));
     line("SET {%s}new 2");
     assert_in_step();
-    assert_true(df2redis_said(&crash.run.program, "stays between two nodes"));
+    assert_true(df2redis_said(&crash.run.program, "stays open between two nodes"));
 }
 
 static inline void end_between(void)

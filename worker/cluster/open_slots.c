@@ -1,26 +1,26 @@
-/* Slots between two nodes: a resharding has begun to move them, and has not ended, or was aborted.
+/* Open slots: a resharding has begun to move them, and has not ended, or was aborted.
  *
  *   MIGRATING (the owner)                          IMPORTING
- *   serves the keys it has, ASK for the others     serves what comes behind ASKING
+ *   serves the keys it has, ASK for the others     serves commands after ASKING
  *
- * One that is met for a moment is waited for, as with every MOVED. One that stays so must not stop the run:
- * the keys that its owner still has are moved on, as the resharding itself would do, and from then on the
- * other node is taken for its master, with ASKING before everything, until the cluster says who is.
+ * The run waits for a slot that is open for a moment, as with every MOVED. A slot that stays open must not stop the
+ * run: the remaining keys of its owner are moved, as the resharding would do. From then on the importing node counts as
+ * the master of the slot, with ASKING before every batch, until the topology names an owner.
  *
- *   met ──1 s──> probed ──ASK──> its keys are moved ──none left──> served ──the cluster says so──> over
+ *   met ──1 s──> probed ──ASK──> its keys are moved ──none left──> served ──importer is owner──> over
  *                  └─ no ASK: over                                   └─ no ASK any more: a full sync
  *
- * A probe asks the owner for a key that there never is. The last way out is taken when somebody has called
- * the move off: then nobody serves what was written to the other node.
+ * The probe asks the owner for a key that never exists. If it answers without ASK after the slot was served, the
+ * migration was cancelled: no node serves the writes that went to the importing node.
  *
- * A slot that is served like this gets one entry a round, in a MULTI for each key: a node that imports
- * refuses (TRYAGAIN) whatever names two keys of which one is missing. Those with several keys that may run
- * twice are split, and RENAME and SMOVE go key by key (cross_slot.c); others that name several keys of such a slot
- * wait until all of them are there, or the move has ended.
+ * A slot that is served after ASKING gets one entry a round, in a MULTI for each key: an importing node refuses
+ * (TRYAGAIN) commands that name two keys of which one is missing. Commands with several keys that may run twice are
+ * split. RENAME and SMOVE run key by key (cross_slot.c). Other commands with several keys wait until all of these exist
+ * there, or the migration has ended.
  *
- * MIGRATE leaves out what is past its time, and says OK all the same. A master in import mode keeps such keys for
- * us: there their time is put off a little before they are moved, and nothing is moved unless that was taken.
- * The source says by itself what becomes of them. */
+ * MIGRATE leaves out keys past their TTL, and answers OK all the same. A master in import mode keeps such keys for this
+ * run: there their expiry is put off a little before they are moved, and nothing is moved if that is refused. The
+ * source sends their DEL or their new expiry. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,22 +37,22 @@ enum {
     MIGRATE_ANSWER_MS = 2 * MIGRATE_TIMEOUT_MS,
     KEYS_AT_ONCE = 10,
     NOKEY_MAX = 20,
-    PUT_OFF_MS = 5000, /* longer than from that command to the MIGRATE after its answer */
+    PUT_OFF_MS = 5000, /* longer than the time from PEXPIRE to the MIGRATE after its answer */
 };
 
-/* The one that is looked after now. */
+/* The open slot that is probed, or whose keys are moved, now. */
 struct open_slot_work {
     struct client *client; /* to the owner */
     uint16_t slot;
     char owner[41];
     struct uri to;
     char to_id[41];
-    uint64_t keys;    /* moved */
-    unsigned nokey;   /* answers in a row that nothing was there to be moved */
-    struct buf names; /* of the keys that are moved now, one after the other */
+    uint64_t keys;    /* number of keys moved */
+    unsigned nokey;   /* NOKEY answers in a row */
+    struct buf names; /* of the keys in the present MIGRATE, concatenated */
     size_t lens[KEYS_AT_ONCE];
-    size_t count, answered; /* of them; answers to PEXPIRE */
-    char refused[200];      /* an answer that was an error */
+    size_t count, answered; /* number of them; of answers to PEXPIRE */
+    char refused[200];      /* an error that answered PEXPIRE */
 };
 
 static struct open_slot *find_open_slot(const struct cluster *c, uint16_t slot)
@@ -105,7 +105,7 @@ void cluster_open_slots_apply(struct cluster *c, struct topology *t)
         size_t to = topology_find(t, o->to);
         c->by_asking[o->slot] = 0;
         if (strcmp(owner, o->to) == 0) {
-            log_info("slot %u has arrived: its migration has ended", (unsigned)o->slot);
+            log_info("slot %u: its migration has ended", (unsigned)o->slot);
             forget_open_slot(c, o);
         } else if (strcmp(owner, o->from) == 0 && to != TOPOLOGY_NOBODY) {
             topology_give(t, o->slot, to);
@@ -116,7 +116,7 @@ void cluster_open_slots_apply(struct cluster *c, struct topology *t)
     }
 }
 
-/* ---- the end of looking after one ---- */
+/* ---- the end of the work on a slot ---- */
 
 static void end_work(struct cluster *c)
 {
@@ -154,11 +154,10 @@ static void work_failed(struct cluster *c, struct error *error)
 static void migration_cancelled(struct cluster *c, struct open_slot *o)
 {
     struct error error;
-    error_set(
-        &error, ERROR_REDIRECT,
-        "slot %u was on its way from node %.8s to %.8s, which took what was written to it, and the cluster "
-        "has given that up: what is there is lost; a full sync is needed",
-        (unsigned)o->slot, o->from, o->to);
+    error_set(&error, ERROR_REDIRECT,
+              "slot %u was migrating from node %.8s to %.8s, which took its writes, and the migration was "
+              "cancelled: these writes are lost; a full sync is needed",
+              (unsigned)o->slot, o->from, o->to);
     forget_open_slot(c, o);
     end_work(c);
     c->router->callbacks.lost(c->router->callbacks.arg, &error);
@@ -168,14 +167,14 @@ static void migration_cancelled(struct cluster *c, struct open_slot *o)
 
 static void ask_keys(struct cluster *c);
 
-/* It is tried again after a while. */
+/* Tries again after 10 s. */
 static void retry_later(struct cluster *c, const char *what, const char *answer)
 {
     struct open_slot_work *w = c->open_slot_work;
     struct open_slot *o = find_open_slot(c, w->slot);
     log_warning(
-        "slot %u stays between two nodes, and moving its keys on to %s:%u fails: %s was answered %.200s; "
-        "it is waited for: end its migration (redis-cli --cluster fix); everything is kept until then",
+        "slot %u stays open between two nodes, and its keys cannot be moved to %s:%u: %s is answered %.200s; "
+        "everything is kept until its migration ends: end it by redis-cli --cluster fix",
         (unsigned)w->slot, w->to.host, (unsigned)w->to.port, what, answer);
     if (o)
         o->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
@@ -204,7 +203,7 @@ static void take_key_names(struct open_slot_work *w, const redisReply *keys)
     }
 }
 
-/* Returns how many there are. */
+/* Returns their number. */
 static size_t put_key_names(const struct open_slot_work *w, struct slice *argv)
 {
     size_t at = 0;
@@ -239,7 +238,7 @@ static void migrate_keys(struct cluster *c)
     client_command(w->client, MIGRATE_ANSWER_MS, on_migrated, c, argc, argv);
 }
 
-/* ASK, MOVED: it is not there any more. */
+/* ASK or MOVED: the key has left this node. */
 static bool expiry_is_put_off(const redisReply *reply)
 {
     return reply->type != REDIS_REPLY_ERROR || strncmp(reply->str, "ASK ", 4) == 0 ||
@@ -256,12 +255,12 @@ static void on_expiry_put_off(struct client *client, const redisReply *reply, vo
     if (++w->answered < w->count)
         return;
     if (w->refused[0])
-        retry_later(c, "PEXPIRE, without which it would leave out what is past its time,", w->refused);
+        retry_later(c, "PEXPIRE, without which MIGRATE would leave out keys past their TTL,", w->refused);
     else
         migrate_keys(c);
 }
 
-/* PEXPIRE key ms GT, for each: a key without a time stays without. */
+/* PEXPIRE key ms GT for each key: a key without an expiry stays without. */
 static void put_off_expiry(struct cluster *c)
 {
     struct open_slot_work *w = c->open_slot_work;
@@ -280,8 +279,8 @@ static void serve_by_asking(struct cluster *c, struct open_slot *o)
 {
     struct open_slot_work *w = c->open_slot_work;
     log_warning(
-        "slot %u stays between two nodes: the %llu keys that were left are moved on, and %s:%u serves it "
-        "as one that imports it; end its migration (redis-cli --cluster fix)",
+        "slot %u stays open between two nodes: its remaining %llu keys are moved, and %s:%u serves it while "
+        "importing it; end its migration by redis-cli --cluster fix",
         (unsigned)o->slot, (unsigned long long)w->keys, w->to.host, (unsigned)w->to.port);
     o->served = true;
     o->doubted = false;
@@ -300,7 +299,8 @@ static void on_keys(struct client *client, const redisReply *reply, void *arg)
     for (size_t i = 0; strings && i < reply->elements; i++)
         strings = reply->element[i]->type == REDIS_REPLY_STRING;
     if (!strings || !o) {
-        error_set(&error, ERROR_RETRY, "asking for the keys of a slot between two nodes was answered %.200s",
+        error_set(&error, ERROR_RETRY,
+                  "the keys of an open slot cannot be listed: CLUSTER GETKEYSINSLOT is answered %.200s",
                   reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
         work_failed(c, &error);
     } else if (reply->elements) {
@@ -344,8 +344,8 @@ static void on_probe_ask(struct cluster *c, struct open_slot *o, const struct ur
         migration_cancelled(c, o);
     } else if (node == TOPOLOGY_NOBODY || !c->nodes[node]->ready || !c->nodes[node]->target.scripts) {
         log_warning(
-            "slot %u stays between two nodes, and the one it goes to, %s:%u, is not among the masters that "
-            "CLUSTER NODES tells: end its migration (redis-cli --cluster fix); everything is kept until then",
+            "slot %u stays open between two nodes, and its importing node %s:%u is not a known master; "
+            "everything is kept until its migration ends: end it by redis-cli --cluster fix",
             (unsigned)o->slot, to->host, (unsigned)to->port);
         o->retry_ms = clock_monotonic_ms() + REFUSED_WAIT_MS;
         work_done(c);
@@ -376,7 +376,7 @@ static void on_probe_answer(struct client *client, const redisReply *reply, void
     } else {
         if (!o->served)
             forget_open_slot(c, o);
-        error_set(&error, ERROR_RETRY, "a slot between two nodes was probed, and answered %.200s",
+        error_set(&error, ERROR_RETRY, "an open slot cannot be probed: EXISTS is answered %.200s",
                   reply->type == REDIS_REPLY_ERROR ? reply->str : "something unexpected");
         work_failed(c, &error);
     }

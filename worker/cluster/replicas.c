@@ -1,4 +1,4 @@
-/* WAIT: until the replicas of a node have what was written there. cross_slot.h tells when, and why. */
+/* WAIT for the replicas of a node to have its writes; cross_slot.h says when, and why. */
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "worker/cluster/cluster.h"
@@ -33,7 +33,7 @@ void router_put_wait(struct router *r, uint16_t slot)
     output_end(o);
 }
 
-/* One that is away or far behind would hold up every such command. */
+/* After a timeout no WAIT for a while: a replica that is down or far behind would delay every cross-slot command. */
 void router_waited(struct router *r, uint16_t slot)
 {
     struct node *n = node_of(r, slot);
@@ -43,7 +43,8 @@ void router_waited(struct router *r, uint16_t slot)
     if (!late)
         return;
     n->no_wait_until_ms = now + LATE_PAUSE_MS;
-    log_info("%s: not all of its %u replicas keep up: for %d s commands over several slots do not wait for "
-             "them",
-             n->name, (unsigned)replica_count(n), LATE_PAUSE_MS / 1000);
+    log_info(
+        "%s: not all of its %u replicas keep up; cross-slot commands do not wait for them for %d s: see to "
+        "the replicas",
+        n->name, (unsigned)replica_count(n), LATE_PAUSE_MS / 1000);
 }

@@ -1,4 +1,4 @@
-/* Commands to the nodes that serve their slots, and the marks that belong to them. */
+/* Routes commands to the nodes of their slots, and writes the marks that go with them. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ static struct batch *plain_batch(struct cluster *c, struct round *q, size_t node
     return q->plain[node];
 }
 
-/* From here on until the round's end all commands of the slot go into it: in MULTI, with the slot's mark. */
+/* All further commands of the slot in this round go into it: MULTI with the mark of the slot. */
 static struct batch *new_slot_batch(struct cluster *c, struct round *q, uint16_t slot)
 {
     struct batch *b = router_take_batch(c->router);
@@ -35,8 +35,7 @@ static struct batch *once_batch(struct cluster *c, struct round *q, uint16_t slo
     return b ? b : new_slot_batch(c, q, slot);
 }
 
-/* Of a slot on its way: one for each key, as long as the commands could run twice. The last alone has a mark.
- */
+/* An open slot: one batch for each key while the commands may run twice. Only the last one has a mark. */
 static struct batch *asking_batch(struct cluster *c, struct round *q, uint16_t slot, struct slice key,
                                   unsigned flags)
 {
@@ -53,7 +52,7 @@ static struct batch *asking_batch(struct cluster *c, struct round *q, uint16_t s
     return b;
 }
 
-/* Nearly always: what no slot has yet. */
+/* Whether no slot has the entry: nearly always. */
 static bool is_new_to_all_slots(const struct cluster *c, uint64_t seq, uint64_t lsn)
 {
     return seq > c->positions.most_seq && (!lsn || lsn >= c->positions.most_lsn);
@@ -72,7 +71,7 @@ void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq)
         c->positions.most_seq = seq;
 }
 
-/* NULL: a master without slots that is not connected. */
+/* NULL: an empty master that is not connected. */
 static struct batch *node_batch(struct cluster *c, struct round *q, size_t node)
 {
     return c->nodes[node]->ready ? plain_batch(c, q, node) : NULL;
@@ -116,16 +115,16 @@ size_t cluster_node_of(const struct cluster *c, const struct batch *once)
     return c->topology.owner[once->slot];
 }
 
-/* In a slot on its way a mark that is missing must not be a second key of its MULTI: it is named to a script.
- * Without memory a MULTI must be refused as a whole, not the mark alone: so the script begins as one that is
- * refused then, where there is that. (6.2 refuses to queue anything then.) */
+/* In an open slot a missing mark must not be a second key of the MULTI, so its key is an argument of a script. If the
+ * target is out of memory it must refuse the MULTI as a whole, not only the mark. So the script has a shebang line from
+ * 7.0 on: such scripts are refused then. (6.2 refuses to queue any command.) */
 static const char *asking_mark_script(const struct capabilities *target)
 {
     bool flags = target->kind == SERVER_VALKEY || target->version >= 70000;
     return flags ? "#!lua\nreturn redis.call('HSET',unpack(ARGV))" : "return redis.call('HSET',unpack(ARGV))";
 }
 
-/* HSET of the slot's hash into b; node_text: NULL or that of node-N. */
+/* HSET of the slot's hash into b; node_text: value of the field node-N, or NULL. */
 static void put_mark(struct cluster *c, struct batch *b, const char *text, const char *node_text)
 {
     const struct link_config *config = &c->router->config;
@@ -230,8 +229,8 @@ static void flush_empty_master(struct cluster *c, size_t node)
     output_end(o);
 }
 
-/* Of a slot that has begun to leave, the script could not write again what it has flushed: so it names a key
- * that there never is, too, and is refused as a whole then. (The node that a slot comes to would always.) */
+/* If the slot has begun to migrate, the script could not write the marks again after its flush. So it also names a key
+ * that never exists, and is then refused as a whole. (Not on an importing node, which would always refuse it.) */
 static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed)
 {
     struct output *o = c->router->output;
@@ -262,7 +261,7 @@ void cluster_flush_nodes(struct cluster *c, const char *script, const char *flus
     for (size_t i = 0; i < c->count; i++)
         if (!cluster_is_empty(c, i))
             flush_master(c, i, script, flushed);
-        else if (c->nodes[i]->ready) /* or nothing is on its way there */
+        else if (c->nodes[i]->ready) /* else no slot is migrating to it */
             flush_empty_master(c, i);
     c->into = NULL;
 }

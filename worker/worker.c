@@ -49,6 +49,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     pops_go_on(w->pops);
     log_turn();
     log_pipe_turn();
+    flow_tell_logged(w->flow);
     cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());
     source_watch_full(&w->source);
     heal_go_on(w->heal);
@@ -148,7 +149,6 @@ static bool read_start(struct worker *w, const struct message *start, struct err
     memcpy(w->masters, start->start.masters, sizeof w->masters);
     w->source.tls_first_lsn = start->start.mode == START_PARTIAL ? start->start.first_lsn : 0;
     buf_put(&w->source.tls_asked, start->start.asked.data, start->start.asked.len);
-    memcpy(w->pipeline.reports.told, start->start.told, sizeof w->pipeline.reports.told);
     log_set_flow((int)w->flow->number);
     snprintf(w->flow->directory, sizeof w->flow->directory, "%s/%s", w->flow->settings.state_dir,
              w->flow->settings.name);
@@ -178,6 +178,7 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     if (!w->spool || !cursor_open(&w->flow->cursor, w->flow->directory, w->flow->number, !resume, error))
         return false;
     cursor_set(&w->flow->cursor.marks->session, w->flow->session);
+    flow_open_reports(w->flow);
     w->history = history_open(w->flow->directory, w->flow->number, w->flow->session, resume, error);
     if (!w->history)
         return false;
@@ -245,8 +246,7 @@ static void create_router(struct worker *w)
                                  .mark_field = w->flow->mark_field,
                                  .node_field = w->flow->node_field,
                                  .client_name = w->flow->client_name};
-    w->answers.pipeline = &w->pipeline;
-    struct router_callbacks on = answers_callbacks(&w->answers);
+    struct router_callbacks on = answers_callbacks(&w->pipeline);
     w->router = router_new(w->flow->base, &config, w->output, &on);
 }
 
@@ -403,6 +403,7 @@ void worker_finish(struct worker *w)
         spool_close(w->spool);
     if (w->flow->cursor.marks)
         cursor_close(&w->flow->cursor);
+    flow_close_reports(w->flow);
     /* A complete migration leaves no files. */
     if (w->flow->drained && w->flow->settings.migrate && w->pipeline.drain.reached) {
         spool_remove(w->flow->directory, w->flow->number);

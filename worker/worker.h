@@ -28,7 +28,6 @@ struct worker {
     struct router *router;
     struct output *output;
     struct pipeline pipeline;
-    struct answers answers;
 
     struct deadlines *deadlines;
     struct expiry *expiry;

@@ -26,6 +26,10 @@
 #define DIVERGENCE_TOO_LARGE "too_large_for_target"            /* beyond proto-max-bulk-len */
 #define DIVERGENCE_TOO_LARGE_TO_COMPARE "too_large_to_compare" /* a suspect key whose value is too large */
 
+/* The key is shown with its database. */
+#define DIVERGENCE_NAMES_DATABASE(reason)                                                                    \
+    (strcmp(reason, DIVERGENCE_DATABASE) == 0 || strcmp(reason, DIVERGENCE_DATABASE_MISSING) == 0)
+
 /* Reasons of suspects only: the target executed the command, and its answer was lost; the target has no such key, and the
  * source gave it a time to live; the source's journal may lack its deletion (omitted.h); the journal of a promoted source
  * may lack a command on it. Most of these keys are right: one that cannot be compared is reported and counted as unknown,

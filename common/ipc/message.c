@@ -26,6 +26,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_LEFT_GLOBAL] = "LEFT_GLOBAL",
         [MESSAGE_GLOBAL_DONE] = "GLOBAL_DONE",
         [MESSAGE_DIVERGENCE] = "DIVERGENCE",
+        [MESSAGE_LOGGED] = "LOGGED",
         [MESSAGE_HEALED] = "HEALED",
         [MESSAGE_FAILED] = "FAILED",
         [MESSAGE_DRAINED] = "DRAINED",
@@ -99,10 +100,6 @@ static void put_start(const struct message *m, struct buf *out)
     PUT_TEXT(m->start.last_master_id);
     wire_put_bytes(out, buf_slice(&m->start.asked));
     wire_put_u64(out, m->start.received_base);
-    for (int i = 0; i < REPORT_STREAMS; i++) {
-        wire_put_u64(out, m->start.told[i].seq);
-        wire_put_u32(out, m->start.told[i].number);
-    }
     wire_put_u32(out, m->start.source_release);
     PUT_TEXT(m->start.token);
     PUT_TEXT(m->start.master_id);
@@ -125,10 +122,6 @@ static void get_start(struct wire_reader *r, struct message *m)
     GET_TEXT(m->start.last_master_id);
     get_buf(r, &m->start.asked);
     m->start.received_base = wire_get_u64(r);
-    for (int i = 0; i < REPORT_STREAMS; i++) {
-        m->start.told[i].seq = wire_get_u64(r);
-        m->start.told[i].number = wire_get_u32(r);
-    }
     m->start.source_release = wire_get_u32(r);
     GET_TEXT(m->start.token);
     GET_TEXT(m->start.master_id);
@@ -168,10 +161,7 @@ static bool put_fields(const struct message *m, struct buf *out)
         PUT_TEXT(m->divergence.command);
         PUT_TEXT(m->divergence.key);
         PUT_TEXT(m->divergence.text);
-        wire_put_u64(out, m->divergence.count);
-        wire_put_u32(out, m->divergence.stream);
-        wire_put_u64(out, m->divergence.position.seq);
-        wire_put_u32(out, m->divergence.position.number);
+        wire_put_u64(out, m->divergence.id);
         return true;
     case MESSAGE_FAILED:
         wire_put_u32(out, m->failed.class);
@@ -194,6 +184,7 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_RECONFIGURE:
         wire_put_bytes(out, buf_slice(&m->reconfigure.settings));
         return true;
+    case MESSAGE_LOGGED:
     case MESSAGE_SNAPSHOT_DONE:
     case MESSAGE_STABLE:
     case MESSAGE_PING:
@@ -234,11 +225,7 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         GET_TEXT(m->divergence.command);
         GET_TEXT(m->divergence.key);
         GET_TEXT(m->divergence.text);
-        m->divergence.count = wire_get_u64(r);
-        m->divergence.stream = wire_get_u32(r);
-        m->divergence.position.seq = wire_get_u64(r);
-        m->divergence.position.number = wire_get_u32(r);
-        r->failed |= m->divergence.stream >= REPORT_STREAMS;
+        m->divergence.id = wire_get_u64(r);
         return true;
     case MESSAGE_FAILED:
         m->failed.class = wire_get_u32(r);
@@ -262,6 +249,7 @@ static bool get_fields(struct wire_reader *r, struct message *m)
     case MESSAGE_RECONFIGURE:
         get_buf(r, &m->reconfigure.settings);
         return true;
+    case MESSAGE_LOGGED:
     case MESSAGE_SNAPSHOT_DONE:
     case MESSAGE_STABLE:
     case MESSAGE_PING:

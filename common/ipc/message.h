@@ -11,7 +11,8 @@
  *   AT_GLOBAL      waiting at txid              STOP           end now
  *   LEFT_GLOBAL    waiting no longer            RECONFIGURE    settings that may change live
  *   GLOBAL_DONE    txid was run
- *   DIVERGENCE     what could not be carried
+ *   DIVERGENCE     what could not be carried; it is in divergences.log, or could not be written there
+ *   LOGGED         divergences.log has lines for which there was no room here
  *   HEALED         a key was not as on the source, and is now
  *   FAILED         class, text; then it exits
  *   DRAINED        everything that DRAIN named is acknowledged; or all received, after the source's end
@@ -19,7 +20,7 @@
  *   SPOOL_FULL     why: nothing more is read
  *
  * Beside the messages the two programs share files in this folder: cursor.c (where a worker is) calls statefile.c (a file
- * of shared memory, torn by no death); message.c calls neither.
+ * of shared memory, torn by no death); divergence_log.c (what the target lacks) is a log; message.c calls none of them.
  */
 #ifndef DF2REDIS_COMMON_IPC_MESSAGE_H
 #define DF2REDIS_COMMON_IPC_MESSAGE_H
@@ -27,7 +28,7 @@
 #include "common/base/error.h"
 #include "common/redis/journal_check.h"
 
-#define MESSAGE_VERSION 8
+#define MESSAGE_VERSION 9
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -41,6 +42,7 @@ enum message_type {
     MESSAGE_LEFT_GLOBAL,
     MESSAGE_GLOBAL_DONE,
     MESSAGE_DIVERGENCE,
+    MESSAGE_LOGGED,
     MESSAGE_HEALED,
     MESSAGE_FAILED,
     MESSAGE_DRAINED,
@@ -60,13 +62,6 @@ enum start_mode {
     START_FULL = 1, /* a snapshot follows */
     START_PARTIAL,  /* the journal from first_lsn follows */
     START_RESUME,   /* a successor: spool and cursor of this session are there, the socket goes on */
-};
-
-/* Of one entry of a FLOW there may be several reports. */
-enum report_stream { REPORT_TRANSLATED, REPORT_NOT_QUEUED, REPORT_ANSWERED, REPORT_STREAMS };
-struct report_position {
-    uint64_t seq;
-    uint32_t number; /* from 1 */
 };
 
 struct message {
@@ -91,10 +86,8 @@ struct message {
             char command[64]; /* or the type's name */
             char key[440];    /* as log_key shows it; "in database N" behind it */
             char text[160];   /* the target's error; "": none */
-            uint64_t count;
-            uint32_t stream; /* enum report_stream */
-            struct report_position position;
-        } divergence; /* HEALED, too */
+            uint64_t id;      /* divergence_id; HEALED: 0 */
+        } divergence;         /* HEALED, too */
         struct {
             uint32_t class;     /* enum error_class */
             uint32_t exit_code; /* sysexits.h, for fatal */
@@ -119,10 +112,9 @@ struct message {
                 last_master_id[41]; /* marks of that master count: this one goes on with its journal; or "" */
             struct buf
                 asked; /* TLS: what DFLY FLOW is asked behind the FLOW's number; owned by the message */
-            uint64_t received_base; /* bytes the supervisor read from the socket for the handshake */
-            struct report_position told[REPORT_STREAMS]; /* the last reports of its predecessors */
-            uint32_t source_release;                     /* 14001: Dragonfly 1.40.1; 0: not known */
-            char token[41];                              /* the EOF token */
+            uint64_t received_base;  /* bytes the supervisor read from the socket for the handshake */
+            uint32_t source_release; /* 14001: Dragonfly 1.40.1; 0: not known */
+            char token[41];          /* the EOF token */
             char master_id[41];
             char sync_id[32];
             char masters[1024];  /* of a cluster, "host:port" each and a blank between, as many as there is

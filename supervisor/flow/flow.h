@@ -58,9 +58,6 @@ struct flow {
     bool cursor_open;
     uint64_t session;
 
-    struct report_position
-        told[REPORT_STREAMS]; /* the last report of each stream: a successor resumes after it */
-
     /* Its deaths. */
     uint32_t restarts, deaths_here, short_lives; /* in a row */
     struct oom_count oom_at_start;

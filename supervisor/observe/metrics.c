@@ -99,7 +99,8 @@ static void put_run(const cJSON *status, struct buf *out)
         put_label(out, "phase", *p);
         put_value(out, strcmp(*p, json_text(status, "phase")) == 0);
     }
-    put_head(out, "divergences_total", "counter", "What could not be carried over, by reason");
+    put_head(out, "divergences_total", "counter",
+             "What could not be carried over, by reason: each command and key once");
     const cJSON *one;
     cJSON_ArrayForEach(one, cJSON_GetObjectItem(status, "divergences"))
     {

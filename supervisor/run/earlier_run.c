@@ -256,8 +256,7 @@ enum resume_way earlier_run_decide(const struct settings *settings, const struct
 
 /* ---- the consequences ---- */
 
-static void begin_settling(struct run *run, const struct run_record *record,
-                           struct report_position (*told)[REPORT_STREAMS])
+static void begin_settling(struct run *run, const struct run_record *record)
 {
     struct error error = {0};
     run->flow_count = record->flow_count;
@@ -277,7 +276,6 @@ static void begin_settling(struct run *run, const struct run_record *record,
         f->asked_lsn = record->asked_lsns[i];
         f->full = f->begin.lsn == 0;
         memcpy(f->token, record->tokens[i], sizeof f->token);
-        memcpy(f->told, told[i], sizeof f->told);
         f->inherited = f->stable = f->answered = true;
         f->progress_ms = clock_monotonic_ms();
         if (!flow_start_worker(f, START_RESUME, &error)) {
@@ -286,15 +284,6 @@ static void begin_settling(struct run *run, const struct run_record *record,
         }
     }
     run_post(run, EVENT_PREVIOUS);
-}
-
-/* Reads divergences.log: the counts, and the last report of each FLOW. */
-static void recall_divergences(struct run *run, const struct run_record *record,
-                               struct report_position (*told)[REPORT_STREAMS])
-{
-    char *log_path = state_dir_file(run->settings, "divergences.log");
-    divergences_recall(&run->divergences, log_path, record->session, told, record->flow_count);
-    free(log_path);
 }
 
 /* Returns true: an event was posted. */
@@ -308,15 +297,12 @@ static bool resume_earlier_run(struct run *run, const struct run_record *record,
     snprintf(run->last_master_id, sizeof run->last_master_id, "%s", record->last_master_id);
     run->stable_before = run->streamed = way != RESUME_FULL_SYNC;
     error_set(&run->cause, ERROR_RETRY, "%s", run->sync_reason);
-    struct report_position(*told)[REPORT_STREAMS] =
-        x_calloc(record->flow_count ? record->flow_count : 1, sizeof *told);
     if (way == RESUME_FROM_SPOOLS || way == RESUME_FROM_MARKS)
-        recall_divergences(run, record, told);
+        divergences_recall(&run->divergences);
     else
         divergences_begin(&run->divergences);
     if (way == RESUME_FROM_SPOOLS)
-        begin_settling(run, record, told);
-    free(told);
+        begin_settling(run, record);
     if (way == RESUME_FROM_SPOOLS)
         return true;
     if (way == RESUME_FROM_MARKS) {

@@ -38,8 +38,7 @@ void run_watch_source(struct run *run)
 static void on_evicted(const char *node, uint64_t keys, void *arg)
 {
     struct run *run = arg;
-    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_EVICTED, "eviction", node,
-                    keys);
+    divergences_add(&run->divergences, 0, DIVERGENCE_EVICTED, "eviction", node, keys);
 }
 
 static void on_target_told(void *arg)

@@ -240,8 +240,7 @@ static enum target_order write_over(struct run *run, const struct flush_facts *f
     log_warning(
         "a full sync over the keys the target %s has: what was deleted on the source meanwhile stays there",
         run->target_name);
-    divergences_add(&run->divergences, &(struct divergence_source){0}, DIVERGENCE_RESYNC_KEPT, "full sync",
-                    "all keys", 1);
+    divergences_add(&run->divergences, 0, DIVERGENCE_RESYNC_KEPT, "full sync", "all keys", 1);
     return TARGET_CLAIM;
 }
 

@@ -295,12 +295,19 @@ void run_end_full_session(struct run *run)
 
 static void on_divergence(struct flow *f, const struct message *m)
 {
-    struct divergence_source source = {f->number, f->session, (enum report_stream)m->divergence.stream,
-                                       m->divergence.position, m->divergence.text};
-    if (source.position.seq) /* 0: not about an entry */
-        f->told[source.stream] = source.position;
-    divergences_add(&f->run->divergences, &source, m->divergence.reason, m->divergence.command,
-                    m->divergence.key, m->divergence.count);
+    struct divergence_line line = {
+        f->number, m->divergence.id, m->divergence.reason, m->divergence.command, m->divergence.key, 1};
+    divergences_count(&f->run->divergences, &line, m->divergence.text);
+}
+
+/* Also from workers whose session is over: the entries are applied, and not reported again. */
+static bool on_report(struct flow *f, const struct message *m)
+{
+    if (m->type == MESSAGE_DIVERGENCE)
+        on_divergence(f, m);
+    else if (m->type == MESSAGE_LOGGED)
+        divergences_read_on(&f->run->divergences);
+    return m->type == MESSAGE_DIVERGENCE || m->type == MESSAGE_LOGGED;
 }
 
 void run_on_message(struct worker_process *w, struct message *m, void *arg)
@@ -308,7 +315,7 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
     struct flow *f = arg;
     struct run *run = f->run;
     (void)w;
-    if (run->ending || in_state(run, SESSION_WAITING))
+    if (on_report(f, m) || run->ending || in_state(run, SESSION_WAITING))
         return;
     switch (m->type) {
     case MESSAGE_HELLO:
@@ -339,9 +346,6 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
         break;
     case MESSAGE_SPOOL_FULL:
         on_spool_full(f, m);
-        break;
-    case MESSAGE_DIVERGENCE:
-        on_divergence(f, m);
         break;
     case MESSAGE_HEALED:
         divergences_note_healed(&run->divergences, f->number, m->divergence.reason, m->divergence.command,

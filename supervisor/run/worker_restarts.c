@@ -95,8 +95,7 @@ static void flow_give_up(struct flow *f, const char *how)
     log_error("FLOW %u failed: its worker %s %u times in a row at %s%s%s", f->number, how, f->deaths_here,
               place, f->failure[0] ? ": " : "", f->failure);
     save_bytes(f, place);
-    divergences_add(&run->divergences, &(struct divergence_source){.flow = f->number}, DIVERGENCE_FLOW_FAILED,
-                    "all further commands", place, 1);
+    divergences_add(&run->divergences, f->number, DIVERGENCE_FLOW_FAILED, "all further commands", place, 1);
     /* Before the barrier its snapshot would never become complete. */
     bool before_stable = run->session.state != SESSION_STABLE && run->session.state != SESSION_DRAINING;
     if (before_stable || f->socket < 0 || run_failed_flows(run) > allowed) {
@@ -295,6 +294,7 @@ void run_reap(struct run *run)
         if (f->worker.pid <= 0 || waitpid(f->worker.pid, &status, WNOHANG) != f->worker.pid)
             continue;
         worker_process_drain(&f->worker);
+        divergences_read_on(&run->divergences); /* what it had no time to tell */
         worker_process_forget(&f->worker);
         worker_died(f, status);
         f->hello &= flow_worker_alive(f);

@@ -36,7 +36,6 @@ static void describe_start(const struct flow *f, enum start_mode mode, struct me
     }
     snprintf(m->start.last_master_id, sizeof m->start.last_master_id, "%s", run->last_master_id);
     m->start.received_base = f->received_base_bytes;
-    memcpy(m->start.told, f->told, sizeof m->start.told);
     m->start.source_release = run->greeting.release;
     snprintf(m->start.token, sizeof m->start.token, "%s", f->token);
     snprintf(m->start.master_id, sizeof m->start.master_id, "%s", run->greeting.master_id);

@@ -5,7 +5,7 @@
  *   STATE/NAME/lock             "PID\n", locked
  *              control.sock     control.c
  *              run.json         session, master id, FLOW count
- *              divergences.log  divergences.c
+ *              divergences.log  common/ipc/divergence_log.c
  *              flow-N.cursor …  the workers' */
 #include "supervisor/state/state_dir.h"
 

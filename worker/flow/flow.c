@@ -3,30 +3,56 @@
 
 #include <poll.h>
 #include <stdio.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sysexits.h>
 
 #include "common/log/log.h"
 
-void flow_tell(struct flow *f, const struct message *m)
+/* False: there is no room, and nothing was sent. */
+static bool send_message(struct flow *f, const struct message *m)
 {
     struct error error;
-    if (f->supervisor < 0)
-        return;
-    enum message_status status;
-    /* Blocks: the supervisor never blocks for long. */
-    while ((status = message_send(f->supervisor, m, &error)) == MESSAGE_AGAIN) {
-        struct pollfd room = {f->supervisor, POLLOUT, 0};
-        poll(&room, 1, 1000);
-    }
+    enum message_status status = f->supervisor < 0 ? MESSAGE_OK : message_send(f->supervisor, m, &error);
+    if (status == MESSAGE_AGAIN)
+        return false;
     if (status == MESSAGE_OK)
-        return;
+        return true;
     /* A worker without a supervisor ends. */
     if (status != MESSAGE_CLOSED)
         log_error("sending %s to the supervisor: %s", message_name(m->type), error.text);
     f->exit_code = EX_SOFTWARE;
     event_base_loopbreak(f->base);
+    return true;
+}
+
+/* Blocks: the supervisor never blocks for long. */
+static void send_and_wait(struct flow *f, const struct message *m)
+{
+    while (!send_message(f, m)) {
+        struct pollfd room = {f->supervisor, POLLOUT, 0};
+        poll(&room, 1, 1000);
+    }
+}
+
+static const struct message logged = {.type = MESSAGE_LOGGED, .fd = -1};
+
+/* In order: what was reported before is known to the supervisor when it reads the message. */
+void flow_tell(struct flow *f, const struct message *m)
+{
+    if (f->untold)
+        send_and_wait(f, &logged);
+    f->untold = false;
+    send_and_wait(f, m);
+}
+
+bool flow_tell_at_once(struct flow *f, const struct message *m)
+{
+    return !f->untold && send_message(f, m);
+}
+
+void flow_tell_logged(struct flow *f)
+{
+    if (f->untold)
+        f->untold = !send_message(f, &logged);
 }
 
 void flow_tell_simple(struct flow *f, enum message_type type)
@@ -53,29 +79,6 @@ void flow_fail(struct flow *f, const struct error *error)
     flow_tell(f, &m);
     f->exit_code = error->class == ERROR_FATAL ? error->exit_code : EX_TEMPFAIL;
     event_base_loopbreak(f->base);
-}
-
-void flow_wait_until_told(struct flow *f)
-{
-    int unread = 1;
-    while (f->reports_unread && ioctl(f->supervisor, SIOCOUTQ, &unread) == 0 && unread > 0) {
-        struct pollfd gone = {f->supervisor, 0, 0};
-        if (poll(&gone, 1, 1) > 0)
-            return;
-    }
-    f->reports_unread = false;
-}
-
-void flow_tell_divergence(struct flow *f, const char *reason, const char *command, struct slice key)
-{
-    struct message m = {.type = MESSAGE_DIVERGENCE, .fd = -1};
-    snprintf(m.divergence.reason, sizeof m.divergence.reason, "%s", reason);
-    snprintf(m.divergence.command, sizeof m.divergence.command, "%s", command);
-    snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(key));
-    m.divergence.count = 1;
-    cursor_add(&f->cursor.marks->divergences, 1);
-    flow_tell(f, &m);
-    f->reports_unread = true;
 }
 
 void flow_wake(struct flow *f)

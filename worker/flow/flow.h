@@ -6,6 +6,7 @@
 #include <event2/event.h>
 
 #include "common/ipc/cursor.h"
+#include "common/ipc/divergence_log.h"
 #include "common/ipc/message.h"
 #include "common/redis/capabilities.h"
 #include "common/settings/settings.h"
@@ -51,7 +52,11 @@ struct flow {
 
     struct suspects *suspects;
     bool suspects_overflowed;
-    bool reports_unread; /* the supervisor may not have read all reports */
+
+    struct divergence_log divergences;
+    uint64_t *reported; /* worker/flow/divergence.c: divergences that were reported lately */
+    bool untold;        /* the log has lines for which the channel to the supervisor had no room */
+
     bool failed;
     int exit_code;
 };
@@ -60,15 +65,31 @@ struct flow {
 void flow_fail(struct flow *f, const struct error *error);
 void flow_tell(struct flow *f, const struct message *m);
 void flow_tell_simple(struct flow *f, enum message_type type);
-/* Blocks until the supervisor has read all reports: call before the target or the cursor gets past their entries, as
- * unread reports are lost if the supervisor dies. */
-void flow_wait_until_told(struct flow *f);
-/* Counts one divergence, without report_dedup: the caller must not report it twice. */
-void flow_tell_divergence(struct flow *f, const char *reason, const char *command, struct slice key);
+/* Does not wait: false if the channel has no room. */
+bool flow_tell_at_once(struct flow *f, const struct message *m);
 /* Schedules the pump after this iteration of the event loop. */
 void flow_wake(struct flow *f);
 /* Whether a comparison may begin: the target is at the decoder's position, and the journal continues. */
 bool flow_at_rest(const struct flow *f);
+
+/* worker/flow/divergence.c */
+/* One thing that the target lacks. */
+struct report {
+    const char *reason, *command; /* reason: a word of divergence.h */
+    uint32_t db;
+    struct slice key;
+    uint64_t count;   /* the members, fields or commands of the key that are concerned; 0: 1 */
+    const char *text; /* the target's error; NULL: none */
+};
+/* Opens divergences.log; without it reports are only counted. */
+void flow_open_reports(struct flow *f);
+void flow_close_reports(struct flow *f);
+/* Appends the report to divergences.log, and tells it to the supervisor, which counts each divergence_id once. Call it
+ * before the report's entry can be committed: a committed entry is not translated again. The supervisor is waited for
+ * only if the report is not in the log. Returns false if it was reported lately. */
+bool flow_report(struct flow *f, const struct report *r);
+/* Sends LOGGED if it is due and the channel has room. */
+void flow_tell_logged(struct flow *f);
 
 /* worker/flow/suspicion.c */
 /* Whether suspects are compared and healed. False if a key of the target may be foreign (--on-conflict skip, stop), and

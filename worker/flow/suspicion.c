@@ -28,7 +28,7 @@ void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const ch
                         error.text);
         f->suspects_overflowed = true;
         if (!SUSPECT_ONLY(reason))
-            flow_tell_divergence(f, reason, command, key);
+            flow_report(f, &(struct report){reason, command, target_db, key, 1, NULL});
     }
     flow_note_suspects(f);
 }

@@ -13,7 +13,7 @@
 
 static void on_ready(void *arg, const struct position *at, const struct capabilities *target)
 {
-    struct pipeline *p = ((struct answers *)arg)->pipeline;
+    struct pipeline *p = arg;
     struct error error;
     p->flow->target = *target;
     p->flow->hold = HOLD_NONE;
@@ -30,7 +30,7 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
 
 static void on_acknowledged(void *arg, struct round *r)
 {
-    struct pipeline *p = ((struct answers *)arg)->pipeline;
+    struct pipeline *p = arg;
     pump_acknowledged(p, r);
     heal_go_on(p->heal);
     inventory_go_on(p->inventory);
@@ -45,6 +45,18 @@ static void describe_command(const struct batch *b, uint32_t i, char *name, size
         *key = slice_of("", 0);
     }
     snprintf(name, name_bytes, "%.*s", (int)word.len, (const char *)word.data);
+}
+
+/* Reports command i of the batch. */
+static bool report_command(struct pipeline *p, const struct batch *b, uint32_t i, const char *reason,
+                           const char *text)
+{
+    struct slice key, word;
+    char name[64];
+    uint32_t db = p->flow->settings.target.db;
+    describe_command(b, i, name, sizeof name, &key);
+    batch_command(b, i, &word, 1, &db);
+    return flow_report(p->flow, &(struct report){reason, name, db, key, 1, text});
 }
 
 /* A command that runs again may be refused as the key has the state after later commands, which also run again: no
@@ -77,19 +89,8 @@ static bool suspect_keys(struct pipeline *p, const struct batch *b, uint32_t i, 
     return true;
 }
 
-/* False: reported before, as a script may be loaded many times, and on every node. */
-static bool is_new_script(struct answers *a, const char *sha)
-{
-    for (size_t i = 0; i < REFUSED_SCRIPTS; i++)
-        if (strcmp(a->refused_scripts[i], sha) == 0)
-            return false;
-    snprintf(a->refused_scripts[a->refused_script_next++ % REFUSED_SCRIPTS], sizeof *a->refused_scripts, "%s",
-             sha);
-    return true;
-}
-
 /* A script with Dragonfly's own syntax, or with flags that Redis does not have. */
-static bool on_script_refused(struct answers *a, const struct batch *b, uint32_t i, const char *text)
+static bool on_script_refused(struct pipeline *p, const struct batch *b, uint32_t i, const char *text)
 {
     struct slice argv[SUSPECT_ARGS];
     uint32_t db = 0;
@@ -97,11 +98,7 @@ static bool on_script_refused(struct answers *a, const struct batch *b, uint32_t
     if (batch_command(b, i, argv, SUSPECT_ARGS, &db) != 3 || !slice_is(argv[0], "SCRIPT"))
         return false;
     script_name(argv[2], name, sizeof name);
-    char sha[41] = "";
-    memcpy(sha, name, 40);
-    if (is_new_script(a, sha))
-        report_divergence(a->pipeline, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_SCRIPT,
-                          "SCRIPT LOAD", slice_str(name), 1, text);
+    flow_report(p->flow, &(struct report){DIVERGENCE_SCRIPT, "SCRIPT LOAD", 0, slice_str(name), 1, text});
     return true;
 }
 
@@ -114,8 +111,7 @@ static bool is_denied(const char *text)
 
 static void on_refused(void *arg, const struct batch *b, uint32_t i, const char *text)
 {
-    struct answers *a = arg;
-    struct pipeline *p = a->pipeline;
+    struct pipeline *p = arg;
     struct slice key;
     char name[64];
     if (p->flow->hold == HOLD_CROSS_REPLICATING) {
@@ -123,7 +119,7 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         return;
     }
     bool again = command_met_later_state(p, batch_command_seq(b, i), text);
-    if (flush_refused(&p->flush, text) || on_script_refused(a, b, i, text) ||
+    if (flush_refused(&p->flush, text) || on_script_refused(p, b, i, text) ||
         (flow_heals(p->flow) && !is_denied(text) && !xadd_met_its_entry(p, batch_command_seq(b, i), text) &&
          suspect_keys(p, b, i, again ? SUSPECT_UNHEARD : DIVERGENCE_REFUSED, text)))
         return;
@@ -132,20 +128,16 @@ static void on_refused(void *arg, const struct batch *b, uint32_t i, const char 
         log_debug("%s %s was refused while being run again: %s", name, log_key(key), text);
         return;
     }
-    /* Commands that were not queued are reported after the answer to EXEC, before the MULTI is sent again without
-     * them. */
-    enum report_stream stream = b->removing ? REPORT_NOT_QUEUED : REPORT_ANSWERED;
-    if (report_divergence(p, stream, batch_command_seq(b, i), DIVERGENCE_REFUSED, name, key, 1, text))
+    if (report_command(p, b, i, DIVERGENCE_REFUSED, text))
         log_debug("the target refused %s %s: %s", name, log_key(key), text);
 }
 
 /* A pending entry of a deleted message: no command creates it, only RESTORE of the stream. */
-static void on_unclaimed(struct pipeline *p, const struct batch *b, uint32_t i, const char *name,
-                         struct slice key)
+static void on_unclaimed(struct pipeline *p, const struct batch *b, uint32_t i)
 {
     if (!flow_heals(p->flow) ||
         !suspect_keys(p, b, i, DIVERGENCE_STREAM, "a pending entry of a deleted message"))
-        report_divergence(p, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_STREAM, name, key, 1, NULL);
+        report_command(p, b, i, DIVERGENCE_STREAM, NULL);
 }
 
 /* Whether the XCLAIM is one that stream_tail_write() makes from a value, not one of the journal. */
@@ -168,13 +160,13 @@ static bool answered_in_place(const struct pipeline *p, const struct batch *b, u
 
 static void on_conflict(void *arg, const struct batch *b, uint32_t i)
 {
-    struct pipeline *p = ((struct answers *)arg)->pipeline;
+    struct pipeline *p = arg;
     struct slice key;
     struct error error;
     char name[64];
     describe_command(b, i, name, sizeof name, &key);
     if (is_pending_of_value(b, i, name)) {
-        on_unclaimed(p, b, i, name, key);
+        on_unclaimed(p, b, i);
         return;
     }
     if (flow_heals(p->flow)) {
@@ -191,12 +183,12 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         flow_fail(p->flow, &error);
         return;
     }
-    report_divergence(p, REPORT_ANSWERED, batch_command_seq(b, i), DIVERGENCE_CONFLICT, name, key, 1, NULL);
+    report_command(p, b, i, DIVERGENCE_CONFLICT, NULL);
 }
 
 static void on_lost(void *arg, const struct error *error)
 {
-    struct pipeline *p = ((struct answers *)arg)->pipeline;
+    struct pipeline *p = arg;
     p->flow->ready = p->contact_waits = false;
     p->commit.had_trouble = true;
     cursor_set(&p->flow->cursor.marks->in_contact, 0);
@@ -208,12 +200,12 @@ static void on_lost(void *arg, const struct error *error)
 
 static void on_writable(void *arg)
 {
-    pump(((struct answers *)arg)->pipeline);
+    pump(arg);
 }
 
-struct router_callbacks answers_callbacks(struct answers *a)
+struct router_callbacks answers_callbacks(struct pipeline *p)
 {
-    return (struct router_callbacks){.arg = a,
+    return (struct router_callbacks){.arg = p,
                                      .ready = on_ready,
                                      .acknowledged = on_acknowledged,
                                      .refused = on_refused,

@@ -118,7 +118,6 @@ void commit_send(struct commit *c, bool force_mark)
 {
     struct round *r = router_open(c->router);
     INVARIANT(3.4, c->flow->ready && c->flow->hold != HOLD_FLUSH_WAITING);
-    flow_wait_until_told(c->flow);
     /* Time has passed since commit_may_send: a mark that became due since waits for an idle router. */
     bool due = mark_is_due(c) && router_idle(c->router);
     bool cluster = router_is_cluster(c->router);
@@ -176,7 +175,6 @@ void commit_save_record(struct commit *c, const struct checkpoint *at)
     INVARIANT(4.1, at->offset >= spool_oldest(c->spool) && at->offset <= spool_ring_end(c->spool));
     c->acknowledged_offset = at->offset;
     c->acknowledged_seq = at->seq;
-    flow_wait_until_told(c->flow);
     if (!cursor_save_record(&c->flow->cursor, buf_slice(&at->record), &error)) {
         flow_fail(c->flow, &error);
         return;

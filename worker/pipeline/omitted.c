@@ -28,7 +28,7 @@ static void report_too_many(struct pipeline *p, const char *command)
         "source has deleted; start the source with --journal_omit_redundant_writes=false and copy again: "
         "df2redis stop, df2redis clean, then start with --flush-target",
         KEYS_MAX);
-    flow_tell_divergence(p->flow, SUSPECT_OMITTED, command, slice_of("", 0));
+    flow_report(p->flow, &(struct report){.reason = SUSPECT_OMITTED, .command = command});
 }
 
 void omitted_entry(struct pipeline *p, const struct entry *e)

@@ -28,7 +28,6 @@
 #include "worker/pipeline/cross_slot.h"
 #include "worker/pipeline/drain.h"
 #include "worker/pipeline/flush.h"
-#include "worker/pipeline/report_dedup.h"
 #include "worker/translate/translator.h"
 #include "worker/verify/expiry.h"
 #include "worker/verify/heal.h"
@@ -50,7 +49,6 @@ struct pipeline {
     struct commit commit;
     struct flush flush;
     struct cross *cross;
-    struct reports reports;
 
     bool starved;       /* the decoder has consumed all bytes at hand */
     bool journal_broke; /* the journal cannot be followed further; the supervisor was sent BREAK */

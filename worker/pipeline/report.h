@@ -1,4 +1,4 @@
-/* What is, or may be, different on the target: reports to the supervisor, and suspects for a comparison. The translator
+/* What is, or may be, different on the target: reports, and suspects for a comparison. The translator
  * and the decoder find such differences; those in the target's answers are found in answers.h. */
 #ifndef DF2REDIS_WORKER_PIPELINE_REPORT_H
 #define DF2REDIS_WORKER_PIPELINE_REPORT_H
@@ -6,10 +6,6 @@
 #include "worker/pipeline/pipeline.h"
 
 enum { SUSPECT_ARGS = 64 }; /* most arguments of a command whose keys become suspects */
-
-/* text: the target's error, or NULL. False: reported before. */
-bool report_divergence(struct pipeline *p, enum report_stream stream, uint64_t seq, const char *reason,
-                       const char *command, struct slice key, uint64_t count, const char *text);
 
 /* Callbacks of the translator and of the decoder; arg: the pipeline. */
 void report_suspect(void *arg, uint32_t db, struct slice key, const char *reason, const char *command);

@@ -154,7 +154,6 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
     p->flow->seen_seq = cursor_get(&p->flow->cursor.marks->decoded_seq);
     if (applied > p->answered_seq)
         p->answered_seq = applied;
-    reports_rewound(&p->reports);
     p->commit.marked_seq = p->commit.skip_lsn = 0;
     /* A session that began with a partial sync keeps the flush note of the earlier session. */
     bool same_master = !*mark->flushed_master || strcmp(mark->flushed_master, p->flow->master_id) == 0;

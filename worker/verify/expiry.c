@@ -68,7 +68,7 @@ static void suspect_key(struct expiry *x, uint32_t db, struct slice key, const c
     if (flow_heals(x->flow))
         flow_suspect(x->flow, db, key, DIVERGENCE_EXPIRED, command);
     else
-        flow_tell_divergence(x->flow, DIVERGENCE_EXPIRED, command, key);
+        flow_report(x->flow, &(struct report){DIVERGENCE_EXPIRED, command, db, key, 1, NULL});
 }
 
 void expiry_told(void *expiry, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms)
@@ -265,7 +265,7 @@ static void check_unknown(struct expiry *x)
                 "start with "
                 "--flush-target",
                 (long long)(now_ms - x->oldest_ms));
-    flow_tell_divergence(x->flow, DIVERGENCE_EXPIRED, "keys not kept track of", slice_of("", 0));
+    flow_report(x->flow, &(struct report){.reason = DIVERGENCE_EXPIRED, .command = "keys not kept track of"});
 }
 
 void expiry_acknowledged(struct expiry *x, uint64_t seq)

@@ -70,7 +70,6 @@ static void report_healed(struct heal *h, const struct suspect *k)
     snprintf(m.divergence.reason, sizeof m.divergence.reason, "%.47s", k->reason);
     snprintf(m.divergence.command, sizeof m.divergence.command, "%s", k->command);
     snprintf(m.divergence.key, sizeof m.divergence.key, "%s", log_key(k->key));
-    m.divergence.count = 1;
     flow_tell(h->flow, &m);
     if (h->told_healed++ < TOLD_MAX)
         log_info("the key %s (%s, %s) differed from the source and was healed%s", log_key(k->key), k->reason,
@@ -83,7 +82,8 @@ static void report_impossible(struct heal *h, const struct suspect *k, const str
         log_warning("the key %s (%s, %s) cannot be %s: %s%s", log_key(k->key), k->reason, k->command,
                     *c->reason ? "healed" : "compared with the source", c->text,
                     h->told_denied == TOLD_MAX ? "; further keys are in divergences.log only" : "");
-    flow_tell_divergence(h->flow, *c->reason ? c->reason : k->reason, k->command, k->key);
+    flow_report(h->flow,
+                &(struct report){*c->reason ? c->reason : k->reason, k->command, k->db, k->key, 1, NULL});
 }
 
 /* A suspect without a known refusal or loss that cannot be compared: counted, logged once. */
@@ -307,7 +307,7 @@ void heal_give_up(struct heal *h)
         if (SUSPECT_ONLY(k->reason))
             report_unknown(h, k, "the run ends");
         else
-            flow_tell_divergence(h->flow, k->reason, k->command, k->key);
+            flow_report(h->flow, &(struct report){k->reason, k->command, k->db, k->key, 1, NULL});
         suspects_settle(h->flow->suspects, k, k->times);
     }
     flow_note_suspects(h->flow);

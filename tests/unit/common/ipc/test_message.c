@@ -44,9 +44,7 @@ static struct message example(enum message_type type)
         snprintf(m.divergence.command, sizeof m.divergence.command, "HSET");
         memset(m.divergence.key, 'k', sizeof m.divergence.key - 1);
         snprintf(m.divergence.text, sizeof m.divergence.text, "ERR no such thing");
-        m.divergence.count = 3;
-        m.divergence.stream = REPORT_ANSWERED;
-        m.divergence.position = (struct report_position){UINT64_MAX - 1, 7};
+        m.divergence.id = UINT64_MAX - 1;
         break;
     case MESSAGE_FAILED:
         m.failed.class = ERROR_FATAL;
@@ -69,8 +67,6 @@ static struct message example(enum message_type type)
         memset(m.start.last_master_id, 'd', 40);
         buf_put(&m.start.asked, "12340", 5);
         m.start.received_base = 60;
-        m.start.told[REPORT_TRANSLATED] = (struct report_position){501, 1};
-        m.start.told[REPORT_ANSWERED] = (struct report_position){402, 3};
         m.start.source_release = 14001;
         memset(m.start.token, 'f', 40);
         memset(m.start.master_id, 'e', 40);
@@ -140,10 +136,6 @@ static void the_fields_of_start_are_where_they_were_put(void **state)
     assert_int_equal(m.start.session, 99);
     assert_int_equal(m.start.first_lsn, 12345);
     assert_int_equal(m.start.received_base, 60);
-    assert_int_equal(m.start.told[REPORT_TRANSLATED].seq, 501);
-    assert_int_equal(m.start.told[REPORT_NOT_QUEUED].seq, 0);
-    assert_int_equal(m.start.told[REPORT_ANSWERED].seq, 402);
-    assert_int_equal(m.start.told[REPORT_ANSWERED].number, 3);
     assert_int_equal(m.start.source_release, 14001);
     assert_int_equal(strlen(m.start.token), 40);
     assert_int_equal(strlen(m.start.master_id), 40);

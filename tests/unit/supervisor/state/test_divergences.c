@@ -24,7 +24,35 @@ static int teardown(void **state)
 
 static void add(uint32_t flow, const char *reason, const char *command, const char *key, uint64_t count)
 {
-    divergences_add(&d, &(struct divergence_source){.flow = flow}, reason, command, key, count);
+    divergences_add(&d, flow, reason, command, key, count);
+}
+
+/* Of a worker, which has a log of its own; NULL: the message alone came. */
+static void report(struct divergence_log *log, const char *key)
+{
+    struct divergence_line line = {
+        1, divergence_id("refused_by_target", "SET", 0, slice_str(key)), "refused_by_target", "SET", key, 1};
+    if (log)
+        divergence_log_add(log, &line);
+    divergences_count(&d, &line, "");
+}
+
+/* Appended by a worker that was killed before it could tell. */
+static void append(const char *key)
+{
+    struct divergence_log log;
+    struct divergence_line line = {
+        1, divergence_id("refused_by_target", "SET", 0, slice_str(key)), "refused_by_target", "SET", key, 1};
+    assert_true(divergence_log_open(&log, log_path, NULL));
+    assert_true(divergence_log_add(&log, &line));
+    divergence_log_close(&log);
+}
+
+static void restart(void)
+{
+    divergences_free(&d);
+    assert_true(divergences_init(&d, log_path, NULL));
+    divergences_recall(&d);
 }
 
 static void reasons_are_counted_apart(void **state)
@@ -90,46 +118,152 @@ static void log_of_an_earlier_run_is_continued(void **state)
 static void full_log_says_so_and_grows_no_more(void **state)
 {
     (void)state;
-    d.log_limit_bytes = 200;
-    for (int i = 0; i < 100; i++)
-        add(0, "refused_by_target", "SET", "\"k\"", 1);
+    struct divergence_log worker;
+    assert_true(divergence_log_open(&worker, log_path, NULL));
+    d.log.limit_bytes = worker.limit_bytes = 400;
+    for (int i = 0; i < 50; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "\"%d\"", i);
+        add(0, "evicted_by_target", "eviction", "node", 2);
+        report(&worker, key);
+    }
+    divergence_log_close(&worker);
     char *text = file_text(log_path);
-    assert_true(strlen(text) < 400);
-    assert_non_null(strstr(text, "log is full"));
-    assert_int_equal(d.total, 100);
+    assert_true(strlen(text) < 700);
+    char *full = strstr(text, "log is full");
+    assert_non_null(full);
+    assert_null(strstr(full + 1, "log is full"));
+    assert_int_equal(d.total, 150);
     free(text);
 }
 
-static void add_told(uint32_t flow, uint64_t session, enum report_stream stream, uint64_t seq,
-                     uint32_t number)
-{
-    struct divergence_source source = {flow, session, stream, {seq, number}, NULL};
-    divergences_add(&d, &source, "refused_by_target", "SET", "\"a key ×2\"", 2);
-}
-
-/* A worker's reports of this session that are in the log need not be told again; the others do. */
-static void log_tells_how_far_reports_had_come(void **state)
+static void reports_of_one_identity_count_once(void **state)
 {
     (void)state;
-    struct report_position told[2][REPORT_STREAMS] = {{{0}}};
-    add_told(0, 7, REPORT_ANSWERED, 99, 1);
-    add(1, "lost_by_source", "SORT", "\"sorted\"", 1);
-    add_told(1, 8, REPORT_TRANSLATED, 20, 1);
-    add_told(1, 8, REPORT_TRANSLATED, 20, 2);
-    add_told(1, 8, REPORT_ANSWERED, 12, 3);
-    add_told(5, 8, REPORT_ANSWERED, 12, 3);
-    divergences_free(&d);
-    assert_true(divergences_init(&d, log_path, NULL));
-    divergences_recall(&d, log_path, 8, told, 2);
-    assert_int_equal(d.total, 5 * 2 + 1);
+    for (int i = 0; i < 5; i++) {
+        report(NULL, "\"k\"");
+        report(NULL, "\"l\"");
+    }
+    assert_int_equal(d.total, 2);
+    assert_int_equal(d.list[0].count, 2);
+    assert_int_equal(d.list[0].example_count, 2);
+}
+
+/* Of the same node, again and again. */
+static void what_the_supervisor_notices_adds_up(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        add(0, DIVERGENCE_EVICTED, "eviction", "127.0.0.1:6379", 3);
+    assert_int_equal(d.total, 15);
+    restart();
+    assert_int_equal(d.total, 15);
+}
+
+static void repeated_lines_are_recalled_once(void **state)
+{
+    (void)state;
+    append("\"k\"");
+    append("\"l\"");
+    append("\"k\"");
+    restart();
+    assert_int_equal(d.total, 2);
+    report(NULL, "\"k\""); /* a successor reports it again */
+    report(NULL, "\"m\"");
+    assert_int_equal(d.total, 3);
+}
+
+static void lines_of_earlier_versions_are_recalled(void **state)
+{
+    (void)state;
+    static const char lines[] = "1.000 flow=1 entry=20.1.0@8 refused_by_target SET \"a key ×2\" ×2\n"
+                                "1.000 flow=1 entry=20.2.0@8 refused_by_target SET \"a key ×2\" ×2\n"
+                                "1.000 flow=1 entry=21.1.0@8 refused_by_target SET \"another\" ×1\n"
+                                "1.000 flow=0 evicted_by_target eviction 127.0.0.1:1 ×5\n"
+                                "1.000 flow=0 evicted_by_target eviction 127.0.0.1:1 ×6\n";
+    FILE *f = fopen(log_path, "ae");
+    assert_non_null(f);
+    fputs(lines, f);
+    fclose(f);
+    restart();
+    assert_int_equal(d.total, 2 + 11);
     assert_string_equal(d.list[0].examples[0].key, "\"a key ×2\"");
-    for (int stream = 0; stream < REPORT_STREAMS; stream++)
-        assert_int_equal(told[0][stream].seq, 0);
-    assert_int_equal(told[1][REPORT_TRANSLATED].seq, 20);
-    assert_int_equal(told[1][REPORT_TRANSLATED].number, 2);
-    assert_int_equal(told[1][REPORT_NOT_QUEUED].seq, 0);
-    assert_int_equal(told[1][REPORT_ANSWERED].seq, 12);
-    assert_int_equal(told[1][REPORT_ANSWERED].number, 3);
+}
+
+static void lines_that_no_message_told_are_counted(void **state)
+{
+    (void)state;
+    add(0, DIVERGENCE_EVICTED, "eviction", "127.0.0.1:6379", 3);
+    append("\"k\"");
+    append("\"l\"");
+    report(NULL, "\"k\"");
+    for (int i = 0; i < 2; i++) {
+        divergences_read_on(&d);
+        assert_int_equal(d.total, 3 + 2);
+    }
+    append("\"m\"");
+    divergences_read_on(&d);
+    assert_int_equal(d.total, 3 + 3);
+}
+
+/* It is read when it is whole. */
+static void line_that_is_being_written_waits(void **state)
+{
+    (void)state;
+    append("\"k\"");
+    char *text = file_text(log_path);
+    size_t half = strlen(text) / 2;
+    assert_int_equal(truncate(log_path, (off_t)half), 0);
+    divergences_read_on(&d);
+    assert_int_equal(d.total, 0);
+    FILE *f = fopen(log_path, "ae");
+    fputs(text + half, f);
+    fclose(f);
+    free(text);
+    divergences_read_on(&d);
+    assert_int_equal(d.total, 1);
+}
+
+static void new_copy_counts_anew(void **state)
+{
+    (void)state;
+    append("\"k\"");
+    append("\"l\"");
+    divergences_read_on(&d);
+    divergences_begin(&d);
+    assert_int_equal(d.total, 0);
+    append("\"k\"");
+    divergences_read_on(&d);
+    assert_int_equal(d.total, 1);
+    restart();
+    assert_int_equal(d.total, 1);
+}
+
+/* Those that are known count no more; others at each report. */
+static void beyond_the_limit_of_identities_a_report_counts_at_least_once(void **state)
+{
+    (void)state;
+    d.counted.limit = 2;
+    for (int i = 0; i < 3; i++) {
+        report(NULL, "\"k\"");
+        report(NULL, "\"l\"");
+        report(NULL, "\"m\"");
+    }
+    assert_int_equal(d.total, 2 + 3);
+    assert_int_equal(d.counted.count, 2);
+}
+
+static void set_grows_and_knows_all_it_has(void **state)
+{
+    (void)state;
+    struct id_set set = {0};
+    for (int round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < 20000; i++)
+            assert_int_equal(id_set_add(&set, divergence_id("r", "SET", i, slice_str("k"))), round == 0);
+    assert_int_equal(set.count, 20000);
+    id_set_clear(&set);
+    assert_true(id_set_add(&set, 1));
+    id_set_clear(&set);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -137,10 +271,21 @@ static void log_tells_how_far_reports_had_come(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reasons_are_counted_apart),          TEST(examples_are_bounded_and_counts_are_not),
-        TEST(too_many_reasons_become_other),      TEST(log_names_every_one),
-        TEST(log_of_an_earlier_run_is_continued), TEST(full_log_says_so_and_grows_no_more),
-        TEST(log_tells_how_far_reports_had_come),
+        TEST(reasons_are_counted_apart),
+        TEST(examples_are_bounded_and_counts_are_not),
+        TEST(too_many_reasons_become_other),
+        TEST(log_names_every_one),
+        TEST(log_of_an_earlier_run_is_continued),
+        TEST(full_log_says_so_and_grows_no_more),
+        TEST(reports_of_one_identity_count_once),
+        TEST(what_the_supervisor_notices_adds_up),
+        TEST(repeated_lines_are_recalled_once),
+        TEST(lines_of_earlier_versions_are_recalled),
+        TEST(lines_that_no_message_told_are_counted),
+        TEST(line_that_is_being_written_waits),
+        TEST(new_copy_counts_anew),
+        TEST(beyond_the_limit_of_identities_a_report_counts_at_least_once),
+        TEST(set_grows_and_knows_all_it_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

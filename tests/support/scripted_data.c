@@ -75,6 +75,8 @@ static bool is_piece(const redisReply *command)
 void scripted_on_data(struct scripted *m, struct connection *c, const redisReply *command)
 {
     size_t argc = command->elements;
+    if (c->close_after) /* or each question of a batch would wait as long */
+        return;
     const char **argv = x_calloc(argc, sizeof *argv);
     size_t *lens = x_calloc(argc, sizeof *lens);
     for (size_t i = 0; i < argc; i++) {

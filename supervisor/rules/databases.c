@@ -79,6 +79,8 @@ bool databases_fit(const struct settings *settings, const uint32_t *databases, s
 void databases_judge_map(const struct settings *settings, const struct capabilities *target,
                          const char *target_name, struct findings *out)
 {
+    if (settings->db_map_count)
+        findings_probe(out, "database map", "the target has every database that --db names");
     for (size_t i = 0; i < settings->db_map_count; i++) {
         uint32_t from = settings->db_maps[i].from, to = settings->db_maps[i].to;
         if (target->cluster && to)

@@ -48,6 +48,14 @@ struct rights_context {
 };
 void rights_judge(const struct rights *r, const struct rights_context *context, struct findings *out);
 
+/* The rights that are enough for everything, as ACL SETUSER has them: on any target; besides, where Redis 8 has its search
+ * module, whose FT.DROPINDEX it calls dangerous; besides, in a cluster. */
+#define RIGHTS_ENOUGH                                                                                        \
+    "+@all -@admin -@dangerous +info +config|get +client|setname +client|list +client|kill +restore "        \
+    "+flushall +flushdb +sort"
+#define RIGHTS_ENOUGH_WITH_SEARCH "+ft._dropindexifx"
+#define RIGHTS_ENOUGH_IN_CLUSTER "+cluster|slots +cluster|nodes +cluster|getkeysinslot +migrate"
+
 /* Writes the name of row i as ACL SETUSER has it. Returns true for rights that df2redis(1) lists: all but those of
  * the commands that are copied. */
 bool rights_named(size_t i, char *out, size_t out_bytes);

@@ -176,7 +176,9 @@ void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *
 /* run_findings.c */
 /* Adds the findings of the target's probe. Returns false if one of them is an error. */
 bool run_find_on_target(struct run *run, bool flush_due);
-/* Adds the findings of the greeted source and reports all. Returns false if one is an error; the run fails. */
+/* Adds the findings of the greeted source. even_if_refused: source_facts.h. */
+void run_judge_source(struct run *run, bool even_if_refused);
+/* The same, and reports all. Returns false if one is an error; the run fails. */
 bool run_find_on_source(struct run *run);
 /* Reports the findings that are left at the end of a run. Returns their exit code, or 0. */
 int run_tell_findings(struct run *run);

@@ -7,7 +7,11 @@
 
 bool run_find_on_target(struct run *run, bool flush_due)
 {
+    static const char *const kinds[] = {"Redis", "Valkey", "a server"};
     struct error error = {0};
+    findings_probe(&run->findings, "target", "%s %s, %s, %llu key%s", kinds[run->target.kind],
+                   run->target.version_text, run->target.cluster ? "a cluster" : "a master",
+                   (unsigned long long)run->target.keys, run->target.keys == 1 ? "" : "s");
     if (capabilities_check(&run->target, &error)) {
         target_findings(run->target_job, flush_due, &run->findings);
         target_memory(run->target_job, &run->target_memory);
@@ -20,12 +24,10 @@ bool run_find_on_target(struct run *run, bool flush_due)
     return run->findings.errors == 0;
 }
 
-bool run_find_on_source(struct run *run)
+void run_judge_source(struct run *run, bool even_if_refused)
 {
-    struct error error = {0};
     size_t count;
     const uint32_t *databases = source_databases(run->source, &count);
-    bool first = !run->findings_told;
     struct source_judged judged = {.source = run->source_name,
                                    .target = run->target_name,
                                    .settings = run->settings,
@@ -37,11 +39,22 @@ bool run_find_on_source(struct run *run)
                                    .target_databases =
                                        run->target.databases_told ? run->target.databases : UINT32_MAX,
                                    .memory_limit = run->target_memory.limit,
-                                   .memory_policy = run->target_memory.policy};
-    if (run->settings->target.null_sink)
+                                   .memory_system = run->target_memory.system,
+                                   .memory_used = run->target_memory.used,
+                                   .memory_policy = run->target_memory.policy,
+                                   .target_unknown = !run->target.version_text[0],
+                                   .even_if_refused = even_if_refused};
+    if (run->settings->target.null_sink || !run->target.version_text[0])
         judged.target_databases = UINT32_MAX;
-    run->findings_told = true;
     source_facts_judge(source_facts(run->source), &judged, &run->findings);
+}
+
+bool run_find_on_source(struct run *run)
+{
+    struct error error = {0};
+    bool first = !run->findings_told;
+    run->findings_told = true;
+    run_judge_source(run, false);
     if (!first && !run->findings.errors) { /* the same findings as before */
         findings_free(&run->findings);
         return true;

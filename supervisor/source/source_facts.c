@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/base/size_text.h"
 #include "common/redis/capabilities.h"
 #include "common/redis/releases.h"
 #include "supervisor/rules/databases.h"
@@ -125,8 +126,30 @@ void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts
 
 /* ---- the judgement ---- */
 
+static void judge_rights(const struct source_facts *f, const struct source_judged *w, struct findings *out)
+{
+    findings_probe(out, "source rights", "its user may do all that the run needs");
+    if (f->dfly_refused)
+        findings_refuse(
+            out, EX_NOPERM,
+            "source %s: its user may not replicate: give it +dfly (it needs +ping +replconf +dfly)",
+            w->source);
+    if (!f->info)
+        findings_warn(
+            out,
+            "source %s does not tell what it is and which databases it uses: give its user +info (it needs "
+            "+ping +replconf +dfly, and should have +info +config|get)",
+            w->source);
+    if (f->not_compared[0])
+        findings_warn(out,
+                      "source %s: keys in doubt cannot be compared with the target's, only counted: give its "
+                      "user ~* %s",
+                      w->source, f->not_compared);
+}
+
 static void judge_cluster(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
+    findings_probe(out, "source cluster", "it is no node of a Dragonfly Cluster");
     if (f->cluster == SOURCE_CLUSTER_REAL)
         findings_refuse(out, EX_CONFIG,
                         "source %s is a node of a Dragonfly Cluster (--cluster_mode=yes): it has only some "
@@ -148,11 +171,23 @@ static void judge_cluster(const struct source_facts *f, const struct source_judg
             w->source);
 }
 
+/* Where the target does not tell something. */
+static const char *remedy(const struct source_judged *w, const char *words)
+{
+    return w->target_unknown ? "see the line target" : words;
+}
+
 /* The target needs the highest database number that is copied. */
 static void judge_databases(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
     struct error error = {0};
     uint32_t has = w->target_cluster ? 1 : w->target_databases;
+    if (has == UINT32_MAX || !f->info)
+        findings_unknown(out, "databases", "%s does not tell its databases: %s",
+                         f->info ? "the target" : "the source",
+                         f->info ? remedy(w, "give its user +config|get") : "give its user +info");
+    else
+        findings_probe(out, "databases", "%zu in use, %u on the target", w->database_count, has);
     if (!databases_fit(w->settings, w->databases, w->database_count, w->source, has, w->target_cluster,
                        &error)) {
         if (w->goes_on)
@@ -171,6 +206,7 @@ static void judge_databases(const struct source_facts *f, const struct source_ju
 /* What is read there, and neither acknowledged nor claimed, is pending on the source alone. */
 static void judge_reads(const struct source_judged *w, struct findings *out)
 {
+    findings_probe(out, "reads of groups", "the source journals XREADGROUP");
     if (!release_reads_unseen(w->release))
         return;
     findings_warn(out,
@@ -186,7 +222,10 @@ static void judge_reads(const struct source_judged *w, struct findings *out)
 static void judge_release(const struct source_facts *f, const struct source_judged *w, struct findings *out)
 {
     char release[48] = "a Dragonfly that does not tell its release";
-    if (!release_omits(w->release) || w->goes_on || out->errors)
+    findings_probe(out, "full sync",
+                   w->goes_on ? "none: the run resumes a complete copy"
+                              : "the source's journal omits nothing");
+    if (!release_omits(w->release) || w->goes_on || (out->errors && !w->even_if_refused))
         return; /* no full sync follows */
     bool keeps_keys =
         w->settings->on_conflict == ON_CONFLICT_SKIP || w->settings->on_conflict == ON_CONFLICT_STOP;
@@ -209,6 +248,20 @@ static void judge_memory(const struct source_facts *f, const struct source_judge
     bool evicts = w->memory_policy[0] && strcmp(w->memory_policy, "noeviction") != 0;
     unsigned long long limit = w->memory_limit >> 20, used = f->used_memory >> 20;
     bool small = f->used_memory > w->memory_limit;
+    uint64_t room = w->memory_system > w->memory_used ? w->memory_system - w->memory_used : 0;
+    if (!w->memory_policy[0])
+        findings_unknown(out, "memory", "the target does not tell its memory: %s",
+                         remedy(w, "give its user +info"));
+    else if (!f->used_memory)
+        findings_unknown(out, "memory", "the source does not tell its memory: give its user +info");
+    else
+        findings_probe(out, "memory", "the source uses %s, the target may use %s", size_text(f->used_memory),
+                       w->memory_limit ? size_text(w->memory_limit) : "all that its machine has");
+    if (!w->memory_limit && w->memory_system && f->used_memory > room)
+        findings_warn(out,
+                      "the machine of target %s has %llu MiB left beside what the target holds, and the "
+                      "source uses %llu MiB: give it more memory",
+                      w->target, (unsigned long long)(room >> 20), used);
     if (!w->memory_limit || (!evicts && !small))
         return;
     if (evicts)
@@ -225,22 +278,7 @@ static void judge_memory(const struct source_facts *f, const struct source_judge
 void source_facts_judge(const struct source_facts *facts, const struct source_judged *with,
                         struct findings *out)
 {
-    if (facts->dfly_refused)
-        findings_refuse(
-            out, EX_NOPERM,
-            "source %s: its user may not replicate: give it +dfly (it needs +ping +replconf +dfly)",
-            with->source);
-    if (!facts->info)
-        findings_warn(
-            out,
-            "source %s does not tell what it is and which databases it uses: give its user +info (it needs "
-            "+ping +replconf +dfly, and should have +info +config|get)",
-            with->source);
-    if (facts->not_compared[0])
-        findings_warn(out,
-                      "source %s: keys in doubt cannot be compared with the target's, only counted: give its "
-                      "user ~* %s",
-                      with->source, facts->not_compared);
+    judge_rights(facts, with, out);
     judge_cluster(facts, with, out);
     judge_databases(facts, with, out);
     judge_memory(facts, with, out);

@@ -45,8 +45,11 @@ struct source_judged {
     bool goes_on; /* the run resumes a complete copy: missing keys are reported one by one */
     bool target_cluster;
     uint32_t target_databases;
-    uint64_t memory_limit; /* of the target; 0: none */
-    const char *memory_policy;
+    uint64_t memory_limit;               /* of the target; 0: none */
+    uint64_t memory_system, memory_used; /* of its machine and of itself; 0: unknown */
+    const char *memory_policy;           /* "": unknown, and so is the limit */
+    bool target_unknown;                 /* it was not reached */
+    bool even_if_refused; /* also what concerns the run only once it is not refused for something else */
 };
 void source_facts_judge(const struct source_facts *facts, const struct source_judged *with,
                         struct findings *out);

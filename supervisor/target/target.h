@@ -66,6 +66,7 @@ uint64_t target_keys_found(const struct target_job *job);
 void target_findings(const struct target_job *job, bool flush_due, struct findings *out);
 struct target_memory {
     uint64_t limit, used; /* bytes, the sum of all masters; limit 0: none or unknown */
+    uint64_t system;      /* of the machine's memory, the same sum; 0: unknown */
     char policy[24];      /* maxmemory-policy; of a cluster an evicting one, if any master has it */
 };
 void target_memory(const struct target_job *job, struct target_memory *out);

@@ -14,13 +14,6 @@
 
 enum { SELECTS = 255 };
 
-/* The rights that df2redis(1) recommends. */
-#define ENOUGH                                                                                               \
-    "~* +@all -@admin -@dangerous +info +config|get +client|setname +client|list +client|kill +restore "     \
-    "+flushall +flushdb +sort"
-#define ENOUGH_WITH_SEARCH " +ft._dropindexifx" /* Redis 8 calls it dangerous */
-#define ENOUGH_IN_CLUSTER " +cluster|slots +cluster|nodes +cluster|getkeysinslot +migrate"
-
 static void ask_node(struct target_node *n, client_reply on_reply, size_t argc, const struct slice *argv)
 {
     client_command(n->client, n->job->settings->connect_timeout_ms, on_reply, n, argc, argv);
@@ -186,6 +179,7 @@ static void on_memory(struct client *c, const redisReply *reply, void *arg)
                      policy = info_field(info, "maxmemory_policy");
         slice_to_u64(info_field(info, "maxmemory"), &n->memory.limit);
         slice_to_u64(info_field(info, "used_memory"), &n->memory.used);
+        slice_to_u64(info_field(info, "total_system_memory"), &n->memory.system);
         snprintf(n->memory.policy, sizeof n->memory.policy, "%.*s", (int)policy.len,
                  (const char *)policy.data);
     }
@@ -218,6 +212,7 @@ void target_node_probe_more(struct target_node *n)
 
 void target_findings(const struct target_job *job, bool flush_due, struct findings *out)
 {
+    findings_probe(out, "target rights", "its user may do all that the run needs");
     for (size_t i = 0; i < job->count; i++) {
         const struct target_node *n = &job->nodes[i];
         struct rights_context context = {.target = n->name,
@@ -235,9 +230,9 @@ void target_findings(const struct target_job *job, bool flush_due, struct findin
             findings_refuse(
                 out, EX_NOPERM,
                 "target %s: its user may not run MULTI, which the probe of its other rights needs: give it "
-                "at least +@transaction; enough for everything is: " ENOUGH "%s%s",
-                n->name, n->capabilities.search_again ? ENOUGH_WITH_SEARCH : "",
-                n->capabilities.cluster ? ENOUGH_IN_CLUSTER : "");
+                "at least +@transaction; enough for everything is: ~* " RIGHTS_ENOUGH "%s%s",
+                n->name, n->capabilities.search_again ? " " RIGHTS_ENOUGH_WITH_SEARCH : "",
+                n->capabilities.cluster ? " " RIGHTS_ENOUGH_IN_CLUSTER : "");
         else if ((n->no_exec || n->no_discard) && job->settings->marks)
             findings_refuse(out, EX_NOPERM, "target %s: its user may not end transactions: give it%s%s",
                             n->name, n->no_exec ? " +exec" : "", n->no_discard ? " +discard" : "");
@@ -265,6 +260,7 @@ void target_memory(const struct target_job *job, struct target_memory *out)
         if (!out->policy[0] || evicts)
             memcpy(out->policy, m->policy, sizeof out->policy);
         out->used += m->used;
+        out->system += m->system;
         out->limit += m->limit;
         unlimited |= m->limit == 0;
     }

@@ -42,6 +42,30 @@ static void of_several_a_missing_right_decides_the_exit_code(void **state)
     assert_non_null(strstr(error.text, "3 errors"));
 }
 
+static void each_finding_belongs_to_the_probe_before_it(void **state)
+{
+    (void)state;
+    struct findings f = {0};
+    findings_warn(&f, "of no probe");
+    findings_probe(&f, "one", "%d seen", 1);
+    findings_unknown(&f, "two", "not told");
+    findings_refuse(&f, EX_CONFIG, "of two");
+    findings_probe(&f, "one", "dropped");
+    findings_warn(&f, "of one");
+    assert_int_equal(f.probe_count, 2);
+    assert_string_equal(f.probes[0].text, "1 seen");
+    assert_true(f.probes[0].known);
+    assert_false(f.probes[1].known);
+    assert_true(f.list[0].probe == FINDINGS_NO_PROBE);
+    assert_int_equal(f.list[1].probe, 1);
+    assert_int_equal(f.list[2].probe, 0);
+    assert_int_equal(findings_exit_code(&f), EX_CONFIG);
+    findings_refuse(&f, EX_CANTCREAT, "later");
+    assert_int_equal(findings_exit_code(&f), EX_CONFIG);
+    findings_free(&f);
+    assert_int_equal(findings_exit_code(&f), 0);
+}
+
 /* ---- rights ---- */
 
 static redisReply queued = {.type = REDIS_REPLY_STATUS, .str = (char *)"QUEUED"};
@@ -468,6 +492,17 @@ static void memory_of_the_target_is_compared(void **state)
     assert_source(&facts, &with, 0, "less than the source uses");
     with.memory_policy = "noeviction";
     assert_source(&facts, &with, 0, "the source uses 100 MiB: raise it");
+    with.memory_policy = "allkeys-lru";
+    facts.used_memory = 0;
+    assert_source(&facts, &with, 0, "set maxmemory-policy noeviction");
+    facts.used_memory = 100 << 20;
+    with.memory_policy = "noeviction";
+    with.memory_limit = 0;
+    with.memory_system = 150 << 20;
+    with.memory_used = 10 << 20;
+    assert_source(&facts, &with, 0, NULL);
+    with.memory_used = 100 << 20;
+    assert_source(&facts, &with, 0, "has 50 MiB left beside what the target holds");
     settings_free(&s);
 }
 
@@ -477,6 +512,7 @@ int main(void)
         cmocka_unit_test(nothing_found_is_no_error),
         cmocka_unit_test(one_error_is_told_in_its_own_words),
         cmocka_unit_test(of_several_a_missing_right_decides_the_exit_code),
+        cmocka_unit_test(each_finding_belongs_to_the_probe_before_it),
         cmocka_unit_test(every_right_is_there),
         cmocka_unit_test(mark_needs_its_key_and_its_commands),
         cmocka_unit_test(data_needs_its_commands_whatever_the_keys),

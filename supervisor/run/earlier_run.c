@@ -290,9 +290,6 @@ static void begin_settling(struct run *run, const struct run_record *record)
 static bool resume_earlier_run(struct run *run, const struct run_record *record, enum resume_way way,
                                const struct resume_point *points)
 {
-    run->target_owned = record->target_owned;
-    run->target_written = true;
-    remember_copy(run, record);
     run->role_changes = record->role_changes;
     snprintf(run->last_master_id, sizeof run->last_master_id, "%s", record->last_master_id);
     run->stable_before = run->streamed = way != RESUME_FULL_SYNC;
@@ -316,28 +313,40 @@ static bool resume_earlier_run(struct run *run, const struct run_record *record,
     return true;
 }
 
-bool run_resume_earlier(struct run *run, const struct target_marks *marks)
+enum resume_way run_examine_earlier(struct run *run, const struct target_marks *marks,
+                                    struct run_record *record, struct resume_point **points)
 {
     static const char *const ways[] = {"a first start", "going on from its spools",
                                        "going on from the target's marks", "a full sync follows"};
-    struct run_record record = {0};
-    enum resume_way way = RESUME_NONE;
+    *points = NULL;
     snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
-    run->target_stray = true;
-    if (state_dir_load_run(&run->dir, &record)) {
-        run->target_stray = false;
-        struct resume_point *points = x_calloc(record.flow_count, sizeof *points);
-        char why[200];
-        way = earlier_run_decide(run->settings, &record, marks, &run->target, run->dir.path, points, why,
-                                 sizeof why);
-        snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
-        log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record.session,
-                 why, ways[way]);
-        run->session_id = record.session;
-        if (way != RESUME_NONE)
-            resume_earlier_run(run, &record, way, points);
-        free(points);
-    }
+    run->target_stray = !state_dir_load_run(&run->dir, record);
+    if (run->target_stray)
+        return RESUME_NONE;
+    *points = x_calloc(record->flow_count, sizeof **points);
+    char why[200];
+    enum resume_way way = earlier_run_decide(run->settings, record, marks, &run->target, run->dir.path,
+                                             *points, why, sizeof why);
+    snprintf(run->sync_reason, sizeof run->sync_reason, "%s", why);
+    log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record->session, why,
+             ways[way]);
+    run->session_id = record->session;
+    if (way == RESUME_NONE)
+        return way;
+    run->target_owned = record->target_owned;
+    run->target_written = true;
+    remember_copy(run, record);
+    return way;
+}
+
+bool run_resume_earlier(struct run *run, const struct target_marks *marks)
+{
+    struct run_record record = {0};
+    struct resume_point *points;
+    enum resume_way way = run_examine_earlier(run, marks, &record, &points);
+    if (way != RESUME_NONE)
+        resume_earlier_run(run, &record, way, points);
+    free(points);
     run_record_free(&record);
     if (way == RESUME_NONE)
         divergences_begin(&run->divergences);

@@ -24,4 +24,9 @@ enum resume_way earlier_run_decide(const struct settings *settings, const struct
                                    const char *directory, struct resume_point *points, char *why,
                                    size_t why_bytes);
 
+/* The same for this run, from its record, which the caller frees, as *points. Notes in *run whose keys the target has, and
+ * the reason. */
+enum resume_way run_examine_earlier(struct run *run, const struct target_marks *marks,
+                                    struct run_record *record, struct resume_point **points);
+
 #endif

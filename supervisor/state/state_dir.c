@@ -22,11 +22,9 @@
 
 enum { RECORD_MAX_FLOWS = 1024, RECORD_MAX_BYTES = 256 * 1024 };
 
-static bool make_directory(const char *path, mode_t mode, struct error *error)
+static bool directory_refused(const char *path, int failure, struct error *error)
 {
-    if (mkdir(path, mode) == 0 || errno == EEXIST)
-        return true;
-    switch (errno) {
+    switch (failure) {
     case ENOENT:
         return error_fatal(
             error, EX_CANTCREAT,
@@ -47,17 +45,31 @@ static bool make_directory(const char *path, mode_t mode, struct error *error)
             path);
     default:
         return error_fatal(error, EX_CANTCREAT, "cannot make the state directory %s: %s", path,
-                           strerror(errno));
+                           strerror(failure));
     }
+}
+
+static bool make_directory(const char *path, mode_t mode, struct error *error)
+{
+    return mkdir(path, mode) == 0 || errno == EEXIST || directory_refused(path, errno, error);
+}
+
+static const char below[] = "/.local/state/"; /* of a home directory */
+
+/* Returns the length of the home directory, if the path is below its .local/state; 0: it is not. */
+static size_t home_of(const char *path)
+{
+    const char *home = getenv("HOME");
+    size_t len = home ? strlen(home) : 0;
+    return len && strncmp(path, home, len) == 0 && strncmp(path + len, below, sizeof below - 1) == 0 ? len
+                                                                                                     : 0;
 }
 
 /* Makes ~/.local/state only. Any other missing directory may be an unmounted file system. */
 static void make_home_parents(const char *path)
 {
-    const char *home = getenv("HOME");
-    size_t len = home ? strlen(home) : 0;
-    static const char below[] = "/.local/state/";
-    if (!len || strncmp(path, home, len) != 0 || strncmp(path + len, below, sizeof below - 1) != 0)
+    size_t len = home_of(path);
+    if (!len)
         return;
     char *part = x_strdup(path);
     for (size_t i = len + 1; i < len + sizeof below && part[i]; i++)
@@ -105,6 +117,23 @@ static bool lock_unless_held(int fd)
     }
 }
 
+static bool lock_refused(const char *path, int failure, struct error *error)
+{
+    return error_fatal(
+        error, failure == EACCES ? EX_NOPERM : EX_CANTCREAT,
+        "cannot open %s: %s; the state directory must be writable by the user that runs df2redis "
+        "(or choose another with --state-dir)",
+        path, strerror(failure));
+}
+
+static bool run_is_active(const char *name, long pid, struct error *error)
+{
+    return error_fatal(error, EX_TEMPFAIL,
+                       "a run named %s is active (pid %ld): see df2redis status --name %s, or give this one "
+                       "another --name",
+                       name, pid, name);
+}
+
 static bool take_lock(struct state_dir *dir, const char *name, struct error *error)
 {
     char *path = NULL;
@@ -112,11 +141,7 @@ static bool take_lock(struct state_dir *dir, const char *name, struct error *err
         return error_fatal(error, EX_OSERR, "out of memory");
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        int failure = errno;
-        error_fatal(error, failure == EACCES ? EX_NOPERM : EX_CANTCREAT,
-                    "cannot open %s: %s; the state directory must be writable by the user that runs df2redis "
-                    "(or choose another with --state-dir)",
-                    path, strerror(failure));
+        lock_refused(path, errno, error);
         free(path);
         return false;
     }
@@ -125,10 +150,7 @@ static bool take_lock(struct state_dir *dir, const char *name, struct error *err
         long pid = read_pid(fd);
         close(fd);
         if (failure == EAGAIN || failure == EACCES)
-            error_fatal(error, EX_TEMPFAIL,
-                        "a run named %s is active (pid %ld): see df2redis status --name %s, or give this one "
-                        "another --name",
-                        name, pid, name);
+            run_is_active(name, pid, error);
         else
             error_fatal(error, EX_CANTCREAT, "cannot lock %s: %s", path, strerror(failure));
         free(path);
@@ -165,6 +187,55 @@ bool state_dir_open(struct state_dir *dir, const struct settings *settings, stru
     }
     state_dir_close(dir);
     return false;
+}
+
+/* Returns true if a file or directory can be made in it. */
+static bool is_writable(const char *path)
+{
+    return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
+}
+
+/* Examines the directory in which the first missing one would be made. */
+static bool may_be_made(const char *path, struct error *error)
+{
+    char *above = x_strdup(path), *slash = strrchr(above, '/');
+    bool home = home_of(path) > 0;
+    while (slash && slash > above) {
+        *slash = '\0';
+        if (!home || access(above, F_OK) == 0)
+            break;
+        slash = strrchr(above, '/');
+    }
+    bool ok = is_writable(slash == above ? "/" : above) || directory_refused(path, errno, error);
+    free(above);
+    return ok;
+}
+
+static bool may_be_used(const char *path, const struct settings *settings, struct error *error)
+{
+    struct stat st;
+    long pid;
+    if (stat(path, &st) != 0) {
+        if (errno != ENOENT)
+            return lock_refused(path, errno, error);
+        if (access(settings->state_dir, F_OK) == 0)
+            return is_writable(settings->state_dir) || directory_refused(path, errno, error);
+        return may_be_made(settings->state_dir, error);
+    }
+    if (!S_ISDIR(st.st_mode))
+        return error_fatal(error, EX_CANTCREAT, "%s is not a directory; choose another --state-dir or --name",
+                           path);
+    if ((pid = state_dir_active_pid(settings)))
+        return run_is_active(settings->name, pid, error);
+    return is_writable(path) || lock_refused(path, errno, error);
+}
+
+bool state_dir_examine(const struct settings *settings, struct error *error)
+{
+    char *path = state_dir_file(settings, NULL);
+    bool ok = may_be_used(path, settings, error);
+    free(path);
+    return ok;
 }
 
 void state_dir_close(struct state_dir *dir)

@@ -41,6 +41,8 @@ void run_record_free(struct run_record *record);
 /* Makes missing directories and takes the lock, which the kernel releases with the process. */
 bool state_dir_open(struct state_dir *dir, const struct settings *settings, struct error *error);
 void state_dir_close(struct state_dir *dir);
+/* Returns whether state_dir_open() would succeed, and changes nothing. */
+bool state_dir_examine(const struct settings *settings, struct error *error);
 /* Returns the pid of the active run of this name; 0: none. */
 long state_dir_active_pid(const struct settings *settings);
 /* STATE/NAME/file in new memory. */

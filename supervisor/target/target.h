@@ -79,6 +79,8 @@ struct target_cleaned {
     uint64_t marks, leftovers; /* keys */
 };
 struct target_cleaned target_cleaned(const struct target_job *job);
+/* The error of the latest attempt that failed, while the job goes on; ERROR_NONE. */
+const struct error *target_last_error(const struct target_job *job);
 /* The number of masters that serve slots; 1 for a standalone target. */
 size_t target_nodes(const struct target_job *job);
 

@@ -52,6 +52,7 @@ struct target_job {
     bool next_address;
     struct event *again;  /* another attempt after a failure that may pass */
     uint64_t deadline_ms; /* of the attempts; 0: not known to be a cluster */
+    struct error last;    /* of the latest attempt that failed */
     bool warned, over;
     bool slots_refused; /* CLUSTER SLOTS is refused to the user */
     bool begun;         /* the task has begun */

@@ -75,6 +75,7 @@ void target_fail(struct target_job *job, const struct error *error)
 {
     if (job->over)
         return;
+    job->last = *error;
     if (job->address_count > 1 && !job->begun) {
         if (!target_ask_next_address(job))
             target_no_master_found(job, error);
@@ -105,6 +106,11 @@ bool target_answered(struct target_job *job)
 }
 
 /* ---- what was found ---- */
+
+const struct error *target_last_error(const struct target_job *job)
+{
+    return &job->last;
+}
 
 const struct target_marks *target_marks_found(const struct target_job *job)
 {

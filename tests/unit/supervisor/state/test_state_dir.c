@@ -33,6 +33,30 @@ static void assert_says(const char *what)
         fail_msg("\"%s\" does not say \"%s\"", error.text, what);
 }
 
+/* What a start would say is known before, and nothing is changed for that. */
+static void assert_examined_as_opened(const struct settings *settings)
+{
+    struct error before = {0}, at_start = {0};
+    struct state_dir dir;
+    bool usable = state_dir_examine(settings, &before), opened = state_dir_open(&dir, settings, &at_start);
+    if (opened)
+        state_dir_close(&dir);
+    assert_int_equal(usable, opened);
+    assert_string_equal(before.text, at_start.text);
+    assert_int_equal(before.exit_code, at_start.exit_code);
+}
+
+static void examining_makes_nothing(void **state)
+{
+    (void)state;
+    char *path = state_dir_file(&s, NULL);
+    assert_true(state_dir_examine(&s, &error));
+    assert_int_equal(access(path, F_OK), -1);
+    free(path);
+    assert_examined_as_opened(&s);
+    assert_examined_as_opened(&s);
+}
+
 static void directory_is_for_owner_and_group_and_its_files_for_the_owner(void **state)
 {
     (void)state;
@@ -61,6 +85,7 @@ static void second_run_of_a_name_is_told_of_the_first(void **state)
     assert_int_equal(state_dir_active_pid(&s), getpid());
     assert_false(state_dir_open(&second, &s, &error));
     assert_int_equal(error.exit_code, EX_TEMPFAIL);
+    assert_examined_as_opened(&s);
     snprintf(pid, sizeof pid, "pid %d", (int)getpid());
     assert_says("a run named one is active");
     assert_says(pid);
@@ -154,6 +179,7 @@ static void missing_parent_is_named(void **state)
     assert_int_equal(error.exit_code, EX_CANTCREAT);
     assert_says("does not exist");
     assert_says("--state-dir");
+    assert_examined_as_opened(&s);
 }
 
 static void default_place_in_the_home_directory_is_made(void **state)
@@ -164,6 +190,8 @@ static void default_place_in_the_home_directory_is_made(void **state)
     setenv("HOME", testing_dir, 1);
     snprintf(path, sizeof path, "%s/.local/state/df2redis", testing_dir);
     assert_true(settings_set(&s, "state-dir", path, &error));
+    assert_true(state_dir_examine(&s, &error));
+    assert_int_equal(access(path, F_OK), -1);
     assert_true(state_dir_open(&dir, &s, &error));
     state_dir_close(&dir);
 }
@@ -179,6 +207,7 @@ static void file_in_its_place_is_named(void **state)
     fclose(f);
     assert_false(state_dir_open(&dir, &s, &error));
     assert_says("is not a directory");
+    assert_examined_as_opened(&s);
 }
 
 static void directory_that_cannot_be_written_is_named(void **state)
@@ -191,6 +220,7 @@ static void directory_that_cannot_be_written_is_named(void **state)
     assert_false(state_dir_open(&dir, &s, &error));
     assert_int_equal(error.exit_code, EX_NOPERM);
     assert_says("may not write");
+    assert_examined_as_opened(&s);
 }
 
 static void run_record_is_replaced_whole(void **state)
@@ -220,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(directory_is_for_owner_and_group_and_its_files_for_the_owner),
+        TEST(examining_makes_nothing),
         TEST(second_run_of_a_name_is_told_of_the_first),
         TEST(asking_who_is_active_does_not_get_in_the_way_of_a_start),
         TEST(two_names_run_side_by_side),

@@ -5,6 +5,7 @@
 
 #include "common/base/version.h"
 #include "common/log/log.h"
+#include "supervisor/check/check.h"
 #include "supervisor/cli/clean.h"
 #include "supervisor/cli/status.h"
 #include "supervisor/config/options.h"
@@ -56,6 +57,8 @@ static int perform_verb(struct options *o)
     case VERB_REPLICATE:
     case VERB_MIGRATE:
         return run_verb(o);
+    case VERB_CHECK:
+        return o->acl ? check_acl_command(&o->settings) : check_command(&o->settings, o->json);
     case VERB_STATUS:
         return o->watch ? status_watch_command(&o->settings) : status_command(&o->settings, o->json);
     case VERB_WAIT:

@@ -18,6 +18,13 @@ static const char *const clean_settings[] = {"target",   "name",    "target-pass
                                              NULL};
 
 static const struct verb_help verbs[] = {
+    [VERB_CHECK] = {"df2redis check --source URI --target URI [--json] [OPTION ...]\n"
+                    "df2redis check --acl [OPTION ...]",
+                    "Finds what would stand in the way of a run with these options, and writes\n"
+                    "nothing. Ends within ten seconds. --acl prints the ACL SETUSER lines for the\n"
+                    "users of source and target.\n"
+                    "Exit code 0: nothing found; 65: warnings; otherwise as the run would end.\n",
+                    NULL},
     [VERB_REPLICATE] = {"df2redis replicate --source URI --target URI [OPTION ...]",
                         "Copies a live Dragonfly into a Redis or Valkey and follows the source until it\n"
                         "is stopped (df2redis stop, Ctrl-C, SIGTERM). Before it ends it applies\n"
@@ -73,6 +80,7 @@ static const struct setting_help config_option = {
     "config", "FILE", "read settings from this file (with -n: /etc/df2redis/NAME.conf)"};
 static const struct setting_help check_option = {"check-config", NULL, "check all settings, then end"};
 static const struct setting_help json_option = {"json", NULL, "one line of JSON, for programs"};
+static const struct setting_help acl_option = {"acl", NULL, "print the rights of both users"};
 static const struct setting_help watch_option = {"watch", NULL, "redraw each second, until the run ends"};
 static const struct setting_help in_step_option = {"in-step", NULL,
                                                    "wait until the target has what the source has"};
@@ -122,7 +130,8 @@ static void print_overview(FILE *out)
 {
     fprintf(out, "df2redis %s: copies a live Dragonfly into Redis or Valkey, and follows it\n\n",
             DF2REDIS_VERSION);
-    fputs("  df2redis replicate -s URI -t URI   copy, then follow the source until stopped\n"
+    fputs("  df2redis check     -s URI -t URI   find what stands in the way, write nothing\n"
+          "  df2redis replicate -s URI -t URI   copy, then follow the source until stopped\n"
           "  df2redis migrate   -s URI -t URI   copy, then end\n"
           "  df2redis status [--json|--watch]   show the state of a run and the next step\n"
           "  df2redis wait --in-step            wait until a run is in step\n"
@@ -139,8 +148,7 @@ static void print_overview(FILE *out)
           "      --include GLOB, --exclude GLOB, --db A[:B],...   copy only these\n"
           "      --max-rate BYTES    apply at most this much per second, e.g. 20m\n"
           "      --metrics [ADDR:]PORT   a live page, /metrics, /healthz, /readyz\n\n"
-          "Passwords: DF2REDIS_SOURCE_PASSWORD, DF2REDIS_TARGET_PASSWORD, or files\n"
-          "(--source-password-file). First steps and all options: man df2redis\n",
+          "Passwords: --source-password-file, DF2REDIS_SOURCE_PASSWORD. More: man df2redis\n",
           out);
 }
 
@@ -149,6 +157,9 @@ static void print_own(enum verb verb, FILE *out)
     print_setting(&config_option, out);
     if (verb == VERB_REPLICATE || verb == VERB_MIGRATE) {
         print_setting(&check_option, out);
+    } else if (verb == VERB_CHECK) {
+        print_setting(&json_option, out);
+        print_setting(&acl_option, out);
     } else if (verb == VERB_STATUS) {
         print_setting(&json_option, out);
         print_setting(&watch_option, out);

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-static const char *const verb_names[] = {"",     "replicate", "migrate", "status", "wait",
-                                         "stop", "clean",     "version", "help"};
+static const char *const verb_names[] = {"",     "check", "replicate", "migrate", "status",
+                                         "wait", "stop",  "clean",     "version", "help"};
 
 struct short_option {
     char letter;
@@ -77,10 +77,10 @@ static bool take_word(struct options *o, const char *word, struct error *error)
             "\"%.80s\" is one word too many: after the verb %s give options only, as --name value", word,
             verb_name(o->verb));
     if (verb == VERB_NONE)
-        return error_fatal(
-            error, EX_USAGE,
-            "\"%.80s\" is not known: use replicate, migrate, status, wait, stop, clean, version or help",
-            word);
+        return error_fatal(error, EX_USAGE,
+                           "\"%.80s\" is not known: use check, replicate, migrate, status, wait, stop, "
+                           "clean, version or help",
+                           word);
     if (o->verb != VERB_NONE)
         return error_fatal(error, EX_USAGE, "%s and %s contradict each other: give one of them",
                            verb_name(o->verb), word);
@@ -101,6 +101,7 @@ static bool take_own_flag(struct options *o, const char *name, size_t len)
                  : name_is(name, len, "watch")        ? &o->watch
                  : name_is(name, len, "in-step")      ? &o->in_step
                  : name_is(name, len, "check-config") ? &o->check_config
+                 : name_is(name, len, "acl")          ? &o->acl
                                                       : NULL;
     if (help && o->verb != VERB_HELP)
         o->help_of = o->verb;
@@ -169,12 +170,18 @@ static bool check_verb_options(const struct options *o, struct error *error)
     if (o->verb == VERB_NONE)
         return error_fatal(
             error, EX_USAGE,
-            "a verb is missing: replicate, migrate, status, wait, stop, clean, version or help; see "
+            "a verb is missing: check, replicate, migrate, status, wait, stop, clean, version or help; see "
             "df2redis --help");
     if (help)
         return true;
-    if ((o->json || o->watch) && o->verb != VERB_STATUS)
-        return error_fatal(error, EX_USAGE, "--%s is for status", o->json ? "json" : "watch");
+    if (o->json && o->verb != VERB_STATUS && o->verb != VERB_CHECK)
+        return error_fatal(error, EX_USAGE, "--json is for status and check");
+    if (o->watch && o->verb != VERB_STATUS)
+        return error_fatal(error, EX_USAGE, "--watch is for status");
+    if (o->acl && o->verb != VERB_CHECK)
+        return error_fatal(error, EX_USAGE, "--acl is for check");
+    if (o->json && o->acl)
+        return error_fatal(error, EX_USAGE, "--json and --acl contradict each other: give one of them");
     if (o->json && o->watch)
         return error_fatal(error, EX_USAGE, "--json and --watch contradict each other: give one of them");
     if ((o->in_step || o->timeout_ms) && o->verb != VERB_WAIT)
@@ -224,9 +231,10 @@ static bool check_options(struct options *o, struct error *error)
         return false;
     if (o->verb == VERB_HELP || o->verb == VERB_VERSION)
         return true;
-    bool connects = runs || o->verb == VERB_CLEAN;
+    bool checks = o->verb == VERB_CHECK, connects = runs || checks || o->verb == VERB_CLEAN;
     if (!build_settings(o, connects, error))
         return false;
+    runs |= checks && !o->acl;
     const char *in_file = o->config.path ? ", on the command line or in the file" : "";
     if (runs && !o->settings.source_text)
         return error_fatal(error, EX_USAGE,

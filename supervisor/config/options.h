@@ -10,6 +10,7 @@
 
 enum verb {
     VERB_NONE,
+    VERB_CHECK,
     VERB_REPLICATE,
     VERB_MIGRATE,
     VERB_STATUS,
@@ -23,7 +24,7 @@ enum verb {
 struct options {
     enum verb verb;
     enum verb help_of; /* with VERB_HELP; VERB_NONE: the overview */
-    bool json, watch, in_step, check_config;
+    bool json, watch, in_step, check_config, acl;
     uint64_t timeout_ms; /* of wait; 0: none */
     struct config config;
     struct settings given;    /* from file and command line, for the comparison after SIGHUP */

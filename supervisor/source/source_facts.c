@@ -113,6 +113,14 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
         f->done(f->arg);
 }
 
+/* DFLYCLUSTER is asked only where it can matter. */
+void source_rights(struct buf *out)
+{
+    buf_printf(out, "+ping +replconf +dfly +dflycluster +info +config +time");
+    for (size_t i = 0; i < COMPARES; i++)
+        buf_printf(out, " %s", compares[i].right);
+}
+
 void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out,
                       void (*done)(void *arg), void *arg)
 {

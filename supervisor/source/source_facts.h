@@ -31,6 +31,8 @@ struct source_facts {
     void *arg;
 };
 
+/* Appends the rights of a user of the source that are enough, as ACL SETUSER has them: "+ping +replconf …". */
+void source_rights(struct buf *out);
 /* Calls done once all questions are answered, unless the client fails before. *out must live as long as the
  * client. */
 void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out,

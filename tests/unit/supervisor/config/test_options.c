@@ -95,6 +95,17 @@ static void every_setting_is_an_option(void **state)
     }
 }
 
+static void check_needs_both_uris_unless_it_prints_rights(void **state)
+{
+    (void)state;
+    assert_true(parse("check -s redis://h -t redis://g --json --flush-target"));
+    assert_int_equal(o.verb, VERB_CHECK);
+    assert_true(o.json && o.settings.flush_target);
+    options_free(&o);
+    assert_true(parse("check --acl"));
+    assert_true(o.acl);
+}
+
 static void status_and_stop_need_no_uris(void **state)
 {
     (void)state;
@@ -152,7 +163,12 @@ static void errors_name_what_was_wrong_and_what_is_possible(void **state)
     options_free(&o);
     assert_usage_error("replicate --name", "--name NAME");
     options_free(&o);
-    assert_usage_error("replicate --json -s redis://h -t redis://g", "--json is for status");
+    assert_usage_error("replicate --json -s redis://h -t redis://g", "--json is for status and check");
+    assert_usage_error("check --watch -s redis://h -t redis://g", "--watch is for status");
+    assert_usage_error("status --acl", "--acl is for check");
+    assert_usage_error("check --acl --json", "contradict");
+    assert_usage_error("check -s redis://h", "check needs --target");
+    assert_usage_error("check -t redis://h", "check needs --source");
     options_free(&o);
     assert_usage_error("replicate -s redis://h -t redis://g --log-level loud", "log-level");
 }
@@ -183,7 +199,7 @@ static bool is_option(const char *name, size_t len)
     for (const struct setting_help *h = settings_help(); h->name; h++)
         if (strlen(h->name) == len && memcmp(h->name, name, len) == 0)
             return true;
-    static const char *const own[] = {"json", "watch", "in-step", "config"};
+    static const char *const own[] = {"json", "watch", "in-step", "config", "acl"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (strlen(own[i]) == len && memcmp(own[i], name, len) == 0)
             return true;
@@ -245,6 +261,7 @@ int main(void)
         TEST(short_options_take_their_value_in_three_ways),
         TEST(flags_need_no_value_but_may_have_one),
         TEST(every_setting_is_an_option),
+        TEST(check_needs_both_uris_unless_it_prints_rights),
         TEST(status_and_stop_need_no_uris),
         TEST(clean_needs_a_target_and_no_source),
         TEST(help_is_found_in_all_its_forms),

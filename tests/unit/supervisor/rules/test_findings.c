@@ -341,6 +341,30 @@ static void manual_lists_the_rights_that_are_probed(void **state)
     settings_free(&settings);
 }
 
+/* CONFIG GET is +config for a Dragonfly, whose rights have no subcommands. */
+static void manual_lists_the_rights_on_the_source_that_are_printed(void **state)
+{
+    (void)state;
+    struct buf listed = {0}, printed = {0};
+    char *save = NULL;
+    read_manual("The user of the source needs", "on all keys.", &listed);
+    source_rights(&printed);
+    buf_printf(&printed, " ");
+    buf_put_u8(&printed, '\0');
+    char *list = (char *)listed.data, *copy = x_strdup((const char *)printed.data);
+    for (char *at = strstr(list, "+config|get"); at; at = NULL)
+        memcpy(at, "+config    ", strlen("+config|get"));
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        if (!has_name(list, word))
+            fail_msg("printed, but not in df2redis(1): %s", word);
+    for (char *word = strtok_r(list, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        if (!has_name((const char *)printed.data, word))
+            fail_msg("in df2redis(1), but not printed: %s", word);
+    free(copy);
+    buf_free(&listed);
+    buf_free(&printed);
+}
+
 static void databases_need_select(void **state)
 {
     (void)state;
@@ -525,6 +549,7 @@ int main(void)
         cmocka_unit_test(commands_of_modules_are_warned_of),
         cmocka_unit_test(import_mode_of_a_valkey_needs_a_right),
         cmocka_unit_test(manual_lists_the_rights_that_are_probed),
+        cmocka_unit_test(manual_lists_the_rights_on_the_source_that_are_printed),
         cmocka_unit_test(databases_need_select),
         cmocka_unit_test(nothing_is_said_of_rights_that_were_not_probed),
         cmocka_unit_test(flushes_of_the_probe_are_no_flushes),

@@ -136,6 +136,7 @@ bool positions_resolve(struct positions *p, const struct topology *t, const stru
         struct position_node node = covering_node(t, nodes, importing_node, s);
         if (!resolve_slot(p, s, &node, first_lsn, error))
             return false;
+        p->resolved_seq[s] = p->seq[s];
         p->least_seq = p->seq[s] < p->least_seq ? p->seq[s] : p->least_seq;
         p->least_lsn = p->lsn[s] < p->least_lsn ? p->lsn[s] : p->least_lsn;
         p->most_seq = larger(p->most_seq, p->seq[s]);
@@ -143,4 +144,12 @@ bool positions_resolve(struct positions *p, const struct topology *t, const stru
     }
     p->known = true;
     return true;
+}
+
+bool positions_lacked_before(const struct positions *p, uint64_t seq, uint64_t lsn)
+{
+    for (size_t s = 0; s < CLUSTER_SLOTS; s++)
+        if (p->resolved_seq[s] + 1 < seq && (!lsn || p->lsn[s] < lsn))
+            return true;
+    return false;
 }

@@ -38,6 +38,7 @@ struct position_node {
 struct positions {
     /* Memory: the slot has the entries up to seq, and the journal before lsn. */
     uint64_t seq[CLUSTER_SLOTS], lsn[CLUSTER_SLOTS];
+    uint64_t resolved_seq[CLUSTER_SLOTS]; /* seq as it was determined last; since then seq may have advanced */
     bool known; /* seq counts even if it is 0: the beginning of the session is known */
     /* seq before the first unanswered command: memory ends there. UINT64_MAX: none. */
     uint64_t doubt[CLUSTER_SLOTS];
@@ -61,5 +62,7 @@ enum importing { IMPORTING_NONE = 0xffff, IMPORTING_UNKNOWN = 0xfffe };
  * unknown, or it has entries that the promoted master may lack. */
 bool positions_resolve(struct positions *p, const struct topology *t, const struct position_node *nodes,
                        const uint16_t *importing_node, uint64_t first_lsn, struct error *error);
+/* Whether a slot lacked entries before entry seq, with lsn (0: none), when the positions were determined. */
+bool positions_lacked_before(const struct positions *p, uint64_t seq, uint64_t lsn);
 
 #endif

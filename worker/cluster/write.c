@@ -63,6 +63,11 @@ bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint
     return seq <= c->positions.seq[slot] || (lsn && lsn < c->positions.lsn[slot]);
 }
 
+bool cluster_lacked_before(const struct cluster *c, uint64_t seq, uint64_t lsn)
+{
+    return positions_lacked_before(&c->positions, seq, lsn);
+}
+
 void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq)
 {
     if (c->positions.seq[slot] < seq)

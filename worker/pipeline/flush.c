@@ -32,12 +32,11 @@ static bool writes_anything(const struct flush *f)
            (settings_db_target(&f->flow->settings, f->db, &db) && target_has_database(f, db));
 }
 
-/* Whether the flush writes to the target, with a flush note. */
-static bool flush_writes_target(const struct flush *f)
+/* Whether the flush deletes keys of the target, and leaves a flush note. */
+static bool deletes_with_note(const struct flush *f)
 {
-    if (!commit_marks_on(f->commit) || f->flow->settings.include || f->flow->settings.exclude)
-        return false;
-    return writes_anything(f);
+    const struct settings *s = &f->flow->settings;
+    return s->marks && !s->target.null_sink && !s->include && !s->exclude && writes_anything(f);
 }
 
 /* Slots past the flush prove that it ran; a slot before it proves that its node has lost it. */
@@ -46,18 +45,18 @@ static bool flush_is_lost(const struct flush *f, const struct entry *e)
     bool noted = f->flushed_txid && e->txid <= f->flushed_txid;
     bool in_session = e->seq > f->all_seq && e->seq <= f->commit->skip_seq;
     bool before_it = e->lsn >= f->all_lsn && e->lsn < f->commit->skip_lsn;
-    return (in_session || before_it) && !noted && f->flow->settings.marks && !f->flow->settings.include &&
-           !f->flow->settings.exclude && writes_anything(f);
+    return (in_session || before_it) && !noted && deletes_with_note(f);
 }
 
 /* The target has the flush. What a FLOW has before it was marked before the flush ran, so a target without that mark was
  * flushed while it lacked those entries: it had lost them, and another FLOW ran the flush too early. */
 static bool entries_came_after(const struct flush *f, const struct entry *e)
 {
-    bool cluster = router_is_cluster(f->router);
-    uint64_t seq = cluster ? f->all_seq : f->commit->skip_seq;
-    uint64_t lsn = cluster ? f->all_lsn : f->commit->skip_lsn;
-    return e->seq > seq + 1 && (!e->lsn || e->lsn > lsn) && flush_writes_target(f);
+    if (!deletes_with_note(f))
+        return false;
+    if (router_is_cluster(f->router))
+        return router_lacked_before(f->router, e->seq, e->lsn);
+    return e->seq > f->commit->skip_seq + 1 && (!e->lsn || e->lsn > f->commit->skip_lsn);
 }
 
 static void flush_left_out(struct flush *f)
@@ -279,7 +278,7 @@ void flush_pass(struct flush *f, uint64_t txid, uint64_t age_ms)
 {
     if (f->flow->hold != HOLD_FLUSH_WAITING || txid != f->txid)
         return;
-    if (f->again && flush_writes_target(f) && !target_has_flush(f, age_ms))
+    if (f->again && deletes_with_note(f) && !target_has_flush(f, age_ms))
         return;
     router_note_flushed(f->router, f->txid);
     flush_left_out(f);

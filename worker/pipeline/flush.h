@@ -30,7 +30,8 @@ struct flush {
     bool again;            /* decoded before */
     uint64_t flushed_txid; /* the newest flush of this session that the target has; 0: none */
     uint64_t doubted_txid; /* the flush that the last reconnect was for */
-    /* A cluster: every slot has the entries up to here; the commit's skip_* are of the most advanced slot. */
+    /* A cluster: every slot has the entries up to here, though not one slot both; the commit's skip_* are of the most
+     * advanced slots. */
     uint64_t all_seq, all_lsn;
 };
 

@@ -427,6 +427,11 @@ bool router_slot_has(const struct router *r, uint16_t slot, uint64_t seq, uint64
     return r->cluster && cluster_slot_has(r->cluster, slot, seq, lsn);
 }
 
+bool router_lacked_before(const struct router *r, uint64_t seq, uint64_t lsn)
+{
+    return r->cluster && cluster_lacked_before(r->cluster, seq, lsn);
+}
+
 void router_slot_did(struct router *r, uint16_t slot, uint64_t seq)
 {
     if (r->cluster)

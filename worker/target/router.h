@@ -91,6 +91,8 @@ const struct uri *router_uri(const struct router *r, struct slice key);
 bool router_begin_entry(struct router *r, struct entry *e);
 /* In a cluster: whether the slot has entry seq of the session, or the journal entry lsn (0: none). */
 bool router_slot_has(const struct router *r, uint16_t slot, uint64_t seq, uint64_t lsn);
+/* In a cluster: whether a slot lacked entries before entry seq, with lsn (0: none), when the connections were made. */
+bool router_lacked_before(const struct router *r, uint64_t seq, uint64_t lsn);
 /* Records that the slot has entry seq. */
 void router_slot_did(struct router *r, uint16_t slot, uint64_t seq);
 /* In a cluster: sends a reading command to the node of the slot. Without an answer `lost` is called. */

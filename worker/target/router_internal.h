@@ -53,6 +53,7 @@ size_t cluster_nodes(const struct cluster *c);
 const struct uri *cluster_uri(const struct cluster *c, struct slice key); /* NULL: unknown */
 bool cluster_begin_entry(struct cluster *c, struct entry *e);
 bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint64_t lsn);
+bool cluster_lacked_before(const struct cluster *c, uint64_t seq, uint64_t lsn);
 void cluster_slot_did(struct cluster *c, uint16_t slot, uint64_t seq);
 void cluster_ask(struct cluster *c, uint16_t slot, router_answer *answer, void *arg, uint64_t serial,
                  size_t argc, const struct slice *argv);

@@ -227,6 +227,35 @@ static void what_a_promoted_master_may_lack_is_no_position(void **state)
     assert_false(resolve(f, 50));
 }
 
+/* Slots below BORDER are at the one position, the others at the other. */
+static void place(struct fixture *f, uint64_t seq_a, uint64_t lsn_a, uint64_t seq_b, uint64_t lsn_b)
+{
+    positions_init(&f->p, 0, 0);
+    for (uint16_t s = 0; s < CLUSTER_SLOTS; s++) {
+        f->p.seq[s] = s < BORDER ? seq_a : seq_b;
+        f->p.lsn[s] = s < BORDER ? lsn_a : lsn_b;
+    }
+    assert_true(resolve(f, 0));
+}
+
+static void entries_before_another_are_lacked_slot_by_slot(void **state)
+{
+    struct fixture *f = *state;
+    place(f, 99, 0, 120, 0);
+    assert_false(positions_lacked_before(&f->p, 100, 0));
+    place(f, 98, 0, 120, 0); /* another slot is past it */
+    assert_true(positions_lacked_before(&f->p, 100, 0));
+    /* One slot has them by the session's own count, the other by the journal's. */
+    place(f, 0, 1100, 99, 1001);
+    assert_false(positions_lacked_before(&f->p, 100, 1100));
+    place(f, 0, 1099, 99, 1001);
+    assert_true(positions_lacked_before(&f->p, 100, 1100));
+    /* What the slot has got since then does not count. */
+    f->p.seq[0] = 120;
+    f->p.lsn[1] = 1100;
+    assert_true(positions_lacked_before(&f->p, 100, 1100));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +275,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_successor_takes_over_what_was_acknowledged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_session_of_the_journal_needs_what_came_before_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_promoted_master_may_lack_is_no_position, setup, teardown),
+        cmocka_unit_test_setup_teardown(entries_before_another_are_lacked_slot_by_slot, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

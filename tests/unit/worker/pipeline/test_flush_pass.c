@@ -1,11 +1,13 @@
-/* That another FLOW ran a flush, told to one that comes to it again. */
+/* A flush that has run, and a FLOW that comes to it again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <cmocka.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "worker/cluster/cluster.h"
 #include "worker/pipeline/flush.h"
 #include "worker/target/router_internal.h"
 
@@ -46,8 +48,41 @@ static void a_late_answer_is_no_loss(void **state)
     event_base_free(base);
 }
 
+/* The FLOW sent later entries to one node before it noticed that another one lacks entries before the flush. */
+static void a_slot_past_the_flush_does_not_hide_one_that_lacks_entries_before_it(void **state)
+{
+    (void)state;
+    enum { SEQ = 100, AHEAD = 120, LACKING = 7 };
+    struct cluster *cluster = x_calloc(1, sizeof *cluster);
+    struct router router = {.cluster = cluster};
+    struct flow flow = {.settings.marks = true};
+    struct commit commit = {.flow = &flow, .router = &router, .skip_seq = AHEAD};
+    struct flush flush = {.flow = &flow,
+                          .router = &router,
+                          .commit = &commit,
+                          .all_seq = SEQ - 2,
+                          .flushed_txid = TXID};
+    struct slice word = slice_str("FLUSHALL");
+    struct entry e = {.kind = ENTRY_COMMAND, .seq = SEQ, .txid = TXID, .argc = 1, .argv = &word};
+    struct decoder_config config = {.first_lsn = 1};
+    struct error error = {0};
+    memset(config.token, '0', sizeof config.token - 1);
+    flow.decoder = decoder_new(&config);
+    for (size_t s = 0; s < CLUSTER_SLOTS; s++)
+        cluster->positions.resolved_seq[s] = AHEAD;
+    cluster->positions.resolved_seq[LACKING] = SEQ - 2;
+    assert_false(flush_begin(&flush, &e, &error));
+    assert_int_equal(error.class, ERROR_REDIRECT);
+    assert_non_null(strstr(error.text, "had lost entries that stand before it"));
+    decoder_free(flow.decoder);
+    free(cluster);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_late_answer_is_no_loss)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_late_answer_is_no_loss),
+        cmocka_unit_test(a_slot_past_the_flush_does_not_hide_one_that_lacks_entries_before_it),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,11 +13,13 @@
 #include "tests/support/testing.h"
 
 static struct run run;
+static struct redis_cluster cluster;
 
 static int teardown(void **state)
 {
     (void)state;
     run_end(&run);
+    redis_cluster_stop(&cluster);
     return 0;
 }
 
@@ -307,6 +309,63 @@ static void entries_lost_before_a_flush_that_ran_are_not_applied_behind_it(void 
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+static bool has_three_keys(void *arg)
+{
+    (void)arg;
+    return (cluster.count ? redis_cluster_keys(&cluster) : run_target_keys(&run)) == 3;
+}
+
+/* FLOW 0 is past a flush that deletes nothing on the target, with a mark there, and FLOW 1 has its last mark before it:
+ * it has to learn that it need not wait for FLOW 0. */
+static void go_past_what_deletes_nothing(const char *flush, const char *const *options, bool in_cluster,
+                                         int code)
+{
+    const struct line first[] = {{3, 77, flush}, {0, 0, "INCR n0"}, {0, 0, NULL}};
+    const struct line second[] = {{3, 77, flush}, {0, 0, "SET b x"}, {0, 0, NULL}};
+    struct scripted_options scripted;
+    scripted_options_init(&scripted);
+    struct scripted_session s = two_flows(NULL, first, second);
+    uint64_t held_at = s.flows[0].journal_at;
+    scripted_options_add(&scripted, s);
+    if (in_cluster) {
+        redis_cluster_start(&cluster, 3, 0);
+        run_begin_in(&run, &cluster, &scripted);
+    } else {
+        run_begin(&run, &scripted);
+    }
+    scripted_hold(run.source, 0, held_at);
+    run_replicate(&run, options);
+    assert_true(df2redis_wait_said(&run.program, "(txid 77) is reached", RUN_DEADLINE_MS));
+    assert_int_equal(kill(worker_pid(&run.program, 1), SIGSTOP), 0);
+    scripted_hold(run.source, 0, NEVER);
+    assert_true(wait_until(has_three_keys, NULL, RUN_DEADLINE_MS));
+    process_stop(&run.program.process);
+    run_replicate(&run, options);
+    assert_true(run_wait_in_step(&run));
+    assert_true(has_three_keys(NULL));
+    assert_int_equal(run_terminate(&run), code);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
+static void flow_before_a_filtered_flush_goes_on_after_a_kill(void **state)
+{
+    (void)state;
+    go_past_what_deletes_nothing("FLUSHALL", (const char *const[]){"--include", "*", NULL}, false,
+                                 EX_DATAERR); /* counted as a divergence */
+}
+
+static void flow_before_a_flush_of_a_database_not_copied_goes_on_after_a_kill(void **state)
+{
+    (void)state;
+    go_past_what_deletes_nothing("FLUSHDB", (const char *const[]){"--db", "0", NULL}, false, EX_OK);
+}
+
+static void the_same_in_a_cluster(void **state)
+{
+    (void)state;
+    go_past_what_deletes_nothing("FLUSHALL", (const char *const[]){"--include", "*", NULL}, true, EX_DATAERR);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -319,6 +378,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(flush_of_a_database_that_is_not_copied_is_none_of_the_snapshots, teardown),
         cmocka_unit_test_teardown(flush_waits_again_for_a_flow_whose_target_went_away, teardown),
         cmocka_unit_test_teardown(entries_lost_before_a_flush_that_ran_are_not_applied_behind_it, teardown),
+        cmocka_unit_test_teardown(flow_before_a_filtered_flush_goes_on_after_a_kill, teardown),
+        cmocka_unit_test_teardown(flow_before_a_flush_of_a_database_not_copied_goes_on_after_a_kill,
+                                  teardown),
+        cmocka_unit_test_teardown(the_same_in_a_cluster, teardown),
         cmocka_unit_test_teardown(counters_around_a_flush_count_once_after_a_cut, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

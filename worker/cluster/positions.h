@@ -38,8 +38,9 @@ struct position_node {
 struct positions {
     /* Memory: the slot has the entries up to seq, and the journal before lsn. */
     uint64_t seq[CLUSTER_SLOTS], lsn[CLUSTER_SLOTS];
-    uint64_t resolved_seq[CLUSTER_SLOTS]; /* seq as it was determined last; since then seq may have advanced */
-    bool known; /* seq counts even if it is 0: the beginning of the session is known */
+    uint64_t
+        resolved_seq[CLUSTER_SLOTS]; /* seq as it was determined last; since then seq may have advanced */
+    bool known;                      /* seq counts even if it is 0: the beginning of the session is known */
     /* seq before the first unanswered command: memory ends there. UINT64_MAX: none. */
     uint64_t doubt[CLUSTER_SLOTS];
     struct position_mark mark[CLUSTER_SLOTS];

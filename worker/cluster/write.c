@@ -236,7 +236,8 @@ static void flush_empty_master(struct cluster *c, size_t node)
 
 /* If the slot has begun to migrate, the script could not write the marks again after its flush. So it also names a key
  * that never exists, and is then refused as a whole. (Not on an importing node, which would always refuse it.) */
-static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed)
+static void flush_master(struct cluster *c, size_t node, const char *script, const char *flushed,
+                         bool deletes)
 {
     struct output *o = c->router->output;
     char key[SLOT_KEY_BYTES], nowhere[SLOT_KEY_BYTES], note[FLUSHED_TEXT_BYTES] = "";
@@ -248,7 +249,7 @@ static void flush_master(struct cluster *c, size_t node, const char *script, con
     slot_probe_key(nowhere, sizeof nowhere, c->router->config.settings->name, slot);
     c->into = once_batch(c, c->router->open, slot);
     bool asking = c->into->asking;
-    output_begin(o, 0, slice_str(key), asking ? 7 : 8, OUTPUT_ONCE);
+    output_begin(o, 0, slice_str(key), (asking ? 6U : 7U) + (deletes ? 1U : 0U), OUTPUT_ONCE);
     output_text(o, "EVAL");
     output_text(o, script);
     output_text(o, asking ? "1" : "2");
@@ -257,16 +258,17 @@ static void flush_master(struct cluster *c, size_t node, const char *script, con
         output_text(o, nowhere);
     output_text(o, "0");
     output_text(o, note);
-    output_text(o, "all");
+    if (deletes)
+        output_text(o, "all");
     output_end(o);
 }
 
-void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed)
+void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed, bool deletes)
 {
     for (size_t i = 0; i < c->count; i++)
         if (!cluster_is_empty(c, i))
-            flush_master(c, i, script, flushed);
-        else if (c->nodes[i]->ready) /* else no slot is migrating to it */
+            flush_master(c, i, script, flushed, deletes);
+        else if (deletes && c->nodes[i]->ready) /* else no slot is migrating to it */
             flush_empty_master(c, i);
     c->into = NULL;
 }

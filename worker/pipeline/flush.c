@@ -12,12 +12,13 @@
 #include "worker/keys/suspects.h"
 
 /* KEYS[1]: the hash of the marks; ARGV: its database, the value of its field "flushed" (empty: no marks), then the
- * databases to flush ("all": every one). */
+ * databases to flush ("all": every one; none: only the field is set). */
 static const char flush_script[] =
-    "redis.call('SELECT',ARGV[1]) local m=redis.call('HGETALL',KEYS[1]) "
+    "local m={} if #ARGV>2 then "
+    "redis.call('SELECT',ARGV[1]) m=redis.call('HGETALL',KEYS[1]) "
     "for i=3,#ARGV do if ARGV[i]=='all' then redis.call('FLUSHALL') "
     "else redis.call('SELECT',ARGV[i]) redis.call('FLUSHDB') end end "
-    "redis.call('SELECT',ARGV[1]) if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
+    "redis.call('SELECT',ARGV[1]) end if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
     "if ARGV[2]~='' then redis.call('HSET',KEYS[1],'" MARK_FLUSHED_FIELD "',ARGV[2]) end return #m";
 
 static bool target_has_database(const struct flush *f, uint32_t db)
@@ -25,18 +26,28 @@ static bool target_has_database(const struct flush *f, uint32_t db)
     return router_is_cluster(f->router) ? db == 0 : !capabilities_lack_database(&f->flow->target, db);
 }
 
-static bool writes_anything(const struct flush *f)
+/* Of a database that is not copied. */
+static bool is_not_copied(const struct flush *f)
 {
     uint32_t db;
-    return strcasecmp(f->command, "FLUSHDB") != 0 ||
-           (settings_db_target(&f->flow->settings, f->db, &db) && target_has_database(f, db));
+    return strcasecmp(f->command, "FLUSHDB") == 0 &&
+           !(settings_db_target(&f->flow->settings, f->db, &db) && target_has_database(f, db));
 }
 
-/* Whether the flush deletes keys of the target, and leaves a flush note. */
+static bool is_filtered(const struct flush *f)
+{
+    return f->flow->settings.include || f->flow->settings.exclude;
+}
+
+/* Whether the flush deletes keys of the target. */
+static bool deletes_keys(const struct flush *f)
+{
+    return !is_filtered(f) && !is_not_copied(f);
+}
+
 static bool deletes_with_note(const struct flush *f)
 {
-    const struct settings *s = &f->flow->settings;
-    return s->marks && !s->target.null_sink && !s->include && !s->exclude && writes_anything(f);
+    return f->flow->settings.marks && !f->flow->settings.target.null_sink && deletes_keys(f);
 }
 
 /* Slots past the flush prove that it ran; a slot before it proves that its node has lost it. */
@@ -101,7 +112,7 @@ bool flush_begin(struct flush *f, const struct entry *e, struct error *error)
     f->db = e->db;
     snprintf(f->command, sizeof f->command, "%.*s", (int)e->argv[0].len, (const char *)e->argv[0].data);
     if (e->in_snapshot)
-        return !writes_anything(f) || /* a database that is not copied */
+        return is_not_copied(f) ||
                error_set(
                    error, ERROR_REDIRECT,
                    "%s during full sync cannot be ordered against the snapshot: the full sync starts over",
@@ -164,6 +175,8 @@ static size_t databases_to_flush(struct flush *f, char (**words)[12])
     uint32_t db;
     size_t n = 0;
     *words = x_calloc(s->db_map_count + 1, sizeof **words);
+    if (is_filtered(f))
+        return 0;
     if (strcasecmp(f->command, "FLUSHDB") == 0) {
         if (settings_db_target(s, f->db, &db) && target_has_database(f, db))
             format_u64((*words)[n++], db);
@@ -184,7 +197,7 @@ static void write_flush(struct flush *f)
     struct output *o = f->translator->out;
     if (commit_marks_on(f->commit))
         flushed_write(f->flow->session, f->txid, f->flow->master_id, flushed);
-    if (n) {
+    if (n || *flushed) {
         output_entry(o, f->seq);
         output_begin(o, f->flow->settings.target.db, slice_str(f->flow->mark_key), 6 + n, OUTPUT_ONCE);
         output_text(o, "EVAL");
@@ -212,7 +225,8 @@ static bool write_flush_everywhere(struct flush *f, bool note)
     }
     flushed_write(f->flow->session, f->txid, f->flow->master_id, flushed);
     output_entry(f->translator->out, f->seq);
-    router_flush_nodes(f->router, flush_script, note && commit_marks_on(f->commit) ? flushed : "");
+    router_flush_nodes(f->router, flush_script, note && commit_marks_on(f->commit) ? flushed : "",
+                       deletes_keys(f));
     return true;
 }
 
@@ -229,18 +243,19 @@ bool flush_run(struct flush *f, uint64_t txid)
 {
     if (f->flow->hold != HOLD_FLUSH_WAITING || txid != f->txid)
         return false;
-    if (f->flow->settings.include || f->flow->settings.exclude)
+    bool cluster = router_is_cluster(f->router), deletes = deletes_keys(f);
+    if (cluster && (deletes || commit_marks_on(f->commit)) && !write_flush_everywhere(f, !deletes))
+        return false;
+    if (!cluster && !router_is_null(f->router))
+        write_flush(f);
+    if (is_filtered(f))
         f->translator->report(f->translator->report_arg, DIVERGENCE_FILTER, f->command,
                               slice_str("(every key)"), 1);
-    else if (router_is_cluster(f->router) && writes_anything(f) && !write_flush_everywhere(f, false))
-        return false;
-    else if (!router_is_null(f->router) && !router_is_cluster(f->router))
-        write_flush(f);
     if (round_empty(router_open(f->router))) {
         flush_done(f);
         return false;
     }
-    f->flow->hold = router_is_cluster(f->router) ? HOLD_FLUSH_CLEARING : HOLD_FLUSH_RUNNING;
+    f->flow->hold = cluster && deletes ? HOLD_FLUSH_CLEARING : HOLD_FLUSH_RUNNING;
     return true;
 }
 

@@ -7,7 +7,8 @@
  * The script also stores the flush's txid, the flush note. A FLOW that is back at its mark and reaches the flush again
  * reads from it whether the target has the flush. If not, the target has lost it: other FLOWs may be past it, so
  * it can no longer run in order, and a full sync is needed. A full sync is also needed if the target has the flush,
- * and lacks entries before it: they would be applied behind it.
+ * and lacks entries before it: they would be applied behind it. A flush that deletes nothing here, as it is filtered or of
+ * a database that is not copied, leaves its note as well: the FLOW need not wait for others, which are past it.
  *
  * A target that refuses the flush keeps keys that the source has deleted, so the run ends. The marks are before the
  * flush, and the next run begins with it. */

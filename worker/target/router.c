@@ -416,10 +416,10 @@ void router_flush_over(struct router *r)
         cluster_flush_over(r->cluster);
 }
 
-void router_flush_nodes(struct router *r, const char *script, const char *flushed)
+void router_flush_nodes(struct router *r, const char *script, const char *flushed, bool deletes)
 {
     if (r->cluster)
-        cluster_flush_nodes(r->cluster, script, flushed);
+        cluster_flush_nodes(r->cluster, script, flushed, deletes);
 }
 
 bool router_slot_has(const struct router *r, uint16_t slot, uint64_t seq, uint64_t lsn)

@@ -118,7 +118,7 @@ void router_flush_over(struct router *r);
  * not. */
 bool router_reaches_all(struct router *r, struct error *error);
 /* In a cluster with all masters connected: adds the script of a flush (flush.c) for every master. flushed: the flush
- * note; empty: none. */
-void router_flush_nodes(struct router *r, const char *script, const char *flushed);
+ * note; empty: none. deletes: whether the keys are deleted. */
+void router_flush_nodes(struct router *r, const char *script, const char *flushed, bool deletes);
 
 #endif

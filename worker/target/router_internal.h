@@ -63,6 +63,6 @@ void cluster_save_nodes(struct cluster *c);
 void cluster_flush_begins(struct cluster *c);
 void cluster_flush_over(struct cluster *c);
 void cluster_note_flushed(struct cluster *c, uint64_t txid);
-void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed);
+void cluster_flush_nodes(struct cluster *c, const char *script, const char *flushed, bool deletes);
 
 #endif

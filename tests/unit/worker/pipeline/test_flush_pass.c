@@ -57,11 +57,8 @@ static void a_slot_past_the_flush_does_not_hide_one_that_lacks_entries_before_it
     struct router router = {.cluster = cluster};
     struct flow flow = {.settings.marks = true};
     struct commit commit = {.flow = &flow, .router = &router, .skip_seq = AHEAD};
-    struct flush flush = {.flow = &flow,
-                          .router = &router,
-                          .commit = &commit,
-                          .all_seq = SEQ - 2,
-                          .flushed_txid = TXID};
+    struct flush flush = {
+        .flow = &flow, .router = &router, .commit = &commit, .all_seq = SEQ - 2, .flushed_txid = TXID};
     struct slice word = slice_str("FLUSHALL");
     struct entry e = {.kind = ENTRY_COMMAND, .seq = SEQ, .txid = TXID, .argc = 1, .argv = &word};
     struct decoder_config config = {.first_lsn = 1};

@@ -74,11 +74,11 @@ static void handle_message(struct worker *w, const struct message *m)
         }
         return;
     case MESSAGE_RUN_GLOBAL:
-        if (flush_run(&w->pipeline.flush, m->global.txid))
+        if (flush_run(&w->pipeline.flush, m->global.txid, m->global.arrival))
             pump(&w->pipeline);
         return;
     case MESSAGE_PASS_GLOBAL:
-        flush_pass(&w->pipeline.flush, m->global.txid, m->global.age_ms);
+        flush_pass(&w->pipeline.flush, m->global.txid, m->global.arrival, m->global.age_ms, m->global.unheld);
         return;
     case MESSAGE_DRAIN:
         drain_order(&w->pipeline.drain, m->drain.lsn);

@@ -152,8 +152,11 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_PASS_GLOBAL:
         wire_put_u64(out, m->global.txid);
         PUT_TEXT(m->global.command);
-        if (m->type == MESSAGE_PASS_GLOBAL)
+        wire_put_u64(out, m->global.arrival);
+        if (m->type == MESSAGE_PASS_GLOBAL) {
             wire_put_u64(out, m->global.age_ms);
+            wire_put_u32(out, m->global.unheld);
+        }
         return true;
     case MESSAGE_DIVERGENCE:
     case MESSAGE_HEALED:
@@ -216,8 +219,12 @@ static bool get_fields(struct wire_reader *r, struct message *m)
     case MESSAGE_PASS_GLOBAL:
         m->global.txid = wire_get_u64(r);
         GET_TEXT(m->global.command);
-        if (m->type == MESSAGE_PASS_GLOBAL)
+        m->global.arrival = wire_get_u64(r);
+        if (m->type == MESSAGE_PASS_GLOBAL) {
             m->global.age_ms = wire_get_u64(r);
+            m->global.unheld = wire_get_u32(r);
+            r->failed |= m->global.unheld > 1;
+        }
         return true;
     case MESSAGE_DIVERGENCE:
     case MESSAGE_HEALED:

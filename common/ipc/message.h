@@ -79,8 +79,11 @@ struct message {
         struct {
             uint64_t txid;
             char command[32]; /* FLUSHALL, FLUSHDB */
-            uint64_t age_ms;  /* PASS_GLOBAL: upper limit of the time since it ran; 0: unknown */
-        } global;             /* AT_GLOBAL, LEFT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
+            uint64_t
+                arrival; /* AT_GLOBAL: a number of the worker's; RUN_GLOBAL, PASS_GLOBAL: the one it answers */
+            uint64_t age_ms; /* PASS_GLOBAL: upper limit of the time since it ran; 0: unknown */
+            uint32_t unheld; /* PASS_GLOBAL: 1: it may have run while the FLOW was not held */
+        } global;            /* AT_GLOBAL, LEFT_GLOBAL, GLOBAL_DONE, RUN_GLOBAL, PASS_GLOBAL */
         struct {
             char reason[48];  /* one of the words of the manual's list: the status key */
             char command[64]; /* or the type's name */

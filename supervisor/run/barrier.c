@@ -54,6 +54,7 @@ bool flow_set_full(const struct flow_set *set)
 static void global_release(struct global *one)
 {
     flow_set_free(&one->arrived);
+    free(one->flows);
 }
 
 /* Drops the oldest done commands beyond GLOBALS_KEPT. */
@@ -93,6 +94,7 @@ static struct global *global_add(struct globals *g, uint64_t txid, const char *c
     *one = (struct global){.txid = txid, .phase = GLOBAL_GATHERING, .since_ms = now_ms};
     snprintf(one->command, sizeof one->command, "%s", command);
     flow_set_init(&one->arrived, g->flow_count);
+    one->flows = x_calloc(g->flow_count ? g->flow_count : 1, sizeof *one->flows);
     return one;
 }
 
@@ -107,6 +109,7 @@ static bool global_ready(struct globals *g, struct global *one)
     if (one->phase != GLOBAL_GATHERING || !all_arrived(g, one))
         return false;
     one->phase = GLOBAL_RUNNING;
+    one->confirmed = false;
     for (uint32_t i = 0; i < g->flow_count; i++)
         if (one->arrived.member[i]) {
             one->runner = i;
@@ -131,25 +134,23 @@ void globals_free(struct globals *g)
 }
 
 enum global_answer globals_arrive(struct globals *g, uint32_t flow, uint64_t txid, const char *command,
-                                  uint64_t now_ms, uint32_t *runner)
+                                  uint64_t arrival, uint64_t now_ms)
 {
     struct global *one = global_find(g, txid);
     if (!one)
         one = global_add(g, txid, command, now_ms);
-    if (one->phase == GLOBAL_DONE)
+    if (flow < g->flow_count)
+        one->flows[flow].arrival = arrival;
+    if (one->phase == GLOBAL_DONE) {
+        if (flow < g->flow_count)
+            one->flows[flow].late = true;
         return GLOBAL_PASS;
+    }
     flow_set_add(&one->arrived, flow);
     /* The runner lost its target after RUN_GLOBAL, and has arrived again: others may have died meanwhile. */
     if (one->phase == GLOBAL_RUNNING && one->runner == flow)
         one->phase = GLOBAL_GATHERING;
-    if (!global_ready(g, one))
-        return GLOBAL_HOLD;
-    *runner = one->runner;
-    if (!one->confirmed)
-        return GLOBAL_ASK;
-    INVARIANT(2.2, all_arrived(g, one));
-    one->run_ms = one->run_ms ? one->run_ms : now_ms;
-    return GLOBAL_RUN;
+    return global_ready(g, one) ? GLOBAL_ASK : GLOBAL_HOLD;
 }
 
 const struct global *globals_confirm(struct globals *g, uint64_t now_ms)
@@ -160,7 +161,8 @@ const struct global *globals_confirm(struct globals *g, uint64_t now_ms)
             continue;
         INVARIANT(2.2, all_arrived(g, one));
         one->confirmed = true;
-        one->run_ms = now_ms;
+        one->runs++;
+        one->run_ms = one->run_ms ? one->run_ms : now_ms;
         return one;
     }
     return NULL;
@@ -173,9 +175,27 @@ const struct global *globals_done(struct globals *g, uint32_t flow, uint64_t txi
         one = global_add(g, txid, "", now_ms);
     if (one->phase == GLOBAL_DONE)
         return NULL;
+    /* A runner that is held has run it itself; any other FLOW has read the note, perhaps of an earlier run. */
+    bool by_runner = one->phase == GLOBAL_RUNNING && one->confirmed && one->runner == flow;
+    one->done_since = by_runner ? one->runs : one->runs > 0;
     one->phase = GLOBAL_DONE;
     one->runner = flow;
     return one;
+}
+
+uint64_t globals_arrival(struct globals *g, uint64_t txid, uint32_t flow)
+{
+    const struct global *one = global_find(g, txid);
+    return one && flow < g->flow_count ? one->flows[flow].arrival : 0;
+}
+
+bool globals_unheld(struct globals *g, uint64_t txid, uint32_t flow)
+{
+    const struct global *one = global_find(g, txid);
+    if (!one || one->phase != GLOBAL_DONE || flow >= g->flow_count)
+        return false;
+    const struct global_flow *f = &one->flows[flow];
+    return f->late || (one->done_since && f->left_run >= one->done_since);
 }
 
 uint64_t globals_age_ms(struct globals *g, uint64_t txid, uint64_t now_ms)
@@ -194,6 +214,8 @@ void globals_forget(struct globals *g, uint32_t flow)
         if (one->phase == GLOBAL_RUNNING && (one->runner == flow || !one->confirmed))
             one->phase = GLOBAL_GATHERING;
         flow_set_remove(&one->arrived, flow);
+        if (flow < g->flow_count)
+            one->flows[flow].left_run = one->runs;
     }
 }
 

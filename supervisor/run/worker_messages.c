@@ -30,11 +30,14 @@ void run_on_worker_log(struct slice lines, void *flow)
     log_relay(lines);
 }
 
-static void tell_global(struct run *run, uint32_t flow, enum message_type type, const struct global *global)
+static void tell_global(struct run *run, uint32_t flow, enum message_type type, uint64_t txid,
+                        const char *command)
 {
-    struct message m = {.type = type, .fd = -1, .global.txid = global->txid};
-    snprintf(m.global.command, sizeof m.global.command, "%s", global->command);
-    m.global.age_ms = globals_age_ms(&run->globals, global->txid, clock_monotonic_ms());
+    struct message m = {.type = type, .fd = -1, .global.txid = txid};
+    snprintf(m.global.command, sizeof m.global.command, "%s", command);
+    m.global.arrival = globals_arrival(&run->globals, txid, flow);
+    m.global.age_ms = globals_age_ms(&run->globals, txid, clock_monotonic_ms());
+    m.global.unheld = globals_unheld(&run->globals, txid, flow);
     worker_process_send(&run->flows[flow].worker, &m);
 }
 
@@ -55,7 +58,7 @@ static void run_globals(struct run *run)
     while ((confirmed = globals_confirm(&run->globals, clock_monotonic_ms()))) {
         log_debug("%s (txid %llu) has reached every FLOW: FLOW %u runs it", confirmed->command,
                   (unsigned long long)confirmed->txid, confirmed->runner);
-        tell_global(run, confirmed->runner, MESSAGE_RUN_GLOBAL, confirmed);
+        tell_global(run, confirmed->runner, MESSAGE_RUN_GLOBAL, confirmed->txid, confirmed->command);
     }
 }
 
@@ -99,22 +102,16 @@ void run_confirm_globals(struct run *run)
 static void on_at_global(struct flow *f, const struct message *m)
 {
     struct run *run = f->run;
-    struct global arrived = {.txid = m->global.txid};
-    uint32_t runner = 0;
-    snprintf(arrived.command, sizeof arrived.command, "%s", m->global.command);
-    switch (globals_arrive(&run->globals, f->number, arrived.txid, arrived.command, clock_monotonic_ms(),
-                           &runner)) {
+    switch (globals_arrive(&run->globals, f->number, m->global.txid, m->global.command, m->global.arrival,
+                           clock_monotonic_ms())) {
     case GLOBAL_HOLD:
         run_check_drained(run);
         break;
     case GLOBAL_ASK:
         run_confirm_globals(run);
         break;
-    case GLOBAL_RUN:
-        tell_global(run, runner, MESSAGE_RUN_GLOBAL, &arrived);
-        break;
     case GLOBAL_PASS:
-        tell_global(run, f->number, MESSAGE_PASS_GLOBAL, &arrived);
+        tell_global(run, f->number, MESSAGE_PASS_GLOBAL, m->global.txid, m->global.command);
         break;
     }
 }
@@ -135,7 +132,7 @@ static void on_global_done(struct flow *f, const struct message *m)
     log_info("%s of the source was run on the target", m->global.command);
     for (uint32_t i = 0; i < run->flow_count; i++)
         if (i != f->number && done->arrived.member[i])
-            tell_global(run, i, MESSAGE_PASS_GLOBAL, done);
+            tell_global(run, i, MESSAGE_PASS_GLOBAL, done->txid, done->command);
 }
 
 static void note_snapshot_done(struct flow *f)

@@ -56,16 +56,10 @@ static void on_drain(evutil_socket_t fd, short what, void *arg)
 
 static void run_ready_globals(struct run *run)
 {
-    const struct global *ready;
-    bool unconfirmed = false;
-    while ((ready = globals_next_ready(&run->globals))) {
-        struct message m = {.type = MESSAGE_RUN_GLOBAL, .fd = -1, .global.txid = ready->txid};
-        snprintf(m.global.command, sizeof m.global.command, "%s", ready->command);
-        unconfirmed |= !ready->confirmed;
-        if (ready->confirmed)
-            worker_process_send(&run->flows[ready->runner].worker, &m);
-    }
-    if (unconfirmed)
+    bool ready = false;
+    while (globals_next_ready(&run->globals))
+        ready = true;
+    if (ready)
         run_confirm_globals(run);
 }
 

@@ -234,7 +234,7 @@ static void counters_around_a_flush_count_once_after_a_cut(void **state)
 }
 
 /* FLOW 1 waits at the flush, FLOW 0 is held before it; the target has been saved with neither's entries. */
-static void begin_with_one_flow_at_the_flush(void)
+static void begin_with_one_flow_at_the_flush(const char *const *extra)
 {
     static const struct line first[] = {
         {0, 0, "SET before0 x"}, {0, 77, "FLUSHALL"}, {0, 0, "SET after0 x"}, {0, 0, NULL}};
@@ -248,7 +248,7 @@ static void begin_with_one_flow_at_the_flush(void)
     run_begin(&run, &options);
     for (uint32_t f = 0; f < 2; f++)
         scripted_hold(run.source, f, held_at[f]);
-    run_replicate(&run, NULL);
+    run_replicate(&run, extra);
     for (const char *const *key = (const char *const[]){"a", "b", NULL}; *key; key++)
         assert_true(wait_until(key_has_come, (void *)(uintptr_t)*key, RUN_DEADLINE_MS));
     redisContext *c = server_connect(run.target.port);
@@ -272,7 +272,7 @@ static bool has_two_arrivals(void *arg)
 static void flush_waits_again_for_a_flow_whose_target_went_away(void **state)
 {
     (void)state;
-    begin_with_one_flow_at_the_flush();
+    begin_with_one_flow_at_the_flush(NULL);
     pid_t worker = worker_pid(&run.program, 1);
     process_signal(&run.target.process, SIGKILL);
     assert_true(df2redis_wait_said(&run.program, "FLUSHALL (txid 77) is left", RUN_DEADLINE_MS));
@@ -294,7 +294,7 @@ static void flush_waits_again_for_a_flow_whose_target_went_away(void **state)
 static void entries_lost_before_a_flush_that_ran_are_not_applied_behind_it(void **state)
 {
     (void)state;
-    begin_with_one_flow_at_the_flush();
+    begin_with_one_flow_at_the_flush(NULL);
     pid_t worker = worker_pid(&run.program, 1);
     assert_int_equal(kill(worker, SIGSTOP), 0);
     redis_restart(&run.target, NULL);
@@ -303,6 +303,24 @@ static void entries_lost_before_a_flush_that_ran_are_not_applied_behind_it(void 
     assert_int_equal(kill(worker, SIGCONT), 0);
     assert_true(run_wait_source(&run, NULL, "DFLY SYNC", 2));
     assert_true(df2redis_said(&run.program, "had lost entries that stand before it in the journal"));
+    assert_true(run_wait_in_step(&run));
+    assert_int_equal(exists("a b"), 2);
+    assert_int_equal(run_target_keys(&run), 2);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* Its successor goes back to the restart record, before the flush that has run meanwhile, and has no note to read. */
+static void without_marks_entries_are_not_applied_behind_a_flush(void **state)
+{
+    (void)state;
+    begin_with_one_flow_at_the_flush((const char *const[]){"--marks", "off", NULL});
+    pid_t worker = worker_pid(&run.program, 1);
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    scripted_hold(run.source, 0, NEVER);
+    assert_true(wait_until(key_has_come, "after0", RUN_DEADLINE_MS));
+    assert_int_equal(kill(worker, SIGKILL), 0);
+    assert_true(run_wait_source(&run, NULL, "DFLY SYNC", 2));
+    assert_true(df2redis_said(&run.program, "may have run before entries of this FLOW"));
     assert_true(run_wait_in_step(&run));
     assert_int_equal(exists("a b"), 2);
     assert_int_equal(run_target_keys(&run), 2);
@@ -378,6 +396,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(flush_of_a_database_that_is_not_copied_is_none_of_the_snapshots, teardown),
         cmocka_unit_test_teardown(flush_waits_again_for_a_flow_whose_target_went_away, teardown),
         cmocka_unit_test_teardown(entries_lost_before_a_flush_that_ran_are_not_applied_behind_it, teardown),
+        cmocka_unit_test_teardown(without_marks_entries_are_not_applied_behind_a_flush, teardown),
         cmocka_unit_test_teardown(flow_before_a_filtered_flush_goes_on_after_a_kill, teardown),
         cmocka_unit_test_teardown(flow_before_a_flush_of_a_database_not_copied_goes_on_after_a_kill,
                                   teardown),

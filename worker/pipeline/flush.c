@@ -45,6 +45,15 @@ static bool deletes_keys(const struct flush *f)
     return !is_filtered(f) && !is_not_copied(f);
 }
 
+/* Whether entries before the flush were applied since the target was greeted last. */
+static bool applied_before_it(const struct flush *f)
+{
+    uint64_t had = f->commit->skip_seq > f->restored_seq ? f->commit->skip_seq : f->restored_seq;
+    if (router_is_cluster(f->router))
+        return router_lacked_before(f->router, f->seq, f->lsn);
+    return f->seq > had + 1 && (!f->lsn || f->lsn > f->commit->skip_lsn);
+}
+
 static bool deletes_with_note(const struct flush *f)
 {
     return f->flow->settings.marks && !f->flow->settings.target.null_sink && deletes_keys(f);
@@ -61,13 +70,9 @@ static bool flush_is_lost(const struct flush *f, const struct entry *e)
 
 /* The target has the flush. What a FLOW has before it was marked before the flush ran, so a target without that mark was
  * flushed while it lacked those entries: it had lost them, and another FLOW ran the flush too early. */
-static bool entries_came_after(const struct flush *f, const struct entry *e)
+static bool entries_came_after(const struct flush *f)
 {
-    if (!deletes_with_note(f))
-        return false;
-    if (router_is_cluster(f->router))
-        return router_lacked_before(f->router, e->seq, e->lsn);
-    return e->seq > f->commit->skip_seq + 1 && (!e->lsn || e->lsn > f->commit->skip_lsn);
+    return deletes_with_note(f) && applied_before_it(f);
 }
 
 static void flush_left_out(struct flush *f)
@@ -88,7 +93,7 @@ static void flush_over(struct flush *f)
 
 static void flush_tell(struct flush *f, enum message_type type)
 {
-    struct message m = {.type = type, .fd = -1, .global.txid = f->txid};
+    struct message m = {.type = type, .fd = -1, .global.txid = f->txid, .global.arrival = f->arrival};
     memcpy(m.global.command, f->command, sizeof m.global.command);
     flow_tell(f->flow, &m);
 }
@@ -108,6 +113,7 @@ bool flush_begin(struct flush *f, const struct entry *e, struct error *error)
 {
     f->txid = e->txid;
     f->seq = e->seq;
+    f->lsn = e->lsn;
     f->again = e->seq <= f->flow->seen_seq;
     f->db = e->db;
     snprintf(f->command, sizeof f->command, "%.*s", (int)e->argv[0].len, (const char *)e->argv[0].data);
@@ -125,7 +131,7 @@ bool flush_begin(struct flush *f, const struct entry *e, struct error *error)
     if (e->seq <= f->commit->skip_seq || e->lsn < f->commit->skip_lsn ||
         (f->flushed_txid && e->txid <= f->flushed_txid)) {
         /* Run by this worker before its restart, or by another FLOW. */
-        if (entries_came_after(f, e))
+        if (entries_came_after(f))
             return error_set(error, ERROR_REDIRECT,
                              "the target has %s and had lost entries that stand before it in the journal; a "
                              "full sync is needed",
@@ -165,6 +171,7 @@ void flush_advance(struct flush *f)
     log_debug("%s (txid %llu) is reached%s: waiting for the other FLOWs", f->command,
               (unsigned long long)f->txid, f->again ? " once more" : "");
     router_flush_begins(f->router);
+    f->arrival++;
     flush_tell(f, MESSAGE_AT_GLOBAL);
 }
 
@@ -239,9 +246,16 @@ static void flush_cleared(struct flush *f)
         flow_wake(f->flow);
 }
 
-bool flush_run(struct flush *f, uint64_t txid)
+/* The answer to an arrival before the connection to the target was lost is void: the supervisor has not read yet that
+ * the FLOW left. */
+static bool answers_arrival(const struct flush *f, uint64_t txid, uint64_t arrival)
 {
-    if (f->flow->hold != HOLD_FLUSH_WAITING || txid != f->txid)
+    return f->flow->hold == HOLD_FLUSH_WAITING && txid == f->txid && arrival == f->arrival;
+}
+
+bool flush_run(struct flush *f, uint64_t txid, uint64_t arrival)
+{
+    if (!answers_arrival(f, txid, arrival))
         return false;
     bool cluster = router_is_cluster(f->router), deletes = deletes_keys(f);
     if (cluster && (deletes || commit_marks_on(f->commit)) && !write_flush_everywhere(f, !deletes))
@@ -289,10 +303,19 @@ static bool target_has_flush(struct flush *f, uint64_t age_ms)
     return false;
 }
 
-void flush_pass(struct flush *f, uint64_t txid, uint64_t age_ms)
+void flush_pass(struct flush *f, uint64_t txid, uint64_t arrival, uint64_t age_ms, bool unheld)
 {
-    if (f->flow->hold != HOLD_FLUSH_WAITING || txid != f->txid)
+    struct error error;
+    if (!answers_arrival(f, txid, arrival))
         return;
+    if (unheld && !router_is_null(f->router) && deletes_keys(f) && applied_before_it(f)) {
+        error_set(&error, ERROR_REDIRECT,
+                  "%s may have run before entries of this FLOW that stand before it in the journal, as the "
+                  "connection to the target was lost in the meantime; a full sync is needed",
+                  f->command);
+        flow_fail(f->flow, &error);
+        return;
+    }
     if (f->again && deletes_with_note(f) && !target_has_flush(f, age_ms))
         return;
     router_note_flushed(f->router, f->txid);

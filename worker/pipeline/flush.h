@@ -10,6 +10,9 @@
  * and lacks entries before it: they would be applied behind it. A flush that deletes nothing here, as it is filtered or of
  * a database that is not copied, leaves its note as well: the FLOW need not wait for others, which are past it.
  *
+ * A FLOW that was not held while the flush ran, and read no note before it applied entries again, is told so with
+ * PASS_GLOBAL (unheld): these entries may stand behind the flush, and a full sync is needed.
+ *
  * A target that refuses the flush keeps keys that the source has deleted, so the run ends. The marks are before the
  * flush, and the next run begins with it. */
 #ifndef DF2REDIS_WORKER_PIPELINE_FLUSH_H
@@ -25,7 +28,9 @@ struct flush {
     struct translator *translator;
     struct commit *commit;
 
-    uint64_t txid, seq;
+    uint64_t txid, seq, lsn;
+    uint64_t arrival;      /* number of AT_GLOBAL: an answer to an earlier one is void */
+    uint64_t restored_seq; /* where the decoder began after the last greeting of the target */
     uint32_t db;
     char command[32];
     bool again;            /* decoded before */
@@ -39,9 +44,10 @@ struct flush {
 bool flush_begin(struct flush *f, const struct entry *e, struct error *error);
 void flush_advance(struct flush *f); /* does nothing until all rounds are acknowledged */
 /* RUN_GLOBAL. True: the commands of the flush are in the open round. */
-bool flush_run(struct flush *f, uint64_t txid);
-/* PASS_GLOBAL. age_ms: the flush ran at most so long ago; 0: not known. */
-void flush_pass(struct flush *f, uint64_t txid, uint64_t age_ms);
+bool flush_run(struct flush *f, uint64_t txid, uint64_t arrival);
+/* PASS_GLOBAL. age_ms: the flush ran at most so long ago; 0: not known. unheld: it may have run while the FLOW was not
+ * held at it. */
+void flush_pass(struct flush *f, uint64_t txid, uint64_t arrival, uint64_t age_ms, bool unheld);
 /* The target has refused a command of the current flush: the run ends. False: no flush is running. */
 bool flush_refused(struct flush *f, const char *text);
 /* The connection to the target is lost: the FLOW waits no longer, as what stands before the flush may be lost, too. */

@@ -188,6 +188,7 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
         p->commit.skip_seq = at->ahead_seq;
         p->commit.skip_lsn = at->ahead_lsn;
     }
+    p->flush.restored_seq = decoder_seq(p->flow->decoder);
     commit_restart(&p->commit);
     p->contact_waits =
         decoder_seq(p->flow->decoder) >= p->flow->seen_seq && decoder_comparing(p->flow->decoder);

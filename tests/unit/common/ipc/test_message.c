@@ -37,7 +37,9 @@ static struct message example(enum message_type type)
     case MESSAGE_PASS_GLOBAL:
         m.global.txid = UINT64_C(0x0102030405060708);
         snprintf(m.global.command, sizeof m.global.command, "FLUSHALL");
+        m.global.arrival = 3;
         m.global.age_ms = type == MESSAGE_PASS_GLOBAL ? 4711 : 0;
+        m.global.unheld = type == MESSAGE_PASS_GLOBAL;
         break;
     case MESSAGE_DIVERGENCE:
         snprintf(m.divergence.reason, sizeof m.divergence.reason, "refused_by_target");
@@ -173,7 +175,15 @@ static void numbers_are_little_endian_whatever_the_machine(void **state)
                                        'H',
                                        'A',
                                        'L',
-                                       'L'};
+                                       'L',
+                                       3,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       0};
     assert_int_equal(bytes.len, sizeof expected);
     assert_memory_equal(bytes.data, expected, sizeof expected);
     buf_free(&bytes);
@@ -235,24 +245,24 @@ static void text_is_always_terminated(void **state)
     buf_free(&bytes);
 }
 
-/* u32 type, u64 txid, u32 length, text */
+/* u32 type, u64 txid, u32 length, text, u64 arrival */
 static void text_longer_than_its_array_is_refused(void **state)
 {
     (void)state;
     struct buf bytes = encoded(MESSAGE_RUN_GLOBAL);
     struct message m;
     bytes.len = 16;
-    for (unsigned i = 0; i < 32; i++)
+    for (unsigned i = 0; i < 32 + 8; i++)
         buf_put_u8(&bytes, 'x');
     bytes.data[12] = 31;
-    bytes.len = 16 + 31;
+    bytes.len = 16 + 31 + 8;
     assert_true(message_decode(buf_slice(&bytes), &m, &error));
     bytes.data[12] = 32;
-    bytes.len = 16 + 32;
+    bytes.len = 16 + 32 + 8;
     assert_false(message_decode(buf_slice(&bytes), &m, &error));
     bytes.data[12] = 31;
     bytes.data[20] = 0;
-    bytes.len = 16 + 31;
+    bytes.len = 16 + 31 + 8;
     assert_false(message_decode(buf_slice(&bytes), &m, &error));
     memset(bytes.data + 12, 0xff, 4);
     assert_false(message_decode(buf_slice(&bytes), &m, &error));

@@ -28,34 +28,35 @@ static int teardown(void **state)
 /* The source is asked, and says at once that it is a master. */
 static enum global_answer arrive(uint32_t flow, uint64_t txid)
 {
-    enum global_answer answer = globals_arrive(&g, flow, txid, "FLUSHALL", 1000, &runner);
+    enum global_answer answer = globals_arrive(&g, flow, txid, "FLUSHALL", 0, 1000);
     if (answer != GLOBAL_ASK)
         return answer;
     const struct global *one = globals_confirm(&g, 1000);
     assert_non_null(one);
     assert_int_equal(one->txid, txid);
-    assert_int_equal(one->runner, runner);
+    runner = one->runner;
     assert_null(globals_confirm(&g, 1000));
-    return GLOBAL_RUN;
+    return answer;
 }
 
 static void nothing_is_run_before_the_source_is_known_to_be_a_master(void **state)
 {
     (void)state;
     for (uint32_t flow = 0; flow < 2; flow++)
-        assert_int_equal(globals_arrive(&g, flow, 5, "FLUSHALL", 1000, &runner), GLOBAL_HOLD);
-    assert_int_equal(globals_arrive(&g, 2, 5, "FLUSHALL", 1000, &runner), GLOBAL_ASK);
+        assert_int_equal(globals_arrive(&g, flow, 5, "FLUSHALL", 0, 1000), GLOBAL_HOLD);
+    assert_int_equal(globals_arrive(&g, 2, 5, "FLUSHALL", 0, 1000), GLOBAL_ASK);
     for (uint32_t flow = 0; flow < 3; flow++)
         assert_true(globals_holds(&g, flow)); /* the session may end here, before it */
     assert_int_equal(globals_age_ms(&g, 5, 2000), 0);
     globals_forget(&g, 0); /* the worker of the one that would run it died */
-    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 1000, &runner), GLOBAL_ASK);
+    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 0, 1000), GLOBAL_ASK);
     assert_non_null(globals_confirm(&g, 3000));
     for (uint32_t flow = 0; flow < 3; flow++)
         assert_false(globals_holds(&g, flow));
     assert_int_equal(globals_age_ms(&g, 5, 3000), 1);
-    globals_forget(&g, 0); /* it may have run it: no need to ask once more */
-    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 1000, &runner), GLOBAL_RUN);
+    globals_forget(&g,
+                   0); /* it may have run it; others may have left, which a new question brings to light */
+    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 0, 1000), GLOBAL_ASK);
 }
 
 static void set_is_full_after_each_flow_once(void **state)
@@ -89,7 +90,8 @@ static void age_is_that_of_what_was_run_here(void **state)
     arrive(1, 5);
     assert_int_equal(globals_age_ms(&g, 5, 1000), 1);
     assert_int_equal(globals_age_ms(&g, 5, 3000), 2001);
-    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 2500, &runner), GLOBAL_RUN); /* again */
+    assert_int_equal(globals_arrive(&g, 0, 5, "FLUSHALL", 0, 2500), GLOBAL_ASK); /* again */
+    assert_non_null(globals_confirm(&g, 2500));
     assert_int_equal(globals_age_ms(&g, 5, 3000), 2001);
     arrive(2, 6);
     globals_done(&g, 0, 6, 1000);
@@ -103,7 +105,7 @@ static void last_arrival_lets_the_lowest_flow_run_it(void **state)
     assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
     assert_true(globals_holds(&g, 0));
     assert_false(globals_holds(&g, 1));
-    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(1, 5), GLOBAL_ASK);
     assert_int_equal(runner, 0);
     const struct global *done = globals_done(&g, 0, 5, 1000);
     assert_non_null(done);
@@ -117,7 +119,7 @@ static void arriving_twice_counts_once(void **state)
     assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
     assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
     assert_int_equal(arrive(1, 5), GLOBAL_HOLD);
-    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
 }
 
 static void several_may_wait_at_once(void **state)
@@ -127,9 +129,9 @@ static void several_may_wait_at_once(void **state)
     assert_int_equal(arrive(1, 6), GLOBAL_HOLD);
     assert_int_equal(arrive(2, 6), GLOBAL_HOLD);
     assert_int_equal(arrive(1, 5), GLOBAL_HOLD);
-    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
     assert_non_null(globals_done(&g, 0, 5, 1000));
-    assert_int_equal(arrive(0, 6), GLOBAL_RUN);
+    assert_int_equal(arrive(0, 6), GLOBAL_ASK);
 }
 
 static void successor_of_a_passed_worker_is_passed_and_runs_nothing(void **state)
@@ -149,10 +151,10 @@ static void runner_that_dies_before_it_is_done_runs_it_again(void **state)
     (void)state;
     arrive(0, 5);
     arrive(1, 5);
-    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
     globals_forget(&g, 0);
     assert_null(globals_next_ready(&g));
-    assert_int_equal(arrive(0, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(0, 5), GLOBAL_ASK);
     assert_int_equal(runner, 0);
 }
 
@@ -163,11 +165,11 @@ static void runner_that_comes_again_waits_for_one_that_died_meanwhile(void **sta
     (void)state;
     arrive(0, 5);
     arrive(1, 5);
-    assert_int_equal(arrive(2, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
     globals_forget(&g, 1);
     assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
     assert_null(globals_next_ready(&g));
-    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(1, 5), GLOBAL_ASK);
     assert_int_equal(runner, 0);
 }
 
@@ -176,12 +178,98 @@ static void command_is_not_confirmed_without_one_that_died(void **state)
 {
     (void)state;
     for (uint32_t flow = 0; flow < 2; flow++)
-        assert_int_equal(globals_arrive(&g, flow, 5, "FLUSHALL", 1000, &runner), GLOBAL_HOLD);
-    assert_int_equal(globals_arrive(&g, 2, 5, "FLUSHALL", 1000, &runner), GLOBAL_ASK);
+        assert_int_equal(globals_arrive(&g, flow, 5, "FLUSHALL", 0, 1000), GLOBAL_HOLD);
+    assert_int_equal(globals_arrive(&g, 2, 5, "FLUSHALL", 0, 1000), GLOBAL_ASK);
     globals_forget(&g, 1);
     assert_null(globals_confirm(&g, 1000));
-    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(1, 5), GLOBAL_ASK);
     assert_int_equal(runner, 0);
+}
+
+/* It left while the command was out: what it applies again may come behind the command. */
+static void flow_that_leaves_during_the_run_is_told_so(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
+    globals_forget(&g, 1);
+    assert_int_equal(arrive(1, 5), GLOBAL_HOLD); /* no note was there yet */
+    assert_false(globals_unheld(&g, 5, 1));
+    assert_non_null(globals_done(&g, 0, 5, 1000));
+    assert_true(globals_unheld(&g, 5, 1));
+    assert_false(globals_unheld(&g, 5, 2));
+}
+
+static void flow_that_left_before_the_run_is_not_told_so(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    globals_forget(&g, 1);
+    arrive(2, 5);
+    assert_int_equal(arrive(1, 5), GLOBAL_ASK);
+    assert_non_null(globals_done(&g, 0, 5, 1000));
+    assert_false(globals_unheld(&g, 5, 1));
+}
+
+/* The target was restarted: the later run comes behind all that was applied again. */
+static void later_run_makes_up_for_having_left(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
+    for (uint32_t flow = 0; flow < 3; flow++)
+        globals_forget(&g, flow);
+    assert_int_equal(arrive(1, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(0, 5), GLOBAL_HOLD);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
+    assert_non_null(globals_done(&g, 0, 5, 1000));
+    for (uint32_t flow = 0; flow < 3; flow++)
+        assert_false(globals_unheld(&g, 5, flow));
+}
+
+/* A note that another FLOW reads may be of the earlier run, in the midst of what was applied again. */
+static void later_run_does_not_when_the_note_is_of_an_earlier_one(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
+    for (uint32_t flow = 0; flow < 3; flow++)
+        globals_forget(&g, flow);
+    arrive(1, 5);
+    arrive(0, 5);
+    assert_non_null(globals_done(&g, 2, 5, 1000));
+    assert_true(globals_unheld(&g, 5, 0));
+    assert_true(globals_unheld(&g, 5, 1));
+}
+
+static void flow_that_arrives_after_the_run_is_told_so(void **state)
+{
+    (void)state;
+    arrive(0, 5);
+    arrive(1, 5);
+    assert_int_equal(arrive(2, 5), GLOBAL_ASK);
+    assert_non_null(globals_done(&g, 0, 5, 1000));
+    assert_false(globals_unheld(&g, 5, 2));
+    globals_forget(&g, 2);
+    assert_int_equal(arrive(2, 5), GLOBAL_PASS);
+    assert_true(globals_unheld(&g, 5, 2));
+}
+
+static void answer_is_to_the_last_arrival(void **state)
+{
+    (void)state;
+    assert_int_equal(globals_arrival(&g, 5, 1), 0);
+    assert_int_equal(globals_arrive(&g, 1, 5, "FLUSHALL", 3, 1000), GLOBAL_HOLD);
+    globals_forget(&g, 1);
+    assert_int_equal(globals_arrive(&g, 1, 5, "FLUSHALL", 4, 1000), GLOBAL_HOLD);
+    assert_int_equal(globals_arrival(&g, 5, 1), 4);
+    globals_done(&g, 0, 5, 1000);
+    globals_arrive(&g, 1, 5, "FLUSHALL", 5, 1000);
+    assert_int_equal(globals_arrival(&g, 5, 1), 5);
 }
 
 /* It knows from the target's mark that its predecessor had run it, and does not stop there. */
@@ -205,7 +293,7 @@ static void held_worker_that_dies_is_waited_for_again(void **state)
     arrive(1, 5);
     globals_forget(&g, 1);
     assert_int_equal(arrive(2, 5), GLOBAL_HOLD);
-    assert_int_equal(arrive(1, 5), GLOBAL_RUN);
+    assert_int_equal(arrive(1, 5), GLOBAL_ASK);
 }
 
 static void failed_flow_is_no_longer_waited_for(void **state)
@@ -221,7 +309,7 @@ static void failed_flow_is_no_longer_waited_for(void **state)
     assert_null(globals_next_ready(&g));
     assert_true(globals_confirm(&g, 1000) == ready);
     assert_int_equal(arrive(2, 6), GLOBAL_HOLD);
-    assert_int_equal(arrive(1, 6), GLOBAL_RUN);
+    assert_int_equal(arrive(1, 6), GLOBAL_ASK);
     assert_int_equal(runner, 1);
 }
 
@@ -232,14 +320,14 @@ static void many_done_ones_are_forgotten_in_the_end(void **state)
     for (uint64_t txid = 1; txid <= 10 * GLOBALS_KEPT; txid++) {
         arrive(0, txid);
         arrive(1, txid);
-        assert_int_equal(arrive(2, txid), GLOBAL_RUN);
+        assert_int_equal(arrive(2, txid), GLOBAL_ASK);
         assert_non_null(globals_done(&g, 0, txid, 1000));
     }
     assert_true(g.count <= GLOBALS_KEPT + 2);
     assert_int_equal(arrive(1, 10 * GLOBALS_KEPT), GLOBAL_PASS);
     /* The one that still waits is kept. */
     assert_int_equal(arrive(1, 1000000), GLOBAL_HOLD);
-    assert_int_equal(arrive(2, 1000000), GLOBAL_RUN);
+    assert_int_equal(arrive(2, 1000000), GLOBAL_ASK);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -259,6 +347,12 @@ int main(void)
         TEST(command_is_not_confirmed_without_one_that_died),
         TEST(done_counts_when_the_runners_successor_says_it),
         TEST(held_worker_that_dies_is_waited_for_again),
+        TEST(flow_that_leaves_during_the_run_is_told_so),
+        TEST(flow_that_left_before_the_run_is_not_told_so),
+        TEST(later_run_makes_up_for_having_left),
+        TEST(later_run_does_not_when_the_note_is_of_an_earlier_one),
+        TEST(flow_that_arrives_after_the_run_is_told_so),
+        TEST(answer_is_to_the_last_arrival),
         TEST(failed_flow_is_no_longer_waited_for),
         TEST(many_done_ones_are_forgotten_in_the_end),
     };

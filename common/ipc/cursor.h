@@ -50,6 +50,7 @@ struct cursor_marks {
     _Atomic uint64_t looked_for;       /* names of the source that were looked for on the target */
     _Atomic uint64_t suspects_perhaps; /* of these: they are mostly right */
     _Atomic uint64_t suspects_equal, suspects_healed, suspects_permanent; /* what became of others */
+    _Atomic uint64_t suspects_confirmed;    /* equal after they were healed; counted as healed already */
     _Atomic uint64_t suspects_unknown;      /* these are mostly right, and could not be compared */
     _Atomic uint64_t batches, batch_micros; /* acknowledged batches, and the sum of their round trips */
     _Atomic uint64_t batch_buckets[CURSOR_BATCH_BUCKETS];

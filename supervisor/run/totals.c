@@ -32,6 +32,7 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
         out->suspects_perhaps += cursor_get(&m->suspects_perhaps);
         out->suspects_equal += cursor_get(&m->suspects_equal);
         out->suspects_healed += cursor_get(&m->suspects_healed);
+        out->suspects_confirmed += cursor_get(&m->suspects_confirmed);
         out->suspects_permanent += cursor_get(&m->suspects_permanent);
         out->suspects_unknown += cursor_get(&m->suspects_unknown);
         if (waited_ms > out->oldest_waiting_ms)

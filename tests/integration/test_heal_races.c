@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "common/base/clock.h"
 #include "tests/support/heal_case.h"
 
 enum { WRITES = 100000 };
@@ -129,6 +130,109 @@ static void groups_that_are_written_meanwhile_are_not_set_back(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* ---- commands without an effect ---- */
+
+enum { ROUNDS = 4 };
+
+struct removal {
+    const char *has;   /* what the source has */
+    const char *spoil; /* on the target alone */
+    const char *suspicion;
+    const char *removes; /* on the source, and of no effect on the target */
+};
+
+/* A comparison that began to ask at this time has read the source, and its LSNs. */
+static bool source_was_read(void *arg)
+{
+    char who[16];
+    return scripted_sender(run.source, "DUMP k", who) &&
+           scripted_count_between(run.source, who, "DFLY REPLICAOFFSET", *(const uint64_t *)arg, UINT64_MAX) >
+               0;
+}
+
+/* The comparison waits for an entry that is not sent, and with it comes what removes the value that it has read. */
+static void remove_while_it_is_compared(const struct removal *r)
+{
+    source(r->has);
+    wait_settled();
+    target(r->spoil);
+    size_t compared = scripted_count(run.source, NULL, "DUMP k");
+    scripted_refuse_offsets(run.source, "ERR not now");
+    scripted_carry_out(run.source, 0, 0, r->suspicion);
+    assert_true(scripted_wait(run.source, NULL, "DUMP k", compared + 1, RUN_DEADLINE_MS));
+    scripted_hold(run.source, 0, scripted_sent(run.source, 0));
+    source("INCR other");
+    scripted_refuse_offsets(run.source, NULL);
+    uint64_t now_us = clock_monotonic_us();
+    assert_true(wait_until(source_was_read, &now_us, RUN_DEADLINE_MS));
+    source(r->removes);
+    scripted_hold(run.source, 0, NEVER);
+    wait_settled();
+    assert_equal_to_source();
+    source("DEL k");
+}
+
+static void what_is_removed_meanwhile_does_not_come_back(const struct removal *r)
+{
+    begin();
+    for (int i = 0; i < ROUNDS; i++)
+        remove_while_it_is_compared(r);
+    print_message("healed %.0f times in %d rounds\n", suspects(&run, "healed"), ROUNDS);
+    assert_true(suspects(&run, "healed") >= 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void key_that_is_deleted_meanwhile_does_not_come_back(void **state)
+{
+    (void)state;
+    static const struct removal key = {"SET k v", "DEL k", "PEXPIREAT k 33333333333333", "DEL k"};
+    what_is_removed_meanwhile_does_not_come_back(&key);
+}
+
+static void element_that_is_removed_meanwhile_does_not_come_back(void **state)
+{
+    (void)state;
+    static const struct removal element = {"SADD k a b", "SREM k a", "HSET k f v", "SREM k a"};
+    what_is_removed_meanwhile_does_not_come_back(&element);
+}
+
+/* ---- what does not stay as it was healed ---- */
+
+static void *delete_again_and_again(void *arg)
+{
+    while (!atomic_load((atomic_bool *)arg)) {
+        target("DEL k");
+        poll(NULL, 0, 5); /* the other client's own gaps */
+    }
+    return NULL;
+}
+
+static bool is_unknown(void *arg)
+{
+    (void)arg;
+    return suspects(&run, "pending") == 0 && suspects(&run, "unknown") == 1;
+}
+
+/* As does a value that the target cannot hold exactly. */
+static void what_differs_again_in_the_same_way_is_not_healed_forever(void **state)
+{
+    (void)state;
+    pthread_t other;
+    atomic_bool stop = false;
+    begin();
+    source("SET k v");
+    wait_settled();
+    target("DEL k");
+    assert_int_equal(pthread_create(&other, NULL, delete_again_and_again, &stop), 0);
+    source("PEXPIREAT k 33333333333333");
+    bool unknown = wait_until(is_unknown, NULL, RUN_DEADLINE_MS);
+    atomic_store(&stop, true);
+    pthread_join(other, NULL);
+    assert_true(unknown);
+    assert_true(suspects(&run, "healed") == 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -136,6 +240,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_is_written_meanwhile_is_never_set_back, teardown),
         cmocka_unit_test_teardown(groups_that_are_written_meanwhile_are_not_set_back, teardown),
+        cmocka_unit_test_teardown(key_that_is_deleted_meanwhile_does_not_come_back, teardown),
+        cmocka_unit_test_teardown(element_that_is_removed_meanwhile_does_not_come_back, teardown),
+        cmocka_unit_test_teardown(what_differs_again_in_the_same_way_is_not_healed_forever, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

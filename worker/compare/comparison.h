@@ -16,6 +16,11 @@
  * meanwhile is never set back, no client is blocked, and nothing is written to the source. T and S are compared by
  * their digests.
  *
+ * A command that changes nothing does not touch its key for WATCH: if the source deletes after t what the target lacks,
+ * the EXEC succeeds, and brings it back. So the caller must compare a healed key again, and settles it only when it is
+ * equal: where T equals S, a command changes both or neither. If T and S differ as before the rewriting, the target
+ * cannot hold S exactly: the outcome is IMPOSSIBLE, not HEALED again and again.
+ *
  * Has its own connections, kept until comparison_rest(). One batch at a time, of keys of one database; in a cluster of
  * one key, on the node that serves its slot, as the node of the target's URI may be gone. */
 #ifndef DF2REDIS_WORKER_COMPARE_COMPARISON_H
@@ -31,7 +36,7 @@ enum { COMPARISON_KEYS = 32 }; /* maximum of a batch */
 enum comparison_outcome {
     COMPARISON_AGAIN, /* undecided: the key was written meanwhile, or a connection broke */
     COMPARISON_EQUAL,
-    COMPARISON_HEALED,     /* differed, and was rewritten */
+    COMPARISON_HEALED,     /* differed, and was rewritten: to be compared again, see above */
     COMPARISON_DIFFERENT,  /* differs, and was not rewritten (config.repair is false) */
     COMPARISON_IMPOSSIBLE, /* cannot be compared or written: see `reason` */
 };
@@ -41,12 +46,13 @@ struct compared {
     struct slice key; /* borrowed until `done` */
     void *owner;
     enum comparison_outcome outcome;
-    uint64_t bytes;     /* read of it from either side, about */
-    int64_t expires_ms; /* HEALED: when it expires on the target, Unix ms; 0: never, or deleted */
-    bool alone;         /* AGAIN: another key may be the cause; try this key alone */
-    bool by_elements;   /* its payload was refused: write it element by element */
-    char reason[48];    /* IMPOSSIBLE: a word of divergence.h; empty: reading is not permitted */
-    char text[160];     /* … and details */
+    uint64_t bytes;      /* read of it from either side, about */
+    int64_t expires_ms;  /* HEALED: when it expires on the target, Unix ms; 0: never, or deleted */
+    bool alone;          /* AGAIN: another key may be the cause; try this key alone */
+    uint64_t difference; /* hash of both values; in: where a rewriting was to remove it; out: HEALED */
+    bool by_elements;    /* its payload was refused: write it element by element */
+    char reason[48];     /* IMPOSSIBLE: a word of divergence.h; empty: reading is not permitted */
+    char text[160];      /* … and details */
 };
 
 struct comparison_config {

@@ -7,20 +7,31 @@
 #include "worker/compare/comparison_internal.h"
 #include "worker/link/reply_reader.h"
 
+/* Whether the values differ as they did before the key was rewritten. */
+static bool difference_recurs(const struct comparison *x, struct pair *p)
+{
+    uint64_t before = p->told.difference;
+    if (!p->differs || (p->large && x->large.copying)) /* then only the source was read */
+        return false;
+    p->told.difference = comparison_difference(x, p);
+    return p->told.difference == before;
+}
+
 /* Compares the values of a key; if they differ, and config.repair is set, adds the commands that heal it to
  * x->batch. */
 static void compare_pair(struct comparison *x, struct pair *p)
 {
     p->commands = 0;
     p->guarded = false;
-    p->wants_copy = false;
+    p->wants_copy = p->recurs = false;
     if (p->decided)
         return;
     /* The target's value may have been written since it was read: the copy replaces it in any case. */
     p->differs = (p->large && x->large.copying) || !comparison_is_equal(x, p);
     /* Commands on groups (XACK, XCLAIM, XGROUP …) do not touch their stream for WATCH. */
     p->guarded = p->target.kind == DIGEST_STREAM && p->target_dump.bytes && x->target.scripts;
-    if (!p->differs || !x->config.repair)
+    p->recurs = difference_recurs(x, p);
+    if (!p->differs || p->recurs || !x->config.repair)
         return;
     p->first_command = x->batch->commands;
     p->told.expires_ms =
@@ -117,6 +128,10 @@ static void decide_pairs(struct comparison *x, const redisReply *exec)
         p->differs_surely = p->differs && !p->decided;
         if (p->decided || p->wants_copy)
             continue;
+        if (p->recurs) {
+            comparison_impossible(p, "", "the target holds its value otherwise than it was written");
+            continue;
+        }
         p->told.outcome = !p->differs        ? COMPARISON_EQUAL
                           : x->config.repair ? COMPARISON_HEALED
                                              : COMPARISON_DIFFERENT;

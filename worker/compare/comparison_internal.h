@@ -54,6 +54,7 @@ struct pair {
     int64_t target_expire_ms, source_expire_ms;
     struct buf payload; /* of the source's value */
     bool differs;
+    bool recurs;         /* … as before the key was rewritten */
     bool large;          /* read in pieces, alone in its batch */
     bool wants_copy;     /* differs, and the source's value must be written to a temporary key first */
     bool differs_surely; /* differs, and neither side was written meanwhile */
@@ -167,6 +168,8 @@ void comparison_take_source(struct comparison *x, struct pair *p, const redisRep
 bool comparison_wants_json(const struct comparison *x, const struct pair *p);
 void comparison_take_json(struct comparison *x, struct pair *p, const redisReply *text);
 bool comparison_is_equal(const struct comparison *x, const struct pair *p);
+/* A hash of both values, which differ; never 0. */
+uint64_t comparison_difference(const struct comparison *x, const struct pair *p);
 /* Add to x->batch the commands that write the source's value to the key; UNLINK. */
 void comparison_write_value(struct comparison *x, struct pair *p);
 void comparison_unlink(struct comparison *x, struct slice key);

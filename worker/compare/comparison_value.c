@@ -142,6 +142,30 @@ bool comparison_is_equal(const struct comparison *x, const struct pair *p)
     return digest_equal(&p->target, &p->source, FIELD_TOLERANCE_MS) && same_expiry(x, p);
 }
 
+static void hash_digest(struct hasher *h, const struct digest *d)
+{
+    hash_u64(h, d->kind);
+    hash_u64(h, d->count);
+    hash_u64(h, d->hash[0]);
+    hash_u64(h, d->hash[1]);
+    hash_bytes(h, buf_slice(&d->times));
+}
+
+uint64_t comparison_difference(const struct comparison *x, const struct pair *p)
+{
+    struct hasher h = hash_begin(p->source.kind);
+    hash_digest(&h, &p->source);
+    hash_digest(&h, &p->target);
+    /* Not decoded: its digest says nothing of the value. */
+    if (p->target.kind == DIGEST_NOTHING || p->target.kind == DIGEST_FOREIGN)
+        hash_bytes(&h, slice_of(p->target_dump.tail, sizeof p->target_dump.tail));
+    if (!same_expiry(x, p)) {
+        hash_u64(&h, (uint64_t)p->source_expire_ms);
+        hash_u64(&h, (uint64_t)p->target_expire_ms);
+    }
+    return hash_mix(h.a ^ h.b) | 1;
+}
+
 void comparison_unlink(struct comparison *x, struct slice key)
 {
     output_begin(x->output, x->translator.db, key, 2, OUTPUT_IDEMPOTENT);

@@ -86,12 +86,17 @@ static void set_words(struct suspect *k, struct slice reason, struct slice comma
     snprintf(k->command, sizeof k->command, "%.*s", (int)command.len, (const char *)command.data);
 }
 
-/* Updates live_bytes and the number of SUSPECT_ONLY keys; in: added, else removed. */
+bool suspect_is_perhaps(const struct suspect *k)
+{
+    return k->healed || SUSPECT_ONLY(k->reason);
+}
+
+/* Updates all totals; in: added, else removed. */
 static void update_totals(struct suspects *s, const struct suspect *k, bool in)
 {
     size_t one = in ? 1 : (size_t)-1;
     s->count += one;
-    s->perhaps += SUSPECT_ONLY(k->reason) ? one : 0;
+    s->perhaps += suspect_is_perhaps(k) ? one : 0;
     s->memory_bytes += one * (OVERHEAD_BYTES + k->key.len);
     s->live_bytes += one * record_bytes(k);
 }
@@ -334,6 +339,13 @@ void suspects_remove_file_as(const char *kind, const char *directory, uint32_t f
     free(path);
 }
 
+static void set_healed(struct suspects *s, struct suspect *k, bool healed)
+{
+    update_totals(s, k, false);
+    k->healed = healed;
+    update_totals(s, k, true);
+}
+
 /* The key was SUSPECT_ONLY until now: takes the reason and command of the refusal or loss. */
 static bool suspect_worsen(struct suspects *s, struct suspect *k, const char *reason, const char *command,
                            struct error *error)
@@ -354,6 +366,9 @@ bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char 
     struct suspect *k = suspects_find(s, db, key);
     if (k) {
         k->times++;
+        k->difference = 0;
+        if (!SUSPECT_ONLY(reason))
+            set_healed(s, k, false);
         return !SUSPECT_ONLY(k->reason) || SUSPECT_ONLY(reason) ||
                suspect_worsen(s, k, reason, command, error);
     }
@@ -419,6 +434,14 @@ bool suspects_settle(struct suspects *s, struct suspect *k, uint64_t times)
     if (s->file_bytes > 2 * s->live_bytes + OUTDATED_BYTES)
         rewrite_file(s);
     return true;
+}
+
+void suspects_note_healed(struct suspects *s, struct suspect *k, uint64_t times, uint64_t difference)
+{
+    if (k->times != times)
+        return;
+    set_healed(s, k, true);
+    k->difference = difference;
 }
 
 void suspects_put_off(struct suspects *s, struct suspect *k, uint64_t due_ms)

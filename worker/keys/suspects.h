@@ -19,9 +19,12 @@ struct suspect {
     uint64_t
         times; /* number of additions: a comparison that began before the last one does not settle the key */
     uint64_t due_ms;  /* earliest time of the next comparison, CLOCK_MONOTONIC */
-    uint32_t tries;   /* comparisons without an outcome */
+    uint32_t tries;   /* comparisons that did not settle it */
     bool alone;       /* the next comparison is without other keys */
     bool by_elements; /* the target refuses its payload */
+    bool healed;      /* rewritten since the last refusal or loss: to be confirmed by one more comparison */
+    uint64_t difference; /* what the rewriting was to remove (comparison.h); 0: not rewritten since the last
+                            addition */
     struct suspect *newer;
     /* private */
     struct suspect *in_bucket, *older;
@@ -54,12 +57,16 @@ void suspects_remove_all(struct suspects *s, const uint32_t *db);
 size_t suspects_count(const struct suspects *s);
 /* The oldest key; `newer` leads to the next. */
 struct suspect *suspects_oldest(const struct suspects *s);
-/* Number of keys without a known refusal or loss: SUSPECT_ONLY. */
+/* Mostly right: no refusal or loss is known (SUSPECT_ONLY), or it was healed since. */
+bool suspect_is_perhaps(const struct suspect *k);
+/* Number of such keys. */
 size_t suspects_perhaps(const struct suspects *s);
 /* Lists at most `most` due keys, oldest first; they stay in the set until settled. */
 size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **list, size_t most);
 /* Removes the key after a comparison that began with this value of `times`. False: added again since, and kept. */
 bool suspects_settle(struct suspects *s, struct suspect *k, uint64_t times);
+/* After it was rewritten by a comparison that began with this value of `times`; not stored in the file. */
+void suspects_note_healed(struct suspects *s, struct suspect *k, uint64_t times, uint64_t difference);
 /* After a comparison without an outcome: moves the key to the end of the list, not due before due_ms. */
 void suspects_put_off(struct suspects *s, struct suspect *k, uint64_t due_ms);
 

@@ -101,18 +101,29 @@ static void report_unknown(struct heal *h, const struct suspect *k, const char *
 
 static bool stays_unknown(const struct suspect *k, const struct compared *c)
 {
-    return SUSPECT_ONLY(k->reason) &&
-           (!*c->reason || strcmp(c->reason, DIVERGENCE_TOO_LARGE_TO_COMPARE) == 0);
+    return suspect_is_perhaps(k) && (!*c->reason || strcmp(c->reason, DIVERGENCE_TOO_LARGE_TO_COMPARE) == 0);
 }
 
 /* Whether the divergence is not counted yet: a value that the target cannot hold was counted when it was received. A
  * lost answer alone is no divergence. */
 static bool is_uncounted(const struct suspect *k, const struct compared *c)
 {
-    if (SUSPECT_ONLY(k->reason))
+    if (suspect_is_perhaps(k))
         return strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
     return strcmp(k->command, INVENTORY_COMMAND) != 0 || !*c->reason ||
            strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
+}
+
+/* A command without an effect does not touch its key for WATCH: what the source deleted after it was read, and the
+ * target lacked then, is back on the target, and no further entry tells of it. So the key stays a suspect until a
+ * comparison finds it equal. */
+static void on_healed(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
+{
+    cursor_add(&h->flow->cursor.marks->suspects_healed, 1);
+    report_healed(h, k);
+    expiry_healed(h->with.expiry, c->db, c->key, c->expires_ms);
+    suspects_note_healed(h->flow->suspects, k, times, c->difference);
+    put_off(h, k);
 }
 
 static void settle_suspect(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
@@ -124,15 +135,13 @@ static void settle_suspect(struct heal *h, const struct compared *c, struct susp
         k->by_elements |= c->by_elements;
         return;
     }
-    /* Added again meanwhile: the value that was written was right, and may be outdated. */
-    bool again = k->times != times;
-    if (c->outcome == COMPARISON_EQUAL && !again)
-        cursor_add(&m->suspects_equal, 1);
     if (c->outcome == COMPARISON_HEALED) {
-        cursor_add(&m->suspects_healed, 1);
-        report_healed(h, k);
-        expiry_healed(h->with.expiry, c->db, c->key, c->expires_ms);
+        on_healed(h, c, k, times);
+        return;
     }
+    bool again = k->times != times; /* added meanwhile: the outcome may be outdated */
+    if (c->outcome == COMPARISON_EQUAL && !again)
+        cursor_add(k->healed ? &m->suspects_confirmed : &m->suspects_equal, 1);
     if (c->outcome == COMPARISON_IMPOSSIBLE && !again && stays_unknown(k, c)) {
         report_unknown(h, k, c->text);
     } else if (c->outcome == COMPARISON_IMPOSSIBLE && !again && is_uncounted(k, c)) {
@@ -246,8 +255,11 @@ static void begin_batch(struct heal *h, uint64_t now)
             continue;
         h->any_shard |= strcmp(k->command, INVENTORY_COMMAND) == 0;
         h->times[count] = k->times;
-        list[count++] =
-            (struct compared){.db = k->db, .key = k->key, .owner = k, .by_elements = k->by_elements};
+        list[count++] = (struct compared){.db = k->db,
+                                          .key = k->key,
+                                          .owner = k,
+                                          .by_elements = k->by_elements,
+                                          .difference = k->difference};
     }
     if (!count)
         return;
@@ -304,7 +316,7 @@ void heal_give_up(struct heal *h)
 {
     struct suspect *k;
     while (suspects_due(h->flow->suspects, UINT64_MAX, &k, 1)) {
-        if (SUSPECT_ONLY(k->reason))
+        if (suspect_is_perhaps(k))
             report_unknown(h, k, "the run ends");
         else
             flow_report(h->flow, &(struct report){k->reason, k->command, k->db, k->key, 1, NULL});

@@ -130,6 +130,31 @@ static void what_was_only_perhaps_wrong_and_then_is_counts_as_wrong(void **state
     suspects_close(s);
 }
 
+static void what_was_healed_is_only_perhaps_wrong_until_it_is_refused_again(void **state)
+{
+    (void)state;
+    struct suspect *list[8];
+    struct suspects *s = open_set(true);
+    add(s, 0, "a");
+    due(s, list, 0);
+    suspects_note_healed(s, list[0], list[0]->times, 77);
+    assert_int_equal(suspects_perhaps(s), 1);
+    assert_true(list[0]->difference == 77);
+    assert_true(suspects_add(s, 0, slice_str("a"), "answer_lost", "RPUSH", &error));
+    assert_int_equal(suspects_perhaps(s), 1);
+    assert_true(list[0]->difference == 0);
+    uint64_t times = list[0]->times;
+    add(s, 0, "a");
+    assert_int_equal(suspects_perhaps(s), 0);
+    suspects_note_healed(s, list[0], times, 77); /* by a comparison that began before the refusal */
+    assert_int_equal(suspects_perhaps(s), 0);
+    assert_true(list[0]->difference == 0);
+    suspects_note_healed(s, list[0], list[0]->times, 77);
+    assert_true(suspects_settle(s, list[0], list[0]->times));
+    assert_int_equal(suspects_perhaps(s), 0);
+    suspects_close(s);
+}
+
 static void what_was_put_off_is_due_later_and_behind_the_others(void **state)
 {
     (void)state;
@@ -350,6 +375,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_torn_end_is_cut_off, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_is_not_one_is_begun_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_healed_is_only_perhaps_wrong_until_it_is_refused_again,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(the_file_stays_small, setup, teardown),
         cmocka_unit_test_setup_teardown(there_is_an_end_to_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_written_is_not_taken, setup, teardown),

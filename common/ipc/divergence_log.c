@@ -54,7 +54,8 @@ static bool write_failed(struct divergence_log *log, const char *why)
     return false;
 }
 
-/* Where the disk was full, or its writer was killed, the last line may lack its end. */
+/* Where the disk was full, or its writer was killed, the last line may lack its end. (While another process writes, its
+ * size may be there before its bytes: then an empty line comes between, which is a note.) */
 static bool ends_within_line(const struct divergence_log *log, uint64_t bytes)
 {
     char last = '\n';

@@ -49,6 +49,7 @@ static void assert_usage_error(const char *line, const char *says)
     assert_int_equal(error.exit_code, EX_USAGE);
     if (!strstr(error.text, says))
         fail_msg("\"%s\" does not say \"%s\"", error.text, says);
+    options_free(&o);
 }
 
 static void options_stand_before_or_after_the_verb(void **state)
@@ -104,6 +105,7 @@ static void check_needs_both_uris_unless_it_prints_rights(void **state)
     options_free(&o);
     assert_true(parse("check --acl"));
     assert_true(o.acl);
+    options_free(&o);
 }
 
 static void status_and_stop_need_no_uris(void **state)

@@ -39,6 +39,25 @@ struct check {
 
 /* ---- what is known so far ---- */
 
+/* A side that has not answered. which: source or target; name: its address; e: the last error, if any. */
+static void judge_silence(struct check *c, const char *which, const char *name, const struct error *e)
+{
+    struct findings *f = &c->run.findings;
+    if (e->class == ERROR_NONE && !c->late) {
+        findings_unknown(f, which, "not asked yet: try again");
+        return;
+    }
+    findings_probe(f, which, " ");
+    if (e->class != ERROR_NONE)
+        findings_refuse(f, e->class == ERROR_FATAL && e->exit_code ? e->exit_code : EX_UNAVAILABLE, "%s",
+                        e->text);
+    else
+        findings_refuse(f, EX_UNAVAILABLE,
+                        "%s %s does not answer in time: check the address, and whether a firewall drops "
+                        "packets to it",
+                        which, name);
+}
+
 static void judge_target(struct check *c)
 {
     struct run *run = &c->run;
@@ -59,19 +78,8 @@ static void judge_target(struct check *c)
         judge_replicas(&c->facts, &run->findings);
         judge_slots(&c->facts, &run->findings);
         judge_runs(&c->facts, &run->findings);
-    } else if (e->class != ERROR_NONE) {
-        findings_probe(&run->findings, "target", " ");
-        findings_refuse(&run->findings,
-                        e->class == ERROR_FATAL && e->exit_code ? e->exit_code : EX_UNAVAILABLE, "%s",
-                        e->text);
-    } else if (c->late) {
-        findings_probe(&run->findings, "target", " ");
-        findings_refuse(&run->findings, EX_UNAVAILABLE,
-                        "target %s does not answer in time: check the address, and whether a firewall drops "
-                        "packets to it",
-                        run->target_name);
     } else {
-        findings_unknown(&run->findings, "target", "not asked yet: try again");
+        judge_silence(c, "target", run->target_name, e);
     }
 }
 
@@ -137,19 +145,8 @@ static void judge_source(struct check *c)
         judge_backlog(&c->facts, &run->findings);
         judge_types(&c->facts, &run->findings);
         judge_largest(&c->facts, &run->findings);
-    } else if (e->class != ERROR_NONE) {
-        findings_probe(&run->findings, "source", " ");
-        findings_refuse(&run->findings,
-                        e->class == ERROR_FATAL && e->exit_code ? e->exit_code : EX_UNAVAILABLE, "%s",
-                        e->text);
-    } else if (c->late) {
-        findings_probe(&run->findings, "source", " ");
-        findings_refuse(&run->findings, EX_UNAVAILABLE,
-                        "source %s does not answer in time: check the address, and whether a firewall drops "
-                        "packets to it",
-                        run->source_list);
     } else {
-        findings_unknown(&run->findings, "source", "not asked yet: try again");
+        judge_silence(c, "source", run->source_list, e);
     }
 }
 

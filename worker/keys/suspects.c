@@ -444,6 +444,12 @@ void suspects_note_healed(struct suspects *s, struct suspect *k, uint64_t times,
     k->difference = difference;
 }
 
+void suspects_forget_differences(struct suspects *s)
+{
+    for (struct suspect *k = s->oldest; k; k = k->newer)
+        k->difference = 0;
+}
+
 void suspects_put_off(struct suspects *s, struct suspect *k, uint64_t due_ms)
 {
     k->tries++;

@@ -67,6 +67,8 @@ size_t suspects_due(const struct suspects *s, uint64_t now_ms, struct suspect **
 bool suspects_settle(struct suspects *s, struct suspect *k, uint64_t times);
 /* After it was rewritten by a comparison that began with this value of `times`; not stored in the file. */
 void suspects_note_healed(struct suspects *s, struct suspect *k, uint64_t times, uint64_t difference);
+/* The target was greeted anew, and may have lost what was rewritten: the same difference is healed again. */
+void suspects_forget_differences(struct suspects *s);
 /* After a comparison without an outcome: moves the key to the end of the list, not due before due_ms. */
 void suspects_put_off(struct suspects *s, struct suspect *k, uint64_t due_ms);
 

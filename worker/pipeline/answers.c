@@ -24,6 +24,8 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
         return;
     }
     router_save_nodes(p->router);
+    if (p->flow->suspects)
+        suspects_forget_differences(p->flow->suspects);
     p->flow->ready = true;
     flow_wake(p->flow);
 }

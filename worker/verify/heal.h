@@ -3,8 +3,9 @@
  *
  *   refused by the target ─┐
  *   lost by the source ────┼─> suspects ──comparison──> equal: removed
- *   answers that are lost ─┘       ^                    different: rewritten, reported as healed
- *                                  └── hot: later ───── impossible: a divergence */
+ *   answers that are lost ─┘       ^                    different: rewritten, reported as healed ─┐
+ *                                  │                    impossible: a divergence                │
+ *                                  └── later: hot, or to be found equal ────────────────────────┘ */
 #ifndef DF2REDIS_WORKER_VERIFY_HEAL_H
 #define DF2REDIS_WORKER_VERIFY_HEAL_H
 

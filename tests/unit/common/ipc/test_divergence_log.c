@@ -47,6 +47,7 @@ static bool add(struct divergence_log *log, uint64_t id, const char *key)
 }
 
 /* The lines that are whole, and how many of them the parser takes. */
+/* Whole lines, but for empty ones: two writers at once may leave one between them. */
 static size_t count_lines(size_t *parsed)
 {
     FILE *f = fopen(path, "re");
@@ -57,7 +58,7 @@ static size_t count_lines(size_t *parsed)
     assert_non_null(f);
     *parsed = 0;
     while ((n = getline(&text, &room, f)) > 0) {
-        lines += text[n - 1] == '\n';
+        lines += n > 1 && text[n - 1] == '\n';
         *parsed += divergence_line_parse(text, &line);
     }
     free(text);
@@ -172,7 +173,7 @@ static void lines_of_several_processes_never_mix(void **state)
         assert_int_equal(waitpid(pids[w], &status, 0), pids[w]);
         assert_int_equal(status, 0);
     }
-    assert_true(count_lines(&parsed) >= WRITERS * LINES); /* an empty line may come between */
+    assert_int_equal(count_lines(&parsed), WRITERS * LINES);
     assert_int_equal(parsed, WRITERS * LINES);
 }
 

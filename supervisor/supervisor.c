@@ -255,7 +255,6 @@ static void tear_down(struct run *run)
     topology_free(&run->target_nodes);
     operation_stop(run->operation);
     control_ended(run->control, run->exit_code);
-    control_close(run->control);
     run_watch_stop(run);
     for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
         if (run->signals[i])

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -213,6 +214,22 @@ void clients_tell_held(struct clients *c, const char *line)
     for (struct client *one = c->oldest; one; one = one->next)
         if (one->held)
             evbuffer_add_printf(client_output(one), "%s\n", line);
+}
+
+/* Another descriptor of the connection, closed by the kernel when the process exits. */
+static void keep_open(const struct client *client)
+{
+    if (fcntl(bufferevent_getfd(client->stream), F_DUPFD_CLOEXEC, 0) < 0)
+        log_debug("a connection of %s ends before the process: %s", client->clients->config.what,
+                  strerror(errno));
+}
+
+void clients_leave(struct clients *c)
+{
+    for (const struct client *one = c ? c->oldest : NULL; one; one = one->next)
+        if (one->held)
+            keep_open(one);
+    clients_close(c);
 }
 
 void clients_close(struct clients *c)

@@ -30,6 +30,8 @@ size_t clients_count(const struct clients *c);
 void clients_tell_held(struct clients *c, const char *line);
 /* Ends all connections, also the held ones. */
 void clients_close(struct clients *c);
+/* As clients_close, but the held connections stay open until the process exits. */
+void clients_leave(struct clients *c);
 
 /* The answer's buffer, sent after client_answered. */
 struct evbuffer *client_output(struct client *client);

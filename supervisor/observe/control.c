@@ -127,12 +127,22 @@ struct control *control_open(struct event_base *base, const char *directory,
     return NULL;
 }
 
+static void free_control(struct control *c)
+{
+    unlink(c->path);
+    free(c->path);
+    free(c);
+}
+
 void control_ended(struct control *c, int exit_code)
 {
     char line[48];
+    if (!c)
+        return;
     snprintf(line, sizeof line, "{\"exit_code\":%d}", exit_code);
-    if (c)
-        clients_tell_held(c->clients, line);
+    clients_tell_held(c->clients, line);
+    clients_leave(c->clients);
+    free_control(c);
 }
 
 void control_close(struct control *c)
@@ -140,7 +150,5 @@ void control_close(struct control *c)
     if (!c)
         return;
     clients_close(c->clients);
-    unlink(c->path);
-    free(c->path);
-    free(c);
+    free_control(c);
 }

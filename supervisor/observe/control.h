@@ -31,7 +31,8 @@ struct control;
 /* directory: STATE/NAME, locked by this run: a socket found there belongs to a dead run. */
 struct control *control_open(struct event_base *base, const char *directory,
                              const struct control_callbacks *callbacks, struct error *error);
-/* Sends the run's exit code to the clients that have requested its stop. */
+/* Sends the run's exit code to the clients that have requested its stop, and closes the socket. Their connections end
+ * when the process exits: only then lock and pid file are free for the next run. */
 void control_ended(struct control *c, int exit_code);
 void control_close(struct control *c);
 

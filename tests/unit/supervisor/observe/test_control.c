@@ -269,6 +269,20 @@ static void path_longer_than_a_socket_address_works(void **state)
     close(fd);
 }
 
+/* Closes the connections that the exit of the process would close. */
+static int close_kept(void)
+{
+    int kept = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_un name = {0};
+        socklen_t length = sizeof name;
+        if (getsockname(fd, (struct sockaddr *)&name, &length) == 0 && name.sun_family == AF_UNIX &&
+            strstr(name.sun_path, "control.sock") && close(fd) == 0)
+            kept++;
+    }
+    return kept;
+}
+
 /* The client's verbs block, so they run in a child while this side serves. */
 static int serve_child(int (*verb)(void))
 {
@@ -290,8 +304,10 @@ static int serve_child(int (*verb)(void))
         if (stops && control && (ends_at_once || ++turns > ANSWER_TURNS)) {
             if (exit_code >= 0)
                 control_ended(control, exit_code);
-            control_close(control);
+            else
+                control_close(control);
             control = NULL;
+            assert_true(exit_code < 0 || close_kept() > 0);
         }
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -55,7 +55,7 @@ static bool make_one(struct soak *s)
 /* Down to the last key. */
 static bool settle(struct soak *s)
 {
-    soak_end_load(s);
+    soak_end_load_when_stable(s);
     soak_expire(s);
     bool settled = wait_until(soak_has_settled, s, SETTLE_LIMIT_MS);
     if (!process_running(&s->run.program.process))

@@ -19,7 +19,7 @@
 #include "tests/support/run.h"
 #include "tests/support/workload.h"
 
-enum { SOAK_FLOWS = 3, SOAK_SOURCES = 2, SOAK_TARGETS = 6, SOAK_BEYOND_DATABASE = 17, SOAK_STEP_MS = 60000 };
+enum { SOAK_FLOWS = 3, SOAK_SOURCES = 2, SOAK_TARGETS = 6, SOAK_BEYOND_DATABASE = 17, SOAK_STEP_MS = 180000 };
 
 struct soak {
     struct run run;
@@ -67,6 +67,7 @@ void soak_start_program(struct soak *s);
 void soak_print_program(struct soak *s);
 void soak_begin_load(struct soak *s);
 void soak_end_load(struct soak *s);
+void soak_end_load_when_stable(struct soak *s);
 /* Where the source is not; the caller ends it. */
 struct workload *soak_load_other(struct soak *s, uint16_t port);
 /* Lets the load go on for so long. False: the program ended. */

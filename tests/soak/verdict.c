@@ -68,12 +68,17 @@ static bool is_in_step(void *s)
     return follows_master(s, true);
 }
 
-/* At first with the load: a run that follows a promoted master may wait for a write. Then without: what a loaded machine
- * is behind by can take longer than anything else here. */
-void soak_wait_in_step(struct soak *s)
+/* A run that follows a promoted master may wait for a write. */
+void soak_end_load_when_stable(struct soak *s)
 {
     wait_until(is_stable, s, IN_STEP_MS);
     soak_end_load(s);
+}
+
+/* Without load at the end: what a loaded machine is behind by can take longer than anything else here. */
+void soak_wait_in_step(struct soak *s)
+{
+    soak_end_load_when_stable(s);
     if (!wait_until(is_in_step, s, IN_STEP_MS))
         s->trouble = "the program does not come in step with the source that there is";
     soak_begin_load(s);

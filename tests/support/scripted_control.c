@@ -182,6 +182,15 @@ bool scripted_all_sent(struct scripted *m)
     return all;
 }
 
+uint64_t scripted_script_bytes(struct scripted *m, size_t flow)
+{
+    pthread_mutex_lock(&m->lock);
+    struct sync *s = scripted_newest(m);
+    uint64_t bytes = s ? s->script->flows[flow].bytes.len : 0;
+    pthread_mutex_unlock(&m->lock);
+    return bytes;
+}
+
 uint64_t scripted_acked(struct scripted *m, size_t flow)
 {
     pthread_mutex_lock(&m->lock);

@@ -122,7 +122,8 @@ void scripted_print(struct scripted *m, FILE *out);
 /* Of the newest session. */
 uint64_t scripted_sent(struct scripted *m, size_t flow);
 bool scripted_all_sent(struct scripted *m);
-uint64_t scripted_acked(struct scripted *m, size_t flow); /* last REPLCONF ACK; 0: none yet */
+uint64_t scripted_script_bytes(struct scripted *m, size_t flow); /* sent and to be sent */
+uint64_t scripted_acked(struct scripted *m, size_t flow);        /* last REPLCONF ACK; 0: none yet */
 uint64_t scripted_end_lsn(struct scripted *m, size_t flow);
 bool scripted_wait_acked(struct scripted *m, uint32_t deadline_ms); /* every FLOW up to its end */
 

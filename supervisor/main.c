@@ -12,6 +12,7 @@
 #include "supervisor/service/daemon.h"
 #include "supervisor/service/service.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/verify/verify.h"
 
 static int run_here(struct options *o)
 {
@@ -67,6 +68,8 @@ static int perform_verb(struct options *o)
         return stop_command(&o->settings);
     case VERB_CLEAN:
         return clean_command(&o->settings);
+    case VERB_VERIFY:
+        return verify_command(o);
     case VERB_VERSION:
         printf("df2redis %s\n", DF2REDIS_VERSION);
         return EX_OK;

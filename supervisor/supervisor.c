@@ -17,6 +17,7 @@
 #include "supervisor/config/options.h"
 #include "supervisor/observe/control.h"
 #include "supervisor/observe/progress.h"
+#include "supervisor/observe/settings_document.h"
 #include "supervisor/observe/status_document.h"
 #include "supervisor/run/run.h"
 #include "supervisor/service/daemon.h"
@@ -134,6 +135,11 @@ static void on_control_stop(void *arg)
     run_stop(arg);
 }
 
+static cJSON *on_control_settings(void *arg)
+{
+    return settings_document(arg);
+}
+
 static cJSON *on_control_status(void *arg)
 {
     return run_status(arg);
@@ -219,7 +225,8 @@ static bool set_up(struct run *run, struct error *error)
         !add_signal(run, 1, SIGTERM, on_stop_signal) || !add_signal(run, 2, SIGCHLD, on_child) ||
         !add_signal(run, 3, SIGTSTP, on_suspend) || !run_watch_start(run))
         return error_fatal(error, EX_OSERR, "cannot set up the event loop: %s", strerror(errno));
-    struct control_callbacks callbacks = {.arg = run, .status = on_control_status, .stop = on_control_stop};
+    struct control_callbacks callbacks = {
+        .arg = run, .status = on_control_status, .settings = on_control_settings, .stop = on_control_stop};
     run->control = control_open(run->base, run->dir.path, &callbacks, error);
     if (!run->control)
         return false;

@@ -1,5 +1,5 @@
-/* df2redis-worker: copies one FLOW of a Dragonfly to the target. Started by df2redis only, which passes one end of a
- * socketpair as descriptor 3 and sends START on it. */
+/* df2redis-worker: copies one FLOW of a Dragonfly to the target, or compares both. Started by df2redis only, which passes
+ * one end of a socketpair as descriptor 3 and sends START, or VERIFY, on it. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,8 +11,10 @@
 
 #include "common/base/version.h"
 #include "common/log/invariant.h"
+#include "worker/confine.h"
 #include "worker/log_pipe.h"
 #include "worker/translate/commands.h"
+#include "worker/verifier/verifier.h"
 #include "worker/worker.h"
 
 enum { SUPERVISOR_FD = 3, START_WAIT_MS = 30000 };
@@ -26,7 +28,7 @@ static bool receive_start(struct message *start)
             return false;
         enum message_status status = message_receive(SUPERVISOR_FD, start, &error);
         if (status == MESSAGE_OK)
-            return start->type == MESSAGE_START;
+            return start->type == MESSAGE_START || start->type == MESSAGE_VERIFY;
         if (status != MESSAGE_AGAIN)
             return false;
     }
@@ -64,6 +66,19 @@ static int run_worker(const struct message *start)
     return f.exit_code;
 }
 
+static void verifier_turn(void)
+{
+    log_turn();
+    log_pipe_turn();
+}
+
+static int run_verifier(const struct message *order)
+{
+    const struct verifier_host host = {confine_worker, verifier_turn};
+    fcntl(SUPERVISOR_FD, F_SETFL, fcntl(SUPERVISOR_FD, F_GETFL) | O_NONBLOCK);
+    return verifier_run(SUPERVISOR_FD, order, &host);
+}
+
 static int print_usage(void)
 {
     fprintf(stderr, "df2redis-worker is started by df2redis, not by hand: see df2redis(1)\n"
@@ -98,7 +113,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "df2redis-worker: the supervisor exited before START\n");
         return EX_SOFTWARE;
     }
-    int code = run_worker(&start);
+    int code = start.type == MESSAGE_VERIFY ? run_verifier(&start) : run_worker(&start);
     message_free(&start);
     log_end();
     log_pipe_close();

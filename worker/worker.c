@@ -281,7 +281,7 @@ static void on_received(void *arg)
 
 static void create_verifiers(struct worker *w)
 {
-    w->cursors = flow_cursors_new(w->flow);
+    w->cursors = flow_cursors_new(w->flow->directory, w->flow->count);
     w->expiry = expiry_new(w->flow, &w->pipeline.translator, w->router, w->deadlines);
     w->inventory = inventory_new(w->flow, w->router, &w->pipeline.translator, w->cursors);
     struct heal_config with = {.flow = w->flow,

@@ -39,6 +39,8 @@ const char *message_name(enum message_type type)
         [MESSAGE_DRAIN] = "DRAIN",
         [MESSAGE_STOP] = "STOP",
         [MESSAGE_RECONFIGURE] = "RECONFIGURE",
+        [MESSAGE_VERIFY] = "VERIFY",
+        [MESSAGE_VERIFY_REPORT] = "VERIFY_REPORT",
     };
     size_t i = (size_t)type;
     return i < sizeof names / sizeof *names && names[i] ? names[i] : "unknown";
@@ -59,6 +61,10 @@ void message_free(struct message *m)
         free_secret(&m->start.asked);
     } else if (m->type == MESSAGE_RECONFIGURE)
         free_secret(&m->reconfigure.settings);
+    else if (m->type == MESSAGE_VERIFY)
+        free_secret(&m->verify.settings);
+    else if (m->type == MESSAGE_VERIFY_REPORT)
+        buf_free(&m->verify_report.report);
 }
 
 static void put_text(struct buf *out, const char *text, size_t array_bytes)
@@ -133,6 +139,33 @@ static void get_start(struct wire_reader *r, struct message *m)
                  m->start.in_blobs > 1;
 }
 
+static void put_verify(const struct message *m, struct buf *out)
+{
+    wire_put_u32(out, m->verify.active);
+    wire_put_u64(out, m->verify.session);
+    wire_put_u32(out, m->verify.flow_count);
+    PUT_TEXT(m->verify.master_id);
+    wire_put_u32(out, m->verify.repair);
+    wire_put_u32(out, m->verify.again);
+    wire_put_u32(out, m->verify.sample_ppm);
+    wire_put_u64(out, m->verify.keys_per_second);
+    wire_put_bytes(out, buf_slice(&m->verify.settings));
+}
+
+static void get_verify(struct wire_reader *r, struct message *m)
+{
+    m->verify.active = wire_get_u32(r);
+    m->verify.session = wire_get_u64(r);
+    m->verify.flow_count = wire_get_u32(r);
+    GET_TEXT(m->verify.master_id);
+    m->verify.repair = wire_get_u32(r);
+    m->verify.again = wire_get_u32(r);
+    m->verify.sample_ppm = wire_get_u32(r);
+    m->verify.keys_per_second = wire_get_u64(r);
+    get_buf(r, &m->verify.settings);
+    r->failed |= m->verify.active > 1 || m->verify.repair > 1 || m->verify.again > 1;
+}
+
 /* False for an unknown type. */
 static bool put_fields(const struct message *m, struct buf *out)
 {
@@ -186,6 +219,12 @@ static bool put_fields(const struct message *m, struct buf *out)
         return true;
     case MESSAGE_RECONFIGURE:
         wire_put_bytes(out, buf_slice(&m->reconfigure.settings));
+        return true;
+    case MESSAGE_VERIFY:
+        put_verify(m, out);
+        return true;
+    case MESSAGE_VERIFY_REPORT:
+        wire_put_bytes(out, buf_slice(&m->verify_report.report));
         return true;
     case MESSAGE_LOGGED:
     case MESSAGE_SNAPSHOT_DONE:
@@ -255,6 +294,12 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         return true;
     case MESSAGE_RECONFIGURE:
         get_buf(r, &m->reconfigure.settings);
+        return true;
+    case MESSAGE_VERIFY:
+        get_verify(r, m);
+        return true;
+    case MESSAGE_VERIFY_REPORT:
+        get_buf(r, &m->verify_report.report);
         return true;
     case MESSAGE_LOGGED:
     case MESSAGE_SNAPSHOT_DONE:

@@ -19,6 +19,9 @@
  *   BREAK          the journal can be followed no further in this session
  *   SPOOL_FULL     why: nothing more is read
  *
+ * A worker that verifies (df2redis verify) is told VERIFY instead of START, and again when the session of the run is
+ * another one; it tells VERIFY_REPORT, and FAILED.
+ *
  * Beside the messages the two programs share files in this folder: cursor.c (where a worker is) calls statefile.c (a file
  * of shared memory, torn by no death); divergence_log.c (what the target lacks) is a log; message.c calls none of them.
  */
@@ -28,7 +31,7 @@
 #include "common/base/error.h"
 #include "common/redis/journal_check.h"
 
-#define MESSAGE_VERSION 9
+#define MESSAGE_VERSION 10
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -56,6 +59,8 @@ enum message_type {
     MESSAGE_DRAIN,
     MESSAGE_STOP,
     MESSAGE_RECONFIGURE,
+    MESSAGE_VERIFY,
+    MESSAGE_VERIFY_REPORT, /* worker → supervisor */
 };
 
 enum start_mode {
@@ -130,6 +135,19 @@ struct message {
         struct {
             struct buf settings;
         } reconfigure;
+        struct {
+            uint32_t active; /* 1: beside a run, whose session this is; 0: no run */
+            uint64_t session;
+            uint32_t flow_count;
+            char master_id[41];
+            uint32_t repair, again;   /* again: 1: not from where an earlier one was killed */
+            uint32_t sample_ppm;      /* of the keys, 1 to 1,000,000 */
+            uint64_t keys_per_second; /* 0: no limit */
+            struct buf settings;      /* empty when the session alone is another one; owned by the message */
+        } verify;
+        struct {
+            struct buf report; /* verify_report.h; owned by the message */
+        } verify_report;
     };
 };
 

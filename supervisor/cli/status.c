@@ -128,6 +128,27 @@ cJSON *status_ask(const struct settings *settings, struct error *error)
     return status;
 }
 
+cJSON *run_request(const struct settings *settings, const char *request, struct error *error)
+{
+    struct buf answer = {0}, line = {0};
+    int fd;
+    buf_printf(&line, "%s\n", request);
+    buf_put_u8(&line, '\0');
+    bool ok = ask_run(settings, (const char *)line.data, &fd, &answer, error);
+    cJSON *json = ok ? cJSON_Parse((const char *)answer.data) : NULL;
+    if (ok)
+        close(fd);
+    if (ok && !json)
+        error_fatal(error, EX_PROTOCOL,
+                    "the answer of the run %s is not understood: use the df2redis of its version",
+                    settings->name);
+    if (answer.cap)
+        explicit_bzero(answer.data, answer.cap);
+    buf_free(&answer);
+    buf_free(&line);
+    return json;
+}
+
 int status_command(const struct settings *settings, bool json)
 {
     struct error error = {0};

@@ -24,6 +24,10 @@ int wait_command(const struct settings *settings, uint64_t timeout_ms);
 /* Returns the status document of a run, which the caller deletes; NULL and *error. */
 cJSON *status_ask(const struct settings *settings, struct error *error);
 
+/* Returns the answer of a run to one of its requests (control.h) that ends the connection, which the caller deletes; NULL
+ * and *error, EX_UNAVAILABLE: there is no such run. */
+cJSON *run_request(const struct settings *settings, const char *request, struct error *error);
+
 /* The table for people. */
 void status_print(const cJSON *status, FILE *out);
 int status_exit_code(const cJSON *status);

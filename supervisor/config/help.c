@@ -17,6 +17,24 @@ static const char *const clean_settings[] = {"target",   "name",    "target-pass
                                              "tls-cert", "tls-key", "tls-insecure",         "connect-timeout",
                                              NULL};
 
+static const char *const verify_settings[] = {"source",
+                                              "target",
+                                              "name",
+                                              "state-dir",
+                                              "include",
+                                              "exclude",
+                                              "db",
+                                              "connect-timeout",
+                                              "source-password-file",
+                                              "target-password-file",
+                                              "tls-ca",
+                                              "tls-cert",
+                                              "tls-key",
+                                              "tls-insecure",
+                                              "confine",
+                                              "progress",
+                                              NULL};
+
 static const struct verb_help verbs[] = {
     [VERB_CHECK] = {"df2redis check --source URI --target URI [--json] [OPTION ...]\n"
                     "df2redis check --acl [OPTION ...]",
@@ -52,6 +70,16 @@ static const struct verb_help verbs[] = {
                     "target. The run cannot be resumed without them. Refused while the run is\n"
                     "active.\n",
                     clean_settings},
+    [VERB_VERIFY] = {"df2redis verify [--name NAME] [--repair] [OPTION ...]\n"
+                     "df2redis verify --source URI --target URI [OPTION ...]",
+                     "Compares every key of source and target. Beside an active run of that name the\n"
+                     "result is exact, whatever is written meanwhile, and --repair writes the source's\n"
+                     "value where the target differs. Without a run both sides are read repeatedly,\n"
+                     "which is exact only if neither is written. A killed verification goes on where\n"
+                     "it was when the same command is given again.\n"
+                     "Exit code 0: no difference, or all repaired; 65: differences; 75: keys that\n"
+                     "could not be decided, or interrupted; 69: no such run, or no connection.\n",
+                     verify_settings},
     [VERB_VERSION] = {"df2redis version", "Prints the version.\n", NULL},
     [VERB_HELP] = {"df2redis help [VERB]", "Prints help.\n", NULL},
 };
@@ -85,6 +113,11 @@ static const struct setting_help watch_option = {"watch", NULL, "redraw each sec
 static const struct setting_help in_step_option = {"in-step", NULL,
                                                    "wait until the target has what the source has"};
 static const struct setting_help timeout_option = {"timeout", "TIME", "longest time to wait"};
+static const struct setting_help repair_option = {"repair", NULL,
+                                                  "write the source's value where the target differs"};
+static const struct setting_help restart_option = {"restart", NULL, "begin anew, not where it was killed"};
+static const struct setting_help sample_option = {"sample", "PERCENT", "compare only this share of the keys"};
+static const struct setting_help rate_option = {"max-rate", "KEYS", "read at most so many keys per second"};
 
 static char short_form(const char *name)
 {
@@ -133,6 +166,7 @@ static void print_overview(FILE *out)
     fputs("  df2redis check     -s URI -t URI   find what stands in the way, write nothing\n"
           "  df2redis replicate -s URI -t URI   copy, then follow the source until stopped\n"
           "  df2redis migrate   -s URI -t URI   copy, then end\n"
+          "  df2redis verify [--repair]         compare all keys, while a run goes on\n"
           "  df2redis status [--json|--watch]   show the state of a run and the next step\n"
           "  df2redis wait --in-step            wait until a run is in step\n"
           "  df2redis stop                      apply what the source has, then end a run\n"
@@ -146,7 +180,6 @@ static void print_overview(FILE *out)
           "      --on-conflict WHAT  if a key exists: overwrite, skip or stop\n"
           "      --flush-target      empty the target first\n"
           "      --include GLOB, --exclude GLOB, --db A[:B],...   copy only these\n"
-          "      --max-rate BYTES    apply at most this much per second, e.g. 20m\n"
           "      --metrics [ADDR:]PORT   a live page, /metrics, /healthz, /readyz\n\n"
           "Passwords: --source-password-file, DF2REDIS_SOURCE_PASSWORD. More: man df2redis\n",
           out);
@@ -163,6 +196,12 @@ static void print_own(enum verb verb, FILE *out)
     } else if (verb == VERB_STATUS) {
         print_setting(&json_option, out);
         print_setting(&watch_option, out);
+    } else if (verb == VERB_VERIFY) {
+        print_setting(&repair_option, out);
+        print_setting(&sample_option, out);
+        print_setting(&rate_option, out);
+        print_setting(&restart_option, out);
+        print_setting(&json_option, out);
     } else if (verb == VERB_WAIT) {
         print_setting(&in_step_option, out);
         print_setting(&timeout_option, out);

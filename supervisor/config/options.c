@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-static const char *const verb_names[] = {"",     "check", "replicate", "migrate", "status",
-                                         "wait", "stop",  "clean",     "version", "help"};
+static const char *const verb_names[] = {"",     "check", "replicate", "migrate", "status", "wait",
+                                         "stop", "clean", "verify",    "version", "help"};
 
 struct short_option {
     char letter;
@@ -56,6 +56,8 @@ static void blank_password(char *value)
 static bool take_setting(struct options *o, const struct setting_help *setting, char *value,
                          struct error *error)
 {
+    if (strcmp(setting->name, "max-rate") == 0)
+        o->max_rate = value;
     bool ok = settings_set(&o->settings, setting->name, value ? value : "on", error);
     if (ok)
         config_give(&o->config, setting->name, value ? value : "on");
@@ -78,8 +80,8 @@ static bool take_word(struct options *o, const char *word, struct error *error)
             verb_name(o->verb));
     if (verb == VERB_NONE)
         return error_fatal(error, EX_USAGE,
-                           "\"%.80s\" is not known: use check, replicate, migrate, status, wait, stop, "
-                           "clean, version or help",
+                           "\"%.80s\" is not known: use check, replicate, migrate, verify, status, wait, "
+                           "stop, clean, version or help",
                            word);
     if (o->verb != VERB_NONE)
         return error_fatal(error, EX_USAGE, "%s and %s contradict each other: give one of them",
@@ -102,6 +104,8 @@ static bool take_own_flag(struct options *o, const char *name, size_t len)
                  : name_is(name, len, "in-step")      ? &o->in_step
                  : name_is(name, len, "check-config") ? &o->check_config
                  : name_is(name, len, "acl")          ? &o->acl
+                 : name_is(name, len, "repair")       ? &o->repair
+                 : name_is(name, len, "restart")      ? &o->restart
                                                       : NULL;
     if (help && o->verb != VERB_HELP)
         o->help_of = o->verb;
@@ -112,11 +116,26 @@ static bool take_own_flag(struct options *o, const char *name, size_t len)
     return help || version || flag;
 }
 
-/* Takes an option with a value that is not a setting: --config, otherwise --timeout. */
-static bool take_own_value(struct options *o, bool config, const char *value, struct error *error)
+/* "10", "0.5%": percent with up to four decimals. */
+static bool take_sample(struct options *o, const char *value, struct error *error)
 {
-    if (config)
+    char *end;
+    double percent = strtod(value, &end);
+    if (end == value || (*end && strcmp(end, "%") != 0) || !(percent >= 0.0001) || percent > 100)
+        return error_fatal(error, EX_USAGE,
+                           "sample: \"%.80s\" is not a percentage such as 10%% or 0.5%% (0.0001%% to 100%%)",
+                           value);
+    o->sample_ppm = (uint32_t)(percent * 10000 + 0.5);
+    return true;
+}
+
+/* Takes an option with a value that is not a setting. */
+static bool take_own_value(struct options *o, const char *name, const char *value, struct error *error)
+{
+    if (strcmp(name, "config") == 0)
         return config_choose(&o->config, value, error);
+    if (strcmp(name, "sample") == 0)
+        return take_sample(o, value, error);
     if (settings_time(value, &o->timeout_ms) && o->timeout_ms)
         return true;
     return error_fatal(error, EX_USAGE, "timeout: \"%.80s\" is not a time such as 30, 500ms or 5m", value);
@@ -144,9 +163,11 @@ static bool take_option(struct options *o, int argc, char **argv, int *at, struc
     }
     if (!value && take_own_flag(o, name, len))
         return true;
-    static const struct setting_help own[] = {{"config", "FILE", NULL}, {"timeout", "TIME", NULL}};
+    static const struct setting_help own[] = {
+        {"config", "FILE", NULL}, {"timeout", "TIME", NULL}, {"sample", "PERCENT", NULL}};
     const struct setting_help *setting = name_is(name, len, "config")    ? &own[0]
                                          : name_is(name, len, "timeout") ? &own[1]
+                                         : name_is(name, len, "sample")  ? &own[2]
                                                                          : find_setting(name, len);
     if (!setting)
         return error_fatal(error, EX_USAGE, "the option --%.*s is not known: see df2redis help replicate",
@@ -157,8 +178,8 @@ static bool take_option(struct options *o, int argc, char **argv, int *at, struc
                                setting->argument);
         value = argv[++*at];
     }
-    if (setting == &own[0] || setting == &own[1])
-        return take_own_value(o, setting == &own[0], value, error);
+    if (setting >= own && setting < own + sizeof own / sizeof *own)
+        return take_own_value(o, setting->name, value, error);
     return take_setting(o, setting, value, error);
 }
 
@@ -168,14 +189,19 @@ static bool check_verb_options(const struct options *o, struct error *error)
     bool help = o->verb == VERB_HELP || o->verb == VERB_VERSION;
     bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
     if (o->verb == VERB_NONE)
-        return error_fatal(
-            error, EX_USAGE,
-            "a verb is missing: check, replicate, migrate, status, wait, stop, clean, version or help; see "
-            "df2redis --help");
+        return error_fatal(error, EX_USAGE,
+                           "a verb is missing: check, replicate, migrate, verify, status, wait, stop, clean, "
+                           "version or help; "
+                           "see df2redis --help");
     if (help)
         return true;
-    if (o->json && o->verb != VERB_STATUS && o->verb != VERB_CHECK)
-        return error_fatal(error, EX_USAGE, "--json is for status and check");
+    if (o->json && o->verb != VERB_STATUS && o->verb != VERB_CHECK && o->verb != VERB_VERIFY)
+        return error_fatal(error, EX_USAGE, "--json is for status, check and verify");
+    if ((o->repair || o->restart || o->sample_ppm) && o->verb != VERB_VERIFY)
+        return error_fatal(error, EX_USAGE, "--%s is for verify",
+                           o->repair    ? "repair"
+                           : o->restart ? "restart"
+                                        : "sample");
     if (o->watch && o->verb != VERB_STATUS)
         return error_fatal(error, EX_USAGE, "--watch is for status");
     if (o->acl && o->verb != VERB_CHECK)
@@ -205,6 +231,16 @@ static void keep_name(struct settings *s)
     *s = kept;
 }
 
+/* --max-rate of verify: keys a second. */
+static bool take_key_rate(struct options *o, struct error *error)
+{
+    if (!o->max_rate)
+        return true;
+    return slice_to_u64(slice_str(o->max_rate), &o->keys_per_second) ||
+           error_fatal(error, EX_USAGE, "max-rate: \"%.80s\" is not a number of keys per second",
+                       o->max_rate);
+}
+
 static bool build_settings(struct options *o, bool runs, struct error *error)
 {
     bool chosen = o->config.path != NULL;
@@ -231,8 +267,9 @@ static bool check_options(struct options *o, struct error *error)
         return false;
     if (o->verb == VERB_HELP || o->verb == VERB_VERSION)
         return true;
-    bool checks = o->verb == VERB_CHECK, connects = runs || checks || o->verb == VERB_CLEAN;
-    if (!build_settings(o, connects, error))
+    bool checks = o->verb == VERB_CHECK, verifies = o->verb == VERB_VERIFY;
+    bool connects = runs || checks || o->verb == VERB_CLEAN;
+    if (!build_settings(o, connects, error) || (verifies && !take_key_rate(o, error)))
         return false;
     runs |= checks && !o->acl;
     const char *in_file = o->config.path ? ", on the command line or in the file" : "";
@@ -248,7 +285,7 @@ static bool check_options(struct options *o, struct error *error)
         return error_fatal(
             error, EX_USAGE,
             "clean needs --target redis://host:port, the Redis or Valkey to remove marks from%s", in_file);
-    if (!connects)
+    if (!connects && !verifies)
         keep_name(&o->settings);
     o->settings.migrate = o->verb == VERB_MIGRATE;
     settings_copy(&o->given, &o->settings);

@@ -17,6 +17,7 @@ enum verb {
     VERB_WAIT,
     VERB_STOP,
     VERB_CLEAN,
+    VERB_VERIFY,
     VERB_VERSION,
     VERB_HELP
 };
@@ -25,7 +26,11 @@ struct options {
     enum verb verb;
     enum verb help_of; /* with VERB_HELP; VERB_NONE: the overview */
     bool json, watch, in_step, check_config, acl;
-    uint64_t timeout_ms; /* of wait; 0: none */
+    uint64_t timeout_ms;  /* of wait; 0: none */
+    bool repair, restart; /* of verify, like the next two */
+    uint32_t sample_ppm;  /* 0: not given */
+    uint64_t keys_per_second;
+    const char *max_rate; /* as given: for verify it is keys, otherwise a setting in bytes */
     struct config config;
     struct settings given;    /* from file and command line, for the comparison after SIGHUP */
     struct settings settings; /* the same, completed by passwords, absolute paths and defaults */

@@ -189,21 +189,21 @@ static bool listen_to(struct worker_process *w, struct event_base *base)
     return w->log_readable && event_add(w->log_readable, NULL) == 0;
 }
 
-bool worker_process_start(struct worker_process *w, struct event_base *base, const char *path, uint32_t flow,
-                          struct error *error)
+bool worker_process_start_as(struct worker_process *w, struct event_base *base, const char *path,
+                             const char *role, struct error *error)
 {
     int pair[2], log_pipe[2];
     char title[48]; /* in the process list */
-    snprintf(title, sizeof title, "%s: flow %u", PROGRAM, flow);
+    snprintf(title, sizeof title, "%s: %s", PROGRAM, role);
     char *const argv[] = {title, NULL};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-        return error_set(error, ERROR_RETRY, "cannot make a socket pair for the worker of FLOW %u: %s", flow,
+        return error_set(error, ERROR_RETRY, "cannot make a socket pair for the worker (%s): %s", role,
                          strerror(errno));
     if (pipe2(log_pipe, O_CLOEXEC) != 0) {
         int failed = errno;
         close(pair[0]);
         close(pair[1]);
-        return error_set(error, ERROR_RETRY, "cannot make a pipe for the worker of FLOW %u: %s", flow,
+        return error_set(error, ERROR_RETRY, "cannot make a pipe for the worker (%s): %s", role,
                          strerror(failed));
     }
     pid_t self = getpid(), pid = fork();
@@ -222,8 +222,16 @@ bool worker_process_start(struct worker_process *w, struct event_base *base, con
         worker_process_kill(w);
     else
         worker_process_forget(w);
-    return error_set(error, ERROR_RETRY, "cannot start the worker of FLOW %u: %s", flow,
+    return error_set(error, ERROR_RETRY, "cannot start the worker (%s): %s", role,
                      strerror(pid < 0 ? failure : ENOMEM));
+}
+
+bool worker_process_start(struct worker_process *w, struct event_base *base, const char *path, uint32_t flow,
+                          struct error *error)
+{
+    char role[24];
+    snprintf(role, sizeof role, "flow %u", flow);
+    return worker_process_start_as(w, base, path, role, error);
 }
 
 bool worker_process_send(struct worker_process *w, const struct message *m)

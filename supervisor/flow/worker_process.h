@@ -35,6 +35,9 @@ void worker_process_init(struct worker_process *w);
  * false and sets *error on failure. */
 bool worker_process_start(struct worker_process *w, struct event_base *base, const char *path, uint32_t flow,
                           struct error *error);
+/* The same for a worker that follows no FLOW; role: of the process list. */
+bool worker_process_start_as(struct worker_process *w, struct event_base *base, const char *path,
+                             const char *role, struct error *error);
 /* Returns false if the worker does not take the message: it hangs or has ended. */
 bool worker_process_send(struct worker_process *w, const struct message *m);
 bool worker_process_send_plain(struct worker_process *w, enum message_type type);

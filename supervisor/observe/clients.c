@@ -52,6 +52,14 @@ void client_end(struct client *client)
     free(client);
 }
 
+bool client_is_owner(struct client *client)
+{
+    struct ucred peer;
+    socklen_t bytes = sizeof peer;
+    return getsockopt(bufferevent_getfd(client->stream), SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;

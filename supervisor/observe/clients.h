@@ -33,6 +33,8 @@ void clients_close(struct clients *c);
 /* As clients_close, but the held connections stay open until the process exits. */
 void clients_leave(struct clients *c);
 
+/* Whether the client of a Unix socket is a process of this user, or of root. */
+bool client_is_owner(struct client *client);
 /* The answer's buffer, sent after client_answered. */
 struct evbuffer *client_output(struct client *client);
 void client_answered(struct client *client);

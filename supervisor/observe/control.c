@@ -51,6 +51,9 @@ static void serve_request(struct control *c, struct client *client, const char *
     if (strcmp(line, "status") == 0) {
         send_answer(client, c->callbacks.status(c->callbacks.arg));
         client_answered(client);
+    } else if (strcmp(line, "settings") == 0 && client_is_owner(client)) {
+        send_answer(client, c->callbacks.settings(c->callbacks.arg));
+        client_answered(client);
     } else if (strcmp(line, "stop") == 0) {
         cJSON *json = cJSON_CreateObject();
         cJSON_AddTrueToObject(json, "stopping");
@@ -60,7 +63,10 @@ static void serve_request(struct control *c, struct client *client, const char *
         c->callbacks.stop(c->callbacks.arg);
     } else {
         cJSON *json = cJSON_CreateObject();
-        cJSON_AddStringToObject(json, "error", "unknown request; status and stop are understood");
+        cJSON_AddStringToObject(json, "error",
+                                strcmp(line, "settings") == 0
+                                    ? "only the user that runs df2redis, or root, may verify"
+                                    : "unknown request; status and stop are understood");
         send_answer(client, json);
         client_answered(client);
     }

@@ -1,6 +1,8 @@
 /* STATE/NAME/control.sock: a Unix socket (mode 0660) that takes one request a connection, one line:
  *
  *   status   → one line of JSON (see status_document.c), then the end
+ *   settings → to the same user or root: {"session":…}, for df2redis verify: the session, and the settings with their
+ *              passwords (see settings_document.c), then the end
  *   stop     → {"stopping":true,"pid":N}; at the end of the run {"exit_code":N}, then the end
  *
  * What calls what in this folder:
@@ -23,6 +25,7 @@ enum { CONTROL_REQUEST_BYTES = 256, CONTROL_CONNECTIONS = 64 };
 struct control_callbacks {
     void *arg;
     cJSON *(*status)(void *arg); /* the caller frees it */
+    cJSON *(*settings)(void *arg);
     void (*stop)(void *arg);
 };
 

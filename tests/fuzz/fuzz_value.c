@@ -6,7 +6,7 @@
 static void digest(struct slice typed, struct slice value)
 {
     static struct digest_scratch *scratch;
-    struct digest_options options = {.stream_counters = true, .now_ms = 1};
+    struct digest_options options = {.stream_counters = true, .entries_read = true, .now_ms = 1};
     struct digest d = {0}, again = {0};
     struct error error;
     struct buf payload = {0};

@@ -303,6 +303,11 @@ void comparison_begin(struct comparison *x, const struct compared *list, size_t 
     enter_stage(x, STAGE_CONNECTING);
 }
 
+void comparison_repair(struct comparison *x, bool repair)
+{
+    x->config.repair = repair;
+}
+
 void comparison_poll(struct comparison *x)
 {
     if (x->stage != STAGE_WAITING || x->trouble.class)

@@ -30,6 +30,7 @@
 
 #include "common/redis/capabilities.h"
 #include "common/settings/settings.h"
+#include "worker/compare/digest.h"
 
 enum { COMPARISON_KEYS = 32 }; /* maximum of a batch */
 
@@ -46,13 +47,15 @@ struct compared {
     struct slice key; /* borrowed until `done` */
     void *owner;
     enum comparison_outcome outcome;
-    uint64_t bytes;      /* read of it from either side, about */
-    int64_t expires_ms;  /* HEALED: when it expires on the target, Unix ms; 0: never, or deleted */
-    bool alone;          /* AGAIN: another key may be the cause; try this key alone */
-    uint64_t difference; /* hash of both values; in: where a rewriting was to remove it; out: HEALED */
-    bool by_elements;    /* its payload was refused: write it element by element */
-    char reason[48];     /* IMPOSSIBLE: a word of divergence.h; empty: reading is not permitted */
-    char text[160];      /* … and details */
+    uint64_t bytes;        /* read of it from either side, about */
+    int64_t expires_ms;    /* HEALED: when it expires on the target, Unix ms; 0: never, or deleted */
+    bool alone;            /* AGAIN: another key may be the cause; try this key alone */
+    enum verify_kind kind; /* DIFFERENT, HEALED: how the values differed */
+    enum digest_kind type; /* of the source's value, or of the target's if the source has none */
+    uint64_t difference;   /* hash of both values; in: where a rewriting was to remove it; out: HEALED */
+    bool by_elements;      /* its payload was refused: write it element by element */
+    char reason[48];       /* IMPOSSIBLE: a word of divergence.h; empty: reading is not permitted */
+    char text[160];        /* … and details */
 };
 
 struct comparison_config {
@@ -60,6 +63,7 @@ struct comparison_config {
     const char *master_id; /* of the source: no other server is compared */
     const char *client_name;
     bool repair;
+    bool entries_read; /* of a stream's groups are compared: informative only */
     void *arg;
     /* Whether the target has all entries of the shards before these LSNs. */
     bool (*applied)(void *arg, const uint64_t *lsns, size_t count);
@@ -75,6 +79,10 @@ bool comparison_is_busy(const struct comparison *x);
 /* Must not be busy. uri: the server of the target that has the keys. Copies the list, but not the keys. */
 void comparison_begin(struct comparison *x, const struct compared *list, size_t count, const struct uri *uri,
                       const struct capabilities *target);
+/* For the next batches: config.repair. */
+void comparison_repair(struct comparison *x, bool repair);
+/* Whether both times of expiry are equal within the tolerance for such a target; -1: none, -2: no key. */
+bool comparison_same_expiry(const struct capabilities *target, int64_t target_ms, int64_t source_ms);
 /* Call after entries were applied, and at each tick. */
 void comparison_poll(struct comparison *x);
 /* Aborts the current batch, whose keys are AGAIN, and closes the connections. */

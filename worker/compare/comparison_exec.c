@@ -30,7 +30,13 @@ static void compare_pair(struct comparison *x, struct pair *p)
     p->differs = (p->large && x->large.copying) || !comparison_is_equal(x, p);
     /* Commands on groups (XACK, XCLAIM, XGROUP …) do not touch their stream for WATCH. */
     p->guarded = p->target.kind == DIGEST_STREAM && p->target_dump.bytes && x->target.scripts;
+    p->told.type = p->source.kind != DIGEST_NOTHING ? p->source.kind : p->target.kind;
+    if (p->differs && !(p->large && x->large.copying))
+        p->told.kind = comparison_kind(p);
     p->recurs = difference_recurs(x, p);
+    if (p->differs && p->source.kind == DIGEST_FOREIGN && p->target.kind == DIGEST_FOREIGN &&
+        !x->config.repair)
+        comparison_impossible(p, DIVERGENCE_TYPE, "%s", rdb_type_name(p->source.type));
     if (!p->differs || p->recurs || !x->config.repair)
         return;
     p->first_command = x->batch->commands;

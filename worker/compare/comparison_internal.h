@@ -168,6 +168,7 @@ void comparison_take_source(struct comparison *x, struct pair *p, const redisRep
 bool comparison_wants_json(const struct comparison *x, const struct pair *p);
 void comparison_take_json(struct comparison *x, struct pair *p, const redisReply *text);
 bool comparison_is_equal(const struct comparison *x, const struct pair *p);
+enum verify_kind comparison_kind(const struct pair *p);
 /* A hash of both values, which differ; never 0. */
 uint64_t comparison_difference(const struct comparison *x, const struct pair *p);
 /* Add to x->batch the commands that write the source's value to the key; UNLINK. */

@@ -55,7 +55,9 @@ void comparison_values_free(struct comparison *x)
 
 static struct digest_options options_of(const struct comparison *x)
 {
-    return (struct digest_options){.stream_counters = x->target.xsetid_entries, .now_ms = clock_unix_ms()};
+    return (struct digest_options){.stream_counters = x->target.xsetid_entries,
+                                   .entries_read = x->config.entries_read,
+                                   .now_ms = clock_unix_ms()};
 }
 
 static struct slice bytes_of(const redisReply *r)
@@ -120,9 +122,9 @@ void comparison_take_json(struct comparison *x, struct pair *p, const redisReply
         log_debug("%s of the target: %s", log_key(p->told.key), why.text);
 }
 
-static bool same_expiry(const struct comparison *x, const struct pair *p)
+bool comparison_same_expiry(const struct capabilities *target, int64_t target_ms, int64_t source_ms)
 {
-    int64_t a = p->target_expire_ms, b = p->source_expire_ms;
+    int64_t a = target_ms, b = source_ms;
     if (a < 0 || b < 0)
         return a == b;
     int64_t left = (a < b ? a : b) - clock_unix_ms(), tolerance = KEY_TOLERANCE_MS;
@@ -130,9 +132,14 @@ static bool same_expiry(const struct comparison *x, const struct pair *p)
         return true;
     if (left > FAR_MS)
         tolerance = FAR_TOLERANCE_MS;
-    else if (x->target.kind == SERVER_REDIS && x->target.version < 70000)
+    else if (target->kind == SERVER_REDIS && target->version < 70000)
         tolerance = OLD_TOLERANCE_MS;
     return a - b <= tolerance && b - a <= tolerance;
+}
+
+static bool same_expiry(const struct comparison *x, const struct pair *p)
+{
+    return comparison_same_expiry(&x->target, p->target_expire_ms, p->source_expire_ms);
 }
 
 bool comparison_is_equal(const struct comparison *x, const struct pair *p)
@@ -140,6 +147,11 @@ bool comparison_is_equal(const struct comparison *x, const struct pair *p)
     if (p->source.kind == DIGEST_NOTHING && p->target.kind == DIGEST_NOTHING)
         return true;
     return digest_equal(&p->target, &p->source, FIELD_TOLERANCE_MS) && same_expiry(x, p);
+}
+
+enum verify_kind comparison_kind(const struct pair *p)
+{
+    return digest_difference(&p->source, &p->target, FIELD_TOLERANCE_MS);
 }
 
 static void hash_digest(struct hasher *h, const struct digest *d)

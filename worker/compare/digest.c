@@ -13,6 +13,9 @@ void digest_free(struct digest *d)
 
 static void put_list(struct digest_pieces *p, struct slice item)
 {
+    struct hasher h = hash_begin(DIGEST_LIST);
+    hash_bytes(&h, item);
+    p->d->parts[DIGEST_ENTRIES] += hash_mix(h.a ^ h.b);
     hash_bytes(&p->order, item);
     p->d->count++;
 }
@@ -141,4 +144,38 @@ bool digest_equal(const struct digest *a, const struct digest *b, int64_t tolera
         return true;
     return a->count == b->count && a->hash[0] == b->hash[0] && a->hash[1] == b->hash[1] &&
            same_times(a, b, tolerance_ms);
+}
+
+static enum verify_kind stream_difference(const struct digest *source, const struct digest *target)
+{
+    if (source->count != target->count || source->parts[DIGEST_ENTRIES] != target->parts[DIGEST_ENTRIES])
+        return VERIFY_ENTRY;
+    return source->parts[DIGEST_GROUPS] != target->parts[DIGEST_GROUPS] ? VERIFY_GROUP : VERIFY_PENDING_ENTRY;
+}
+
+enum verify_kind digest_difference(const struct digest *source, const struct digest *target,
+                                   int64_t tolerance_ms)
+{
+    bool same_hash = source->hash[0] == target->hash[0] && source->hash[1] == target->hash[1];
+    if (source->kind == DIGEST_NOTHING || target->kind == DIGEST_NOTHING)
+        return source->kind == DIGEST_NOTHING ? VERIFY_EXTRA : VERIFY_MISSING;
+    if (source->kind != target->kind)
+        return VERIFY_TYPE;
+    if (same_hash && source->count == target->count)
+        return same_times(source, target, tolerance_ms) ? VERIFY_TTL : VERIFY_FIELD_TTL;
+    switch (source->kind) {
+    case DIGEST_LIST:
+        return source->count == target->count &&
+                       source->parts[DIGEST_ENTRIES] == target->parts[DIGEST_ENTRIES]
+                   ? VERIFY_ORDER
+                   : VERIFY_ELEMENT;
+    case DIGEST_SET:
+    case DIGEST_HASH:
+    case DIGEST_ZSET:
+        return VERIFY_ELEMENT;
+    case DIGEST_STREAM:
+        return stream_difference(source, target);
+    default:
+        return VERIFY_VALUE;
+    }
 }

@@ -13,6 +13,7 @@
 
 #include "common/base/error.h"
 #include "common/base/mem.h"
+#include "common/ipc/verify_report.h"
 #include "worker/compare/digest_hash.h"
 #include "worker/rdb/entry.h"
 
@@ -35,10 +36,19 @@ struct digest_time {
     int64_t expire_ms;
 };
 
+/* Sums over parts of a value, which tell how two values differ. */
+enum digest_part {
+    DIGEST_ENTRIES, /* of a list: its elements in any order; of a stream: its entries and ids */
+    DIGEST_GROUPS,  /* of a stream: groups and consumers */
+    DIGEST_PENDING, /* of a stream: pending entries */
+    DIGEST_PARTS,
+};
+
 struct digest {
     enum digest_kind kind;
     uint8_t type; /* RDB type */
     uint64_t hash[2], count;
+    uint64_t parts[DIGEST_PARTS];
     struct buf times;   /* of struct digest_time, by field */
     bool times_unknown; /* more than DIGEST_TIMES_MAX, or the server has no HPEXPIRETIME: not compared */
 };
@@ -46,6 +56,7 @@ struct digest {
 struct digest_options {
     bool stream_counters; /* both sides have entries added, the greatest deleted id, entries read: Redis ≥ 7.0
                            */
+    bool entries_read;    /* of groups count, too: Dragonfly and Redis keep this number differently */
     int64_t now_ms;       /* fields that have expired by then are ignored; 0: none */
 };
 
@@ -75,5 +86,9 @@ void digest_sort_times(struct digest *d); /* by field, as digest_equal() require
 void digest_free(struct digest *d);       /* leaves it zero */
 /* False for DIGEST_FOREIGN, whose values cannot be compared. */
 bool digest_equal(const struct digest *a, const struct digest *b, int64_t tolerance_ms);
+/* How the target's value differs from the source's. VERIFY_TTL: the values are equal. */
+enum verify_kind digest_difference(const struct digest *source, const struct digest *target,
+                                   int64_t tolerance_ms);
+enum digest_kind digest_kind_of(uint8_t rdb_type);
 
 #endif

@@ -204,9 +204,10 @@ static void on_stream_group(void *arg, struct slice name, struct stream_id last,
     struct hasher h = hash_begin(1);
     hash_bytes(&h, name);
     put_id(&h, last);
-    if (g->options->stream_counters)
+    if (g->options->stream_counters && g->options->entries_read)
         hash_u64(&h, entries_read);
     hash_add(g->d->hash, &h);
+    g->d->parts[DIGEST_GROUPS] += hash_mix(h.a ^ h.b);
 }
 
 static void on_stream_consumer(void *arg, struct slice group, struct slice name, int64_t seen, int64_t active)
@@ -217,6 +218,7 @@ static void on_stream_consumer(void *arg, struct slice group, struct slice name,
     hash_bytes(&h, group);
     hash_bytes(&h, name);
     hash_add(g->d->hash, &h);
+    g->d->parts[DIGEST_GROUPS] += hash_mix(h.a ^ h.b);
 }
 
 static void on_stream_pending(void *arg, struct slice group, struct slice consumer, struct stream_id id,
@@ -230,6 +232,7 @@ static void on_stream_pending(void *arg, struct slice group, struct slice consum
     put_id(&h, id);
     hash_u64(&h, deliveries);
     hash_add(g->d->hash, &h);
+    g->d->parts[DIGEST_PENDING] += hash_mix(h.a ^ h.b);
 }
 
 static bool digest_node(struct digester *g, struct slice master_id, struct slice listpack)
@@ -272,7 +275,7 @@ static bool digest_stream(struct digester *g, struct slice in, uint8_t type)
 
 /* ---- whole values ---- */
 
-static enum digest_kind digest_kind_of(uint8_t type)
+enum digest_kind digest_kind_of(uint8_t type)
 {
     switch (type) {
     case RDB_STRING:
@@ -365,6 +368,8 @@ bool digest_dump(struct digest *d, struct slice payload, const struct digest_opt
         d->kind = DIGEST_NOTHING;
     if (d->kind == DIGEST_STRING || d->kind == DIGEST_LIST || d->kind == DIGEST_STREAM)
         hash_add(d->hash, &g.pieces.order);
+    if (d->kind == DIGEST_STREAM)
+        d->parts[DIGEST_ENTRIES] = hash_mix(g.pieces.order.a ^ g.pieces.order.b);
     digest_sort_times(d);
     return true;
 }

@@ -1,40 +1,54 @@
-/* The cursors of the other FLOWs, opened when first read. */
+/* A cursor stays open: a later session reuses its file in place. */
 #include "worker/verify/flows_applied.h"
 
 #include <stdlib.h>
 
+#include "common/ipc/cursor.h"
+
 struct flow_cursors {
-    const struct flow *flow;
-    struct cursor *list; /* marks NULL: not open yet */
+    char *directory;
+    uint32_t count;
+    struct cursor *list; /* opened when first asked for */
 };
 
-static const struct cursor_marks *flow_cursor_marks(struct flow_cursors *others, uint32_t number)
+/* NULL: no such cursor, or of another session. */
+static const struct cursor_marks *session_marks(struct flow_cursors *c, uint32_t number, uint64_t session)
 {
-    const struct flow *f = others->flow;
-    if (number == f->number)
-        return f->cursor.marks;
-    struct cursor *c = &others->list[number];
+    struct cursor *cursor = &c->list[number];
     struct error error;
-    return c->marks || cursor_open_readonly(c, f->directory, number, &error) ? c->marks : NULL;
+    if (!cursor->marks && !cursor_open_readonly(cursor, c->directory, number, &error))
+        return NULL;
+    return cursor_get(&cursor->marks->session) == session ? cursor->marks : NULL;
 }
 
-bool flows_applied(struct flow_cursors *c, const uint64_t *lsns, size_t count)
+bool flows_applied(struct flow_cursors *c, uint64_t session, const uint64_t *lsns, size_t count)
 {
-    if (count != c->flow->count)
+    if (count != c->count)
         return false;
-    for (uint32_t i = 0; i < c->flow->count; i++) {
-        const struct cursor_marks *m = flow_cursor_marks(c, i);
-        if (!m || cursor_get(&m->session) != c->flow->session || cursor_get(&m->applied_lsn) < lsns[i])
+    for (uint32_t i = 0; i < c->count; i++) {
+        const struct cursor_marks *m = session_marks(c, i, session);
+        if (!m || cursor_get(&m->applied_lsn) < lsns[i])
             return false;
     }
     return true;
 }
 
-struct flow_cursors *flow_cursors_new(const struct flow *f)
+bool flows_stable(struct flow_cursors *c, uint64_t session)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        const struct cursor_marks *m = session_marks(c, i, session);
+        if (!m || cursor_get(&m->phase) != CURSOR_STABLE)
+            return false;
+    }
+    return c->count > 0;
+}
+
+struct flow_cursors *flow_cursors_new(const char *directory, uint32_t count)
 {
     struct flow_cursors *c = x_calloc(1, sizeof *c);
-    c->flow = f;
-    c->list = x_calloc(f->count, sizeof *c->list);
+    c->directory = x_strdup(directory);
+    c->count = count;
+    c->list = x_calloc(count ? count : 1, sizeof *c->list);
     return c;
 }
 
@@ -42,9 +56,10 @@ void flow_cursors_free(struct flow_cursors *c)
 {
     if (!c)
         return;
-    for (uint32_t i = 0; i < c->flow->count; i++)
+    for (uint32_t i = 0; i < c->count; i++)
         if (c->list[i].marks)
             cursor_close(&c->list[i]);
     free(c->list);
+    free(c->directory);
     free(c);
 }

@@ -45,7 +45,7 @@ static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
     if (count != f->count || lsns[f->number] < h->begun_lsn)
         return false;
     if (h->any_shard)
-        return flows_applied(h->with.cursors, lsns, count);
+        return flows_applied(h->with.cursors, f->session, lsns, count);
     return cursor_get(&f->cursor.marks->applied_lsn) >= lsns[f->number];
 }
 
@@ -336,6 +336,7 @@ struct heal *heal_new(const struct heal_config *with)
                                        .master_id = f->master_id,
                                        .client_name = f->heal_name,
                                        .repair = true,
+                                       .entries_read = true,
                                        .arg = h,
                                        .applied = lsns_applied,
                                        .done = on_batch_done};

@@ -10,6 +10,7 @@
 #ifndef DF2REDIS_WORKER_VERIFY_INVENTORY_H
 #define DF2REDIS_WORKER_VERIFY_INVENTORY_H
 
+#include "worker/flow/flow.h"
 #include "worker/target/router.h"
 #include "worker/translate/translator.h"
 #include "worker/verify/flows_applied.h"

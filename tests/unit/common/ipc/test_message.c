@@ -13,7 +13,7 @@
 
 #include "common/ipc/message.h"
 
-enum { TYPES = MESSAGE_RECONFIGURE };
+enum { TYPES = MESSAGE_VERIFY_REPORT };
 
 static struct error error;
 
@@ -78,6 +78,19 @@ static struct message example(enum message_type type)
         break;
     case MESSAGE_RECONFIGURE:
         buf_put(&m.reconfigure.settings, "other", 5);
+        break;
+    case MESSAGE_VERIFY:
+        m.verify.active = 1;
+        m.verify.session = 99;
+        m.verify.flow_count = 4;
+        memset(m.verify.master_id, 'e', 40);
+        m.verify.repair = 1;
+        m.verify.sample_ppm = 1000;
+        m.verify.keys_per_second = 5000;
+        buf_put(&m.verify.settings, "set\0tings", 9);
+        break;
+    case MESSAGE_VERIFY_REPORT:
+        buf_put(&m.verify_report.report, "report", 6);
         break;
     default:
         break;

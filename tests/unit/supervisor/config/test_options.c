@@ -132,6 +132,24 @@ static void clean_needs_a_target_and_no_source(void **state)
     assert_usage_error("clean -t null:", "clean needs --target");
 }
 
+static void verify_counts_keys_and_shares(void **state)
+{
+    (void)state;
+    assert_true(parse("verify -n x --max-rate 5000 --sample 0.5% --repair"));
+    assert_int_equal(o.verb, VERB_VERIFY);
+    assert_int_equal(o.keys_per_second, 5000);
+    assert_int_equal(o.sample_ppm, 5000);
+    assert_true(o.repair && !o.restart);
+    options_free(&o);
+    assert_usage_error("verify --sample 0", "is not a percentage");
+    options_free(&o);
+    assert_usage_error("verify --sample 101%", "is not a percentage");
+    options_free(&o);
+    assert_usage_error("verify --max-rate 5m", "is not a number of keys per second");
+    options_free(&o);
+    assert_usage_error("status --repair", "--repair is for verify");
+}
+
 static void help_is_found_in_all_its_forms(void **state)
 {
     (void)state;
@@ -149,7 +167,7 @@ static void help_is_found_in_all_its_forms(void **state)
 static void errors_name_what_was_wrong_and_what_is_possible(void **state)
 {
     (void)state;
-    assert_usage_error("", "replicate, migrate, status, wait, stop, clean");
+    assert_usage_error("", "replicate, migrate, verify, status, wait, stop, clean");
     options_free(&o);
     assert_usage_error("frobnicate", "\"frobnicate\"");
     options_free(&o);
@@ -165,7 +183,8 @@ static void errors_name_what_was_wrong_and_what_is_possible(void **state)
     options_free(&o);
     assert_usage_error("replicate --name", "--name NAME");
     options_free(&o);
-    assert_usage_error("replicate --json -s redis://h -t redis://g", "--json is for status and check");
+    assert_usage_error("replicate --json -s redis://h -t redis://g",
+                       "--json is for status, check and verify");
     assert_usage_error("check --watch -s redis://h -t redis://g", "--watch is for status");
     assert_usage_error("status --acl", "--acl is for check");
     assert_usage_error("check --acl --json", "contradict");
@@ -201,7 +220,7 @@ static bool is_option(const char *name, size_t len)
     for (const struct setting_help *h = settings_help(); h->name; h++)
         if (strlen(h->name) == len && memcmp(h->name, name, len) == 0)
             return true;
-    static const char *const own[] = {"json", "watch", "in-step", "config", "acl"};
+    static const char *const own[] = {"json", "watch", "in-step", "config", "acl", "repair"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (strlen(own[i]) == len && memcmp(own[i], name, len) == 0)
             return true;
@@ -266,6 +285,7 @@ int main(void)
         TEST(check_needs_both_uris_unless_it_prints_rights),
         TEST(status_and_stop_need_no_uris),
         TEST(clean_needs_a_target_and_no_source),
+        TEST(verify_counts_keys_and_shares),
         TEST(help_is_found_in_all_its_forms),
         TEST(errors_name_what_was_wrong_and_what_is_possible),
         TEST(passwords_are_blanked_in_the_arguments_but_kept),

@@ -17,7 +17,7 @@ enum { HASH_22 = 22, HASH_24 = 24, HASH_25 = 25, STREAM_26 = 26, NOW_MS = 1000 }
 
 static struct digest_scratch *scratch;
 static struct error error;
-static struct digest_options options = {.stream_counters = true, .now_ms = NOW_MS};
+static struct digest_options options = {.stream_counters = true, .entries_read = true, .now_ms = NOW_MS};
 
 /* ---- payloads ---- */
 

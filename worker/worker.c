@@ -199,6 +199,8 @@ static bool open_files(struct worker *w, const struct message *start, struct err
                        start->start.mode == START_FULL, error);
     if (!w->deadlines)
         return false;
+    if (!resume)
+        deadlines_set_lost(w->deadlines, 0);
     flow_note_suspects(w->flow);
     cursor_set(&w->flow->cursor.marks->pid, (uint64_t)getpid());
     cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());

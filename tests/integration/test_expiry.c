@@ -198,6 +198,46 @@ static void what_was_deleted_or_written_anew_is_no_suspect(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* Its copy of the data has the times to live from before the renewal. */
+static void what_expired_in_an_older_copy_of_the_target_is_healed(void **state)
+{
+    (void)state;
+    begin(false);
+    int64_t at_ms = write_short_lived();
+    redisContext *c = server_connect(run.target.port);
+    server_ok(c, "SAVE");
+    redisFree(c);
+    renew(at_ms);
+    source("INCR last"); /* its mark covers the renewal */
+    assert_true(run_wait_in_step(&run));
+    process_signal(&run.target.process, SIGSTOP);
+    wait_beyond(at_ms + 500);
+    redis_restart(&run.target, NULL);
+    assert_comes_out_equal();
+    assert_true(df2redis_said(&run.program, "has lost writes"));
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* The key itself is gone on both sides in the end. */
+static void what_was_made_of_a_key_that_had_expired_is_healed(void **state)
+{
+    (void)state;
+    begin(false);
+    source("SADD other z");
+    source("RPUSH queue z");
+    int64_t at_ms = write_short_lived();
+    process_signal(&run.target.process, SIGSTOP);
+    source("SMOVE set other a");
+    source("RPOPLPUSH list queue");
+    source("SORT list ALPHA STORE sorted");
+    wait_beyond(at_ms + 500);
+    process_signal(&run.target.process, SIGCONT);
+    assert_comes_out_equal();
+    assert_true(suspects(&run, "healed") >= 3);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 static void of_a_target_in_import_mode_nothing_expires(void **state)
 {
     (void)state;
@@ -222,6 +262,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_expired_while_nobody_ran_is_healed, teardown),
         cmocka_unit_test_teardown(another_size_of_the_ring_leaves_the_times_to_live_known, teardown),
         cmocka_unit_test_teardown(what_was_deleted_or_written_anew_is_no_suspect, teardown),
+        cmocka_unit_test_teardown(what_expired_in_an_older_copy_of_the_target_is_healed, teardown),
+        cmocka_unit_test_teardown(what_was_made_of_a_key_that_had_expired_is_healed, teardown),
         cmocka_unit_test_teardown(of_a_target_in_import_mode_nothing_expires, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

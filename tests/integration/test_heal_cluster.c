@@ -4,12 +4,15 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "common/base/clock.h"
 #include "common/redis/topology.h"
 #include "tests/support/heal_case.h"
+#include "tests/support/kills.h"
 
 /* On the master that has the key. */
 static void in_target_cluster(const char *key, const char *words)
@@ -89,6 +92,48 @@ static void a_key_whose_slot_moves_while_it_is_compared_is_healed(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+static bool has_passed(void *at_ms)
+{
+    return clock_unix_ms() > *(int64_t *)at_ms;
+}
+
+/* Between two slots, after the time to live of what is moved: the key that it went to is compared, too. */
+static void what_was_to_come_from_a_key_that_has_expired_is_healed(void **state)
+{
+    (void)state;
+    static const char *const values[] = {"SET text new", "SET b old",    "SADD set m",
+                                         "SADD other z", "RPUSH list e", "RPUSH queue z"};
+    static const char *const keys[] = {"text", "set", "list"};
+    char words[64];
+    in_cluster = true;
+    redis_cluster_start(&cluster, 3, 0);
+    begin();
+    uint64_t begun_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        source(values[i]);
+    wait_settled();
+    int64_t at_ms = clock_unix_ms() + 3000 + 4 * (int64_t)(clock_monotonic_ms() - begun_ms);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        snprintf(words, sizeof words, "PEXPIREAT %s %lld", keys[i], (long long)at_ms);
+        source(words);
+    }
+    wait_settled();
+    pid_t worker = worker_pid(&run.program, 0);
+    kill(worker, SIGSTOP);
+    source("RENAME text b");
+    snprintf(words, sizeof words, "PEXPIREAT b %lld", (long long)at_ms + 600000);
+    source(words);
+    source("SMOVE set other m");
+    source("RPOPLPUSH list queue");
+    assert_true(clock_unix_ms() < at_ms);
+    assert_true(wait_until(has_passed, &at_ms, RUN_DEADLINE_MS));
+    kill(worker, SIGCONT);
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects(&run, "healed") >= 3);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* ---- after a full sync ---- */
 
 enum { LEFT_OUT_OF_CLUSTER = 300 };
@@ -146,6 +191,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(keys_of_a_cluster_are_healed, teardown),
         cmocka_unit_test_teardown(a_key_whose_slot_moves_while_it_is_compared_is_healed, teardown),
+        cmocka_unit_test_teardown(what_was_to_come_from_a_key_that_has_expired_is_healed, teardown),
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found_in_a_cluster, teardown),
         cmocka_unit_test_teardown(the_end_waits_while_suspects_of_a_cluster_are_settled, teardown),
     };

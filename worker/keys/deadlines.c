@@ -35,6 +35,7 @@ struct header {
     _Atomic uint64_t any; /* not 0: a time was set since the file was created */
     _Atomic uint64_t unknown_from, unknown_to;
     _Atomic uint64_t list_begin, list_end; /* in the list */
+    _Atomic uint64_t lost_to; /* the entry up to which the target has lost what it had; 0: none */
 };
 
 struct deadlines {
@@ -301,6 +302,16 @@ void deadlines_keep(struct deadlines *d, uint64_t seq)
 void deadlines_forget(struct deadlines *d)
 {
     times_forget(&d->recent);
+}
+
+void deadlines_set_lost(struct deadlines *d, uint64_t seq)
+{
+    statefile_store(&d->header->lost_to, seq);
+}
+
+uint64_t deadlines_lost(const struct deadlines *d)
+{
+    return statefile_load(&d->header->lost_to);
 }
 
 struct put_off_list *deadlines_list(struct deadlines *d)

@@ -37,6 +37,10 @@ void deadlines_announce(struct deadlines *d, uint64_t seq);
 void deadlines_keep(struct deadlines *d, uint64_t seq);
 /* The decoder goes back to the last mark. */
 void deadlines_forget(struct deadlines *d);
+/* The target has lost marks that it had acknowledged, and entries up to seq run again: the table has the times that
+ * they set, not those that the target's copy has. Kept for a restarted worker; 0: a new session. */
+void deadlines_set_lost(struct deadlines *d, uint64_t seq);
+uint64_t deadlines_lost(const struct deadlines *d);
 /* Whether there may be unknown times in [from, to]. */
 bool deadlines_unknown(const struct deadlines *d, int64_t from_ms, int64_t to_ms);
 

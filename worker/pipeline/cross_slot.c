@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "common/ipc/divergence.h"
 #include "common/redis/topology.h"
 #include "worker/pipeline/cross_slot_plan.h"
 #include "worker/translate/rewrite.h"
@@ -265,11 +266,21 @@ static void temporary_name(const struct cross *c, size_t i, struct buf *out)
     buf_printf(out, "df2redis:%s:tmp:{%s}:%zu", c->flow->settings.name, slot_tag(slot), i);
 }
 
+/* The source of the journal moved something, and the target has nothing to move: both keys may be wrong. */
+static void suspect_both_keys(struct cross *c)
+{
+    if (!flow_heals(c->flow))
+        return;
+    flow_suspect(c->flow, c->translator->db, c->argv[c->plan.sources[0]], SUSPECT_ABSENT, c->plan.name);
+    flow_suspect(c->flow, c->translator->db, c->argv[c->plan.destination], SUSPECT_ABSENT, c->plan.name);
+}
+
 /* Writes the mark alone: a promoted replica needs it, as the source is past the command by then. */
 static void write_nothing_moved(struct cross *c)
 {
     struct buf name = {0};
     c->nothing = true;
+    suspect_both_keys(c);
     if (c->plan.dumps) /* RENAME; the other commands allow a missing source */
         c->translator->report(c->translator->report_arg, DIVERGENCE_REFUSED, c->plan.name,
                               c->argv[c->plan.sources[0]], 1);

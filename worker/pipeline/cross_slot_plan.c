@@ -14,18 +14,6 @@ static bool command_is(const struct command *c, const char *name)
     return strcmp(c->name, name) == 0;
 }
 
-/* Position of the destination of SORT … STORE, GEORADIUS … STORE | STOREDIST; 0: the command only reads. */
-static size_t store_position(const struct command *c, const struct entry *e)
-{
-    size_t at = 0;
-    if (!command_is(c, "SORT") && strncmp(c->name, "GEORADIUS", 9) != 0)
-        return 0;
-    for (size_t i = 2; i + 1 < e->argc; i++)
-        if (slice_is(e->argv[i], "STORE") || slice_is(e->argv[i], "STOREDIST"))
-            at = i + 1;
-    return at;
-}
-
 /* Whether the rewrite of the command splits it by slot. */
 static bool rewrite_splits_slots(const struct command *c)
 {
@@ -98,7 +86,7 @@ bool cross_plan(struct translator *t, const struct router *router, const struct 
     if (!c || rewrite_splits_slots(c) || !command_arity_fits(c, e->argc) ||
         !settings_db_target(t->settings, e->db, &db) || db != 0 || (c->able && !c->able(t->target)))
         return false;
-    size_t stored = store_position(c, e), one, n = command_keys(c, e, &one, 1);
+    size_t stored = command_store_position(c, e), one, n = command_keys(c, e, &one, 1);
     if (n + (stored != 0) < 2 || n > DESTINATION_MAX_KEYS)
         return false;
     size_t *keys = x_calloc(n + 1, sizeof *keys);

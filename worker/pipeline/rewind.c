@@ -179,8 +179,10 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
          lost = behind && seq < p->commit.marked_seq;
     if (lost)
         log_lost_writes(p, seq);
-    if (lost || (behind && cluster && seq < applied))
+    if (lost || (behind && cluster && seq < applied)) {
         note_setback(p);
+        expiry_lost(p->expiry, applied);
+    }
     p->commit.skip_seq = p->commit.marked_seq = p->commit.sent_marked_seq = known ? seq : 0;
     if (cluster && known) {
         p->flush.all_seq = seq;

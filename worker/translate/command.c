@@ -42,6 +42,17 @@ size_t command_keys(const struct command *c, const struct entry *e, size_t *posi
     return n;
 }
 
+size_t command_store_position(const struct command *c, const struct entry *e)
+{
+    size_t at = 0;
+    if (strcmp(c->name, "SORT") != 0 && strncmp(c->name, "GEORADIUS", 9) != 0)
+        return 0;
+    for (size_t i = 2; i + 1 < e->argc; i++)
+        if (slice_is(e->argv[i], "STORE") || slice_is(e->argv[i], "STOREDIST"))
+            at = i + 1;
+    return at;
+}
+
 struct slice command_first_key(const struct command *c, const struct entry *e)
 {
     size_t at;

@@ -53,6 +53,9 @@ bool command_is_global(const struct command *c);
 /* The keys of a command line: returns their number, stores positions up to max. Positions beyond the arguments do not
  * count. */
 size_t command_keys(const struct command *c, const struct entry *e, size_t *positions, size_t max);
+/* Position of the destination of SORT … STORE, GEORADIUS … STORE | STOREDIST, which is none of command_keys; 0: there is
+ * none. */
+size_t command_store_position(const struct command *c, const struct entry *e);
 /* The first key; empty if there is none. */
 struct slice command_first_key(const struct command *c, const struct entry *e);
 /* Whether the number of arguments is valid for the command. */

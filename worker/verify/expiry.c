@@ -71,6 +71,24 @@ static void suspect_key(struct expiry *x, uint32_t db, struct slice key, const c
         flow_report(x->flow, &(struct report){DIVERGENCE_EXPIRED, command, db, key, 1, NULL});
 }
 
+/* Keys that may have expired, and are not known. */
+static void report_unknown(struct expiry *x)
+{
+    if (!x->unknown_told)
+        flow_report(x->flow,
+                    &(struct report){.reason = DIVERGENCE_EXPIRED, .command = "keys not kept track of"});
+    x->unknown_told = true;
+}
+
+/* The target's copy may have had an earlier time, which has passed. */
+static void suspect_renewed(struct expiry *x, uint32_t db, struct slice key, const char *command)
+{
+    if (flow_heals(x->flow))
+        suspect_key(x, db, key, command);
+    else
+        report_unknown(x);
+}
+
 void expiry_told(void *expiry, struct slice key, struct slice field, int64_t source_ms, int64_t target_ms)
 {
     struct expiry *x = expiry;
@@ -114,20 +132,39 @@ static bool deadline_has_passed(const struct expiry *x, int64_t at_ms)
     return at_ms <= target_now_ms(x) + CLOSE_MS;
 }
 
-/* Adds a check if the result of the command depends on the value of the key. */
-static void check_key(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
-                      struct slice key, struct slice field, bool done)
+/* done: the target has the command already. */
+static void check_time(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
+                       struct slice key, int64_t at_ms, bool done)
 {
-    uint64_t hash = deadlines_hash(db, key, field);
-    int64_t at_ms = deadlines_get(x->deadlines, hash);
-    if (!at_ms)
-        return;
     if (!done)
         add_check(x, e->seq, db, key, at_ms, c->name);
     else if (deadline_has_passed(x, at_ms))
         suspect_key(x, db, key, c->name);
+}
+
+/* Adds a check if the result of the command depends on the value of the key. Returns the time of the key; 0: none. */
+static int64_t check_key(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
+                         struct slice key, struct slice field, bool done)
+{
+    uint64_t hash = deadlines_hash(db, key, field);
+    int64_t at_ms = deadlines_get(x->deadlines, hash);
+    if (!at_ms)
+        return 0;
+    check_time(x, c, e, db, key, at_ms, done);
     if (deadline_has_passed(x, at_ms)) /* one check is enough */
         deadlines_set(x->deadlines, hash, e->seq, 0, x->translator->arrived_ms);
+    return at_ms;
+}
+
+/* A command may write to any of its keys what it made of the one that has the time. */
+static void check_all_keys(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
+                           const size_t *positions, size_t n, int64_t at_ms, bool done)
+{
+    size_t stored = command_store_position(c, e);
+    for (size_t i = 0; n > 1 && i < n; i++)
+        check_time(x, c, e, db, e->argv[positions[i]], at_ms, done);
+    if (stored)
+        check_time(x, c, e, db, e->argv[stored], at_ms, done);
 }
 
 static void note_replaced(struct expiry *x, const struct entry *e, uint32_t db, struct slice key,
@@ -143,6 +180,17 @@ static bool command_keeps_ttl(const struct entry *e)
 {
     for (size_t i = 3; i < e->argc; i++)
         if (slice_is(e->argv[i], "KEEPTTL"))
+            return true;
+    return false;
+}
+
+/* Whether the command sets the time to live of a key, or of a part of it, and leaves the value. */
+static bool command_renews_key(const struct command *c)
+{
+    static const char *const names[] = {"PEXPIREAT", "PERSIST", "EXPIRE",      "EXPIREAT", "PEXPIRE",
+                                        "GETEX",     "HEXPIRE", "FIELDEXPIRE", "HGETEX"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(c->name, names[i]) == 0)
             return true;
     return false;
 }
@@ -221,13 +269,21 @@ static void check_command(struct expiry *x, const struct entry *e, bool done)
     size_t n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
     if (n > sizeof positions / sizeof *positions)
         n = sizeof positions / sizeof *positions;
+    int64_t first_ms = 0;
     for (size_t i = 0; i < n; i++) {
         struct slice key = e->argv[positions[i]];
+        int64_t at_ms = 0;
         if (command_replaces_key(c, e, i))
             note_replaced(x, e, db, key, no_field);
         else
-            check_key(x, c, e, db, key, no_field, done);
+            at_ms = check_key(x, c, e, db, key, no_field, done);
+        if (at_ms && (!first_ms || at_ms < first_ms))
+            first_ms = at_ms;
     }
+    if (first_ms)
+        check_all_keys(x, c, e, db, positions, n, first_ms, done);
+    if (!done && n && e->seq <= deadlines_lost(x->deadlines) && command_renews_key(c))
+        suspect_renewed(x, db, e->argv[positions[0]], c->name);
     check_fields(x, c, e, db, done);
     note_moved(x, c, e, db);
     if (done && e->argc > 2)
@@ -258,14 +314,13 @@ static void check_unknown(struct expiry *x)
     if (x->unknown_told || !x->oldest_ms || now_ms - x->oldest_ms < LATE_MS ||
         !deadlines_unknown(x->deadlines, x->oldest_ms, now_ms))
         return;
-    x->unknown_told = true;
     log_warning("the target is behind by %lld ms, and more keys have a time to live than are tracked: keys "
                 "renewed in time on "
                 "the source may have expired on the target; copy again: df2redis stop, df2redis clean, then "
                 "start with "
                 "--flush-target",
                 (long long)(now_ms - x->oldest_ms));
-    flow_report(x->flow, &(struct report){.reason = DIVERGENCE_EXPIRED, .command = "keys not kept track of"});
+    report_unknown(x);
 }
 
 void expiry_acknowledged(struct expiry *x, uint64_t seq)
@@ -315,6 +370,12 @@ void expiry_rewound(struct expiry *x)
     x->checked = 0;
     x->oldest_ms = 0;
     x->right_to = 0;
+}
+
+void expiry_lost(struct expiry *x, uint64_t seq)
+{
+    if (seq > deadlines_lost(x->deadlines))
+        deadlines_set_lost(x->deadlines, seq);
 }
 
 /* ---- postponed times ---- */

@@ -8,7 +8,11 @@
  * has another result. The times sent to the target are recorded (deadlines.h). A command that is acknowledged after the
  * time of its key makes the key a suspect, unless the key was deleted or replaced before; suspects are compared with
  * the source, and healed. While the FLOW lags, times are postponed, so that fewer keys expire; once it is in step they
- * are corrected. A target in import mode expires no keys, and needs none of this. */
+ * are corrected.
+ *
+ * A target that comes back from an older copy of its data has the times of that copy, and keys may have expired by them
+ * before the entries that renewed them run again. These times are not recorded any more, so the keys of such entries
+ * are suspects. A target in import mode expires no keys, and needs none of this. */
 #ifndef DF2REDIS_WORKER_VERIFY_EXPIRY_H
 #define DF2REDIS_WORKER_VERIFY_EXPIRY_H
 
@@ -36,6 +40,8 @@ void expiry_acknowledged(struct expiry *x, uint64_t seq);
 void expiry_marked(struct expiry *x, uint64_t seq);
 /* The decoder goes back to the mark. */
 void expiry_rewound(struct expiry *x);
+/* Call after it, if the target has lost what it had acknowledged: entries up to seq run again. */
+void expiry_lost(struct expiry *x, uint64_t seq);
 /* Corrects postponed times, in step or at the end; call with no round in flight. True: commands are in the open round,
  * send it. */
 bool expiry_put_right(struct expiry *x, bool ends);

@@ -270,10 +270,22 @@ static void what_was_told_another_time_since_is_not_put_off(void **state)
     assert_false(put_off_next(deadlines_list(d), &position, &r));
 }
 
+static void a_loss_of_the_target_is_known_to_a_successor(void **state)
+{
+    (void)state;
+    assert_int_equal(deadlines_lost(d), 0);
+    deadlines_set_lost(d, 77);
+    open_again(false);
+    assert_int_equal(deadlines_lost(d), 77);
+    open_again(true);
+    assert_int_equal(deadlines_lost(d), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(a_loss_of_the_target_is_known_to_a_successor),
         TEST(keys_databases_and_fields_are_told_apart),
         TEST(short_keys_of_several_databases_are_told_apart),
         TEST(a_mark_on_its_way_lets_a_successor_know_the_earlier_time),

@@ -54,8 +54,9 @@ struct cursor_marks {
     _Atomic uint64_t suspects_unknown;      /* these are mostly right, and could not be compared */
     _Atomic uint64_t batches, batch_micros; /* acknowledged batches, and the sum of their round trips */
     _Atomic uint64_t batch_buckets[CURSOR_BATCH_BUCKETS];
-    _Atomic uint64_t
-        in_contact;        /* 1: the target is connected and has what was decoded before the contact broke */
+    /* Not 0: the target is connected and has what was decoded before the contact broke. The same number for all FLOWs
+     * that are connected to the same process of it. */
+    _Atomic uint64_t in_contact;
     _Atomic uint64_t busy; /* 1 while entries are decoded and translated: did what it read kill it? */
 };
 

@@ -12,6 +12,7 @@
 
 #include "common/base/clock.h"
 #include "tests/support/heal_case.h"
+#include "tests/support/proxy.h"
 
 enum { WRITES = 100000 };
 
@@ -233,6 +234,133 @@ static void what_differs_again_in_the_same_way_is_not_healed_forever(void **stat
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* ---- a target that goes back ---- */
+
+static bool key_is_there(void *arg)
+{
+    (void)arg;
+    redisContext *c = server_connect(run.target.port);
+    bool there = server_integer(c, "EXISTS k") == 1;
+    redisFree(c);
+    return there;
+}
+
+/* It comes back with a copy from before the key was rewritten, and after its last mark. */
+static void what_was_healed_and_is_lost_is_healed_again(void **state)
+{
+    (void)state;
+    begin();
+    source("SET k v");
+    wait_settled();
+    target("DEL k");
+    scripted_refuse_offsets(run.source, "ERR not now");
+    source("PEXPIREAT k 33333333333333"); /* finds nothing: a suspect */
+    source("INCR other");                 /* has a mark with it */
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    target("SAVE");
+    scripted_refuse_offsets(run.source, NULL);
+    wait_settled();
+    assert_true(key_is_there(NULL));
+    redis_restart(&run.target, NULL);
+    assert_true(wait_until(key_is_there, NULL, RUN_DEADLINE_MS));
+    wait_settled();
+    assert_equal_to_source();
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* ---- another process of the target ---- */
+
+static struct proxy *proxy;
+static struct server copy;
+
+static int teardown_with_copy(void **state)
+{
+    proxy_stop(proxy);
+    proxy = NULL;
+    server_stop(&copy);
+    return teardown(state);
+}
+
+static bool copy_is_there(void *arg)
+{
+    redisContext *c = server_connect(copy.port);
+    char *link = server_info(c, "replication", "master_link_status");
+    bool up = link && strcmp(link, "up") == 0;
+    free(link);
+    redisFree(c);
+    (void)arg;
+    return up;
+}
+
+static void begin_behind_proxy(void)
+{
+    struct scripted_options options;
+    redis_start(&data, NULL);
+    scripted_options_init(&options);
+    scripted_options_add(&options, scripted_session_small(FLOWS, NULL));
+    options.data_port = data.port;
+    run_begin(&run, &options);
+    proxy = proxy_start(run.target.port);
+    df2redis_start(&run.program, "replicate", scripted_uri(run.source), proxy_uri(proxy), NULL);
+    assert_true(run_wait_in_step(&run));
+}
+
+/* It has what the target has now, and nothing of what comes after. */
+static void make_copy(void)
+{
+    char *follow = format_text("REPLICAOF 127.0.0.1 %u", run.target.port);
+    redis_start(&copy, NULL);
+    target("CONFIG SET repl-diskless-sync-delay 0");
+    server_tell(copy.port, follow);
+    assert_true(wait_until(copy_is_there, NULL, RUN_DEADLINE_MS));
+    server_tell(copy.port, "REPLICAOF NO ONE");
+    free(follow);
+}
+
+/* Twice since, or not at all. */
+static bool was_compared_or_not(void *before)
+{
+    return scripted_count(run.source, NULL, "DUMP k") >= *(size_t *)before + 2 ||
+           df2redis_said(&run.program, "to another process");
+}
+
+static bool was_settled_or_not(void *arg)
+{
+    (void)arg;
+    return suspects_settled(&run) || df2redis_said(&run.program, "to another process");
+}
+
+/* A lagging replica takes the target's address over, and the FLOW's own connection lies dead meanwhile: what the
+ * replica lacks it gets by the FLOW, and only by it. */
+static void what_a_new_target_lacks_is_not_healed_before_it_is_applied_again(void **state)
+{
+    (void)state;
+    enum { INCREMENTS = 5 };
+    begin_behind_proxy();
+    source("SET k 0");
+    scripted_refuse_offsets(run.source, "ERR not now");
+    scripted_carry_out(run.source, 0, 0, "HSET k f v"); /* refused: a suspect */
+    source("INCR other");                               /* has a mark with it */
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    make_copy();
+    for (int i = 0; i < INCREMENTS; i++)
+        source("INCR k");
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    proxy_lead(proxy, copy.port);
+    size_t compared = scripted_count(run.source, NULL, "DUMP k");
+    assert_true(wait_until(was_compared_or_not, &compared, RUN_DEADLINE_MS));
+    scripted_refuse_offsets(run.source, NULL);
+    assert_true(wait_until(was_settled_or_not, NULL, RUN_DEADLINE_MS));
+    proxy_cut(proxy);
+    struct server old = run.target;
+    run.target = copy;
+    copy = old;
+    wait_settled();
+    assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -243,6 +371,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(key_that_is_deleted_meanwhile_does_not_come_back, teardown),
         cmocka_unit_test_teardown(element_that_is_removed_meanwhile_does_not_come_back, teardown),
         cmocka_unit_test_teardown(what_differs_again_in_the_same_way_is_not_healed_forever, teardown),
+        cmocka_unit_test_teardown(what_was_healed_and_is_lost_is_healed_again, teardown),
+        cmocka_unit_test_teardown(what_a_new_target_lacks_is_not_healed_before_it_is_applied_again,
+                                  teardown_with_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

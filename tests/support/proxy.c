@@ -313,6 +313,11 @@ void proxy_to(struct proxy *p, uint16_t to_port)
     atomic_fetch_add(&p->generation, 1);
 }
 
+void proxy_lead(struct proxy *p, uint16_t to_port)
+{
+    atomic_store(&p->to_port, to_port);
+}
+
 void proxy_cut(struct proxy *p)
 {
     atomic_fetch_add(&p->generation, 1);

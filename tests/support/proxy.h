@@ -13,6 +13,8 @@ const char *proxy_uri(const struct proxy *p);
 
 /* New connections go to another port; those that are there break. */
 void proxy_to(struct proxy *p, uint16_t to_port);
+/* New connections go to another port; those that are there stay. */
+void proxy_lead(struct proxy *p, uint16_t to_port);
 /* Every connection breaks (RST). */
 void proxy_cut(struct proxy *p);
 /* From now on every connection breaks once so many bytes of the client's were passed on, wherever in a

@@ -259,6 +259,11 @@ const struct uri *cluster_uri(const struct cluster *c, struct slice key)
     return c->count ? &c->nodes[c->topology.owner[key_slot(key)]]->uri : NULL;
 }
 
+const char *cluster_run_id(const struct cluster *c, struct slice key)
+{
+    return c->count ? c->nodes[c->topology.owner[key_slot(key)]]->target.run_id : "";
+}
+
 size_t cluster_nodes(const struct cluster *c)
 {
     return c->count;

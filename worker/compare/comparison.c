@@ -1,6 +1,7 @@
 /* The exchange with both servers: the order of questions, the connections, and the end of a batch. */
 #include "worker/compare/comparison_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -84,6 +85,40 @@ static void on_side_failed(struct client *c, const struct error *error, void *ar
     comparison_fail(x, error);
 }
 
+static void on_process(struct client *c, const redisReply *reply, void *arg)
+{
+    struct comparison *x = arg;
+    if (c != x->sides[TARGET].client || reply->type != REDIS_REPLY_STRING)
+        return;
+    struct slice id = info_field(slice_of(reply->str, reply->len), "run_id");
+    snprintf(x->process, sizeof x->process, "%.*s", (int)id.len, (const char *)id.data);
+}
+
+/* Between the slots of a cluster the redirection tells. */
+static bool is_other_process(const struct comparison *x)
+{
+    if (!x->config.process || x->redirects || !x->count)
+        return false;
+    const char *wanted = x->config.process(x->config.arg, x->pairs[0].told.key);
+    return *wanted && *x->process && strcmp(wanted, x->process) != 0;
+}
+
+static void fail_on_other_process(struct comparison *x)
+{
+    struct error why;
+    error_set(
+        &why, ERROR_RETRY,
+        "new connections to the target lead to another process of it than the one that this FLOW writes to");
+    comparison_fail(x, &why);
+}
+
+static void ask_process(struct comparison *x)
+{
+    x->process[0] = '\0';
+    if (x->config.process)
+        client_words(x->sides[TARGET].client, ANSWER_TIMEOUT_MS, on_process, x, "INFO", "server", NULL);
+}
+
 static bool open_side(struct comparison *x, int side)
 {
     const struct settings *s = x->config.settings;
@@ -102,6 +137,8 @@ static bool open_side(struct comparison *x, int side)
     client_reply_limit(x->sides[side].client, REPLY_MAX_BYTES);
     client_words(x->sides[side].client, ANSWER_TIMEOUT_MS, NULL, NULL, "CLIENT", "SETNAME",
                  x->config.client_name, NULL);
+    if (side == TARGET)
+        ask_process(x);
     return true;
 }
 
@@ -119,7 +156,10 @@ static void leave_stage(struct comparison *x)
 {
     switch (x->stage) {
     case STAGE_TARGET_SIZES:
-        enter_stage(x, STAGE_SOURCE_SIZES);
+        if (is_other_process(x))
+            fail_on_other_process(x);
+        else
+            enter_stage(x, STAGE_SOURCE_SIZES);
         return;
     case STAGE_SOURCE_SIZES:
         comparison_choose_by_size(x);
@@ -282,9 +322,14 @@ bool comparison_is_busy(const struct comparison *x)
     return x->stage != STAGE_IDLE;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
 static bool same_address(const struct uri *a, const struct uri *b)
 {
-    return a->host && b->host && strcmp(a->host, b->host) == 0 && a->port == b->port;
+    return a->host && same_text(a->host, b->host) && same_text(a->address, b->address) && a->port == b->port;
 }
 
 void comparison_begin(struct comparison *x, const struct compared *list, size_t count, const struct uri *uri,
@@ -312,6 +357,10 @@ void comparison_poll(struct comparison *x)
 {
     if (x->stage != STAGE_WAITING || x->trouble.class)
         return;
+    if (is_other_process(x)) {
+        fail_on_other_process(x);
+        return;
+    }
     if (x->config.applied(x->config.arg, x->lsns, x->lsn_count)) {
         enter_stage(x, STAGE_EXEC);
         return;

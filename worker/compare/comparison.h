@@ -67,6 +67,9 @@ struct comparison_config {
     void *arg;
     /* Whether the target has all entries of the shards before these LSNs. */
     bool (*applied)(void *arg, const uint64_t *lsns, size_t count);
+    /* The run id of the process of the target of which `applied` tells, for this key: another one, e.g. a replica that
+     * has taken its address over, may have less, and gets it again later. Empty, or NULL: not known. */
+    const char *(*process)(void *arg, struct slice key);
     /* End of the batch. trouble: why all of it is AGAIN; NULL: none. */
     void (*done)(void *arg, struct compared *list, size_t count, const struct error *trouble);
 };

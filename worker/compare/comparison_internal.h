@@ -73,7 +73,8 @@ struct comparison {
     struct comparison_config config;
     struct capabilities target;
     struct comparison_side sides[2];
-    struct uri node; /* of the target: given by the caller, or by a redirection */
+    struct uri node;  /* of the target: given by the caller, or by a redirection */
+    char process[41]; /* its run id, by its own answer; empty: not known */
     unsigned redirects;
     struct event *soon; /* for work that must not run within a callback of a client */
 

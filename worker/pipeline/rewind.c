@@ -105,12 +105,13 @@ static bool find_state(struct pipeline *p, const struct buf *newest, uint64_t se
     return ok;
 }
 
-/* Without marks the target's position is unknown, and a restarted server may have lost any write. */
-static bool target_is_same(struct pipeline *p, struct error *error)
+/* Without marks the target's position is unknown, and a restarted server may have lost any write. *other: it was
+ * restarted, or replaced. */
+static bool target_is_same(struct pipeline *p, bool *other, struct error *error)
 {
     const char *was = history_target(p->commit.history), *is = p->flow->target.run_id;
-    if (!router_is_null(p->router) && !p->flow->settings.marks && !p->commit.unmarking && *was && *is &&
-        strcmp(was, is) != 0)
+    *other = *was && *is && strcmp(was, is) != 0;
+    if (!router_is_null(p->router) && !p->flow->settings.marks && !p->commit.unmarking && *other)
         return error_set(
             error, ERROR_REDIRECT,
             "the target was restarted or replaced, and without marks (--marks off) its position is "
@@ -161,7 +162,7 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
     p->flush.flushed_txid = mark->flushed_session == p->flow->session || continued ? mark->flushed_txid : 0;
     if (cursor_load_record(&p->flow->cursor, &newest) && newest.len >= RECORD_HEADER)
         memcpy(&p->commit.marked_seq, newest.data, RECORD_HEADER);
-    bool ok = target_is_same(p, error);
+    bool other, ok = target_is_same(p, &other, error);
     if (known && cluster)
         seq = mark->seq; /* determined slot by slot by the cluster */
     else if (known)
@@ -183,6 +184,8 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
         note_setback(p);
         expiry_lost(p->expiry, applied);
     }
+    if (known && (lost || other))
+        heal_went_back(p->heal, seq);
     p->commit.skip_seq = p->commit.marked_seq = p->commit.sent_marked_seq = known ? seq : 0;
     if (cluster && known) {
         p->flush.all_seq = seq;
@@ -195,6 +198,6 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
     p->contact_waits =
         decoder_seq(p->flow->decoder) >= p->flow->seen_seq && decoder_comparing(p->flow->decoder);
     if (decoder_seq(p->flow->decoder) >= p->flow->seen_seq && !p->contact_waits)
-        cursor_set(&p->flow->cursor.marks->in_contact, 1);
+        cursor_set(&p->flow->cursor.marks->in_contact, flow_contact(p->flow));
     return true;
 }

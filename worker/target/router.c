@@ -326,7 +326,15 @@ bool router_is_cluster(const struct router *r)
 const struct uri *router_uri(const struct router *r, struct slice key)
 {
     const struct uri *node = r->cluster ? cluster_uri(r->cluster, key) : NULL;
-    return node ? node : &r->config.settings->target;
+    if (node)
+        return node;
+    /* Of a name with several addresses the one at which the link found the master. */
+    return r->seeds ? seeds_uri(r->seeds) : &r->config.settings->target;
+}
+
+const char *router_run_id(const struct router *r, struct slice key)
+{
+    return r->cluster ? cluster_run_id(r->cluster, key) : "";
 }
 
 size_t router_nodes(const struct router *r)

@@ -86,6 +86,8 @@ bool router_is_cluster(const struct router *r);
 size_t router_nodes(const struct router *r);
 /* The server of the key: in a cluster the master of its slot in the last known topology. */
 const struct uri *router_uri(const struct router *r, struct slice key);
+/* In a cluster: the run id of that master; empty: not known. */
+const char *router_run_id(const struct router *r, struct slice key);
 
 /* Begins the commands of an entry, of which those that its slot has are dropped. False: the target has all of it. */
 bool router_begin_entry(struct router *r, struct entry *e);

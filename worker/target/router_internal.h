@@ -50,6 +50,7 @@ void cluster_sent(struct cluster *c);
 void cluster_reset(struct cluster *c, const struct error *why);
 void cluster_wait(struct cluster *c, struct error *why);
 size_t cluster_nodes(const struct cluster *c);
+const char *cluster_run_id(const struct cluster *c, struct slice key);
 const struct uri *cluster_uri(const struct cluster *c, struct slice key); /* NULL: unknown */
 bool cluster_begin_entry(struct cluster *c, struct entry *e);
 bool cluster_slot_has(const struct cluster *c, uint16_t slot, uint64_t seq, uint64_t lsn);

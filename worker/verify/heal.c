@@ -8,6 +8,7 @@
 #include "common/ipc/divergence.h"
 #include "worker/keys/suspects.h"
 #include "worker/translate/rewrite.h"
+#include "worker/verify/healed.h"
 #include "worker/verify/pace.h"
 
 enum {
@@ -25,6 +26,7 @@ struct heal {
     struct flow *flow;
     struct comparison *comparison;
     struct pace *pace;
+    struct healed *healed;
     struct suspect *suspects[COMPARISON_KEYS];
     uint64_t times[COMPARISON_KEYS];
     uint64_t begun_lsn; /* applied_lsn when the batch began: a lower LSN is of another history */
@@ -46,7 +48,14 @@ static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
         return false;
     if (h->any_shard)
         return flows_applied(h->with.cursors, f->session, lsns, count);
-    return cursor_get(&f->cursor.marks->applied_lsn) >= lsns[f->number];
+    return cursor_get(&f->cursor.marks->in_contact) &&
+           cursor_get(&f->cursor.marks->applied_lsn) >= lsns[f->number];
+}
+
+static const char *process_of(void *arg, struct slice key)
+{
+    const struct heal *h = arg;
+    return router_is_cluster(h->with.router) ? router_run_id(h->with.router, key) : h->flow->target.run_id;
 }
 
 static uint64_t pause_ms(const struct heal *h, uint32_t tries)
@@ -122,8 +131,26 @@ static void on_healed(struct heal *h, const struct compared *c, struct suspect *
     cursor_add(&h->flow->cursor.marks->suspects_healed, 1);
     report_healed(h, k);
     expiry_healed(h->with.expiry, c->db, c->key, c->expires_ms);
+    healed_add(h->healed, c->db, c->key, cursor_get(&h->flow->cursor.marks->applied_seq));
     suspects_note_healed(h->flow->suspects, k, times, c->difference);
     put_off(h, k);
+}
+
+static void suspect_again(void *arg, uint32_t db, struct slice key)
+{
+    struct heal *h = arg;
+    flow_suspect(h->flow, db, key, SUSPECT_UNHEARD, "RESTORE");
+}
+
+void heal_went_back(struct heal *h, uint64_t seq)
+{
+    if (healed_take_since(h->healed, seq, suspect_again, h))
+        return;
+    log_warning(
+        "the target has lost writes, and more keys were rewritten before that than are remembered: some may "
+        "differ from the source again; copy again: df2redis stop, df2redis clean, then start with "
+        "--flush-target");
+    flow_report(h->flow, &(struct report){.reason = SUSPECT_UNHEARD, .command = "rewritten keys"});
 }
 
 static void settle_suspect(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
@@ -332,6 +359,7 @@ struct heal *heal_new(const struct heal_config *with)
     h->with = *with;
     h->flow = f;
     h->pace = pace_new();
+    h->healed = healed_new();
     struct comparison_config config = {.settings = &f->settings,
                                        .master_id = f->master_id,
                                        .client_name = f->heal_name,
@@ -339,6 +367,7 @@ struct heal *heal_new(const struct heal_config *with)
                                        .entries_read = true,
                                        .arg = h,
                                        .applied = lsns_applied,
+                                       .process = process_of,
                                        .done = on_batch_done};
     h->comparison = comparison_new(f->base, &config);
     h->next = event_new(f->base, -1, 0, on_next_batch, h);
@@ -351,6 +380,7 @@ void heal_free(struct heal *h)
         return;
     comparison_free(h->comparison);
     pace_free(h->pace);
+    healed_free(h->healed);
     event_free(h->next);
     free(h);
 }

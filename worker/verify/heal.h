@@ -30,6 +30,8 @@ struct heal *heal_new(const struct heal_config *with);
 void heal_free(struct heal *h);
 /* Call at each tick, and after entries were applied. */
 void heal_go_on(struct heal *h);
+/* The target is another process than before, or has lost marks; it has the entries up to seq. */
+void heal_went_back(struct heal *h, uint64_t seq);
 /* Whether suspects are left that may still be compared: the end waits for them. */
 bool heal_has_work(const struct heal *h);
 /* The run ends: no rate limit from now on. */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -68,6 +69,25 @@ static void source_without_the_journal_leads_to_a_full_sync(void **state)
     assert_synced_again_and_equal("no longer goes back");
     assert_int_equal(crash_full_syncs(&crash), 2);
     assert_true(df2redis_said(&crash.run.program, "flushing it"));
+}
+
+/* The cursors go on in it, and it is not the file that they are of. */
+static void spool_that_was_replaced_leads_to_a_full_sync(void **state)
+{
+    (void)state;
+    begin_with_second_session(REPLY_FULL);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(crash_kill(&crash, false));
+    char *path = format_text("%s/default/flow-1.ring", crash.run.program.dir);
+    FILE *f = fopen(path, "r+e");
+    assert_non_null(f);
+    assert_int_equal(fputs("another", f) >= 0, 1);
+    assert_int_equal(fclose(f), 0);
+    free(path);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE SYNC2", 1));
+    assert_synced_again_and_equal("its file was replaced");
 }
 
 static void full_sync_is_refused_where_stop_was_given(void **state)
@@ -202,6 +222,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(source_without_the_journal_leads_to_a_full_sync, teardown),
+        cmocka_unit_test_teardown(spool_that_was_replaced_leads_to_a_full_sync, teardown),
         cmocka_unit_test_teardown(full_sync_is_refused_where_stop_was_given, teardown),
         cmocka_unit_test_teardown(full_sync_over_kept_keys_is_counted, teardown),
         cmocka_unit_test_teardown(run_killed_in_its_full_sync_begins_it_anew, teardown),

@@ -89,6 +89,21 @@ static bool restore_decoder(struct pipeline *p, const struct buf *record, struct
                            slice_of(record->data + RECORD_HEADER, record->len - RECORD_HEADER), error);
 }
 
+/* The spool of a usable cursor is another one if its file was damaged or replaced. */
+static bool go_to_record(struct pipeline *p, const struct buf *record, struct error *error)
+{
+    if (!restore_decoder(p, record, error))
+        return false;
+    return spool_seek_back(p->spool, decoder_offset(p->flow->decoder)) ||
+           error_set(
+               error, ERROR_REDIRECT,
+               "the spool of FLOW %u has the bytes %llu to %llu, and is needed from %llu on: its file was "
+               "replaced; a full sync is needed",
+               p->flow->number, (unsigned long long)spool_oldest(p->spool),
+               (unsigned long long)spool_ring_end(p->spool),
+               (unsigned long long)decoder_offset(p->flow->decoder));
+}
+
 /* Restores the newest record at or before seq whose bytes the spool still has: the cursor's, or one of the history. */
 static bool find_state(struct pipeline *p, const struct buf *newest, uint64_t seq, struct error *error)
 {
@@ -98,9 +113,7 @@ static bool find_state(struct pipeline *p, const struct buf *newest, uint64_t se
     struct buf record = {0};
     bool ok =
         history_find(p->commit.history, seq, spool_oldest(p->spool), &record) || spool_oldest(p->spool) == 0;
-    ok =
-        ok ? restore_decoder(p, &record, error) && spool_seek_back(p->spool, decoder_offset(p->flow->decoder))
-           : spool_lacks(p, seq, error);
+    ok = ok ? go_to_record(p, &record, error) : spool_lacks(p, seq, error);
     buf_free(&record);
     return ok;
 }

@@ -53,9 +53,12 @@ static bool command_replaces_key(const struct command *c)
     return false;
 }
 
+/* An entry that runs again has moved the name the first time. */
 static void rename_left_out(struct translator *t, const struct entry *e)
 {
     bool was = suspects_has(t->left_out, t->db, e->argv[1]);
+    if (!was && t->ignore_conflicts)
+        return;
     suspects_remove(t->left_out, t->db, e->argv[1]);
     suspects_remove(t->left_out, t->db, e->argv[2]);
     if (was)

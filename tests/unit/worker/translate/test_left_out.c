@@ -80,6 +80,17 @@ static void renamed_one_stays_left_out(void **state)
     case_expect(c, "BF.ADD f x", "BF.ADD f x", false);
 }
 
+/* After a lost connection, or by a successor. */
+static void renamed_one_stays_left_out_when_the_entries_run_again(void **state)
+{
+    struct translate_case *c = *state;
+    leave_out(c, "f");
+    case_expect(c, "RENAME f g", "RENAME f g", true);
+    c->translator.ignore_conflicts = true;
+    case_expect(c, "RENAME f g", "RENAME f g", true);
+    case_expect(c, "BF.ADD g x", "", false);
+}
+
 static void pieces_of_the_sources_layout_leave_it_out(void **state)
 {
     struct translate_case *c = *state;
@@ -113,6 +124,7 @@ int main(void)
         TEST(what_is_added_to_one_that_was_left_out_makes_none),
         TEST(one_that_is_made_anew_is_carried_over),
         TEST(renamed_one_stays_left_out),
+        TEST(renamed_one_stays_left_out_when_the_entries_run_again),
         TEST(pieces_of_the_sources_layout_leave_it_out),
         TEST(successor_knows_them_and_a_flush_ends_them),
     };

@@ -7,6 +7,7 @@
 #include "common/log/log.h"
 #include "supervisor/check/check.h"
 #include "supervisor/cli/clean.h"
+#include "supervisor/cli/cutover.h"
 #include "supervisor/cli/status.h"
 #include "supervisor/config/options.h"
 #include "supervisor/service/daemon.h"
@@ -52,6 +53,25 @@ static int run_verb(struct options *o)
     return code;
 }
 
+static int perform_cutover(const struct options *o)
+{
+    struct cutover_order order = {.max_pause_ms =
+                                      o->cutover.max_pause_ms ? o->cutover.max_pause_ms : CUTOVER_PAUSE_MS,
+                                  .command = o->cutover.command != NULL,
+                                  .dry_run = o->cutover.dry_run,
+                                  .accept_divergences = o->cutover.accept_divergences};
+    if (o->cutover.then)
+        cutover_then_read(o->cutover.then, &order.then);
+    int code = o->cutover.verify ? verify_command(o) : EX_OK;
+    if (code == EX_OK)
+        return cutover_command(&o->settings, &order, o->cutover.command);
+    fprintf(
+        stderr,
+        "df2redis: cut-over of run %s: not begun: the verification before it has ended with exit code %d\n",
+        o->settings.name, code);
+    return code;
+}
+
 static int perform_verb(struct options *o)
 {
     switch (o->verb) {
@@ -64,6 +84,8 @@ static int perform_verb(struct options *o)
         return o->watch ? status_watch_command(&o->settings) : status_command(&o->settings, o->json);
     case VERB_WAIT:
         return wait_command(&o->settings, o->timeout_ms);
+    case VERB_CUTOVER:
+        return perform_cutover(o);
     case VERB_STOP:
         return stop_command(&o->settings);
     case VERB_CLEAN:

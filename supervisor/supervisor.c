@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/log/log.h"
 #include "supervisor/config/options.h"
+#include "supervisor/cutover/cutover.h"
 #include "supervisor/observe/control.h"
 #include "supervisor/observe/progress.h"
 #include "supervisor/observe/settings_document.h"
@@ -225,8 +226,14 @@ static bool set_up(struct run *run, struct error *error)
         !add_signal(run, 1, SIGTERM, on_stop_signal) || !add_signal(run, 2, SIGCHLD, on_child) ||
         !add_signal(run, 3, SIGTSTP, on_suspend) || !run_watch_start(run))
         return error_fatal(error, EX_OSERR, "cannot set up the event loop: %s", strerror(errno));
-    struct control_callbacks callbacks = {
-        .arg = run, .status = on_control_status, .settings = on_control_settings, .stop = on_control_stop};
+    run->cutover = cutover_new(run);
+    if (!run->cutover || !cutover_may_run(run->cutover, error))
+        return false;
+    struct control_callbacks callbacks = {.arg = run,
+                                          .status = on_control_status,
+                                          .settings = on_control_settings,
+                                          .stop = on_control_stop,
+                                          .cutover = run->cutover};
     run->control = control_open(run->base, run->dir.path, &callbacks, error);
     if (!run->control)
         return false;
@@ -262,6 +269,7 @@ static void tear_down(struct run *run)
     topology_free(&run->target_nodes);
     operation_stop(run->operation);
     control_ended(run->control, run->exit_code);
+    cutover_free(run->cutover);
     run_watch_stop(run);
     for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
         if (run->signals[i])
@@ -279,6 +287,7 @@ static void tear_down(struct run *run)
     free(run->beyond);
     free(run->beyond_lsns);
     free(run->drain.lsns);
+    free(run->final_lsns);
     findings_free(&run->findings);
     free(run->worker_path);
     state_dir_close(&run->dir);
@@ -305,6 +314,8 @@ int supervisor_run(struct options *options)
              run.target_name, settings->name);
     if (set_up(&run, &error)) {
         event_base_dispatch(run.base);
+        run_watch_stop(&run);
+        cutover_conclude(run.cutover);
     } else {
         log_error("%s", error.text);
         run.exit_code = error.exit_code ? error.exit_code : EX_UNAVAILABLE;

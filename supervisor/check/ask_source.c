@@ -1,5 +1,6 @@
 /* One connection, one question after the other:
  *
+ *   CLIENT PAUSE without a time, which is refused in any case
  *   TIME → DFLY REPLICAOFFSET → in each database: SELECT, SCAN, and TYPE and MEMORY USAGE of each key
  *        → a second after the first: DFLY REPLICAOFFSET
  *
@@ -208,9 +209,18 @@ static void on_time(struct client *c, const redisReply *reply, void *arg)
     client_words(c, a->timeout_ms, on_first_lsns, a, "DFLY", "REPLICAOFFSET", NULL);
 }
 
+static void on_pause(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct ask_source *a = arg;
+    a->out->pause_known = reply->type == REDIS_REPLY_ERROR;
+    a->out->pause_refused = a->out->pause_known && strncmp(reply->str, "NOPERM", 6) == 0;
+}
+
 static void on_ready(struct client *c, void *arg)
 {
     struct ask_source *a = arg;
+    client_words(c, a->timeout_ms, on_pause, a, "CLIENT", "PAUSE", "probe", NULL);
     a->asked_us = clock_monotonic_us();
     client_words(c, a->timeout_ms, on_time, a, "TIME", NULL);
 }

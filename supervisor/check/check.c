@@ -145,6 +145,7 @@ static void judge_source(struct check *c)
         judge_backlog(&c->facts, &run->findings);
         judge_types(&c->facts, &run->findings);
         judge_largest(&c->facts, &run->findings);
+        judge_cutover(&c->facts, &run->findings);
     } else {
         judge_silence(c, "source", run->source_list, e);
     }

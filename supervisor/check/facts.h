@@ -46,6 +46,7 @@ struct source_more {
     uint64_t lsns;    /* their sum; 0: nothing is journaled, since no replica was there yet */
     uint64_t entries; /* of the shard with most of them, within … */
     uint64_t within_ms;
+    bool pause_known, pause_refused; /* CLIENT PAUSE, for a cut-over */
     struct key_sample sample;
 };
 
@@ -111,6 +112,7 @@ void judge_runs(const struct check_facts *f, struct findings *out);
 void judge_backlog(const struct check_facts *f, struct findings *out);
 void judge_types(const struct check_facts *f, struct findings *out);
 void judge_largest(const struct check_facts *f, struct findings *out);
+void judge_cutover(const struct check_facts *f, struct findings *out);
 
 void judge_clocks(const struct check_facts *f, struct findings *out);
 void judge_round_trips(const struct check_facts *f, struct findings *out);

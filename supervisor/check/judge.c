@@ -283,6 +283,19 @@ void judge_largest(const struct check_facts *f, struct findings *out)
             f->source, s->largest, size_text(s->largest_bytes), size_text(most));
 }
 
+void judge_cutover(const struct check_facts *f, struct findings *out)
+{
+    const struct source_more *m = &f->source_more;
+    if (!m->pause_known)
+        findings_unknown(out, "cut-over", "the source does not answer CLIENT PAUSE");
+    else
+        findings_probe(out, "cut-over", "writes on the source can be paused");
+    if (m->pause_refused)
+        findings_warn(
+            out, "source %s: its user may not pause writes, which df2redis cutover does: give it +client",
+            f->source);
+}
+
 /* ---- both ---- */
 
 static bool side_is_known(const struct check_facts *f, const char *side)

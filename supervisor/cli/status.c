@@ -36,7 +36,7 @@ static int try_connect(const char *directory, int *failure, struct error *error)
     return -1;
 }
 
-static bool connect_run(const struct settings *settings, int *out, struct error *error)
+bool status_connect(const struct settings *settings, int *out, struct error *error)
 {
     char *directory = state_dir_file(settings, NULL);
     int failure;
@@ -79,7 +79,7 @@ static bool ask_run(const struct settings *settings, const char *request, int *f
                     struct error *error)
 {
     struct timeval limit = {.tv_sec = ANSWER_WAIT_S};
-    if (!connect_run(settings, fd, error))
+    if (!status_connect(settings, fd, error))
         return false;
     setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     bool ended = false;

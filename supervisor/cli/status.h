@@ -21,6 +21,8 @@ int status_watch_command(const struct settings *settings);
  * timeout (0: none); EX_UNAVAILABLE: no run appeared within ten seconds, or the run has ended. */
 int wait_command(const struct settings *settings, uint64_t timeout_ms);
 
+/* Connects to a run. Returns false and sets *error. */
+bool status_connect(const struct settings *settings, int *out, struct error *error);
 /* Returns the status document of a run, which the caller deletes; NULL and *error. */
 cJSON *status_ask(const struct settings *settings, struct error *error);
 

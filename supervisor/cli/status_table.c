@@ -109,6 +109,21 @@ static void print_targets(const cJSON *status, FILE *out)
     }
 }
 
+/* Prints nothing if none was ordered. */
+static void print_cutover(const cJSON *status, FILE *out)
+{
+    const cJSON *c = cJSON_GetObjectItem(status, "cutover");
+    if (!c)
+        return;
+    if (*json_text(c, "outcome"))
+        fprintf(out, "cut-over %s: %s\n", json_text(c, "outcome"), json_text(c, "text"));
+    else
+        fprintf(out, "cut-over %s, then %s; writes on the source %s for %.1f s, at most %.1f s more\n",
+                json_text(c, "state"), json_text(c, "then"),
+                json_u64(c, "pause_left_ms") ? "are paused" : "were paused",
+                (double)json_u64(c, "paused_ms") / 1000.0, (double)json_u64(c, "pause_left_ms") / 1000.0);
+}
+
 void status_print_head(const cJSON *status, FILE *out)
 {
     fprintf(out, "run %s (%s, pid %llu): %s for ", json_text(status, "name"), json_text(status, "mode"),
@@ -129,6 +144,7 @@ void status_print_head(const cJSON *status, FILE *out)
     if (cJSON_GetObjectItem(status, "retry_in_ms"))
         fprintf(out, "waiting  %.1f s to the next attempt: %s\n",
                 (double)json_u64(status, "retry_in_ms") / 1000.0, json_text(status, "waiting_because"));
+    print_cutover(status, out);
 }
 
 void status_print(const cJSON *status, FILE *out)

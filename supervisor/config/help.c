@@ -61,6 +61,14 @@ static const struct verb_help verbs[] = {
                    "Waits until a run is in step: the target has what the source has.\n"
                    "Exit code 0: in step; 75: not in time; 69: no such run.\n",
                    name_settings},
+    [VERB_CUTOVER] = {"df2redis cutover [--exec COMMAND] [--then WHAT] [--max-pause TIME] [--verify]\n"
+                      "                 [--dry-run] [--name NAME] [--state-dir DIR]",
+                      "Moves the clients: pauses writes on the source, waits until the target has\n"
+                      "everything, runs COMMAND, which switches the clients, and ends the run. Any\n"
+                      "failure before the end of COMMAND undoes it.\n"
+                      "Exit code 0: done; 65, 75, 77, 78: refused or undone, the run goes on; 76: the\n"
+                      "clients are switched, but the last step failed; 69: no such run.\n",
+                      name_settings},
     [VERB_STOP] = {"df2redis stop [--name NAME] [--state-dir DIR]",
                    "Lets a run apply everything that its source has, ends it, and waits for the\n"
                    "end. The exit code is that of the run.\n",
@@ -119,6 +127,17 @@ static const struct setting_help restart_option = {"restart", NULL, "begin anew,
 static const struct setting_help sample_option = {"sample", "PERCENT", "compare only this share of the keys"};
 static const struct setting_help rate_option = {"max-rate", "KEYS", "read at most so many keys per second"};
 
+static const struct setting_help cutover_options[] = {
+    {"exec", "COMMAND", "switch the clients by this, run by /bin/sh -c"},
+    {"then", "stop|takeover|reverse",
+     "last step: stop the run (default), let the source shut down by DFLY TAKEOVER, "
+     "or make it a replica of the target"},
+    {"max-pause", "TIME", "longest pause of writes on the source (10s)"},
+    {"verify", NULL, "first compare every key, as df2redis verify does; refused with differences"},
+    {"accept-divergences", NULL, "go on although the run counts divergences"},
+    {"dry-run", NULL, "check everything, pause nothing"},
+    {NULL, NULL, NULL}};
+
 static char short_form(const char *name)
 {
     static const char *const names[] = {"source", "target", "name", "config", "daemon", NULL};
@@ -169,6 +188,7 @@ static void print_overview(FILE *out)
           "  df2redis verify [--repair]         compare all keys, while a run goes on\n"
           "  df2redis status [--json|--watch]   show the state of a run and the next step\n"
           "  df2redis wait --in-step            wait until a run is in step\n"
+          "  df2redis cutover --exec COMMAND    move the clients, then end a run\n"
           "  df2redis stop                      apply what the source has, then end a run\n"
           "  df2redis clean -t URI              remove the marks of an ended run\n"
           "  df2redis help VERB                 options of a verb; version: the version\n\n"
@@ -177,8 +197,7 @@ static void print_overview(FILE *out)
           "  -n, --name NAME         name of the run (default)\n"
           "  -c, --config FILE       settings (with -n: /etc/df2redis/NAME.conf)\n"
           "  -d, --daemon            detach once the target accepts writes\n"
-          "      --on-conflict WHAT  if a key exists: overwrite, skip or stop\n"
-          "      --flush-target      empty the target first\n"
+          "      --flush-target, --on-conflict overwrite|skip|stop   if it holds keys\n"
           "      --include GLOB, --exclude GLOB, --db A[:B],...   copy only these\n"
           "      --metrics [ADDR:]PORT   a live page, /metrics, /healthz, /readyz\n\n"
           "Passwords: --source-password-file, DF2REDIS_SOURCE_PASSWORD. More: man df2redis\n",
@@ -205,6 +224,9 @@ static void print_own(enum verb verb, FILE *out)
     } else if (verb == VERB_WAIT) {
         print_setting(&in_step_option, out);
         print_setting(&timeout_option, out);
+    } else if (verb == VERB_CUTOVER) {
+        for (const struct setting_help *h = cutover_options; h->name; h++)
+            print_setting(h, out);
     }
 }
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-static const char *const verb_names[] = {"",     "check", "replicate", "migrate", "status", "wait",
-                                         "stop", "clean", "verify",    "version", "help"};
+static const char *const verb_names[] = {"",        "check", "replicate", "migrate", "status",  "wait",
+                                         "cutover", "stop",  "clean",     "verify",  "version", "help"};
 
 struct short_option {
     char letter;
@@ -79,10 +79,11 @@ static bool take_word(struct options *o, const char *word, struct error *error)
             "\"%.80s\" is one word too many: after the verb %s give options only, as --name value", word,
             verb_name(o->verb));
     if (verb == VERB_NONE)
-        return error_fatal(error, EX_USAGE,
-                           "\"%.80s\" is not known: use check, replicate, migrate, verify, status, wait, "
-                           "stop, clean, version or help",
-                           word);
+        return error_fatal(
+            error, EX_USAGE,
+            "\"%.80s\" is not known: use check, replicate, migrate, verify, status, wait, cutover, "
+            "stop, clean, version or help",
+            word);
     if (o->verb != VERB_NONE)
         return error_fatal(error, EX_USAGE, "%s and %s contradict each other: give one of them",
                            verb_name(o->verb), word);
@@ -99,14 +100,17 @@ static bool name_is(const char *name, size_t len, const char *word)
 static bool take_own_flag(struct options *o, const char *name, size_t len)
 {
     bool help = name_is(name, len, "help"), version = name_is(name, len, "version");
-    bool *flag = name_is(name, len, "json")           ? &o->json
-                 : name_is(name, len, "watch")        ? &o->watch
-                 : name_is(name, len, "in-step")      ? &o->in_step
-                 : name_is(name, len, "check-config") ? &o->check_config
-                 : name_is(name, len, "acl")          ? &o->acl
-                 : name_is(name, len, "repair")       ? &o->repair
-                 : name_is(name, len, "restart")      ? &o->restart
-                                                      : NULL;
+    bool *flag = name_is(name, len, "json")                 ? &o->json
+                 : name_is(name, len, "watch")              ? &o->watch
+                 : name_is(name, len, "in-step")            ? &o->in_step
+                 : name_is(name, len, "check-config")       ? &o->check_config
+                 : name_is(name, len, "acl")                ? &o->acl
+                 : name_is(name, len, "repair")             ? &o->repair
+                 : name_is(name, len, "restart")            ? &o->restart
+                 : name_is(name, len, "dry-run")            ? &o->cutover.dry_run
+                 : name_is(name, len, "verify")             ? &o->cutover.verify
+                 : name_is(name, len, "accept-divergences") ? &o->cutover.accept_divergences
+                                                            : NULL;
     if (help && o->verb != VERB_HELP)
         o->help_of = o->verb;
     if (help || version)
@@ -129,16 +133,36 @@ static bool take_sample(struct options *o, const char *value, struct error *erro
     return true;
 }
 
-/* Takes an option with a value that is not a setting. */
+/* Options with a value that are not settings. */
+static const struct setting_help own_values[] = {{"config", "FILE", NULL},    {"timeout", "TIME", NULL},
+                                                 {"sample", "PERCENT", NULL}, {"max-pause", "TIME", NULL},
+                                                 {"exec", "COMMAND", NULL},   {"then", "WHAT", NULL},
+                                                 {NULL, NULL, NULL}};
+
+static const struct setting_help *find_own_value(const char *name, size_t len)
+{
+    const struct setting_help *own = own_values;
+    while (own->name && !name_is(name, len, own->name))
+        own++;
+    return own->name ? own : NULL;
+}
+
 static bool take_own_value(struct options *o, const char *name, const char *value, struct error *error)
 {
     if (strcmp(name, "config") == 0)
         return config_choose(&o->config, value, error);
     if (strcmp(name, "sample") == 0)
         return take_sample(o, value, error);
-    if (settings_time(value, &o->timeout_ms) && o->timeout_ms)
+    if (strcmp(name, "exec") == 0)
+        o->cutover.command = value;
+    else if (strcmp(name, "then") == 0)
+        o->cutover.then = value;
+    if (strcmp(name, "exec") == 0 || strcmp(name, "then") == 0)
         return true;
-    return error_fatal(error, EX_USAGE, "timeout: \"%.80s\" is not a time such as 30, 500ms or 5m", value);
+    uint64_t *time_ms = strcmp(name, "timeout") == 0 ? &o->timeout_ms : &o->cutover.max_pause_ms;
+    if (settings_time(value, time_ms) && *time_ms)
+        return true;
+    return error_fatal(error, EX_USAGE, "%s: \"%.80s\" is not a time such as 30, 500ms or 5m", name, value);
 }
 
 /* Takes the option that begins at argv[*at]; *at ends on its last argument. */
@@ -163,12 +187,8 @@ static bool take_option(struct options *o, int argc, char **argv, int *at, struc
     }
     if (!value && take_own_flag(o, name, len))
         return true;
-    static const struct setting_help own[] = {
-        {"config", "FILE", NULL}, {"timeout", "TIME", NULL}, {"sample", "PERCENT", NULL}};
-    const struct setting_help *setting = name_is(name, len, "config")    ? &own[0]
-                                         : name_is(name, len, "timeout") ? &own[1]
-                                         : name_is(name, len, "sample")  ? &own[2]
-                                                                         : find_setting(name, len);
+    const struct setting_help *own = find_own_value(name, len),
+                              *setting = own ? own : find_setting(name, len);
     if (!setting)
         return error_fatal(error, EX_USAGE, "the option --%.*s is not known: see df2redis help replicate",
                            (int)(len < 80 ? len : 80), name);
@@ -178,9 +198,27 @@ static bool take_option(struct options *o, int argc, char **argv, int *at, struc
                                setting->argument);
         value = argv[++*at];
     }
-    if (setting >= own && setting < own + sizeof own / sizeof *own)
-        return take_own_value(o, setting->name, value, error);
+    if (own)
+        return take_own_value(o, own->name, value, error);
     return take_setting(o, setting, value, error);
+}
+
+static bool check_cutover_options(const struct options *o, struct error *error)
+{
+    const char *then = o->cutover.then;
+    bool any = o->cutover.dry_run || o->cutover.verify || o->cutover.accept_divergences ||
+               o->cutover.max_pause_ms || o->cutover.command || then;
+    if (any && o->verb != VERB_CUTOVER)
+        return error_fatal(
+            error, EX_USAGE,
+            "--max-pause, --exec, --then, --dry-run, --verify and --accept-divergences are for cutover");
+    if (then && strcmp(then, "stop") != 0 && strcmp(then, "takeover") != 0 && strcmp(then, "reverse") != 0)
+        return error_fatal(error, EX_USAGE, "then: \"%.80s\" is none of stop, takeover, reverse", then);
+    if (o->cutover.command && !o->cutover.command[0])
+        return error_fatal(error, EX_USAGE, "exec: the command is empty");
+    if (o->cutover.max_pause_ms && (o->cutover.max_pause_ms < 200 || o->cutover.max_pause_ms > 300000))
+        return error_fatal(error, EX_USAGE, "max-pause: from 200ms to 5m");
+    return true;
 }
 
 /* False: an option does not belong to the verb. */
@@ -189,10 +227,10 @@ static bool check_verb_options(const struct options *o, struct error *error)
     bool help = o->verb == VERB_HELP || o->verb == VERB_VERSION;
     bool runs = o->verb == VERB_REPLICATE || o->verb == VERB_MIGRATE;
     if (o->verb == VERB_NONE)
-        return error_fatal(error, EX_USAGE,
-                           "a verb is missing: check, replicate, migrate, verify, status, wait, stop, clean, "
-                           "version or help; "
-                           "see df2redis --help");
+        return error_fatal(
+            error, EX_USAGE,
+            "a verb is missing: check, replicate, migrate, verify, status, wait, cutover, stop, "
+            "clean, version or help; see df2redis --help");
     if (help)
         return true;
     if (o->json && o->verb != VERB_STATUS && o->verb != VERB_CHECK && o->verb != VERB_VERIFY)
@@ -214,7 +252,7 @@ static bool check_verb_options(const struct options *o, struct error *error)
         return error_fatal(error, EX_USAGE, "--%s is for wait", o->in_step ? "in-step" : "timeout");
     if (o->check_config && !runs)
         return error_fatal(error, EX_USAGE, "--check-config is for replicate and migrate");
-    return true;
+    return check_cutover_options(o, error);
 }
 
 /* Keeps only the settings that lead to a run: name, state directory and log. */

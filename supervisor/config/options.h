@@ -15,6 +15,7 @@ enum verb {
     VERB_MIGRATE,
     VERB_STATUS,
     VERB_WAIT,
+    VERB_CUTOVER,
     VERB_STOP,
     VERB_CLEAN,
     VERB_VERIFY,
@@ -31,6 +32,11 @@ struct options {
     uint32_t sample_ppm;  /* 0: not given */
     uint64_t keys_per_second;
     const char *max_rate; /* as given: for verify it is keys, otherwise a setting in bytes */
+    struct {              /* of cutover */
+        bool dry_run, verify, accept_divergences;
+        uint64_t max_pause_ms;      /* 0: the default */
+        const char *command, *then; /* NULL: none; the default */
+    } cutover;
     struct config config;
     struct settings given;    /* from file and command line, for the comparison after SIGHUP */
     struct settings settings; /* the same, completed by passwords, absolute paths and defaults */

@@ -22,6 +22,7 @@ struct client {
     struct bufferevent *stream;
     struct event *deadline;
     bool answered, held;
+    struct client_dialog dialog; /* on_line NULL: none */
 };
 
 struct clients {
@@ -47,6 +48,8 @@ void client_end(struct client *client)
             c->count--;
             break;
         }
+    if (client->dialog.on_gone)
+        client->dialog.on_gone(client->dialog.arg);
     event_free(client->deadline);
     bufferevent_free(client->stream);
     free(client);
@@ -87,6 +90,18 @@ static void on_written(struct bufferevent *stream, void *arg)
         begin_end(client);
 }
 
+/* A line may end the dialog, but not the client. */
+static void read_lines(struct client *client, struct evbuffer *input)
+{
+    char *line;
+    while (client->dialog.on_line && (line = evbuffer_readln(input, NULL, EVBUFFER_EOL_CRLF))) {
+        client->dialog.on_line(line, client->dialog.arg);
+        free(line);
+    }
+    if (evbuffer_get_length(input) > client->clients->config.request_bytes)
+        evbuffer_drain(input, evbuffer_get_length(input));
+}
+
 static void on_read(struct bufferevent *stream, void *arg)
 {
     struct client *client = arg;
@@ -100,7 +115,10 @@ static void on_read(struct bufferevent *stream, void *arg)
         config->on_input(client, input, config->arg);
         return;
     }
-    evbuffer_drain(input, evbuffer_get_length(input));
+    if (client->dialog.on_line)
+        read_lines(client, input);
+    else
+        evbuffer_drain(input, evbuffer_get_length(input));
 }
 
 static void on_event(struct bufferevent *stream, short what, void *arg)
@@ -220,7 +238,7 @@ static void write_remaining_output(struct client *client)
 void clients_tell_held(struct clients *c, const char *line)
 {
     for (struct client *one = c->oldest; one; one = one->next)
-        if (one->held)
+        if (one->held && !one->dialog.on_line)
             evbuffer_add_printf(client_output(one), "%s\n", line);
 }
 
@@ -272,4 +290,18 @@ void client_hold(struct client *client)
 {
     client->answered = client->held = true;
     event_del(client->deadline);
+}
+
+void client_begin_dialog(struct client *client, const struct client_dialog *dialog)
+{
+    client_hold(client);
+    client->dialog = *dialog;
+}
+
+void client_end_dialog(struct client *client)
+{
+    client->dialog = (struct client_dialog){0};
+    client->held = false;
+    if (has_written(client))
+        begin_end(client);
 }

@@ -13,6 +13,13 @@
 struct client;
 struct clients;
 
+/* A conversation after the request. */
+struct client_dialog {
+    void *arg;
+    void (*on_line)(const char *line, void *arg); /* each further line of the client */
+    void (*on_gone)(void *arg);                   /* its connection has ended */
+};
+
 struct clients_config {
     const char *what; /* "the control socket": for the log */
     size_t limit;
@@ -40,6 +47,10 @@ struct evbuffer *client_output(struct client *client);
 void client_answered(struct client *client);
 /* The answer goes out, and the connection stays open until clients_close, without a deadline. */
 void client_hold(struct client *client);
+/* The same with a conversation, until client_end_dialog; clients_tell_held leaves it out. */
+void client_begin_dialog(struct client *client, const struct client_dialog *dialog);
+/* What was written is sent, and the connection ends. on_gone is not called. */
+void client_end_dialog(struct client *client);
 void client_end(struct client *client);
 
 #endif

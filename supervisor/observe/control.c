@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "supervisor/cutover/cutover.h"
 #include "supervisor/observe/clients.h"
 
 enum { CONTROL_DEADLINE_MS = 10000 };
@@ -46,6 +47,50 @@ static void send_answer(struct client *client, cJSON *json)
     cJSON_Delete(json);
 }
 
+/* ---- cut-over ---- */
+
+struct talk {
+    struct cutover *cutover;
+    struct client *client; /* NULL: gone */
+};
+
+static void talk_say(const char *line, void *arg)
+{
+    struct talk *t = arg;
+    evbuffer_add_printf(client_output(t->client), "%s\n", line);
+}
+
+static void talk_over(void *arg)
+{
+    struct talk *t = arg;
+    client_end_dialog(t->client);
+    free(t);
+}
+
+static void talk_line(const char *line, void *arg)
+{
+    struct talk *t = arg;
+    if (strncmp(line, "command ", 8) == 0)
+        cutover_command_ended(t->cutover, strcmp(line + 8, "ok") == 0 ? NULL : line + 8);
+}
+
+static void talk_gone(void *arg)
+{
+    struct talk *t = arg;
+    cutover_abandoned(t->cutover);
+    free(t);
+}
+
+static void begin_cutover(struct control *c, struct client *client, const char *order)
+{
+    struct talk *t = x_calloc(1, sizeof *t);
+    *t = (struct talk){c->callbacks.cutover, client};
+    struct client_dialog dialog = {.arg = t, .on_line = talk_line, .on_gone = talk_gone};
+    struct cutover_listener listener = {.arg = t, .say = talk_say, .over = talk_over};
+    client_begin_dialog(client, &dialog);
+    cutover_begin(c->callbacks.cutover, order, &listener);
+}
+
 static void serve_request(struct control *c, struct client *client, const char *line)
 {
     if (strcmp(line, "status") == 0) {
@@ -61,12 +106,14 @@ static void serve_request(struct control *c, struct client *client, const char *
         send_answer(client, json);
         client_hold(client);
         c->callbacks.stop(c->callbacks.arg);
+    } else if (c->callbacks.cutover && strncmp(line, "cutover ", 8) == 0) {
+        begin_cutover(c, client, line + 8);
     } else {
         cJSON *json = cJSON_CreateObject();
         cJSON_AddStringToObject(json, "error",
                                 strcmp(line, "settings") == 0
                                     ? "only the user that runs df2redis, or root, may verify"
-                                    : "unknown request; status and stop are understood");
+                                    : "unknown request; status, stop and cutover are understood");
         send_answer(client, json);
         client_answered(client);
     }

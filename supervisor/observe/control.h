@@ -4,6 +4,8 @@
  *   settings → to the same user or root: {"session":…}, for df2redis verify: the session, and the settings with their
  *              passwords (see settings_document.c), then the end
  *   stop     → {"stopping":true,"pid":N}; at the end of the run {"exit_code":N}, then the end
+ *   cutover ORDER → lines of JSON (supervisor/cutover/cutover.h), the last one with "exit_code"; the client may send
+ *                   "command ok" or "command TEXT", and orders it undone by its end
  *
  * What calls what in this folder:
  *
@@ -22,11 +24,14 @@
 
 enum { CONTROL_REQUEST_BYTES = 256, CONTROL_CONNECTIONS = 64 };
 
+struct cutover;
+
 struct control_callbacks {
     void *arg;
     cJSON *(*status)(void *arg); /* the caller frees it */
     cJSON *(*settings)(void *arg);
     void (*stop)(void *arg);
+    struct cutover *cutover; /* NULL: there are none */
 };
 
 struct control;

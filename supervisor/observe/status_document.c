@@ -12,6 +12,7 @@
 #include "common/base/size_text.h"
 #include "common/base/version.h"
 #include "common/log/log.h"
+#include "supervisor/cutover/cutover.h"
 #include "supervisor/run/run.h"
 #include "supervisor/run/totals.h"
 
@@ -162,6 +163,9 @@ cJSON *run_status(struct run *run)
     uint64_t age_ms;
     bool in_step = run_in_step(run, &age_ms, reason, sizeof reason);
     cJSON_AddItemToObject(json, "targets", target_watch_status(run->target_watch, now_ms));
+    cJSON *cutover = cutover_status(run->cutover);
+    if (cutover)
+        cJSON_AddItemToObject(json, "cutover", cutover);
     put_number(json, "source_rtt_us", source_watch_rtt_us(run->source_watch));
     cJSON_AddBoolToObject(json, "in_step", in_step);
     if (in_step)

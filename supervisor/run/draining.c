@@ -102,6 +102,10 @@ static void drain_ask(struct run *run, uint64_t now_ms)
 void run_drain(struct run *run)
 {
     drain_begin(run);
+    if (run->final_lsns) {
+        lsns_known(run, run->final_lsns);
+        return;
+    }
     run->drain.asking = true;
     run->drain.asked_ms = clock_monotonic_ms();
     log_info("draining: the source is asked for its last LSNs");

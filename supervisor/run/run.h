@@ -48,6 +48,7 @@ enum {
 };
 
 struct control;
+struct cutover;
 struct operation;
 struct options;
 struct run;
@@ -67,6 +68,7 @@ struct run {
     struct divergences divergences;
     struct control *control;
     struct operation *operation;
+    struct cutover *cutover;
     struct run_observer observer;
     char *worker_path;
     char source_name[256], target_name[256]; /* the source's: of the current address */
@@ -143,6 +145,8 @@ struct run {
     bool tick_fast;
     uint64_t slow_ms, health_ms, activity, activity_ms, report_ms;
     struct drain drain;
+    uint64_t
+        *final_lsns; /* per FLOW: the source's last ones, told by a cut-over; NULL: it is asked for them */
     bool in_step_told;
     uint64_t in_step_ms, behind_warned_ms; /* when the run was last in step; 0: not yet */
 
@@ -239,6 +243,8 @@ void run_watch_target(struct run *run, bool goes_on);
 /* Returns true if the target is in step. *age_ms: age of the source's LSNs that are applied. reason: why not in
  * step. All may be NULL. */
 bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_bytes);
+/* The same with these LSNs of the source, one per FLOW. */
+bool run_in_step_with(struct run *run, const uint64_t *lsns, char *reason, size_t reason_bytes);
 /* Returns the source's next LSN of this FLOW's shard; 0: unknown. */
 uint64_t run_source_lsn(const struct run *run, uint32_t flow);
 void run_tell_in_step(struct run *run, uint64_t now_ms);

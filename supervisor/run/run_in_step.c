@@ -81,26 +81,42 @@ static struct in_step_flow flow_facts(struct flow *f)
     return out;
 }
 
-bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_bytes)
+/* answers: the source's, the newest first. */
+static bool decide(struct run *run, const struct source_lsns *answers, size_t answer_count, uint64_t *age_ms,
+                   char *reason, size_t reason_bytes)
 {
     char own[IN_STEP_REASON_BYTES];
     struct in_step_facts facts = {.now_ms = clock_monotonic_ms(),
                                   .stable = run->session.state == SESSION_STABLE,
                                   .phase = session_phase_name(run->session.state),
                                   .trouble = source_watch_trouble(run->source_watch),
+                                  .answers = answers,
+                                  .answer_count = answer_count,
                                   .flow_count = run->flow_count};
     struct in_step_flow *flows = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *flows);
     uint64_t confirmed_ms;
     for (uint32_t i = 0; i < run->flow_count; i++)
         flows[i] = flow_facts(&run->flows[i]);
     facts.flows = flows;
-    facts.answer_count = source_watch_answers(run->source_watch, &facts.answers);
     bool in_step =
         in_step_decide(&facts, &confirmed_ms, reason ? reason : own, reason ? reason_bytes : sizeof own);
     if (age_ms)
         *age_ms = in_step ? facts.now_ms - confirmed_ms : 0;
     free(flows);
     return in_step;
+}
+
+bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_bytes)
+{
+    const struct source_lsns *answers;
+    size_t count = source_watch_answers(run->source_watch, &answers);
+    return decide(run, answers, count, age_ms, reason, reason_bytes);
+}
+
+bool run_in_step_with(struct run *run, const uint64_t *lsns, char *reason, size_t reason_bytes)
+{
+    struct source_lsns answer = {.asked_ms = clock_monotonic_ms(), .lsns = (uint64_t *)lsns};
+    return decide(run, &answer, 1, NULL, reason, reason_bytes);
 }
 
 uint64_t run_source_lsn(const struct run *run, uint32_t flow)

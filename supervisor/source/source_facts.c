@@ -116,7 +116,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
 /* DFLYCLUSTER is asked only where it can matter. */
 void source_rights(struct buf *out)
 {
-    buf_printf(out, "+ping +replconf +dfly +dflycluster +info +config +time");
+    buf_printf(out, "+ping +replconf +dfly +dflycluster +info +config +time +client");
     for (size_t i = 0; i < COMPARES; i++)
         buf_printf(out, " %s", compares[i].right);
 }

@@ -164,10 +164,36 @@ static void help_is_found_in_all_its_forms(void **state)
     assert_int_equal(o.verb, VERB_VERSION);
 }
 
+static void cutover_takes_its_own_options(void **state)
+{
+    (void)state;
+    assert_true(parse("cutover -n a --max-pause 2500ms --exec ./switch --then=takeover --dry-run"));
+    assert_int_equal(o.verb, VERB_CUTOVER);
+    assert_int_equal(o.cutover.max_pause_ms, 2500);
+    assert_string_equal(o.cutover.command, "./switch");
+    assert_string_equal(o.cutover.then, "takeover");
+    assert_true(o.cutover.dry_run);
+    assert_false(o.cutover.accept_divergences);
+    options_free(&o);
+    assert_true(parse("cutover --accept-divergences --verify"));
+    assert_true(o.cutover.verify);
+    assert_int_equal(o.cutover.max_pause_ms, 0);
+    assert_null(o.cutover.command);
+    assert_true(o.cutover.accept_divergences);
+    options_free(&o);
+    assert_usage_error("cutover --then leave", "stop, takeover, reverse");
+    options_free(&o);
+    assert_usage_error("cutover --max-pause 1ms", "from 200ms");
+    options_free(&o);
+    assert_usage_error("cutover --max-pause soon", "is not a time");
+    options_free(&o);
+    assert_usage_error("stop --exec ./switch", "are for cutover");
+}
+
 static void errors_name_what_was_wrong_and_what_is_possible(void **state)
 {
     (void)state;
-    assert_usage_error("", "replicate, migrate, verify, status, wait, stop, clean");
+    assert_usage_error("", "replicate, migrate, verify, status, wait, cutover, stop, clean");
     options_free(&o);
     assert_usage_error("frobnicate", "\"frobnicate\"");
     options_free(&o);
@@ -220,7 +246,7 @@ static bool is_option(const char *name, size_t len)
     for (const struct setting_help *h = settings_help(); h->name; h++)
         if (strlen(h->name) == len && memcmp(h->name, name, len) == 0)
             return true;
-    static const char *const own[] = {"json", "watch", "in-step", "config", "acl", "repair"};
+    static const char *const own[] = {"json", "watch", "in-step", "config", "acl", "repair", "exec"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (strlen(own[i]) == len && memcmp(own[i], name, len) == 0)
             return true;
@@ -287,6 +313,7 @@ int main(void)
         TEST(clean_needs_a_target_and_no_source),
         TEST(verify_counts_keys_and_shares),
         TEST(help_is_found_in_all_its_forms),
+        TEST(cutover_takes_its_own_options),
         TEST(errors_name_what_was_wrong_and_what_is_possible),
         TEST(passwords_are_blanked_in_the_arguments_but_kept),
         TEST(password_of_a_refused_uri_is_blanked_too),

@@ -166,7 +166,7 @@ static void unknown_request_is_told_what_is_known(void **state)
     char text[512];
     int fd = connect_here();
     assert_true(answer_to(fd, "dance\n", text, sizeof text, DEADLINE_MS));
-    assert_non_null(strstr(text, "status and stop are understood"));
+    assert_non_null(strstr(text, "status, stop and cutover are understood"));
     assert_int_equal(stops, 0);
     close(fd);
 }

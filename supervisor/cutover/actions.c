@@ -106,17 +106,18 @@ static void reverse(struct cutover *c)
         cutover_post(c, CUTOVER_TROUBLE);
 }
 
-/* Who is held back at the source carries out its write there once the pause ends, and gets an answer to it: after a stop
- * nobody would copy it. */
+/* Who is held back at the source carries out its write there once the pause ends, and gets an answer to it, though nobody
+ * copies it any more. Until REPLICAOF is sent the workers have to end: that gets a whole pause. */
 static void close_source(struct cutover *c)
 {
     if (!c->orders_ready) {
         cutover_post(c, CUTOVER_TROUBLE);
         return;
     }
+    if (c->order.then == CUTOVER_THEN_REVERSE)
+        orders_pause(c->orders, c->order.max_pause_ms);
     orders_ask_lsns(c->orders);
-    if (c->order.then == CUTOVER_THEN_STOP)
-        orders_send_away(c->orders);
+    orders_send_away(c->orders);
 }
 
 static void undo(struct cutover *c)
@@ -190,7 +191,9 @@ static void give_up_late(struct cutover *c, enum cutover_state before)
                                         "stop; or switch the clients back"
         : before == CUTOVER_ENDING
             ? "See the log of the run, and compare; the source takes writes again when its pause ends"
-            : "The run has ended; the source takes writes again: shut it down, or give it REPLICAOF by hand";
+            : "The run has ended, and the source takes writes again when its pause ends: shut it down, or "
+              "give it "
+              "REPLICAOF by hand";
     snprintf(text, sizeof text, "the clients are switched, but %s: %.200s. %s", what,
              c->why.class == ERROR_NONE ? "see the log" : c->why.text, to_do);
     if (before == CUTOVER_TAKING_OVER)

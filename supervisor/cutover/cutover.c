@@ -231,7 +231,7 @@ void cutover_command_ended(struct cutover *c, const char *text)
     char why[480];
     if (c->state != CUTOVER_SWITCHING)
         return;
-    if (!text && clock_monotonic_ms() < cutover_pause_end_ms(c)) {
+    if (!text && clock_monotonic_ms() < cutover_deadline_ms(c)) {
         cutover_post(c,
                      c->order.then == CUTOVER_THEN_TAKEOVER ? CUTOVER_SWITCHED_TAKEOVER : CUTOVER_SWITCHED);
         return;

@@ -67,8 +67,6 @@ static void take_lsns(struct cutover *c, const struct orders_answer *a)
         cutover_post(c, CUTOVER_LSNS);
     else if (c->state == CUTOVER_CONFIRMING)
         cutover_post(c, known ? CUTOVER_UNCHANGED : CUTOVER_CHANGED);
-    else if (c->order.then != CUTOVER_THEN_STOP)
-        cutover_post(c, CUTOVER_CLOSED);
     if (c->state == CUTOVER_CLOSING && !known)
         cutover_say(
             c, "the source was written to in spite of the pause (by its admin port?): that is copied, too");
@@ -142,6 +140,8 @@ static void on_answered(const struct orders_answer *a, void *arg)
             take_probe(c, a);
         break;
     case ORDER_PAUSE:
+        if (c->state == CUTOVER_CLOSING)
+            break; /* the first one still holds */
         if (!a->ok)
             blame_refusal(c, "CLIENT PAUSE", a->text);
         cutover_post(c, a->ok ? CUTOVER_PAUSED : CUTOVER_REFUSED);

@@ -53,11 +53,6 @@ bool cutover_pauses(enum cutover_state state)
     return state >= CUTOVER_PAUSING && state <= CUTOVER_SWITCHING;
 }
 
-bool cutover_is_late(enum cutover_state state)
-{
-    return state >= CUTOVER_CLOSING && state <= CUTOVER_REVERSING;
-}
-
 static const char *const state_names[CUTOVER_STATES] = {
     [CUTOVER_NONE] = "none",
     [CUTOVER_CHECKING] = "checking",

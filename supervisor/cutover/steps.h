@@ -83,8 +83,6 @@ struct cutover_transition cutover_transition(enum cutover_state state, enum cuto
 
 /* The source may hold back writes on our order. */
 bool cutover_pauses(enum cutover_state state);
-/* The clients are switched, and the last steps are under way. */
-bool cutover_is_late(enum cutover_state state);
 
 const char *cutover_state_name(enum cutover_state state);
 const char *cutover_event_name(enum cutover_event event);

@@ -110,6 +110,16 @@ static void put_run(const cJSON *status, struct buf *out)
     }
 }
 
+/* Of the cut-over that is under way, or the last one. */
+static void put_cutover(const cJSON *status, struct buf *out)
+{
+    const cJSON *cutover = cJSON_GetObjectItem(status, "cutover");
+    put_single(out, "cutover_under_way", "gauge", cutover && !*json_text(cutover, "outcome"),
+               "Whether a cut-over is being carried out");
+    put_single(out, "cutover_paused_seconds", "gauge", json_number(cutover, "paused_ms") / 1e3,
+               "For how long it has held back writes on the source");
+}
+
 static void put_suspects(const cJSON *status, struct buf *out)
 {
     static const char *const ends[] = {"equal", "healed", "permanent", "unknown", NULL};
@@ -250,6 +260,7 @@ void metrics_write(const cJSON *status, struct buf *out)
     const cJSON *flows = cJSON_GetObjectItem(status, "flows");
     put_run(status, out);
     put_suspects(status, out);
+    put_cutover(status, out);
     put_targets(cJSON_GetObjectItem(status, "targets"), out);
     put_flows(flows, out);
     put_histograms(flows, out);

@@ -275,20 +275,26 @@ static void a_command_that_fails_is_undone(void **state)
     assert_run_goes_on();
 }
 
+/* The process whose id stands in the file. */
+static bool is_gone(void *path)
+{
+    struct buf pid = {0};
+    bool read = file_read(path, &pid);
+    buf_put_u8(&pid, '\0');
+    char state = read ? process_state((pid_t)strtol((char *)pid.data, NULL, 10)) : 'R';
+    buf_free(&pid);
+    return state == 0 || state == 'Z';
+}
+
 static void a_command_that_hangs_is_killed_with_its_children(void **state)
 {
     (void)state;
     begin();
-    char *mark = format_text("%s/child", run.program.dir), *text;
+    char *mark = format_text("%s/child", run.program.dir);
     char *command = format_text("(echo $$ >'%s'; exec sleep 1000) & wait", mark);
     order_cutover("stop", "3s", command, NULL);
     assert_ends(EX_TEMPFAIL, "was killed (--max-pause)");
-    struct buf pid = {0};
-    assert_true(file_read(mark, &pid));
-    buf_put_u8(&pid, '\0');
-    text = (char *)pid.data;
-    assert_true(kill((pid_t)strtol(text, NULL, 10), 0) != 0);
-    buf_free(&pid);
+    assert_true(wait_until(is_gone, mark, RUN_DEADLINE_MS));
     free(mark);
     free(command);
     assert_run_goes_on();

@@ -4,11 +4,14 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <glob.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "tests/support/heal_case.h"
@@ -269,6 +272,75 @@ static void what_was_healed_and_is_lost_is_healed_again(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+static bool append_only_file_is_complete(void *arg)
+{
+    (void)arg;
+    redisContext *c = server_connect(run.target.port);
+    char *enabled = server_info(c, "persistence", "aof_enabled"),
+         *writes = server_info(c, "persistence", "aof_rewrite_in_progress"),
+         *due = server_info(c, "persistence", "aof_rewrite_scheduled");
+    bool complete = enabled && *enabled == '1' && writes && *writes == '0' && due && *due == '0';
+    free(enabled);
+    free(writes);
+    free(due);
+    redisFree(c);
+    return complete;
+}
+
+static char *append_only_path(void)
+{
+    glob_t found;
+    char *parts = format_text("%s/appendonlydir/*.incr.aof", run.target.dir),
+         *one = format_text("%s/appendonly.aof", run.target.dir);
+    bool in_parts = glob(parts, 0, NULL, &found) == 0; /* since Redis 7.0 */
+    char *path = x_strdup(in_parts ? found.gl_pathv[found.gl_pathc - 1] : one);
+    if (in_parts)
+        globfree(&found);
+    free(parts);
+    free(one);
+    return path;
+}
+
+/* As a machine that loses its power while the mark at the end of the last transaction is written. */
+static void cut_last_transaction(void)
+{
+    static const char mark[] = "HSET";
+    char *path = append_only_path();
+    struct buf text = {0};
+    assert_true(file_read(path, &text));
+    size_t at = text.len - strlen(mark);
+    while (at > 0 && memcmp(text.data + at, mark, strlen(mark)) != 0)
+        at--;
+    assert_true(at > 0);
+    assert_int_equal(truncate(path, (off_t)(at + strlen(mark) + 2)), 0);
+    buf_free(&text);
+    free(path);
+}
+
+/* The target leaves the first part of the transaction in its file, and executes it at the next start. */
+static void what_a_cut_file_of_the_target_executes_twice_is_healed(void **state)
+{
+    static const char *const appendonly[] = {"--appendonly", "yes", NULL};
+    (void)state;
+    begin();
+    target("CONFIG SET appendonly yes");
+    assert_true(wait_until(append_only_file_is_complete, NULL, RUN_DEADLINE_MS));
+    source("INCR k");
+    source("INCR k");
+    wait_settled();
+    process_signal(&run.target.process, SIGKILL);
+    process_wait(&run.target.process, RUN_DEADLINE_MS);
+    cut_last_transaction();
+    for (int starts = 0; starts < 2; starts++) {
+        redis_restart(&run.target, appendonly);
+        source("INCR other"); /* in step once this process has it */
+        wait_settled();
+        assert_equal_to_source();
+    }
+    print_message("%.0f healed\n", suspects(&run, "healed"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* ---- another process of the target ---- */
 
 static struct proxy *proxy;
@@ -372,6 +444,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(element_that_is_removed_meanwhile_does_not_come_back, teardown),
         cmocka_unit_test_teardown(what_differs_again_in_the_same_way_is_not_healed_forever, teardown),
         cmocka_unit_test_teardown(what_was_healed_and_is_lost_is_healed_again, teardown),
+        cmocka_unit_test_teardown(what_a_cut_file_of_the_target_executes_twice_is_healed, teardown),
         cmocka_unit_test_teardown(what_a_new_target_lacks_is_not_healed_before_it_is_applied_again,
                                   teardown_with_copy),
     };

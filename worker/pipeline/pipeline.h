@@ -53,6 +53,7 @@ struct pipeline {
     bool starved;       /* the decoder has consumed all bytes at hand */
     bool journal_broke; /* the journal cannot be followed further; the supervisor was sent BREAK */
     bool contact_waits; /* in_contact waits for the comparison of the journal */
+    size_t resent_left; /* entries that run again, and whose keys are remembered */
     bool
         unheard; /* answers were lost with the connection: entries that the target has may have been refused */
     uint64_t answered_seq; /* entries up to it have been acknowledged before */

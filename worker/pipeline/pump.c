@@ -75,23 +75,37 @@ static bool target_lacks_entry(struct pipeline *p, struct entry *e)
     return entry_drop_front(e, p->commit.skip_seq) && !(e->lsn && e->lsn < p->commit.skip_lsn);
 }
 
-/* The target has the entry, by its mark, but its answer, perhaps a refusal, was lost with the connection. (Entries that
- * are decoded again as slots of a cluster move have lost no answer.) */
-static void suspect_unanswered(struct pipeline *p, const struct entry *e)
+/* Calls `take` for each key of the entry, with the target's database. */
+static void take_keys(struct pipeline *p, const struct entry *e,
+                      void (*take)(struct pipeline *p, uint32_t db, struct slice key, const char *name))
 {
     size_t positions[64], n = 0;
     uint32_t db;
-    if (!flow_heals(p->flow) || !p->unheard || e->seq <= p->answered_seq ||
-        !settings_db_target(&p->flow->settings, e->db, &db))
+    if (!flow_heals(p->flow) || !settings_db_target(&p->flow->settings, e->db, &db))
         return;
     const struct command *c = e->kind == ENTRY_COMMAND && e->argc ? command_find(e->argv[0]) : NULL;
     if (c)
         n = command_keys(c, e, positions, sizeof positions / sizeof *positions);
     for (size_t i = 0; i < n && i < sizeof positions / sizeof *positions; i++)
-        flow_suspect(p->flow, db, e->argv[positions[i]], SUSPECT_UNHEARD, c->name);
+        take(p, db, e->argv[positions[i]], c->name);
     if (e->kind == ENTRY_STRING || e->kind == ENTRY_VALUE || e->kind == ENTRY_ELEMENTS ||
         e->kind == ENTRY_END)
-        flow_suspect(p->flow, db, e->key, SUSPECT_UNHEARD, rdb_type_name(e->type));
+        take(p, db, e->key, rdb_type_name(e->type));
+}
+
+/* The target has the entry, by its mark, but its answer, perhaps a refusal, was lost with the connection. (Entries that
+ * are decoded again as slots of a cluster move have lost no answer.) */
+static void suspect_unanswered(struct pipeline *p, uint32_t db, struct slice key, const char *name)
+{
+    flow_suspect(p->flow, db, key, SUSPECT_UNHEARD, name);
+}
+
+/* The target was started again, and its append-only file may end in the first part of a transaction with the entry,
+ * without its EXEC (heal.h). */
+static void remember_resent(struct pipeline *p, uint32_t db, struct slice key, const char *name)
+{
+    (void)name;
+    heal_remember_resent(p->heal, db, key);
 }
 
 /* False: failed, and reported. */
@@ -136,9 +150,14 @@ static bool handle_entry(struct pipeline *p, struct entry *e)
     if (e->kind == ENTRY_COMMAND)
         pops_note(p->pops, e);
     if (!target_lacks_entry(p, e)) {
-        suspect_unanswered(p, e);
+        if (p->unheard && e->seq > p->answered_seq)
+            take_keys(p, e, suspect_unanswered);
         expiry_entry(p->expiry, e, true);
         return true;
+    }
+    if (!fresh && p->resent_left) {
+        p->resent_left--;
+        take_keys(p, e, remember_resent);
     }
     expiry_entry(p->expiry, e, false);
     omitted_entry(p, e);

@@ -14,6 +14,9 @@
 
 #include "common/base/clock.h"
 
+/* Entries: more than a transaction has. */
+enum { RESENT_MAX = 16384 };
+
 static bool spool_lacks(struct pipeline *p, uint64_t seq, struct error *error)
 {
     return error_set(
@@ -199,6 +202,8 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
     }
     if (known && (lost || other))
         heal_went_back(p->heal, seq);
+    if (known && other)
+        p->resent_left = RESENT_MAX;
     p->commit.skip_seq = p->commit.marked_seq = p->commit.sent_marked_seq = known ? seq : 0;
     if (cluster && known) {
         p->flush.all_seq = seq;

@@ -26,7 +26,7 @@ struct heal {
     struct flow *flow;
     struct comparison *comparison;
     struct pace *pace;
-    struct healed *healed;
+    struct healed *healed, *resent;
     struct suspect *suspects[COMPARISON_KEYS];
     uint64_t times[COMPARISON_KEYS];
     uint64_t begun_lsn; /* applied_lsn when the batch began: a lower LSN is of another history */
@@ -144,6 +144,7 @@ static void suspect_again(void *arg, uint32_t db, struct slice key)
 
 void heal_went_back(struct heal *h, uint64_t seq)
 {
+    healed_take_since(h->resent, 0, suspect_again, h);
     if (healed_take_since(h->healed, seq, suspect_again, h))
         return;
     log_warning(
@@ -151,6 +152,11 @@ void heal_went_back(struct heal *h, uint64_t seq)
         "differ from the source again; copy again: df2redis stop, df2redis clean, then start with "
         "--flush-target");
     flow_report(h->flow, &(struct report){.reason = SUSPECT_UNHEARD, .command = "rewritten keys"});
+}
+
+void heal_remember_resent(struct heal *h, uint32_t db, struct slice key)
+{
+    healed_add(h->resent, db, key, 0);
 }
 
 static void settle_suspect(struct heal *h, const struct compared *c, struct suspect *k, uint64_t times)
@@ -360,6 +366,7 @@ struct heal *heal_new(const struct heal_config *with)
     h->flow = f;
     h->pace = pace_new();
     h->healed = healed_new();
+    h->resent = healed_new();
     struct comparison_config config = {.settings = &f->settings,
                                        .master_id = f->master_id,
                                        .client_name = f->heal_name,
@@ -381,6 +388,7 @@ void heal_free(struct heal *h)
     comparison_free(h->comparison);
     pace_free(h->pace);
     healed_free(h->healed);
+    healed_free(h->resent);
     event_free(h->next);
     free(h);
 }

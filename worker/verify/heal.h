@@ -32,6 +32,11 @@ void heal_free(struct heal *h);
 void heal_go_on(struct heal *h);
 /* The target is another process than before, or has lost marks; it has the entries up to seq. */
 void heal_went_back(struct heal *h, uint64_t seq);
+/* A key of an entry that runs again after the target was started again. Redis, and Valkey before its pull request 4342,
+ * leave a transaction without its EXEC at the end of an append-only file that is cut off within it. The transaction
+ * that follows becomes a part of it, and the next start executes both: counters are too large. So the key is compared
+ * when the target is yet another process. In memory only. */
+void heal_remember_resent(struct heal *h, uint32_t db, struct slice key);
 /* Whether suspects are left that may still be compared: the end waits for them. */
 bool heal_has_work(const struct heal *h);
 /* The run ends: no rate limit from now on. */

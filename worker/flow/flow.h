@@ -97,8 +97,8 @@ void flow_tell_logged(struct flow *f);
 /* Whether suspects are compared and healed. False if a key of the target may be foreign (--on-conflict skip, stop), and
  * without a target. */
 bool flow_heals(const struct flow *f);
-/* Records the key as a suspect, on disk, for a comparison with the source. reason: a word of divergence.h; the key
- * counts as a divergence under it if it cannot be recorded. */
+/* Records the key as a suspect, on disk, for a comparison with the source. reason: a word of divergence.h; a
+ * key that cannot be recorded counts as a divergence under it, or as unknown where it is most likely right. */
 void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const char *reason,
                   const char *command);
 /* Stores the number of suspects in the cursor. */

@@ -24,10 +24,13 @@ void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const ch
         return;
     if (!suspects_add(f->suspects, target_db, key, reason, command, &error)) {
         if (!f->suspects_overflowed)
-            log_warning("%s; from now on refused or lost keys are counted as divergences, not healed",
+            log_warning("%s: refused or lost keys count as divergences, and others as suspects that are "
+                        "unknown; once the run is in step compare all keys: df2redis verify --repair",
                         error.text);
         f->suspects_overflowed = true;
-        if (!SUSPECT_ONLY(reason))
+        if (SUSPECT_ONLY(reason))
+            cursor_add(&f->cursor.marks->suspects_unknown, 1);
+        else
             flow_report(f, &(struct report){reason, command, target_db, key, 1, NULL});
     }
     flow_note_suspects(f);

@@ -372,8 +372,9 @@ bool suspects_add(struct suspects *s, uint32_t db, struct slice key, const char 
         return !SUSPECT_ONLY(k->reason) || SUSPECT_ONLY(reason) ||
                suspect_worsen(s, k, reason, command, error);
     }
-    if (key.len > KEY_MAX || s->count >= SUSPECTS_MAX ||
-        s->memory_bytes + OVERHEAD_BYTES + key.len > SUSPECTS_MAX_BYTES)
+    if (key.len > KEY_MAX)
+        return error_set(error, ERROR_RETRY, "a suspect key is longer than %d bytes", KEY_MAX);
+    if (s->count >= SUSPECTS_MAX || s->memory_bytes + OVERHEAD_BYTES + key.len > SUSPECTS_MAX_BYTES)
         return error_set(error, ERROR_RETRY, "the set of suspect keys is full (%zu keys)", s->count);
     k = set_insert(s, db, key, slice_str(reason), slice_str(command));
     if (write_record(s, ADDED, k, error))

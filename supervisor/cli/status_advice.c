@@ -43,8 +43,9 @@ static void print_stable(const cJSON *status, FILE *out)
     } else if (json_is_true(status, "in_step")) {
         fprintf(
             out,
-            "leave it running; or, to move: stop the writers, df2redis stop -n %s, point the clients to %s\n",
-            json_text(status, "name"), json_text(status, "target"));
+            "leave it running; or, to move the clients to %s: df2redis cutover -n %s --exec COMMAND; or stop "
+            "the writers, then df2redis stop -n %s\n",
+            json_text(status, "target"), json_text(status, "name"), json_text(status, "name"));
     } else {
         fprintf(out,
                 "wait: df2redis wait --in-step -n %s. If the lag grows, the target is too slow, or held by "

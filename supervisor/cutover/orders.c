@@ -287,12 +287,20 @@ void orders_reverse(struct orders *o, const char *host, uint16_t port)
     client_words(o->client, ANSWER_MS, on_reversed, o, "REPLICAOF", host, number, NULL);
 }
 
+/* A replica is online once a copy was sent to it; it acknowledges an offset once it has read it. */
+static bool replica_follows(const char *info)
+{
+    static const char online[] = "state=online,offset=";
+    const char *at = strstr(info, online);
+    return at && at[sizeof online - 1] >= '1' && at[sizeof online - 1] <= '9';
+}
+
 static void on_link(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct orders *o = arg;
     struct orders_answer answer = {.order = ORDER_LINK, .text = text_of(reply)};
-    answer.ok = reply->type == REDIS_REPLY_STRING && strstr(reply->str, "state=online") != NULL;
+    answer.ok = reply->type == REDIS_REPLY_STRING && replica_follows(reply->str);
     tell(o, &answer);
 }
 

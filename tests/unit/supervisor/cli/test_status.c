@@ -120,7 +120,7 @@ static void every_state_has_its_advice(void **state)
     advises(RUN("full-sync", FLOW("full-sync", "true"), ""), "wait: df2redis wait --in-step -n n");
     advises(RUN("full-sync", FLOW("full-sync", "true"), "\"mode\":\"migrate\","), "wait: the run ends when");
     advises(RUN("stable", FLOW("stable", "true"), "\"in_step\":true,"),
-            "leave it running; or, to move: stop the writers");
+            "leave it running; or, to move the clients to");
     advises(RUN("stable", FLOW("stable", "true"), ""),
             "wait: df2redis wait --in-step -n n. If the lag grows");
     advises(RUN("stable", FLOW("stable", "false"), ""), "the target cannot be reached by FLOW 0: start it");
@@ -148,8 +148,38 @@ static void advice_is_wrapped_between_words(void **state)
         assert_memory_equal(line, line == text ? "next     " : "         ", 9);
         assert_true(line[9] != ' ');
     }
-    assert_has(text, "point the clients to\n         redis://t\n");
+    assert_has(text, "or, to move\n         the clients to redis://t:\n");
     free(text);
+}
+
+static char *printed_with(const char *extra)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    char *document = NULL;
+    assert_true(asprintf(&document, "{\"name\":\"n\",\"phase\":\"stable\",\"flows\":[],%s}", extra) > 0);
+    cJSON *status = cJSON_Parse(document);
+    assert_non_null(status);
+    FILE *out = open_memstream(&text, &bytes);
+    status_print_head(status, out);
+    fclose(out);
+    cJSON_Delete(status);
+    free(document);
+    return text;
+}
+
+static void cutover_is_shown_as_it_runs_and_afterwards(void **state)
+{
+    (void)state;
+    char *now = printed_with("\"cutover\":{\"state\":\"switching\",\"then\":\"takeover\",\"paused_ms\":1200,"
+                             "\"pause_left_ms\":8800}");
+    assert_has(running,
+               "cut-over switching, then takeover; writes on the source are paused for 1.2 s, at most 8.8 s");
+    free(now);
+    char *over =
+        printed_with("\"cutover\":{\"state\":\"none\",\"outcome\":\"undone\",\"text\":\"for a reason\"}");
+    assert_has(over, "cut-over undone: for a reason\n");
+    free(over);
 }
 
 int main(void)
@@ -159,6 +189,7 @@ int main(void)
         cmocka_unit_test(waiting_run_says_for_what),
         cmocka_unit_test(every_state_has_its_advice),
         cmocka_unit_test(advice_is_wrapped_between_words),
+        cmocka_unit_test(cutover_is_shown_as_it_runs_and_afterwards),
         cmocka_unit_test(exit_code_tells_whether_it_is_in_step),
         cmocka_unit_test(sizes_have_the_unit_that_keeps_them_short),
         cmocka_unit_test(progress_line_shows_the_share_and_fits),

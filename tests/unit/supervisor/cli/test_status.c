@@ -173,7 +173,7 @@ static void cutover_is_shown_as_it_runs_and_afterwards(void **state)
     (void)state;
     char *now = printed_with("\"cutover\":{\"state\":\"switching\",\"then\":\"takeover\",\"paused_ms\":1200,"
                              "\"pause_left_ms\":8800}");
-    assert_has(running,
+    assert_has(now,
                "cut-over switching, then takeover; writes on the source are paused for 1.2 s, at most 8.8 s");
     free(now);
     char *over =

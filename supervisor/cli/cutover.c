@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "supervisor/cli/status.h"
 #include "supervisor/observe/json.h"
 
-enum { MOST_VARIABLES = 16 };
+enum { MOST_VARIABLES = 16, END_WAIT_S = 30 };
 
 struct conversation {
     const struct settings *settings;
@@ -147,6 +148,16 @@ static int tell_silence(const struct conversation *c)
     return c->switched ? EX_PROTOCOL : EX_TEMPFAIL;
 }
 
+/* If the run has ended, its process ends this connection: then lock and pid file are free. */
+static void wait_for_end(int run)
+{
+    char rest[512];
+    struct timeval limit = {.tv_sec = END_WAIT_S};
+    setsockopt(run, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    while (read(run, rest, sizeof rest) > 0)
+        ;
+}
+
 int cutover_command(const struct settings *settings, const struct cutover_order *order, const char *command)
 {
     struct conversation c = {.settings = settings, .command = command, .exec = -1, .exit_code = -1};
@@ -164,6 +175,7 @@ int cutover_command(const struct settings *settings, const struct cutover_order 
     int code = c.exit_code >= 0 ? c.exit_code : tell_silence(&c);
     if (c.exec >= 0)
         cutover_exec_end(c.exec, text, sizeof text);
+    wait_for_end(c.run);
     close(c.run);
     buf_free(&c.input);
     return code;

@@ -138,7 +138,7 @@ void cutover_free(struct cutover *c)
     if (!c)
         return;
     if (c->heard)
-        c->listener.over(c->listener.arg);
+        c->listener.over(true, c->listener.arg);
     orders_free(c->orders);
     orders_free(c->follower);
     event_free(c->timer);
@@ -197,7 +197,7 @@ static void refuse_order(const struct cutover_listener *listener, const struct e
     cJSON_AddStringToObject(json, "say", error->text);
     char *text = cJSON_PrintUnformatted(json);
     listener->say(text, listener->arg);
-    listener->over(listener->arg);
+    listener->over(false, listener->arg);
     cJSON_free(text);
     cJSON_Delete(json);
 }

@@ -34,7 +34,7 @@ struct run;
 struct cutover_listener {
     void *arg;
     void (*say)(const char *line, void *arg);
-    void (*over)(void *arg); /* after the last line */
+    void (*over)(bool run_ends, void *arg); /* after the last line */
 };
 
 struct cutover *cutover_new(struct run *run);

@@ -79,7 +79,7 @@ void cutover_finish(struct cutover *c, int exit_code, const char *outcome, const
     cJSON_AddStringToObject(json, "say", text);
     cutover_say_json(c, json);
     if (c->heard)
-        c->listener.over(c->listener.arg);
+        c->listener.over(c->state == CUTOVER_DONE, c->listener.arg);
     c->heard = false;
     c->retired = true;
 }

@@ -298,10 +298,10 @@ void client_begin_dialog(struct client *client, const struct client_dialog *dial
     client->dialog = *dialog;
 }
 
-void client_end_dialog(struct client *client)
+void client_end_dialog(struct client *client, bool stays)
 {
     client->dialog = (struct client_dialog){0};
-    client->held = false;
-    if (has_written(client))
+    client->held = stays;
+    if (!stays && has_written(client))
         begin_end(client);
 }

@@ -49,8 +49,8 @@ void client_answered(struct client *client);
 void client_hold(struct client *client);
 /* The same with a conversation, until client_end_dialog; clients_tell_held leaves it out. */
 void client_begin_dialog(struct client *client, const struct client_dialog *dialog);
-/* What was written is sent, and the connection ends. on_gone is not called. */
-void client_end_dialog(struct client *client);
+/* What was written is sent, and the connection ends; or it stays held. on_gone is not called. */
+void client_end_dialog(struct client *client, bool stays);
 void client_end(struct client *client);
 
 #endif

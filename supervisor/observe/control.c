@@ -60,10 +60,10 @@ static void talk_say(const char *line, void *arg)
     evbuffer_add_printf(client_output(t->client), "%s\n", line);
 }
 
-static void talk_over(void *arg)
+static void talk_over(bool run_ends, void *arg)
 {
     struct talk *t = arg;
-    client_end_dialog(t->client);
+    client_end_dialog(t->client, run_ends);
     free(t);
 }
 

@@ -292,7 +292,7 @@ static void a_command_that_hangs_is_killed_with_its_children(void **state)
     begin();
     char *mark = format_text("%s/child", run.program.dir);
     char *command = format_text("(echo $$ >'%s'; exec sleep 1000) & wait", mark);
-    order_cutover("stop", "3s", command, NULL);
+    order_cutover("stop", "15s", command, NULL);
     assert_ends(EX_TEMPFAIL, "was killed (--max-pause)");
     assert_true(wait_until(is_gone, mark, RUN_DEADLINE_MS));
     free(mark);
@@ -392,7 +392,7 @@ static void a_supervisor_killed_in_any_state_is_a_cutover_undone(void **state)
                                           "await, applying", "ask, confirming", "run-command, switching"};
     begin();
     for (size_t i = 0; i < sizeof entered / sizeof *entered; i++) {
-        order_cutover("stop", "3s", "sleep 1000", NULL);
+        order_cutover("stop", "8s", "sleep 1000", NULL);
         assert_true(df2redis_wait_said(&run.program, entered[i], RUN_DEADLINE_MS));
         process_signal(&run.program.process, SIGKILL);
         assert_int_equal(process_wait(&order, RUN_DEADLINE_MS), EX_TEMPFAIL);

@@ -124,6 +124,21 @@ static void print_cutover(const cJSON *status, FILE *out)
                 (double)json_u64(c, "paused_ms") / 1000.0, (double)json_u64(c, "pause_left_ms") / 1000.0);
 }
 
+static void print_verify(const cJSON *verify, FILE *out)
+{
+    uint64_t to_scan = json_u64(verify, "to_scan"), scanned = json_u64(verify, "scanned");
+    if (!verify)
+        return;
+    fprintf(out, "verify   %s, ",
+            json_is_true(verify, "interrupted") ? "interrupted" : json_text(verify, "phase"));
+    if (!json_is_true(verify, "ended") && to_scan)
+        fprintf(out, "%.0f %%, ", scanned < to_scan ? (double)scanned * 100 / (double)to_scan : 99);
+    fprintf(out, "%llu keys, %llu different, %llu repaired, %llu undecided\n",
+            (unsigned long long)json_u64(verify, "keys"), (unsigned long long)json_u64(verify, "different"),
+            (unsigned long long)json_u64(verify, "repaired"),
+            (unsigned long long)json_u64(verify, "undecided"));
+}
+
 void status_print_head(const cJSON *status, FILE *out)
 {
     fprintf(out, "run %s (%s, pid %llu): %s for ", json_text(status, "name"), json_text(status, "mode"),
@@ -138,6 +153,7 @@ void status_print_head(const cJSON *status, FILE *out)
     print_duration(json_u64(status, "uptime_ms"), out);
     fprintf(out, ", session %llu\n", (unsigned long long)json_u64(status, "sessions"));
     print_targets(status, out);
+    print_verify(cJSON_GetObjectItem(status, "verify"), out);
     const cJSON *sync = cJSON_GetObjectItem(status, "last_sync");
     if (sync && *json_text(sync, "reason"))
         fprintf(out, "begun    by %s sync: %s\n", json_text(sync, "kind"), json_text(sync, "reason"));

@@ -9,7 +9,8 @@
  *
  * What calls what in this folder:
  *
- *   control.c ─┐                       ┌─> status_document.c   the run as JSON
+ *   supervisor.c ────────────────────> settings_document.c     settings for a verification
+ *   control.c ─┐                       ┌─> status_document.c   the run as JSON ──> verify_status.c
  *              ├─> clients.c           │       └─> metrics.c   the same for Prometheus
  *   http.c ────┘       └─ on_input ────┤              └─> proc_stat.c
  *      └─> http_request.c              └─> http_page.c         the page

@@ -13,6 +13,7 @@
 #include "common/base/version.h"
 #include "common/log/log.h"
 #include "supervisor/cutover/cutover.h"
+#include "supervisor/observe/verify_status.h"
 #include "supervisor/run/run.h"
 #include "supervisor/run/totals.h"
 
@@ -172,6 +173,9 @@ cJSON *run_status(struct run *run)
         put_number(json, "in_step_age_ms", age_ms);
     else
         cJSON_AddStringToObject(json, "in_step_reason", reason);
+    cJSON *verified = run->dir.path ? verify_status(run->dir.path) : NULL;
+    if (verified)
+        cJSON_AddItemToObject(json, "verify", verified);
     return json;
 }
 

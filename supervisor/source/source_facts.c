@@ -119,6 +119,7 @@ void source_rights(struct buf *out)
     buf_printf(out, "+ping +replconf +dfly +dflycluster +info +config +time +client");
     for (size_t i = 0; i < COMPARES; i++)
         buf_printf(out, " %s", compares[i].right);
+    buf_printf(out, " +exists +watch +unwatch +multi +exec");
 }
 
 void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out,

@@ -299,6 +299,8 @@ int main(int argc, char **argv)
     decoding();
     if (!only || strstr("live", only))
         limits_kept &= bench_live(rounds);
+    if (!only || strstr("verify", only))
+        limits_kept &= bench_verify(rounds, percent);
     if (!only || strstr("memory", only))
         limits_kept &= bench_memory(percent);
     if (!only || strstr("cluster", only))

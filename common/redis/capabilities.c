@@ -5,7 +5,10 @@
 #include "common/redis/capabilities.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
+
+#include "common/base/crc.h"
 
 enum question {
     ASK_SERVER,
@@ -319,6 +322,11 @@ static void merge_version(struct capabilities *into, const struct capabilities *
         into->kind = SERVER_OTHER;
     else if (!same)
         into->kind = SERVER_REDIS;
+}
+
+uint64_t capabilities_contact(const struct capabilities *c)
+{
+    return c->cluster ? 1 : crc64(0, (const uint8_t *)c->run_id, strlen(c->run_id)) | 1;
 }
 
 void capabilities_merge(struct capabilities *into, const struct capabilities *other)

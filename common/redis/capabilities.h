@@ -71,6 +71,8 @@ void capabilities_query_limit(struct capabilities *c, const redisReply *reply);
 struct slice info_field(struct slice info, const char *name);
 /* Keys in all databases, from the text of INFO keyspace. */
 uint64_t info_keys(struct slice info);
+/* A number for the process of the target, never 0. A cluster: 1, as its nodes are replaced one after the other. */
+uint64_t capabilities_contact(const struct capabilities *c);
 /* Of several masters of a cluster: what all of them can do; their keys are added. */
 void capabilities_merge(struct capabilities *into, const struct capabilities *other);
 /* After the last reply: whether this target can be written to. ERROR_FATAL with what to do. A node of a cluster may be

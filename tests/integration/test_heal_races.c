@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "tests/support/heal_case.h"
 #include "tests/support/proxy.h"
+#include "tests/support/verify_case.h"
 
 enum { WRITES = 100000 };
 
@@ -301,18 +301,20 @@ static char *append_only_path(void)
     return path;
 }
 
-/* As a machine that loses its power while the mark at the end of the last transaction is written. */
+/* As a machine that loses its power while the mark at the end of the last transaction with INCR is written. */
 static void cut_last_transaction(void)
 {
-    static const char mark[] = "HSET";
+    static const char command[] = "INCR", mark[] = "HSET";
     char *path = append_only_path();
     struct buf text = {0};
     assert_true(file_read(path, &text));
-    size_t at = text.len - strlen(mark);
-    while (at > 0 && memcmp(text.data + at, mark, strlen(mark)) != 0)
+    size_t at = text.len - strlen(command);
+    while (at > 0 && memcmp(text.data + at, command, strlen(command)) != 0)
         at--;
     assert_true(at > 0);
-    assert_int_equal(truncate(path, (off_t)(at + strlen(mark) + 2)), 0);
+    const uint8_t *end = memmem(text.data + at, text.len - at, mark, strlen(mark));
+    assert_non_null(end);
+    assert_int_equal(truncate(path, end - text.data + (off_t)strlen(mark) + 2), 0);
     buf_free(&text);
     free(path);
 }
@@ -354,17 +356,6 @@ static int teardown_with_copy(void **state)
     return teardown(state);
 }
 
-static bool copy_is_there(void *arg)
-{
-    redisContext *c = server_connect(copy.port);
-    char *link = server_info(c, "replication", "master_link_status");
-    bool up = link && strcmp(link, "up") == 0;
-    free(link);
-    redisFree(c);
-    (void)arg;
-    return up;
-}
-
 static void begin_behind_proxy(void)
 {
     struct scripted_options options;
@@ -372,6 +363,7 @@ static void begin_behind_proxy(void)
     scripted_options_init(&options);
     scripted_options_add(&options, scripted_session_small(FLOWS, NULL));
     options.data_port = data.port;
+    options.keyspace = "db0:keys=1,expires=0\r\n";
     run_begin(&run, &options);
     proxy = proxy_start(run.target.port);
     df2redis_start(&run.program, "replicate", scripted_uri(run.source), proxy_uri(proxy), NULL);
@@ -385,7 +377,7 @@ static void make_copy(void)
     redis_start(&copy, NULL);
     target("CONFIG SET repl-diskless-sync-delay 0");
     server_tell(copy.port, follow);
-    assert_true(wait_until(copy_is_there, NULL, RUN_DEADLINE_MS));
+    assert_true(wait_until(redis_is_in_sync, &copy, RUN_DEADLINE_MS));
     server_tell(copy.port, "REPLICAOF NO ONE");
     free(follow);
 }
@@ -433,6 +425,45 @@ static void what_a_new_target_lacks_is_not_healed_before_it_is_applied_again(voi
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* Read twice, or repaired. */
+static bool was_verified_or_not(void *before)
+{
+    return scripted_count(run.source, NULL, "DUMP k") >= *(size_t *)before + 3 || differences_say("repaired");
+}
+
+/* As above; the verification's connections lead to the replica, too. */
+static void what_a_new_target_lacks_is_not_repaired_before_it_is_applied_again(void **state)
+{
+    (void)state;
+    const char *argv[VERIFY_ARGS];
+    struct process process = {0};
+    begin_behind_proxy();
+    source("SET k 0");
+    source("INCR other"); /* has a mark with it */
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    make_copy();
+    for (int i = 0; i < 5; i++)
+        source("INCR k");
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    assert_true(run_wait_in_step(&run));
+    proxy_lead(proxy, copy.port);
+    size_t compared = scripted_count(run.source, NULL, "DUMP k");
+    verify_words(argv, (const char *const[]){"--repair", NULL});
+    char *path = format_text("%s/verify", run.program.dir);
+    assert_true(process_start(&process, path, argv));
+    free(path);
+    assert_true(wait_until(was_verified_or_not, &compared, RUN_DEADLINE_MS));
+    process_stop(&process);
+    proxy_cut(proxy);
+    struct server old = run.target;
+    run.target = copy;
+    copy = old;
+    source("INCR other"); /* in step once this process has it */
+    wait_settled();
+    assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -446,6 +477,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_was_healed_and_is_lost_is_healed_again, teardown),
         cmocka_unit_test_teardown(what_a_cut_file_of_the_target_executes_twice_is_healed, teardown),
         cmocka_unit_test_teardown(what_a_new_target_lacks_is_not_healed_before_it_is_applied_again,
+                                  teardown_with_copy),
+        cmocka_unit_test_teardown(what_a_new_target_lacks_is_not_repaired_before_it_is_applied_again,
                                   teardown_with_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

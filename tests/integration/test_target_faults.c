@@ -217,17 +217,6 @@ static void without_marks_the_target_has_no_key_of_ours(void **state)
     assert_ends_equal(1);
 }
 
-static bool replica_in_sync(void *arg)
-{
-    redisContext *c = server_connect(replica.port);
-    char *link = server_info(c, "replication", "master_link_status");
-    bool up = link && strcmp(link, "up") == 0;
-    free(link);
-    redisFree(c);
-    (void)arg;
-    return up;
-}
-
 /* The replica has all until now; what comes after does not reach it. Then it takes the target's place. */
 static void fail_over_after(uint32_t ms)
 {
@@ -236,7 +225,7 @@ static void fail_over_after(uint32_t ms)
     tell("CONFIG SET repl-diskless-sync-delay 0");
     redisContext *c = server_connect(replica.port);
     server_ok(c, follow);
-    assert_true(wait_until(replica_in_sync, NULL, RUN_DEADLINE_MS));
+    assert_true(wait_until(redis_is_in_sync, &replica, RUN_DEADLINE_MS));
     write_for(300);
     assert_true(acknowledged());
     tell("WAIT 1 60000");

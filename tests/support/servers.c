@@ -105,6 +105,17 @@ bool redis_start_on(struct server *s, uint16_t port, const char *const *extra)
     return false;
 }
 
+bool redis_is_in_sync(void *server)
+{
+    const struct server *s = server;
+    redisContext *c = server_connect(s->port);
+    char *link = server_info(c, "replication", "master_link_status");
+    bool up = link && strcmp(link, "up") == 0;
+    free(link);
+    redisFree(c);
+    return up;
+}
+
 void redis_restart(struct server *s, const char *const *extra)
 {
     process_stop(&s->process);

@@ -22,6 +22,8 @@ void redis_start(struct server *s, const char *const *extra);
 /* On this port, with a directory of its own. False: it did not come up there (somebody else has the port). */
 bool redis_start_on(struct server *s, uint16_t port, const char *const *extra);
 /* The same again on the same port, without data: a target that lost everything. */
+/* server: a struct server *. Whether it is a replica that has its master's data. For wait_until(). */
+bool redis_is_in_sync(void *server);
 void redis_restart(struct server *s, const char *const *extra);
 
 bool dragonfly_available(void);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "common/base/crc.h"
 #include "common/log/log.h"
 
 /* False: there is no room, and nothing was sent. */
@@ -85,12 +84,6 @@ void flow_fail(struct flow *f, const struct error *error)
 void flow_wake(struct flow *f)
 {
     event_active(f->wake, EV_TIMEOUT, 1);
-}
-
-/* In a cluster the FLOWs may see its nodes change one after the other. */
-uint64_t flow_contact(const struct flow *f)
-{
-    return f->target.cluster ? 1 : crc64(0, (const uint8_t *)f->target.run_id, strlen(f->target.run_id)) | 1;
 }
 
 bool flow_at_rest(const struct flow *f)

@@ -69,8 +69,6 @@ void flow_tell_simple(struct flow *f, enum message_type type);
 bool flow_tell_at_once(struct flow *f, const struct message *m);
 /* Schedules the pump after this iteration of the event loop. */
 void flow_wake(struct flow *f);
-/* What in_contact of the cursor is while the target is connected. */
-uint64_t flow_contact(const struct flow *f);
 /* Whether a comparison may begin: the target is at the decoder's position, and the journal continues. */
 bool flow_at_rest(const struct flow *f);
 

@@ -184,7 +184,7 @@ void commit_save_record(struct commit *c, const struct checkpoint *at)
     commit_note_lsn(c, at->next_lsn, at->check);
     cursor_set(&m->last_applied_ms, clock_monotonic_ms());
     if (at->seq >= c->flow->seen_seq && c->flow->ready && !decoder_comparing(c->flow->decoder))
-        cursor_set(&m->in_contact, flow_contact(c->flow));
+        cursor_set(&m->in_contact, capabilities_contact(&c->flow->target));
     if (c->ping_lsn && at->next_lsn >= c->ping_lsn) {
         c->ping_lsn = 0;
         flow_tell_simple(c->flow, MESSAGE_PING);

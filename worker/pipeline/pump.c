@@ -423,7 +423,7 @@ static void pump_once(struct pipeline *p)
     struct cursor_marks *m = p->flow->cursor.marks;
     if (p->contact_waits && !decoder_comparing(p->flow->decoder)) {
         p->contact_waits = false;
-        cursor_set(&m->in_contact, flow_contact(p->flow));
+        cursor_set(&m->in_contact, capabilities_contact(&p->flow->target));
     }
     uint64_t decoded = decoder_offset(p->flow->decoder);
     INVARIANT(3.1, decoded <= spool_ring_end(p->spool) && decoded >= cursor_get(&m->sent_offset));

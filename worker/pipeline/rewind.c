@@ -216,6 +216,6 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
     p->contact_waits =
         decoder_seq(p->flow->decoder) >= p->flow->seen_seq && decoder_comparing(p->flow->decoder);
     if (decoder_seq(p->flow->decoder) >= p->flow->seen_seq && !p->contact_waits)
-        cursor_set(&p->flow->cursor.marks->in_contact, flow_contact(p->flow));
+        cursor_set(&p->flow->cursor.marks->in_contact, capabilities_contact(&p->flow->target));
     return true;
 }

@@ -255,7 +255,13 @@ static const struct uri *uri_of_key(void *arg, struct slice key)
 static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
 {
     struct verifier *v = arg;
-    return flows_applied(v->cursors, v->session, lsns, count);
+    return flows_applied(v->cursors, v->session, capabilities_contact(&v->servers->target), lsns, count);
+}
+
+static const char *process_of_key(void *arg, struct slice key)
+{
+    struct verifier *v = arg;
+    return v->servers->masters[servers_master_of(v->servers, key)].run_id;
 }
 
 static void on_settled(void *arg, const struct doubt *k, enum exact_verdict verdict, const char *text)
@@ -278,6 +284,7 @@ static void begin_exact(struct verifier *v)
                                   .arg = v,
                                   .uri_of = uri_of_key,
                                   .applied = lsns_applied,
+                                  .process = process_of_key,
                                   .settled = on_settled};
     v->exact = exact_new(&config);
 }

@@ -34,7 +34,7 @@ void doubts_free(struct doubts *d);
 /* NULL: the key is in the set already. Due at once. */
 struct doubt *doubts_add(struct doubts *d, uint32_t db, struct slice key);
 size_t doubts_count(const struct doubts *d);
-/* No further keys should be added for now. */
+/* Whether some keys should be settled before others are added. */
 bool doubts_are_enough(const struct doubts *d);
 /* The key that is due first and not taken; NULL: none. */
 struct doubt *doubts_first(const struct doubts *d);

@@ -128,6 +128,12 @@ static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
     return !with->beside_run || with->applied(with->arg, lsns, count);
 }
 
+static const char *process_of(void *arg, struct slice key)
+{
+    const struct exact_config *with = &((struct comparer *)arg)->exact->config;
+    return with->process(with->arg, key);
+}
+
 /* Whether both may be in one batch. */
 static bool fits(const struct exact *x, const struct doubt *a, const struct doubt *b)
 {
@@ -204,6 +210,7 @@ struct exact *exact_new(const struct exact_config *with)
                                            .client_name = with->client_name,
                                            .arg = r,
                                            .applied = lsns_applied,
+                                           .process = with->beside_run ? process_of : NULL,
                                            .done = on_batch_done};
         r->exact = x;
         r->comparison = comparison_new(with->base, &config);

@@ -34,6 +34,7 @@ struct exact_config {
     void *arg;
     const struct uri *(*uri_of)(void *arg, struct slice key);
     bool (*applied)(void *arg, const uint64_t *lsns, size_t count);
+    const char *(*process)(void *arg, struct slice key); /* comparison.h */
     /* The doubt ends after the call, but for EXACT_FOUND. */
     void (*settled)(void *arg, const struct doubt *k, enum exact_verdict verdict, const char *text);
 };

@@ -39,7 +39,7 @@ struct pass {
     size_t count;
     uint64_t value_bytes; /* of a key, a moving average */
     uint64_t tokens_ms;
-    int64_t tokens; /* names that may be asked for now */
+    int64_t tokens; /* names that the rate still allows */
 };
 
 static void on_soon(evutil_socket_t fd, short what, void *arg);

@@ -172,6 +172,7 @@ static void on_probed(struct inquiry *q)
             s->target = q->told;
         else
             capabilities_merge(&s->target, &q->told);
+        memcpy(s->masters[q->master].run_id, q->told.run_id, sizeof q->told.run_id);
         ask_keyspace(q);
     }
 }

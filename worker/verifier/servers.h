@@ -1,4 +1,4 @@
-/* What a verification asks both sides first: who they are, what the target can do, its masters, and the databases with
+/* What a verification asks both sides first: the source's history, what the target can do, its masters, and the databases with
  * keys. */
 #ifndef DF2REDIS_WORKER_VERIFIER_SERVERS_H
 #define DF2REDIS_WORKER_VERIFIER_SERVERS_H
@@ -21,7 +21,8 @@ struct keyspace {
 /* The target, or a master of a cluster. */
 struct master {
     struct uri uri;
-    char id[41]; /* of the cluster's node; "" */
+    char id[41];     /* of the cluster's node; "" */
+    char run_id[41]; /* of the process; "": it does not tell */
     struct keyspace keyspace;
 };
 

@@ -1,6 +1,7 @@
 /* The life of a verification: the order, ticks, reports to the command, the end. */
 #include "worker/verifier/verifier.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -16,8 +17,8 @@ enum {
     TROUBLE_MS = 60000, /* without any connection, before it gives up */
 };
 
-/* A full socket is no harm: a later report follows. */
-static bool tell_report(struct verifier *v)
+/* A full socket (MESSAGE_AGAIN) is no harm: a later report follows. */
+static enum message_status tell_report(struct verifier *v)
 {
     struct message m = {.type = MESSAGE_VERIFY_REPORT, .fd = -1};
     struct error error;
@@ -25,7 +26,15 @@ static bool tell_report(struct verifier *v)
     verify_report_encode(&v->report, &m.verify_report.report);
     enum message_status status = message_send(v->channel, &m, &error);
     message_free(&m);
-    return status == MESSAGE_OK;
+    return status;
+}
+
+/* The last one has to arrive. */
+static void tell_last_report(struct verifier *v)
+{
+    struct pollfd room = {v->channel, POLLOUT, 0};
+    while (tell_report(v) == MESSAGE_AGAIN)
+        poll(&room, 1, -1);
 }
 
 static void tell_failed(struct verifier *v, const struct error *error)
@@ -55,8 +64,7 @@ static void verifier_finish(struct verifier *v)
     v->exit_code = (int)v->report.exit_code;
     saved_remove(v);
     saved_store_report(v);
-    while (!tell_report(v) && getppid() > 1)
-        usleep(10000);
+    tell_last_report(v);
     event_base_loopbreak(v->base);
 }
 

@@ -2,7 +2,7 @@
  *
  *   verifier.c       messages, ticks, the end
  *      ↓
- *   course.c         connections, and the passes one after the other ──→ servers.c   who both sides are
+ *   course.c         connections, and the passes one after the other ──→ servers.c   what both sides are
  *      ↓                   ↓
  *   outcome.c        pass.c → page.c → pipe.c    names, values, many at a time
  *   report, log            doubts ↓

@@ -21,17 +21,15 @@ static const struct cursor_marks *session_marks(struct flow_cursors *c, uint32_t
     return cursor_get(&cursor->marks->session) == session ? cursor->marks : NULL;
 }
 
-bool flows_applied(struct flow_cursors *c, uint64_t session, const uint64_t *lsns, size_t count)
+bool flows_applied(struct flow_cursors *c, uint64_t session, uint64_t contact, const uint64_t *lsns,
+                   size_t count)
 {
-    uint64_t contact = 0;
     if (count != c->count)
         return false;
     for (uint32_t i = 0; i < c->count; i++) {
         const struct cursor_marks *m = session_marks(c, i, session);
-        if (i == 0)
-            contact = m ? cursor_get(&m->in_contact) : 0;
         /* One that is not connected to this process of the target may still apply again what it has lost. */
-        if (!m || !contact || cursor_get(&m->in_contact) != contact || cursor_get(&m->applied_lsn) < lsns[i])
+        if (!m || cursor_get(&m->in_contact) != contact || cursor_get(&m->applied_lsn) < lsns[i])
             return false;
     }
     return true;

@@ -8,9 +8,10 @@ struct flow_cursors;
 
 struct flow_cursors *flow_cursors_new(const char *directory, uint32_t count);
 void flow_cursors_free(struct flow_cursors *c);
-/* Whether every FLOW of the session has applied the entries before its LSN, and all are connected to the same process of
- * the target: what that process has lost does not count as applied any more. */
-bool flows_applied(struct flow_cursors *c, uint64_t session, const uint64_t *lsns, size_t count);
+/* Whether every FLOW of the session has applied the entries before its LSN, and is connected to the process of the target
+ * with this contact (capabilities.h): what that process has lost does not count as applied any more. */
+bool flows_applied(struct flow_cursors *c, uint64_t session, uint64_t contact, const uint64_t *lsns,
+                   size_t count);
 /* Whether every FLOW of the session is in stable sync. */
 bool flows_stable(struct flow_cursors *c, uint64_t session);
 

@@ -47,7 +47,7 @@ static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
     if (count != f->count || lsns[f->number] < h->begun_lsn)
         return false;
     if (h->any_shard)
-        return flows_applied(h->with.cursors, f->session, lsns, count);
+        return flows_applied(h->with.cursors, f->session, capabilities_contact(&f->target), lsns, count);
     return cursor_get(&f->cursor.marks->in_contact) &&
            cursor_get(&f->cursor.marks->applied_lsn) >= lsns[f->number];
 }
@@ -142,15 +142,20 @@ static void suspect_again(void *arg, uint32_t db, struct slice key)
     flow_suspect(h->flow, db, key, SUSPECT_UNHEARD, "RESTORE");
 }
 
+static void suspect_resent(void *arg, uint32_t db, struct slice key)
+{
+    struct heal *h = arg;
+    flow_suspect(h->flow, db, key, SUSPECT_UNHEARD, "EXEC");
+}
+
 void heal_went_back(struct heal *h, uint64_t seq)
 {
-    healed_take_since(h->resent, 0, suspect_again, h);
+    healed_take_since(h->resent, 0, suspect_resent, h);
     if (healed_take_since(h->healed, seq, suspect_again, h))
         return;
     log_warning(
         "the target has lost writes, and more keys were rewritten before that than are remembered: some may "
-        "differ from the source again; copy again: df2redis stop, df2redis clean, then start with "
-        "--flush-target");
+        "differ from the source again; once the run is in step compare all keys: df2redis verify --repair");
     flow_report(h->flow, &(struct report){.reason = SUSPECT_UNHEARD, .command = "rewritten keys"});
 }
 

@@ -9,7 +9,7 @@ struct healed;
 
 struct healed *healed_new(void);
 void healed_free(struct healed *h);
-/* The target had the entries up to seq when the key was rewritten. Drops the oldest keys if there is no room. */
+/* The target had the entries up to seq when the key was written. Drops the oldest keys if there is no room. */
 void healed_add(struct healed *h, uint32_t db, struct slice key, uint64_t seq);
 /* Calls `again` for each key that was rewritten when the target had seq or more, and forgets all. Returns false if such
  * keys were dropped before. */

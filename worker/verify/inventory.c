@@ -419,7 +419,8 @@ void inventory_go_on(struct inventory *n)
     if (n->trouble.class)
         return;
     if (n->step == STEP_APPLIED && n->flow->ready &&
-        flows_applied(n->cursors, n->flow->session, n->lsns, n->lsn_count)) {
+        flows_applied(n->cursors, n->flow->session, capabilities_contact(&n->flow->target), n->lsns,
+                      n->lsn_count)) {
         ask_exists(n);
         return;
     }

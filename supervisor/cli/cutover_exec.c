@@ -4,7 +4,7 @@
  *          └── pipe `life`: the guard sees its end ──┘
  *          ┌── pipe `outcome`: how COMMAND ended ────┘
  *
- * Whoever of the three is killed, COMMAND does not go on alone: a switch that nobody awaits any more would move the clients
+ * If any of the three is killed, COMMAND does not go on alone: a switch that nobody awaits any more would move the clients
  * although writes go on at the source. */
 #include "supervisor/cli/cutover.h"
 

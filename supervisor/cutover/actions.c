@@ -106,8 +106,8 @@ static void reverse(struct cutover *c)
         cutover_post(c, CUTOVER_TROUBLE);
 }
 
-/* Who is held back at the source carries out its write there once the pause ends, and gets an answer to it, though nobody
- * copies it any more. Until REPLICAOF is sent the workers have to end: that gets a whole pause. */
+/* A write that the source holds back is carried out there once the pause ends, and answered, though nobody copies it any
+ * more. Until REPLICAOF is sent the workers have to end: that gets a whole pause. */
 static void close_source(struct cutover *c)
 {
     if (!c->orders_ready) {

@@ -58,14 +58,20 @@ bool conditions_reversible(const struct settings *settings, const char *source_h
     return true;
 }
 
-static void check_divergences(struct run *run, const struct cutover_order *order, struct error *error)
+bool conditions_accepted(unsigned long long divergences, unsigned long long unknown, bool accept,
+                         struct error *error)
 {
-    unsigned long long total = run->divergences.total;
-    if (total && !order->accept_divergences)
-        error_fatal(error, EX_DATAERR,
-                    "%llu divergence%s: this is not, or not exactly, on the target (df2redis status, "
-                    "divergences.log). If that is as it should be: --accept-divergences",
-                    total, total == 1 ? "" : "s");
+    if (accept || (!divergences && !unknown))
+        return true;
+    if (!divergences)
+        return error_fatal(error, EX_DATAERR,
+                           "%llu key%s perhaps not as on the source (suspects: unknown): df2redis verify "
+                           "--repair, then --accept-divergences",
+                           unknown, unknown == 1 ? " is" : "s are");
+    return error_fatal(error, EX_DATAERR,
+                       "%llu divergence%s: this is not, or not exactly, on the target (df2redis status, "
+                       "divergences.log). If that is as it should be: --accept-divergences",
+                       divergences, divergences == 1 ? "" : "s");
 }
 
 void conditions_check(struct run *run, const struct cutover_order *order, struct error *error)
@@ -88,7 +94,7 @@ void conditions_check(struct run *run, const struct cutover_order *order, struct
              !conditions_reversible(run->settings, run->source_uri.host, &run->target, error))
         return;
     else
-        check_divergences(run, order, error);
+        conditions_accepted(run->divergences.total, t.suspects_unknown, order->accept_divergences, error);
     if (error->class != ERROR_NONE)
         return;
     if (!run_in_step(run, NULL, reason, sizeof reason))

@@ -13,7 +13,7 @@
  * lasts. From then on nothing is undone.
  *
  * COMMAND is run by the command line, not here: it has the operator's rights, environment and terminal, while the run may
- * be another user without access to files; and who may order a cut-over over the control socket gets no right to run
+ * be another user without access to files; and the right to order a cut-over over the control socket is no right to run
  * programs as that user. */
 #ifndef DF2REDIS_SUPERVISOR_CUTOVER_CUTOVER_H
 #define DF2REDIS_SUPERVISOR_CUTOVER_CUTOVER_H

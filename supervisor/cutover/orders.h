@@ -6,8 +6,8 @@
  *   CLIENT UNPAUSE          ends every pause, within 10 ms
  *   DFLY TAKEOVER s id      refuses all commands from the first moment, waits for our ACKs, shuts the source down. It
  *                           also waits for the clients that CLIENT PAUSE holds back, and CLIENT UNPAUSE is refused by
- *                           then: both go in one packet. Who was held back gets an error
- *   REPLICAOF host port     answered once the other side was reached; who was held back gets an error */
+ *                           then: both go in one packet. What was held back gets an error
+ *   REPLICAOF host port     answered once the other side was reached; what was held back gets an error */
 #ifndef DF2REDIS_SUPERVISOR_CUTOVER_ORDERS_H
 #define DF2REDIS_SUPERVISOR_CUTOVER_ORDERS_H
 

@@ -126,7 +126,7 @@ static void take_reverse(struct cutover *c, const struct orders_answer *a)
     }
     c->reversed = true;
     c->reversed_ms = clock_monotonic_ms();
-    orders_unpause(c->orders); /* who waits there gets an error now: it is a replica */
+    orders_unpause(c->orders); /* clients that wait there get an error now: it is a replica */
     cutover_say(c, "reversed: the source is a replica of the target now, and gets a first copy");
     cutover_connect_target(c);
 }

@@ -138,7 +138,7 @@ static void too_many_perhaps_deleted_are_a_divergence(void **state)
     in_snapshot = write_too_many;
     begin();
     assert_true(df2redis_status_number(&run.program, "divergences.perhaps_deleted") == 1);
-    assert_true(df2redis_said(&run.program, "--journal_omit_redundant_writes=false and copy again"));
+    assert_true(df2redis_said(&run.program, "compare all keys: df2redis verify --repair"));
 }
 
 /* However many there are: beyond 10 s and 200 a second. */

@@ -25,8 +25,7 @@ static void report_too_many(struct pipeline *p, const char *command)
         "keys written with MSET, SETNX or GETSET during the full sync exceed the %d that a FLOW can compare, "
         "and "
         "this source does not journal every deletion during a full sync: the target may have keys that the "
-        "source has deleted; start the source with --journal_omit_redundant_writes=false and copy again: "
-        "df2redis stop, df2redis clean, then start with --flush-target",
+        "source has deleted; once the run is in step compare all keys: df2redis verify --repair",
         KEYS_MAX);
     flow_report(p->flow, &(struct report){.reason = SUSPECT_OMITTED, .command = command});
 }

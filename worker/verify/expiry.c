@@ -316,9 +316,8 @@ static void check_unknown(struct expiry *x)
         return;
     log_warning("the target is behind by %lld ms, and more keys have a time to live than are tracked: keys "
                 "renewed in time on "
-                "the source may have expired on the target; copy again: df2redis stop, df2redis clean, then "
-                "start with "
-                "--flush-target",
+                "the source may have expired on the target; once the run is in step compare all keys: "
+                "df2redis verify --repair",
                 (long long)(now_ms - x->oldest_ms));
     report_unknown(x);
 }

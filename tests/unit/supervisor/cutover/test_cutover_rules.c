@@ -117,6 +117,19 @@ static void an_order_without_sense_is_refused(void **state)
         assert_false(cutover_order_read(orders[i], &order, NULL));
 }
 
+static void what_is_perhaps_wrong_is_accepted_only_by_order(void **state)
+{
+    struct error error = {0};
+    (void)state;
+    assert_true(conditions_accepted(0, 0, false, &error));
+    assert_false(conditions_accepted(1, 0, false, &error));
+    assert_non_null(strstr(error.text, "1 divergence:"));
+    assert_false(conditions_accepted(0, 2, false, &error));
+    assert_non_null(strstr(error.text, "2 keys are perhaps not as on the source"));
+    assert_int_equal(error.exit_code, EX_DATAERR);
+    assert_true(conditions_accepted(1, 2, true, &error));
+}
+
 static void a_note_outlives_its_writer(void **state)
 {
     (void)state;
@@ -173,6 +186,7 @@ int main(void)
         cmocka_unit_test(a_part_of_the_source_is_not_reversible),
         cmocka_unit_test(an_order_is_read_as_it_was_written),
         cmocka_unit_test(an_order_without_sense_is_refused),
+        cmocka_unit_test(what_is_perhaps_wrong_is_accepted_only_by_order),
         cmocka_unit_test(a_note_outlives_its_writer),
         cmocka_unit_test(only_clients_that_wait_for_an_answer_are_sent_away),
     };

@@ -11,13 +11,13 @@
 #include <unistd.h>
 
 #include "tests/support/crash.h"
+#include "tests/support/cutover_order.h"
 #include "tests/support/testing.h"
 
 enum { FLOWS = 2 };
 
 static struct crash crash;
-static struct process order; /* df2redis cutover */
-static char *runs, *go;      /* files: the command runs; it may end */
+static char *runs, *go; /* files: the command runs; it may end */
 static const struct journal_snapshot small = {.strings = 60, .journal = 50};
 
 static int teardown(void **state)
@@ -50,21 +50,13 @@ static void order_cutover(const char *pause, const char *command)
 
 static void print_all(void)
 {
-    char *text = process_output(&order);
-    fprintf(stderr, "df2redis cutover (status %d) said:\n%s\n", order.status, text);
-    free(text);
-    df2redis_print(&crash.run.program);
+    order_print(&crash.run.program);
     scripted_print(crash.run.source, stderr);
 }
 
 static void assert_ends(int code, const char *said)
 {
-    int ended = process_wait(&order, RUN_DEADLINE_MS);
-    bool there = process_said(&order, said);
-    if (ended != code || !there)
-        print_all();
-    assert_int_equal(ended, code);
-    assert_true(there);
+    assert_order_ends(&crash.run.program, code, said);
 }
 
 static bool is_there(void *arg)

@@ -13,6 +13,7 @@
 
 #include "tests/support/followers.h"
 #include "tests/support/run.h"
+#include "tests/support/cutover_order.h"
 #include "tests/support/testing.h"
 
 enum { SHARDS = 2, CLIENTS = 6, SOME = 200, MAX_ARGS = 24 };
@@ -20,8 +21,7 @@ enum { SHARDS = 2, CLIENTS = 6, SOME = 200, MAX_ARGS = 24 };
 static struct run run;
 static struct redis_cluster cluster;
 static struct followers *clients;
-static struct process order; /* df2redis cutover */
-static char *flip;           /* the switch */
+static char *flip; /* the switch */
 
 static int teardown(void **state)
 {
@@ -98,20 +98,12 @@ static void order_cutover(const char *then, const char *pause, const char *exec,
 
 static void print_all(void)
 {
-    char *text = process_output(&order);
-    fprintf(stderr, "df2redis cutover (status %d) said:\n%s\n", order.status, text);
-    free(text);
-    df2redis_print(&run.program);
+    order_print(&run.program);
 }
 
 static void assert_ends(int code, const char *said)
 {
-    int ended = process_wait(&order, RUN_DEADLINE_MS);
-    bool there = process_said(&order, said);
-    if (ended != code || !there)
-        print_all();
-    assert_int_equal(ended, code);
-    assert_true(there);
+    assert_order_ends(&run.program, code, said);
 }
 
 static void assert_nothing_lost(uint16_t source_port)

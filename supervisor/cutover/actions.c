@@ -168,10 +168,10 @@ static void give_up(struct cutover *c, enum cutover_state before, enum cutover_e
     }
     cutover_save_note(c, NOTE_NONE);
     if (c->pause_sent_ms && before == CUTOVER_UNDOING)
-        snprintf(text, sizeof text, "undone after %" PRIu64 " ms: %s. %s%s, and the run goes on",
+        snprintf(text, sizeof text, "undone after %" PRIu64 " ms: %s. %s%s, and the run %s",
                  cutover_paused_for(c), c->why.text,
                  c->command_ms ? "Look whether the command had an effect; " : "Nothing was switched; ",
-                 source);
+                 source, c->run->stop_requested || c->run->ending ? "ends" : "goes on");
     else
         snprintf(text, sizeof text, "not begun: %s", c->why.text);
     cutover_finish(c, c->why.exit_code ? c->why.exit_code : EX_TEMPFAIL,

@@ -56,11 +56,13 @@ static void turn_applying(struct cutover *c)
         cutover_post(c, CUTOVER_APPLIED);
 }
 
+static const char stopped[] = "the run was told to stop";
+
 /* Returns why the run cannot be cut over any more; NULL: it can. */
 static const char *run_trouble(const struct run *run)
 {
     if (run->stop_requested || run->ending)
-        return "the run was told to stop";
+        return stopped;
     if (run->session.state != SESSION_STABLE)
         return run->cause.text[0] ? run->cause.text : "the run has left stable sync";
     return run_failed_flows(run) ? "a FLOW was given up" : NULL;
@@ -274,7 +276,10 @@ void cutover_conclude(struct cutover *c)
                         : c->order.then == CUTOVER_THEN_REVERSE ? CUTOVER_ENDED_REVERSE
                                                                 : CUTOVER_ENDED);
     } else {
-        cutover_blame(c, EX_TEMPFAIL, run->cause.text[0] ? run->cause.text : "the run has ended");
+        cutover_blame(c, EX_TEMPFAIL,
+                      run->cause.text[0]    ? run->cause.text
+                      : run->stop_requested ? stopped
+                                            : "the run has ended");
         cutover_post(c, CUTOVER_TROUBLE);
     }
     take_events(c);

@@ -20,6 +20,7 @@ enum need {
     NEED_CLUSTER,       /* of a cluster's node: refused without */
     NEED_CLUSTER_MOVES, /* the same, warned of: open slots wait, and failovers cost a full sync */
     NEED_HEAL,          /* warned of: differences are only counted */
+    NEED_VERIFY,        /* warned of: df2redis verify is not possible */
     NEED_IMPORT,        /* on a Valkey, warned of: in import mode keys are hidden without it */
     NEWER = 1 << 8,     /* of a module or a later release: a target that lacks it is never sent it */
 };
@@ -187,6 +188,7 @@ static const struct {
     {NEED_HEAL, {"HSCAN", K, "0"}},
     {NEED_HEAL, {"ZCARD", K}},
     {NEED_HEAL, {"ZSCAN", K, "0"}},
+    {NEED_VERIFY, {"SCAN", "0", "COUNT", "1"}},
 };
 enum { ROWS = sizeof rows / sizeof *rows, NAMES_BYTES = 1024 }; /* all names of one need */
 
@@ -408,6 +410,9 @@ static void judge_useful(const struct rights *r, const struct rights_context *c,
                       c->target, names);
     if (lacks_need(r, NEED_HEAL, names, sizeof names))
         findings_warn(out, "target %s: keys in doubt cannot be compared there: give its user %s", c->target,
+                      names);
+    if (lacks_need(r, NEED_VERIFY, names, sizeof names))
+        findings_warn(out, "target %s: df2redis verify cannot compare its keys: give its user %s", c->target,
                       names);
 }
 

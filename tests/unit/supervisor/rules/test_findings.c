@@ -260,6 +260,13 @@ static void import_mode_of_a_valkey_needs_a_right(void **state)
     assert_nothing_found("CLIENT IMPORT-SOURCE", no_command_6_2, standalone);
 }
 
+static void verification_needs_the_names_of_the_target(void **state)
+{
+    (void)state;
+    assert_found("SCAN", no_command, standalone, 0,
+                 "df2redis verify cannot compare its keys: give its user +scan");
+}
+
 /* ---- the list in the manual ---- */
 
 /* As ACL SETUSER has it: "+client|kill". */
@@ -413,6 +420,7 @@ int main(void)
         cmocka_unit_test(cluster_needs_more),
         cmocka_unit_test(commands_of_modules_are_warned_of),
         cmocka_unit_test(import_mode_of_a_valkey_needs_a_right),
+        cmocka_unit_test(verification_needs_the_names_of_the_target),
         cmocka_unit_test(manual_lists_the_rights_that_are_probed),
         cmocka_unit_test(manual_lists_the_rights_on_the_source_that_are_printed),
         cmocka_unit_test(databases_need_select),

@@ -93,9 +93,11 @@ static void turn(struct cutover *c)
 static void take_events(struct cutover *c)
 {
     while (c->queued) {
-        enum cutover_event event = c->queue[0];
+        enum cutover_event event = c->queue[0].event;
+        bool stale = c->queue[0].in != c->state;
         memmove(c->queue, c->queue + 1, --c->queued * sizeof *c->queue);
-        step(c, event);
+        if (!stale)
+            step(c, event);
     }
 }
 
@@ -275,7 +277,7 @@ void cutover_conclude(struct cutover *c)
         cutover_post(c, !all                                    ? CUTOVER_ENDED_EARLY
                         : c->order.then == CUTOVER_THEN_REVERSE ? CUTOVER_ENDED_REVERSE
                                                                 : CUTOVER_ENDED);
-    } else {
+    } else if (c->state != CUTOVER_UNDOING) {
         cutover_blame(c, EX_TEMPFAIL,
                       run->cause.text[0]    ? run->cause.text
                       : run->stop_requested ? stopped

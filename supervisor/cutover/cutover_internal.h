@@ -33,7 +33,10 @@ struct cutover {
     uint64_t reversed_ms, link_asked_ms;
     struct orders *follower; /* to the target, which is asked for its replica */
     bool follower_ready;
-    enum cutover_event queue[CUTOVER_QUEUE];
+    struct {
+        enum cutover_event event;
+        enum cutover_state in; /* the state that it tells of: of another one it is dropped */
+    } queue[CUTOVER_QUEUE];
     size_t queued;
     struct error why; /* of the trouble, the first one */
     char waits_for[400];

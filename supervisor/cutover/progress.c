@@ -24,7 +24,8 @@ void cutover_post(struct cutover *c, enum cutover_event event)
         log_error("cut-over: too many events at once: %s is dropped", cutover_event_name(event));
         return;
     }
-    c->queue[c->queued++] = event;
+    c->queue[c->queued].event = event;
+    c->queue[c->queued++].in = c->state;
     event_active(c->timer, EV_TIMEOUT, 1);
 }
 

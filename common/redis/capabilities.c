@@ -156,18 +156,43 @@ static void read_server(struct capabilities *c, struct slice info)
     c->hash_field_ttl = c->version >= (valkey ? (uint32_t)VALKEY_9 : VERSION_7_4);
 }
 
-static void read_replication(struct capabilities *c, struct slice info)
+/* Zeros only: none. */
+static bool is_replid(struct slice id)
+{
+    for (size_t i = 0; i < id.len; i++)
+        if (id.data[i] != '0')
+            return true;
+    return false;
+}
+
+bool info_is_replica(struct slice info)
 {
     struct slice role = info_field(info, "role");
+    return role.len > 0 && !slice_is(role, "master");
+}
+
+bool info_was_replica(struct slice info, const char *replid)
+{
+    struct slice now = info_field(info, "master_replid");
+    return *replid && now.len && !slice_is(now, replid) &&
+           (info_is_replica(info) || is_replid(info_field(info, "master_replid2")));
+}
+
+bool capabilities_was_replica(const struct capabilities *c, const char *replid)
+{
+    return *replid && *c->replid && strcmp(c->replid, replid) != 0 && (c->replica || c->promoted);
+}
+
+static void read_replication(struct capabilities *c, struct slice info)
+{
     struct slice replid = info_field(info, "master_replid"), before = info_field(info, "master_replid2");
     snprintf(c->replid, sizeof c->replid, "%.*s", (int)(replid.len < 40 ? replid.len : 40),
              (const char *)replid.data);
-    for (size_t i = 0; i < before.len; i++)
-        c->promoted |= before.data[i] != '0';
+    c->promoted = is_replid(before);
     snprintf(c->replid_before, sizeof c->replid_before, "%.*s",
              c->promoted ? (int)(before.len < 40 ? before.len : 40) : 0, (const char *)before.data);
     struct slice host = info_field(info, "master_host"), port = info_field(info, "master_port");
-    c->replica = role.len > 0 && !slice_is(role, "master");
+    c->replica = info_is_replica(info);
     if (c->replica)
         snprintf(c->master_text, sizeof c->master_text, "%.*s:%.*s", (int)(host.len < 64 ? host.len : 64),
                  (const char *)host.data, (int)(port.len < 8 ? port.len : 8), (const char *)port.data);

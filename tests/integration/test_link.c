@@ -146,6 +146,8 @@ static void put(struct bench *b, unsigned flags, const char *name, const char *k
 static void send_batch(struct bench *b, struct batch *batch)
 {
     batch_seal(batch);
+    while (batch->once && !link_can_send(b->link, true)) /* the link itself asks something */
+        event_base_loop(b->base, EVLOOP_ONCE);
     assert_true(link_can_send(b->link, batch->once));
     link_send(b->link, batch);
 }
@@ -409,6 +411,51 @@ static void value_that_is_no_mark_is_fatal(void **state)
     assert_non_null(strstr(b->lost_error.text, "df2redis:t"));
 }
 
+/* The target has what another server has, and is a master again; no connection was closed. */
+static void take_other_data(struct bench *b, struct server *other)
+{
+    char *follow = format_text("REPLICAOF 127.0.0.1 %u", other->port);
+    server_ok(b->redis, follow);
+    free(follow);
+    assert_true(wait_until(redis_is_in_sync, &b->target, DEADLINE_MS));
+    server_ok(b->redis, "REPLICAOF NO ONE");
+}
+
+static void once_batch_to_other_data_does_not_count(void **state)
+{
+    struct bench *b = *state;
+    struct server other;
+    redis_start(&other, NULL);
+    run_until(b, &b->ready, 1);
+    take_other_data(b, &other);
+    struct batch *batch = begin(b);
+    put(b, OUTPUT_ONCE, "INCR", "n", NULL);
+    send_batch(b, batch);
+    run_until(b, &b->lost, 1);
+    assert_int_equal(b->acknowledged, 0);
+    assert_int_equal(b->lost_error.class, ERROR_REDIRECT);
+    assert_non_null(strstr(b->lost_error.text, "was made a replica and a master again"));
+    server_stop(&other);
+}
+
+static void other_data_are_noticed_while_nothing_is_sent(void **state)
+{
+    struct bench *b = *state;
+    struct server other;
+    redis_start(&other, NULL);
+    run_until(b, &b->ready, 1);
+    take_other_data(b, &other);
+    run_until(b, &b->lost, 1);
+    assert_int_equal(b->lost_error.class, ERROR_RETRY);
+    run_until(b, &b->ready, 2);
+    struct batch *batch = begin(b);
+    put(b, OUTPUT_ONCE, "INCR", "n", NULL);
+    send_batch(b, batch);
+    run_until(b, &b->acknowledged, 1);
+    assert_value(b, "n", "1");
+    server_stop(&other);
+}
+
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -426,6 +473,8 @@ int main(void)
         LINK_TEST(target_that_restarts_is_found_again),
         LINK_TEST(earlier_connection_of_the_flow_is_ended_first),
         LINK_TEST(value_that_is_no_mark_is_fatal),
+        LINK_TEST(once_batch_to_other_data_does_not_count),
+        LINK_TEST(other_data_are_noticed_while_nothing_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 static const char before_text[] = "*1\r\n$6\r\nASKING\r\n*1\r\n$5\r\nMULTI\r\n";
+static const char info_text[] = "*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n";
 static const char exec_text[] = "*1\r\n$4\r\nEXEC\r\n";
 enum { BEFORE_BYTES = sizeof before_text - 1, ASKING_BYTES = sizeof "*1\r\n$6\r\nASKING\r\n" - 1 };
 
@@ -69,6 +70,9 @@ size_t batch_bytes(const struct batch *b)
 
 void batch_seal(struct batch *b)
 {
+    b->asks = b->once && !b->asking;
+    if (b->asks)
+        buf_put(&b->out, info_text, sizeof info_text - 1);
     if (b->once)
         buf_put(&b->out, exec_text, sizeof exec_text - 1);
     batch_rewind(b);

@@ -1,9 +1,9 @@
 /* A batch: commands for one node as one piece of RESP, a part of a round (round.h).
  *
- *   [space for ASKING, MULTI][command][command] … [HSET mark][EXEC]
+ *   [space for ASKING, MULTI][command][command] … [HSET mark][INFO replication][EXEC]
  *
  * A once batch has a command that must not run again: it is sent as MULTI … EXEC with its mark inside, after ASKING if
- * its slot is open. A plain batch is sent as it is. Large arguments are borrowed until sent, not copied. */
+ * its slot is open; INFO tells whether it was written to the data that the greeting found. A plain batch is sent as it is. Large arguments are borrowed until sent, not copied. */
 #ifndef DF2REDIS_WORKER_LINK_BATCH_H
 #define DF2REDIS_WORKER_LINK_BATCH_H
 
@@ -29,7 +29,7 @@ struct batch {
     } borrowed[BATCH_MAX_BORROWED];
     size_t borrowed_count;
     size_t borrowed_bytes;
-    uint32_t commands;      /* number of commands, without MULTI and EXEC */
+    uint32_t commands;      /* number of commands, without MULTI, INFO and EXEC */
     uint32_t current_db;    /* database of the connection after it; UINT32_MAX: unknown */
     bool once;              /* sent in a MULTI, with a mark */
     bool asking;            /* once: sent after ASKING */
@@ -40,6 +40,8 @@ struct batch {
     uint32_t mark_at;       /* number of the command that is its mark; UINT32_MAX: none */
     uint32_t mark_new;      /* maximum of new fields that HSET of the mark may answer; MARK_UNKNOWN */
     bool mark_of_node;      /* the mark is also the node's */
+    bool look;              /* once, of the link: has INFO and no commands */
+    bool asks;              /* sealed: has INFO */
     bool removing;          /* commands that were not queued are being reported and removed */
     bool stripped;          /* commands unknown to the target are removed */
     bool conflicts;         /* has OUTPUT_CONFLICT commands, see conflict_at */

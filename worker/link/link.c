@@ -13,6 +13,7 @@
 
 enum {
     BACKOFF_MAX_MS = 5000,
+    LOOK_EVERY_MS = 1000,
     PARTS_MAX = 32,
     RECEIVE_BYTES = 64 * 1024,
     SEND_BYTES_PER_EVENT = 4 << 20, /* bounds the time outside the event loop */
@@ -26,7 +27,9 @@ static void close_connection(struct link *l)
         event_free(l->readable);
     if (l->writable)
         event_free(l->writable);
-    l->readable = l->writable = NULL;
+    if (l->look)
+        event_free(l->look);
+    l->readable = l->writable = l->look = NULL;
     if (l->transport)
         l->transport->close(l->transport);
     l->transport = NULL;
@@ -81,11 +84,12 @@ void link_reset(struct link *l, const struct error *why)
 
 /* ---- sending ---- */
 
-/* A once batch waits for the answers to all batches before it; batches after it wait for its answer. Nothing follows a
- * refusal that ends the connection, whose answer may still be incomplete. */
+/* A once batch waits for the answers to all batches before it; batches after it wait for its answer, plain ones not for
+ * that to a look. Nothing follows a refusal that ends the connection, whose answer may still be incomplete. */
 static bool batch_may_go(const struct link *l, const struct batch *b)
 {
-    return b->once == l->first->once && !l->must_not_fail && !l->marks_lost;
+    bool fits = l->first->look ? b == l->first || !b->once : b->once == l->first->once;
+    return fits && !l->must_not_fail && !l->marks_lost;
 }
 
 static void update_writable(struct link *l)
@@ -179,6 +183,23 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     l->callbacks.writable(l->callbacks.arg);
 }
 
+/* ---- looking ---- */
+
+/* A target may become a replica and a master again without closing a connection: then it has, or had for a while,
+ * the data of another server. Each once batch asks for that, but is answered after it was written; so once a second, if
+ * no batch is on its way, a batch asks with nothing else in it. */
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct link *l = arg;
+    if (l->first)
+        return;
+    struct batch *b = batch_new();
+    b->once = b->look = true;
+    batch_seal(b);
+    link_send(l, b);
+}
+
 /* ---- connecting ---- */
 
 static void on_greeted(void *arg, struct transport *t, const struct mark *mark,
@@ -192,6 +213,10 @@ static void on_greeted(void *arg, struct transport *t, const struct mark *mark,
     l->readable = event_new(l->base, t->fd, EV_READ | EV_PERSIST, on_readable, l);
     l->writable = event_new(l->base, t->fd, EV_WRITE | EV_PERSIST, on_writable, l);
     event_add(l->readable, NULL);
+    struct timeval every = {LOOK_EVERY_MS / 1000, LOOK_EVERY_MS % 1000 * 1000};
+    l->look = event_new(l->base, -1, EV_PERSIST, on_look, l);
+    event_add(l->look, &every);
+    memcpy(l->replid, target->replid, sizeof l->replid);
     struct capabilities known = *target;
     size_t most = l->config.trouble->argument_bytes;
     l->limits_told = target->limits_told;
@@ -285,7 +310,7 @@ bool link_can_send(const struct link *l, bool once)
         return false;
     if (!l->first)
         return true;
-    return !once && !l->last->once && l->window_bytes < l->config.settings->window_bytes &&
+    return !once && (!l->last->once || l->last->look) && l->window_bytes < l->config.settings->window_bytes &&
            !link_borrowing(l);
 }
 

@@ -22,7 +22,7 @@ void link_drop_batches(struct link *l, struct batch **at)
         *at = b->next;
         l->window_bytes -= batch_bytes(b);
         l->borrowing -= b->borrowed_count > 0;
-        if (l->callbacks.dropped)
+        if (l->callbacks.dropped && !b->look)
             l->callbacks.dropped(l->callbacks.arg, b);
         batch_free(b);
     }
@@ -77,10 +77,10 @@ static void on_command_answered(struct link *l, struct batch *b, uint32_t i, enu
 static void batch_acknowledged(struct link *l)
 {
     INVARIANT(3.6, !l->must_not_fail && !l->marks_lost);
-    /* Only an applied batch ends the trouble: a full target still accepts connections. */
-    if (trouble_over(l->config.trouble))
-        l->backoff_ms = LINK_BACKOFF_FIRST_MS;
     struct batch *b = l->first;
+    /* Only an applied batch ends the trouble: a full target still accepts connections. */
+    if (!b->look && trouble_over(l->config.trouble))
+        l->backoff_ms = LINK_BACKOFF_FIRST_MS;
     if (l->config.trouble->broke_times)
         trouble_took(l->config.trouble, batch_largest_argument(b));
     l->first = b->next;
@@ -91,7 +91,10 @@ static void batch_acknowledged(struct link *l)
     b->next = NULL;
     if (l->sending && l->sending == l->first)
         event_add(l->writable, NULL);
-    l->callbacks.acknowledged(l->callbacks.arg, b);
+    if (b->look)
+        batch_free(b);
+    else
+        l->callbacks.acknowledged(l->callbacks.arg, b);
 }
 
 /* In a cluster: the slot is served by another node, or by none now. Unsent batches are dropped: the node might run them
@@ -119,10 +122,16 @@ static bool is_asking_mark(const struct batch *b, size_t i)
     return b->marked_last && i + 1 == b->commands;
 }
 
+/* INFO is behind the commands. */
+static uint32_t queued_count(const struct batch *b)
+{
+    return b->commands + b->asks;
+}
+
 static void command_not_queued(struct link *l, const struct batch *b, uint32_t i, struct slice text)
 {
     enum refusal refusal = refusal_class(text);
-    if (refusal == REFUSAL_COMMAND && !is_asking_mark(b, i)) {
+    if (refusal == REFUSAL_COMMAND && !is_asking_mark(b, i) && i < b->commands) {
         link_note_refused(l, i, text);
     } else if (!l->queue_refused) {
         l->queue_refused = true;
@@ -141,7 +150,7 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
     uint32_t i = b->answered++;
     if (i == 0)
         return kind != REPLY_ERROR || set_trouble(l, refusal_class(text), text);
-    if (i <= b->commands) {
+    if (i <= queued_count(b)) {
         if (kind == REPLY_ERROR)
             command_not_queued(l, b, i - 1, text);
         return true;
@@ -150,7 +159,7 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
         if (!l->queue_refused && l->refused_count)
             return link_send_without(l, b);
         struct slice why = l->queue_refused ? slice_str(l->queue_text) : text;
-        if (l->config.in_cluster && refusal_class(why) == REFUSAL_MOVED) {
+        if (l->config.in_cluster && !b->look && refusal_class(why) == REFUSAL_MOVED) {
             link_forget_refused(l);
             batch_moved(l, b, why);
             batch_acknowledged(l);
@@ -158,9 +167,9 @@ static bool once_reply(struct link *l, struct batch *b, enum reply_kind kind, si
         }
         return set_trouble(l, refusal_class(why) == REFUSAL_FATAL ? REFUSAL_FATAL : REFUSAL_WAIT, why);
     }
-    if ((kind != REPLY_OTHER && kind != REPLY_ABSENT) || elements != b->commands)
+    if ((kind != REPLY_OTHER && kind != REPLY_ABSENT) || elements != queued_count(b))
         return error_set(&l->trouble, ERROR_RETRY, "EXEC answered %zu results for %u commands", elements,
-                         b->commands);
+                         queued_count(b));
     if (l->must_not_fail || l->marks_lost)
         return false;
     if (l->mark_refused)
@@ -215,10 +224,34 @@ static void on_marks_lost(struct link *l)
                   c->in_cluster ? c->who : "the target", key);
 }
 
+/* Whether the answers are those to the batch's commands: elements of EXEC's. */
+static bool answers_commands(const struct batch *b)
+{
+    return b && b->once && b->answered == queued_count(b) + 1;
+}
+
 /* Whether element i answers the mark of a batch, with more new fields than possible. */
 static bool answer_shows_loss(const struct batch *b, size_t i, long long new_fields)
 {
-    return b && b->once && b->answered == b->commands + 1 && i == b->mark_at && new_fields > b->mark_new;
+    return answers_commands(b) && i == b->mark_at && new_fields > b->mark_new;
+}
+
+/* The answer to INFO replication. The mark of the batch was written over the one that the other data has. */
+static void on_history(struct link *l, const struct batch *b, struct slice info)
+{
+    const char *who = l->config.who ? l->config.who : "the target";
+    if (info_was_replica(info, l->replid) && !b->look)
+        l->marks_lost = !error_set(&l->trouble, ERROR_REDIRECT,
+                                   "%s was made a replica and a master again (REPLICAOF, or a failover), and "
+                                   "was written to before that was noticed: writes of before may be missing; "
+                                   "a full sync is needed",
+                                   who);
+    else if (info_was_replica(info, l->replid))
+        l->marks_lost =
+            !error_set(&l->trouble, ERROR_RETRY,
+                       "%s was made a replica (REPLICAOF, or a failover) since it was connected", who);
+    else if (info_is_replica(info))
+        l->marks_lost = !error_set(&l->trouble, ERROR_RETRY, "%s is a replica now", who);
 }
 
 void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice text)
@@ -228,11 +261,16 @@ void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number
         on_marks_lost(l);
         return;
     }
+    if (answers_commands(l->first) && i == l->first->commands) {
+        if (kind == REPLY_OTHER && !l->marks_lost)
+            on_history(l, l->first, text);
+        return;
+    }
     if (kind == REPLY_ERROR && l->first && is_asking_mark(l->first, i)) {
         snprintf(l->queue_text, sizeof l->queue_text, "%.*s", (int)text.len, (const char *)text.data);
         l->mark_refused = true;
         return;
     }
-    if (kind != REPLY_OTHER && l->first && l->first->once && l->first->answered == l->first->commands + 1)
+    if (kind != REPLY_OTHER && answers_commands(l->first))
         on_command_answered(l, l->first, (uint32_t)i, kind, text);
 }

@@ -17,9 +17,11 @@ struct link {
     struct transport *transport; /* when ready */
     struct replies *replies;
     struct event *readable, *writable, *retry;
+    struct event *look; /* when ready: the next question whether the target is still what was greeted */
+    char replid[41];    /* its replication id then; empty: unknown */
     uint32_t backoff_ms;
     bool evicts_any;  /* the target may evict any key */
-    bool marks_lost;  /* `trouble`: the target lost a mark */
+    bool marks_lost;  /* `trouble`: the target lost a mark, or has other data; the batch does not count */
     bool limits_told; /* the target has told its limits */
     bool broken;      /* the target closed the connection */
     bool dead;        /* lost, in a cluster */

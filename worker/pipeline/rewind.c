@@ -121,19 +121,40 @@ static bool find_state(struct pipeline *p, const struct buf *newest, uint64_t se
     return ok;
 }
 
-/* Without marks the target's position is unknown, and a restarted server may have lost any write. *other: it was
- * restarted, or replaced. */
-static bool target_is_same(struct pipeline *p, bool *other, struct error *error)
+/* A standalone target: whether it has, or had for a while, other data than when it was connected before. */
+struct changes {
+    bool other;   /* it was restarted, or replaced */
+    bool replica; /* the same process was a replica meanwhile */
+};
+
+/* Without marks the target's position is unknown, and a restarted server may have lost any write. */
+static bool target_is_same(struct pipeline *p, struct changes *since, struct error *error)
 {
-    const char *was = history_target(p->commit.history), *is = p->flow->target.run_id;
-    *other = *was && *is && strcmp(was, is) != 0;
-    if (!router_is_null(p->router) && !p->flow->settings.marks && !p->commit.unmarking && *other)
-        return error_set(
-            error, ERROR_REDIRECT,
-            "the target was restarted or replaced, and without marks (--marks off) its position is "
-            "unknown; a full sync is needed");
-    history_set_target(p->commit.history, is);
+    const struct capabilities *target = &p->flow->target;
+    const char *was = history_target(p->commit.history), *is = target->run_id;
+    since->other = *was && *is && strcmp(was, is) != 0;
+    since->replica = !since->other && capabilities_was_replica(target, history_replid(p->commit.history));
+    if (!router_is_null(p->router) && !p->flow->settings.marks && !p->commit.unmarking &&
+        (since->other || since->replica))
+        return error_set(error, ERROR_REDIRECT,
+                         "the target was restarted, replaced or a replica for a while, and without marks "
+                         "(--marks off) its "
+                         "position is unknown; a full sync is needed");
     return true;
+}
+
+/* The answer to a newer mark than the acknowledged one was lost. The connection may have written it over an older one,
+ * to data that it did not know. */
+static bool mark_is_of_these_data(const struct pipeline *p, const struct changes *since,
+                                  const struct mark *mark, struct error *error)
+{
+    bool newer = mark->present && mark->session == p->flow->session && mark->seq > p->commit.marked_seq;
+    return !since->replica || !newer ||
+           error_set(error, ERROR_REDIRECT,
+                     "the target was made a replica and a master again (REPLICAOF, or a failover), and its "
+                     "mark at entry %llu may have been written after that, the last acknowledged one was at "
+                     "%llu; a full sync is needed",
+                     (unsigned long long)mark->seq, (unsigned long long)p->commit.marked_seq);
 }
 
 /* Acknowledged writes are lost: moves the applied position in the cursor back until they are applied again. */
@@ -178,15 +199,17 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
     p->flush.flushed_txid = mark->flushed_session == p->flow->session || continued ? mark->flushed_txid : 0;
     if (cursor_load_record(&p->flow->cursor, &newest) && newest.len >= RECORD_HEADER)
         memcpy(&p->commit.marked_seq, newest.data, RECORD_HEADER);
-    bool other, ok = target_is_same(p, &other, error);
+    struct changes since;
+    bool ok = target_is_same(p, &since, error);
     if (known && cluster)
         seq = mark->seq; /* determined slot by slot by the cluster */
     else if (known)
-        ok = ok && read_position(p, mark, &seq, error);
+        ok = ok && mark_is_of_these_data(p, &since, mark, error) && read_position(p, mark, &seq, error);
     ok = ok && find_state(p, &newest, seq, error);
     buf_free(&newest);
     if (!ok)
         return false;
+    history_set_target(p->commit.history, p->flow->target.run_id, p->flow->target.replid);
     history_forget_after(p->commit.history, decoder_offset(p->flow->decoder));
     if (known && !cluster && seq > applied && seq != UINT64_MAX)
         log_info("the target has entries %llu to %llu, but its answers were lost with the connection: their "
@@ -200,9 +223,9 @@ bool rewind_to_target(struct pipeline *p, const struct position *at, struct erro
         note_setback(p);
         expiry_lost(p->expiry, applied);
     }
-    if (known && (lost || other))
+    if (known && (lost || since.other || since.replica))
         heal_went_back(p->heal, seq);
-    if (known && other)
+    if (known && since.other)
         p->resent_left = RESENT_MAX;
     p->commit.skip_seq = p->commit.marked_seq = p->commit.sent_marked_seq = known ? seq : 0;
     if (cluster && known) {

@@ -22,7 +22,7 @@ struct history_header {
     char magic[8];
     uint64_t session;
     char boot_id[STATEFILE_BOOT_BYTES];
-    char target[41];
+    char target[41], replid[41];
 };
 
 struct history_slot {
@@ -249,7 +249,13 @@ const char *history_target(const struct history *h)
     return history_header_of(h)->target;
 }
 
-void history_set_target(struct history *h, const char *id)
+const char *history_replid(const struct history *h)
 {
-    snprintf(history_header_of(h)->target, sizeof history_header_of(h)->target, "%s", id);
+    return history_header_of(h)->replid;
+}
+
+void history_set_target(struct history *h, const char *run_id, const char *replid)
+{
+    snprintf(history_header_of(h)->target, sizeof history_header_of(h)->target, "%s", run_id);
+    snprintf(history_header_of(h)->replid, sizeof history_header_of(h)->replid, "%s", replid);
 }

@@ -73,7 +73,9 @@ static void once_batch_goes_out_in_multi(void **state)
     batch_seal(b);
     send_all(b, 7, &sent);
     assert_text(&sent, "*1\r\n$5\r\nMULTI\r\n*2\r\n$6\r\nSELECT\r\n$2\r\n11\r\n"
-                       "*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n$1\r\nv\r\n*1\r\n$4\r\nEXEC\r\n");
+                       "*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n$1\r\nv\r\n"
+                       "*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n*1\r\n$4\r\nEXEC\r\n");
+    assert_int_equal(b->commands, 2);
     buf_free(&sent);
     output_free(o);
     batch_free(b);

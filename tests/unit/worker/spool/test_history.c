@@ -133,11 +133,13 @@ static void successor_finds_the_same(void **state)
     struct fixture *f = *state;
     for (uint64_t seq = 10; seq <= 50; seq += 10)
         add(f, seq, 0);
-    history_set_target(f->history, "0123456789012345678901234567890123456789");
+    history_set_target(f->history, "0123456789012345678901234567890123456789",
+                       "9876543210987654321098765432109876543210");
     reopen(f, SESSION, true);
     assert_int_equal(find(f, 45, 0), 40);
     assert_int_equal(history_newest_offset(f->history), 5000);
     assert_string_equal(history_target(f->history), "0123456789012345678901234567890123456789");
+    assert_string_equal(history_replid(f->history), "9876543210987654321098765432109876543210");
     add(f, 60, 0);
     assert_int_equal(find(f, 60, 0), 60);
 }

@@ -150,6 +150,9 @@ void run_check_drained(struct run *run)
     bool draining = in_state(run, SESSION_DRAINING);
     if ((!draining && !in_state(run, SESSION_SETTLING)) || (draining && run->drain.asking))
         return;
+    /* A flush that has reached every FLOW runs, or not, once it is answered. */
+    if (draining && source_role_is_asked(run->source))
+        return;
     for (uint32_t i = 0; i < run->flow_count; i++) {
         const struct flow *f = &run->flows[i];
         if (!f->failed && !run_flow_settled(f))

@@ -347,6 +347,11 @@ void source_ask_role(struct source *s,
     client_words(s->client, timeout_ms, on_changes_now, s, "INFO", "COMMANDSTATS", NULL);
 }
 
+bool source_role_is_asked(const struct source *s)
+{
+    return s && !s->over && s->roles_asked > 0;
+}
+
 void source_free(struct source *s)
 {
     if (!s)

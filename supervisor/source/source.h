@@ -73,6 +73,8 @@ void source_ping(struct source *s, uint64_t now_ms);
  * `failed`; of several questions only the newest is answered. */
 void source_ask_role(struct source *s,
                      void (*answered)(bool master, int64_t role_changes, const char *text, void *arg));
+/* Whether an answer is still due. */
+bool source_role_is_asked(const struct source *s);
 void source_free(struct source *s);
 /* Valid after `greeted`. */
 const struct source_facts *source_facts(const struct source *s);

@@ -176,6 +176,32 @@ static void stop_in_an_early_phase_says_that_nothing_is_complete(void **state)
     assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_TEMPFAIL);
 }
 
+static bool has_ended(void *arg)
+{
+    (void)arg;
+    return !process_running(&crash.run.program.process);
+}
+
+/* The flush has reached every FLOW, and only the source knows whether it is one. */
+static void stop_waits_for_a_flush_that_is_being_asked_about(void **state)
+{
+    (void)state;
+    enum { TOO_EARLY_MS = 1500 };
+    crash_begin(&crash, FLOWS, &small);
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_in_step(&crash.run));
+    scripted_hold_roles(crash.run.source, true);
+    journal_script_flush(&crash.script, crash.run.source);
+    journal_script_append(&crash.script, crash.run.source, 50);
+    assert_true(scripted_wait(crash.run.source, "control", "REPLCONF listening-port", 2, RUN_DEADLINE_MS));
+    process_signal(&crash.run.program.process, SIGTERM);
+    assert_true(df2redis_wait_said(&crash.run.program, "still to be applied", RUN_DEADLINE_MS));
+    assert_false(wait_until(has_ended, NULL, TOO_EARLY_MS));
+    scripted_hold_roles(crash.run.source, false);
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_OK);
+    assert_target_equal();
+}
+
 static void begin_live(void)
 {
     if (!run_begin_live(&crash.run, FLOWS, NULL))
@@ -247,6 +273,7 @@ int main(int argc, char **argv)
         TEST(source_that_cannot_be_asked_is_no_complete_end),
         TEST(flows_that_break_before_the_last_lsn_are_no_complete_end),
         TEST(stop_in_an_early_phase_says_that_nothing_is_complete),
+        TEST(stop_waits_for_a_flush_that_is_being_asked_about),
         TEST(writers_of_a_real_source_stop_and_then_the_run_does),
         TEST(black_hole_at_the_stop_is_given_up_and_said),
     };

@@ -44,6 +44,17 @@ static void on_auth(struct scripted *m, struct connection *c, const redisReply *
     }
 }
 
+static void on_select(const struct scripted *m, struct connection *c, const redisReply *command)
+{
+    uint32_t db = (uint32_t)strtoul(scripted_word(command, 1), NULL, 10);
+    if (db && db == m->options.refuse_database) {
+        scripted_reply(c, "-NOPERM User default has no permissions to run the 'select' command");
+        return;
+    }
+    c->db = db;
+    scripted_reply(c, "+OK");
+}
+
 static void greet(struct scripted *m, struct connection *c)
 {
     const struct scripted_options *o = &m->options;
@@ -101,6 +112,7 @@ static void on_replconf(struct scripted *m, struct connection *c, const redisRep
     } else if (scripted_is(command, 1, "ack")) {
         scripted_violate(m, c, "REPLCONF ACK on a connection that is no FLOW");
     } else {
+        c->role_asked |= c->port_told && scripted_is(command, 1, "listening-port");
         c->port_told |= scripted_is(command, 1, "listening-port");
         scripted_reply(c, "+OK");
     }
@@ -210,10 +222,10 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         scripted_on_multi(m, c, command);
     else if (m->options.data_port && scripted_is_about_data(command))
         scripted_on_data(m, c, command);
-    else if (scripted_is(command, 0, "client") || scripted_is(command, 0, "select")) {
-        if (scripted_is(command, 0, "select"))
-            c->db = (uint32_t)strtoul(scripted_word(command, 1), NULL, 10);
+    else if (scripted_is(command, 0, "client"))
         scripted_reply(c, "+OK");
-    } else
+    else if (scripted_is(command, 0, "select"))
+        on_select(m, c, command);
+    else
         scripted_reply(c, "-ERR unknown command `%s`", scripted_word(command, 0));
 }

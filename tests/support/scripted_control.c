@@ -424,6 +424,13 @@ void scripted_hold_stable(struct scripted *m, bool hold)
     unlock_and_wake(m);
 }
 
+void scripted_hold_roles(struct scripted *m, bool hold)
+{
+    pthread_mutex_lock(&m->lock);
+    m->roles_unanswered = hold;
+    unlock_and_wake(m);
+}
+
 void scripted_refuse_offsets(struct scripted *m, const char *error)
 {
     pthread_mutex_lock(&m->lock);

@@ -132,6 +132,11 @@ static bool receive(struct scripted *m, struct connection *c)
     return true;
 }
 
+static bool is_held(const struct scripted *m, const struct connection *c)
+{
+    return m->deaf || (m->roles_unanswered && c->role_asked);
+}
+
 static bool send_replies(struct connection *c)
 {
     while (c->out.len) {
@@ -234,6 +239,8 @@ static bool serve(struct scripted *m, struct connection *c, short events)
         return false;
     if (events & (POLLIN | POLLHUP | POLLERR) && !receive(m, c))
         return false;
+    if (is_held(m, c))
+        return true;
     if (m->violation.len || !send_replies(c))
         return false;
     if (c->out.len == 0 && c->close_after)
@@ -254,7 +261,7 @@ static size_t fill_polls(struct scripted *m, struct pollfd **polls, size_t *capa
         struct connection *c = m->connections[i];
         bool out = c->out.len || c->close_after || flow_wants_to_send(m, c);
         (*polls)[i + 2] = (struct pollfd){.fd = c->fd, .events = (short)(POLLIN | (out ? POLLOUT : 0))};
-        if (m->deaf)
+        if (is_held(m, c))
             (*polls)[i + 2].fd = -1;
     }
     return n;

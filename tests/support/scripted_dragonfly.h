@@ -59,6 +59,7 @@ struct scripted_options {
     uint16_t port;               /* 0: a free one */
     const char *user, *password; /* what AUTH must say; NULL: none is asked for */
     bool refuse_client_id;
+    uint32_t refuse_database; /* SELECT of it; 0: none */
     char master_id[41];
     char promoted_from[41]; /* it was a replica of that master; "" */
     int version;            /* in the greeting; 0: absent */
@@ -155,6 +156,8 @@ bool scripted_vanish(struct scripted *m);
 void scripted_deaf(struct scripted *m, bool deaf);
 /* DFLY STARTSTABLE is not answered, and no journal is sent. */
 void scripted_hold_stable(struct scripted *m, bool hold);
+/* The question whether it is a master (REPLCONF listening-port once more) is not answered. */
+void scripted_hold_roles(struct scripted *m, bool hold);
 /* DFLY REPLICAOFFSET is answered with this (an error without its -) instead of LSNs; NULL: with LSNs again. */
 void scripted_refuse_offsets(struct scripted *m, const char *error);
 /* … and with LSNs so much smaller than they are: those of another history. */

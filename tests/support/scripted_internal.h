@@ -26,6 +26,7 @@ struct connection {
     int flow;          /* -1: not one */
     uint32_t db;
     bool in_multi;
+    bool role_asked; /* a second REPLCONF listening-port */
 };
 
 struct flow_state {
@@ -59,7 +60,7 @@ struct scripted {
     struct scripted_options options;
     pthread_mutex_t lock;
     pthread_t thread;
-    bool threaded, stopping, deaf, stable_unanswered;
+    bool threaded, stopping, deaf, stable_unanswered, roles_unanswered;
     const char *offsets_error;
     uint64_t offsets_set_back;
     int wake[2];

@@ -42,6 +42,18 @@ static void keys_that_a_full_sync_left_out_are_found(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* Its keys would be looked for among those of another one. */
+static void a_database_that_cannot_be_selected_is_told(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    refused_database = 3;
+    begin();
+    assert_true(df2redis_wait_said(&run.program, "is not checked for missing keys", RUN_DEADLINE_MS));
+    assert_true(df2redis_said(&run.program, "'select'"));
+    assert_true(run_wait_in_step(&run));
+}
+
 static void a_migration_waits_for_keys_that_were_left_out(void **state)
 {
     (void)state;
@@ -157,6 +169,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]); /* a name, with * and ? */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(keys_that_a_full_sync_left_out_are_found, teardown),
+        cmocka_unit_test_teardown(a_database_that_cannot_be_selected_is_told, teardown),
         cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
         cmocka_unit_test_teardown(deletions_that_a_full_sync_left_out_are_found, teardown),
         cmocka_unit_test_teardown(what_is_only_perhaps_wrong_and_cannot_be_compared_is_told, teardown),

@@ -17,6 +17,7 @@ static struct redis_cluster cluster; /* the target of some */
 static bool in_cluster;
 static const char *source_info; /* more of its INFO */
 static const char *source_release;
+static uint32_t refused_database; /* of the source; 0: none */
 static bool migrates;
 static void (*prepare)(void);                        /* what the data has before anything else */
 static void (*in_snapshot)(struct stream_writer *w); /* what FLOW 0's snapshot has in its journal */
@@ -31,6 +32,7 @@ static inline int teardown(void **state)
     in_cluster = false;
     source_info = NULL;
     source_release = NULL;
+    refused_database = 0;
     prepare = NULL;
     in_snapshot = NULL;
     migrates = false;
@@ -46,6 +48,7 @@ static inline void begin_with(bool with_data, const char *const *extra)
     scripted_options_add(&options, scripted_session_small(FLOWS, in_snapshot));
     options.data_port = with_data ? data.port : 0;
     options.info = source_info;
+    options.refuse_database = refused_database;
     if (source_release)
         options.release = source_release;
     options.keyspace =

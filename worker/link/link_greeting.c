@@ -200,14 +200,37 @@ static void select_database(struct greeting *g, uint32_t database, client_reply 
     client_words(g->client, ANSWER_TIMEOUT_MS, tell, g, "SELECT", number, NULL);
 }
 
+/* False: refused, and the greeting has failed. */
+static bool select_taken(struct greeting *g, const redisReply *reply)
+{
+    struct error error;
+    if (reply->type != REDIS_REPLY_ERROR)
+        return true;
+    if (refusal_class(slice_of(reply->str, (size_t)reply->len)) == REFUSAL_WAIT)
+        error_set(&error, ERROR_RETRY, "SELECT: %.200s", reply->str);
+    else
+        error_fatal(&error, EX_NOPERM, "the target refuses SELECT (%.200s): allow its user SELECT",
+                    reply->str);
+    greeting_fail(g, &error);
+    return false;
+}
+
+/* That of the mark. */
+static void on_own_selected(struct client *c, const redisReply *reply, void *arg)
+{
+    struct greeting *g = arg;
+    (void)c;
+    if (select_taken(g, reply))
+        ask_time(g);
+}
+
 static void on_databases_known(struct greeting *g)
 {
     struct error error;
     uint32_t own = g->config->settings->target.db;
     g->target.databases = g->databases.there;
     if (own < g->target.databases) {
-        select_database(g, own, NULL);
-        ask_time(g);
+        select_database(g, own, on_own_selected);
         return;
     }
     error_fatal(&error, EX_CONFIG,
@@ -224,21 +247,13 @@ static void on_select(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct greeting *g = arg;
-    struct error error;
     bool taken = reply->type != REDIS_REPLY_ERROR;
     enum refusal refusal = taken ? REFUSAL_COMMAND : refusal_class(slice_of(reply->str, (size_t)reply->len));
-    bool nothing = !taken && g->database == 0;
-    if (refusal == REFUSAL_WAIT) {
-        error_set(&error, ERROR_RETRY, "SELECT: %.200s", reply->str);
-        greeting_fail(g, &error);
-    } else if (refusal == REFUSAL_FATAL || nothing) {
-        error_fatal(&error, EX_NOPERM, "the target refuses SELECT (%.200s): allow its user SELECT",
-                    reply->str);
-        greeting_fail(g, &error);
-    } else {
-        database_search_answer(&g->databases, g->database, taken);
-        ask_database(g);
-    }
+    bool lacks = !taken && refusal == REFUSAL_COMMAND && g->database != 0;
+    if (!lacks && !select_taken(g, reply))
+        return;
+    database_search_answer(&g->databases, g->database, taken);
+    ask_database(g);
 }
 
 static void ask_database(struct greeting *g)

@@ -271,13 +271,21 @@ static void on_exists(struct client *c, const redisReply *reply, void *arg)
         page_done(n);
 }
 
+/* What follows a refused SELECT would be asked of another database. */
+static void on_selected(struct client *c, const redisReply *reply, void *arg)
+{
+    struct inventory *n = arg;
+    if (reply->type == REDIS_REPLY_ERROR)
+        inventory_fail_answer(n, c == n->source ? "source" : "target", reply);
+}
+
 static void select_database(struct inventory *n)
 {
     uint32_t db = 0;
     char text[24];
     settings_db_target(&n->flow->settings, n->databases[n->database], &db);
     struct slice select[] = {slice_str("SELECT"), slice_of(text, format_u64(text, db))};
-    client_command(n->holders[0]->client, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
+    client_command(n->holders[0]->client, ANSWER_TIMEOUT_MS, on_selected, n, 2, select);
 }
 
 static void ask_exists(struct inventory *n)
@@ -366,7 +374,7 @@ static void ask_page(struct inventory *n)
     memcpy(n->asked, n->cursor, sizeof n->asked);
     struct slice select[] = {slice_str("SELECT"),
                              slice_of(text, format_u64(text, n->databases[n->database]))};
-    client_command(n->source, ANSWER_TIMEOUT_MS, NULL, NULL, 2, select);
+    client_command(n->source, ANSWER_TIMEOUT_MS, on_selected, n, 2, select);
     client_words(n->source, ANSWER_TIMEOUT_MS, on_page, n, "SCAN", n->cursor, "COUNT", PAGE_KEYS, NULL);
 }
 

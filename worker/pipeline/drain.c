@@ -6,6 +6,7 @@
 enum {
     HEAL_AT_END_MS = 10000, /* without a comparison finished */
     HEAL_AT_END_MAX_MS = 60000,
+    COMPARISON_MS = 10000, /* more for a comparison that is under way: of a large value, on a busy machine */
 };
 
 /* A suspect is compared at a point of the journal, so it needs the journal to advance. */
@@ -41,9 +42,15 @@ void drain_put_off(struct drain *d)
     d->progress = done;
 }
 
+static bool suspects_are_over(const struct drain *d)
+{
+    uint64_t due_ms = d->due_ms + (heal_compares(d->heal) ? COMPARISON_MS : 0);
+    return !heal_has_work(d->heal) || clock_monotonic_ms() >= due_ms;
+}
+
 bool drain_is_due(const struct drain *d)
 {
-    return d->due_ms && !d->on && (!heal_has_work(d->heal) || clock_monotonic_ms() >= d->due_ms);
+    return d->due_ms && !d->on && suspects_are_over(d);
 }
 
 bool drain_reached_lsn(const struct drain *d)
@@ -54,7 +61,7 @@ bool drain_reached_lsn(const struct drain *d)
 
 bool drain_waits_for_suspects(struct drain *d)
 {
-    if (!heal_has_work(d->heal) || clock_monotonic_ms() >= d->due_ms)
+    if (suspects_are_over(d))
         return false;
     d->on = false;
     return true;

@@ -329,12 +329,17 @@ static void on_next_batch(evutil_socket_t fd, short what, void *arg)
     heal_go_on(arg);
 }
 
+bool heal_compares(const struct heal *h)
+{
+    return comparison_is_busy(h->comparison);
+}
+
 bool heal_has_work(const struct heal *h)
 {
     const struct flow *f = h->flow;
     if (f->source_ended || cursor_get(&f->cursor.marks->phase) != CURSOR_STABLE)
         return false;
-    return comparison_is_busy(h->comparison) || (suspects_count(f->suspects) && flow_heals(f)) ||
+    return heal_compares(h) || (suspects_count(f->suspects) && flow_heals(f)) ||
            pops_is_due(h->with.pops) || (f->settings.migrate && inventory_is_due(h->with.inventory));
 }
 

@@ -37,6 +37,8 @@ void heal_went_back(struct heal *h, uint64_t seq);
  * that follows becomes a part of it, and the next start executes both: counters are too large. So the key is compared
  * when the target is yet another process. In memory only. */
 void heal_remember_resent(struct heal *h, uint32_t db, struct slice key);
+/* Whether a comparison is under way. */
+bool heal_compares(const struct heal *h);
 /* Whether suspects are left that may still be compared: the end waits for them. */
 bool heal_has_work(const struct heal *h);
 /* The run ends: no rate limit from now on. */

@@ -238,6 +238,43 @@ static void what_was_made_of_a_key_that_had_expired_is_healed(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+static void source_of_another_database(const char *words)
+{
+    if (!scripted_carry_out(run.source, 0, 3, words))
+        fail_msg("%s", words);
+}
+
+/* The time to live goes with the value. Nothing else tells: the counter is made anew, and has its new time. */
+static void what_expired_before_it_came_to_another_database_is_healed(void **state)
+{
+    (void)state;
+    begin(false);
+    uint64_t begun_ms = clock_monotonic_ms();
+    source("INCRBY moved 5");
+    source("INCRBY copied 5");
+    assert_true(run_wait_in_step(&run));
+    int64_t at_ms = clock_unix_ms() + LIVES_MS + 4 * (int64_t)(clock_monotonic_ms() - begun_ms);
+    source("PEXPIREAT moved %lld", (long long)at_ms);
+    source("PEXPIREAT copied %lld", (long long)at_ms);
+    source("MOVE moved 3");
+    source("COPY copied twin DB 3");
+    assert_true(run_wait_in_step(&run));
+    process_signal(&run.target.process, SIGSTOP);
+    char later[2][64];
+    snprintf(later[0], sizeof later[0], "PEXPIREAT moved %lld", (long long)at_ms + RENEWED_MS);
+    snprintf(later[1], sizeof later[1], "PEXPIREAT twin %lld", (long long)at_ms + RENEWED_MS);
+    assert_true(clock_unix_ms() < at_ms);
+    source_of_another_database("INCR moved");
+    source_of_another_database("INCR twin");
+    source_of_another_database(later[0]);
+    source_of_another_database(later[1]);
+    wait_beyond(at_ms + 500);
+    process_signal(&run.target.process, SIGCONT);
+    assert_comes_out_equal();
+    assert_true(suspects(&run, "healed") >= 2);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 static void of_a_target_in_import_mode_nothing_expires(void **state)
 {
     (void)state;
@@ -264,6 +301,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_was_deleted_or_written_anew_is_no_suspect, teardown),
         cmocka_unit_test_teardown(what_expired_in_an_older_copy_of_the_target_is_healed, teardown),
         cmocka_unit_test_teardown(what_was_made_of_a_key_that_had_expired_is_healed, teardown),
+        cmocka_unit_test_teardown(what_expired_before_it_came_to_another_database_is_healed, teardown),
         cmocka_unit_test_teardown(of_a_target_in_import_mode_nothing_expires, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,15 +210,41 @@ static bool command_replaces_key(const struct command *c, const struct entry *e,
     return false;
 }
 
-/* RENAME and COPY: the time to live follows the value. */
+/* Where RENAME, COPY and MOVE bring the value. */
+struct destination {
+    uint32_t db; /* the target's */
+    struct slice key;
+    bool elsewhere; /* in another database */
+};
+
+/* False: none of these commands, or the database is not copied. */
+static bool find_destination(const struct expiry *x, const struct command *c, const struct entry *e,
+                             uint32_t db, struct destination *to)
+{
+    bool copies = strcmp(c->name, "COPY") == 0, moves = strcmp(c->name, "MOVE") == 0;
+    size_t at = moves ? 2 : 0;
+    uint64_t number;
+    if (e->argc < 3 || (!copies && !moves && strncmp(c->name, "RENAME", 6) != 0))
+        return false;
+    for (size_t i = 3; copies && i + 1 < e->argc; i++)
+        at = slice_is(e->argv[i], "DB") ? i + 1 : at;
+    *to = (struct destination){db, e->argv[moves ? 1 : 2], at > 0};
+    return !at || (slice_to_u64(e->argv[at], &number) && number <= UINT32_MAX &&
+                   settings_db_target(&x->flow->settings, (uint32_t)number, &to->db));
+}
+
+/* The time to live follows the value. MOVE is journaled also if it moved nothing: both keys keep theirs then. */
 static void note_moved(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db)
 {
-    bool copies = strcmp(c->name, "COPY") == 0, renames = strncmp(c->name, "RENAME", 6) == 0;
-    if (e->argc < 3 || (!copies && !renames))
+    bool renames = strncmp(c->name, "RENAME", 6) == 0, moves = strcmp(c->name, "MOVE") == 0;
+    struct destination at;
+    if (!find_destination(x, c, e, db, &at))
         return;
-    uint64_t from = deadlines_hash(db, e->argv[1], no_field), to = deadlines_hash(db, e->argv[2], no_field);
-    int64_t at_ms = deadlines_get(x->deadlines, from);
-    if (at_ms || deadlines_get(x->deadlines, to))
+    uint64_t from = deadlines_hash(db, e->argv[1], no_field), to = deadlines_hash(at.db, at.key, no_field);
+    int64_t at_ms = deadlines_get(x->deadlines, from), had_ms = deadlines_get(x->deadlines, to);
+    if (moves && had_ms && (!at_ms || had_ms < at_ms))
+        at_ms = had_ms;
+    if (at_ms || had_ms)
         deadlines_set(x->deadlines, to, e->seq, at_ms, x->translator->arrived_ms);
     if (at_ms && renames)
         deadlines_set(x->deadlines, from, e->seq, 0, x->translator->arrived_ms);
@@ -280,15 +306,18 @@ static void check_command(struct expiry *x, const struct entry *e, bool done)
         if (at_ms && (!first_ms || at_ms < first_ms))
             first_ms = at_ms;
     }
+    struct destination to;
     if (first_ms)
         check_all_keys(x, c, e, db, positions, n, first_ms, done);
+    if (first_ms && find_destination(x, c, e, db, &to) && to.elsewhere)
+        check_time(x, c, e, to.db, to.key, first_ms, done);
     if (!done && n && e->seq <= deadlines_lost(x->deadlines) && command_renews_key(c))
         suspect_renewed(x, db, e->argv[positions[0]], c->name);
     check_fields(x, c, e, db, done);
     note_moved(x, c, e, db);
     if (done && e->argc > 2)
         note_done_command(x, c, e, db);
-    if (strcmp(c->name, "PERSIST") == 0 || strcmp(c->name, "MOVE") == 0)
+    if (strcmp(c->name, "PERSIST") == 0)
         note_replaced(x, e, db, e->argv[1], no_field);
 }
 

@@ -182,6 +182,8 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->history = history_open(w->flow->directory, w->flow->number, w->flow->session, resume, error);
     if (!w->history)
         return false;
+    if (start->start.mode == START_FULL)
+        history_set_target(w->history, "", "");
     w->flow->suspects =
         suspects_open(w->flow->directory, w->flow->number, start->start.mode == START_FULL, error);
     if (!w->flow->suspects)
@@ -281,7 +283,7 @@ static void on_received(void *arg)
     pump(&w->pipeline);
 }
 
-static void create_verifiers(struct worker *w)
+static bool create_verifiers(struct worker *w, bool fresh, struct error *error)
 {
     w->cursors = flow_cursors_new(w->flow->directory, w->flow->count);
     w->expiry = expiry_new(w->flow, &w->pipeline.translator, w->router, w->deadlines);
@@ -293,7 +295,8 @@ static void create_verifiers(struct worker *w)
                                .expiry = w->expiry,
                                .pops = w->pops,
                                .inventory = w->inventory};
-    w->heal = heal_new(&with);
+    w->heal = heal_new(&with, fresh, error);
+    return w->heal != NULL;
 }
 
 static void create_pipeline(struct worker *w)
@@ -350,7 +353,8 @@ bool worker_start(struct worker *w, const struct message *start, struct error *e
     w->output = output_new();
     output_borrow_from(w->output, BORROW_FROM_BYTES);
     create_router(w);
-    create_verifiers(w);
+    if (!create_verifiers(w, start->start.mode == START_FULL, error))
+        return false;
     create_pipeline(w);
     translator_init(&w->pipeline.translator, &w->flow->settings, &w->flow->target, w->output);
     w->pipeline.translator.source_release = start->start.source_release;
@@ -415,6 +419,7 @@ void worker_finish(struct worker *w)
         suspects_remove_file(w->flow->directory, w->flow->number);
         left_out_remove_file(w->flow->directory, w->flow->number);
         pops_remove_file(w->flow->directory, w->flow->number);
+        heal_remove_files(w->flow->directory, w->flow->number);
         deadlines_remove_file(w->flow->directory, w->flow->number);
     }
     history_close(w->history);

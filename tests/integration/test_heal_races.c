@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "tests/support/kills.h"
 #include "tests/support/proxy.h"
 #include "tests/support/verify_case.h"
 
@@ -248,10 +249,17 @@ static bool key_is_there(void *arg)
     return there;
 }
 
-/* It comes back with a copy from before the key was rewritten, and after its last mark. */
-static void what_was_healed_and_is_lost_is_healed_again(void **state)
+static void kill_workers(void)
 {
-    (void)state;
+    struct kills killed = {0};
+    for (uint32_t f = 0; f < FLOWS; f++)
+        assert_true(kill_worker(&killed, &run.program, f));
+    wait_settled();
+}
+
+/* It comes back with a copy from before the key was rewritten, and after its last mark. */
+static void lose_what_was_healed(bool kills)
+{
     begin();
     source("SET k v");
     wait_settled();
@@ -264,12 +272,26 @@ static void what_was_healed_and_is_lost_is_healed_again(void **state)
     scripted_refuse_offsets(run.source, NULL);
     wait_settled();
     assert_true(key_is_there(NULL));
+    if (kills)
+        kill_workers();
     redis_restart(&run.target, NULL);
     assert_true(wait_until(key_is_there, NULL, RUN_DEADLINE_MS));
     wait_settled();
     assert_equal_to_source();
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
     assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void what_was_healed_and_is_lost_is_healed_again(void **state)
+{
+    (void)state;
+    lose_what_was_healed(false);
+}
+
+static void what_was_healed_is_known_to_a_successor(void **state)
+{
+    (void)state;
+    lose_what_was_healed(true);
 }
 
 static bool append_only_file_is_complete(void *arg)
@@ -320,10 +342,9 @@ static void cut_last_transaction(void)
 }
 
 /* The target leaves the first part of the transaction in its file, and executes it at the next start. */
-static void what_a_cut_file_of_the_target_executes_twice_is_healed(void **state)
+static void execute_twice(bool kills)
 {
     static const char *const appendonly[] = {"--appendonly", "yes", NULL};
-    (void)state;
     begin();
     target("CONFIG SET appendonly yes");
     assert_true(wait_until(append_only_file_is_complete, NULL, RUN_DEADLINE_MS));
@@ -338,9 +359,23 @@ static void what_a_cut_file_of_the_target_executes_twice_is_healed(void **state)
         source("INCR other"); /* in step once this process has it */
         wait_settled();
         assert_equal_to_source();
+        if (kills && starts == 0)
+            kill_workers();
     }
     print_message("%.0f healed\n", suspects(&run, "healed"));
     assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+static void what_a_cut_file_of_the_target_executes_twice_is_healed(void **state)
+{
+    (void)state;
+    execute_twice(false);
+}
+
+static void what_may_be_executed_twice_is_known_to_a_successor(void **state)
+{
+    (void)state;
+    execute_twice(true);
 }
 
 /* ---- another process of the target ---- */
@@ -475,7 +510,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(element_that_is_removed_meanwhile_does_not_come_back, teardown),
         cmocka_unit_test_teardown(what_differs_again_in_the_same_way_is_not_healed_forever, teardown),
         cmocka_unit_test_teardown(what_was_healed_and_is_lost_is_healed_again, teardown),
+        cmocka_unit_test_teardown(what_was_healed_is_known_to_a_successor, teardown),
         cmocka_unit_test_teardown(what_a_cut_file_of_the_target_executes_twice_is_healed, teardown),
+        cmocka_unit_test_teardown(what_may_be_executed_twice_is_known_to_a_successor, teardown),
         cmocka_unit_test_teardown(what_a_new_target_lacks_is_not_healed_before_it_is_applied_again,
                                   teardown_with_copy),
         cmocka_unit_test_teardown(what_a_new_target_lacks_is_not_repaired_before_it_is_applied_again,

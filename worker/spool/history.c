@@ -83,12 +83,17 @@ static void history_take_over(struct history *h)
     }
 }
 
+/* What the target was stays. */
 static void history_reset(struct history *h, uint64_t session)
 {
+    struct history_header fresh = {.session = session}, *was = history_header_of(h);
+    bool known = memcmp(was->magic, history_magic, sizeof history_magic) == 0;
+    memcpy(fresh.magic, history_magic, sizeof history_magic);
+    statefile_boot_id(fresh.boot_id);
+    snprintf(fresh.target, sizeof fresh.target, "%.*s", known ? 40 : 0, was->target);
+    snprintf(fresh.replid, sizeof fresh.replid, "%.*s", known ? 40 : 0, was->replid);
     memset(h->file, 0, FILE_BYTES);
-    memcpy(history_header_of(h)->magic, history_magic, sizeof history_magic);
-    statefile_boot_id(history_header_of(h)->boot_id);
-    history_header_of(h)->session = session;
+    memcpy(h->file, &fresh, sizeof fresh);
 }
 
 static bool history_is_usable(const struct history *h, uint64_t session)

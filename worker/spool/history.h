@@ -30,7 +30,7 @@ void history_forget_after(struct history *h, uint64_t offset);
 /* Stream offset of the newest record; 0 without any, as the beginning of the stream needs none. */
 uint64_t history_newest_offset(const struct history *h);
 
-/* The run id and the replication id of the target, at most 40 bytes each, stored for the session. */
+/* The run id and the replication id of the target, at most 40 bytes each, from earlier sessions, too; "": unknown. */
 const char *history_target(const struct history *h);
 const char *history_replid(const struct history *h);
 void history_set_target(struct history *h, const char *run_id, const char *replid);

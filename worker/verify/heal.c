@@ -11,6 +11,9 @@
 #include "worker/verify/healed.h"
 #include "worker/verify/pace.h"
 
+#define HEALED_KIND "healed"
+#define RESENT_KIND "resent"
+
 enum {
     LAG_MAX_MS = 1000,   /* above this lag nothing is compared */
     REST_MS = 5000,      /* idle time after which the connections are closed */
@@ -131,7 +134,8 @@ static void on_healed(struct heal *h, const struct compared *c, struct suspect *
     cursor_add(&h->flow->cursor.marks->suspects_healed, 1);
     report_healed(h, k);
     expiry_healed(h->with.expiry, c->db, c->key, c->expires_ms);
-    healed_add(h->healed, c->db, c->key, cursor_get(&h->flow->cursor.marks->applied_seq));
+    /* A mark that is on its way may be in the target without this. */
+    healed_add(h->healed, c->db, c->key, cursor_get(&h->flow->cursor.marks->sent_seq));
     suspects_note_healed(h->flow->suspects, k, times, c->difference);
     put_off(h, k);
 }
@@ -339,8 +343,8 @@ bool heal_has_work(const struct heal *h)
     const struct flow *f = h->flow;
     if (f->source_ended || cursor_get(&f->cursor.marks->phase) != CURSOR_STABLE)
         return false;
-    return heal_compares(h) || (suspects_count(f->suspects) && flow_heals(f)) ||
-           pops_is_due(h->with.pops) || (f->settings.migrate && inventory_is_due(h->with.inventory));
+    return heal_compares(h) || (suspects_count(f->suspects) && flow_heals(f)) || pops_is_due(h->with.pops) ||
+           (f->settings.migrate && inventory_is_due(h->with.inventory));
 }
 
 void heal_ends(struct heal *h)
@@ -368,15 +372,19 @@ void heal_give_up(struct heal *h)
     flow_note_suspects(h->flow);
 }
 
-struct heal *heal_new(const struct heal_config *with)
+void heal_remove_files(const char *directory, uint32_t flow)
+{
+    suspects_remove_file_as(HEALED_KIND, directory, flow);
+    suspects_remove_file_as(RESENT_KIND, directory, flow);
+}
+
+struct heal *heal_new(const struct heal_config *with, bool fresh, struct error *error)
 {
     struct heal *h = x_calloc(1, sizeof *h);
     struct flow *f = with->flow;
     h->with = *with;
     h->flow = f;
     h->pace = pace_new();
-    h->healed = healed_new();
-    h->resent = healed_new();
     struct comparison_config config = {.settings = &f->settings,
                                        .master_id = f->master_id,
                                        .client_name = f->heal_name,
@@ -388,7 +396,13 @@ struct heal *heal_new(const struct heal_config *with)
                                        .done = on_batch_done};
     h->comparison = comparison_new(f->base, &config);
     h->next = event_new(f->base, -1, 0, on_next_batch, h);
-    return h;
+    h->healed = healed_open(HEALED_KIND, f->directory, f->number, f->session, fresh, error);
+    if (h->healed)
+        h->resent = healed_open(RESENT_KIND, f->directory, f->number, f->session, fresh, error);
+    if (h->resent)
+        return h;
+    heal_free(h);
+    return NULL;
 }
 
 void heal_free(struct heal *h)
@@ -397,8 +411,8 @@ void heal_free(struct heal *h)
         return;
     comparison_free(h->comparison);
     pace_free(h->pace);
-    healed_free(h->healed);
-    healed_free(h->resent);
+    healed_close(h->healed);
+    healed_close(h->resent);
     event_free(h->next);
     free(h);
 }

@@ -26,7 +26,9 @@ struct heal_config {
     const struct inventory *inventory;
 };
 
-struct heal *heal_new(const struct heal_config *with);
+/* fresh: a full sync follows. NULL: a file cannot be opened. */
+struct heal *heal_new(const struct heal_config *with, bool fresh, struct error *error);
+void heal_remove_files(const char *directory, uint32_t flow);
 void heal_free(struct heal *h);
 /* Call at each tick, and after entries were applied. */
 void heal_go_on(struct heal *h);
@@ -35,7 +37,7 @@ void heal_went_back(struct heal *h, uint64_t seq);
 /* A key of an entry that runs again after the target was started again. Redis, and Valkey before its pull request 4342,
  * leave a transaction without its EXEC at the end of an append-only file that is cut off within it. The transaction
  * that follows becomes a part of it, and the next start executes both: counters are too large. So the key is compared
- * when the target is yet another process. In memory only. */
+ * when the target is yet another process. */
 void heal_remember_resent(struct heal *h, uint32_t db, struct slice key);
 /* Whether a comparison is under way. */
 bool heal_compares(const struct heal *h);

@@ -236,10 +236,13 @@ static bool answer_shows_loss(const struct batch *b, size_t i, long long new_fie
     return answers_commands(b) && i == b->mark_at && new_fields > b->mark_new;
 }
 
-/* The answer to INFO replication. The mark of the batch was written over the one that the other data has. */
+/* The answer to INFO replication. The mark of the batch was written over the one that the other data has. In a cluster a
+ * master becomes a replica when it has given its last slot away, which the topology tells: nothing is lost. */
 static void on_history(struct link *l, const struct batch *b, struct slice info)
 {
     const char *who = l->config.who ? l->config.who : "the target";
+    if (l->config.in_cluster && info_is_replica(info))
+        return;
     if (info_was_replica(info, l->replid) && !b->look)
         l->marks_lost = !error_set(&l->trouble, ERROR_REDIRECT,
                                    "%s was made a replica and a master again (REPLICAOF, or a failover), and "

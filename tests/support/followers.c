@@ -27,6 +27,7 @@ struct followers {
     char *path;
     unsigned count;
     atomic_bool stop;
+    _Atomic unsigned pause_us;
     _Atomic uint64_t acknowledged[2];
     struct follower *list;
 };
@@ -68,6 +69,8 @@ static void *follow(void *arg)
             c = NULL;
         }
         freeReplyObject(reply);
+        if (f->all->pause_us)
+            usleep(f->all->pause_us);
     }
     if (c)
         redisFree(c);
@@ -98,6 +101,11 @@ struct followers *followers_start(unsigned count, const char *path, uint16_t sou
 uint64_t followers_acknowledged(struct followers *f, bool by_target)
 {
     return f->acknowledged[by_target];
+}
+
+void followers_pace(struct followers *f, unsigned pause_us)
+{
+    f->pause_us = pause_us;
 }
 
 void followers_stop(struct followers *f)

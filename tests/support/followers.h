@@ -14,6 +14,8 @@ struct followers *followers_start(unsigned count, const char *path, uint16_t sou
                                   uint16_t (*target_port)(const char *key));
 /* How many were acknowledged so far, by the source, by the target. */
 uint64_t followers_acknowledged(struct followers *f, bool by_target);
+/* They rest after each of their writes from now on. */
+void followers_pace(struct followers *f, unsigned pause_us);
 void followers_stop(struct followers *f);
 /* After the stop. True: the target has every number that was acknowledged, by whichever side, once, and none twice; and,
  * unless source_port is 0, the source has none that the target acknowledged. Otherwise says which. */

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "tests/support/generate.h"
+#include "tests/support/raw_pipe.h"
 #include "tests/support/scripted_dragonfly.h"
 
 static const char usage[] =
@@ -23,15 +24,18 @@ static const char usage[] =
     "  --flows F             … over F FLOWs (1)\n"
     "  --plain               … without LZ4\n"
     "  --chunks BYTES        … large collections in tagged chunks\n"
+    "  --load PORT           writes the generated one into the server there instead, and ends\n"
     "How:\n"
     "  --port P              default: a free one, printed\n"
     "  --split whole|random|one|N   bytes a send: as many as fit, 1 … 4096, 1, N\n"
     "  --seed N              of random sizes and values\n"
     "  --user U --password P what AUTH must say\n"
     "  --kind dragonfly|redis|replica\n"
+    "  --data PORT           of a Redis that holds the same: values may be read, and clients may write\n"
     "  --quiet               no line for every command received\n";
 
 static struct scripted *running;
+static uint16_t load_port;
 
 static void stop(int signal)
 {
@@ -90,6 +94,10 @@ static bool parse_one(struct scripted_options *o, struct generate_options *g, co
         recording_free(&r);
     } else if (strcmp(option, "--port") == 0) {
         o->port = (uint16_t)strtoul(value, NULL, 10);
+    } else if (strcmp(option, "--data") == 0) {
+        o->data_port = (uint16_t)strtoul(value, NULL, 10);
+    } else if (strcmp(option, "--load") == 0) {
+        load_port = (uint16_t)strtoul(value, NULL, 10);
     } else if (strcmp(option, "--split") == 0) {
         parse_split(o, value);
     } else if (strcmp(option, "--seed") == 0) {
@@ -120,9 +128,20 @@ static bool parse(struct scripted_options *o, struct generate_options *g, int ar
         else
             i++;
     }
-    if (generate_anything(g))
+    if (generate_anything(g) && !load_port)
         scripted_options_add(o, generate_session(g, NULL));
-    return o->session_count > 0;
+    return o->session_count > 0 || (load_port && generate_anything(g));
+}
+
+static void load(const struct generate_options *g)
+{
+    struct raw_pipe pipe;
+    raw_pipe_snapshot(&pipe, g);
+    raw_pipe_run(&pipe, load_port);
+    raw_pipe_free(&pipe);
+    raw_pipe_journal(&pipe, g);
+    raw_pipe_run(&pipe, load_port);
+    raw_pipe_free(&pipe);
 }
 
 int main(int argc, char **argv)
@@ -135,6 +154,10 @@ int main(int argc, char **argv)
     if (!parse(&options, &content, argc, argv)) {
         fputs(usage, stderr);
         return EX_USAGE;
+    }
+    if (load_port) {
+        load(&content);
+        return EX_OK;
     }
     running = scripted_new(&options);
     struct sigaction action = {.sa_handler = stop};

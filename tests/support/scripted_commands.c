@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+enum { KEYSPACE_MS = 2000 };
+
 void scripted_reply(struct connection *c, const char *format, ...)
 {
     va_list args;
@@ -118,9 +120,22 @@ static void on_replconf(struct scripted *m, struct connection *c, const redisRep
     }
 }
 
+/* Of its data, where the test does not say. */
+static redisReply *ask_keyspace(struct scripted *m)
+{
+    const char *words[] = {"INFO", "keyspace"};
+    bool asks = m->options.data_port && !m->options.keyspace;
+    redisReply *r = asks ? scripted_data(m, 0, 2, words, NULL, KEYSPACE_MS) : NULL;
+    if (r && r->type == REDIS_REPLY_STRING)
+        return r;
+    freeReplyObject(r);
+    return NULL;
+}
+
 static void on_info(struct scripted *m, struct connection *c)
 {
     struct buf text = {0};
+    redisReply *keyspace = ask_keyspace(m);
     if (m->options.kind == SCRIPTED_REDIS)
         buf_printf(&text, "# Server\r\nredis_version:7.0.15\r\n");
     else
@@ -129,11 +144,15 @@ static void on_info(struct scripted *m, struct connection *c)
     buf_printf(&text,
                "# Replication\r\nrole:%s\r\nmaster_replid:%s\r\n# "
                "Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
-               "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n# Keyspace\r\n%s%s",
+               "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n%s%s%s",
                m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->options.master_id,
-               m->role_changes, m->options.keyspace ? m->options.keyspace : "",
+               m->role_changes, keyspace ? "" : "# Keyspace\r\n",
+               keyspace              ? keyspace->str
+               : m->options.keyspace ? m->options.keyspace
+                                     : "",
                m->options.info ? m->options.info : "");
     scripted_reply(c, "$%zu\r\n%.*s", text.len, (int)text.len, (const char *)text.data);
+    freeReplyObject(keyspace);
     buf_free(&text);
 }
 
@@ -199,6 +218,8 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         return;
     }
     note(m, c, command);
+    if (!scripted_is_about_data(command) || c->in_multi)
+        scripted_answer(m, c);
     if (c->flow >= 0)
         on_ack(m, c, command);
     else if (scripted_is(command, 0, "auth"))
@@ -222,8 +243,10 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         scripted_on_multi(m, c, command);
     else if (m->options.data_port && scripted_is_about_data(command))
         scripted_on_data(m, c, command);
+    else if (m->options.data_port && scripted_is_write(command))
+        scripted_on_write(m, c, command);
     else if (scripted_is(command, 0, "client"))
-        scripted_reply(c, "+OK");
+        scripted_on_client(m, c, command);
     else if (scripted_is(command, 0, "select"))
         on_select(m, c, command);
     else

@@ -32,6 +32,8 @@ static void say_who(const struct connection *c, char *out, size_t bytes)
 
 void scripted_event(struct scripted *m, const struct connection *c, const char *format, ...)
 {
+    if (!m->threaded && !m->options.log)
+        return; /* a program, and nobody to tell */
     if (m->event_count == m->event_capacity) {
         m->event_capacity = m->event_capacity ? m->event_capacity * 2 : 64;
         m->events = x_realloc(m->events, m->event_capacity * sizeof *m->events);
@@ -262,7 +264,7 @@ void scripted_hold(struct scripted *m, size_t flow, uint64_t at)
     unlock_and_wake(m);
 }
 
-static void append(struct scripted *m, size_t flow, struct slice journal)
+void scripted_journal(struct scripted *m, size_t flow, struct slice journal)
 {
     struct sync *s = scripted_newest(m);
     size_t index = m->sync_count ? m->sync_count - 1 : 0;
@@ -278,7 +280,7 @@ static void append(struct scripted *m, size_t flow, struct slice journal)
 void scripted_append(struct scripted *m, size_t flow, struct slice journal)
 {
     pthread_mutex_lock(&m->lock);
-    append(m, flow, journal);
+    scripted_journal(m, flow, journal);
     unlock_and_wake(m);
 }
 
@@ -328,7 +330,7 @@ bool scripted_carry_out(struct scripted *m, size_t flow, uint32_t db, const char
         die("the scripted master's data does not answer");
     bool taken = r->type != REDIS_REPLY_ERROR;
     freeReplyObject(r);
-    append(m, flow, buf_slice(&journal));
+    scripted_journal(m, flow, buf_slice(&journal));
     unlock_and_wake(m);
     buf_free(&journal);
     return taken;

@@ -3,25 +3,39 @@
 
 #include <stdlib.h>
 
+void scripted_lose_data(struct scripted *m)
+{
+    if (m->data)
+        redisFree(m->data);
+    m->data = NULL;
+    m->data_db = 0;
+}
+
+/* Connected, with that database selected. */
+static bool reach(struct scripted *m, uint32_t db, uint32_t patience_ms)
+{
+    const struct timeval patience = {.tv_sec = patience_ms / 1000, .tv_usec = patience_ms % 1000 * 1000};
+    if (!m->data)
+        m->data = redisConnectWithTimeout("127.0.0.1", m->options.data_port, patience);
+    if (!m->data || m->data->err)
+        return false;
+    redisSetTimeout(m->data, patience);
+    if (m->data_db != db)
+        freeReplyObject(redisCommand(m->data, "SELECT %u", db));
+    m->data_db = db;
+    return !m->data->err;
+}
+
 redisReply *scripted_data(struct scripted *m, uint32_t db, size_t argc, const char **argv, const size_t *lens,
                           uint32_t deadline_ms)
 {
-    const struct timeval patience = {.tv_sec = deadline_ms / 1000, .tv_usec = deadline_ms % 1000 * 1000};
     uint64_t end_ms = clock_monotonic_ms() + deadline_ms;
     /* Its connection may be killed: what changes data is only asked for where none is. */
     do {
-        if (!m->data)
-            m->data = redisConnectWithTimeout("127.0.0.1", m->options.data_port, patience);
-        redisReply *r = NULL;
-        if (m->data && !m->data->err) {
-            redisSetTimeout(m->data, patience);
-            freeReplyObject(redisCommand(m->data, "SELECT %u", db));
-            r = m->data->err ? NULL : redisCommandArgv(m->data, (int)argc, argv, lens);
-        }
+        redisReply *r = reach(m, db, deadline_ms) ? redisCommandArgv(m->data, (int)argc, argv, lens) : NULL;
         if (r)
             return r;
-        redisFree(m->data);
-        m->data = NULL;
+        scripted_lose_data(m);
     } while (clock_monotonic_ms() < end_ms);
     return NULL;
 }
@@ -31,14 +45,14 @@ bool scripted_is_about_data(const redisReply *command)
     static const char *const names[] = {"dump",  "pexpiretime",  "pttl",   "memory",   "exists", "scan",
                                         "watch", "unwatch",      "type",   "strlen",   "llen",   "scard",
                                         "hlen",  "zcard",        "lrange", "getrange", "sscan",  "hscan",
-                                        "zscan", "hpexpiretime", NULL};
+                                        "zscan", "hpexpiretime", "get",    NULL};
     for (const char *const *name = names; *name; name++)
         if (scripted_is(command, 0, *name))
             return true;
     return false;
 }
 
-static void put_answer(struct buf *out, const redisReply *r)
+void scripted_put_answer(struct buf *out, const redisReply *r)
 {
     if (r->type == REDIS_REPLY_INTEGER)
         buf_printf(out, ":%lld\r\n", r->integer);
@@ -49,7 +63,7 @@ static void put_answer(struct buf *out, const redisReply *r)
     else if (r->type == REDIS_REPLY_ARRAY) {
         buf_printf(out, "*%zu\r\n", r->elements);
         for (size_t i = 0; i < r->elements; i++)
-            put_answer(out, r->element[i]);
+            scripted_put_answer(out, r->element[i]);
     } else {
         buf_printf(out, "$%zu\r\n", r->len);
         buf_put(out, r->str, r->len);
@@ -72,25 +86,59 @@ static bool is_piece(const redisReply *command)
     return false;
 }
 
+static void put_command(struct buf *out, const redisReply *command)
+{
+    buf_printf(out, "*%zu\r\n", command->elements);
+    for (size_t i = 0; i < command->elements; i++) {
+        buf_printf(out, "$%zu\r\n", command->element[i]->len);
+        buf_put(out, command->element[i]->str, command->element[i]->len);
+        buf_put(out, "\r\n", 2);
+    }
+}
+
 void scripted_on_data(struct scripted *m, struct connection *c, const redisReply *command)
 {
-    size_t argc = command->elements;
-    if (c->close_after) /* or each question of a batch would wait as long */
-        return;
-    const char **argv = x_calloc(argc, sizeof *argv);
-    size_t *lens = x_calloc(argc, sizeof *lens);
-    for (size_t i = 0; i < argc; i++) {
-        argv[i] = command->element[i]->str;
-        lens[i] = command->element[i]->len;
+    (void)m;
+    put_command(&c->asked, command);
+    c->asked_count++;
+    c->asked_pieces |= is_piece(command);
+}
+
+/* The answers to what was asked, but for the first of them. False: the connection is lost. */
+static bool ask(struct scripted *m, struct connection *c, size_t *answered, uint32_t patience_ms)
+{
+    redisReply *r = NULL;
+    if (!reach(m, c->db, patience_ms) ||
+        redisAppendFormattedCommand(m->data, (const char *)c->asked.data, c->asked.len) != REDIS_OK)
+        return false;
+    for (size_t i = 0; i < c->asked_count; i++) {
+        if (redisGetReply(m->data, (void **)&r) != REDIS_OK)
+            return false;
+        if (i == *answered) {
+            scripted_put_answer(&c->out, r);
+            ++*answered;
+        }
+        freeReplyObject(r);
     }
-    redisReply *r = scripted_data(m, c->db, argc, argv, lens, is_piece(command) ? LARGE_MS : DATA_MS);
-    if (r)
-        put_answer(&c->out, r);
-    else
-        c->close_after = true;
-    freeReplyObject(r);
-    free(argv);
-    free(lens);
+    return true;
+}
+
+void scripted_answer(struct scripted *m, struct connection *c)
+{
+    uint32_t patience_ms = c->asked_pieces ? LARGE_MS : DATA_MS;
+    uint64_t end_ms = clock_monotonic_ms() + patience_ms;
+    size_t answered = 0;
+    bool all = !c->asked_count;
+    while (!all && !c->close_after) {
+        size_t before = answered;
+        all = ask(m, c, &answered, patience_ms);
+        if (!all)
+            scripted_lose_data(m);
+        c->close_after |= !all && answered == before && clock_monotonic_ms() >= end_ms;
+    }
+    buf_clear(&c->asked);
+    c->asked_count = 0;
+    c->asked_pieces = false;
 }
 
 /* A MULTI of what only reads: EXEC of the data tells whether what is watched was written. */
@@ -107,7 +155,7 @@ void scripted_on_multi(struct scripted *m, struct connection *c, const redisRepl
         r = m->data && !m->data->err ? redisCommand(m->data, words[i]) : NULL;
     }
     if (executes && r)
-        put_answer(&c->out, r);
+        scripted_put_answer(&c->out, r);
     else if (executes)
         c->close_after = true;
     freeReplyObject(r);

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { PAUSED_MS = 10 }; /* between looks whether a pause is over */
+
 struct sync *scripted_newest(struct scripted *m)
 {
     return m->sync_count ? m->syncs[m->sync_count - 1] : NULL;
@@ -46,6 +48,8 @@ static void close_connection(struct scripted *m, size_t index)
     forget(m, c);
     close(c->fd);
     redisReaderFree(c->reader);
+    freeReplyObject(c->held);
+    buf_free(&c->asked);
     buf_free(&c->in);
     buf_free(&c->out);
     free(c);
@@ -60,7 +64,7 @@ static void accept_all(struct scripted *m)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
         struct connection *c = x_calloc(1, sizeof *c);
-        *c = (struct connection){.fd = fd, .number = m->connections_seen++, .flow = -1};
+        *c = (struct connection){.fd = fd, .number = m->connections_seen++, .flow = -1, .fed_last = '\n'};
         c->reader = redisReaderCreate();
         m->connections = x_realloc(m->connections, (m->connection_count + 1) * sizeof(struct connection *));
         m->connections[m->connection_count++] = c;
@@ -94,17 +98,52 @@ static void feed_inline(struct connection *c, struct slice line)
 /* What came goes to the parser; inline commands only when they are whole. */
 static void feed(struct connection *c)
 {
-    bool between = c->reader->ridx <= 0 && c->reader->pos == c->reader->len;
+    /* The parser takes a "*" at once, even when the rest of its line is still to come. */
+    bool between = c->reader->ridx <= 0 && c->reader->pos == c->reader->len && c->fed_last == '\n';
     const uint8_t *end = c->in.len ? memchr(c->in.data, '\n', c->in.len) : NULL;
     if (!c->in.len) {
         return;
     } else if (!between || c->in.data[0] == '*') {
+        c->fed_last = c->in.data[c->in.len - 1];
         redisReaderFeed(c->reader, (const char *)c->in.data, c->in.len);
         buf_clear(&c->in);
     } else if (end) {
         size_t len = (size_t)(end - c->in.data);
         feed_inline(c, slice_of(c->in.data, len && end[-1] == '\r' ? len - 1 : len));
         buf_consume(&c->in, len + 1);
+    }
+}
+
+/* What came is carried out, up to a write that a pause holds back. */
+static void carry_out(struct scripted *m, struct connection *c)
+{
+    void *command = NULL;
+    do {
+        feed(c);
+        while (!m->violation.len && !c->held && redisReaderGetReply(c->reader, &command) == REDIS_OK &&
+               command) {
+            scripted_command_received(m, c, command);
+            if (c->held != command)
+                freeReplyObject(command);
+        }
+    } while (!m->violation.len && !c->held && !c->reader->err && c->in.len &&
+             memchr(c->in.data, '\n', c->in.len));
+    scripted_answer(m, c);
+    if (c->reader->err)
+        scripted_violate(m, c, "not RESP: %s", c->reader->errstr);
+}
+
+static void carry_out_held(struct scripted *m)
+{
+    for (size_t i = 0; i < m->connection_count && !scripted_is_paused(m); i++) {
+        struct connection *c = m->connections[i];
+        redisReply *held = c->held;
+        c->held = NULL;
+        if (!held)
+            continue;
+        scripted_on_write(m, c, held);
+        freeReplyObject(held);
+        carry_out(m, c);
     }
 }
 
@@ -119,16 +158,7 @@ static bool receive(struct scripted *m, struct connection *c)
     }
     if (n > 0)
         buf_put(&c->in, bytes, (size_t)n);
-    void *command = NULL;
-    do {
-        feed(c);
-        while (!m->violation.len && redisReaderGetReply(c->reader, &command) == REDIS_OK && command) {
-            scripted_command_received(m, c, command);
-            freeReplyObject(command);
-        }
-    } while (!m->violation.len && !c->reader->err && c->in.len && memchr(c->in.data, '\n', c->in.len));
-    if (c->reader->err)
-        scripted_violate(m, c, "not RESP: %s", c->reader->errstr);
+    carry_out(m, c);
     return true;
 }
 
@@ -277,6 +307,7 @@ static void turn(struct scripted *m, const struct pollfd *polls, size_t n)
         if ((polls[i + 2].revents || m->connections[i]->vanished) &&
             !serve(m, m->connections[i], polls[i + 2].revents))
             close_connection(m, i);
+    carry_out_held(m);
     if (polls[1].revents & POLLIN)
         accept_all(m);
     if (m->violation.len)
@@ -296,7 +327,7 @@ void scripted_run(struct scripted *m)
         struct timespec gap = {0, 20000};
         if (m->options.piece && m->options.piece < 16)
             ppoll(NULL, 0, &gap, NULL);
-        poll(polls, (nfds_t)n, -1);
+        poll(polls, (nfds_t)n, scripted_is_paused(m) ? PAUSED_MS : -1);
         pthread_mutex_lock(&m->lock);
         turn(m, polls, n);
     }
@@ -360,8 +391,7 @@ void scripted_free(struct scripted *m)
         scripted_session_free(&m->options.sessions[i]);
     free(m->options.sessions);
     free(m->holds);
-    if (m->data)
-        redisFree(m->data);
+    scripted_lose_data(m);
     buf_free(&m->violation);
     if (m->listener >= 0)
         close(m->listener);

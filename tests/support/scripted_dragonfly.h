@@ -71,13 +71,15 @@ struct scripted_options {
     size_t piece;
     bool random_split;
     uint64_t seed;
-    const char *keyspace;         /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: nothing */
-    const char *info;             /* the same, any "name:value\r\n…" */
+    const char *keyspace; /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: that of data_port */
+    const char *info;     /* the same, any "name:value\r\n…" */
     const char *config_databases; /* CONFIG GET databases; NULL: refused */
     const char *dflycluster;      /* the answer to it, a line of RESP */
-    uint16_t data_port; /* of a Redis that has its data: DUMP and the like are answered by it; 0: by nobody */
-    bool trust_acks;    /* do not check ACKs against the journal: for benchmarks */
-    FILE *log;          /* every event as it happens; NULL */
+    /* Of a Redis that has its data: DUMP and the like are answered by it, and what ordinary clients write is carried
+     * out there and journaled, but for a CLIENT PAUSE. 0: there is none. */
+    uint16_t data_port;
+    bool trust_acks; /* do not check ACKs against the journal: for benchmarks */
+    FILE *log;       /* every event as it happens; NULL */
     /* Session i gets sessions[i], all later ones the last. Owned by the master from scripted_start on. */
     struct scripted_session *sessions;
     size_t session_count;

@@ -1,5 +1,5 @@
 /* The scripted master's insides, shared by its loop (scripted_dragonfly.c), its commands (scripted_commands.c,
- * scripted_dfly.c, scripted_data.c) and what its test sees (scripted_control.c). */
+ * scripted_dfly.c, scripted_data.c, scripted_clients.c) and what its test sees (scripted_control.c). */
 #ifndef DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
 #define DF2REDIS_TESTS_SCRIPTED_INTERNAL_H
 
@@ -16,8 +16,9 @@ struct connection {
     int fd;
     unsigned number;
     redisReader *reader;
-    struct buf in;  /* received, not yet parsed */
-    struct buf out; /* replies */
+    struct buf in;    /* received, not yet parsed */
+    uint8_t fed_last; /* the last byte that the parser was given */
+    struct buf out;   /* replies */
     bool authenticated;
     bool pinged, port_told;
     bool close_after;  /* once out is sent */
@@ -26,7 +27,11 @@ struct connection {
     int flow;          /* -1: not one */
     uint32_t db;
     bool in_multi;
-    bool role_asked; /* a second REPLCONF listening-port */
+    bool role_asked;  /* a second REPLCONF listening-port */
+    struct buf asked; /* of the data, as RESP; not yet answered */
+    size_t asked_count;
+    bool asked_pieces;
+    redisReply *held; /* a write that waits for the end of the pause; what came after it waits, too */
 };
 
 struct flow_state {
@@ -80,6 +85,8 @@ struct scripted {
     unsigned role_changes;
     size_t hold_count;
     redisContext *data; /* options.data_port */
+    uint32_t data_db;   /* selected there */
+    uint64_t paused_until_ms;
 };
 
 struct sync *scripted_newest(struct scripted *m);
@@ -99,7 +106,19 @@ const char *scripted_word(const redisReply *command, size_t i);
 bool scripted_is(const redisReply *command, size_t i, const char *text);
 void scripted_dfly(struct scripted *m, struct connection *c, const redisReply *command);
 bool scripted_is_about_data(const redisReply *command);
+/* Asks; the answers come by scripted_answer, before anything else is answered there. */
 void scripted_on_data(struct scripted *m, struct connection *c, const redisReply *command);
+void scripted_answer(struct scripted *m, struct connection *c);
+void scripted_put_answer(struct buf *out, const redisReply *r);
+/* Its connection to the data is forgotten. */
+void scripted_lose_data(struct scripted *m);
+/* More journal for a FLOW, under the lock. */
+void scripted_journal(struct scripted *m, size_t flow, struct slice journal);
+/* A write that an ordinary client sends, with its key as the first argument. */
+bool scripted_is_write(const redisReply *command);
+void scripted_on_write(struct scripted *m, struct connection *c, const redisReply *command);
+bool scripted_is_paused(const struct scripted *m);
+void scripted_on_client(struct scripted *m, struct connection *c, const redisReply *command);
 void scripted_on_multi(struct scripted *m, struct connection *c, const redisReply *command);
 /* Ends a session: its FLOW connections are closed. */
 void scripted_cancel(struct scripted *m, struct sync *s);

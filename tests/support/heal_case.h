@@ -18,6 +18,7 @@ static bool in_cluster;
 static const char *source_info; /* more of its INFO */
 static const char *source_release;
 static uint32_t refused_database; /* of the source; 0: none */
+static bool keyspace_of_data;     /* INFO tells of the data's own databases */
 static bool migrates;
 static void (*prepare)(void);                        /* what the data has before anything else */
 static void (*in_snapshot)(struct stream_writer *w); /* what FLOW 0's snapshot has in its journal */
@@ -33,6 +34,7 @@ static inline int teardown(void **state)
     source_info = NULL;
     source_release = NULL;
     refused_database = 0;
+    keyspace_of_data = false;
     prepare = NULL;
     in_snapshot = NULL;
     migrates = false;
@@ -51,8 +53,9 @@ static inline void begin_with(bool with_data, const char *const *extra)
     options.refuse_database = refused_database;
     if (source_release)
         options.release = source_release;
-    options.keyspace =
-        in_cluster ? "db0:keys=1,expires=0\r\n" : "db0:keys=1,expires=0\r\ndb3:keys=1,expires=0\r\n";
+    options.keyspace = keyspace_of_data ? NULL
+                       : in_cluster     ? "db0:keys=1,expires=0\r\n"
+                                        : "db0:keys=1,expires=0\r\ndb3:keys=1,expires=0\r\n";
     if (prepare)
         prepare();
     if (in_cluster)

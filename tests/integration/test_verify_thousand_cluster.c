@@ -1,0 +1,46 @@
+/* df2redis verify against a thousand differences of every kind, in a cluster of three masters. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/support/thousand_case.h"
+
+enum { MASTERS = 3 };
+
+static const uint32_t databases[] = {0};
+
+static void begin_in_cluster(bool with_writes, uint64_t seed)
+{
+    redis_cluster_start(&cluster, MASTERS, 0);
+    in_cluster = true;
+    begin_thousand(with_writes, databases, 1, seed);
+}
+
+static void a_thousand_differences_are_found_named_and_repaired(void **state)
+{
+    (void)state;
+    begin_in_cluster(false, 3);
+    all_are_found_named_and_repaired(false);
+    assert_equal_to_source();
+}
+
+static void the_same_while_other_keys_are_written(void **state)
+{
+    (void)state;
+    begin_in_cluster(true, 4);
+    all_are_found_named_and_repaired(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_thousand_differences_are_found_named_and_repaired, teardown_thousand),
+        cmocka_unit_test_teardown(the_same_while_other_keys_are_written, teardown_thousand),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

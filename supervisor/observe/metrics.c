@@ -120,6 +120,32 @@ static void put_cutover(const cJSON *status, struct buf *out)
                "For how long it has held back writes on the source");
 }
 
+/* Of the verification that runs, or the last one. */
+static void put_verify(const cJSON *status, struct buf *out)
+{
+    static const struct {
+        const char *label, *field;
+    } outcomes[] = {{"compared", "keys"},
+                    {"different", "different"},
+                    {"repaired", "repaired"},
+                    {"undecided", "undecided"},
+                    {"incomparable", "incomparable"}};
+    const cJSON *verify = cJSON_GetObjectItem(status, "verify");
+    put_single(out, "verify_under_way", "gauge",
+               verify && !json_is_true(verify, "ended") && !json_is_true(verify, "interrupted"),
+               "Whether df2redis verify compares the keys");
+    put_single(out, "verify_expected_names", "gauge", json_number(verify, "to_scan"),
+               "Names that it reads, of both sides, as counted at its beginning");
+    put_single(out, "verify_scanned_names", "gauge", json_number(verify, "scanned"),
+               "How many of them it has read");
+    put_head(out, "verify_keys", "gauge", "Keys, by what it found");
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+        buf_printf(out, "df2redis_verify_keys");
+        put_label(out, "outcome", outcomes[i].label);
+        put_value(out, json_number(verify, outcomes[i].field));
+    }
+}
+
 static void put_suspects(const cJSON *status, struct buf *out)
 {
     static const char *const ends[] = {"equal", "healed", "permanent", "unknown", NULL};
@@ -261,6 +287,7 @@ void metrics_write(const cJSON *status, struct buf *out)
     put_run(status, out);
     put_suspects(status, out);
     put_cutover(status, out);
+    put_verify(status, out);
     put_targets(cJSON_GetObjectItem(status, "targets"), out);
     put_flows(flows, out);
     put_histograms(flows, out);

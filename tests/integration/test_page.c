@@ -5,15 +5,20 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <sysexits.h>
 
 #include "tests/support/browser.h"
 #include "tests/support/generate.h"
+#include "tests/support/monitor.h"
+#include "tests/support/raw_pipe.h"
 #include "tests/support/run.h"
 #include "tests/support/testing.h"
 
 enum { FLOWS = 3, WIDTH = 1280, HEIGHT = 1000, HOLD_BYTES = 3000, PAGE_MS = 300000, PNG_HEADER = 24 };
 
 static struct run run;
+static struct server data; /* what the source has */
+static struct generate_options content;
 static struct browser browser;
 static char *url;
 
@@ -21,14 +26,13 @@ static int setup(void **state)
 {
     (void)state;
     struct scripted_options options;
-    struct generate_options g;
     browser = (struct browser){.to = -1, .from = -1};
     scripted_options_init(&options);
-    generate_options_init(&g);
-    g.flows = FLOWS;
-    g.strings = 6000;
-    g.journal_sets = 500;
-    scripted_options_add(&options, generate_session(&g, NULL));
+    generate_options_init(&content);
+    content.flows = FLOWS;
+    content.strings = 6000;
+    content.journal_sets = 500;
+    scripted_options_add(&options, generate_session(&content, NULL));
     run_begin(&run, &options);
     return 0;
 }
@@ -40,6 +44,7 @@ static int teardown(void **state)
     free(url);
     url = NULL;
     run_end(&run);
+    server_stop(&data);
     return 0;
 }
 
@@ -166,6 +171,61 @@ static void page_loads_nothing_from_elsewhere_and_is_to_be_seen(void **state)
     buf_free(&png);
 }
 
+static void skip_without_pexpiretime(void)
+{
+    redisContext *c = server_connect(data.port);
+    redisReply *r = server_command(c, "PEXPIRETIME none");
+    bool lacks = r->type == REDIS_REPLY_ERROR;
+    freeReplyObject(r);
+    redisFree(c);
+    if (lacks)
+        skip();
+}
+
+static void give_source_its_data(void)
+{
+    struct raw_pipe pipe;
+    redis_start(&data, NULL);
+    skip_without_pexpiretime();
+    raw_pipe_snapshot(&pipe, &content);
+    raw_pipe_run(&pipe, data.port);
+    raw_pipe_free(&pipe);
+    raw_pipe_journal(&pipe, &content);
+    raw_pipe_run(&pipe, data.port);
+    raw_pipe_free(&pipe);
+    scripted_answer_from(run.source, data.port);
+}
+
+static int carry_out(const char *verb, const char *option, const char *value)
+{
+    const char *const argv[] = {df2redis_binary(), verb, "--state-dir", run.program.dir, option, value, NULL};
+    return process_run(argv, RUN_DEADLINE_MS, NULL);
+}
+
+/* On the page where there is a browser, and in the metrics. */
+static void verification_and_cutover_are_shown(void **state)
+{
+    (void)state;
+    const char *const extra[] = {"--metrics", "0", NULL};
+    run_replicate(&run, extra);
+    assert_true(run_wait_in_step(&run));
+    give_source_its_data();
+    server_tell(run.target.port, "SET string:1 wrong");
+    assert_int_equal(carry_out("verify", NULL, NULL), EX_DATAERR);
+    assert_int_equal(df2redis_status_number(&run.program, "verify.different"), 1);
+    assert_true(monitor_metric(&run.program, "verify_keys{outcome=\"compared\"}") == 6500);
+    assert_true(monitor_metric(&run.program, "verify_keys{outcome=\"different\"}") == 1);
+    assert_true(monitor_metric(&run.program, "verify_keys{outcome=\"repaired\"}") == 0);
+    assert_true(monitor_metric(&run.program, "verify_under_way") == 0);
+    assert_int_equal(carry_out("cutover", "--exec", "exit 3"), EX_TEMPFAIL);
+    assert_true(monitor_metric(&run.program, "cutover_under_way") == 0);
+    assert_true(monitor_metric(&run.program, "cutover_paused_seconds") > 0);
+    skip_without_browser();
+    open_page();
+    sees("document.getElementById('proven').textContent.startsWith('verify ended: 6,500 keys, 1 different')");
+    sees("document.getElementById('because').textContent.startsWith('cut-over undone: ')");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -176,6 +236,7 @@ int main(int argc, char **argv)
         TEST(page_follows_a_run_from_its_full_sync_to_its_end),
         TEST(chart_shows_what_was_before_the_page_was_opened),
         TEST(page_loads_nothing_from_elsewhere_and_is_to_be_seen),
+        TEST(verification_and_cutover_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

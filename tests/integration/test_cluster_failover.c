@@ -106,6 +106,34 @@ static void what_a_lagging_replica_lacks_comes_from_the_spool(void **state)
     assert_equal_after(1);
 }
 
+/* For a moment it is a replica of its own replica, which lags, and nothing is written to it meanwhile: the topology is
+ * as before, and no connection was closed. */
+static void a_master_that_was_a_replica_for_a_moment_gets_what_it_lacks(void **state)
+{
+    (void)state;
+    begin_in_step(3, 1);
+    redisContext *master = redis_cluster_connect(&cluster, 0), *replica = redis_cluster_connect(&cluster, 3);
+    server_ok(replica, "CONFIG SET repl-diskless-sync-delay 0");
+    server_ok(replica, "CONFIG SET masterauth wrong");
+    server_ok(master, "CLIENT KILL TYPE replica");
+    for (unsigned n = 0; n < 600; n++) {
+        char line[64];
+        snprintf(line, sizeof line, "APPEND grows:%u %u,", n % 60, n / 60);
+        journal_script_line(&crash.script, crash.run.source, n % FLOWS, line);
+    }
+    assert_true(run_wait_in_step(&crash.run));
+    server_ok(replica, "CLUSTER FAILOVER TAKEOVER");
+    freeReplyObject(server_commandf(replica, "CONFIG SET masterauth %s", ""));
+    assert_true(wait_until(redis_is_in_sync, &cluster.members[0].server, RUN_DEADLINE_MS));
+    server_ok(master, "CLUSTER FAILOVER TAKEOVER");
+    redisFree(master);
+    redisFree(replica);
+    assert_true(redis_cluster_wait_ok(&cluster));
+    load_some(300);
+    assert_equal();
+    assert_ends_well();
+}
+
 static bool has_said(void *text)
 {
     return df2redis_said(&crash.run.program, text) || !process_running(&crash.run.program.process);
@@ -152,6 +180,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(workers_and_masters_may_die_together, teardown),
         cmocka_unit_test_teardown(the_node_that_was_named_may_die, teardown),
         cmocka_unit_test_teardown(what_a_lagging_replica_lacks_comes_from_the_spool, teardown),
+        cmocka_unit_test_teardown(a_master_that_was_a_replica_for_a_moment_gets_what_it_lacks, teardown),
         cmocka_unit_test_teardown(a_master_that_comes_back_empty_is_noticed, teardown),
         cmocka_unit_test_teardown(a_cluster_that_is_away_is_waited_for, teardown),
     };

@@ -6,11 +6,17 @@
 
 #include "common/base/uri.h"
 
-/* True: the source has restarted without its data. The target may be the only good copy. */
+/* True: the source has lost its data, or has restarted and may have. The target may be the only good copy. */
 static bool source_lost_keys(const struct flush_facts *f)
 {
-    return f->source == FLUSH_SOURCE_RESTARTED &&
-           (!f->source_keys_known || f->source_keys < f->keys / 2 + f->keys % 2);
+    return f->source_keys_known ? f->source_keys < f->keys / 2 + f->keys % 2
+                                : f->source == FLUSH_SOURCE_RESTARTED;
+}
+
+/* True: the options give up a complete copy. --flush-target alone does not: it may stand in a configuration file. */
+static bool gives_up_copy(const struct flush_facts *f)
+{
+    return f->flush_target && f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH;
 }
 
 /* True: the copy has keys that the source lacks, or is to keep them. Only flush given explicitly ends that. */
@@ -24,9 +30,21 @@ static enum flush_verdict judge_others(const struct flush_facts *f)
 {
     if (f->holds == FLUSH_HOLDS_STRAY && (f->flush_target || !f->conflict))
         return FLUSH_STOP_STRAY;
+    if (f->holds == FLUSH_HOLDS_DONE && !gives_up_copy(f) && (f->flush_target || !f->conflict))
+        return FLUSH_STOP_DONE;
+    if (f->holds == FLUSH_HOLDS_DONE && f->flush_target && source_lost_keys(f))
+        return FLUSH_STOP_SOURCE_LOST_KEYS;
     if (f->flush_target)
         return FLUSH_NOW;
     return f->conflict ? FLUSH_WRITE_OVER : FLUSH_STOP_OTHERS;
+}
+
+static enum flush_verdict judge_other_source(const struct flush_facts *f)
+{
+    bool complete = f->holds != FLUSH_HOLDS_PARTIAL;
+    if (!f->flush_target || keeps(f) || (complete && !gives_up_copy(f)))
+        return FLUSH_STOP_OTHER_SOURCE;
+    return complete && source_lost_keys(f) ? FLUSH_STOP_SOURCE_LOST_KEYS : FLUSH_NOW;
 }
 
 /* The verdict for keys of this run. Nothing below source_lost_keys() is reached without it, and nothing above it
@@ -35,7 +53,7 @@ static enum flush_verdict judge_own(const struct flush_facts *f)
 {
     /* --flush-target, given for the first time, or before anything was complete. */
     bool first = f->flush_target && !f->kept && f->holds == FLUSH_HOLDS_PARTIAL;
-    bool anew = first || (f->flush_target && !f->kept && !f->owned);
+    bool anew = first || (gives_up_copy(f) && !f->kept && !f->owned);
     if (f->resync == ON_FULL_RESYNC_KEEP && (!first || source_lost_keys(f)))
         return FLUSH_WRITE_OVER;
     if (f->resync == ON_FULL_RESYNC_STOP && !anew)
@@ -53,10 +71,10 @@ enum flush_verdict flush_guard(const struct flush_facts *f)
 {
     if (f->keys == 0)
         return FLUSH_NOT_NEEDED;
-    if (f->holds == FLUSH_HOLDS_OTHERS || f->holds == FLUSH_HOLDS_STRAY)
+    if (f->holds <= FLUSH_HOLDS_DONE)
         return judge_others(f);
     if (f->source == FLUSH_SOURCE_OTHER)
-        return f->flush_target && !keeps(f) ? FLUSH_NOW : FLUSH_STOP_OTHER_SOURCE;
+        return judge_other_source(f);
     return judge_own(f);
 }
 
@@ -98,7 +116,15 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
                     "now. Choose: "
                     "another --name and an empty target; or --flush-target%s, which deletes them all",
                     target, keys, keys == 1 ? "" : "s", settings->name, source_before, source,
-                    keeps(facts) ? " with --on-full-resync flush" : "");
+                    keeps(facts) || facts->holds != FLUSH_HOLDS_PARTIAL ? " with --on-full-resync flush"
+                                                                        : "");
+        break;
+    case FLUSH_STOP_DONE:
+        error_fatal(error, EX_CANTCREAT,
+                    "target %s holds %llu key%s, a complete copy by run \"%s\", which cannot resume it "
+                    "(%.90s). Choose: another --name and an empty target; or --flush-target with "
+                    "--on-full-resync flush, which deletes them all",
+                    target, keys, keys == 1 ? "" : "s", settings->name, reason);
         break;
     case FLUSH_STOP_ASKED:
         error_fatal(error, EX_TEMPFAIL,
@@ -107,15 +133,18 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
                     reason,
                     facts->owned
                         ? ""
-                        : ", where flush keeps the keys, too; or --flush-target, which deletes them all");
+                        : ", where flush keeps the keys, too; or --flush-target with --on-full-resync flush, "
+                          "which deletes them all");
         break;
     case FLUSH_STOP_SOURCE_LOST_KEYS:
-        error_fatal(
-            error, EX_TEMPFAIL,
-            "source %.120s was restarted and has %s, target %s %llu: the copy is left as it is. Choose: the "
-            "source with its data; --on-full-resync keep, which writes over the copy; or df2redis clean and "
-            "then --flush-target, which deletes it",
-            source, counted, target, keys);
+        error_fatal(error, EX_TEMPFAIL,
+                    "source %.120s %shas %s, target %s %llu: the copy is left as it is. Choose: the "
+                    "source with its data; %s; or df2redis clean and then --flush-target, which deletes it",
+                    source, facts->source == FLUSH_SOURCE_RESTARTED ? "was restarted and " : "", counted,
+                    target, keys,
+                    facts->holds == FLUSH_HOLDS_DONE || facts->source == FLUSH_SOURCE_OTHER
+                        ? "another --name and an empty target"
+                        : "--on-full-resync keep, which writes over the copy");
         break;
     case FLUSH_STOP_ENDED:
         error_fatal(

@@ -2,7 +2,7 @@
  * that moment.
  *
  * The run deletes only keys that the operator has given up by an option. A restart of a connection, a process, a pod or
- * the source never empties a complete copy. df2redis-design(7) has the table. Pure. */
+ * the source never empties a complete copy, nor does --flush-target alone. df2redis-design(7) has the table. Pure. */
 #ifndef DF2REDIS_SUPERVISOR_RULES_FLUSH_GUARD_H
 #define DF2REDIS_SUPERVISOR_RULES_FLUSH_GUARD_H
 
@@ -10,8 +10,9 @@
 
 /* The origin of the target's keys. */
 enum flush_holds {
-    FLUSH_HOLDS_OTHERS,  /* unknown, not known to be this run's */
-    FLUSH_HOLDS_STRAY,   /* a complete copy by a run of this name with another state directory */
+    FLUSH_HOLDS_OTHERS, /* unknown, not known to be this run's */
+    FLUSH_HOLDS_STRAY,  /* a complete copy by a run of this name with another state directory */
+    FLUSH_HOLDS_DONE, /* a complete copy by this run, which it cannot resume: migrated, other options, no marks */
     FLUSH_HOLDS_PARTIAL, /* this run's, from an incomplete full sync */
     FLUSH_HOLDS_COPY,    /* this run's, complete */
     FLUSH_HOLDS_ENDED,   /* the same, and the run was ended in order: clients may use the target since */
@@ -46,6 +47,7 @@ enum flush_verdict {
     FLUSH_STOP,       /* this and all below: the run ends and leaves the target as it is */
     FLUSH_STOP_OTHERS = FLUSH_STOP,
     FLUSH_STOP_STRAY,
+    FLUSH_STOP_DONE,
     FLUSH_STOP_OTHER_SOURCE,
     FLUSH_STOP_ASKED, /* --on-full-resync stop */
     FLUSH_STOP_SOURCE_LOST_KEYS,

@@ -19,13 +19,19 @@ static void add_words(struct buf *out, const char *name, char *const *words)
 
 /* Returns the settings that define the copy: with others it would be another copy. Any node leads to the same cluster;
  * the marks identify the cluster. */
-static char *copy_scope(const struct settings *settings, bool cluster)
+static void put_target(struct buf *out, const struct settings *settings, bool cluster)
 {
-    struct buf scope = {0};
     char name[256] = "cluster";
     if (!cluster)
         uri_display(&settings->target, name, sizeof name);
-    buf_printf(&scope, "%s db %u", name, settings->target.db);
+    buf_printf(out, "%s db ", name);
+}
+
+static char *copy_scope(const struct settings *settings, bool cluster)
+{
+    struct buf scope = {0};
+    put_target(&scope, settings, cluster);
+    buf_printf(&scope, "%u", settings->target.db);
     add_words(&scope, "include", settings->include);
     add_words(&scope, "exclude", settings->exclude);
     for (size_t i = 0; i < settings->db_map_count; i++)
@@ -56,6 +62,8 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.sync_id, sizeof record.sync_id, "%s", run->greeting.sync_id);
     snprintf(record.lineage, sizeof record.lineage, "%s", run->greeting.lineage);
     record.scope = copy_scope(run->settings, run->target.cluster);
+    record.unmarked = !run->settings->marks;
+    snprintf(record.target_run_id, sizeof record.target_run_id, "%s", run->target.run_id);
     record.source = x_strdup(run->source_list);
     snprintf(record.last_master_id, sizeof record.last_master_id, "%s", run->last_master_id);
     record.role_changes = run->role_changes;
@@ -86,6 +94,8 @@ static bool carries_our_marks(const struct run *run, const struct target_marks *
 
 static enum flush_holds what_it_holds(const struct run *run, const struct target_marks *marks)
 {
+    if (!run->target_written && run->target_done)
+        return FLUSH_HOLDS_DONE;
     if (!run->target_written)
         return run->target_stray && marks->seen_stable ? FLUSH_HOLDS_STRAY : FLUSH_HOLDS_OTHERS;
     if (!carries_our_marks(run, marks))
@@ -94,6 +104,7 @@ static enum flush_holds what_it_holds(const struct run *run, const struct target
     case RUN_COPY_PARTIAL:
         return FLUSH_HOLDS_PARTIAL;
     case RUN_COPY_ENDED:
+    case RUN_COPY_MIGRATED:
         return FLUSH_HOLDS_ENDED;
     case RUN_COPY_COMPLETE:
     case RUN_COPY_DEGRADED:
@@ -106,7 +117,8 @@ void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *
                      struct flush_facts *out)
 {
     const struct settings *s = run->settings;
-    bool same = strcmp(run->copy.master_id, run->greeting.master_id) == 0;
+    bool same = !run->greeting.master_id[0] || /* not known yet: the guard is asked again when it is */
+                strcmp(run->copy.master_id, run->greeting.master_id) == 0;
     bool at_home = !run->copy.source[0] || addresses_share(run->copy.source, run->source_list);
     *out = (struct flush_facts){.keys = keys,
                                 .holds = what_it_holds(run, marks),
@@ -226,7 +238,9 @@ enum resume_way earlier_run_decide(const struct settings *settings, const struct
     free(scope);
     const char *text;
     enum resume_way way = RESUME_NONE;
-    if (!settings->marks)
+    if (record->copy == RUN_COPY_MIGRATED)
+        text = "the run before had migrated completely";
+    else if (!settings->marks)
         text = "without marks in the target (--marks off) nothing tells what the run before had done";
     else if (!same_scope)
         text = "the run before had another target, other databases, --include or --exclude";
@@ -313,6 +327,27 @@ static bool resume_earlier_run(struct run *run, const struct run_record *record,
     return true;
 }
 
+/* A cluster is any cluster, as each node leads to it, and none of them need be the same later on. */
+bool earlier_run_was_here(const struct settings *settings, const struct run_record *record,
+                          const struct capabilities *target)
+{
+    struct buf name = {0};
+    put_target(&name, settings, target->cluster);
+    bool same = strncmp(record->scope, (const char *)name.data, name.len) == 0 ||
+                (*record->target_run_id && strcmp(record->target_run_id, target->run_id) == 0);
+    buf_free(&name);
+    return same;
+}
+
+/* Returns true if the target holds a complete copy by the record, and no mark tells of it: none is left there, or none
+ * was written, or none is read. */
+static bool is_done_unmarked(const struct settings *settings, const struct run_record *record,
+                             const struct capabilities *target)
+{
+    return (record->copy == RUN_COPY_MIGRATED || record->unmarked || !settings->marks) &&
+           earlier_run_was_here(settings, record, target);
+}
+
 enum resume_way run_examine_earlier(struct run *run, const struct target_marks *marks,
                                     struct run_record *record, struct resume_point **points)
 {
@@ -320,8 +355,9 @@ enum resume_way run_examine_earlier(struct run *run, const struct target_marks *
                                        "going on from the target's marks", "a full sync follows"};
     *points = NULL;
     snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
-    run->target_stray = !state_dir_load_run(&run->dir, record);
-    if (run->target_stray)
+    run->target_stray = true;
+    run->target_done = false;
+    if (!state_dir_load_run(&run->dir, record))
         return RESUME_NONE;
     *points = x_calloc(record->flow_count, sizeof **points);
     char why[200];
@@ -331,6 +367,11 @@ enum resume_way run_examine_earlier(struct run *run, const struct target_marks *
     log_info("an earlier run of this name (session %llu): %s: %s", (unsigned long long)record->session, why,
              ways[way]);
     run->session_id = record->session;
+    run->target_stray = !is_ours(record, marks);
+    run->target_done = way == RESUME_NONE && record->copy != RUN_COPY_PARTIAL &&
+                       (!run->target_stray || is_done_unmarked(run->settings, record, &run->target));
+    if (run->target_done)
+        remember_copy(run, record);
     if (way == RESUME_NONE)
         return way;
     run->target_owned = record->target_owned;

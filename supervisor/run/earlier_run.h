@@ -4,7 +4,8 @@
  *   flow-N.cursor  progress of its workers, unless the machine was booted since
  *   the target     hash df2redis:NAME: field run, the session that wrote there last; flow-N, the marks
  *
- * Only the target's own marks prove that it is the earlier run's target. Without them a first start follows. */
+ * Only the target's own marks prove that it is the earlier run's target. Without them a first start follows, which the
+ * keys of a complete copy survive: a migration leaves no marks, and --marks off writes none, so there run.json counts. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_EARLIER_RUN_H
 #define DF2REDIS_SUPERVISOR_RUN_EARLIER_RUN_H
 
@@ -23,6 +24,10 @@ enum resume_way earlier_run_decide(const struct settings *settings, const struct
                                    const struct target_marks *marks, const struct capabilities *target,
                                    const char *directory, struct resume_point *points, char *why,
                                    size_t why_bytes);
+
+/* Returns true if the record is about this target, marks or not. */
+bool earlier_run_was_here(const struct settings *settings, const struct run_record *record,
+                          const struct capabilities *target);
 
 /* The same for this run, from its record, which the caller frees, as *points. Notes in *run whose keys the target has, and
  * the reason. */

@@ -96,7 +96,8 @@ struct run {
     bool findings_told;
     bool
         refused; /* the target cannot be used; the source is still probed, so that all findings are reported */
-    bool target_stray;     /* the target has marks of this name, but there is no record of that run */
+    bool target_stray; /* the target has marks of this name, perhaps, but there is no record of that run */
+    bool target_done;  /* it has a complete copy by this run, by the record, and the run cannot resume it */
     char sync_reason[240]; /* reason for a full sync, or for none */
     bool target_written;   /* a full sync has begun: the next one meets its keys */
     bool copies_anew;      /* this session's full sync finds the target empty, or flushes it */

@@ -163,10 +163,12 @@ void run_end(struct run *run)
     } else if (run->exit_code == 0 && diverged) {
         run->exit_code = EX_DATAERR;
     }
-    if (all && run->settings->migrate)
+    if (all && !run_failed_flows(run))
+        run_save_record(run, run->settings->migrate ? RUN_COPY_MIGRATED : RUN_COPY_ENDED);
+    else if (all && run->settings->migrate)
         state_dir_forget_run(&run->dir);
-    else if (all && !run_failed_flows(run))
-        run_save_record(run, RUN_COPY_ENDED);
+    if (all && run->settings->migrate)
+        state_dir_forget_evictions(&run->dir);
     run->observer.summarize(run);
     finish_run(run);
 }

@@ -116,7 +116,7 @@ static void on_keyspace(struct client *c, const redisReply *reply, void *arg)
         struct slice text = slice_of(reply->str, (size_t)reply->len);
         s->keys = info_keys(text);
         s->keys_wanted = info_keys_wanted(text, s->settings);
-        s->keys_known = true;
+        s->keys_known = memmem(text.data, text.len, "# Keyspace", 10) != NULL;
         free(s->databases);
         s->database_count = info_databases(text, &s->databases);
     }

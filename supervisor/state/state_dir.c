@@ -271,7 +271,7 @@ char *state_dir_file(const struct settings *settings, const char *file)
     return (char *)path.data;
 }
 
-static const char *const copy_names[] = {"partial", "complete", "degraded", "ended"};
+static const char *const copy_names[] = {"partial", "complete", "degraded", "ended", "migrated"};
 
 void run_record_free(struct run_record *record)
 {
@@ -304,6 +304,8 @@ static char *record_text(const struct run_record *record)
     cJSON_AddStringToObject(json, "copy", copy_names[record->copy]);
     cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
     cJSON_AddBoolToObject(json, "kept", record->kept);
+    cJSON_AddBoolToObject(json, "unmarked", record->unmarked);
+    cJSON_AddStringToObject(json, "target_run_id", record->target_run_id);
     cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
     cJSON_AddStringToObject(json, "source", record->source ? record->source : "");
     cJSON_AddStringToObject(json, "last_master_id", record->last_master_id);
@@ -398,6 +400,9 @@ static bool read_record(const cJSON *json, struct run_record *out)
             out->copy = (enum run_copy)i;
     out->target_owned = cJSON_IsTrue(cJSON_GetObjectItem(json, "target_owned"));
     out->kept = cJSON_IsTrue(cJSON_GetObjectItem(json, "kept"));
+    out->unmarked = cJSON_IsTrue(cJSON_GetObjectItem(json, "unmarked"));
+    if (!read_text_field(json, "target_run_id", out->target_run_id, sizeof out->target_run_id))
+        out->target_run_id[0] = '\0';
     out->flow_count = (uint32_t)count->valuedouble;
     out->scope = x_strdup(scope->valuestring);
     out->source = x_strdup(cJSON_IsString(source) ? source->valuestring : "");
@@ -439,13 +444,21 @@ bool state_dir_load_run(const struct state_dir *dir, struct run_record *out)
     return ok;
 }
 
+static void forget(const struct state_dir *dir, const char *file)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", dir->path, file) >= 0)
+        unlink(path);
+    free(path);
+}
+
 void state_dir_forget_run(const struct state_dir *dir)
 {
-    static const char *const files[] = {"run.json", "evictions"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char *path = NULL;
-        if (asprintf(&path, "%s/%s", dir->path, files[i]) >= 0)
-            unlink(path);
-        free(path);
-    }
+    forget(dir, "run.json");
+    state_dir_forget_evictions(dir);
+}
+
+void state_dir_forget_evictions(const struct state_dir *dir)
+{
+    forget(dir, "evictions");
 }

@@ -17,6 +17,7 @@ enum run_copy {
     RUN_COPY_COMPLETE, /* every FLOW was in stable sync once */
     RUN_COPY_DEGRADED, /* a FLOW was given up since */
     RUN_COPY_ENDED,    /* complete, and the run was ended in order */
+    RUN_COPY_MIGRATED, /* the same by migrate, which leaves no marks */
 };
 
 /* The record of a run, from which a later run resumes. */
@@ -33,6 +34,8 @@ struct run_record {
     uint64_t *asked_lsns;        /* per FLOW: the LSN from which its journal was requested */
     bool in_blobs;               /* the journal came in JOURNAL_BLOBs, after SYNC */
     char (*tokens)[41];          /* per FLOW: the EOF token, for decoding its snapshot again */
+    bool unmarked;               /* --marks off: no mark tells of the copy */
+    char target_run_id[41];      /* the target's process at that time; "": unknown */
     char *scope;                 /* the filter of keys and the map of databases */
     char *source; /* the source's URI without user and password; "": written by an older version */
 };
@@ -53,5 +56,7 @@ bool state_dir_save_run(const struct state_dir *dir, const struct run_record *re
 /* False: no readable record. */
 bool state_dir_load_run(const struct state_dir *dir, struct run_record *out);
 void state_dir_forget_run(const struct state_dir *dir);
+/* The number of evicted keys that the record goes with. */
+void state_dir_forget_evictions(const struct state_dir *dir);
 
 #endif

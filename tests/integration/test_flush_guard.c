@@ -15,6 +15,7 @@
 enum { FLOWS = 2 };
 
 static const char *const flush[] = {"--flush-target", NULL};
+static const char *const flush_explicitly[] = {"--flush-target", "--on-full-resync", "flush", NULL};
 
 static struct crash crash;
 static struct scripted *other; /* another source */
@@ -119,7 +120,8 @@ static void flush_target_after_an_unfinished_run_begins_anew(void **state)
 
 static int clean(void)
 {
-    char *command = format_text("%s clean -t %s >/dev/null", df2redis_binary(), crash.run.target.uri);
+    char *command = format_text("%s clean -t %s --state-dir %s >/dev/null", df2redis_binary(),
+                                crash.run.target.uri, crash.run.program.dir);
     int status = system(command);
     free(command);
     return status;
@@ -177,6 +179,9 @@ static void other_source_does_not_flush_the_copy(bool in_order)
     replicate_other(NULL);
     assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "the source is"));
     replicate_other(flush);
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "--flush-target with --on-full-resync flush"));
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    replicate_other(flush_explicitly);
     assert_true(scripted_wait_acked(other, RUN_DEADLINE_MS));
     assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
 }
@@ -192,6 +197,90 @@ static void other_source_does_not_flush_the_copy_of_an_ended_run(void **state)
     (void)state;
     other_source_does_not_flush_the_copy(true);
 }
+
+/* ---- a complete copy that is not resumed ---- */
+
+static void assert_refused_as_complete(const char *const *extra, const char *why)
+{
+    uint64_t keys = run_target_keys(&crash.run);
+    run_replicate(&crash.run, extra);
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, why));
+    assert_true(df2redis_said(&crash.run.program, "--flush-target with --on-full-resync flush"));
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    assert_int_equal(crash_full_syncs(&crash), 1);
+}
+
+static void copy_without_marks_is_not_emptied_by_flush_target(void **state)
+{
+    (void)state;
+    static const char *const unmarked[] = {"--marks", "off", "--flush-target", NULL};
+    begin_in_step(unmarked);
+    assert_true(crash_kill(&crash, false));
+    assert_refused_as_complete(unmarked, "without marks");
+    assert_refused_as_complete(flush, "the target has no mark");
+    assert_refused_as_complete(NULL, "the target has no mark");
+    assert_int_equal(clean(), 0);
+    run_replicate(&crash.run, unmarked);
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(crash_full_syncs(&crash), 2);
+}
+
+static void copy_with_other_filters_is_not_emptied_by_flush_target(void **state)
+{
+    (void)state;
+    static const char *const include[] = {"--include", "string:*", "--flush-target", NULL};
+    static const char *const exclude[] = {"--exclude", "string:*", "--flush-target", NULL};
+    static const char *const database[] = {"--db", "0:1", "--flush-target", NULL};
+    static const char *const unmarked[] = {"--marks", "off", "--flush-target", NULL};
+    begin_in_step(flush);
+    assert_true(crash_kill(&crash, false));
+    assert_refused_as_complete(include, "--include or --exclude");
+    assert_refused_as_complete(exclude, "--include or --exclude");
+    assert_refused_as_complete(database, "other databases");
+    assert_refused_as_complete(unmarked, "without marks");
+    run_replicate(&crash.run, flush);
+    assert_true(run_wait_in_step(&crash.run));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+    assert_int_equal(crash_full_syncs(&crash), 1);
+}
+
+static void migrated_copy_is_not_emptied_by_flush_target(void **state)
+{
+    (void)state;
+    crash_begin(&crash, FLOWS, &crash_mixed);
+    assert_int_equal(run_migrate(&crash.run, flush), EX_OK);
+    assert_int_equal(target_says("EXISTS df2redis:default"), 0);
+    on_target("SET precious 1");
+    uint64_t keys = run_target_keys(&crash.run);
+    assert_int_equal(run_migrate(&crash.run, flush), EX_CANTCREAT);
+    assert_true(df2redis_said(&crash.run.program, "migrated completely"));
+    assert_int_equal(run_migrate(&crash.run, NULL), EX_CANTCREAT);
+    assert_refused_as_complete(flush, "migrated completely");
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    assert_int_equal(clean(), 0);
+    assert_int_equal(run_migrate(&crash.run, flush), EX_OK);
+    assert_int_equal(target_says("EXISTS precious"), 0);
+}
+
+/* An older state directory was restored, or the name is used twice. */
+static void copy_of_a_later_record_is_not_emptied(void **state)
+{
+    (void)state;
+    begin_in_step(flush);
+    assert_true(crash_kill(&crash, false));
+    char *command =
+        format_text("sed -i 's/\"session\":.*/\"session\": \"1\",/; s/\"master_id\":.*/\"master_id\": "
+                    "\"3333333333333333333333333333333333333333\",/' %s/default/run.json",
+                    crash.run.program.dir);
+    assert_int_equal(system(command), 0);
+    free(command);
+    uint64_t keys = run_target_keys(&crash.run);
+    run_replicate(&crash.run, flush);
+    assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "df2redis clean"));
+    assert_int_equal(run_target_keys(&crash.run), keys);
+}
+
+/* ---- the source lost keys ---- */
 
 /* The master ends, and one with so many keys listens in its place. */
 static void replace_source(const char *keyspace)
@@ -277,9 +366,9 @@ static void target_that_is_a_replica_for_a_while_is_waited_for(void **state)
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
-/* ---- after an orderly end ---- */
+/* ---- a full sync from the same master ---- */
 
-static void begin_and_end_with_a_source_that_forgets(void)
+static void begin_with_a_source_that_forgets(void)
 {
     struct scripted_options options;
     crash = (struct crash){0};
@@ -291,14 +380,28 @@ static void begin_and_end_with_a_source_that_forgets(void)
     run_begin(&crash.run, &options);
     run_replicate(&crash.run, NULL);
     assert_true(run_wait_in_step(&crash.run));
-    assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
+
+static void master_that_lost_its_keys_leaves_the_copy(void **state)
+{
+    (void)state;
+    begin_with_a_source_that_forgets();
+    assert_true(crash_kill(&crash, true));
+    uint64_t keys = run_target_keys(&crash.run);
+    scripted_keyspace(crash.run.source, "db0:keys=0,expires=0\r\n");
+    run_replicate(&crash.run, flush);
+    assert_true(run_ends_with(&crash.run, EX_TEMPFAIL, "has 0 keys, target"));
+    assert_int_equal(run_target_keys(&crash.run), keys);
+}
+
+/* ---- after an orderly end ---- */
 
 static void target_that_was_taken_into_use_is_not_flushed(void **state)
 {
     (void)state;
     static const char *const flush_resync[] = {"--on-full-resync", "flush", NULL};
-    begin_and_end_with_a_source_that_forgets();
+    begin_with_a_source_that_forgets();
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
     on_target("SET precious 1");
     run_replicate(&crash.run, NULL);
     assert_true(run_ends_with(&crash.run, EX_CANTCREAT, "may be in use since"));
@@ -324,7 +427,12 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(complete_copy_without_its_state_directory_is_left, teardown),
         cmocka_unit_test_teardown(other_source_does_not_flush_the_copy_of_a_killed_run, teardown),
         cmocka_unit_test_teardown(other_source_does_not_flush_the_copy_of_an_ended_run, teardown),
+        cmocka_unit_test_teardown(copy_without_marks_is_not_emptied_by_flush_target, teardown),
+        cmocka_unit_test_teardown(copy_with_other_filters_is_not_emptied_by_flush_target, teardown),
+        cmocka_unit_test_teardown(migrated_copy_is_not_emptied_by_flush_target, teardown),
+        cmocka_unit_test_teardown(copy_of_a_later_record_is_not_emptied, teardown),
         cmocka_unit_test_teardown(source_that_lost_its_data_leaves_the_copy, teardown),
+        cmocka_unit_test_teardown(master_that_lost_its_keys_leaves_the_copy, teardown),
         cmocka_unit_test_teardown(copy_that_is_kept_outlives_a_kill, teardown),
         cmocka_unit_test_teardown(source_that_came_back_with_its_data_is_synced_anew, teardown),
         cmocka_unit_test_teardown(target_that_is_a_replica_for_a_while_is_waited_for, teardown),

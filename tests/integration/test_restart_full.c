@@ -182,7 +182,8 @@ static void target_that_is_ours_alone_is_not_asked_about(void **state)
 static void other_filters_are_another_copy(void **state)
 {
     (void)state;
-    static const char *const other[] = {"--include", "string:*", "--flush-target", NULL};
+    static const char *const other[] = {"--include",        "string:*", "--flush-target",
+                                        "--on-full-resync", "flush",    NULL};
     begin_in_step(NULL);
     assert_true(crash_kill(&crash, false));
     run_replicate(&crash.run, other);

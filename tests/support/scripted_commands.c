@@ -146,7 +146,7 @@ static void on_info(struct scripted *m, struct connection *c)
                "Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
                "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n%s%s%s",
                m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->options.master_id,
-               m->role_changes, keyspace ? "" : "# Keyspace\r\n",
+               m->role_changes, !keyspace && m->options.keyspace ? "# Keyspace\r\n" : "",
                keyspace              ? keyspace->str
                : m->options.keyspace ? m->options.keyspace
                                      : "",

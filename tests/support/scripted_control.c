@@ -292,6 +292,13 @@ void scripted_become(struct scripted *m, enum scripted_kind kind)
     unlock_and_wake(m);
 }
 
+void scripted_keyspace(struct scripted *m, const char *keyspace)
+{
+    pthread_mutex_lock(&m->lock);
+    m->options.keyspace = keyspace;
+    unlock_and_wake(m);
+}
+
 void scripted_promote(struct scripted *m, const char *master_id, uint64_t before_end)
 {
     pthread_mutex_lock(&m->lock);

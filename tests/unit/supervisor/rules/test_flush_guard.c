@@ -78,6 +78,53 @@ static void complete_copy_without_its_state_directory_is_not_emptied(void **stat
     assert_int_equal(with(nobodys, stray_conflict_given), FLUSH_WRITE_OVER);
 }
 
+static void done(struct flush_facts *f)
+{
+    f->holds = FLUSH_HOLDS_DONE;
+}
+
+static void done_flush_given(struct flush_facts *f)
+{
+    done(f);
+    f->flush_target = true;
+}
+
+static void done_conflict_given(struct flush_facts *f)
+{
+    done(f);
+    f->conflict = true;
+}
+
+static void done_both_given(struct flush_facts *f)
+{
+    done_flush_given(f);
+    f->conflict = true;
+}
+
+static void done_flush_chosen(struct flush_facts *f)
+{
+    done_flush_given(f);
+    f->source_keys = KEYS;
+    f->resync_given = true;
+}
+
+static void done_flush_chosen_source_empty(struct flush_facts *f)
+{
+    done_flush_chosen(f);
+    f->source_keys = 0;
+}
+
+static void complete_copy_that_is_not_resumed_is_not_emptied(void **state)
+{
+    (void)state;
+    assert_int_equal(with(nobodys, done), FLUSH_STOP_DONE);
+    assert_int_equal(with(nobodys, done_flush_given), FLUSH_STOP_DONE);
+    assert_int_equal(with(nobodys, done_both_given), FLUSH_STOP_DONE);
+    assert_int_equal(with(nobodys, done_conflict_given), FLUSH_WRITE_OVER);
+    assert_int_equal(with(nobodys, done_flush_chosen), FLUSH_NOW);
+    assert_int_equal(with(nobodys, done_flush_chosen_source_empty), FLUSH_STOP_SOURCE_LOST_KEYS);
+}
+
 static void other_source(struct flush_facts *f)
 {
     f->source = FLUSH_SOURCE_OTHER;
@@ -131,11 +178,32 @@ static void copy_of_another_source_that_is_to_be_kept_is_not_flushed(void **stat
     assert_int_equal(with(copied, other_source_kept_resync_given), FLUSH_NOW);
 }
 
-static void other_sources_copy_needs_an_option(void **state)
+static void other_source_partial_flush_given(struct flush_facts *f)
+{
+    other_source_flush_given(f);
+    f->holds = FLUSH_HOLDS_PARTIAL;
+}
+
+static void other_source_flush_chosen(struct flush_facts *f)
+{
+    other_source_flush_given(f);
+    f->resync_given = true;
+}
+
+static void other_source_empty_flush_chosen(struct flush_facts *f)
+{
+    other_source_flush_chosen(f);
+    f->source_keys = 0;
+}
+
+static void other_sources_copy_needs_an_explicit_option(void **state)
 {
     (void)state;
     assert_int_equal(with(copied, other_source), FLUSH_STOP_OTHER_SOURCE);
-    assert_int_equal(with(copied, other_source_flush_given), FLUSH_NOW);
+    assert_int_equal(with(copied, other_source_flush_given), FLUSH_STOP_OTHER_SOURCE);
+    assert_int_equal(with(copied, other_source_partial_flush_given), FLUSH_NOW);
+    assert_int_equal(with(copied, other_source_flush_chosen), FLUSH_NOW);
+    assert_int_equal(with(copied, other_source_empty_flush_chosen), FLUSH_STOP_SOURCE_LOST_KEYS);
 }
 
 static void partial(struct flush_facts *f)
@@ -213,13 +281,26 @@ static void fewer_on_the_same_master(struct flush_facts *f)
     f->source_keys = 1;
 }
 
+static void unknown_on_the_same_master(struct flush_facts *f)
+{
+    f->source_keys_known = false;
+}
+
+static void none_on_the_same_master_flush_given(struct flush_facts *f)
+{
+    f->source_keys = 0;
+    f->flush_target = true;
+}
+
 static void source_that_lost_its_keys_does_not_take_the_copy_with_it(void **state)
 {
     (void)state;
     assert_int_equal(with(copied, half_left), FLUSH_NOW);
     assert_int_equal(with(copied, less_left), FLUSH_STOP_SOURCE_LOST_KEYS);
     assert_int_equal(with(copied, unknown_left), FLUSH_STOP_SOURCE_LOST_KEYS);
-    assert_int_equal(with(copied, fewer_on_the_same_master), FLUSH_NOW);
+    assert_int_equal(with(copied, fewer_on_the_same_master), FLUSH_STOP_SOURCE_LOST_KEYS);
+    assert_int_equal(with(copied, none_on_the_same_master_flush_given), FLUSH_STOP_SOURCE_LOST_KEYS);
+    assert_int_equal(with(copied, unknown_on_the_same_master), FLUSH_NOW);
 }
 
 static void ended(struct flush_facts *f)
@@ -362,8 +443,11 @@ static void check_flush_given_again(const struct flush_facts *f)
 {
     struct flush_facts without = *f;
     without.flush_target = false;
-    if (f->flush_target && f->owned && is_copy(f) && f->source != FLUSH_SOURCE_OTHER)
+    bool flush_chosen = f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH;
+    if (f->flush_target && is_copy(f) && !flush_chosen)
         assert_int_equal(flush_guard(f), flush_guard(&without));
+    if (f->flush_target && f->holds == FLUSH_HOLDS_DONE && !flush_chosen)
+        assert_int_not_equal(flush_guard(f), FLUSH_NOW);
 }
 
 static void flush_target_given_again_does_nothing_to_a_complete_copy(void **state)
@@ -374,9 +458,12 @@ static void flush_target_given_again_does_nothing_to_a_complete_copy(void **stat
 
 static void check_only_good_copy(const struct flush_facts *f)
 {
-    bool lost = !f->source_keys_known || (f->keys && f->source_keys < (f->keys + 1) / 2);
+    bool fewer = f->source_keys_known && f->keys && f->source_keys < (f->keys + 1) / 2;
     bool own = is_copy(f) || f->holds == FLUSH_HOLDS_PARTIAL;
-    if (own && f->source == FLUSH_SOURCE_RESTARTED && lost)
+    if (own && f->source == FLUSH_SOURCE_RESTARTED && (fewer || !f->source_keys_known))
+        assert_int_not_equal(flush_guard(f), FLUSH_NOW);
+    if ((own && f->source == FLUSH_SOURCE_SAME && fewer) ||
+        ((is_copy(f) || f->holds == FLUSH_HOLDS_DONE) && fewer))
         assert_int_not_equal(flush_guard(f), FLUSH_NOW);
     bool flush_chosen = f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH;
     if (own && f->kept && !flush_chosen)
@@ -425,10 +512,12 @@ static void check_explained(const struct flush_facts *f)
     /* Of several addresses the one that is replicated from, not the first. */
     if (verdict == FLUSH_STOP_OTHER_SOURCE)
         assert_non_null(strstr(error.text, "the source is redis://second-address:65001 now"));
-    if (verdict == FLUSH_STOP_OTHER_SOURCE && f->resync == ON_FULL_RESYNC_KEEP)
+    if (verdict == FLUSH_STOP_OTHER_SOURCE && (f->resync == ON_FULL_RESYNC_KEEP || is_copy(f)))
         assert_non_null(strstr(error.text, "--flush-target with --on-full-resync flush, which"));
     if (verdict == FLUSH_STOP_SOURCE_LOST_KEYS)
-        assert_non_null(strstr(error.text, "source redis://second-address:65001 was restarted"));
+        assert_non_null(strstr(error.text, f->source == FLUSH_SOURCE_RESTARTED
+                                               ? "source redis://second-address:65001 was restarted"
+                                               : "source redis://second-address:65001 has"));
 }
 
 static void every_stop_names_the_ways_out(void **state)
@@ -443,7 +532,8 @@ int main(void)
         cmocka_unit_test(empty_target_needs_no_flush),
         cmocka_unit_test(keys_of_others_need_an_option),
         cmocka_unit_test(complete_copy_without_its_state_directory_is_not_emptied),
-        cmocka_unit_test(other_sources_copy_needs_an_option),
+        cmocka_unit_test(complete_copy_that_is_not_resumed_is_not_emptied),
+        cmocka_unit_test(other_sources_copy_needs_an_explicit_option),
         cmocka_unit_test(copy_of_another_source_that_is_to_be_kept_is_not_flushed),
         cmocka_unit_test(unfinished_copy_begins_anew_with_a_flush),
         cmocka_unit_test(complete_copy_is_treated_as_the_option_says),

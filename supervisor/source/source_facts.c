@@ -2,9 +2,10 @@
  *
  *   INFO PERSISTENCE, MEMORY, STATS, CLUSTER    the commands that compare keys, on a key that does not exist
  *   CONFIG GET databases    cluster_enabled, or INFO refused: DFLYCLUSTER
+ *   DFLYCLUSTER renamed, restricted or forbidden: CLUSTER SLOTS    all slots: READWRITE
  *
- * A real cluster's node cannot be told from an emulated one by INFO. But only a real one accepts
- * DFLYCLUSTER; all others refuse it as "disabled". */
+ * A real cluster's node cannot be told from an emulated one by INFO. But only a real one accepts DFLYCLUSTER; all others
+ * refuse it as "disabled". A real one serves a part of the slots; one that serves all of them refuses READWRITE. */
 #include "supervisor/source/source_facts.h"
 
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include "common/redis/capabilities.h"
 #include "common/redis/releases.h"
 #include "supervisor/rules/databases.h"
+
+enum { LAST_SLOT = 16383 };
 
 static uint64_t info_number(struct slice info, const char *name)
 {
@@ -82,21 +85,50 @@ static void ask_compares(struct client *c, uint32_t timeout_ms, struct source_fa
     }
 }
 
-static void on_dflycluster(struct client *c, const redisReply *reply, void *arg)
+static bool says(const redisReply *reply, const char *words)
+{
+    return reply->type == REDIS_REPLY_ERROR && strcasestr(reply->str, words);
+}
+
+static void cluster_is(struct source_facts *f, enum source_cluster cluster)
+{
+    f->cluster = cluster;
+    f->done(f->arg);
+}
+
+static void on_readwrite(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
+    cluster_is(arg, says(reply, "disabled") ? SOURCE_CLUSTER_REAL : SOURCE_CLUSTER_NONE);
+}
+
+/* From the reply to CLUSTER SLOTS: true if one node serves all slots. */
+static bool serves_all_slots(const redisReply *reply)
+{
+    const redisReply *range = reply->elements == 1 ? reply->element[0] : NULL;
+    return range && range->type == REDIS_REPLY_ARRAY && range->elements >= 2 &&
+           range->element[0]->type == REDIS_REPLY_INTEGER && range->element[0]->integer == 0 &&
+           range->element[1]->type == REDIS_REPLY_INTEGER && range->element[1]->integer == LAST_SLOT;
+}
+
+static void on_slots(struct client *c, const redisReply *reply, void *arg)
+{
     struct source_facts *f = arg;
-    bool refused = reply->type == REDIS_REPLY_ERROR;
-    if (refused && strstr(reply->str, "disabled"))
-        f->cluster = SOURCE_CLUSTER_NONE;
-    else if (refused && strncmp(reply->str, "NOPERM", 6) == 0)
-        f->cluster = SOURCE_CLUSTER_UNTOLD;
-    else if (refused &&
-             (strcasestr(reply->str, "unknown command") || strstr(reply->str, "restricted command")))
-        f->cluster = SOURCE_CLUSTER_UNKNOWN;
+    if (reply->type == REDIS_REPLY_ARRAY && serves_all_slots(reply))
+        client_words(c, f->timeout_ms, on_readwrite, f, "READWRITE", NULL);
+    else if (reply->type == REDIS_REPLY_ARRAY || says(reply, "not yet configured"))
+        cluster_is(f, SOURCE_CLUSTER_REAL);
     else
-        f->cluster = SOURCE_CLUSTER_REAL;
-    f->done(f->arg);
+        cluster_is(f, says(reply, "disabled") ? SOURCE_CLUSTER_NONE : SOURCE_CLUSTER_UNTOLD);
+}
+
+static void on_dflycluster(struct client *c, const redisReply *reply, void *arg)
+{
+    struct source_facts *f = arg;
+    if (says(reply, "NOPERM") || says(reply, "unknown command") || says(reply, "restricted command"))
+        client_words(c, f->timeout_ms, on_slots, f, "CLUSTER", "SLOTS", NULL);
+    else
+        cluster_is(f, says(reply, "disabled") ? SOURCE_CLUSTER_NONE : SOURCE_CLUSTER_REAL);
 }
 
 static void on_databases(struct client *c, const redisReply *reply, void *arg)
@@ -113,7 +145,7 @@ static void on_databases(struct client *c, const redisReply *reply, void *arg)
         f->done(f->arg);
 }
 
-/* DFLYCLUSTER is asked only where it can matter. */
+/* DFLYCLUSTER, or CLUSTER and READWRITE in its place, is asked only where it can matter. */
 void source_rights(struct buf *out)
 {
     buf_printf(out, "+ping +replconf +dfly +dflycluster +info +config +time +client");
@@ -170,13 +202,8 @@ static void judge_cluster(const struct source_facts *f, const struct source_judg
         findings_refuse(
             out, EX_NOPERM,
             "source %s does not tell whether it is a node of a Dragonfly Cluster, which would have a part of "
-            "the keys: give its user +dflycluster",
-            w->source);
-    else if (f->cluster == SOURCE_CLUSTER_UNKNOWN)
-        findings_warn(
-            out,
-            "source %s has no DFLYCLUSTER, which tells whether it is a node of a Dragonfly Cluster: "
-            "make sure that it has all keys (--cluster_mode is not yes)",
+            "the keys: give its user +dflycluster, or, where that is renamed or restricted, +cluster "
+            "+readwrite",
             w->source);
 }
 

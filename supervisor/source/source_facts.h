@@ -7,10 +7,9 @@
 #include "supervisor/rules/findings.h"
 
 enum source_cluster {
-    SOURCE_CLUSTER_NONE,    /* or emulated: one node with all slots */
-    SOURCE_CLUSTER_REAL,    /* --cluster_mode=yes: it owns a part of the keys, and slots migrate */
-    SOURCE_CLUSTER_UNTOLD,  /* its user may not ask */
-    SOURCE_CLUSTER_UNKNOWN, /* it has no DFLYCLUSTER: renamed, restricted, or an older release */
+    SOURCE_CLUSTER_NONE,   /* or emulated: one node with all slots */
+    SOURCE_CLUSTER_REAL,   /* --cluster_mode=yes: it owns a part of the keys, and slots migrate */
+    SOURCE_CLUSTER_UNTOLD, /* its user may not ask, or the commands are renamed or restricted */
 };
 
 struct source_facts {

@@ -35,6 +35,47 @@ static void restrict_dflycluster(struct scripted_options *o)
     o->dflycluster = "-ERR Cannot execute restricted command (admin only)";
 }
 
+#define CLUSTER_DISABLED "-ERR Cluster is disabled. Use --cluster_mode=yes to enable."
+#define SLOTS_UP_TO(last) "*1\r\n*3\r\n:0\r\n:" last "\r\n*2\r\n$9\r\n127.0.0.1\r\n:6379"
+
+static void serve_some_slots(struct scripted_options *o)
+{
+    restrict_dflycluster(o);
+    o->cluster_slots = SLOTS_UP_TO("8191");
+}
+
+static void serve_all_slots(struct scripted_options *o)
+{
+    restrict_dflycluster(o);
+    o->cluster_slots = SLOTS_UP_TO("16383");
+    o->readwrite = CLUSTER_DISABLED;
+}
+
+static void serve_no_slots_yet(struct scripted_options *o)
+{
+    rename_dflycluster(o);
+    o->cluster_slots = "-ERR Cluster is not yet configured";
+}
+
+static void emulate_and_restrict(struct scripted_options *o)
+{
+    serve_all_slots(o);
+    o->readwrite = "+OK";
+}
+
+static void emulate_and_hide(struct scripted_options *o)
+{
+    hide_real_cluster(o);
+    o->cluster_slots = SLOTS_UP_TO("16383");
+    o->readwrite = "-NOPERM copy has no ACL permissions";
+}
+
+static void have_no_cluster(struct scripted_options *o)
+{
+    rename_dflycluster(o);
+    o->cluster_slots = CLUSTER_DISABLED;
+}
+
 static void make_emulated_cluster(struct scripted_options *o)
 {
     o->info = "cluster_enabled:1\r\n";
@@ -71,17 +112,43 @@ static void source_that_may_be_a_part_of_a_cluster_is_refused(void **state)
     assert_said("give its user +dflycluster");
 }
 
-/* Renamed, restricted, or older: no right helps. */
-static void source_that_cannot_tell_of_a_cluster_is_warned_of(void **state)
+/* DFLYCLUSTER is renamed, restricted, or forbidden. */
+static void source_that_cannot_tell_of_a_cluster_is_refused(void **state)
 {
     static void (*const changes[])(struct scripted_options *) = {rename_dflycluster, restrict_dflycluster};
     (void)state;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         begin(changes[i]);
         run_replicate(&crash.run, NULL);
+        assert_refused(EX_NOPERM, 0);
+        assert_said("+cluster +readwrite");
+        crash_end(&crash);
+    }
+}
+
+static void node_of_a_dragonfly_cluster_is_known_by_its_slots(void **state)
+{
+    static void (*const changes[])(struct scripted_options *) = {serve_some_slots, serve_all_slots,
+                                                                 serve_no_slots_yet};
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        begin(changes[i]);
+        run_replicate(&crash.run, NULL);
+        assert_refused(EX_CONFIG, 0);
+        assert_said("is a node of a Dragonfly Cluster");
+        crash_end(&crash);
+    }
+}
+
+static void emulated_cluster_is_known_by_its_slots(void **state)
+{
+    static void (*const changes[])(struct scripted_options *) = {emulate_and_restrict, emulate_and_hide,
+                                                                 have_no_cluster};
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        begin(changes[i]);
+        run_replicate(&crash.run, NULL);
         assert_in_step();
-        assert_said("has no DFLYCLUSTER");
-        assert_false(df2redis_said(&crash.run.program, "+dflycluster"));
         crash_end(&crash);
     }
 }
@@ -214,7 +281,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(node_of_a_dragonfly_cluster_is_refused, teardown),
         cmocka_unit_test_teardown(source_that_may_be_a_part_of_a_cluster_is_refused, teardown),
-        cmocka_unit_test_teardown(source_that_cannot_tell_of_a_cluster_is_warned_of, teardown),
+        cmocka_unit_test_teardown(source_that_cannot_tell_of_a_cluster_is_refused, teardown),
+        cmocka_unit_test_teardown(node_of_a_dragonfly_cluster_is_known_by_its_slots, teardown),
+        cmocka_unit_test_teardown(emulated_cluster_is_known_by_its_slots, teardown),
         cmocka_unit_test_teardown(source_whose_user_may_not_replicate_is_refused, teardown),
         cmocka_unit_test_teardown(emulated_cluster_is_copied, teardown),
         cmocka_unit_test_teardown(databases_that_the_target_lacks_are_refused_before_anything_is_written,

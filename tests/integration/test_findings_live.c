@@ -153,6 +153,29 @@ static void real_node_of_a_cluster_is_found_without_all_rights(void **state)
                            "is a node of a Dragonfly Cluster");
 }
 
+/* Restricted to an admin port, or forbidden: CLUSTER SLOTS tells. */
+static void real_node_of_a_cluster_is_found_where_dflycluster_is_restricted(void **state)
+{
+    (void)state;
+    begin_live((const char *const[]){"--cluster_mode=yes", "--restricted_commands=dflycluster", NULL});
+    on_target("SET b 1");
+    on_source("ACL SETUSER copy ON >sesame");
+    assert_copy_is_refused("+PING +REPLCONF +DFLY +INFO +DFLYCLUSTER +CLUSTER", EX_CONFIG,
+                           "is a node of a Dragonfly Cluster");
+    assert_copy_is_refused("+PING +REPLCONF +DFLY +INFO +DFLYCLUSTER", EX_NOPERM, "+cluster +readwrite");
+}
+
+static void real_emulated_cluster_is_copied_where_dflycluster_is_restricted(void **state)
+{
+    (void)state;
+    begin_live((const char *const[]){"--cluster_mode=emulated", "--restricted_commands=dflycluster", NULL});
+    on_source("SET a 1");
+    on_source("ACL SETUSER copy ON >sesame");
+    replicate_as_copy("+PING +REPLCONF +DFLY +INFO +DFLYCLUSTER +CLUSTER +READWRITE");
+    assert_true(df2redis_wait_in_step(&crash.run.program, RUN_DEADLINE_MS));
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
 static void real_databases_that_may_come_into_use_are_warned_of(void **state)
 {
     (void)state;
@@ -175,6 +198,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(real_user_with_few_rights_copies_and_is_told_what_is_missing, teardown),
         cmocka_unit_test_teardown(real_user_without_a_right_that_is_needed_is_refused, teardown),
         cmocka_unit_test_teardown(real_node_of_a_cluster_is_found_without_all_rights, teardown),
+        cmocka_unit_test_teardown(real_node_of_a_cluster_is_found_where_dflycluster_is_restricted, teardown),
+        cmocka_unit_test_teardown(real_emulated_cluster_is_copied_where_dflycluster_is_restricted, teardown),
         cmocka_unit_test_teardown(real_databases_that_may_come_into_use_are_warned_of, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,6 +239,10 @@ void scripted_command_received(struct scripted *m, struct connection *c, const r
         on_config(m, c, command);
     else if (scripted_is(command, 0, "dflycluster"))
         scripted_reply(c, "%s", m->options.dflycluster);
+    else if (scripted_is(command, 0, "cluster") && m->options.cluster_slots)
+        scripted_reply(c, "%s", m->options.cluster_slots);
+    else if (scripted_is(command, 0, "readwrite") && m->options.readwrite)
+        scripted_reply(c, "%s", m->options.readwrite);
     else if (m->options.data_port && (c->in_multi || scripted_is(command, 0, "multi")))
         scripted_on_multi(m, c, command);
     else if (m->options.data_port && scripted_is_about_data(command))

@@ -76,6 +76,8 @@ struct scripted_options {
     const char *info;     /* the same, any "name:value\r\n…" */
     const char *config_databases; /* CONFIG GET databases; NULL: refused */
     const char *dflycluster;      /* the answer to it, a line of RESP */
+    const char *cluster_slots;    /* the same for CLUSTER; NULL: unknown */
+    const char *readwrite;        /* the same */
     /* Of a Redis that has its data: DUMP and the like are answered by it, and what ordinary clients write is carried
      * out there and journaled, but for a CLIENT PAUSE. 0: there is none. */
     uint16_t data_port;

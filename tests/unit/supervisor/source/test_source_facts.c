@@ -43,8 +43,6 @@ static void source_is_judged_by_what_it_is(void **state)
     assert_source(&facts, &with, EX_CONFIG, "node of a Dragonfly Cluster");
     facts.cluster = SOURCE_CLUSTER_UNTOLD;
     assert_source(&facts, &with, EX_NOPERM, "+dflycluster");
-    facts.cluster = SOURCE_CLUSTER_UNKNOWN;
-    assert_source(&facts, &with, 0, "has no DFLYCLUSTER");
     facts.cluster = SOURCE_CLUSTER_NONE;
     facts.dfly_refused = true;
     assert_source(&facts, &with, EX_NOPERM, "give it +dfly ");

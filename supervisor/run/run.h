@@ -13,6 +13,7 @@
  *
  *   below them: draining.c      applies all that is due, at the end of a run or a session
  *               earlier_run.c   run.json; resumes an earlier run
+ *               other_history.c masters whose history is not the copy's
  *               checks.c        conditions over all FLOWs
  *               barrier.c, totals.c, throughput.c
  *               run.c           event queue; the end of a session or a run
@@ -76,6 +77,14 @@ struct run {
     struct addresses addresses;
     struct uri source_uri; /* the current address: of this session, or of the attempt */
     bool next_address;     /* the current address failed: the next one is tried at once */
+    struct {          /* a master among several addresses whose history is not the copy's (other_history.c) */
+        bool greeted; /* … is the one of this session, and is not accepted yet */
+        bool asked_again;        /* the next session asks it again */
+        char last_master_id[41]; /* as it was before that session */
+        uint64_t
+            since_ms; /* the first one was passed over, and none with the copy's history has answered since; 0: none */
+        bool all_asked; /* every address was asked since */
+    } other;
     char client_id[41];
 
     struct session session;
@@ -193,6 +202,18 @@ int run_tell_findings(struct run *run);
 uint32_t run_failed_flows(const struct run *run);
 void run_check_snapshots(struct run *run); /* all complete: EVENT_SNAPSHOT_DONE */
 void run_check_stable(struct run *run);    /* all but failed ones in the journal: EVENT_ALL_STABLE */
+
+/* other_history.c */
+/* A master answered: accepts the address, or leaves that to the answers of its FLOWs. */
+void run_meet_master(struct run *run);
+/* Its journal, or its full sync, will be followed. */
+void run_accept_master(struct run *run);
+/* Returns true if a full sync from it has to wait, as another address may have the copy's history. *error: why. */
+bool run_pass_over(struct run *run, struct error *error);
+/* Goes to the next address if the last session's master was passed over, or its link was lost before it was accepted. */
+void run_leave_other_master(struct run *run);
+/* The round over the addresses has ended without a master. */
+void run_round_ended(struct run *run);
 
 /* session_actions.c */
 void run_perform(struct run *run, enum session_action action);

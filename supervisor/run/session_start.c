@@ -21,7 +21,7 @@ static void on_greeted(const struct greeting *greeting, void *arg)
     struct run *run = arg;
     run->greeting = *greeting;
     run->greeted = true;
-    addresses_found(&run->addresses);
+    run_meet_master(run);
     log_info("source %s: Dragonfly, %u FLOW%s, protocol version %u, master id %s, %s", run->source_name,
              greeting->flow_count, greeting->flow_count == 1 ? "" : "s", greeting->version,
              greeting->master_id, greeting->sync_id);
@@ -57,11 +57,13 @@ static void on_phase_answered(bool ok, const char *text, void *arg)
 static void address_failed(struct run *run, const struct error *error)
 {
     struct error all = *error;
+    run->other.greeted = false; /* the next address follows already */
     if (addresses_next(&run->addresses, error, &all)) {
         run->cause = *error;
         run->next_address = true;
         run_post(run, EVENT_LINK_LOST);
     } else {
+        run_round_ended(run);
         run_link_lost(run, &all);
     }
 }
@@ -87,6 +89,7 @@ void run_connect(struct run *run)
     run->target_job = NULL;
     run_free_flows(run);
     run->session_ms = clock_monotonic_ms();
+    run_leave_other_master(run);
     const struct uri *uri = addresses_current(&run->addresses, &error);
     if (!uri) {
         run_link_lost(run, &error);
@@ -113,18 +116,21 @@ void run_check_flows_answered(struct run *run)
     struct error error = {0};
     if (s->state != SESSION_FLOWS || s->full + s->partial != run->flow_count)
         return;
-    if (s->full && resume_ask_again(run, &error)) {
+    if ((s->full && resume_ask_again(run, &error)) ||
+        (s->partial == run->flow_count && resume_ask_to_be_sure(run, &error))) {
+        run->other.asked_again = true;
+        run_session_over(run, EVENT_FLOWS_AGAIN, &error);
+    } else if ((s->full || !resume_is_sure(run, &error)) && run_pass_over(run, &error)) {
         run_session_over(run, EVENT_FLOWS_AGAIN, &error);
     } else if (s->full == run->flow_count) {
         if (run->flows[0].begin.lsn)
             resume_refused(run);
         run_post(run, EVENT_FLOWS_FULL);
-    } else if (s->partial == run->flow_count && resume_ask_to_be_sure(run, &error)) {
-        run_session_over(run, EVENT_FLOWS_AGAIN, &error);
     } else if (s->partial == run->flow_count && !resume_is_sure(run, &error)) {
         run_session_over(run, EVENT_FLOWS_MIXED, &error);
     } else if (s->partial == run->flow_count) {
         resume_granted(run);
+        run_accept_master(run);
         run_post(run, s->sync_after_partial ? EVENT_FLOWS_BLOBS : EVENT_FLOWS_PARTIAL);
     } else {
         error_set(&error, ERROR_RETRY,

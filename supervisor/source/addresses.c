@@ -119,6 +119,16 @@ void addresses_found(struct addresses *a)
     end_round(a);
 }
 
+bool addresses_several(const struct addresses *a)
+{
+    return a->count > 1;
+}
+
+bool addresses_more(const struct addresses *a)
+{
+    return a->at + 1 < a->count;
+}
+
 void addresses_display(const struct addresses *a, char *out, size_t out_bytes)
 {
     size_t len = 0;

@@ -25,8 +25,11 @@ const struct uri *addresses_current(struct addresses *a, struct error *error);
 /* The current address failed because of *why. Returns true if another one follows. False: the round is over, and
  * *all has the errors of all addresses. */
 bool addresses_next(struct addresses *a, const struct error *why, struct error *all);
-/* A master answered at the current address. */
+/* A master answered at the current address, and it is the one to follow. */
 void addresses_found(struct addresses *a);
+/* Returns true if this round has more than one address; more: if some come after the current one. */
+bool addresses_several(const struct addresses *a);
+bool addresses_more(const struct addresses *a);
 
 /* Writes all given addresses without credentials: "redis://a:6379,redis://b:6379". */
 void addresses_display(const struct addresses *a, char *out, size_t out_bytes);

@@ -86,6 +86,74 @@ static void a_broken_link_goes_back_to_the_same_one(void **state)
     assert_int_equal(run_terminate(&crash.run), EX_OK);
 }
 
+/* ---- a master of another history ---- */
+
+/* The first address is a master whose history is not the copy's: an old one that came back, with keys of its own. */
+static void follow_the_second_until_the_first_is_back(void)
+{
+    struct scripted_options options;
+    struct journal_script script;
+    journal_script_init(&script, FLOWS, 99);
+    scripted_options_init(&options);
+    options.kind = SCRIPTED_REPLICA;
+    options.keyspace = "db0:keys=100000,expires=0\r\n";
+    snprintf(options.master_id, sizeof options.master_id, "%040d", 7);
+    scripted_options_add(&options, journal_script_session(&script, &small));
+    journal_script_free(&script);
+    crash_begin(&crash, FLOWS, &small);
+    replica = scripted_start(&options);
+    char *both = format_text("redis://127.0.0.1:%u,127.0.0.1:%u", scripted_port(replica),
+                             scripted_port(crash.run.source));
+    df2redis_start(&crash.run.program, "replicate", both, crash.run.target.uri, NULL);
+    free(both);
+    assert_true(run_wait_in_step(&crash.run));
+    scripted_become(replica, SCRIPTED_DRAGONFLY);
+    scripted_listen(crash.run.source, false);
+    scripted_cut_all(crash.run.source);
+    assert_true(scripted_wait(replica, NULL, "DFLY FLOW", FLOWS, RUN_DEADLINE_MS));
+}
+
+static void master_of_another_history_does_not_replace_the_one_that_missed_a_connection(void **state)
+{
+    (void)state;
+    follow_the_second_until_the_first_is_back();
+    scripted_listen(crash.run.source, true);
+    journal_script_append(&crash.script, crash.run.source, 100);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(crash_came_out_equal(&crash));
+    assert_true(df2redis_said(&crash.run.program, "has another history than the copy"));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+    assert_int_equal(scripted_count(replica, NULL, "DFLY SYNC"), 0);
+    assert_int_equal(run_terminate(&crash.run), EX_OK);
+}
+
+static void master_of_another_history_does_not_replace_it_at_a_start(void **state)
+{
+    (void)state;
+    follow_the_second_until_the_first_is_back();
+    assert_true(crash_kill(&crash, true));
+    scripted_listen(crash.run.source, true);
+    char *both = format_text("redis://127.0.0.1:%u,127.0.0.1:%u", scripted_port(replica),
+                             scripted_port(crash.run.source));
+    df2redis_start(&crash.run.program, "replicate", both, crash.run.target.uri, NULL);
+    free(both);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(crash_came_out_equal(&crash));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+    assert_int_equal(scripted_count(replica, NULL, "DFLY SYNC"), 0);
+}
+
+static void master_of_another_history_is_taken_where_no_other_answers(void **state)
+{
+    (void)state;
+    follow_the_second_until_the_first_is_back();
+    assert_true(scripted_wait(replica, NULL, "DFLY STARTSTABLE", 1, RUN_DEADLINE_MS));
+    assert_true(df2redis_said(&crash.run.program, "none with the history of the copy has answered"));
+    assert_true(scripted_time_us(replica, NULL, "DFLY SYNC", 0) >=
+                scripted_time_us(replica, NULL, "DFLY FLOW", 0) + 10000000);
+    assert_true(scripted_wait_acked(replica, RUN_DEADLINE_MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +161,10 @@ int main(void)
         cmocka_unit_test_teardown(one_that_refuses_connections_is_passed_over, teardown),
         cmocka_unit_test_teardown(without_a_master_each_is_told, teardown),
         cmocka_unit_test_teardown(a_broken_link_goes_back_to_the_same_one, teardown),
+        cmocka_unit_test_teardown(master_of_another_history_does_not_replace_the_one_that_missed_a_connection,
+                                  teardown),
+        cmocka_unit_test_teardown(master_of_another_history_does_not_replace_it_at_a_start, teardown),
+        cmocka_unit_test_teardown(master_of_another_history_is_taken_where_no_other_answers, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,15 +31,17 @@
     (strcmp(reason, DIVERGENCE_DATABASE) == 0 || strcmp(reason, DIVERGENCE_DATABASE_MISSING) == 0)
 
 /* Reasons of suspects only: the target executed the command, and its answer was lost; the target has no such key, and the
- * source gave it a time to live; the source's journal may lack its deletion (omitted.h); the journal of a promoted source
- * may lack a command on it. Most of these keys are right: one that cannot be compared is reported and counted as unknown,
+ * source gave it a time to live; the source's journal may lack its deletion, or its snapshot the value that was
+ * moved (omitted.h); the journal of a promoted source may lack a command on it. Most of these keys are right: one that cannot be compared is reported and counted as unknown,
  * not as a divergence. */
 #define SUSPECT_UNHEARD "answer_lost"
 #define SUSPECT_ABSENT "not_there"
 #define SUSPECT_OMITTED "perhaps_deleted"
+#define SUSPECT_MOVED "perhaps_moved"
 #define SUSPECT_FAILED_OVER "source_failed_over"
 #define SUSPECT_ONLY(reason)                                                                                 \
     (strcmp(reason, SUSPECT_UNHEARD) == 0 || strcmp(reason, SUSPECT_ABSENT) == 0 ||                          \
-     strcmp(reason, SUSPECT_OMITTED) == 0 || strcmp(reason, SUSPECT_FAILED_OVER) == 0)
+     strcmp(reason, SUSPECT_OMITTED) == 0 || strcmp(reason, SUSPECT_MOVED) == 0 ||                           \
+     strcmp(reason, SUSPECT_FAILED_OVER) == 0)
 
 #endif

@@ -131,6 +131,31 @@ static void what_is_only_perhaps_wrong_and_cannot_be_compared_is_told(void **sta
     assert_true(df2redis_said(&run.program, "could not be compared"));
 }
 
+/* The snapshot had passed database 3 before, and came to database 0 afterwards. */
+static void move_untold(struct stream_writer *w)
+{
+    journaled(w, "MOVE moved 3");
+}
+
+static void have_the_moved_key(void)
+{
+    server_tell(data.port, "SET moved v");
+    server_tell(data.port, "MOVE moved 3");
+}
+
+static void key_that_was_moved_during_a_full_sync_is_found(void **state)
+{
+    (void)state;
+    prepare = have_the_moved_key;
+    in_snapshot = move_untold;
+    source_release = "1.30.3"; /* not looked for as a key that was left out */
+    begin();
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(log_says("healed perhaps_moved MOVE"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 enum { TOO_MANY_KEYS = 40000, MORE_KEYS = 4000 };
 
 static void write_too_many(struct stream_writer *w)
@@ -172,6 +197,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_database_that_cannot_be_selected_is_told, teardown),
         cmocka_unit_test_teardown(a_migration_waits_for_keys_that_were_left_out, teardown),
         cmocka_unit_test_teardown(deletions_that_a_full_sync_left_out_are_found, teardown),
+        cmocka_unit_test_teardown(key_that_was_moved_during_a_full_sync_is_found, teardown),
         cmocka_unit_test_teardown(what_is_only_perhaps_wrong_and_cannot_be_compared_is_told, teardown),
         cmocka_unit_test_teardown(too_many_perhaps_deleted_are_a_divergence, teardown),
         cmocka_unit_test_teardown(the_end_waits_while_suspects_are_settled, teardown),

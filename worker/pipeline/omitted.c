@@ -1,4 +1,5 @@
-/* Keys whose deletion may be missing from the journal become suspects, up to a limit. */
+/* Keys whose deletion may be missing from the journal, or whose value from the snapshot, become suspects, up to a
+ * limit. */
 #include "worker/pipeline/omitted.h"
 
 #include "common/ipc/divergence.h"
@@ -16,33 +17,56 @@ static bool is_journaled_always(struct slice name)
 }
 
 /* Once per session: keys over the limit are not counted. */
-static void report_too_many(struct pipeline *p, const char *command)
+static void report_too_many(struct pipeline *p, const char *reason, const char *command)
 {
     if (p->omitted_told)
         return;
     p->omitted_told = true;
     log_warning(
-        "keys written with MSET, SETNX or GETSET during the full sync exceed the %d that a FLOW can compare, "
-        "and "
-        "this source does not journal every deletion during a full sync: the target may have keys that the "
-        "source has deleted; once the run is in step compare all keys: df2redis verify --repair",
+        "keys written with MSET, SETNX or GETSET, or moved with MOVE, during the full sync exceed the %d "
+        "that "
+        "a FLOW can compare: the target may have keys that the source has deleted, and lack keys that were "
+        "moved; once the run is in step compare all keys: df2redis verify --repair",
         KEYS_MAX);
-    flow_report(p->flow, &(struct report){.reason = SUSPECT_OMITTED, .command = command});
+    flow_report(p->flow, &(struct report){.reason = reason, .command = command});
+}
+
+static void suspect(struct pipeline *p, uint32_t db, struct slice key, const char *reason,
+                    const char *command)
+{
+    if (suspects_has(p->flow->suspects, db, key) || suspects_count(p->flow->suspects) < KEYS_MAX)
+        flow_suspect(p->flow, db, key, reason, command);
+    else
+        report_too_many(p, reason, command);
+}
+
+/* The snapshot may have passed the one database before the key came there, and the other after it had left. */
+static void suspect_moved(struct pipeline *p, const struct entry *e)
+{
+    uint64_t to;
+    uint32_t db;
+    if (e->argc == 3 && slice_to_u64(e->argv[2], &to) && to <= UINT32_MAX &&
+        settings_db_target(&p->flow->settings, (uint32_t)to, &db))
+        suspect(p, db, e->argv[1], SUSPECT_MOVED, "MOVE");
+}
+
+static void suspect_written(struct pipeline *p, const struct entry *e)
+{
+    uint32_t db;
+    if (!settings_db_target(&p->flow->settings, e->db, &db))
+        return;
+    const struct command *c = command_find(e->argv[0]);
+    bool pairs = slice_is(e->argv[0], "MSET") || slice_is(e->argv[0], "MSETNX");
+    for (size_t i = 1; i < e->argc; i += pairs ? 2 : e->argc)
+        suspect(p, db, e->argv[i], SUSPECT_OMITTED, c->name);
 }
 
 void omitted_entry(struct pipeline *p, const struct entry *e)
 {
-    uint32_t db;
-    if (e->kind != ENTRY_COMMAND || !e->in_snapshot || !e->argc ||
-        !release_omits(p->translator.source_release) || !is_journaled_always(e->argv[0]) ||
-        !flow_heals(p->flow) || !settings_db_target(&p->flow->settings, e->db, &db))
+    if (e->kind != ENTRY_COMMAND || !e->in_snapshot || !e->argc || !flow_heals(p->flow))
         return;
-    const struct command *c = command_find(e->argv[0]);
-    bool pairs = slice_is(e->argv[0], "MSET") || slice_is(e->argv[0], "MSETNX");
-    for (size_t i = 1; i < e->argc; i += pairs ? 2 : e->argc) {
-        if (suspects_has(p->flow->suspects, db, e->argv[i]) || suspects_count(p->flow->suspects) < KEYS_MAX)
-            flow_suspect(p->flow, db, e->argv[i], SUSPECT_OMITTED, c->name);
-        else
-            report_too_many(p, c->name);
-    }
+    if (slice_is(e->argv[0], "MOVE"))
+        suspect_moved(p, e);
+    else if (release_omits(p->translator.source_release) && is_journaled_always(e->argv[0]))
+        suspect_written(p, e);
 }

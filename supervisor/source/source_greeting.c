@@ -37,7 +37,7 @@ bool source_refusal(const redisReply *reply, const char *doing, const char *sour
             doing, text);
     if (strcasestr(text, "replicating a replica"))
         return error_fatal(
-            error, EX_UNAVAILABLE,
+            error, EX_CONFIG,
             "source %s is itself a replica, and a Dragonfly replica cannot be replicated: give the "
             "address of its master",
             source_name);
@@ -71,7 +71,7 @@ bool greeting_parse(const redisReply *reply, const char *source_name, struct gre
     *out = (struct greeting){0};
     if (is_status(reply, "OK"))
         return error_fatal(
-            error, EX_PROTOCOL,
+            error, EX_CONFIG,
             "source %s is a Redis or Valkey, not a Dragonfly: for those use their own replication "
             "(REPLICAOF)",
             source_name);

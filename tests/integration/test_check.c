@@ -215,10 +215,10 @@ static void exit_code_is_that_of_a_start(void **state)
     assert_true(run_ends_with(&run, EX_NOPERM, "+restore"));
     free(uri);
     scripted_become(run.source, SCRIPTED_REDIS);
-    assert_code(check(NULL), EX_PROTOCOL);
+    assert_code(check(NULL), EX_CONFIG);
     assert_row("source", "error", "is a Redis or Valkey, not a Dragonfly");
     scripted_become(run.source, SCRIPTED_REPLICA);
-    assert_code(check(NULL), EX_UNAVAILABLE);
+    assert_code(check(NULL), EX_CONFIG);
     assert_row("source", "error", "give the address of its master");
     scripted_listen(run.source, false);
     assert_code(check(NULL), EX_UNAVAILABLE);

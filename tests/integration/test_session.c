@@ -368,7 +368,7 @@ static void redis_as_the_source_is_refused(void **state)
     small_options(&options);
     options.kind = SCRIPTED_REDIS;
     replicate_from(&options);
-    assert_ends_with(EX_PROTOCOL, "not a Dragonfly");
+    assert_ends_with(EX_CONFIG, "not a Dragonfly");
 }
 
 static void replica_as_the_source_is_refused(void **state)
@@ -378,7 +378,7 @@ static void replica_as_the_source_is_refused(void **state)
     small_options(&options);
     options.kind = SCRIPTED_REPLICA;
     replicate_from(&options);
-    assert_ends_with(EX_UNAVAILABLE, "master");
+    assert_ends_with(EX_CONFIG, "master");
 }
 
 /* The program with a password in its source URI. */

@@ -106,11 +106,11 @@ static void what_is_no_dragonfly_is_told_apart(void **state)
     (void)state;
     struct greeting g;
     assert_false(greeting("+OK\r\n", &g));
-    assert_says(EX_PROTOCOL, "is a Redis or Valkey, not a Dragonfly");
+    assert_says(EX_CONFIG, "is a Redis or Valkey, not a Dragonfly");
     assert_false(greeting("-Replicating a replica is unsupported\r\n", &g));
-    assert_says(EX_UNAVAILABLE, "give the address of its master");
+    assert_says(EX_CONFIG, "give the address of its master");
     assert_false(greeting("-ERR Replicating a replica is unsupported\r\n", &g));
-    assert_says(EX_UNAVAILABLE, "give the address of its master");
+    assert_says(EX_CONFIG, "give the address of its master");
     assert_false(greeting("-NOAUTH Authentication required.\r\n", &g));
     assert_says(EX_NOPERM, "wants a password");
     assert_false(greeting("-NOPERM replconf\r\n", &g));

@@ -48,7 +48,7 @@ UNIT = $(UNIT_COMMON) $(UNIT_SUPERVISOR) $(UNIT_WORKER)
 INTEGRATION = $(patsubst tests/integration/%.c,$(B)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
 # Started before all others, so that none of them runs alone at the end: those that take longest.
 LONGEST = $(B)/tests/integration/test_cluster_% $(B)/tests/integration/test_heal% %/test_recordings %/test_decoder_recordings
-LONGEST += $(addprefix %/test_,expiry source_history spool_faults spool_full target_faults)
+LONGEST += $(B)/tests/integration/test_verify% $(addprefix %/test_,demo expiry source_history spool_faults spool_full target_faults)
 longest_first = $(filter $(LONGEST),$(1)) $(filter-out $(LONGEST),$(1))
 FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_SECONDS ?= 60

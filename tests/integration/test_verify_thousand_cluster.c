@@ -16,6 +16,8 @@ static const uint32_t databases[] = {0};
 
 static void begin_in_cluster(bool with_writes, uint64_t seed)
 {
+    if (live && !dragonfly_available())
+        skip();
     redis_cluster_start(&cluster, MASTERS, 0);
     in_cluster = true;
     begin_thousand(with_writes, databases, 1, seed);
@@ -26,7 +28,7 @@ static void a_thousand_differences_are_found_named_and_repaired(void **state)
     (void)state;
     begin_in_cluster(false, 3);
     all_are_found_named_and_repaired(false);
-    assert_equal_to_source();
+    assert_equal_sides();
 }
 
 static void the_same_while_other_keys_are_written(void **state)
@@ -36,11 +38,30 @@ static void the_same_while_other_keys_are_written(void **state)
     all_are_found_named_and_repaired(true);
 }
 
+static void the_same_beside_a_real_dragonfly(void **state)
+{
+    (void)state;
+    live = true;
+    begin_in_cluster(false, 6);
+    all_are_found_named_and_repaired(false);
+    assert_equal_sides();
+}
+
+static void and_while_other_keys_are_written_there(void **state)
+{
+    (void)state;
+    live = true;
+    begin_in_cluster(true, 8);
+    all_are_found_named_and_repaired(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_thousand_differences_are_found_named_and_repaired, teardown_thousand),
         cmocka_unit_test_teardown(the_same_while_other_keys_are_written, teardown_thousand),
+        cmocka_unit_test_teardown(the_same_beside_a_real_dragonfly, teardown_thousand),
+        cmocka_unit_test_teardown(and_while_other_keys_are_written_there, teardown_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,8 @@
 
 enum { THOUSAND = 1000, EQUAL_KEYS = 300, BUSY_KEYS = 40, BUSY_PAUSE_MS = 2 };
 
+static bool live; /* the source is a real Dragonfly */
+static uint16_t source_port;
 static struct differences *made;
 static redisContext *target_connections[CLUSTER_MEMBERS];
 static pthread_t busy;
@@ -31,6 +33,7 @@ static inline int teardown_thousand(void **state)
     }
     differences_free(made);
     made = NULL;
+    live = false;
     return teardown_verify(state);
 }
 
@@ -46,7 +49,7 @@ static inline redisContext *connection_of(struct slice key)
 /* Writes to a few keys of their own. */
 static inline void *write_busy(void *arg)
 {
-    redisContext *c = server_connect(scripted_port(run.source));
+    redisContext *c = server_connect(source_port);
     (void)arg;
     for (unsigned i = 0; !busy_ends; i++) {
         static const char *const formats[] = {"INCR busy:%u:counter", "RPUSH busy:%u:list value",
@@ -72,13 +75,37 @@ static inline bool data_has(const char *words)
     return has;
 }
 
-static inline void begin_thousand(bool with_writes, const uint32_t *databases, size_t count, uint64_t seed)
+static inline void begin_live(void)
+{
+    if (!dragonfly_available())
+        skip();
+    redis_start(&data, NULL);
+    if (in_cluster)
+        run_begin_in(&run, &cluster, NULL);
+    else
+        run_begin(&run, NULL);
+    dragonfly_start(&run.dragonfly, FLOWS, NULL);
+    source_port = run.dragonfly.port;
+    run_replicate(&run, NULL);
+    assert_true(run_wait_in_step(&run));
+}
+
+static inline void begin_scripted(void)
 {
     keyspace_of_data = true;
     begin();
+    source_port = scripted_port(run.source);
     if (!data_has("PEXPIRETIME none"))
         skip();
-    struct differences_options o = {.source_port = scripted_port(run.source),
+}
+
+static inline void begin_thousand(bool with_writes, const uint32_t *databases, size_t count, uint64_t seed)
+{
+    if (live)
+        begin_live();
+    else
+        begin_scripted();
+    struct differences_options o = {.source_port = source_port,
                                     .target = connection_of,
                                     .databases = databases,
                                     .database_count = count,
@@ -91,8 +118,17 @@ static inline void begin_thousand(bool with_writes, const uint32_t *databases, s
     busy_ends = false;
     busy_runs = with_writes && pthread_create(&busy, NULL, write_busy, NULL) == 0;
     assert_int_equal(busy_runs, with_writes);
-    assert_true(run_wait_in_step(&run));
+    assert_true(live && !with_writes ? run_wait_applied(&run) : run_wait_in_step(&run));
     differences_make(made);
+}
+
+static inline void assert_equal_sides(void)
+{
+    struct state_rules rules = {.read = {.stream_details = true}};
+    if (live)
+        assert_true(run_equals_dragonfly(&run, &rules, NULL));
+    else
+        assert_equal_to_source();
 }
 
 /* Each is named with its kind, in the log and by number in the report. */

@@ -9,7 +9,7 @@
 #include "tests/support/differences.h"
 #include "tests/support/verify_case.h"
 
-enum { THOUSAND = 1000, EQUAL_KEYS = 300, BUSY_KEYS = 40, BUSY_PAUSE_MS = 2 };
+enum { THOUSAND = 1000, EQUAL_KEYS = 300, BUSY_KEYS = 400, BUSY_PAUSE_MS = 2 };
 
 static bool live; /* the source is a real Dragonfly */
 static uint16_t source_port;

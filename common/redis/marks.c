@@ -4,6 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char mark_database_script[] =
+    "redis.call('SELECT',ARGV[1]) local f='" MARK_DATABASE_FIELD "'..ARGV[2] "
+    "local r=redis.call('HGET',KEYS[1],'" MARK_RUN_FIELD "') "
+    "if r and redis.call('HGET',KEYS[1],f)~=r then "
+    "redis.call('SELECT',ARGV[2]) redis.call('SET',KEYS[1]..'" MARK_DATABASE_SUFFIX "',ARGV[2]) "
+    "redis.call('SELECT',ARGV[1]) redis.call('HSET',KEYS[1],f,r) end return 0";
+
 bool mark_next_word(struct slice *text, struct slice *word)
 {
     const uint8_t *blank = text->len ? memchr(text->data, ' ', text->len) : NULL;

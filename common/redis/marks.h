@@ -5,9 +5,14 @@
  *   flushed  <session> <txid> <master id>, and in a cluster the last three of node-N
  *   run      <session>: the supervisor's, of the session that fills the target; in the hash of a slot, of the
  *            session whose worker found no mark there
+ *   db-D     the value of `run` when database D got its mark (standalone)
  *
  * seq: of the last entry done; lsn: of the next journal entry wanted, 0 during the snapshot; check: of the
  * last command before it (journal_check.h). Earlier releases wrote no check; such a mark is read, too.
+ *
+ * The mark of a database, the string df2redis:NAME:db with the database's number, lies in each database that is
+ * written to, other than the hash's own: a flush of that database, or SWAPDB, changes it. One that the hash does not name
+ * with the present `run` proves nothing.
  *
  * Standalone: one hash, df2redis:NAME. Cluster: one for each slot, df2redis:NAME:{tag}; flow-N vouches for
  * that slot, node-N, in the lowest slot of each node, for all that this FLOW sent to the node. A slot's marks move
@@ -19,6 +24,9 @@
 
 #define MARK_RUN_FIELD "run"
 #define MARK_FLUSHED_FIELD "flushed"
+#define MARK_DATABASE_FIELD "db-"
+#define MARK_DATABASE_PATTERN "db%-(%d+)" /* Lua's */
+#define MARK_DATABASE_SUFFIX ":db"
 
 enum { MARK_TEXT_BYTES = 192, FLUSHED_TEXT_BYTES = 200, NODE_MARK_TEXT_BYTES = 320 };
 
@@ -47,6 +55,10 @@ struct slot_mark {
     struct marked_node marked;     /* the node that the second was written to */
     struct marked_node flushed_on; /* the node that the global command of `own` was run on */
 };
+
+/* Writes the mark of a database, unless the hash names it with the present claim. KEYS[1]: the hash; ARGV: its database,
+ * the database. */
+extern const char mark_database_script[];
 
 void mark_write(const struct mark *m, char out[MARK_TEXT_BYTES]);
 void node_mark_write(const char *mark, const struct marked_node *node, char out[NODE_MARK_TEXT_BYTES]);

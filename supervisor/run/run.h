@@ -262,6 +262,8 @@ void run_watch_stop(struct run *run);
 void run_watch_source(struct run *run);
 /* goes_on: the run resumes an earlier one. */
 void run_watch_target(struct run *run, bool goes_on);
+/* The copy goes on: a release that marked no databases may have made it. */
+void run_expect_databases(struct run *run);
 /* Returns true if the target is in step. *age_ms: age of the source's LSNs that are applied. reason: why not in
  * step. All may be NULL. */
 bool run_in_step(struct run *run, uint64_t *age_ms, char *reason, size_t reason_bytes);

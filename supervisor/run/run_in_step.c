@@ -46,6 +46,19 @@ static void on_target_told(void *arg)
     run_check_drained(arg);
 }
 
+/* Before the target is claimed, and once a full sync is due, the marks of the copy that was there count no more. */
+static void on_emptied(const struct error *error, void *arg)
+{
+    struct run *run = arg;
+    enum session_state state = run->session.state;
+    if (state < SESSION_WORKERS_FULL || state > SESSION_SETTLING)
+        return;
+    if (error->class == ERROR_FATAL)
+        run_fatal(run, error);
+    else
+        run_resync(run, error);
+}
+
 static void on_process(void *arg, const char *run_id, uint64_t evicted)
 {
     struct run *run = arg;
@@ -56,7 +69,7 @@ static void on_process(void *arg, const char *run_id, uint64_t evicted)
  * there is replaced, and with it all that it knew of processes, their last answers and those that are due. */
 void run_watch_target(struct run *run, bool goes_on)
 {
-    struct target_watch_callbacks callbacks = {.arg = run, .evicted = on_evicted, .told = on_target_told};
+    struct target_watch_callbacks callbacks = {.arg = run, .evicted = on_evicted, .told = on_target_told, .emptied = on_emptied};
     char *path = state_dir_file(run->settings, "evictions");
     target_watch_free(run->target_watch);
     run->target_watch =
@@ -64,6 +77,14 @@ void run_watch_target(struct run *run, bool goes_on)
     free(path);
     target_each_process(run->target_job, on_process, run);
     target_watch_turn(run->target_watch, clock_monotonic_ms());
+}
+
+void run_expect_databases(struct run *run)
+{
+    size_t count;
+    const uint32_t *databases = source_databases(run->source, &count);
+    if (databases)
+        target_watch_expect(run->target_watch, databases, count);
 }
 
 static struct in_step_flow flow_facts(struct flow *f)

@@ -85,6 +85,8 @@ void run_perform(struct run *run, enum session_action action)
         run_prepare_target(run);
         break;
     case ACTION_START_WORKERS:
+        if (run->session.state == SESSION_WORKERS_PARTIAL)
+            run_expect_databases(run);
         run_begin_workers(run);
         break;
     case ACTION_SEND_SYNC:

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "common/redis/marks.h"
 #include "supervisor/target/target_internal.h"
 
 static void scan_database(struct target_node *n, const char *cursor);
@@ -76,11 +77,19 @@ static bool is_of_kind(const struct target_job *job, struct slice key, const cha
     return key.len >= len && memcmp(key.data, prefix, len) == 0;
 }
 
+static bool is_of_database(const struct target_job *job, struct slice key)
+{
+    char mark[SLOT_KEY_BYTES];
+    snprintf(mark, sizeof mark, "df2redis:%s" MARK_DATABASE_SUFFIX, job->settings->name);
+    return !target_is_cluster(job) && slice_is(key, mark);
+}
+
 static void unlink_found(struct target_node *n, struct slice key)
 {
     struct slice argv[2] = {slice_str("UNLINK"), key};
     uint32_t timeout_ms = n->job->settings->connect_timeout_ms;
-    bool mark = target_is_cluster(n->job) && is_of_kind(n->job, key, "{");
+    bool mark =
+        is_of_database(n->job, key) || (target_is_cluster(n->job) && is_of_kind(n->job, key, "{"));
     if (!mark && !is_of_kind(n->job, key, "new:") && !is_of_kind(n->job, key, "tmp:"))
         return;
     if (target_is_cluster(n->job))

@@ -119,8 +119,8 @@ const struct target_marks *target_marks_found(const struct target_job *job)
 
 uint64_t target_keys_found(const struct target_job *job)
 {
-    uint64_t keys = job->capabilities.keys;
-    return job->marks.there && keys ? keys - 1 : keys;
+    uint64_t keys = job->capabilities.keys, own = job->marks.there + job->marks.databases;
+    return keys > own ? keys - own : 0;
 }
 
 struct target_cleaned target_cleaned(const struct target_job *job)

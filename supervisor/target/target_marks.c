@@ -46,6 +46,8 @@ static void read_fields(struct target_marks *m, const redisReply *reply, const u
         struct target_mark *mark = &m->list[m->count];
         if (!fingerprint && slice_eq(field, slice_str(MARK_RUN_FIELD)))
             slice_to_u64(text, &m->run_session);
+        else if (!fingerprint && name->len > 3 && memcmp(name->str, MARK_DATABASE_FIELD, 3) == 0)
+            m->databases++;
         else if (flow_of_field(field, fingerprint ? "node-" : "flow-", &mark->flow) &&
                  read_mark(text, fingerprint != NULL, &seen, mark)) {
             memcpy(m->seen_id, mark->master_id, sizeof m->seen_id);

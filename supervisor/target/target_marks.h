@@ -21,6 +21,7 @@ struct target_mark {
 struct target_marks {
     bool there;           /* the hash without a tag exists */
     uint64_t run_session; /* field run; 0: none */
+    size_t databases;     /* that the hash names as marked */
     /* From a mark of any node, whatever slots that node had then. */
     char seen_id[41]; /* master id; "": no mark */
     bool seen_stable; /* at least one mark was written during stable sync */

@@ -41,9 +41,12 @@ static bool error_may_pass(const struct target_job *job, const redisReply *reply
 
 /* ---- claiming ---- */
 
-/* Returns the number of keys besides the run's mark. Claims the target if there are none. */
+/* Returns the number of keys besides the run's marks. Claims the target if there are none. ARGV: the session, the
+ * database. */
 static const char claim_script[] =
-    "local n=-redis.call('EXISTS',KEYS[1]) "
+    "local n=-redis.call('EXISTS',KEYS[1]) local h=redis.call('HGETALL',KEYS[1]) for i=1,#h,2 do "
+    "local d=string.match(h[i],'^" MARK_DATABASE_PATTERN "$') if d then redis.call('SELECT',d) "
+    "n=n-redis.call('EXISTS',KEYS[1]..'" MARK_DATABASE_SUFFIX "') end end redis.call('SELECT',ARGV[2]) "
     "for k in string.gmatch(redis.call('INFO','keyspace'),':keys=(%d+)') do n=n+tonumber(k) end "
     "if n<=0 then redis.call('HSET',KEYS[1],'" MARK_RUN_FIELD "',ARGV[1]) return 0 end return n";
 
@@ -92,7 +95,7 @@ static void on_empty_claimed(struct client *c, const redisReply *reply, void *ar
 
 static void claim_target(struct target_job *job, bool empty)
 {
-    char key[SLOT_KEY_BYTES], session[24];
+    char key[SLOT_KEY_BYTES], session[24], database[24];
     if (!has_marks(job)) {
         target_done(job);
         return;
@@ -101,9 +104,10 @@ static void claim_target(struct target_job *job, bool empty)
     uint32_t timeout_ms = job->settings->connect_timeout_ms;
     run_key(job, key);
     snprintf(session, sizeof session, "%llu", (unsigned long long)job->session);
+    snprintf(database, sizeof database, "%u", (unsigned)job->settings->target.db);
     if (empty && job->capabilities.scripts)
         client_words(n->client, timeout_ms, on_empty_claimed, n, "EVAL", claim_script, "1", key, session,
-                     NULL);
+                     database, NULL);
     else
         client_words(n->client, timeout_ms, on_claimed, n, "HSET", key, MARK_RUN_FIELD, session, NULL);
 }

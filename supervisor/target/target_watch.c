@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sysexits.h>
 
 #include "common/base/clock.h"
 #include "common/base/size_text.h"
 #include "common/log/log.h"
 #include "common/net/client.h"
 #include "common/redis/capabilities.h"
+#include "common/redis/marks.h"
 #include "supervisor/rules/databases.h"
+#include "supervisor/target/database_watch.h"
 #include "supervisor/target/evictions.h"
 
 enum {
@@ -54,6 +57,7 @@ struct target_watch {
     bool cluster, begins; /* begins: counting does */
     struct node **nodes;
     size_t count;
+    struct database_watch marks; /* standalone */
     uint64_t masters_due_ms;
     bool masters_asked;
 };
@@ -65,6 +69,7 @@ static void lose_node(struct node *n, const char *why)
     snprintf(n->trouble, sizeof n->trouble, "%s", why);
     client_free(n->client);
     n->client = NULL;
+    database_watch_forget(&n->watch->marks);
     n->ready = n->waits = n->again = false;
     n->connect_due_ms = clock_monotonic_ms() + RETRY_MS;
 }
@@ -214,10 +219,37 @@ static void on_info(struct client *c, const redisReply *reply, void *arg)
     w->callbacks.told(w->callbacks.arg);
 }
 
+/* The databases may have had any key evicted, or have been emptied by another client. */
+static void on_mark_lost(void *arg, uint32_t database, const char *found)
+{
+    struct target_watch *w = arg;
+    struct error error = {0};
+    const struct node *n = w->nodes[0];
+    if (node_evicts(n) && strncmp(n->policy, "allkeys-", 8) == 0)
+        error_fatal(&error, EX_CONFIG,
+                    "target %s has evicted the run's mark of database %u (maxmemory-policy %s), and may have "
+                    "evicted any key: give it more memory and maxmemory-policy noeviction, then start over "
+                    "with --flush-target",
+                    n->name, database, n->policy);
+    else if (*found)
+        error_set(&error, ERROR_REDIRECT,
+                  "database %u of target %s has the mark of database %s: another client has exchanged them "
+                  "(SWAPDB); a full sync is needed",
+                  database, n->name, found);
+    else
+        error_set(&error, ERROR_REDIRECT,
+                  "database %u of target %s has lost its mark df2redis:%s%s: another client has emptied it "
+                  "(FLUSHDB, FLUSHALL), exchanged it (SWAPDB) or deleted the mark; a full sync is needed",
+                  database, n->name, w->settings->name, MARK_DATABASE_SUFFIX);
+    w->callbacks.emptied(&error, w->callbacks.arg);
+}
+
 static void ask_node(struct node *n, uint64_t now_ms)
 {
     if (!n->ready)
         return;
+    if (!n->watch->cluster && n->watch->settings->marks)
+        database_watch_ask(&n->watch->marks, n->client, ANSWER_LIMIT_MS);
     n->again = n->waits;
     if (n->waits)
         return;
@@ -380,6 +412,7 @@ struct target_watch *target_watch_start(struct event_base *base, const struct se
     w->evictions_path = x_strdup(evictions_path);
     w->masters_due_ms = clock_monotonic_ms() + MASTERS_EVERY_MS;
     w->cluster = masters->count > 0;
+    w->marks = (struct database_watch){.settings = settings, .arg = w, .lost = on_mark_lost};
     if (goes_on)
         evictions_load(&w->evictions, evictions_path);
     w->begins = !w->evictions.since_ms;
@@ -401,6 +434,12 @@ void target_watch_before(struct target_watch *w, const char *run_id, uint64_t ev
         log_debug("cannot write %s", w->evictions_path);
 }
 
+void target_watch_expect(struct target_watch *w, const uint32_t *databases, size_t count)
+{
+    if (w)
+        database_watch_expect(&w->marks, databases, count);
+}
+
 void target_watch_free(struct target_watch *w)
 {
     if (!w)
@@ -409,6 +448,7 @@ void target_watch_free(struct target_watch *w)
         free_node(w->nodes[i]);
     free(w->nodes);
     evictions_free(&w->evictions);
+    database_watch_free(&w->marks);
     free(w->evictions_path);
     free(w);
 }

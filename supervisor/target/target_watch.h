@@ -18,6 +18,8 @@ struct target_watch_callbacks {
     void *arg;
     void (*evicted)(const char *node, uint64_t keys, void *arg); /* keys: new since the last call */
     void (*told)(void *arg);                                     /* a master has answered */
+    /* A database has lost its mark. Called again each second, until the run has another claim. */
+    void (*emptied)(const struct error *error, void *arg);
 };
 
 /* masters: those of the cluster; empty for a standalone target. evictions_path: the file of the counts, which outlives
@@ -28,6 +30,8 @@ struct target_watch *target_watch_start(struct event_base *base, const struct se
 /* What a process of the target had evicted when it was probed, before the first write. Without effect once the copy goes
  * on. */
 void target_watch_before(struct target_watch *w, const char *run_id, uint64_t evicted);
+/* A copy goes on: the databases of the source that hold keys. */
+void target_watch_expect(struct target_watch *w, const uint32_t *databases, size_t count);
 void target_watch_free(struct target_watch *w);
 /* Call it several times a second. Here and below, a NULL w does nothing. */
 void target_watch_turn(struct target_watch *w, uint64_t now_ms);

@@ -189,9 +189,18 @@ uint64_t run_target_keys(const struct run *r)
 {
     redisContext *c = server_connect(r->target.port);
     uint64_t keys = server_keys(c), own = 0;
-    redisReply *reply = server_command(c, "KEYS df2redis:*");
-    own = reply->elements;
-    freeReplyObject(reply);
+    for (int db = 0; db < 16; db++) {
+        char *select = format_text("SELECT %d", db);
+        redisReply *there = server_command(c, select);
+        bool ok = there->type == REDIS_REPLY_STATUS;
+        freeReplyObject(there);
+        free(select);
+        if (!ok)
+            break;
+        redisReply *reply = server_command(c, "KEYS df2redis:*");
+        own += reply->elements;
+        freeReplyObject(reply);
+    }
     redisFree(c);
     return keys - own;
 }

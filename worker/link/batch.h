@@ -9,6 +9,7 @@
 
 #include <sys/uio.h>
 
+#include "worker/link/database_marks.h"
 #include "worker/link/output.h"
 
 enum { BATCH_MAX_BORROWED = 64 };
@@ -96,6 +97,8 @@ void output_target(struct output *o, struct batch *b);
  * command already. */
 typedef struct batch *output_route(void *arg, struct round *r, struct slice key, unsigned flags);
 void output_round(struct output *o, struct round *r, output_route *route, void *arg);
+/* The marks of databases, which the caller owns, go before the first command of each; not in a cluster. */
+void output_mark_databases(struct output *o, struct database_marks *marks);
 /* For unit tests of translators: every command is appended to *resp as plain RESP, SELECT when the
  * database changes. once, when not NULL, is set by the first OUTPUT_ONCE command. */
 struct output *output_for_tests(struct buf *resp, bool *once);

@@ -15,6 +15,7 @@ struct output {
     struct round *round; /* NULL: batch alone */
     output_route *route; /* NULL: the round's only batch */
     void *route_arg;
+    struct database_marks *databases; /* may be NULL */
     struct batch *nowhere; /* takes commands that the target has already */
     size_t begun_bytes;    /* bytes of the batch when the command began */
     uint32_t begun_commands;
@@ -93,6 +94,11 @@ void output_round(struct output *o, struct round *r, output_route *route, void *
     o->route_arg = arg;
 }
 
+void output_mark_databases(struct output *o, struct database_marks *marks)
+{
+    o->databases = marks;
+}
+
 bool output_by_slot(const struct output *o)
 {
     return o->route != NULL;
@@ -137,6 +143,10 @@ static void select_db(struct output *o, uint32_t db)
 {
     struct batch *b = o->batch;
     char text[24];
+    if (o->databases && database_marks_take(o->databases, db)) {
+        database_marks_write(o->databases, db, &b->out);
+        count_command(o);
+    }
     resp_put_array(&b->out, 2);
     resp_put_text(&b->out, "SELECT");
     resp_put_bulk(&b->out, slice_of(text, format_u64(text, db)));

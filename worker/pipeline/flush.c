@@ -12,12 +12,17 @@
 #include "worker/keys/suspects.h"
 
 /* KEYS[1]: the hash of the marks; ARGV: its database, the value of its field "flushed" (empty: no marks), then the
- * databases to flush ("all": every one; none: only the field is set). */
+ * databases to flush ("all": every one; none: only the field is set). A flushed database gets its mark again if the hash
+ * names it. */
 static const char flush_script[] =
-    "local m={} if #ARGV>2 then "
+    "local m,f,r={},{},'' if #ARGV>2 then "
     "redis.call('SELECT',ARGV[1]) m=redis.call('HGETALL',KEYS[1]) "
-    "for i=3,#ARGV do if ARGV[i]=='all' then redis.call('FLUSHALL') "
+    "for i=3,#ARGV do f[ARGV[i]]=1 if ARGV[i]=='all' then redis.call('FLUSHALL') "
     "else redis.call('SELECT',ARGV[i]) redis.call('FLUSHDB') end end "
+    "for i=1,#m,2 do if m[i]=='" MARK_RUN_FIELD "' then r=m[i+1] end end "
+    "for i=1,#m,2 do local d=string.match(m[i],'^" MARK_DATABASE_PATTERN "$') "
+    "if d and m[i+1]==r and (f[d] or f['all']) then "
+    "redis.call('SELECT',d) redis.call('SET',KEYS[1]..'" MARK_DATABASE_SUFFIX "',d) end end "
     "redis.call('SELECT',ARGV[1]) end if #m>0 then redis.call('HSET',KEYS[1],unpack(m)) end "
     "if ARGV[2]~='' then redis.call('HSET',KEYS[1],'" MARK_FLUSHED_FIELD "',ARGV[2]) end return #m";
 

@@ -68,6 +68,7 @@ void router_forget_open(struct router *r)
 {
     if (r->cluster)
         cluster_sent(r->cluster);
+    database_marks_forget(&r->databases);
     give_round(r, r->open);
     open_round(r);
 }
@@ -194,6 +195,7 @@ static void on_ready(void *arg, const struct mark *mark, const struct capabiliti
     struct position at = {*mark, mark->seq, mark->lsn};
     r->mark_there = mark->present;
     r->claimed = mark->claimed;
+    database_marks_forget(&r->databases);
     r->callbacks.ready(r->callbacks.arg, &at, target);
 }
 
@@ -257,6 +259,10 @@ struct router *router_new(struct event_base *base, const struct link_config *con
     r->null = config->settings->target.null_sink;
     r->answers_lost = true;
     r->config.trouble = &r->trouble;
+    if (!r->null)
+        r->databases = (struct database_marks){
+            .settings = config->settings, .hash = config->mark_key, .claimed = &r->claimed};
+    output_mark_databases(output, &r->databases);
     open_round(r);
     return r;
 }
@@ -291,6 +297,7 @@ void router_free(struct router *r)
     link_free(r->link);
     cluster_free(r->cluster);
     seeds_free(r->seeds);
+    database_marks_free(&r->databases);
     router_forget_sent(r);
     round_free(r->open);
     while (r->spare_rounds) {
@@ -386,6 +393,14 @@ void router_remove_marks(struct router *r)
         cluster_remove_marks(r->cluster);
         return;
     }
+    output_begin(r->output, c->settings->target.db, slice_str(c->mark_key), 5, OUTPUT_IDEMPOTENT);
+    output_text(r->output, "EVAL");
+    output_text(r->output, database_marks_removal);
+    output_text(r->output, "1");
+    output_text(r->output, c->mark_key);
+    output_i64(r->output, c->settings->target.db);
+    output_end(r->output);
+    r->open->plain[0]->current_db = UINT32_MAX;
     output_begin(r->output, c->settings->target.db, slice_str(c->mark_key), 5, OUTPUT_IDEMPOTENT);
     output_text(r->output, "HDEL");
     output_text(r->output, c->mark_key);

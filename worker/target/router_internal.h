@@ -24,6 +24,7 @@ struct router {
     struct batch *spare_batches;
     bool answers_lost;        /* to commands of this worker, or of a dead one */
     bool mark_there, claimed; /* standalone: the target has this FLOW's mark, and the run's claim */
+    struct database_marks databases;
     uint64_t sealed_seq;      /* done_seq of the newest sent round */
 };
 

@@ -275,6 +275,37 @@ static void what_expired_before_it_came_to_another_database_is_healed(void **sta
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* GETEX key EXAT of a time that has just passed is journaled as that time, and no DEL follows: whether it had passed on
+ * the source cannot be told from a skew of the clocks. */
+static void what_is_written_behind_a_time_that_may_have_passed_is_healed(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"text", "hash", "list", "counter", "whole", "renewed", NULL};
+    begin(false);
+    source("SET text 1");
+    source("HSET hash a 1");
+    source("RPUSH list a");
+    source("SET counter 5");
+    source("SET whole 1");
+    source("SET renewed 1");
+    assert_true(run_wait_in_step(&run));
+    pid_t worker = worker_pid(&run.program, 0);
+    kill(worker, SIGSTOP); /* the times are not corrected in between */
+    int64_t over_ms = clock_unix_ms() - 1000;
+    for (const char *const *k = keys; *k; k++)
+        source("PEXPIREAT %s %lld", *k, (long long)over_ms);
+    source("APPEND text 2");
+    source("HSET hash b 2");
+    source("RPUSH list b");
+    source("INCR counter");
+    source("RPOPLPUSH list other");
+    source("SET whole 2");
+    kill(worker, SIGCONT);
+    assert_comes_out_equal();
+    assert_int_equal(suspects(&run, "healed") + suspects(&run, "equal"), 5);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 static void of_a_target_in_import_mode_nothing_expires(void **state)
 {
     (void)state;
@@ -302,6 +333,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(what_expired_in_an_older_copy_of_the_target_is_healed, teardown),
         cmocka_unit_test_teardown(what_was_made_of_a_key_that_had_expired_is_healed, teardown),
         cmocka_unit_test_teardown(what_expired_before_it_came_to_another_database_is_healed, teardown),
+        cmocka_unit_test_teardown(what_is_written_behind_a_time_that_may_have_passed_is_healed, teardown),
         cmocka_unit_test_teardown(of_a_target_in_import_mode_nothing_expires, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,25 @@ static bool has_passed(void *at_ms)
     return clock_unix_ms() > *(int64_t *)at_ms;
 }
 
+/* The source deletes the key at once, and journals the time alone. */
+static void a_time_that_has_just_passed_leaves_no_old_value(void **state)
+{
+    (void)state;
+    begin(true, NULL);
+    redisContext *c = server_connect(run.dragonfly.port);
+    for (int i = 0; i < 50; i++) {
+        char line[80];
+        snprintf(line, sizeof line, "SET over:%d 1", i);
+        source(c, line);
+        snprintf(line, sizeof line, "GETEX over:%d EXAT %lld", i, (long long)clock_unix_ms() / 1000 - 1);
+        source(c, line);
+        snprintf(line, sizeof line, "APPEND over:%d 2", i);
+        source(c, line);
+    }
+    redisFree(c);
+    assert_ends_equal();
+}
+
 /* Which messages are idle long enough is decided at the source, not when the target hears of it. */
 static void claims_take_what_the_source_took(void **state)
 {
@@ -289,6 +308,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(nobody_runs, teardown),
         cmocka_unit_test_teardown(times_are_shorter_than_the_way, teardown),
         cmocka_unit_test_teardown(full_sync_takes_long, teardown),
+        cmocka_unit_test_teardown(a_time_that_has_just_passed_leaves_no_old_value, teardown),
         cmocka_unit_test_teardown(claims_take_what_the_source_took, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

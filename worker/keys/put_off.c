@@ -1,4 +1,6 @@
-/* The list's records:  u32 bytes of the record | u32 db | i64 source | i64 target | u32 key, field | key | field */
+/* The list's records:  u32 bytes of the record | u32 db | i64 source | i64 target | u32 key, field | key | field
+ *
+ * The highest bit of db: the time is doubted. */
 #include "worker/keys/put_off.h"
 
 #include <string.h>
@@ -6,6 +8,7 @@
 #include "common/ipc/statefile.h"
 
 #define NOT_PUT_OFF UINT64_MAX
+#define DOUBTED (UINT32_C(1) << 31) /* no server has so many databases */
 
 struct record {
     uint32_t bytes, db;
@@ -25,7 +28,10 @@ static uint64_t read_record(const struct put_off_list *l, uint64_t at, struct pu
     uint64_t needed = sizeof r + (uint64_t)r.key_bytes + (has_field ? r.field_bytes : 0);
     if (r.bytes != needed || needed > end - at)
         return 0;
-    *p = (struct put_off){.db = r.db, .source_ms = r.source_ms, .target_ms = r.target_ms};
+    *p = (struct put_off){.db = r.db & ~DOUBTED,
+                          .source_ms = r.source_ms,
+                          .target_ms = r.target_ms,
+                          .doubted = (r.db & DOUBTED) != 0};
     p->key = slice_of(l->bytes + at + sizeof r, r.key_bytes);
     if (has_field)
         p->field = slice_of(l->bytes + at + sizeof r + r.key_bytes, r.field_bytes);
@@ -43,7 +49,7 @@ void put_off_open(struct put_off_list *l)
 bool put_off_add(struct put_off_list *l, const struct put_off *p)
 {
     uint64_t at = statefile_load(l->end), bytes = sizeof(struct record) + p->key.len + p->field.len;
-    struct record r = {(uint32_t)bytes,      p->db,
+    struct record r = {(uint32_t)bytes,      p->db | (p->doubted ? DOUBTED : 0),
                        p->source_ms,         p->target_ms,
                        (uint32_t)p->key.len, p->field.data ? (uint32_t)p->field.len : UINT32_MAX};
     if (bytes > l->size || at > l->size - bytes)
@@ -62,6 +68,13 @@ void put_off_forget(struct put_off_list *l, uint64_t hash)
     struct timed *last = times_find(&l->latest, hash);
     if (last)
         last->at = NOT_PUT_OFF;
+}
+
+bool put_off_doubted(const struct put_off_list *l, uint64_t hash)
+{
+    const struct timed *last = times_find(&l->latest, hash);
+    struct put_off p;
+    return last && last->at != NOT_PUT_OFF && read_record(l, last->at, &p) && p.doubted;
 }
 
 /* Whether to skip the record: its key is forgotten, or the target cannot distinguish its time from that of the key's

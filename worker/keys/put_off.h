@@ -20,6 +20,7 @@ struct put_off {
     int64_t source_ms, target_ms;
     struct slice key, field; /* field.data NULL: the key itself */
     bool last;               /* out: the last record of the key */
+    bool doubted; /* the time may have passed on the source when it was set, and have deleted the key there */
 };
 enum { PUT_OFF_SAME_MS = 25 };
 
@@ -28,6 +29,8 @@ void put_off_open(struct put_off_list *l);
 bool put_off_add(struct put_off_list *l, const struct put_off *p);
 /* A correct time, or none, was sent since: drops the key's records. */
 void put_off_forget(struct put_off_list *l, uint64_t hash);
+/* Whether the key's last record is doubted. */
+bool put_off_doubted(const struct put_off_list *l, uint64_t hash);
 /* The record at *position, which begins at 0 and is advanced. Skips records of forgotten keys, and records with the
  * same target time as the last one of their key. False at the end. */
 bool put_off_next(const struct put_off_list *l, uint64_t *position, struct put_off *p);

@@ -10,7 +10,7 @@
 #include "worker/translate/rewrite.h"
 
 enum {
-    CLOSE_MS = 20,  /* transit of an acknowledgement, and skew of synchronized clocks */
+    CLOSE_MS = 20,  /* transit, and skew of synchronized clocks */
     EXACT_MS = 150, /* a postponement that ends within it is not corrected */
     LATE_MS = 1000, /* delay of an entry from which on unknown deadlines may have passed before it */
     IN_STEP_MS = 200,
@@ -98,7 +98,12 @@ void expiry_told(void *expiry, struct slice key, struct slice field, int64_t sou
     /* An entry that runs again: the time it set before may have passed since. */
     bool again = entry_seq(x) <= x->flow->seen_seq;
     set_deadline(x, db, key, field, again && source_ms < target_ms ? source_ms : target_ms);
-    struct put_off p = {.db = db, .source_ms = source_ms, .target_ms = target_ms, .key = key, .field = field};
+    struct put_off p = {.db = db,
+                        .source_ms = source_ms,
+                        .target_ms = target_ms,
+                        .key = key,
+                        .field = field,
+                        .doubted = source_ms <= x->translator->arrived_ms + CLOSE_MS};
     /* A difference that ends within EXACT_MS is not corrected. */
     bool matters = target_ms > source_ms && target_ms > clock_unix_ms() + EXACT_MS;
     if (!matters)
@@ -142,6 +147,24 @@ static void check_time(struct expiry *x, const struct command *c, const struct e
         suspect_key(x, db, key, c->name);
 }
 
+/* Whether the command sets the time to live of a key, or of a part of it, and leaves the value. */
+static bool command_renews_key(const struct command *c)
+{
+    static const char *const names[] = {"PEXPIREAT", "PERSIST", "EXPIRE",      "EXPIREAT", "PEXPIRE",
+                                        "GETEX",     "HEXPIRE", "FIELDEXPIRE", "HGETEX"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(c->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A time that had passed when it was set deletes the key on the source, and no DEL follows. If it is only postponed, a
+ * later command finds the old value on the target, and none on the source: it counts as passed. */
+static int64_t time_for_command(const struct expiry *x, const struct command *c, uint64_t hash, int64_t at_ms)
+{
+    return put_off_doubted(x->put_off, hash) && !command_renews_key(c) ? 1 : at_ms;
+}
+
 /* Adds a check if the result of the command depends on the value of the key. Returns the time of the key; 0: none. */
 static int64_t check_key(struct expiry *x, const struct command *c, const struct entry *e, uint32_t db,
                          struct slice key, struct slice field, bool done)
@@ -150,10 +173,11 @@ static int64_t check_key(struct expiry *x, const struct command *c, const struct
     int64_t at_ms = deadlines_get(x->deadlines, hash);
     if (!at_ms)
         return 0;
-    check_time(x, c, e, db, key, at_ms, done);
+    int64_t counts_ms = time_for_command(x, c, hash, at_ms);
+    check_time(x, c, e, db, key, counts_ms, done);
     if (deadline_has_passed(x, at_ms)) /* one check is enough */
         deadlines_set(x->deadlines, hash, e->seq, 0, x->translator->arrived_ms);
-    return at_ms;
+    return counts_ms;
 }
 
 /* A command may write to any of its keys what it made of the one that has the time. */
@@ -180,17 +204,6 @@ static bool command_keeps_ttl(const struct entry *e)
 {
     for (size_t i = 3; i < e->argc; i++)
         if (slice_is(e->argv[i], "KEEPTTL"))
-            return true;
-    return false;
-}
-
-/* Whether the command sets the time to live of a key, or of a part of it, and leaves the value. */
-static bool command_renews_key(const struct command *c)
-{
-    static const char *const names[] = {"PEXPIREAT", "PERSIST", "EXPIRE",      "EXPIREAT", "PEXPIRE",
-                                        "GETEX",     "HEXPIRE", "FIELDEXPIRE", "HGETEX"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(c->name, names[i]) == 0)
             return true;
     return false;
 }

@@ -168,7 +168,7 @@ static void without_the_file_anything_may_have_a_time(void **state)
 static void a_table_keeps_its_size_until_it_is_made_anew(void **state)
 {
     static const uint64_t others[] = {TABLE_BYTES * 4, TABLE_BYTES / 4, 1};
-    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_of(NULL, 0), false}, q;
+    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_of(NULL, 0), false, false}, q;
     int64_t now = clock_unix_ms();
     (void)state;
     deadlines_set(d, key(1), 1, NOW + 5, NOW);
@@ -192,8 +192,8 @@ static void a_table_keeps_its_size_until_it_is_made_anew(void **state)
 static void what_was_put_off_is_known_until_it_is_put_right(void **state)
 {
     (void)state;
-    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_str("field"), false},
-                   q = {0, 1, 2, slice_str("other"), {0}, false}, r;
+    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), slice_str("field"), false, false},
+                   q = {0, 1, 2, slice_str("other"), {0}, false, false}, r;
     uint64_t position = 0;
     assert_false(put_off_next(deadlines_list(d), &position, &r));
     assert_true(put_off_add(deadlines_list(d), &p));
@@ -221,7 +221,7 @@ static void what_was_put_off_is_known_until_it_is_put_right(void **state)
 static void of_a_key_that_was_put_off_twice_the_last_counts(void **state)
 {
     (void)state;
-    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
+    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false, false}, q = p, r;
     uint64_t position = 0;
     q.source_ms = NOW + 1;
     assert_true(put_off_add(deadlines_list(d), &p));
@@ -240,10 +240,31 @@ static void of_a_key_that_was_put_off_twice_the_last_counts(void **state)
 }
 
 /* The command of the last was dropped, perhaps, as the target had it with the time before: that is tried, too. */
+static void a_doubted_time_is_known_until_another_one_is_told(void **state)
+{
+    (void)state;
+    struct put_off p = {2, NOW, NOW + 5, slice_str("key"), {0}, false, true}, q = p, r;
+    uint64_t hash = deadlines_hash(2, p.key, p.field), position = 0;
+    assert_false(put_off_doubted(deadlines_list(d), hash));
+    assert_true(put_off_add(deadlines_list(d), &p));
+    for (int i = 0; i < 2; i++) {
+        assert_true(put_off_doubted(deadlines_list(d), hash));
+        open_again(false);
+    }
+    assert_true(put_off_next(deadlines_list(d), &position, &r));
+    assert_int_equal(r.db, 2);
+    q.doubted = false;
+    assert_true(put_off_add(deadlines_list(d), &q));
+    assert_false(put_off_doubted(deadlines_list(d), hash));
+    assert_true(put_off_add(deadlines_list(d), &p));
+    put_off_forget(deadlines_list(d), hash);
+    assert_false(put_off_doubted(deadlines_list(d), hash));
+}
+
 static void of_a_key_that_was_put_off_to_two_times_both_count(void **state)
 {
     (void)state;
-    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
+    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false, false}, q = p, r;
     uint64_t position = 0;
     q.target_ms += PUT_OFF_SAME_MS + 1;
     assert_true(put_off_add(deadlines_list(d), &p));
@@ -258,7 +279,7 @@ static void of_a_key_that_was_put_off_to_two_times_both_count(void **state)
 static void what_was_told_another_time_since_is_not_put_off(void **state)
 {
     (void)state;
-    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false}, q = p, r;
+    struct put_off p = {0, NOW, NOW + 5, slice_str("key"), {0}, false, false}, q = p, r;
     uint64_t position = 0;
     q.key = slice_str("other");
     put_off_forget(deadlines_list(d), deadlines_hash(0, p.key, p.field));
@@ -296,6 +317,7 @@ int main(void)
         TEST(what_was_put_off_is_known_until_it_is_put_right),
         TEST(of_a_key_that_was_put_off_twice_the_last_counts),
         TEST(of_a_key_that_was_put_off_to_two_times_both_count),
+        TEST(a_doubted_time_is_known_until_another_one_is_told),
         TEST(what_was_told_another_time_since_is_not_put_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,6 @@
 #include "supervisor/log/log_output.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <syslog.h>
@@ -62,17 +61,23 @@ static void say_to_syslog(struct slice lines)
     }
 }
 
+static bool open_failed(int failure, struct error *error)
+{
+    if (failure == ENXIO)
+        return error_fatal(error, EX_CANTCREAT,
+                           "cannot open the log file %s: nobody reads this FIFO; start its reader first",
+                           file_path);
+    return error_fatal(error, failure == EACCES ? EX_NOPERM : EX_CANTCREAT,
+                       "cannot open the log file %s: %s; it and its directory must be writable by the user "
+                       "that runs df2redis",
+                       file_path, strerror(failure));
+}
+
 static bool open_file(struct error *error)
 {
-    int fd = open(file_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (fd < 0) {
-        int failure = errno;
-        return error_fatal(
-            error, failure == EACCES ? EX_NOPERM : EX_CANTCREAT,
-            "cannot open the log file %s: %s; it and its directory must be writable by the user "
-            "that runs df2redis",
-            file_path, strerror(failure));
-    }
+    int fd = log_writer_open(file_path);
+    if (fd < 0)
+        return open_failed(errno, error);
     log_writer_replace(fd);
     return true;
 }
@@ -108,9 +113,20 @@ void log_output_close(void)
     file_path = NULL;
 }
 
-bool log_output_reopen(struct error *error)
+void log_output_reopen(void)
 {
-    return !file_path || open_file(error);
+    if (file_path)
+        log_writer_reopen(file_path);
+}
+
+static void tell_failed_reopening(void)
+{
+    struct error error = {0};
+    int failure = log_writer_open_failure();
+    if (!failure || !file_path)
+        return;
+    open_failed(failure, &error);
+    log_error("%s; the old log file stays in use", error.text);
 }
 
 void log_output_turn(void)
@@ -118,6 +134,7 @@ void log_output_turn(void)
     log_turn();
     if (to_syslog)
         syslog_output_flush();
+    tell_failed_reopening();
     log_writer_turn();
 }
 

@@ -13,9 +13,10 @@
 bool log_output_open(const struct settings *settings, struct error *error);
 /* Waits up to a second for lines that are not yet written. */
 void log_output_close(void);
-/* Reopens the file after log rotation. False: the old file stays in use. */
-bool log_output_reopen(struct error *error);
-/* Call it a few times a second: reports lost and repeated lines, retries syslog. */
+/* Reopens the file after log rotation, for all later lines, without waiting for it. If it cannot be opened, the old file
+ * stays in use. */
+void log_output_reopen(void);
+/* Call it a few times a second: reports a file that could not be reopened, lost and repeated lines, retries syslog. */
 void log_output_turn(void);
 /* True: the log goes to a file or to syslog. */
 bool log_output_elsewhere(void);

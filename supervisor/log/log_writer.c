@@ -3,6 +3,7 @@
 #include "supervisor/log/log_writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +23,9 @@ struct log_writer {
     struct log_queue queue;
     bool writing, ending;
     bool left_alone;     /* the thread is detached, and frees this if its write(2) returns */
-    int next_fd;         /* -1: none */
+    int next_fd;         /* -1: none … */
+    char *next_path;     /* … or to be opened; NULL: none */
+    int open_failure;    /* errno of the last attempt, until it is told */
     size_t before_bytes; /* the queue's first bytes, which still go to the present descriptor */
 };
 
@@ -46,6 +49,39 @@ static bool write_all(const uint8_t *data, size_t len)
     return true;
 }
 
+int log_writer_open(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+    if (flags >= 0)
+        fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    return fd;
+}
+
+static bool next_is_due(const struct log_writer *w)
+{
+    return w->next_fd >= 0 || w->next_path;
+}
+
+/* Unlocks meanwhile. A descriptor, or another path, may have come then, and counts. */
+static void open_next_path(struct log_writer *w)
+{
+    char *path = w->next_path;
+    w->next_path = NULL;
+    w->writing = true;
+    pthread_mutex_unlock(&w->lock);
+    int fd = log_writer_open(path), failure = errno;
+    free(path);
+    pthread_mutex_lock(&w->lock);
+    w->writing = false;
+    if (fd < 0)
+        w->open_failure = failure;
+    else if (next_is_due(w))
+        close(fd);
+    else
+        w->next_fd = fd;
+}
+
 static void take_next_fd(struct log_writer *w)
 {
     dup2(w->next_fd, STDERR_FILENO);
@@ -58,11 +94,11 @@ static void take_next_fd(struct log_writer *w)
 static size_t take_piece(struct log_writer *w, uint8_t *piece)
 {
     size_t n = w->queue.kept.len < PIECE_BYTES ? w->queue.kept.len : PIECE_BYTES;
-    if (w->next_fd >= 0 && n > w->before_bytes)
+    if (next_is_due(w) && n > w->before_bytes)
         n = w->before_bytes;
     memcpy(piece, w->queue.kept.data, n);
     buf_consume(&w->queue.kept, n);
-    if (w->next_fd >= 0)
+    if (next_is_due(w))
         w->before_bytes -= n;
     return n;
 }
@@ -71,6 +107,7 @@ static void free_writer(struct log_writer *w)
 {
     if (w->next_fd >= 0)
         close(w->next_fd);
+    free(w->next_path);
     log_queue_free(&w->queue);
     pthread_cond_destroy(&w->filled);
     pthread_cond_destroy(&w->emptied);
@@ -84,8 +121,12 @@ static void *write_lines(void *arg)
     uint8_t piece[PIECE_BYTES];
     pthread_mutex_lock(&w->lock);
     for (;;) {
+        if (w->next_path && !w->before_bytes)
+            open_next_path(w);
         if (w->next_fd >= 0 && !w->before_bytes)
             take_next_fd(w);
+        if (next_is_due(w) && !w->before_bytes)
+            continue;
         if (!w->queue.kept.len) {
             pthread_cond_broadcast(&w->emptied);
             if (w->ending)
@@ -185,16 +226,38 @@ void log_writer_turn(void)
     pthread_mutex_unlock(&writer->lock);
 }
 
-void log_writer_replace(int fd)
+/* One that is not even reached is dropped: its lines go to the newest. */
+static void replace(int fd, char *path)
 {
     pthread_mutex_lock(&writer->lock);
-    if (writer->next_fd >= 0)
-        close(writer->next_fd); /* not even reached: its lines go to the newest */
-    else
+    if (!next_is_due(writer))
         writer->before_bytes = writer->queue.kept.len;
+    if (writer->next_fd >= 0)
+        close(writer->next_fd);
+    free(writer->next_path);
     writer->next_fd = fd;
+    writer->next_path = path;
     pthread_cond_signal(&writer->filled);
     pthread_mutex_unlock(&writer->lock);
+}
+
+void log_writer_replace(int fd)
+{
+    replace(fd, NULL);
+}
+
+void log_writer_reopen(const char *path)
+{
+    replace(-1, x_strdup(path));
+}
+
+int log_writer_open_failure(void)
+{
+    pthread_mutex_lock(&writer->lock);
+    int failure = writer->open_failure;
+    writer->open_failure = 0;
+    pthread_mutex_unlock(&writer->lock);
+    return failure;
 }
 
 static struct timespec after_ms(uint32_t ms)
@@ -217,7 +280,7 @@ bool log_writer_flush(uint32_t limit_ms)
     pthread_mutex_lock(&writer->lock);
     log_queue_tell_lost(&writer->queue);
     pthread_cond_signal(&writer->filled);
-    while (in_time && (writer->queue.kept.len || writer->writing || writer->next_fd >= 0))
+    while (in_time && (writer->queue.kept.len || writer->writing || next_is_due(writer)))
         in_time = pthread_cond_timedwait(&writer->emptied, &writer->lock, &end) != ETIMEDOUT;
     pthread_mutex_unlock(&writer->lock);
     return in_time;

@@ -89,8 +89,7 @@ static void reload_settings(struct run *run)
 {
     struct error error = {0};
     struct settings fresh;
-    if (!log_output_reopen(&error))
-        log_error("%s; the old log file stays in use", error.text);
+    log_output_reopen();
     log_info("SIGHUP received: %s",
              run->options->config.path ? "reading the configuration again" : "logs are reopened");
     if (!run->options->config.path)

@@ -60,7 +60,7 @@ static void lines_go_to_the_file_and_to_the_new_one_after_a_rotation(void **stat
     assert_true(log_writer_flush(FLUSH_MS));
     assert_int_equal(rename(path, moved), 0);
     log_error("second");
-    assert_true(log_output_reopen(&error));
+    log_output_reopen();
     log_error("third");
     assert_true(log_writer_flush(FLUSH_MS));
     char *old = file_text(moved), *fresh = file_text(path);
@@ -73,19 +73,49 @@ static void lines_go_to_the_file_and_to_the_new_one_after_a_rotation(void **stat
     free(fresh);
 }
 
+static void assert_reopening_fails(const char *why)
+{
+    log_output_reopen();
+    log_error("still here");
+    assert_true(log_writer_flush(FLUSH_MS));
+    log_output_turn();
+    assert_true(log_writer_flush(FLUSH_MS));
+    char *old = file_text(moved);
+    assert_non_null(strstr(old, "still here"));
+    assert_non_null(strstr(old, path));
+    assert_non_null(strstr(old, why));
+    assert_non_null(strstr(old, "the old log file stays in use"));
+    free(old);
+}
+
 static void failed_reopening_keeps_the_old_file(void **state)
 {
     (void)state;
     assert_true(log_output_open(&s, &error));
     assert_int_equal(rename(path, moved), 0);
     assert_int_equal(mkdir(path, 0700), 0);
-    assert_false(log_output_reopen(&error));
-    assert_non_null(strstr(error.text, path));
-    log_error("still here");
+    assert_reopening_fails("Is a directory");
+}
+
+/* open(2) of a FIFO waits for a reader. */
+static void fifo_that_nobody_reads_holds_up_nobody(void **state)
+{
+    (void)state;
+    assert_true(log_output_open(&s, &error));
+    assert_int_equal(rename(path, moved), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(HELD_UP_S);
+    assert_reopening_fails("nobody reads this FIFO");
+    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    log_output_reopen();
+    log_error("to the reader");
     assert_true(log_writer_flush(FLUSH_MS));
-    char *old = file_text(moved);
-    assert_non_null(strstr(old, "still here"));
-    free(old);
+    alarm(0);
+    char text[4096] = "";
+    assert_true(read(reader, text, sizeof text - 1) > 0);
+    assert_non_null(strstr(text, "to the reader"));
+    close(reader);
 }
 
 static void file_that_cannot_be_opened_is_told(void **state)
@@ -271,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(lines_go_to_the_file_and_to_the_new_one_after_a_rotation),
         TEST(failed_reopening_keeps_the_old_file),
+        TEST(fifo_that_nobody_reads_holds_up_nobody),
         TEST(file_that_cannot_be_opened_is_told),
         TEST(lines_that_syslog_does_not_take_are_kept_and_beyond_that_counted),
         TEST(standard_error_that_is_not_read_holds_up_nobody_and_lost_lines_are_counted),

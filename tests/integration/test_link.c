@@ -458,6 +458,41 @@ static void other_data_are_noticed_while_nothing_is_sent(void **state)
 
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The target is a Redis whose HINCRBYFLOAT has another name: its answer is the sum, too. */
+static void sum_beyond_2_to_the_53_is_a_conflict_where_asked_for(void **state)
+{
+    static const char *const renamed[] = {"--rename-command", "HINCRBYFLOAT", "JSON.NUMINCRBY", NULL};
+    static const struct {
+        const char *more;
+        unsigned conflicts;
+    } sums[] = {{"900719925474099", 0}, {"0.125", 0},  {"2000000000000", 0}, {"9007199254740993", 1},
+                {"1", 2},               {"-1e16", 2}, {"5", 2},              {"-9e15", 3}};
+    struct bench *b = *state;
+    link_free(b->link);
+    redisFree(b->redis);
+    server_stop(&b->target);
+    redis_start(&b->target, renamed);
+    b->redis = server_connect(b->target.port);
+    uri_free(&b->settings.target);
+    assert_true(uri_parse(b->target.uri, &b->settings.target, &b->lost_error));
+    open_link(b);
+    run_until(b, &b->ready, 1);
+    for (unsigned i = 0; i < sizeof sums / sizeof *sums; i++) {
+        struct batch *batch = begin(b);
+        output_begin(b->output, 0, slice_str("n"), 4, OUTPUT_ONCE | OUTPUT_CONFLICT);
+        output_text(b->output, "JSON.NUMINCRBY");
+        output_text(b->output, "n");
+        output_text(b->output, "$");
+        output_text(b->output, sums[i].more);
+        output_end(b->output);
+        send_batch(b, batch);
+        run_until(b, &b->acknowledged, i + 1);
+        if (b->conflicts != sums[i].conflicts)
+            fail_msg("%s", sums[i].more);
+    }
+    assert_int_equal(b->refused, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +504,7 @@ int main(void)
         LINK_TEST(a_database_that_is_refused_later_is_fatal),
         LINK_TEST(refused_commands_are_told_with_their_key),
         LINK_TEST(key_that_exists_is_a_conflict_where_asked_for),
+        LINK_TEST(sum_beyond_2_to_the_53_is_a_conflict_where_asked_for),
         LINK_TEST(full_target_is_waited_for),
         LINK_TEST(target_that_restarts_is_found_again),
         LINK_TEST(earlier_connection_of_the_flow_is_ended_first),

@@ -36,7 +36,7 @@ struct link_callbacks {
     /* The answer to command number i of b was a permanent error. */
     void (*refused)(void *arg, const struct batch *b, uint32_t i, const char *text);
     /* The answer to command number i, which has OUTPUT_CONFLICT, was nil, 0, an empty array, an array with -2 in it, or
-     * BUSYKEY. May be called more than once. */
+     * BUSYKEY; or, of JSON.NUMINCRBY, a number of 2^53 or more. May be called more than once. */
     void (*conflict)(void *arg, const struct batch *b, uint32_t i);
     /* The unanswered batches are dropped (the link frees them). ERROR_RETRY: the link reconnects. ERROR_FATAL: it does
      * not. */

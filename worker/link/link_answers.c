@@ -257,6 +257,37 @@ static void on_history(struct link *l, const struct batch *b, struct slice info)
         l->marks_lost = !error_set(&l->trouble, ERROR_RETRY, "%s is a replica now", who);
 }
 
+/* An answer of JSON.NUMINCRBY, "[12,null,-3.5]": a number of at least 2^53, roughly, which two implementations may add up
+ * differently. */
+static bool has_large_number(struct slice text)
+{
+    enum { DIGITS_MAX = 15 };
+    size_t digits = 0;
+    bool whole = true;
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        bool digit = c >= '0' && c <= '9';
+        if ((c | 0x20) == 'e' && digits)
+            return true;
+        if (c == '.')
+            whole = false;
+        else if (!digit)
+            whole = true;
+        digits = digit ? digits + whole : c == '.' ? digits : 0;
+        if (digits > DIGITS_MAX)
+            return true;
+    }
+    return false;
+}
+
+static bool is_large_result(const struct batch *b, size_t i, struct slice text)
+{
+    struct slice name, key;
+    return b->conflicts && i < b->commands && has_large_number(text) &&
+           batch_is_conflict_command(b, (uint32_t)i) && batch_describe(b, (uint32_t)i, &name, &key) &&
+           slice_is(name, "JSON.NUMINCRBY");
+}
+
 void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number, struct slice text)
 {
     struct link *l = arg;
@@ -274,6 +305,8 @@ void link_on_element(void *arg, size_t i, enum reply_kind kind, long long number
         l->mark_refused = true;
         return;
     }
+    if (kind == REPLY_OTHER && answers_commands(l->first) && is_large_result(l->first, i, text))
+        l->callbacks.conflict(l->callbacks.arg, l->first, (uint32_t)i);
     if (kind != REPLY_OTHER && answers_commands(l->first))
         on_command_answered(l, l->first, (uint32_t)i, kind, text);
 }

@@ -14,7 +14,8 @@ enum output_flags {
     OUTPUT_ONCE = 1,       /* any other command: a mark goes with it */
     OUTPUT_CONFLICT =
         2, /* the answers nil, 0, an empty array, one with -2 in it, and BUSYKEY mean no effect: the key exists
-              (--on-conflict), or the target lacks what the source had */
+              (--on-conflict), or the target lacks what the source had; of
+              JSON.NUMINCRBY also: the sum may differ */
 };
 
 /* Number of nodes; output_node(i) as a flag sends a command without a key (SCRIPT LOAD) to node i. */

@@ -171,6 +171,12 @@ static void on_conflict(void *arg, const struct batch *b, uint32_t i)
         on_unclaimed(p, b, i);
         return;
     }
+    if (strcmp(name, "JSON.NUMINCRBY") == 0) {
+        if (!flow_heals(p->flow) ||
+            !suspect_keys(p, b, i, DIVERGENCE_DIFFERS, "the sum is beyond what is exact"))
+            report_command(p, b, i, DIVERGENCE_DIFFERS, NULL);
+        return;
+    }
     if (flow_heals(p->flow)) {
         if (answered_in_place(p, b, i, name))
             suspect_keys(p, b, i, SUSPECT_ABSENT, "no effect on the target");

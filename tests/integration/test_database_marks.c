@@ -140,6 +140,20 @@ static void a_database_emptied_as_a_worker_dies_is_noticed(void **state)
     assert_noticed("another client has emptied it (FLUSHDB, FLUSHALL)");
 }
 
+/* Evicted, as far as can be told. */
+static void a_mark_that_is_gone_from_a_target_that_evicts_ends_the_run(void **state)
+{
+    (void)state;
+    begin_marked();
+    tell("CONFIG SET maxmemory 1gb");
+    tell("CONFIG SET maxmemory-policy allkeys-lru");
+    wait_for_the_watch();
+    tell_in("SELECT 3", "UNLINK df2redis:default:db");
+    assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_CONFIG);
+    assert_true(df2redis_said(&crash.run.program, "has evicted the run's mark of database 3"));
+    assert_int_equal(crash_full_syncs(&crash), 1);
+}
+
 static void a_flush_of_the_source_keeps_the_marks(void **state)
 {
     (void)state;
@@ -261,6 +275,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(exchanged_databases_are_noticed, teardown),
         cmocka_unit_test_teardown(a_database_emptied_while_no_process_ran_is_noticed, teardown),
         cmocka_unit_test_teardown(a_database_emptied_as_a_worker_dies_is_noticed, teardown),
+        cmocka_unit_test_teardown(a_mark_that_is_gone_from_a_target_that_evicts_ends_the_run, teardown),
         cmocka_unit_test_teardown(a_flush_of_the_source_keeps_the_marks, teardown),
         cmocka_unit_test_teardown(a_run_that_is_killed_around_flushes_of_the_source_goes_on, teardown),
         cmocka_unit_test_teardown(a_full_sync_over_the_keys_that_are_there_marks_anew, teardown),

@@ -70,6 +70,8 @@ static void migration_into_a_target_that_evicts_ends_with_divergences(void **sta
     (void)state;
     begin(STRINGS, evicting);
     int code = run_migrate(&run, NULL);
+    if (code == EX_CONFIG && df2redis_said(&run.program, "has evicted the run's mark"))
+        return; /* the mark was among them, which a busy machine makes likelier */
     if (code != EX_DATAERR)
         df2redis_print(&run.program);
     assert_int_equal(code, EX_DATAERR);

@@ -39,6 +39,15 @@ static void a_flush_by_somebody_is_noticed_while_nothing_comes(void **state)
     assert_ends_equal(0);
 }
 
+static bool mark_is_gone(void *arg)
+{
+    (void)arg;
+    redisContext *c = server_connect(crash.run.target.port);
+    long long there = server_integer(c, "EXISTS df2redis:default");
+    redisFree(c);
+    return there == 0;
+}
+
 static void a_target_that_evicted_the_mark_ends_the_run(void **state)
 {
     (void)state;
@@ -49,7 +58,9 @@ static void a_target_that_evicted_the_mark_ends_the_run(void **state)
     assert_true(run_wait_in_step(&crash.run));
     write_some();
     assert_true(acknowledged());
-    tell("UNLINK df2redis:default");
+    tell("CONFIG SET maxmemory 1"); /* every key goes */
+    assert_true(wait_until(mark_is_gone, NULL, RUN_DEADLINE_MS));
+    tell("CONFIG SET maxmemory 1gb");
     for (int i = 0; i < 200 && process_running(&crash.run.program.process); i++)
         write_for(20);
     assert_int_equal(process_wait(&crash.run.program.process, RUN_DEADLINE_MS), EX_CONFIG);

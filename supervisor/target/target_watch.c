@@ -1,7 +1,7 @@
 /* One connection to each master. In a cluster one of them is asked for CLUSTER SLOTS every ten seconds, and at once
  * when a master has lost its role or cannot be reached.
  *
- * INFO takes several sections since Redis 7.0; older servers refuse them and get a plain INFO. */
+ * INFO takes several sections since Redis 7.0; older servers refuse them, and are sent one INFO for each section. */
 #include "supervisor/target/target_watch.h"
 
 #include <stdio.h>
@@ -33,7 +33,11 @@ struct node {
     struct uri uri;
     char name[256]; /* host:port, for status and metrics */
     struct client *client;
-    bool ready, plain_info, listed;
+    bool ready, listed;
+    bool single;     /* INFO takes one section */
+    struct buf info; /* its answers so far … */
+    size_t answers;
+    bool refused; /* … one of which was an error */
     uint64_t connect_due_ms, unlisted_ms;
     uint64_t asked_ms, asked_us; /* when the newest INFO was sent */
     bool waits, again;           /* its answer is due; another INFO follows it */
@@ -62,6 +66,16 @@ struct target_watch {
     bool masters_asked;
 };
 
+static const char *const sections[] = {"server", "replication", "stats", "memory", "keyspace"};
+enum { SECTIONS = sizeof sections / sizeof *sections };
+
+static void forget_sections(struct node *n)
+{
+    buf_clear(&n->info);
+    n->answers = 0;
+    n->refused = false;
+}
+
 static void lose_node(struct node *n, const char *why)
 {
     if (strncmp(n->trouble, why, sizeof n->trouble - 1) != 0)
@@ -71,6 +85,7 @@ static void lose_node(struct node *n, const char *why)
     n->client = NULL;
     database_watch_forget(&n->watch->marks);
     n->ready = n->waits = n->again = false;
+    forget_sections(n);
     n->connect_due_ms = clock_monotonic_ms() + RETRY_MS;
 }
 
@@ -200,23 +215,42 @@ static void note_refusal(struct node *n, const redisReply *reply)
              reply->type == REDIS_REPLY_ERROR ? reply->str : "not a text");
 }
 
+static void answered(struct node *n)
+{
+    n->waits = false;
+    if (n->again)
+        ask_node(n, clock_monotonic_ms());
+    n->watch->callbacks.told(n->watch->callbacks.arg);
+}
+
 static void on_info(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
     struct node *n = arg;
-    struct target_watch *w = n->watch;
-    n->waits = false;
-    if (reply->type == REDIS_REPLY_STRING) {
+    if (reply->type == REDIS_REPLY_STRING)
         note_info(n, slice_of(reply->str, reply->len));
-    } else if (!n->plain_info && reply->type == REDIS_REPLY_ERROR && strcasestr(reply->str, "syntax")) {
-        n->plain_info = true;
-        n->again = true;
-    } else {
+    else if (reply->type == REDIS_REPLY_ERROR && strcasestr(reply->str, "syntax"))
+        n->single = n->again = true;
+    else
         note_refusal(n, reply);
-    }
-    if (n->again)
-        ask_node(n, clock_monotonic_ms());
-    w->callbacks.told(w->callbacks.arg);
+    answered(n);
+}
+
+static void on_section(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct node *n = arg;
+    if (reply->type == REDIS_REPLY_STRING)
+        buf_put(&n->info, reply->str, reply->len);
+    else
+        note_refusal(n, reply);
+    n->refused |= reply->type != REDIS_REPLY_STRING;
+    if (++n->answers < SECTIONS)
+        return;
+    if (!n->refused)
+        note_info(n, buf_slice(&n->info));
+    forget_sections(n);
+    answered(n);
 }
 
 /* The databases may have had any key evicted, or have been emptied by another client. */
@@ -256,11 +290,11 @@ static void ask_node(struct node *n, uint64_t now_ms)
     n->waits = true;
     n->asked_ms = now_ms;
     n->asked_us = clock_monotonic_us();
-    if (n->plain_info)
-        client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", NULL);
-    else
-        client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", "server", "replication", "stats",
-                     "memory", "keyspace", NULL);
+    for (size_t i = 0; n->single && i < SECTIONS; i++)
+        client_words(n->client, ANSWER_LIMIT_MS, on_section, n, "INFO", sections[i], NULL);
+    if (!n->single)
+        client_words(n->client, ANSWER_LIMIT_MS, on_info, n, "INFO", sections[0], sections[1], sections[2],
+                     sections[3], sections[4], NULL);
 }
 
 /* ---- connections ---- */
@@ -311,6 +345,7 @@ static void free_node(struct node *n)
 {
     client_free(n->client);
     uri_free(&n->uri);
+    buf_free(&n->info);
     free(n);
 }
 

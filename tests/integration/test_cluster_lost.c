@@ -68,6 +68,27 @@ static void a_node_that_lost_keys_of_a_slot_on_its_way_is_not_trusted(void **sta
     assert_ends_well();
 }
 
+/* Its owner is started anew from a copy that does not have the key yet: what the importing node has is not written
+ * again. */
+static void a_key_on_its_way_from_a_node_that_lost_it_is_not_counted_twice(void **state)
+{
+    (void)state;
+    begin(1);
+    write_what_is_lost();
+    tell(0, "SAVE", NULL);
+    line("INCR {%s}fresh");
+    assert_in_step();
+    assert_true(redis_cluster_begin_slot(&cluster, SLOT, IDLE, 0));
+    move_key("{%s}fresh", IDLE);
+    redis_cluster_kill(&cluster, 0);
+    redis_cluster_revive(&cluster, 0);
+    assert_true(redis_cluster_wait_ok(&cluster));
+    line("SET {%s}end 1");
+    end_between();
+    assert_equal();
+    assert_ends_well();
+}
+
 /* Its replica was cut off when they came: what is promoted lacks them. */
 static void keys_on_their_way_to_a_master_that_fails_over_are_not_lost(void **state)
 {
@@ -199,6 +220,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(an_importing_node_that_failed_and_has_lost_nothing_costs_no_full_sync,
                                   teardown),
         cmocka_unit_test_teardown(a_node_that_lost_keys_of_a_slot_on_its_way_is_not_trusted, teardown),
+        cmocka_unit_test_teardown(a_key_on_its_way_from_a_node_that_lost_it_is_not_counted_twice, teardown),
         cmocka_unit_test_teardown(keys_on_their_way_to_a_master_that_fails_over_are_not_lost, teardown),
         cmocka_unit_test_teardown(a_successor_does_not_trust_a_node_that_lost_keys, teardown),
         cmocka_unit_test_teardown(

@@ -92,6 +92,27 @@ static void what_is_brought_again_is_so_by_a_successor_too(void **state)
     assert_equal_after(1);
 }
 
+/* What it lost is on its way to it again, and waits, when the slot goes to a master with a later mark. */
+static void a_slot_that_lost_keys_gets_them_where_it_goes(void **state)
+{
+    (void)state;
+    begin_with_an_older_copy();
+    wait_marks();
+    pid_t worker = worker_pid(&crash.run.program, 0);
+    assert_int_equal(kill(worker, SIGSTOP), 0);
+    redis_cluster_kill(&cluster, OWNER);
+    redis_cluster_revive(&cluster, OWNER);
+    assert_true(redis_cluster_wait_ok(&cluster));
+    tell(OWNER, "CONFIG SET maxmemory 1", NULL);
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    assert_true(df2redis_wait_said(&crash.run.program, "OOM", RUN_DEADLINE_MS));
+    assert_true(redis_cluster_move_slot(&cluster, OF_OWNER, 0));
+    tell(OWNER, "CONFIG SET maxmemory 0", NULL);
+    owners_line("SET {%s}end 1");
+    assert_equal();
+    assert_ends_well();
+}
+
 static void begin_to_move_the_slot(void)
 {
     begin(1);
@@ -154,6 +175,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(an_owner_that_lost_keys_is_not_vouched_for_by_a_mark_that_has_gone,
                                   teardown),
         cmocka_unit_test_teardown(what_is_brought_again_is_so_by_a_successor_too, teardown),
+        cmocka_unit_test_teardown(a_slot_that_lost_keys_gets_them_where_it_goes, teardown),
         cmocka_unit_test_teardown(a_copy_from_while_a_slot_came_is_not_vouched_for_by_its_mark, teardown),
         cmocka_unit_test_teardown(a_copy_that_has_keys_and_no_mark_is_not_written_to_again, teardown),
         cmocka_unit_test_teardown(a_node_that_a_slot_came_to_and_that_lost_nothing_costs_no_full_sync,

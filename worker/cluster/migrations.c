@@ -2,7 +2,8 @@
  *
  *   an empty master is unreachable          a flush has to wait for it if a slot is migrating to it
  *   a node may have lost writes             it may also have lost keys of slots that are migrating to it: their
- *     (restarted, or a promoted replica)    owner has given those keys away, and cannot cover them
+ *     (restarted, or a promoted replica)    owner has given those keys away, and cannot cover them. Keys of slots that
+ *                                           are migrating from it may be further than its own data
  *
  * The promoted replica of an owner may not know that a slot is migrating, and answers for keys that it no longer has
  * (up to Redis 7.x). So importing nodes report their slots, too. */
@@ -236,7 +237,8 @@ bool cluster_migrations_check(struct cluster *c, const struct position_node *nod
             continue;
         if (was && was != now && gave_slots_away(c, nodes, was, now))
             return keys_may_be_lost(now, s, error);
-        if (c->migrating[s] == BY_IMPORTER)
+        /* Of a slot served after ASKING, both nodes must cover the position. */
+        if (c->migrating[s] == BY_IMPORTER || (c->migrating[s] && !c->by_asking[s]))
             return keys_may_be_lost(now, s, error);
     }
     return true;

@@ -65,7 +65,10 @@ static bool journal_is_missing(uint16_t s, uint64_t lsn, uint64_t first_lsn, str
         (unsigned)s, (unsigned long long)lsn, (unsigned long long)first_lsn);
 }
 
-/* Returns false if the position is unknown: nothing covers the slot although keys arrived, or the mark of the slot is
+/* Where memory counts, the mark of the node does not tell of a slot that came later: it may have come from a node that had
+ * lost entries, before they were sent again. No mark is written until they are.
+ *
+ * Returns false if the position is unknown: nothing covers the slot although keys arrived, or the mark of the slot is
  * beyond what is covered. Those entries cannot run again: their mark, once written, could not be told from the present
  * one. */
 static bool resolve_slot(struct positions *p, uint16_t s, const struct position_node *node,
@@ -74,8 +77,11 @@ static bool resolve_slot(struct positions *p, uint16_t s, const struct position_
     const struct position_mark *mark = &p->mark[s];
     uint64_t seq = node->intact ? p->seq[s] : 0;
     uint64_t lsn = node->intact ? p->lsn[s] : 0;
+    bool remembered = node->intact && p->known;
+    bool came = remembered && p->arrived_seq[s];
     bool by_node =
-        node->intact || node->split ? node->mark.in_session : node_marked_after_arrival(p, s, &node->mark);
+        (!came || node->mark.seq > p->arrived_seq[s]) &&
+        (node->intact || node->split ? node->mark.in_session : node_marked_after_arrival(p, s, &node->mark));
     bool by_slot = mark->in_session && !node->split && (by_node || slot_marked_after_arrival(p, s));
     by_slot |= mark->in_session && node->intact;
     if (by_slot)
@@ -85,13 +91,13 @@ static bool resolve_slot(struct positions *p, uint16_t s, const struct position_
     if (node->intact || (node->mark.lsn && !node->split))
         lsn = larger(lsn, mark->lsn);
     p->seq[s] = seq;
-    p->lsn[s] = larger(lsn, node->mark.lsn);
+    p->lsn[s] = came ? lsn : larger(lsn, node->mark.lsn);
     if (mark->not_shared || node->mark.not_shared)
         return error_set(error, ERROR_REDIRECT,
                          "slot %u of the cluster has journal entries from %llu on of the previous master, "
                          "and the promoted master may lack them; a full sync is needed",
                          (unsigned)s, (unsigned long long)first_lsn);
-    bool known = (node->intact && p->known) || by_slot || by_node;
+    bool known = remembered || by_slot || by_node;
     bool nothing_tells = p->arrived_seq[s] && !node->intact && !by_slot && !by_node;
     if (nothing_tells || (mark->in_session && mark->seq > seq))
         return keys_may_be_lost(s, error);

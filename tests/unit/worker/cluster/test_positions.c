@@ -169,6 +169,28 @@ static void a_node_that_may_have_lost_something_is_where_its_marks_say(void **st
     assert_int_equal(f->p.least_seq, 70);
 }
 
+/* Slot 7 was on a node that had lost entries, and goes to another one before they were sent again. */
+static void a_slot_that_is_behind_stays_so_on_a_node_with_a_later_mark(void **state)
+{
+    struct fixture *f = *state;
+    positions_init(&f->p, 0, 0);
+    positions_settle(&f->p, 100);
+    f->nodes[A] = (struct position_node){.mark = {.in_session = true, .seq = 40}};
+    assert_true(resolve(f, 0));
+    assert_int_equal(f->p.seq[7], 40);
+    f->nodes[A].intact = true;
+    f->nodes[B].mark = (struct position_mark){.in_session = true, .seq = 100, .lsn = 1090};
+    f->t.owner[7] = B;
+    f->p.arrived_seq[7] = 100;
+    assert_true(resolve(f, 0));
+    assert_int_equal(f->p.seq[7], 40);
+    assert_int_equal(f->p.lsn[7], 0);
+    assert_int_equal(f->p.seq[BORDER], 100);
+    f->nodes[B].mark.seq = 101;
+    assert_true(resolve(f, 0));
+    assert_int_equal(f->p.seq[7], 101);
+}
+
 static void a_node_without_a_mark_has_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -270,6 +292,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_mark_of_a_slot_in_doubt_tells_that_it_was_carried_out, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_node_that_may_have_lost_something_is_where_its_marks_say, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_slot_that_is_behind_stays_so_on_a_node_with_a_later_mark, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_node_without_a_mark_has_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_successor_takes_over_what_was_acknowledged, setup, teardown),

@@ -10,6 +10,7 @@
 
 #include "tests/support/proxy.h"
 #include "tests/support/run.h"
+#include "tests/support/suspects.h"
 #include "tests/support/testing.h"
 #include "tests/support/workload.h"
 
@@ -30,11 +31,16 @@ static int teardown(void **state)
     return 0;
 }
 
+static void begin_with(const char *const *flags)
+{
+    if (!run_begin_live(&run, SHARDS, flags))
+        skip();
+    dragonfly_start(&second, SHARDS, flags);
+}
+
 static void begin(void)
 {
-    if (!run_begin_live(&run, SHARDS, NULL))
-        skip();
-    dragonfly_start(&second, SHARDS, NULL);
+    begin_with(NULL);
 }
 
 static void write_some(uint16_t port, const char *prefix, unsigned from, unsigned to)
@@ -91,7 +97,8 @@ static bool has_followed(void *arg)
 static bool equals(const struct server *source)
 {
     struct server was = run.dragonfly;
-    struct state_rules rules = {.read = {.stream_details = true}};
+    /* A relative time to live counts from the arrival at a replica, too. */
+    struct state_rules rules = {.ttl_tolerance_ms = 1000, .read = {.stream_details = true}};
     uint64_t keys = 0;
     run.dragonfly = *source;
     bool applied = run_wait_applied(&run);
@@ -194,9 +201,9 @@ static void flush_of_a_master_is_run(void **state)
 
 /* ---- failover ---- */
 
-static void follow_and_replicate(void)
+static void follow_and_replicate(const char *const *flags)
 {
-    begin();
+    begin_with(flags);
     write_some(run.dragonfly.port, "ours", 0, 500);
     become_replica(&second, &run.dragonfly);
     assert_true(wait_until(has_followed, NULL, RUN_DEADLINE_MS));
@@ -230,7 +237,7 @@ static void assert_went_on(void)
 static void run_follows_a_takeover(void **state)
 {
     (void)state;
-    follow_and_replicate();
+    follow_and_replicate(NULL);
     tell(&second, "REPLTAKEOVER 10");
     assert_went_on();
 }
@@ -238,10 +245,51 @@ static void run_follows_a_takeover(void **state)
 static void run_follows_a_promotion(void **state)
 {
     (void)state;
-    follow_and_replicate();
+    follow_and_replicate(NULL);
     server_stop(&run.dragonfly);
     tell(&second, "REPLICAOF NO ONE");
     assert_went_on();
+}
+
+static struct workload *write_at(const struct server *s, uint64_t seed)
+{
+    struct workload_options options;
+    workload_options_init(&options, s->port);
+    options.seed = seed;
+    options.connections = 4;
+    options.keys = 200;
+    options.rate = 300;
+    options.may_break = true;
+    return workload_start(&options);
+}
+
+static bool has_written_more(void *arg)
+{
+    return workload_progress(arg) >= 1000;
+}
+
+/* Clients write until the old master is gone, and to the new one from then on. */
+static void takeover_under_load_needs_no_full_sync(void **state)
+{
+    (void)state;
+    follow_and_replicate((const char *const[]){"--shard_repl_backlog_len=1000000", NULL});
+    struct workload *writers = write_at(&run.dragonfly, 1);
+    assert_true(wait_until(has_written_more, writers, RUN_DEADLINE_MS));
+    tell(&second, "REPLTAKEOVER 30");
+    struct workload *after = write_at(&second, 2);
+    workload_stop(writers);
+    assert_true(wait_until(has_written_more, after, RUN_DEADLINE_MS));
+    assert_true(
+        df2redis_wait_said(&run.program, "was promoted from a replica of the one before", RUN_DEADLINE_MS));
+    workload_stop(after);
+    assert_true(equals(&second));
+    assert_last_sync("partial", "was promoted from a replica of the one before");
+    assert_false(df2redis_said(&run.program, "flushing it"));
+    assert_true(suspects_wait_settled(&run));
+    int code = run_terminate(&run);
+    if (code != EX_OK)
+        df2redis_print(&run.program);
+    assert_int_equal(code, EX_OK);
 }
 
 int main(int argc, char **argv)
@@ -254,6 +302,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(flush_of_a_master_is_run, teardown),
         cmocka_unit_test_teardown(run_follows_a_takeover, teardown),
         cmocka_unit_test_teardown(run_follows_a_promotion, teardown),
+        cmocka_unit_test_teardown(takeover_under_load_needs_no_full_sync, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -258,6 +258,24 @@ static bool asked_twice(void *arg)
     return scripted_count(run.source, NULL, "INFO COMMANDSTATS") >= 3; /* one of the start */
 }
 
+/* LMPOP was not used before, and the source was asked just now. */
+static void pops_right_before_the_end_are_compared(void **state)
+{
+    (void)state;
+    begin();
+    source("RPUSH other a b c d");
+    source_secretly("LPOP other");
+    struct buf journal = {0};
+    write_journal(&journal, 0, 76, "LPOP other");
+    scripted_append(run.source, 0, buf_slice(&journal));
+    buf_free(&journal);
+    assert_true(wait_until(asked_twice, NULL, RUN_DEADLINE_MS));
+    scripted_info(run.source, "cmdstat_lmpop:calls=1,usec=1,usec_per_call=1\r\n");
+    pop_three();
+    assert_int_equal(run_terminate(&run), EX_OK);
+    assert_equal_to_source();
+}
+
 static void pops_are_not_compared_where_only_one_is_popped(void **state)
 {
     (void)state;
@@ -281,6 +299,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_field_that_is_not_there_is_healed, teardown),
         cmocka_unit_test_teardown(pops_are_compared_where_several_may_have_been_popped, teardown),
         cmocka_unit_test_teardown(pops_are_compared_after_a_death_too, teardown),
+        cmocka_unit_test_teardown(pops_right_before_the_end_are_compared, teardown),
         cmocka_unit_test_teardown(pops_are_not_compared_where_only_one_is_popped, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,6 +299,13 @@ void scripted_keyspace(struct scripted *m, const char *keyspace)
     unlock_and_wake(m);
 }
 
+void scripted_info(struct scripted *m, const char *info)
+{
+    pthread_mutex_lock(&m->lock);
+    m->options.info = info;
+    unlock_and_wake(m);
+}
+
 void scripted_promote(struct scripted *m, const char *master_id, uint64_t before_end)
 {
     pthread_mutex_lock(&m->lock);

@@ -71,9 +71,10 @@ struct scripted_options {
     size_t piece;
     bool random_split;
     uint64_t seed;
-    const char *keyspace; /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: that of data_port, or
+    const char
+        *keyspace;    /* answered to INFO beside the usual; "db0:keys=10\r\n…"; NULL: that of data_port, or
                              no such section */
-    const char *info;     /* the same, any "name:value\r\n…" */
+    const char *info; /* the same, any "name:value\r\n…" */
     const char *config_databases; /* CONFIG GET databases; NULL: refused */
     const char *dflycluster;      /* the answer to it, a line of RESP */
     const char *cluster_slots;    /* the same for CLUSTER; NULL: unknown */
@@ -139,8 +140,9 @@ void scripted_hold(struct scripted *m, size_t flow, uint64_t at);
 void scripted_append(struct scripted *m, size_t flow, struct slice journal);
 /* From now on it is that. A replica refuses every REPLCONF, also ACK on a FLOW: an error line in the stream. */
 void scripted_become(struct scripted *m, enum scripted_kind kind);
-/* options.keyspace from now on. */
+/* options.keyspace, or options.info, from now on. */
 void scripted_keyspace(struct scripted *m, const char *keyspace);
+void scripted_info(struct scripted *m, const char *info);
 /* It is another one from now on, promoted from a replica of the one before: each FLOW's
  * ring begins so many entries before its end. */
 void scripted_promote(struct scripted *m, const char *master_id, uint64_t before_end);

@@ -354,6 +354,7 @@ void heal_ends(struct heal *h)
     if (!h->trouble_ms)
         h->next_ms = 0;
     pace_ends(h->pace);
+    pops_end(h->with.pops);
     for (struct suspect *k = suspects_oldest(h->flow->suspects); k; k = k->newer)
         if (k->due_ms > latest_ms)
             k->due_ms = latest_ms;

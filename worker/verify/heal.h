@@ -22,7 +22,7 @@ struct heal_config {
     const struct translator *translator;
     struct flow_cursors *cursors;
     struct expiry *expiry; /* is called for each healed key */
-    const struct pops *pops;
+    struct pops *pops;
     const struct inventory *inventory;
 };
 

@@ -12,7 +12,8 @@
 enum {
     KEYS_MAX = 4096,
     ASK_MS = 2000,
-    REST_MS = 10000, /* time without pops after which the connection is closed */
+    ASK_END_MS = 100, /* … at the end of the run */
+    REST_MS = 10000,  /* time without pops after which the connection is closed */
     ANSWER_TIMEOUT_MS = 10000,
     KEPT_ASKS = 2, /* questions a key is kept for: the pop may be received before the command is counted */
 };
@@ -21,6 +22,7 @@ struct pops {
     struct flow *flow;
     struct client *client;
     bool ready, asking;
+    uint64_t end_asks;     /* number of the first question asked at the end of the run; 0: it does not end */
     struct suspects *keys; /* due_ms: number of the question that decides about the key */
     uint64_t asks, calls;  /* number of answers; calls of LMPOP and BLMPOP so far */
     uint64_t
@@ -102,6 +104,10 @@ static void on_offsets(struct client *c, const redisReply *reply, void *arg)
 static void on_stats(struct client *c, const redisReply *reply, void *arg)
 {
     struct pops *p = arg;
+    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "LOADING", 7) == 0) {
+        p->asking = false; /* a takeover, for instance: later */
+        return;
+    }
     if (reply->type == REDIS_REPLY_ERROR || !reply->str) {
         log_warning("the source answers INFO COMMANDSTATS with %s: LMPOP and BLMPOP, journaled as the pop of "
                     "one element, "
@@ -154,7 +160,7 @@ void pops_go_on(struct pops *p)
         return;
     if (p->ready) {
         p->asking = true;
-        p->next_ms = now + ASK_MS;
+        p->next_ms = now + (p->end_asks ? ASK_END_MS : ASK_MS);
         client_words(p->client, ANSWER_TIMEOUT_MS, on_stats, p, "INFO", "COMMANDSTATS", NULL);
     } else if (!p->client) {
         p->client = client_connect(p->flow->base, &p->flow->settings.source, &p->flow->settings, what,
@@ -163,9 +169,15 @@ void pops_go_on(struct pops *p)
     }
 }
 
+void pops_end(struct pops *p)
+{
+    p->end_asks = p->asks + (p->asking ? 2 : 1);
+    p->next_ms = 0;
+}
+
 bool pops_is_due(const struct pops *p)
 {
-    return suspects_count(p->keys) > 0 && (p->calls || !p->asks);
+    return suspects_count(p->keys) > 0 && (p->calls || !p->asks || p->asks < p->end_asks);
 }
 
 struct pops *pops_new(struct flow *f, bool fresh, struct error *error)

@@ -20,6 +20,9 @@ void pops_remove_file(const char *directory, uint32_t flow);
 /* Call for every command of the journal. */
 void pops_note(struct pops *p, const struct entry *e);
 void pops_go_on(struct pops *p);
+/* The run ends, and the source's last LSNs are known: it is asked once more, as it has counted by now what it journaled
+ * up to them. */
+void pops_end(struct pops *p);
 /* Whether keys are left that are or may become suspects: LMPOP or BLMPOP was called, or the answer is pending. */
 bool pops_is_due(const struct pops *p);
 

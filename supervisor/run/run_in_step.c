@@ -69,7 +69,8 @@ static void on_process(void *arg, const char *run_id, uint64_t evicted)
  * there is replaced, and with it all that it knew of processes, their last answers and those that are due. */
 void run_watch_target(struct run *run, bool goes_on)
 {
-    struct target_watch_callbacks callbacks = {.arg = run, .evicted = on_evicted, .told = on_target_told, .emptied = on_emptied};
+    struct target_watch_callbacks callbacks = {
+        .arg = run, .evicted = on_evicted, .told = on_target_told, .emptied = on_emptied};
     char *path = state_dir_file(run->settings, "evictions");
     target_watch_free(run->target_watch);
     run->target_watch =

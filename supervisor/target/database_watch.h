@@ -15,10 +15,10 @@ struct database_watch {
     /* found: what is there instead of the mark; "": nothing. Called again each second, until the claim is another. */
     void (*lost)(void *arg, uint32_t database, const char *found);
 
-    char claim[24];          /* the hash's field run; "": unknown, or there is none */
-    uint32_t *marked;        /* databases that the hash names with this claim */
-    size_t count, next;      /* next: the first one to be read */
-    uint32_t *expected;      /* the run has written to them, perhaps with a release that marked none */
+    char claim[24];     /* the hash's field run; "": unknown, or there is none */
+    uint32_t *marked;   /* databases that the hash names with this claim */
+    size_t count, next; /* next: the first one to be read */
+    uint32_t *expected; /* the run has written to them, perhaps with a release that marked none */
     size_t expected_count;
     struct database_read {
         uint32_t database;

@@ -88,8 +88,7 @@ static void unlink_found(struct target_node *n, struct slice key)
 {
     struct slice argv[2] = {slice_str("UNLINK"), key};
     uint32_t timeout_ms = n->job->settings->connect_timeout_ms;
-    bool mark =
-        is_of_database(n->job, key) || (target_is_cluster(n->job) && is_of_kind(n->job, key, "{"));
+    bool mark = is_of_database(n->job, key) || (target_is_cluster(n->job) && is_of_kind(n->job, key, "{"));
     if (!mark && !is_of_kind(n->job, key, "new:") && !is_of_kind(n->job, key, "tmp:"))
         return;
     if (target_is_cluster(n->job))

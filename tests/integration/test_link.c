@@ -465,8 +465,8 @@ static void sum_beyond_2_to_the_53_is_a_conflict_where_asked_for(void **state)
     static const struct {
         const char *more;
         unsigned conflicts;
-    } sums[] = {{"900719925474099", 0}, {"0.125", 0},  {"2000000000000", 0}, {"9007199254740993", 1},
-                {"1", 2},               {"-1e16", 2}, {"5", 2},              {"-9e15", 3}};
+    } sums[] = {{"900719925474099", 0}, {"0.125", 0}, {"2000000000000", 0}, {"9007199254740993", 1}, {"1", 2},
+                {"-1e16", 2},           {"5", 2},     {"-9e15", 3}};
     struct bench *b = *state;
     link_free(b->link);
     redisFree(b->redis);

@@ -16,8 +16,8 @@ struct output {
     output_route *route; /* NULL: the round's only batch */
     void *route_arg;
     struct database_marks *databases; /* may be NULL */
-    struct batch *nowhere; /* takes commands that the target has already */
-    size_t begun_bytes;    /* bytes of the batch when the command began */
+    struct batch *nowhere;            /* takes commands that the target has already */
+    size_t begun_bytes;               /* bytes of the batch when the command began */
     uint32_t begun_commands;
     struct {
         size_t out, borrowed, borrowed_bytes, conflict_at;

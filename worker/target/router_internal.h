@@ -25,7 +25,7 @@ struct router {
     bool answers_lost;        /* to commands of this worker, or of a dead one */
     bool mark_there, claimed; /* standalone: the target has this FLOW's mark, and the run's claim */
     struct database_marks databases;
-    uint64_t sealed_seq;      /* done_seq of the newest sent round */
+    uint64_t sealed_seq; /* done_seq of the newest sent round */
 };
 
 /* Takes an empty batch from the pool. */

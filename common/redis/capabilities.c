@@ -173,14 +173,15 @@ bool info_is_replica(struct slice info)
 
 bool info_was_replica(struct slice info, const char *replid)
 {
-    struct slice now = info_field(info, "master_replid");
+    struct slice now = info_field(info, "master_replid"), before = info_field(info, "master_replid2");
     return *replid && now.len && !slice_is(now, replid) &&
-           (info_is_replica(info) || is_replid(info_field(info, "master_replid2")));
+           (info_is_replica(info) || (is_replid(before) && !slice_is(before, replid)));
 }
 
 bool capabilities_was_replica(const struct capabilities *c, const char *replid)
 {
-    return *replid && *c->replid && strcmp(c->replid, replid) != 0 && (c->replica || c->promoted);
+    return *replid && *c->replid && strcmp(c->replid, replid) != 0 &&
+           (c->replica || (c->promoted && strcmp(c->replid_before, replid) != 0));
 }
 
 static void read_replication(struct capabilities *c, struct slice info)

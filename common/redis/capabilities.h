@@ -70,15 +70,15 @@ void capabilities_query_limit(struct capabilities *c, const redisReply *reply);
 /* The value of `name` in INFO's text; empty when it is not there. */
 struct slice info_field(struct slice info, const char *name);
 /* From the text of INFO replication: whether the server is a replica; and whether it has been one since its replication
- * id was `replid`: it has, or had for a while, the data of another server. (The id alone changes with the first replica
- * of a master, too.) */
+ * id was `replid`: it has, or had for a while, the data of another server. The id alone changes with the first replica
+ * of a master, too; and one that was promoted with `replid` as the id before took nothing over from its master. */
 bool info_is_replica(struct slice info);
 bool info_was_replica(struct slice info, const char *replid);
 /* Keys in all databases, from the text of INFO keyspace. */
 uint64_t info_keys(struct slice info);
 /* A number for the process of the target, never 0. A cluster: 1, as its nodes are replaced one after the other. */
 uint64_t capabilities_contact(const struct capabilities *c);
-/* Whether the server has been a replica since its replication id was `replid`; empty: unknown. */
+/* Whether the server has been a replica, as above, since its replication id was `replid`; empty: unknown. */
 bool capabilities_was_replica(const struct capabilities *c, const char *replid);
 /* Of several masters of a cluster: what all of them can do; their keys are added. */
 void capabilities_merge(struct capabilities *into, const struct capabilities *other);

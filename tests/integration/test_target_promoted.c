@@ -137,6 +137,27 @@ static void a_first_replica_changes_nothing(void **state)
     assert_ends_equal(1);
 }
 
+/* Its master was never reached: the history is its own, whatever answers were on their way. */
+static void a_replica_that_took_nothing_over_changes_nothing(void **state)
+{
+    (void)state;
+    begin(NULL);
+    redis_start(&other, NULL);
+    char *words = format_text("REPLICAOF 127.0.0.1 %u", other.port);
+    server_stop(&other);
+    for (int i = 0; i < 3; i++) {
+        write_some();
+        tell(words);
+        tell("REPLICAOF NO ONE");
+        tell("CLIENT KILL TYPE normal");
+        write_for(1500);
+        assert_true(acknowledged());
+    }
+    free(words);
+    assert_false(df2redis_said(&crash.run.program, "made a replica"));
+    assert_ends_equal(1);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -148,6 +169,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(plain_writes_behind_the_newest_mark_come_again, teardown_both),
         cmocka_unit_test_teardown(without_marks_a_full_sync_follows, teardown_both),
         cmocka_unit_test_teardown(a_first_replica_changes_nothing, teardown_both),
+        cmocka_unit_test_teardown(a_replica_that_took_nothing_over_changes_nothing, teardown_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -426,6 +426,22 @@ static void the_installed_server_can_be_a_target(void **state)
     redis_stop(&redis);
 }
 
+static void a_promoted_server_has_the_data_of_its_master_unless_the_history_is_its_own(void **state)
+{
+    (void)state;
+    static const char master[] = "role:master\r\nmaster_replid:a\r\nmaster_replid2:000\r\n";
+    static const char first_replica[] = "role:master\r\nmaster_replid:b\r\nmaster_replid2:000\r\n";
+    static const char own[] = "role:master\r\nmaster_replid:b\r\nmaster_replid2:a\r\n";
+    static const char others[] = "role:master\r\nmaster_replid:b\r\nmaster_replid2:c\r\n";
+    static const char replica[] = "role:slave\r\nmaster_replid:c\r\nmaster_replid2:000\r\n";
+    assert_false(info_was_replica(slice_str(master), "a"));
+    assert_false(info_was_replica(slice_str(first_replica), "a"));
+    assert_false(info_was_replica(slice_str(own), "a"));
+    assert_true(info_was_replica(slice_str(others), "a"));
+    assert_true(info_was_replica(slice_str(replica), "a"));
+    assert_false(info_was_replica(slice_str(others), ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +451,7 @@ int main(void)
         TEST(masters_together_can_do_what_each_of_them_can),
         TEST(a_valkey_among_redises_counts_as_the_redis_it_came_from),
         TEST(a_replica_is_refused_and_its_master_named),
+        TEST(a_promoted_server_has_the_data_of_its_master_unless_the_history_is_its_own),
         TEST(a_sentinel_is_refused),
         TEST(what_an_acl_hides_is_taken_from_the_version),
         TEST(a_user_who_may_not_even_run_info_is_told),

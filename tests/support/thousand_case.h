@@ -115,10 +115,10 @@ static inline void begin_thousand(bool with_writes, const uint32_t *databases, s
                                     .seed = seed};
     made = differences_new(&o);
     differences_write_source(made);
+    assert_true(live ? run_wait_applied(&run) : run_wait_in_step(&run));
     busy_ends = false;
     busy_runs = with_writes && pthread_create(&busy, NULL, write_busy, NULL) == 0;
     assert_int_equal(busy_runs, with_writes);
-    assert_true(live && !with_writes ? run_wait_applied(&run) : run_wait_in_step(&run));
     differences_make(made);
 }
 

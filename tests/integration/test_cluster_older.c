@@ -71,13 +71,10 @@ static void an_owner_that_lost_keys_is_not_vouched_for_by_a_mark_that_has_gone(v
     assert_ends_well();
 }
 
-/* No mark was lost; who the node is now is known, and what it lost is on its way to it again, when the worker
- * dies. Till then the worker stands still, so that it does not meet a node that takes writes. */
-static void what_is_brought_again_is_so_by_a_successor_too(void **state)
+/* With its older copy; what it lost is on its way to it again, and waits. The worker stands still meanwhile, so that it
+ * does not meet a node that takes writes. */
+static void owner_returns_and_takes_no_writes(void)
 {
-    (void)state;
-    begin_with_an_older_copy();
-    assert_in_step();
     pid_t worker = worker_pid(&crash.run.program, 0);
     assert_int_equal(kill(worker, SIGSTOP), 0);
     redis_cluster_kill(&cluster, OWNER);
@@ -86,26 +83,28 @@ static void what_is_brought_again_is_so_by_a_successor_too(void **state)
     tell(OWNER, "CONFIG SET maxmemory 1", NULL);
     assert_int_equal(kill(worker, SIGCONT), 0);
     assert_true(df2redis_wait_said(&crash.run.program, "OOM", RUN_DEADLINE_MS));
+}
+
+/* No mark was lost; the process that the node is now is known, when the worker dies. */
+static void what_is_brought_again_is_so_by_a_successor_too(void **state)
+{
+    (void)state;
+    begin_with_an_older_copy();
+    assert_in_step();
+    owner_returns_and_takes_no_writes();
     assert_true(kill_worker(&crash.kills, &crash.run.program, 0));
     tell(OWNER, "CONFIG SET maxmemory 0", NULL);
     owners_line("SET {%s}end 1");
     assert_equal_after(1);
 }
 
-/* What it lost is on its way to it again, and waits, when the slot goes to a master with a later mark. */
+/* The slot goes to a master with a later mark. */
 static void a_slot_that_lost_keys_gets_them_where_it_goes(void **state)
 {
     (void)state;
     begin_with_an_older_copy();
     wait_marks();
-    pid_t worker = worker_pid(&crash.run.program, 0);
-    assert_int_equal(kill(worker, SIGSTOP), 0);
-    redis_cluster_kill(&cluster, OWNER);
-    redis_cluster_revive(&cluster, OWNER);
-    assert_true(redis_cluster_wait_ok(&cluster));
-    tell(OWNER, "CONFIG SET maxmemory 1", NULL);
-    assert_int_equal(kill(worker, SIGCONT), 0);
-    assert_true(df2redis_wait_said(&crash.run.program, "OOM", RUN_DEADLINE_MS));
+    owner_returns_and_takes_no_writes();
     assert_true(redis_cluster_move_slot(&cluster, OF_OWNER, 0));
     tell(OWNER, "CONFIG SET maxmemory 0", NULL);
     owners_line("SET {%s}end 1");

@@ -65,8 +65,8 @@ static bool journal_is_missing(uint16_t s, uint64_t lsn, uint64_t first_lsn, str
         (unsigned)s, (unsigned long long)lsn, (unsigned long long)first_lsn);
 }
 
-/* Where memory counts, the mark of the node does not tell of a slot that came later: it may have come from a node that had
- * lost entries, before they were sent again. No mark is written until they are.
+/* Where memory counts, the mark of the node does not tell of a slot that came later: it may have come from a node that
+ * had lost entries, before they were sent again. No mark is written until they are.
  *
  * Returns false if the position is unknown: nothing covers the slot although keys arrived, or the mark of the slot is
  * beyond what is covered. Those entries cannot run again: their mark, once written, could not be told from the present

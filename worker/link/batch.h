@@ -3,7 +3,8 @@
  *   [space for ASKING, MULTI][command][command] … [HSET mark][INFO replication][EXEC]
  *
  * A once batch has a command that must not run again: it is sent as MULTI … EXEC with its mark inside, after ASKING if
- * its slot is open; INFO tells whether it was written to the data that the greeting found. A plain batch is sent as it is. Large arguments are borrowed until sent, not copied. */
+ * its slot is open; INFO tells whether it was written to the data that the greeting found. A plain batch is sent as it
+ * is. Large arguments are borrowed until sent, not copied. */
 #ifndef DF2REDIS_WORKER_LINK_BATCH_H
 #define DF2REDIS_WORKER_LINK_BATCH_H
 

@@ -48,7 +48,7 @@ static enum flush_verdict judge_other_source(const struct flush_facts *f)
 }
 
 /* The verdict for keys of this run. Nothing below source_lost_keys() is reached without it, and nothing above it
- * flushes. */
+ * flushes. A source with the same history has lost nothing: what it lacks now its clients have deleted. */
 static enum flush_verdict judge_own(const struct flush_facts *f)
 {
     /* --flush-target, given for the first time, or before anything was complete. */
@@ -60,7 +60,7 @@ static enum flush_verdict judge_own(const struct flush_facts *f)
         return FLUSH_STOP_ASKED;
     if ((!f->owned && !anew) || (f->kept && !f->resync_given))
         return FLUSH_WRITE_OVER;
-    if (source_lost_keys(f))
+    if (f->source != FLUSH_SOURCE_SAME && source_lost_keys(f))
         return FLUSH_STOP_SOURCE_LOST_KEYS;
     if (f->holds == FLUSH_HOLDS_ENDED && !f->resync_given && !anew)
         return FLUSH_STOP_ENDED;

@@ -20,9 +20,10 @@ enum flush_holds {
 
 /* The source, compared with the origin of the target's keys. */
 enum flush_source {
-    FLUSH_SOURCE_SAME,
-    FLUSH_SOURCE_RESTARTED, /* another master id at the same address */
-    FLUSH_SOURCE_OTHER,     /* another master id, and another address */
+    FLUSH_SOURCE_SAME,         /* the same master id, and its role has not changed since */
+    FLUSH_SOURCE_SAME_PROCESS, /* the same master id: it was a replica meanwhile, or does not tell */
+    FLUSH_SOURCE_RESTARTED,    /* another master id at the same address */
+    FLUSH_SOURCE_OTHER,        /* another master id, and another address */
 };
 
 struct flush_facts {

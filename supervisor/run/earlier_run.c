@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/log/log.h"
+#include "supervisor/run/resume.h"
 
 /* ---- the record ---- */
 
@@ -113,20 +114,25 @@ static enum flush_holds what_it_holds(const struct run *run, const struct target
     return FLUSH_HOLDS_COPY;
 }
 
+static enum flush_source compare_source(const struct run *run, bool at_home)
+{
+    if (!run->greeting.master_id[0]) /* not known yet: the guard is asked again when it is */
+        return FLUSH_SOURCE_SAME;
+    if (strcmp(run->copy.master_id, run->greeting.master_id) == 0)
+        return run_role_is_unchanged(run) ? FLUSH_SOURCE_SAME : FLUSH_SOURCE_SAME_PROCESS;
+    return at_home ? FLUSH_SOURCE_RESTARTED : FLUSH_SOURCE_OTHER;
+}
+
 void run_flush_facts(struct run *run, uint64_t keys, const struct target_marks *marks,
                      struct flush_facts *out)
 {
     const struct settings *s = run->settings;
-    bool same = !run->greeting.master_id[0] || /* not known yet: the guard is asked again when it is */
-                strcmp(run->copy.master_id, run->greeting.master_id) == 0;
     bool at_home = !run->copy.source[0] || addresses_share(run->copy.source, run->source_list);
     *out = (struct flush_facts){.keys = keys,
                                 .holds = what_it_holds(run, marks),
                                 .owned = run->target_owned,
                                 .kept = run->copy.kept,
-                                .source = same      ? FLUSH_SOURCE_SAME
-                                          : at_home ? FLUSH_SOURCE_RESTARTED
-                                                    : FLUSH_SOURCE_OTHER,
+                                .source = compare_source(run, at_home),
                                 .flush_target = s->flush_target,
                                 .conflict = s->on_conflict != ON_CONFLICT_UNSET,
                                 .resync = s->on_full_resync,

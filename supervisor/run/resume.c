@@ -32,8 +32,7 @@ static void forget_beyond(struct run *run)
     run->beyond_until_ms = 0;
 }
 
-/* Returns true if the role never changed: the journal is the same. */
-static bool role_is_unchanged(const struct run *run)
+bool run_role_is_unchanged(const struct run *run)
 {
     return run->role_changes >= 0 && run->role_changes == run->greeting.role_changes;
 }
@@ -42,7 +41,7 @@ static bool role_is_unchanged(const struct run *run)
  * since then. As long as no command of it was applied, the entry to compare is one of the master before. */
 static bool began_with_promotion(const struct run *run)
 {
-    return is_another(run) || (*run->last_master_id && role_is_unchanged(run));
+    return is_another(run) || (*run->last_master_id && run_role_is_unchanged(run));
 }
 
 static void say_another(struct run *run)
@@ -56,7 +55,7 @@ static void say_another(struct run *run)
 static bool can_be_told_apart(struct run *run, uint32_t flow)
 {
     const struct resume_point *at = &run->resume[flow];
-    if (at->check.lsn || (!is_another(run) && (at->unchecked || role_is_unchanged(run))))
+    if (at->check.lsn || (!is_another(run) && (at->unchecked || run_role_is_unchanged(run))))
         return true;
     if (is_another(run))
         say_another(run);
@@ -73,7 +72,8 @@ static bool can_be_told_apart(struct run *run, uint32_t flow)
  * was a replica meanwhile. The comparison shows the last entry that a mark tells of only. */
 static bool may_lack_unmarked_entries(struct run *run)
 {
-    bool role_changed = run->role_changes >= 0 && run->greeting.role_changes >= 0 && !role_is_unchanged(run);
+    bool role_changed =
+        run->role_changes >= 0 && run->greeting.role_changes >= 0 && !run_role_is_unchanged(run);
     if (!run->resume_by_marks || (!is_another(run) && !role_changed))
         return false;
     snprintf(

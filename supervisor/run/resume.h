@@ -17,6 +17,8 @@
 
 /* Returns true if this master expects SYNC after PARTIAL. */
 bool resume_wants_sync(const struct run *run);
+/* Returns true if the source's role never changed since the copy, or its journal, began: it has the same history. */
+bool run_role_is_unchanged(const struct run *run);
 /* Returns false, and notes the reason, if a full sync is needed. */
 bool resume_plan(struct run *run, uint32_t flow_count);
 /* Sets where this FLOW resumes. */

@@ -268,6 +268,8 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
     run_flush_facts(run, keys, marks, &facts);
     enum flush_verdict verdict = flush_guard(&facts);
     run->copies_anew = false;
+    if (verdict < FLUSH_STOP) /* the copy that begins is one of this history */
+        run->role_changes = run->greeting.role_changes;
     switch (verdict) {
     case FLUSH_NOT_NEEDED:
         run->target_owned = true;

@@ -382,12 +382,27 @@ static void begin_with_a_source_that_forgets(void)
     assert_true(run_wait_in_step(&crash.run));
 }
 
-static void master_that_lost_its_keys_leaves_the_copy(void **state)
+/* Its clients have deleted them: there is no better copy. */
+static void keys_deleted_on_the_same_master_do_not_stop_the_run(void **state)
+{
+    (void)state;
+    begin_with_a_source_that_forgets();
+    assert_true(crash_kill(&crash, true));
+    scripted_keyspace(crash.run.source, "db0:keys=1,expires=0\r\n");
+    run_replicate(&crash.run, NULL);
+    assert_true(run_wait_source(&crash.run, NULL, "DFLY STARTSTABLE", 2));
+    assert_true(run_wait_in_step(&crash.run));
+    assert_true(df2redis_said(&crash.run.program, "flushing it"));
+}
+
+static void master_that_lost_its_keys_as_a_replica_leaves_the_copy(void **state)
 {
     (void)state;
     begin_with_a_source_that_forgets();
     assert_true(crash_kill(&crash, true));
     uint64_t keys = run_target_keys(&crash.run);
+    scripted_become(crash.run.source, SCRIPTED_REPLICA);
+    scripted_become(crash.run.source, SCRIPTED_DRAGONFLY);
     scripted_keyspace(crash.run.source, "db0:keys=0,expires=0\r\n");
     run_replicate(&crash.run, flush);
     assert_true(run_ends_with(&crash.run, EX_TEMPFAIL, "has 0 keys, target"));
@@ -432,7 +447,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(migrated_copy_is_not_emptied_by_flush_target, teardown),
         cmocka_unit_test_teardown(copy_of_a_later_record_is_not_emptied, teardown),
         cmocka_unit_test_teardown(source_that_lost_its_data_leaves_the_copy, teardown),
-        cmocka_unit_test_teardown(master_that_lost_its_keys_leaves_the_copy, teardown),
+        cmocka_unit_test_teardown(keys_deleted_on_the_same_master_do_not_stop_the_run, teardown),
+        cmocka_unit_test_teardown(master_that_lost_its_keys_as_a_replica_leaves_the_copy, teardown),
         cmocka_unit_test_teardown(copy_that_is_kept_outlives_a_kill, teardown),
         cmocka_unit_test_teardown(source_that_came_back_with_its_data_is_synced_anew, teardown),
         cmocka_unit_test_teardown(target_that_is_a_replica_for_a_while_is_waited_for, teardown),

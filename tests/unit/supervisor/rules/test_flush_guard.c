@@ -281,6 +281,18 @@ static void fewer_on_the_same_master(struct flush_facts *f)
     f->source_keys = 1;
 }
 
+static void fewer_on_a_master_that_was_a_replica(struct flush_facts *f)
+{
+    f->source = FLUSH_SOURCE_SAME_PROCESS;
+    f->source_keys = 1;
+}
+
+static void unknown_on_a_master_that_was_a_replica(struct flush_facts *f)
+{
+    f->source = FLUSH_SOURCE_SAME_PROCESS;
+    f->source_keys_known = false;
+}
+
 static void unknown_on_the_same_master(struct flush_facts *f)
 {
     f->source_keys_known = false;
@@ -298,8 +310,15 @@ static void source_that_lost_its_keys_does_not_take_the_copy_with_it(void **stat
     assert_int_equal(with(copied, half_left), FLUSH_NOW);
     assert_int_equal(with(copied, less_left), FLUSH_STOP_SOURCE_LOST_KEYS);
     assert_int_equal(with(copied, unknown_left), FLUSH_STOP_SOURCE_LOST_KEYS);
-    assert_int_equal(with(copied, fewer_on_the_same_master), FLUSH_STOP_SOURCE_LOST_KEYS);
-    assert_int_equal(with(copied, none_on_the_same_master_flush_given), FLUSH_STOP_SOURCE_LOST_KEYS);
+    assert_int_equal(with(copied, fewer_on_a_master_that_was_a_replica), FLUSH_STOP_SOURCE_LOST_KEYS);
+    assert_int_equal(with(copied, unknown_on_a_master_that_was_a_replica), FLUSH_NOW);
+}
+
+static void keys_that_clients_deleted_on_the_same_master_are_not_lost(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, fewer_on_the_same_master), FLUSH_NOW);
+    assert_int_equal(with(copied, none_on_the_same_master_flush_given), FLUSH_NOW);
     assert_int_equal(with(copied, unknown_on_the_same_master), FLUSH_NOW);
 }
 
@@ -462,8 +481,8 @@ static void check_only_good_copy(const struct flush_facts *f)
     bool own = is_copy(f) || f->holds == FLUSH_HOLDS_PARTIAL;
     if (own && f->source == FLUSH_SOURCE_RESTARTED && (fewer || !f->source_keys_known))
         assert_int_not_equal(flush_guard(f), FLUSH_NOW);
-    if ((own && f->source == FLUSH_SOURCE_SAME && fewer) ||
-        ((is_copy(f) || f->holds == FLUSH_HOLDS_DONE) && fewer))
+    if ((own && f->source == FLUSH_SOURCE_SAME_PROCESS && fewer) ||
+        (f->source != FLUSH_SOURCE_SAME && is_copy(f) && fewer) || (f->holds == FLUSH_HOLDS_DONE && fewer))
         assert_int_not_equal(flush_guard(f), FLUSH_NOW);
     bool flush_chosen = f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH;
     if (own && f->kept && !flush_chosen)
@@ -538,6 +557,7 @@ int main(void)
         cmocka_unit_test(unfinished_copy_begins_anew_with_a_flush),
         cmocka_unit_test(complete_copy_is_treated_as_the_option_says),
         cmocka_unit_test(source_that_lost_its_keys_does_not_take_the_copy_with_it),
+        cmocka_unit_test(keys_that_clients_deleted_on_the_same_master_are_not_lost),
         cmocka_unit_test(copy_of_an_ended_run_is_never_flushed_unasked),
         cmocka_unit_test(copy_that_was_kept_once_is_kept),
         cmocka_unit_test(unfinished_first_copy_is_flushed_although_keep_is_given),

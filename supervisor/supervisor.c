@@ -218,6 +218,7 @@ static bool set_up(struct run *run, struct error *error)
     if (!ok || !run->worker_path)
         return false;
     run_flow_context_init(run);
+    comparison_init(run);
     run->observer =
         (struct run_observer){.tick = on_tick, .shows_progress = progress_active, .summarize = run_summary};
     if (run->base)
@@ -261,6 +262,7 @@ static void end_workers(struct run *run)
 static void tear_down(struct run *run)
 {
     end_workers(run);
+    comparison_free(run);
     progress_stop(run);
     run_close_source(run);
     run_free_flows(run);

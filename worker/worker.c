@@ -53,7 +53,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());
     source_watch_full(&w->source);
     heal_go_on(w->heal);
-    inventory_go_on(w->inventory);
     drain_put_off(&w->pipeline.drain);
     if (drain_is_due(&w->pipeline.drain))
         begin_drain(w);
@@ -194,8 +193,6 @@ static bool open_files(struct worker *w, const struct message *start, struct err
     w->pops = pops_new(w->flow, start->start.mode == START_FULL, error);
     if (!w->pops)
         return false;
-    if (start->start.mode == START_FULL)
-        inventory_order(w->flow, start->start.source_release);
     w->deadlines =
         deadlines_open(w->flow->directory, w->flow->number, w->flow->settings.ring_bytes / DEADLINES_PART,
                        start->start.mode == START_FULL, error);
@@ -285,16 +282,12 @@ static void on_received(void *arg)
 
 static bool create_verifiers(struct worker *w, bool fresh, struct error *error)
 {
-    w->cursors = flow_cursors_new(w->flow->directory, w->flow->count);
     w->expiry = expiry_new(w->flow, &w->pipeline.translator, w->router, w->deadlines);
-    w->inventory = inventory_new(w->flow, w->router, &w->pipeline.translator, w->cursors);
     struct heal_config with = {.flow = w->flow,
                                .router = w->router,
                                .translator = &w->pipeline.translator,
-                               .cursors = w->cursors,
                                .expiry = w->expiry,
-                               .pops = w->pops,
-                               .inventory = w->inventory};
+                               .pops = w->pops};
     w->heal = heal_new(&with, fresh, error);
     return w->heal != NULL;
 }
@@ -310,8 +303,7 @@ static void create_pipeline(struct worker *w)
     p->expiry = w->expiry;
     p->heal = w->heal;
     p->pops = w->pops;
-    p->inventory = w->inventory;
-    p->drain = (struct drain){.flow = w->flow, .spool = w->spool, .heal = w->heal, .inventory = w->inventory};
+    p->drain = (struct drain){.flow = w->flow, .spool = w->spool, .heal = w->heal};
     p->commit.flow = w->flow;
     p->commit.source = &w->source;
     p->commit.spool = w->spool;
@@ -395,9 +387,7 @@ void worker_finish(struct worker *w)
             event_free(events[i]);
     source_free(&w->source);
     heal_free(w->heal);
-    inventory_free(w->inventory);
     pops_free(w->pops);
-    flow_cursors_free(w->cursors);
     expiry_free(w->expiry);
     router_free(w->router);
     cross_free(w->pipeline.cross);

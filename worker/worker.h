@@ -32,8 +32,6 @@ struct worker {
     struct deadlines *deadlines;
     struct expiry *expiry;
     struct pops *pops;
-    struct flow_cursors *cursors; /* of all FLOWs */
-    struct inventory *inventory;
     struct heal *heal;
 
     struct suspects *left_out; /* left_out.h */

@@ -32,6 +32,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_DRAINED] = "DRAINED",
         [MESSAGE_BREAK] = "BREAK",
         [MESSAGE_SPOOL_FULL] = "SPOOL_FULL",
+        [MESSAGE_COMPARE_ALL] = "COMPARE_ALL",
         [MESSAGE_START] = "START",
         [MESSAGE_ENTER_STABLE] = "ENTER_STABLE",
         [MESSAGE_RUN_GLOBAL] = "RUN_GLOBAL",
@@ -147,6 +148,8 @@ static void put_verify(const struct message *m, struct buf *out)
     PUT_TEXT(m->verify.master_id);
     wire_put_u32(out, m->verify.repair);
     wire_put_u32(out, m->verify.again);
+    wire_put_u32(out, m->verify.by_run);
+    wire_put_u32(out, m->verify.source_only);
     wire_put_u32(out, m->verify.sample_ppm);
     wire_put_u64(out, m->verify.keys_per_second);
     wire_put_bytes(out, buf_slice(&m->verify.settings));
@@ -160,10 +163,13 @@ static void get_verify(struct wire_reader *r, struct message *m)
     GET_TEXT(m->verify.master_id);
     m->verify.repair = wire_get_u32(r);
     m->verify.again = wire_get_u32(r);
+    m->verify.by_run = wire_get_u32(r);
+    m->verify.source_only = wire_get_u32(r);
     m->verify.sample_ppm = wire_get_u32(r);
     m->verify.keys_per_second = wire_get_u64(r);
     get_buf(r, &m->verify.settings);
-    r->failed |= m->verify.active > 1 || m->verify.repair > 1 || m->verify.again > 1;
+    r->failed |= m->verify.active > 1 || m->verify.repair > 1 || m->verify.again > 1 ||
+                 m->verify.by_run > 1 || m->verify.source_only > 1;
 }
 
 /* False for an unknown type. */
@@ -210,6 +216,9 @@ static bool put_fields(const struct message *m, struct buf *out)
         return true;
     case MESSAGE_SPOOL_FULL:
         PUT_TEXT(m->spool_full.text);
+        return true;
+    case MESSAGE_COMPARE_ALL:
+        PUT_TEXT(m->compare_all.reason);
         return true;
     case MESSAGE_START:
         put_start(m, out);
@@ -285,6 +294,9 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         return true;
     case MESSAGE_SPOOL_FULL:
         GET_TEXT(m->spool_full.text);
+        return true;
+    case MESSAGE_COMPARE_ALL:
+        GET_TEXT(m->compare_all.reason);
         return true;
     case MESSAGE_START:
         get_start(r, m);

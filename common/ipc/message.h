@@ -31,7 +31,7 @@
 #include "common/base/error.h"
 #include "common/redis/journal_check.h"
 
-#define MESSAGE_VERSION 10
+#define MESSAGE_VERSION 11
 #define MESSAGE_MAX_BYTES 65536 /* a packet's size; settings are the largest part of one */
 
 enum message_type {
@@ -51,6 +51,7 @@ enum message_type {
     MESSAGE_DRAINED,
     MESSAGE_BREAK,
     MESSAGE_SPOOL_FULL,
+    MESSAGE_COMPARE_ALL,
     /* supervisor → worker */
     MESSAGE_START,
     MESSAGE_ENTER_STABLE,
@@ -109,6 +110,9 @@ struct message {
             char text[480];
         } spool_full;
         struct {
+            char reason[160]; /* why single keys are not enough */
+        } compare_all;
+        struct {
             uint32_t flow, flow_count;
             uint32_t mode; /* enum start_mode */
             uint64_t session;
@@ -141,6 +145,8 @@ struct message {
             uint32_t flow_count;
             char master_id[41];
             uint32_t repair, again;   /* again: 1: not from where an earlier one was killed */
+            uint32_t by_run;          /* 1: for the run itself, with rests */
+            uint32_t source_only;     /* 1: keys that only the target has are left as they are */
             uint32_t sample_ppm;      /* of the keys, 1 to 1,000,000 */
             uint64_t keys_per_second; /* 0: no limit */
             struct buf settings;      /* empty when the session alone is another one; owned by the message */

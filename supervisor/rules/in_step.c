@@ -71,12 +71,18 @@ bool in_step_decide(const struct in_step_facts *facts, uint64_t *confirmed_ms, c
                  known ? facts->trouble : " yet");
         return false;
     }
-    for (size_t i = 0; i < fresh; i++)
-        if (in_step_reached(facts, facts->answers[i].lsns)) {
-            if (confirmed_ms)
-                *confirmed_ms = facts->answers[i].asked_ms;
-            return true;
-        }
-    tell_lag(facts, reason, bytes);
-    return false;
+    size_t at = 0;
+    while (at < fresh && !in_step_reached(facts, facts->answers[at].lsns))
+        at++;
+    if (at == fresh) {
+        tell_lag(facts, reason, bytes);
+        return false;
+    }
+    if (facts->comparing && facts->comparing[0]) {
+        snprintf(reason, bytes, "%s", facts->comparing);
+        return false;
+    }
+    if (confirmed_ms)
+        *confirmed_ms = facts->answers[at].asked_ms;
+    return true;
 }

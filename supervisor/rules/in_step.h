@@ -1,7 +1,8 @@
 /* Whether the target is in step with the source. The source's own LSNs decide, never what has arrived.
  *
  *   in step = every FLOW follows the journal, reaches the target, and has applied (acknowledged by the
- *             target) everything up to the LSNs that the source had at most 2 s ago
+ *             target) everything up to the LSNs that the source had at most 2 s ago; and no comparison of
+ *             all keys is due (supervisor/run/comparison.h)
  *
  * Pure: no sockets, no clock. */
 #ifndef DF2REDIS_SUPERVISOR_RULES_IN_STEP_H
@@ -40,7 +41,8 @@ struct in_step_facts {
     const char *phase;
     const struct source_lsns *answers; /* the newest first */
     size_t answer_count;
-    const char *trouble; /* why the newest answer is missing; NULL or "": no trouble known */
+    const char *trouble;   /* why the newest answer is missing; NULL or "": no trouble known */
+    const char *comparing; /* why all keys are still being compared; NULL or "": they are not */
     const struct in_step_flow *flows;
     uint32_t flow_count;
 };

@@ -268,9 +268,8 @@ void run_drain_turn(struct run *run, uint64_t now_ms)
     }
     run_check_drained(run);
     totals_of(run, now_ms, &t);
-    uint64_t progress = t.applied_bytes + (settling ? 0 : t.received_bytes) + t.looked_for +
-                        t.suspects_equal + t.suspects_healed + t.suspects_confirmed + t.suspects_permanent +
-                        t.suspects_unknown;
+    uint64_t progress = t.applied_bytes + (settling ? 0 : t.received_bytes) + t.suspects_equal +
+                        t.suspects_healed + t.suspects_confirmed + t.suspects_permanent + t.suspects_unknown;
     if (progress != d->progress) {
         d->progress = progress;
         d->progress_ms = now_ms;

@@ -50,6 +50,40 @@ static void remember_copy(struct run *run, const struct run_record *record)
     snprintf(run->copy.source, sizeof run->copy.source, "%s", record->source);
 }
 
+static void record_comparison(const struct run *run, struct run_record *record)
+{
+    const struct comparison *c = &run->comparison;
+    record->comparing = x_strdup(c->state == COMPARISON_DUE ? c->reason : "");
+    record->counts_omits = c->state == COMPARISON_COUNTS;
+    record->omits_told = c->begun.told;
+    record->omits = c->begun.omits;
+    snprintf(record->omits_master_id, sizeof record->omits_master_id, "%s", c->begun.master_id);
+}
+
+static bool inventory_was_due(const struct run *run)
+{
+    char *path = state_dir_file(run->settings, INVENTORY_FILE);
+    bool due = access(path, F_OK) == 0;
+    free(path);
+    return due;
+}
+
+static void recall_comparison(struct run *run, const struct run_record *record)
+{
+    struct comparison *c = &run->comparison;
+    c->state = record->comparing[0]   ? COMPARISON_DUE
+               : record->counts_omits ? COMPARISON_COUNTS
+                                      : COMPARISON_NONE;
+    snprintf(c->reason, sizeof c->reason, "%s", record->comparing);
+    if (c->state == COMPARISON_NONE && inventory_was_due(run)) {
+        c->state = COMPARISON_DUE;
+        snprintf(c->reason, sizeof c->reason, "an earlier release had not ended its search for missing keys");
+    }
+    c->begun.told = record->omits_told;
+    c->begun.omits = record->omits;
+    snprintf(c->begun.master_id, sizeof c->begun.master_id, "%s", record->omits_master_id);
+}
+
 /* A failure to write is only logged: the run continues. */
 void run_save_record(struct run *run, enum run_copy copy)
 {
@@ -69,6 +103,7 @@ void run_save_record(struct run *run, enum run_copy copy)
     snprintf(record.last_master_id, sizeof record.last_master_id, "%s", run->last_master_id);
     record.role_changes = run->role_changes;
     record.in_blobs = run->session.sync_after_partial;
+    record_comparison(run, &record);
     record.begins = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.begins);
     record.asked_lsns = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.asked_lsns);
     record.tokens = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *record.tokens);
@@ -383,6 +418,7 @@ enum resume_way run_examine_earlier(struct run *run, const struct target_marks *
     run->target_owned = record->target_owned;
     run->target_written = true;
     remember_copy(run, record);
+    recall_comparison(run, record);
     return way;
 }
 

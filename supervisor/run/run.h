@@ -7,6 +7,7 @@
  *      │                │      └─→ resume.c, run_findings.c, run_in_step.c
  *      │                └─→ session_end.c      restart of the session; end of the run
  *      ├─→ worker_restarts.c   ends of workers: restarts, failed FLOWs
+ *      ├─→ comparison.c      the comparison of all keys, by a worker of its own
  *      ├─→ worker_start.c      the message START; struct flow_context
  *      │      └─→ worker_messages.c   messages of workers
  *      └─→ timers.c            ACKs, stuck FLOWs, due restarts, log lines of progress
@@ -29,6 +30,7 @@
 #include "supervisor/flow/flow.h"
 #include "supervisor/rules/flush_guard.h"
 #include "supervisor/run/barrier.h"
+#include "supervisor/run/comparison.h"
 #include "supervisor/run/drain.h"
 #include "supervisor/run/throughput.h"
 #include "supervisor/run/totals.h"
@@ -118,6 +120,7 @@ struct run {
     } copy;
 
     struct source *source;
+    struct comparison comparison;
     struct source_watch *source_watch; /* lives as long as the session */
     struct greeting greeting;
     struct flow_set snapshots_done;

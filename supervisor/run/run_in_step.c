@@ -107,11 +107,13 @@ static struct in_step_flow flow_facts(struct flow *f)
 static bool decide(struct run *run, const struct source_lsns *answers, size_t answer_count, uint64_t *age_ms,
                    char *reason, size_t reason_bytes)
 {
-    char own[IN_STEP_REASON_BYTES];
+    char own[IN_STEP_REASON_BYTES], comparing[IN_STEP_REASON_BYTES];
+    comparison_tell(run, comparing, sizeof comparing);
     struct in_step_facts facts = {.now_ms = clock_monotonic_ms(),
                                   .stable = run->session.state == SESSION_STABLE,
                                   .phase = session_phase_name(run->session.state),
                                   .trouble = source_watch_trouble(run->source_watch),
+                                  .comparing = comparing,
                                   .answers = answers,
                                   .answer_count = answer_count,
                                   .flow_count = run->flow_count};

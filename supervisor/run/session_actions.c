@@ -27,6 +27,7 @@ static void send_phase(struct run *run, enum phase_command command)
         forget_resume_lsns(run);
         run->last_master_id[0] = '\0';
         run->role_changes = run->greeting.role_changes;
+        comparison_full_sync(run);
     }
     INVARIANT(1.1, command != PHASE_STARTSTABLE || run->session.state == SESSION_PARTIAL_SENT ||
                        flow_set_full(&run->snapshots_done));
@@ -60,7 +61,8 @@ static void announce_stable(struct run *run)
     run_save_record(run, run_failed_flows(run) ? RUN_COPY_DEGRADED : RUN_COPY_COMPLETE);
     run->in_step_told = false;
     backoff_reset(&run->backoff);
-    if (run->settings->migrate)
+    bool compares = comparison_stable(run);
+    if (run->settings->migrate && !compares)
         run_post(run, EVENT_COMPLETE);
     if (run->spool_full_waits)
         run_end_full_session(run);

@@ -149,8 +149,9 @@ static void finish_run(struct run *run)
 
 void run_end(struct run *run)
 {
-    char lacking[400];
+    char lacking[400], compares[200];
     struct totals t;
+    bool comparing = comparison_stop(run, compares, sizeof compares);
     totals_of(run, clock_monotonic_ms(), &t);
     bool diverged =
         run->divergences.total || run_failed_flows(run) || t.suspects_pending > t.suspects_perhaps;
@@ -160,14 +161,20 @@ void run_end(struct run *run)
         log_warning(
             "stopped with what was received, and not known to be complete: %s; a new start goes on from here",
             lacking);
+    } else if (comparing) {
+        run->exit_code = EX_TEMPFAIL;
+        log_warning(
+            "stopped before all keys were compared with the source's: %s; a new start goes on with that",
+            compares);
     } else if (run->exit_code == 0 && diverged) {
         run->exit_code = EX_DATAERR;
     }
+    bool migrated = run->settings->migrate && !comparing;
     if (all && !run_failed_flows(run))
-        run_save_record(run, run->settings->migrate ? RUN_COPY_MIGRATED : RUN_COPY_ENDED);
-    else if (all && run->settings->migrate)
+        run_save_record(run, migrated ? RUN_COPY_MIGRATED : RUN_COPY_ENDED);
+    else if (all && migrated)
         state_dir_forget_run(&run->dir);
-    if (all && run->settings->migrate)
+    if (all && migrated)
         state_dir_forget_evictions(&run->dir);
     run->observer.summarize(run);
     finish_run(run);

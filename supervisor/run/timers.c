@@ -219,6 +219,7 @@ static void turn_running(struct run *run, uint64_t now_ms)
     watch_progress(run, now_ms);
     warn_globals(run, now_ms);
     watch_health(run, now_ms);
+    comparison_turn(run, now_ms);
     measure_rates(run, now_ms);
     run_tell_in_step(run, now_ms);
     report_progress(run, now_ms);

@@ -6,7 +6,8 @@
 
 void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
 {
-    *out = (struct totals){0};
+    *out = (struct totals){.suspects_healed = run->comparison.repaired,
+                           .suspects_unknown = run->comparison.undecided};
     for (uint32_t i = 0; i < run->flow_count; i++) {
         struct flow *f = &run->flows[i];
         const struct cursor_marks *m = flow_marks(f);
@@ -28,7 +29,6 @@ void totals_of(struct run *run, uint64_t now_ms, struct totals *out)
         out->lag_entries += decoded_seq > applied_seq ? decoded_seq - applied_seq : 0;
         out->errors += cursor_get(&m->errors);
         out->suspects_pending += cursor_get(&m->suspects_pending);
-        out->looked_for += cursor_get(&m->looked_for);
         out->suspects_perhaps += cursor_get(&m->suspects_perhaps);
         out->suspects_equal += cursor_get(&m->suspects_equal);
         out->suspects_healed += cursor_get(&m->suspects_healed);

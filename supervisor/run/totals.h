@@ -13,7 +13,6 @@ struct totals {
     uint64_t suspects_pending, suspects_perhaps, suspects_equal, suspects_healed, suspects_permanent,
         suspects_unknown;
     uint64_t suspects_confirmed; /* of the healed ones: equal when they were compared again */
-    uint64_t looked_for;         /* names of the source that were looked up on the target */
     uint64_t oldest_waiting_ms;  /* how long the oldest byte not applied has waited */
 };
 

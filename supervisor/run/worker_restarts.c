@@ -293,6 +293,7 @@ void run_reap(struct run *run)
         worker_died(f, status);
         f->hello &= flow_worker_alive(f);
     }
+    comparison_reap(run);
     if (run->ending && run_workers_gone(run))
         event_base_loopbreak(run->base);
 }

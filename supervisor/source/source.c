@@ -36,6 +36,7 @@ struct source {
     unsigned roles_asked;
     bool is_master; /* as answered last */
     char refusal[128];
+    void (*omits_answered)(bool told, uint64_t omits, void *arg);
     void (*role_answered)(bool master, int64_t role_changes, const char *text, void *arg);
 };
 
@@ -345,6 +346,26 @@ void source_ask_role(struct source *s,
     s->role_answered = answered;
     client_words(s->client, timeout_ms, on_role, s, "REPLCONF", "listening-port", LISTENING_PORT, NULL);
     client_words(s->client, timeout_ms, on_changes_now, s, "INFO", "COMMANDSTATS", NULL);
+}
+
+static void on_omits(struct client *c, const redisReply *reply, void *arg)
+{
+    (void)c;
+    struct source *s = arg;
+    uint64_t omits = 0;
+    bool told =
+        reply->type == REDIS_REPLY_STRING && source_omits(slice_of(reply->str, (size_t)reply->len), &omits);
+    if (!s->over)
+        s->omits_answered(told, omits, s->callbacks.arg);
+}
+
+void source_ask_omits(struct source *s, void (*answered)(bool told, uint64_t omits, void *arg))
+{
+    uint32_t timeout_ms = s->settings->connect_timeout_ms * PING_PATIENCE;
+    if (s->over)
+        return;
+    s->omits_answered = answered;
+    client_words(s->client, timeout_ms, on_omits, s, "INFO", "STATS", NULL);
 }
 
 bool source_role_is_asked(const struct source *s)

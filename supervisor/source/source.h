@@ -75,6 +75,8 @@ void source_ask_role(struct source *s,
                      void (*answered)(bool master, int64_t role_changes, const char *text, void *arg));
 /* Whether an answer is still due. */
 bool source_role_is_asked(const struct source *s);
+/* Asks for total_journal_omits (source_facts.h). A missing answer ends in `failed`. */
+void source_ask_omits(struct source *s, void (*answered)(bool told, uint64_t omits, void *arg));
 void source_free(struct source *s);
 /* Valid after `greeted`. */
 const struct source_facts *source_facts(const struct source *s);

@@ -25,6 +25,14 @@ static uint64_t info_number(struct slice info, const char *name)
     return slice_to_u64(info_field(info, name), &n) ? n : 0;
 }
 
+bool source_omits(struct slice info, uint64_t *omits)
+{
+    uint64_t n;
+    bool told = slice_to_u64(info_field(info, "total_journal_omits"), &n);
+    *omits = told ? n : *omits;
+    return told;
+}
+
 static void on_info(struct client *c, const redisReply *reply, void *arg)
 {
     (void)c;
@@ -37,8 +45,8 @@ static void on_info(struct client *c, const redisReply *reply, void *arg)
     f->cluster_enabled |= info_number(info, "cluster_enabled") != 0;
     if (info_number(info, "used_memory"))
         f->used_memory = info_number(info, "used_memory");
-    if (info_number(info, "total_journal_omits"))
-        f->omits = info_number(info, "total_journal_omits");
+    if (source_omits(info, &f->omits))
+        f->omits_told = true;
 }
 
 static const struct {
@@ -274,9 +282,8 @@ static void judge_release(const struct source_facts *f, const struct source_judg
         "entries omitted so far): %s; --journal_omit_redundant_writes=false at its start prevents it",
         w->source, release, (unsigned long long)f->omits,
         keeps_keys ? "with --on-conflict skip or stop this is not detected"
-                   : "afterwards the target is checked for missing keys, and keys that may be wrong are "
-                     "compared and "
-                     "healed");
+                   : "if their number grows during the full sync, all keys are compared afterwards and "
+                     "repaired");
 }
 
 static void judge_memory(const struct source_facts *f, const struct source_judged *w, struct findings *out)

@@ -17,7 +17,8 @@ struct source_facts {
     bool loading;         /* it does not know all of its keys yet */
     uint64_t used_memory; /* bytes; 0: unknown */
     uint32_t databases;   /* --dbnum; 0: unknown */
-    uint64_t omits;       /* total_journal_omits */
+    bool omits_told;      /* by a release that has it */
+    uint64_t omits;       /* total_journal_omits: entries that its journal left out, since its start */
     enum source_cluster cluster;
     bool dfly_refused;      /* DFLY is; set by source.c, the last of the questions */
     char not_compared[240]; /* rights that are missing for comparing keys with the target's, as ACL SETUSER
@@ -32,6 +33,8 @@ struct source_facts {
 
 /* Appends the rights of a user of the source that are enough, as ACL SETUSER has them: "+ping +replconf …". */
 void source_rights(struct buf *out);
+/* Returns true, and the number, if the text of INFO STATS has total_journal_omits. */
+bool source_omits(struct slice info, uint64_t *omits);
 /* Calls done once all questions are answered, unless the client fails before. *out must live as long as the
  * client. */
 void source_facts_ask(struct client *c, uint32_t timeout_ms, struct source_facts *out,

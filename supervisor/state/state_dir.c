@@ -117,6 +117,23 @@ static bool lock_unless_held(int fd)
     }
 }
 
+bool state_dir_lock(const struct settings *settings, const char *file, int *fd, struct error *error)
+{
+    char *path = state_dir_file(settings, file);
+    struct flock whole = whole_file;
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool ok =
+        *fd >= 0 || error_fatal(error, errno == EACCES ? EX_NOPERM : EX_CANTCREAT,
+                                "cannot open %s: %s; use the user that runs df2redis", path, strerror(errno));
+    if (ok && fcntl(*fd, F_OFD_SETLK, &whole) != 0) {
+        ok = error_fatal(error, EX_TEMPFAIL, "%s is locked by another process", path);
+        close(*fd);
+        *fd = -1;
+    }
+    free(path);
+    return ok;
+}
+
 static bool lock_refused(const char *path, int failure, struct error *error)
 {
     return error_fatal(
@@ -280,6 +297,7 @@ void run_record_free(struct run_record *record)
     free(record->tokens);
     free(record->scope);
     free(record->source);
+    free(record->comparing);
     *record = (struct run_record){0};
 }
 
@@ -288,6 +306,16 @@ static void add_lsn(cJSON *array, uint64_t lsn)
     char text[24];
     snprintf(text, sizeof text, "%llu", (unsigned long long)lsn);
     cJSON_AddItemToArray(array, cJSON_CreateString(text));
+}
+
+static void add_omits(cJSON *json, const struct run_record *record)
+{
+    char text[24];
+    cJSON *omits = cJSON_AddObjectToObject(json, "omits");
+    snprintf(text, sizeof text, "%llu", (unsigned long long)record->omits);
+    cJSON_AddBoolToObject(omits, "told", record->omits_told);
+    cJSON_AddStringToObject(omits, "entries", text);
+    cJSON_AddStringToObject(omits, "master_id", record->omits_master_id);
 }
 
 static char *record_text(const struct run_record *record)
@@ -311,6 +339,9 @@ static char *record_text(const struct run_record *record)
     cJSON_AddStringToObject(json, "last_master_id", record->last_master_id);
     cJSON_AddNumberToObject(json, "role_changes", (double)record->role_changes);
     cJSON_AddBoolToObject(json, "in_blobs", record->in_blobs);
+    cJSON_AddStringToObject(json, "comparing", record->comparing ? record->comparing : "");
+    if (record->counts_omits)
+        add_omits(json, record);
     cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
     cJSON *asked = cJSON_AddArrayToObject(json, "asked_lsns");
     cJSON *checks = cJSON_AddArrayToObject(json, "checks");
@@ -379,6 +410,17 @@ static void read_begin(const cJSON *json, int flow, struct run_record *out)
         *asked = begin->lsn;
 }
 
+static void read_comparison(const cJSON *json, struct run_record *out)
+{
+    const cJSON *reason = cJSON_GetObjectItem(json, "comparing"), *omits = cJSON_GetObjectItem(json, "omits");
+    out->comparing = x_strdup(cJSON_IsString(reason) ? reason->valuestring : "");
+    out->counts_omits = cJSON_IsObject(omits);
+    out->omits_told = cJSON_IsTrue(cJSON_GetObjectItem(omits, "told")) &&
+                      read_number_text(cJSON_GetObjectItem(omits, "entries"), &out->omits);
+    if (!read_text_field(omits, "master_id", out->omits_master_id, sizeof out->omits_master_id))
+        out->omits_master_id[0] = '\0';
+}
+
 static bool read_record(const cJSON *json, struct run_record *out)
 {
     const cJSON *count = cJSON_GetObjectItem(json, "flow_count"), *scope = cJSON_GetObjectItem(json, "scope"),
@@ -407,6 +449,7 @@ static bool read_record(const cJSON *json, struct run_record *out)
     out->scope = x_strdup(scope->valuestring);
     out->source = x_strdup(cJSON_IsString(source) ? source->valuestring : "");
     const cJSON *changes = cJSON_GetObjectItem(json, "role_changes");
+    read_comparison(json, out);
     out->in_blobs = cJSON_IsTrue(cJSON_GetObjectItem(json, "in_blobs"));
     out->role_changes = cJSON_IsNumber(changes) ? (int64_t)changes->valuedouble : -1;
     if (!read_text_field(json, "last_master_id", out->last_master_id, sizeof out->last_master_id))

@@ -37,6 +37,11 @@ struct run_record {
     bool unmarked;               /* --marks off: no mark tells of the copy */
     char target_run_id[41];      /* the target's process at that time; "": unknown */
     char *scope;                 /* the filter of keys and the map of databases */
+    char *comparing;             /* why all keys are to be compared; "": they are not */
+    bool counts_omits;           /* what the journal left out during the full sync is not known yet … */
+    bool omits_told;             /* … of the counter's value then */
+    uint64_t omits;
+    char omits_master_id[41];
     char *source; /* the source's URI without user and password; "": written by an older version */
 };
 void run_record_free(struct run_record *record);
@@ -48,6 +53,9 @@ void state_dir_close(struct state_dir *dir);
 bool state_dir_examine(const struct settings *settings, struct error *error);
 /* Returns the pid of the active run of this name; 0: none. */
 long state_dir_active_pid(const struct settings *settings);
+/* Takes the lock on STATE/NAME/file, which the kernel releases with the process or by close(). False: another process
+ * has it (EX_TEMPFAIL), or the file cannot be opened. */
+bool state_dir_lock(const struct settings *settings, const char *file, int *fd, struct error *error);
 /* STATE/NAME/file in new memory. */
 char *state_dir_file(const struct settings *settings, const char *file);
 

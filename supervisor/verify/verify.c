@@ -208,17 +208,15 @@ static bool set_up(struct verification *v, struct error *error)
 /* Held as long as this process lives. */
 static bool take_lock(struct verification *v, struct error *error)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    char *path = state_dir_file(&v->subject.settings, "verify.lock");
-    v->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    bool ok = v->lock_fd >= 0 ||
-              error_fatal(error, errno == EACCES ? EX_NOPERM : EX_CANTCREAT,
-                          "cannot open %s: %s; use the user that runs df2redis", path, strerror(errno));
-    if (ok && fcntl(v->lock_fd, F_OFD_SETLK, &whole) != 0)
-        ok = error_fatal(error, EX_TEMPFAIL, "another df2redis verify of %s is active: wait for its end",
-                         v->subject.settings.name);
-    free(path);
-    return ok;
+    if (state_dir_lock(&v->subject.settings, "verify.lock", &v->lock_fd, error))
+        return true;
+    if (error->exit_code == EX_TEMPFAIL)
+        error_fatal(
+            error, EX_TEMPFAIL,
+            "another df2redis verify of %s is active, or the run itself compares all keys: wait for its "
+            "end; df2redis status shows how far it is",
+            v->subject.settings.name);
+    return false;
 }
 
 static void tear_down(struct verification *v)

@@ -5,64 +5,16 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "tests/support/heal_case.h"
 
 enum { LEFT_OUT = 2500 };
-
-static void leave_out(void)
-{
-    redisContext *c = server_connect(data.port);
-    for (int i = 0; i < LEFT_OUT; i++)
-        freeReplyObject(server_commandf(c, "SET left:%d %d", i, i));
-    server_ok(c, "SELECT 3");
-    server_ok(c, "SET other v");
-    redisFree(c);
-}
-
-static bool all_there(void *arg)
-{
-    (void)arg;
-    return run_target_keys(&run) == LEFT_OUT + 1 && suspects_settled(&run);
-}
-
-/* Neither snapshot nor journal had them. */
-static void keys_that_a_full_sync_left_out_are_found(void **state)
-{
-    (void)state;
-    prepare = leave_out;
-    begin();
-    assert_true(wait_until(all_there, NULL, RUN_DEADLINE_MS));
-    assert_equal_to_source();
-    assert_true(df2redis_said(&run.program, "are not on the target"));
-    assert_true(suspects(&run, "healed") == LEFT_OUT + 1);
-    assert_int_equal(run_terminate(&run), EX_OK);
-}
-
-/* Its keys would be looked for among those of another one. */
-static void a_database_that_cannot_be_selected_is_told(void **state)
-{
-    (void)state;
-    prepare = leave_out;
-    refused_database = 3;
-    begin();
-    assert_true(df2redis_wait_said(&run.program, "is not checked for missing keys", RUN_DEADLINE_MS));
-    assert_true(df2redis_said(&run.program, "'select'"));
-    assert_true(run_wait_in_step(&run));
-}
-
-static void a_migration_waits_for_keys_that_were_left_out(void **state)
-{
-    (void)state;
-    prepare = leave_out;
-    migrates = true;
-    begin();
-    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_OK);
-    assert_equal_to_source();
-}
 
 static void journaled(struct stream_writer *w, const char *words)
 {
@@ -74,6 +26,146 @@ static void journaled(struct stream_writer *w, const char *words)
         at += len + (at[len] == ' ');
     }
     writer_command(w, 0, 0, argc, argv);
+}
+
+static void leave_out(void)
+{
+    redisContext *c = server_connect(data.port);
+    for (int i = 0; i < LEFT_OUT; i++)
+        freeReplyObject(server_commandf(c, "SET left:%d %d", i, i));
+    server_ok(c, "SELECT 3");
+    server_ok(c, "SET other v");
+    redisFree(c);
+}
+
+/* Neither snapshot nor journal had them, and the source has counted that it left out something. */
+static void keys_that_a_full_sync_left_out_are_found(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    source_omits = 1;
+    begin();
+    assert_equal_to_source();
+    assert_true(df2redis_said(&run.program, "left out 1 entries during the full sync"));
+    assert_true(df2redis_said(&run.program, "keys were compared with the source's"));
+    assert_true(suspects(&run, "healed") == LEFT_OUT + 1);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* What the target alone has is removed: the journal left out its deletion. The run owns the target. */
+static void have_one_more(void)
+{
+    leave_out();
+    server_tell(data.port, "DEL left:0");
+}
+
+static void write_one_more(struct stream_writer *w)
+{
+    journaled(w, "SET left:0 v");
+}
+
+static void deletion_that_a_full_sync_left_out_is_carried_out(void **state)
+{
+    (void)state;
+    prepare = have_one_more;
+    in_snapshot = write_one_more;
+    source_omits = 1;
+    begin();
+    assert_equal_to_source();
+    assert_int_equal(run_target_keys(&run), LEFT_OUT);
+}
+
+static void have_key_of_others(void)
+{
+    server_tell(run.target.port, "SET others v");
+}
+
+/* A target that had keys of others before keeps them. */
+static void keys_of_others_outlive_the_comparison(void **state)
+{
+    (void)state;
+    static const char *const overwrite[] = {"--on-conflict", "overwrite", NULL};
+    prepare = leave_out;
+    source_omits = 1;
+    before_run = have_key_of_others;
+    begin_with(true, overwrite);
+    assert_true(df2redis_said(&run.program, "keys were compared with the source's"));
+    assert_int_equal(run_target_keys(&run), LEFT_OUT + 2);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* With a counter that stands there is nothing to find. */
+static void without_omitted_entries_nothing_is_compared(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    begin();
+    assert_int_equal(run_target_keys(&run), 0);
+    assert_false(df2redis_said(&run.program, "all keys are compared"));
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
+/* Its keys would be compared with those of another one. */
+static void a_database_that_cannot_be_selected_is_told(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    source_omits = 1;
+    refused_database = 3;
+    start_with(true, NULL);
+    assert_true(df2redis_wait_said(&run.program, "answers SELECT with", RUN_DEADLINE_MS));
+    assert_false(df2redis_status_true(&run.program, "in_step"));
+    assert_int_equal(run_terminate(&run), EX_TEMPFAIL);
+    assert_true(df2redis_said(&run.program, "stopped before all keys were compared"));
+}
+
+static int verify_lock;
+
+/* As df2redis verify of the operator does. */
+static void hold_up_comparison(void)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char *directory = format_text("%s/default", run.program.dir),
+         *path = format_text("%s/verify.lock", directory);
+    assert_int_equal(mkdir(directory, 0700), 0);
+    verify_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(verify_lock >= 0 && fcntl(verify_lock, F_OFD_SETLK, &whole) == 0);
+    free(directory);
+    free(path);
+}
+
+/* By a kill, and by an orderly stop, which says so. */
+static void comparison_that_is_due_outlives_the_run(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    source_omits = 1;
+    before_run = hold_up_comparison;
+    start_with(true, NULL);
+    assert_true(df2redis_wait_said(&run.program, "before the copy counts as complete", RUN_DEADLINE_MS));
+    process_stop(&run.program.process);
+    run_replicate(&run, NULL);
+    assert_true(df2redis_wait_said(&run.program, "waiting for df2redis verify", RUN_DEADLINE_MS));
+    assert_int_equal(run_terminate(&run), EX_TEMPFAIL);
+    assert_true(df2redis_said(&run.program, "a new start goes on with that"));
+    run_replicate(&run, NULL);
+    assert_true(df2redis_wait_said(&run.program, "waiting for df2redis verify", RUN_DEADLINE_MS));
+    assert_int_equal(run_target_keys(&run), 0);
+    close(verify_lock);
+    assert_true(run_wait_in_step(&run));
+    assert_equal_to_source();
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
+static void a_migration_waits_for_keys_that_were_left_out(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    source_omits = 1;
+    migrates = true;
+    begin();
+    assert_int_equal(process_wait(&run.program.process, RUN_DEADLINE_MS), EX_OK);
+    assert_equal_to_source();
 }
 
 /* The source has deleted all of them since, before its snapshot came to them, and made the last two anew. */
@@ -168,14 +260,15 @@ static void write_more(struct stream_writer *w)
     write_keys(w, MORE_KEYS);
 }
 
-/* More than are remembered: the copy is not known to be right, and the exit code says so. */
-static void too_many_perhaps_deleted_are_a_divergence(void **state)
+/* More than are remembered. */
+static void too_many_perhaps_deleted_lead_to_a_comparison_of_all_keys(void **state)
 {
     (void)state;
     in_snapshot = write_too_many;
     begin();
-    assert_true(df2redis_status_number(&run.program, "divergences.perhaps_deleted") == 1);
-    assert_true(df2redis_said(&run.program, "compare all keys: df2redis verify --repair"));
+    assert_true(df2redis_said(&run.program, "than a FLOW compares one by one"));
+    assert_int_equal(run_target_keys(&run), 0);
+    assert_int_equal(run_terminate(&run), EX_OK);
 }
 
 /* However many there are: beyond 10 s and 200 a second. */
@@ -199,7 +292,11 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(deletions_that_a_full_sync_left_out_are_found, teardown),
         cmocka_unit_test_teardown(key_that_was_moved_during_a_full_sync_is_found, teardown),
         cmocka_unit_test_teardown(what_is_only_perhaps_wrong_and_cannot_be_compared_is_told, teardown),
-        cmocka_unit_test_teardown(too_many_perhaps_deleted_are_a_divergence, teardown),
+        cmocka_unit_test_teardown(too_many_perhaps_deleted_lead_to_a_comparison_of_all_keys, teardown),
+        cmocka_unit_test_teardown(deletion_that_a_full_sync_left_out_is_carried_out, teardown),
+        cmocka_unit_test_teardown(keys_of_others_outlive_the_comparison, teardown),
+        cmocka_unit_test_teardown(without_omitted_entries_nothing_is_compared, teardown),
+        cmocka_unit_test_teardown(comparison_that_is_due_outlives_the_run, teardown),
         cmocka_unit_test_teardown(the_end_waits_while_suspects_are_settled, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

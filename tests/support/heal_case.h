@@ -15,12 +15,14 @@ static struct run run;
 static struct server data;           /* what the source has */
 static struct redis_cluster cluster; /* the target of some */
 static bool in_cluster;
+static uint64_t source_omits;   /* entries that it leaves out of its journal during a full sync */
 static const char *source_info; /* more of its INFO */
 static const char *source_release;
 static uint32_t refused_database; /* of the source; 0: none */
 static bool keyspace_of_data;     /* INFO tells of the data's own databases */
 static bool migrates;
 static void (*prepare)(void);                        /* what the data has before anything else */
+static void (*before_run)(void);                     /* with target and state directory there */
 static void (*in_snapshot)(struct stream_writer *w); /* what FLOW 0's snapshot has in its journal */
 
 static inline int teardown(void **state)
@@ -32,17 +34,19 @@ static inline int teardown(void **state)
         redis_cluster_stop(&cluster);
     in_cluster = false;
     source_info = NULL;
+    source_omits = 0;
     source_release = NULL;
     refused_database = 0;
     keyspace_of_data = false;
     prepare = NULL;
+    before_run = NULL;
     in_snapshot = NULL;
     migrates = false;
     return 0;
 }
 
 /* An empty source of FLOWS shards; with_data: it lets its values be read. */
-static inline void begin_with(bool with_data, const char *const *extra)
+static inline void start_with(bool with_data, const char *const *extra)
 {
     struct scripted_options options;
     redis_start(&data, NULL);
@@ -50,6 +54,7 @@ static inline void begin_with(bool with_data, const char *const *extra)
     scripted_options_add(&options, scripted_session_small(FLOWS, in_snapshot));
     options.data_port = with_data ? data.port : 0;
     options.info = source_info;
+    options.omits = source_omits;
     options.refuse_database = refused_database;
     if (source_release)
         options.release = source_release;
@@ -62,12 +67,20 @@ static inline void begin_with(bool with_data, const char *const *extra)
         run_begin_in(&run, &cluster, &options);
     else
         run_begin(&run, &options);
+    if (before_run)
+        before_run();
     if (migrates) {
         df2redis_start(&run.program, "migrate", scripted_uri(run.source), run.target.uri, extra);
         return;
     }
     run_replicate(&run, extra);
-    assert_true(run_wait_in_step(&run));
+}
+
+/* The same, and waits: unless it migrates. */
+static inline void begin_with(bool with_data, const char *const *extra)
+{
+    start_with(with_data, extra);
+    assert_true(migrates || run_wait_in_step(&run));
 }
 
 static inline void begin(void)

@@ -157,6 +157,7 @@ static void on_sync(struct scripted *m, struct connection *c, struct sync *s)
 {
     size_t partial;
     bool all = all_connected(s, &partial);
+    m->omits += m->options.omits;
     if (s->state == SYNC_CANCELLED || s->script->refuse_sync)
         scripted_reply(c, "-ERR invalid state");
     else if (c != s->control)

@@ -83,6 +83,7 @@ struct scripted {
     struct buf violation;
     uint64_t *holds; /* per FLOW */
     unsigned role_changes;
+    uint64_t omits;
     size_t hold_count;
     redisContext *data; /* options.data_port */
     uint32_t data_db;   /* selected there */

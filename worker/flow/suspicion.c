@@ -10,6 +10,13 @@ bool flow_heals(const struct flow *f)
     return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
 }
 
+void flow_compare_all(struct flow *f, const char *reason)
+{
+    struct message m = {.type = MESSAGE_COMPARE_ALL, .fd = -1};
+    snprintf(m.compare_all.reason, sizeof m.compare_all.reason, "%.159s", reason);
+    flow_tell(f, &m);
+}
+
 void flow_note_suspects(struct flow *f)
 {
     cursor_set(&f->cursor.marks->suspects_pending, suspects_count(f->suspects));
@@ -24,14 +31,8 @@ void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const ch
         return;
     if (!suspects_add(f->suspects, target_db, key, reason, command, &error)) {
         if (!f->suspects_overflowed)
-            log_warning("%s: refused or lost keys count as divergences, and others as suspects that are "
-                        "unknown; once the run is in step compare all keys: df2redis verify --repair",
-                        error.text);
+            flow_compare_all(f, error.text);
         f->suspects_overflowed = true;
-        if (SUSPECT_ONLY(reason))
-            cursor_add(&f->cursor.marks->suspects_unknown, 1);
-        else
-            flow_report(f, &(struct report){reason, command, target_db, key, 1, NULL});
     }
     flow_note_suspects(f);
 }

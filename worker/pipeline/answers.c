@@ -35,7 +35,6 @@ static void on_acknowledged(void *arg, struct round *r)
     struct pipeline *p = arg;
     pump_acknowledged(p, r);
     heal_go_on(p->heal);
-    inventory_go_on(p->inventory);
 }
 
 static void describe_command(const struct batch *b, uint32_t i, char *name, size_t name_bytes,

@@ -32,10 +32,10 @@ void drain_put_off(struct drain *d)
     uint64_t now = clock_monotonic_ms();
     if (!d->due_ms)
         return;
-    uint64_t done = cursor_get(&m->looked_for) + cursor_get(&m->suspects_equal) +
-                    cursor_get(&m->suspects_healed) + cursor_get(&m->suspects_confirmed) +
-                    cursor_get(&m->suspects_permanent) + cursor_get(&m->suspects_unknown);
-    if (done != d->progress || (d->flow->settings.migrate && inventory_is_due(d->inventory)))
+    uint64_t done = cursor_get(&m->suspects_equal) + cursor_get(&m->suspects_healed) +
+                    cursor_get(&m->suspects_confirmed) + cursor_get(&m->suspects_permanent) +
+                    cursor_get(&m->suspects_unknown);
+    if (done != d->progress)
         d->due_ms = now + HEAL_AT_END_MS;
     if (!d->flow->settings.migrate && d->due_ms > d->latest_ms)
         d->due_ms = d->latest_ms;

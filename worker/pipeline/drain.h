@@ -5,13 +5,11 @@
 #include "worker/flow/flow.h"
 #include "worker/spool/spool.h"
 #include "worker/verify/heal.h"
-#include "worker/verify/inventory.h"
 
 struct drain {
     const struct flow *flow;
     const struct spool *spool;
     struct heal *heal;
-    const struct inventory *inventory;
     bool on;
     bool reached;       /* the drain ended at lsn */
     uint64_t lsn;       /* apply the entries before it; 0: the bytes before offset */

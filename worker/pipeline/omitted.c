@@ -17,18 +17,13 @@ static bool is_journaled_always(struct slice name)
 }
 
 /* Once per session: keys over the limit are not counted. */
-static void report_too_many(struct pipeline *p, const char *reason, const char *command)
+static void report_too_many(struct pipeline *p)
 {
     if (p->omitted_told)
         return;
     p->omitted_told = true;
-    log_warning(
-        "keys written with MSET, SETNX or GETSET, or moved with MOVE, during the full sync exceed the %d "
-        "that "
-        "a FLOW can compare: the target may have keys that the source has deleted, and lack keys that were "
-        "moved; once the run is in step compare all keys: df2redis verify --repair",
-        KEYS_MAX);
-    flow_report(p->flow, &(struct report){.reason = reason, .command = command});
+    flow_compare_all(p->flow, "MSET, SETNX, GETSET or MOVE wrote more keys during the full sync than a FLOW "
+                              "compares one by one");
 }
 
 static void suspect(struct pipeline *p, uint32_t db, struct slice key, const char *reason,
@@ -37,7 +32,7 @@ static void suspect(struct pipeline *p, uint32_t db, struct slice key, const cha
     if (suspects_has(p->flow->suspects, db, key) || suspects_count(p->flow->suspects) < KEYS_MAX)
         flow_suspect(p->flow, db, key, reason, command);
     else
-        report_too_many(p, reason, command);
+        report_too_many(p);
 }
 
 /* The snapshot may have passed the one database before the key came there, and the other after it had left. */

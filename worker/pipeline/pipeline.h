@@ -43,7 +43,6 @@ struct pipeline {
     struct expiry *expiry;
     struct heal *heal;
     struct pops *pops;
-    struct inventory *inventory;
 
     struct drain drain;
     struct commit commit;

@@ -88,7 +88,7 @@ static void plan_legs(struct verifier *v)
 {
     struct servers *s = v->servers;
     v->leg = v->leg_count = 0;
-    for (size_t m = 0; m < s->master_count; m++)
+    for (size_t m = 0; m < s->master_count && !v->source_only; m++)
         for (size_t i = 0; i < s->masters[m].keyspace.count; i++) {
             uint32_t db = s->masters[m].keyspace.dbs[i];
             if (is_copied_to(&v->settings, db))
@@ -189,6 +189,7 @@ static void begin_leg(struct verifier *v)
                                  .target = of_target ? v->targets[leg->master] : NULL,
                                  .large_only = leg->phase == VERIFY_LARGE_KEYS,
                                  .keys_per_second = v->keys_per_second,
+                                 .rests = v->by_run,
                                  .page = {.target = &s->target,
                                           .source = v->source,
                                           .scratch = v->scratch,
@@ -300,7 +301,7 @@ static void on_servers(void *arg, struct servers *servers)
         memcpy(v->master_id, servers->master_id, sizeof v->master_id);
     if (!v->report.to_scan) {
         v->report.to_scan = servers->source.keys;
-        for (size_t i = 0; i < servers->master_count; i++)
+        for (size_t i = 0; i < servers->master_count && !v->source_only; i++)
             v->report.to_scan += servers->masters[i].keyspace.keys;
     }
     plan_legs(v);

@@ -15,6 +15,8 @@ enum {
     PAGES = 4,       /* in work */
     NAMES_MIN = 8,   /* of a page, about: SCAN … COUNT */
     NAMES_MAX = 500, /* about 4000 requests in flight */
+    NAMES_MAX_ALONE = PAGES * NAMES_MAX,
+    REST_MAX_MS = 100,
     LARGE_NAMES = 2000,
     PAGE_BYTES = 1 << 20, /* wanted of a page */
     ANSWER_TIMEOUT_MS = 60000,
@@ -39,7 +41,8 @@ struct pass {
     size_t count;
     uint64_t value_bytes; /* of a key, a moving average */
     uint64_t tokens_ms;
-    int64_t tokens; /* names that the rate still allows */
+    uint64_t asked_ms, rest_ms; /* of the newest page; end of the rest after it */
+    int64_t tokens;             /* names that the rate still allows */
 };
 
 static void on_soon(evutil_socket_t fd, short what, void *arg);
@@ -79,6 +82,17 @@ static void note_page(struct pass *s, const struct page *page)
         s->value_bytes = (s->value_bytes * 3 + page_bytes(page) / n / 2) / 4;
 }
 
+static void begin_rest(struct pass *s)
+{
+    uint64_t now = clock_monotonic_ms(), took = now - s->asked_ms;
+    s->rest_ms = now + (took < REST_MAX_MS ? took : REST_MAX_MS);
+}
+
+static bool is_rested(const struct pass *s)
+{
+    return !s->config.rests || (!s->count && clock_monotonic_ms() >= s->rest_ms);
+}
+
 /* Tells and frees the pages that are done, in the order of their names: so a position has all before it. */
 static void free_done(struct pass *s)
 {
@@ -90,6 +104,8 @@ static void free_done(struct pass *s)
         page_free(s->works[done++].page);
     }
     s->count -= done;
+    if (done)
+        begin_rest(s);
     memmove(s->works, s->works + done, s->count * sizeof *s->works);
 }
 
@@ -123,6 +139,7 @@ static void take_large(struct pass *s, const redisReply *names)
         bool large = true;
         s->config.wanted(s->config.arg, slice_of(names->element[i]->str, names->element[i]->len), &large);
     }
+    begin_rest(s);
     event_active(s->soon, EV_TIMEOUT, 1);
 }
 
@@ -165,12 +182,14 @@ static void on_select(struct client *c, const redisReply *reply, void *arg)
 static void ask_names(struct pass *s)
 {
     char count[24];
-    uint64_t most = s->value_bytes ? PAGE_BYTES / s->value_bytes : NAMES_MAX;
-    most = most < NAMES_MIN ? NAMES_MIN : most > NAMES_MAX ? NAMES_MAX : most;
+    uint64_t limit = s->config.rests ? NAMES_MAX_ALONE : NAMES_MAX;
+    uint64_t most = s->value_bytes ? PAGE_BYTES / s->value_bytes : limit;
+    most = most < NAMES_MIN ? NAMES_MIN : most > limit ? limit : most;
     if (s->config.large_only)
         most = LARGE_NAMES;
     count[format_u64(count, most)] = '\0';
     s->asking = true;
+    s->asked_ms = clock_monotonic_ms();
     memcpy(s->asked, s->cursor, sizeof s->asked);
     if (s->config.large_only)
         client_words(s->client, ANSWER_TIMEOUT_MS, on_names, s, "SCAN", s->cursor, "COUNT", count, "MINMSZ",
@@ -206,7 +225,7 @@ static void go_on(struct pass *s)
         }
         return;
     }
-    if (!s->asking && s->count < PAGES && s->config.has_room(s->config.arg) && take_tokens(s))
+    if (!s->asking && s->count < PAGES && is_rested(s) && s->config.has_room(s->config.arg) && take_tokens(s))
         ask_names(s);
 }
 

@@ -16,7 +16,9 @@ struct pass_config {
     struct pipe *target;      /* of a pass over the target: of the same server; otherwise NULL */
     bool large_only;          /* over the source: `wanted` is told each name, and nothing else is asked */
     uint64_t keys_per_second; /* 0: no limit */
-    struct page_config page;  /* arg and functions are of the owner, but for done and failed */
+    bool
+        rests; /* one page at a time, and as long a rest after it, at most 100 ms: for the servers' other clients */
+    struct page_config page; /* arg and functions are of the owner, but for done and failed */
     void *arg;
     /* Whether the name is to be compared; sets *large if its value is not to be read here. */
     bool (*wanted)(void *arg, struct slice name, bool *large);

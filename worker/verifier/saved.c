@@ -32,7 +32,7 @@ static uint64_t scope_hash(const struct verifier *v)
     const struct settings *s = &v->settings;
     char name[512];
     uint64_t hash = v->beside_run ? crc64(0, (const uint8_t *)v->master_id, strlen(v->master_id)) : 0;
-    uint32_t numbers[] = {v->beside_run, v->repair, v->sample_ppm};
+    uint32_t numbers[] = {v->beside_run, v->repair, v->sample_ppm, v->source_only};
     uri_display(&s->target, name, sizeof name);
     hash = crc64(hash, (const uint8_t *)name, strlen(name));
     if (!v->beside_run) {

@@ -160,6 +160,8 @@ static bool take_order(struct verifier *v, const struct message *order, struct e
     snprintf(v->client_name, sizeof v->client_name, "df2redis:%s:verify", v->settings.name);
     v->beside_run = order->verify.active;
     v->repair = order->verify.repair;
+    v->by_run = order->verify.by_run;
+    v->source_only = order->verify.source_only;
     v->sample_ppm = order->verify.sample_ppm;
     v->keys_per_second = order->verify.keys_per_second;
     note_session(v, order);
@@ -180,7 +182,9 @@ static bool begin_or_go_on(struct verifier *v, bool again, struct error *error)
     uint64_t log_length = 0;
     v->doubts = doubts_new();
     v->scratch = digest_scratch_new();
-    if (!again && saved_load(v, &log_length))
+    if (again)
+        saved_remove(v);
+    else if (saved_load(v, &log_length))
         log_info("the verification goes on where an earlier one was broken off");
     if (!v->report.begun_unix_ms)
         v->report.begun_unix_ms = (uint64_t)clock_unix_ms();

@@ -32,6 +32,8 @@ struct verifier {
     struct settings settings;
     char directory[4096], client_name[128];
     bool beside_run, repair;
+    bool by_run;      /* the run itself compares: with rests */
+    bool source_only; /* names of the target are not read */
     uint32_t sample_ppm;
     uint64_t keys_per_second;
     uint64_t session; /* of the run */

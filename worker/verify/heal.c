@@ -38,8 +38,7 @@ struct heal {
     struct event *next; /* at next_ms, as the worker's tick is too slow for small batches */
     unsigned told_healed, told_denied;
     bool told_unknown;
-    bool ends;      /* the run ends: no pauses between batches, and short ones for a key */
-    bool any_shard; /* a key of the batch may belong to another FLOW */
+    bool ends; /* the run ends: no pauses between batches, and short ones for a key */
 };
 
 static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
@@ -49,8 +48,6 @@ static bool lsns_applied(void *arg, const uint64_t *lsns, size_t count)
     /* Another number of shards, or a lower LSN: another history. */
     if (count != f->count || lsns[f->number] < h->begun_lsn)
         return false;
-    if (h->any_shard)
-        return flows_applied(h->with.cursors, f->session, capabilities_contact(&f->target), lsns, count);
     return cursor_get(&f->cursor.marks->in_contact) &&
            cursor_get(&f->cursor.marks->applied_lsn) >= lsns[f->number];
 }
@@ -120,10 +117,7 @@ static bool stays_unknown(const struct suspect *k, const struct compared *c)
  * lost answer alone is no divergence. */
 static bool is_uncounted(const struct suspect *k, const struct compared *c)
 {
-    if (suspect_is_perhaps(k))
-        return strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
-    return strcmp(k->command, INVENTORY_COMMAND) != 0 || !*c->reason ||
-           strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
+    return !suspect_is_perhaps(k) || strcmp(c->reason, DIVERGENCE_REFUSED) == 0;
 }
 
 /* A command without an effect does not touch its key for WATCH: what the source deleted after it was read, and the
@@ -157,10 +151,8 @@ void heal_went_back(struct heal *h, uint64_t seq)
     healed_take_since(h->resent, 0, suspect_resent, h);
     if (healed_take_since(h->healed, seq, suspect_again, h))
         return;
-    log_warning(
-        "the target has lost writes, and more keys were rewritten before that than are remembered: some may "
-        "differ from the source again; once the run is in step compare all keys: df2redis verify --repair");
-    flow_report(h->flow, &(struct report){.reason = SUSPECT_UNHEARD, .command = "rewritten keys"});
+    flow_compare_all(h->flow, "the target has lost writes, and more keys were repaired before that than are "
+                              "remembered");
 }
 
 void heal_remember_resent(struct heal *h, uint32_t db, struct slice key)
@@ -290,12 +282,10 @@ static void begin_batch(struct heal *h, uint64_t now)
     bool cluster = router_is_cluster(h->with.router);
     size_t n = due_and_rested(h, now, due), count = 0;
     n = settle_missing_database(h, due, n);
-    h->any_shard = false;
     for (size_t i = 0; i < n; i++) {
         struct suspect *k = due[i];
         if (count && (cluster || due[0]->alone || k->alone || k->db != due[0]->db))
             continue;
-        h->any_shard |= strcmp(k->command, INVENTORY_COMMAND) == 0;
         h->times[count] = k->times;
         list[count++] = (struct compared){.db = k->db,
                                           .key = k->key,
@@ -343,8 +333,7 @@ bool heal_has_work(const struct heal *h)
     const struct flow *f = h->flow;
     if (f->source_ended || cursor_get(&f->cursor.marks->phase) != CURSOR_STABLE)
         return false;
-    return heal_compares(h) || (suspects_count(f->suspects) && flow_heals(f)) || pops_is_due(h->with.pops) ||
-           (f->settings.migrate && inventory_is_due(h->with.inventory));
+    return heal_compares(h) || (suspects_count(f->suspects) && flow_heals(f)) || pops_is_due(h->with.pops);
 }
 
 void heal_ends(struct heal *h)

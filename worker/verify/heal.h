@@ -11,7 +11,6 @@
 
 #include "worker/compare/comparison.h"
 #include "worker/verify/expiry.h"
-#include "worker/verify/inventory.h"
 #include "worker/verify/pops.h"
 
 struct heal;
@@ -20,10 +19,8 @@ struct heal_config {
     struct flow *flow;
     const struct router *router;
     const struct translator *translator;
-    struct flow_cursors *cursors;
     struct expiry *expiry; /* is called for each healed key */
     struct pops *pops;
-    const struct inventory *inventory;
 };
 
 /* fresh: a full sync follows. NULL: a file cannot be opened. */

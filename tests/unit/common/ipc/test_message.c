@@ -56,6 +56,9 @@ static struct message example(enum message_type type)
     case MESSAGE_BREAK:
         memset(m.source_break.text, 'b', sizeof m.source_break.text - 1);
         break;
+    case MESSAGE_COMPARE_ALL:
+        memset(m.compare_all.reason, 'c', sizeof m.compare_all.reason - 1);
+        break;
     case MESSAGE_START:
         m.start.flow = 2;
         m.start.flow_count = 4;
@@ -84,6 +87,8 @@ static struct message example(enum message_type type)
         m.verify.flow_count = 4;
         memset(m.verify.master_id, 'e', 40);
         m.verify.repair = 1;
+        m.verify.by_run = 1;
+        m.verify.source_only = 1;
         m.verify.sample_ppm = 1000;
         m.verify.keys_per_second = 5000;
         buf_put(&m.verify.settings, "set\0tings", 9);

@@ -139,6 +139,18 @@ static void other_phases_are_not_in_step(void **state)
     assert_not_because("the run is in phase full-sync");
 }
 
+/* A lag is told first: the comparison waits for it, too. */
+static void comparison_of_all_keys_that_is_due_is_not_in_step(void **state)
+{
+    (void)state;
+    facts.comparing = "";
+    assert_true(in_step());
+    facts.comparing = "all keys are compared";
+    assert_not_because("all keys are compared");
+    flows[1].applied_lsn = 80;
+    assert_not_because("FLOW 1 is 20 entries behind");
+}
+
 static void lsns_are_reached_by_all_flows_or_not_at_all(void **state)
 {
     (void)state;
@@ -163,6 +175,7 @@ int main(void)
         TEST(stopped_worker_is_named_whatever_the_lsns_say),
         TEST(trouble_of_a_flow_is_named),
         TEST(other_phases_are_not_in_step),
+        TEST(comparison_of_all_keys_that_is_due_is_not_in_step),
         TEST(lsns_are_reached_by_all_flows_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

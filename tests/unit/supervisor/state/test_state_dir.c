@@ -244,6 +244,29 @@ static void run_record_is_replaced_whole(void **state)
     state_dir_close(&dir);
 }
 
+static void comparison_that_is_due_comes_back(void **state)
+{
+    (void)state;
+    struct state_dir dir;
+    char(*tokens)[41] = x_calloc(1, sizeof *tokens);
+    struct run_record record = {.session = 1, .flow_count = 1, .tokens = tokens}, back = {0};
+    record.begins = x_calloc(1, sizeof *record.begins);
+    record.scope = x_strdup("");
+    record.comparing = x_strdup("entries are missing");
+    record.counts_omits = record.omits_told = true;
+    record.omits = UINT64_MAX;
+    snprintf(record.omits_master_id, sizeof record.omits_master_id, "%040d", 8);
+    assert_true(state_dir_open(&dir, &s, &error));
+    assert_true(state_dir_save_run(&dir, &record, &error));
+    assert_true(state_dir_load_run(&dir, &back));
+    assert_string_equal(back.comparing, record.comparing);
+    assert_true(back.counts_omits && back.omits_told && back.omits == UINT64_MAX);
+    assert_string_equal(back.omits_master_id, record.omits_master_id);
+    run_record_free(&back);
+    run_record_free(&record);
+    state_dir_close(&dir);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -261,6 +284,7 @@ int main(void)
         TEST(file_in_its_place_is_named),
         TEST(directory_that_cannot_be_written_is_named),
         TEST(run_record_is_replaced_whole),
+        TEST(comparison_that_is_due_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,325 @@
+/* The worker that compares all keys, and what follows from its reports. */
+#include "supervisor/run/comparison.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/ipc/divergence.h"
+#include "common/log/log.h"
+#include "common/redis/releases.h"
+#include "supervisor/run/run.h"
+#include "supervisor/source/source_facts.h"
+
+enum { AGAIN_MS = 2000, PPM = 1000000 };
+
+/* Conflict policies that keep keys of the target, and a null sink, leave nothing to compare. */
+static bool run_compares(const struct run *run)
+{
+    const struct settings *s = run->settings;
+    return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
+}
+
+static bool worker_is_alive(const struct comparison *c)
+{
+    return c->worker.pid > 0;
+}
+
+static void forget_report(struct comparison *c)
+{
+    free(c->report);
+    c->report = NULL;
+    c->resumes = false;
+}
+
+static void give_up_worker(struct comparison *c)
+{
+    if (worker_is_alive(c))
+        worker_process_kill(&c->worker);
+    c->given_up = true;
+}
+
+static void release_lock(struct comparison *c)
+{
+    if (c->lock_fd >= 0)
+        close(c->lock_fd);
+    c->lock_fd = -1;
+}
+
+void comparison_init(struct run *run)
+{
+    worker_process_init(&run->comparison.worker);
+    run->comparison.lock_fd = -1;
+}
+
+void comparison_free(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    give_up_worker(c);
+    while (worker_is_alive(c) && waitpid(c->worker.pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (worker_is_alive(c))
+        worker_process_forget(&c->worker);
+    release_lock(c);
+    forget_report(c);
+}
+
+/* ---- what is due ---- */
+
+static void set_state(struct run *run, enum comparison_state state, const char *reason)
+{
+    struct comparison *c = &run->comparison;
+    c->state = state;
+    c->repeat = false;
+    snprintf(c->reason, sizeof c->reason, "%s", reason);
+    run_save_record(run, run->copy.state);
+}
+
+/* Of a release that looked for missing keys only (earlier_run.c). */
+static void forget_inventory(struct run *run)
+{
+    char *path = state_dir_file(run->settings, INVENTORY_FILE);
+    unlink(path);
+    free(path);
+}
+
+void comparison_full_sync(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    const struct source_facts *facts = source_facts(run->source);
+    bool counts = run_compares(run) && release_omits(run->greeting.release);
+    give_up_worker(c);
+    forget_report(c);
+    c->repaired = c->undecided = 0;
+    c->begun.told = facts->omits_told;
+    c->begun.omits = facts->omits;
+    snprintf(c->begun.master_id, sizeof c->begun.master_id, "%s", run->greeting.master_id);
+    set_state(run, counts ? COMPARISON_COUNTS : COMPARISON_NONE, "");
+    forget_inventory(run);
+}
+
+void comparison_need(struct run *run, const char *reason)
+{
+    struct comparison *c = &run->comparison;
+    if (!run_compares(run))
+        return;
+    if (c->state == COMPARISON_DUE) {
+        c->repeat |= worker_is_alive(c);
+        return;
+    }
+    log_warning(
+        "%s: all keys are compared with the source's, and repaired, before the copy counts as complete",
+        reason);
+    set_state(run, COMPARISON_DUE, reason);
+}
+
+/* The end of a comparison, or of the question whether one is due. */
+static void nothing_is_due(struct run *run)
+{
+    set_state(run, COMPARISON_NONE, "");
+    forget_inventory(run);
+    if (run->settings->migrate && run->session.state == SESSION_STABLE)
+        run_post(run, EVENT_COMPLETE);
+}
+
+static void on_omits(bool told, uint64_t omits, void *arg)
+{
+    struct run *run = arg;
+    struct comparison *c = &run->comparison;
+    char reason[sizeof c->reason];
+    bool same = strcmp(c->begun.master_id, run->greeting.master_id) == 0;
+    if (c->state != COMPARISON_COUNTS)
+        return;
+    if (!same) {
+        comparison_need(run, "the source was replaced by its replica, and what its journal had left out "
+                             "during the full sync is not known");
+    } else if (!told || !c->begun.told) {
+        log_warning("source %s does not tell what its journal left out during the full sync: give its user "
+                    "+info, or compare all keys: df2redis verify --repair",
+                    run->source_name);
+        nothing_is_due(run);
+    } else if (omits > c->begun.omits) {
+        snprintf(reason, sizeof reason,
+                 "the source's journal left out %llu entries during the full sync, and perhaps keys",
+                 (unsigned long long)(omits - c->begun.omits));
+        comparison_need(run, reason);
+    } else {
+        nothing_is_due(run);
+    }
+}
+
+/* ---- the worker ---- */
+
+static void conclude(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    struct verify_row sum = verify_total(c->report);
+    uint64_t left = sum.different - sum.healed;
+    log_info("all %llu keys were compared with the source's in %.1f s: %llu differed, %llu of them were "
+             "repaired%s",
+             (unsigned long long)sum.keys, (double)c->report->spent_ms / 1000,
+             (unsigned long long)sum.different, (unsigned long long)sum.healed,
+             sum.different ? "; differences.log names them" : "");
+    c->repaired += sum.healed;
+    c->undecided += sum.undecided;
+    if (sum.undecided)
+        log_warning(
+            "%llu key%s written too often to be compared with the source's: differences.log names them; "
+            "df2redis verify compares all keys once more",
+            (unsigned long long)sum.undecided, sum.undecided == 1 ? " was" : "s were");
+    if (left)
+        divergences_add(&run->divergences, 0, DIVERGENCE_LOST_BY_SOURCE, "comparison of all keys",
+                        "named in differences.log", left);
+    forget_report(c);
+    if (c->repeat) {
+        c->repeat = false;
+        return;
+    }
+    nothing_is_due(run);
+}
+
+static void on_report(struct run *run, const struct message *m)
+{
+    struct comparison *c = &run->comparison;
+    c->report = c->report ? c->report : x_calloc(1, sizeof *c->report);
+    if (!verify_report_decode(c->report, buf_slice(&m->verify_report.report)))
+        return;
+    c->resumes = true;
+    snprintf(c->trouble, sizeof c->trouble, "%s", c->report->trouble);
+    if (c->report->phase != VERIFY_ENDED)
+        return;
+    c->given_up = true; /* it has said all */
+    conclude(run);
+}
+
+static void on_message(struct worker_process *w, struct message *m, void *arg)
+{
+    struct run *run = arg;
+    struct comparison *c = &run->comparison;
+    (void)w;
+    if (c->given_up || c->state != COMPARISON_DUE)
+        return;
+    if (m->type == MESSAGE_VERIFY_REPORT) {
+        on_report(run, m);
+    } else if (m->type == MESSAGE_FAILED) {
+        snprintf(c->trouble, sizeof c->trouble, "%.199s", m->failed.text);
+        log_warning("the comparison of all keys was broken off: %s; it goes on in %d s", m->failed.text,
+                    AGAIN_MS / 1000);
+    }
+}
+
+static void on_log(struct slice lines, void *arg)
+{
+    (void)arg;
+    log_relay(lines);
+}
+
+static bool send_order(struct run *run, bool whole)
+{
+    struct comparison *c = &run->comparison;
+    struct message m = {.type = MESSAGE_VERIFY, .fd = -1};
+    m.verify.active = 1;
+    m.verify.session = run->session_id;
+    m.verify.flow_count = run->flow_count;
+    snprintf(m.verify.master_id, sizeof m.verify.master_id, "%s", run->greeting.master_id);
+    m.verify.repair = 1;
+    m.verify.again = !c->resumes;
+    m.verify.by_run = !run->settings->migrate;
+    m.verify.source_only = !run->target_owned || run->copy.kept;
+    m.verify.sample_ppm = PPM;
+    struct settings settings = *run->settings; /* with the address at hand */
+    if (run->source_uri.host)
+        settings.source = run->source_uri;
+    if (whole)
+        settings_encode(&settings, &m.verify.settings);
+    bool ok = worker_process_send(&c->worker, &m);
+    message_free(&m);
+    return ok;
+}
+
+bool comparison_stable(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    if (c->state == COMPARISON_COUNTS)
+        source_ask_omits(run->source, on_omits);
+    if (worker_is_alive(c) && !c->given_up && !send_order(run, false))
+        give_up_worker(c); /* it is told of the new session, and else started anew */
+    return c->state != COMPARISON_NONE;
+}
+
+static void start_worker(struct run *run, uint64_t now_ms)
+{
+    struct comparison *c = &run->comparison;
+    struct error error = {0};
+    c->start_ms = now_ms + AGAIN_MS;
+    if (c->lock_fd < 0 && !state_dir_lock(run->settings, "verify.lock", &c->lock_fd, &error)) {
+        snprintf(c->trouble, sizeof c->trouble, "waiting for df2redis verify, which is active");
+        return;
+    }
+    c->trouble[0] = '\0';
+    c->given_up = false;
+    worker_process_init(&c->worker);
+    c->worker.on_message = on_message;
+    c->worker.on_log = on_log;
+    c->worker.arg = run;
+    if (!worker_process_start_as(&c->worker, run->base, run->worker_path, "verify", &error) ||
+        !send_order(run, true)) {
+        snprintf(c->trouble, sizeof c->trouble, "%.199s", error.text);
+        log_warning("the comparison of all keys cannot begin: %s; next attempt in %d s", c->trouble,
+                    AGAIN_MS / 1000);
+        give_up_worker(c);
+    }
+}
+
+void comparison_turn(struct run *run, uint64_t now_ms)
+{
+    struct comparison *c = &run->comparison;
+    if (c->state != COMPARISON_DUE) {
+        if (!worker_is_alive(c))
+            release_lock(c);
+        return;
+    }
+    if (run->session.state == SESSION_STABLE && !run_failed_flows(run) && !worker_is_alive(c) &&
+        now_ms >= c->start_ms)
+        start_worker(run, now_ms);
+}
+
+void comparison_reap(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    if (!worker_is_alive(c) || waitpid(c->worker.pid, NULL, WNOHANG) != c->worker.pid)
+        return;
+    worker_process_drain(&c->worker);
+    worker_process_forget(&c->worker);
+    c->start_ms = clock_monotonic_ms() + AGAIN_MS;
+}
+
+bool comparison_stop(struct run *run, char *reason, size_t bytes)
+{
+    struct comparison *c = &run->comparison;
+    give_up_worker(c);
+    snprintf(reason, bytes, "%s",
+             c->state == COMPARISON_COUNTS ? "the source was not asked yet what its journal had left out"
+                                           : c->reason);
+    return c->state != COMPARISON_NONE;
+}
+
+void comparison_tell(const struct run *run, char *out, size_t bytes)
+{
+    const struct comparison *c = &run->comparison;
+    const struct verify_report *r = c->report;
+    if (c->state == COMPARISON_NONE) {
+        out[0] = '\0';
+    } else if (c->state == COMPARISON_COUNTS) {
+        snprintf(out, bytes, "the source is asked whether its journal left out entries during the full sync");
+    } else {
+        unsigned percent =
+            r && r->to_scan ? (unsigned)(r->scanned >= r->to_scan ? 100 : r->scanned * 100 / r->to_scan) : 0;
+        snprintf(out, bytes, "all keys are compared with the source's, %u %% so far (%s)%s%s", percent,
+                 c->reason, c->trouble[0] ? "; " : "", c->trouble);
+    }
+}

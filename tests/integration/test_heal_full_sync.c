@@ -248,6 +248,36 @@ static void key_that_was_moved_during_a_full_sync_is_found(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+/* The journal has six digits of what ZUNIONSTORE made, in one transaction with the DEL of the key. */
+static void cut_scores(struct stream_writer *w)
+{
+    journaled(w, "ZADD alone 0.333333 m");
+    journaled(w, "DEL cut");
+    journaled(w, "ZADD cut 0.333333 m 2 n");
+    journaled(w, "DEL whole");
+    journaled(w, "ZADD whole 0.3333333 m");
+}
+
+static void have_whole_scores(void)
+{
+    server_tell(data.port, "ZADD alone 0.333333 m");
+    server_tell(data.port, "ZADD cut 0.33333333333333331 m 2 n");
+    server_tell(data.port, "ZADD whole 0.3333333 m");
+}
+
+static void scores_that_the_journal_has_cut_are_found(void **state)
+{
+    (void)state;
+    prepare = have_whole_scores;
+    in_snapshot = cut_scores;
+    begin();
+    wait_settled();
+    assert_equal_to_source();
+    assert_true(suspects(&run, "healed") == 1);
+    assert_true(suspects(&run, "equal") == 0);
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 enum { TOO_MANY_KEYS = 40000, MORE_KEYS = 4000 };
 
 static void write_too_many(struct stream_writer *w)
@@ -297,6 +327,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(keys_of_others_outlive_the_comparison, teardown),
         cmocka_unit_test_teardown(without_omitted_entries_nothing_is_compared, teardown),
         cmocka_unit_test_teardown(comparison_that_is_due_outlives_the_run, teardown),
+        cmocka_unit_test_teardown(scores_that_the_journal_has_cut_are_found, teardown),
         cmocka_unit_test_teardown(the_end_waits_while_suspects_are_settled, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
  *   pump.c        decode, translate, send; acknowledgements
  *   rewind.c      after a reconnect: the decoder goes back to the target's mark
  *   flush.c       FLUSHALL, FLUSHDB      cross_slot.c  cross-slot commands      omitted.c  unjournaled deletions
- *   commit.c      rounds, marks, the cursor
+ *   commit.c      rounds, marks, the cursor                                     cut_scores.c  ZUNIONSTORE and its like
  *   retain.c      records and bytes kept for a rewind      drain.c  the ordered end
  *   report.c      divergences and suspects
  *
@@ -26,6 +26,7 @@
 
 #include "worker/pipeline/commit.h"
 #include "worker/pipeline/cross_slot.h"
+#include "worker/pipeline/cut_scores.h"
 #include "worker/pipeline/drain.h"
 #include "worker/pipeline/flush.h"
 #include "worker/translate/translator.h"
@@ -48,6 +49,7 @@ struct pipeline {
     struct commit commit;
     struct flush flush;
     struct cross *cross;
+    struct cut_scores cut_scores;
 
     bool starved;       /* the decoder has consumed all bytes at hand */
     bool journal_broke; /* the journal cannot be followed further; the supervisor was sent BREAK */

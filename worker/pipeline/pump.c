@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/ipc/divergence.h"
 #include "common/log/invariant.h"
+#include "worker/pipeline/cut_scores.h"
 #include "worker/pipeline/omitted.h"
 #include "worker/translate/commands.h"
 
@@ -149,6 +150,7 @@ static bool handle_entry(struct pipeline *p, struct entry *e)
         return true;
     if (e->kind == ENTRY_COMMAND)
         pops_note(p->pops, e);
+    cut_scores_note(&p->cut_scores, p->flow, e);
     if (!target_lacks_entry(p, e)) {
         if (p->unheard && e->seq > p->answered_seq)
             take_keys(p, e, suspect_unanswered);

@@ -47,7 +47,7 @@ struct cursor_marks {
     _Atomic uint64_t waiting_since_ms; /* when the oldest byte not applied was received; 0: none waits */
     _Atomic uint64_t errors, divergences, target_waits;
     _Atomic uint64_t suspects_pending; /* keys that are still to be compared with the source's */
-    _Atomic uint64_t unused;           /* earlier releases counted names here */
+    _Atomic uint64_t compare_all;      /* times that single keys were not enough */
     _Atomic uint64_t suspects_perhaps; /* of these: they are mostly right */
     _Atomic uint64_t suspects_equal, suspects_healed, suspects_permanent; /* what became of others */
     _Atomic uint64_t suspects_confirmed;    /* equal after they were healed; counted as healed already */

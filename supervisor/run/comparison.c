@@ -154,6 +154,24 @@ static void on_omits(bool told, uint64_t omits, void *arg)
 
 /* ---- the worker ---- */
 
+/* After the first message of a worker its cursor alone tells of more. */
+static void note_doubts(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        const struct cursor_marks *m = flow_marks(&run->flows[i]);
+        sum += m ? cursor_get(&m->compare_all) : 0;
+    }
+    if (c->doubts_session != run->session_id)
+        c->doubts = 0;
+    bool more = sum > c->doubts;
+    c->doubts_session = run->session_id;
+    c->doubts = sum > c->doubts ? sum : c->doubts;
+    if (more)
+        comparison_need(run, "more keys are in doubt than a FLOW remembers");
+}
+
 static void conclude(struct run *run)
 {
     struct comparison *c = &run->comparison;
@@ -175,11 +193,10 @@ static void conclude(struct run *run)
         divergences_add(&run->divergences, 0, DIVERGENCE_LOST_BY_SOURCE, "comparison of all keys",
                         "named in differences.log", left);
     forget_report(c);
-    if (c->repeat) {
-        c->repeat = false;
-        return;
-    }
-    nothing_is_due(run);
+    note_doubts(run);
+    if (!c->repeat)
+        nothing_is_due(run);
+    c->repeat = false;
 }
 
 static void on_report(struct run *run, const struct message *m)
@@ -278,6 +295,7 @@ static void start_worker(struct run *run, uint64_t now_ms)
 void comparison_turn(struct run *run, uint64_t now_ms)
 {
     struct comparison *c = &run->comparison;
+    note_doubts(run);
     if (c->state != COMPARISON_DUE) {
         if (!worker_is_alive(c))
             release_lock(c);

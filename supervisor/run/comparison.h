@@ -43,8 +43,10 @@ struct comparison {
     struct worker_process worker;
     struct verify_report *report; /* NULL: none yet */
     int lock_fd;
-    uint64_t start_ms;            /* not before */
-    char trouble[200];            /* why it has not begun, or was broken off */
+    uint64_t start_ms; /* not before */
+    char trouble[200]; /* why it has not begun, or was broken off */
+    uint64_t doubts,
+        doubts_session;           /* what the FLOWs of that session had counted in compare_all (cursor.h) */
     uint64_t repaired, undecided; /* keys, in this session */
 };
 

@@ -146,22 +146,16 @@ static void leave_some_out(void)
     redisFree(c);
 }
 
-static bool so_many_left_out_healed(void *arg)
-{
-    (void)arg;
-    return suspects(&run, "healed") == LEFT_OUT_OF_CLUSTER && suspects_settled(&run);
-}
-
 static void keys_that_a_full_sync_left_out_are_found_in_a_cluster(void **state)
 {
     (void)state;
     in_cluster = true;
     redis_cluster_start(&cluster, 3, 0);
     prepare = leave_some_out;
+    source_omits = 1;
     begin();
-    assert_true(wait_until(so_many_left_out_healed, NULL, RUN_DEADLINE_MS));
     assert_equal_to_source();
-    assert_true(df2redis_said(&run.program, "300 of the source's 300 keys are not on the target"));
+    assert_true(suspects(&run, "healed") == LEFT_OUT_OF_CLUSTER);
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 

@@ -101,7 +101,7 @@ static void without_omitted_entries_nothing_is_compared(void **state)
     prepare = leave_out;
     begin();
     assert_int_equal(run_target_keys(&run), 0);
-    assert_false(df2redis_said(&run.program, "all keys are compared"));
+    assert_false(df2redis_said(&run.program, "keys were compared"));
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 

@@ -95,8 +95,9 @@ void flow_tell_logged(struct flow *f);
 /* Whether suspects are compared and healed. False if a key of the target may be foreign (--on-conflict skip, stop), and
  * without a target. */
 bool flow_heals(const struct flow *f);
-/* Single keys are not enough: the run compares all. For the same reason once is enough. */
-void flow_compare_all(struct flow *f, const char *reason);
+/* Single keys are not enough: the run compares all, from the beginning if it is about it. The reason is told once:
+ * *told is set. */
+void flow_compare_all(struct flow *f, const char *reason, bool *told);
 /* Records the key as a suspect, on disk, for a comparison with the source. reason: a word of divergence.h; a
  * key that cannot be recorded counts as a divergence under it, or as unknown where it is most likely right. */
 void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const char *reason,

@@ -10,11 +10,14 @@ bool flow_heals(const struct flow *f)
     return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
 }
 
-void flow_compare_all(struct flow *f, const char *reason)
+void flow_compare_all(struct flow *f, const char *reason, bool *told)
 {
     struct message m = {.type = MESSAGE_COMPARE_ALL, .fd = -1};
     snprintf(m.compare_all.reason, sizeof m.compare_all.reason, "%.159s", reason);
-    flow_tell(f, &m);
+    cursor_add(&f->cursor.marks->compare_all, 1);
+    if (!*told)
+        flow_tell(f, &m);
+    *told = true;
 }
 
 void flow_note_suspects(struct flow *f)
@@ -30,9 +33,7 @@ void flow_suspect(struct flow *f, uint32_t target_db, struct slice key, const ch
     if (!settings_key_wanted(&f->settings, key) || settings_key_reserved(&f->settings, key))
         return;
     if (!suspects_add(f->suspects, target_db, key, reason, command, &error)) {
-        if (!f->suspects_overflowed)
-            flow_compare_all(f, error.text);
-        f->suspects_overflowed = true;
+        flow_compare_all(f, error.text, &f->suspects_overflowed);
     }
     flow_note_suspects(f);
 }

@@ -16,23 +16,17 @@ static bool is_journaled_always(struct slice name)
            slice_is(name, "GETSET");
 }
 
-/* Once per session: keys over the limit are not counted. */
-static void report_too_many(struct pipeline *p)
-{
-    if (p->omitted_told)
-        return;
-    p->omitted_told = true;
-    flow_compare_all(p->flow, "MSET, SETNX, GETSET or MOVE wrote more keys during the full sync than a FLOW "
-                              "compares one by one");
-}
-
 static void suspect(struct pipeline *p, uint32_t db, struct slice key, const char *reason,
                     const char *command)
 {
     if (suspects_has(p->flow->suspects, db, key) || suspects_count(p->flow->suspects) < KEYS_MAX)
         flow_suspect(p->flow, db, key, reason, command);
     else
-        report_too_many(p);
+        flow_compare_all(
+            p->flow,
+            "MSET, SETNX, GETSET or MOVE wrote more keys during the full sync than a FLOW compares "
+            "one by one",
+            &p->omitted_told);
 }
 
 /* The snapshot may have passed the one database before the key came there, and the other after it had left. */

@@ -74,11 +74,15 @@ static void suspect_key(struct expiry *x, uint32_t db, struct slice key, const c
 /* Keys that may have expired, and are not known. */
 static void report_unknown(struct expiry *x)
 {
-    if (!x->unknown_told && flow_heals(x->flow))
-        flow_compare_all(x->flow,
-                         "the target was behind, and more keys have a time to live than are tracked: some "
-                         "may have expired there that the source renewed");
-    else if (!x->unknown_told)
+    if (flow_heals(x->flow)) {
+        flow_compare_all(
+            x->flow,
+            "the target was behind, and more keys have a time to live than are tracked: some may have "
+            "expired there that the source renewed",
+            &x->unknown_told);
+        return;
+    }
+    if (!x->unknown_told)
         flow_report(x->flow,
                     &(struct report){.reason = DIVERGENCE_EXPIRED, .command = "keys not kept track of"});
     x->unknown_told = true;
@@ -357,11 +361,12 @@ void expiry_entry(struct expiry *x, const struct entry *e, bool done)
 static void check_unknown(struct expiry *x)
 {
     int64_t now_ms = target_now_ms(x);
-    if (x->unknown_told || !x->oldest_ms || now_ms - x->oldest_ms < LATE_MS ||
+    if (!x->oldest_ms || now_ms - x->oldest_ms < LATE_MS ||
         !deadlines_unknown(x->deadlines, x->oldest_ms, now_ms))
         return;
-    log_warning("the target is behind by %lld ms, and more keys have a time to live than are tracked",
-                (long long)(now_ms - x->oldest_ms));
+    if (!x->unknown_told)
+        log_warning("the target is behind by %lld ms, and more keys have a time to live than are tracked",
+                    (long long)(now_ms - x->oldest_ms));
     report_unknown(x);
 }
 

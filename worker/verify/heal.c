@@ -37,7 +37,7 @@ struct heal {
     uint64_t next_ms, idle_ms, trouble_ms;
     struct event *next; /* at next_ms, as the worker's tick is too slow for small batches */
     unsigned told_healed, told_denied;
-    bool told_unknown;
+    bool told_unknown, told_forgotten;
     bool ends; /* the run ends: no pauses between batches, and short ones for a key */
 };
 
@@ -151,8 +151,9 @@ void heal_went_back(struct heal *h, uint64_t seq)
     healed_take_since(h->resent, 0, suspect_resent, h);
     if (healed_take_since(h->healed, seq, suspect_again, h))
         return;
-    flow_compare_all(h->flow, "the target has lost writes, and more keys were repaired before that than are "
-                              "remembered");
+    flow_compare_all(
+        h->flow, "the target has lost writes, and more keys were repaired before that than are remembered",
+        &h->told_forgotten);
 }
 
 void heal_remember_resent(struct heal *h, uint32_t db, struct slice key)

@@ -33,6 +33,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_BREAK] = "BREAK",
         [MESSAGE_SPOOL_FULL] = "SPOOL_FULL",
         [MESSAGE_COMPARE_ALL] = "COMPARE_ALL",
+        [MESSAGE_WENT_BACK] = "WENT_BACK",
         [MESSAGE_START] = "START",
         [MESSAGE_ENTER_STABLE] = "ENTER_STABLE",
         [MESSAGE_RUN_GLOBAL] = "RUN_GLOBAL",
@@ -220,6 +221,9 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_COMPARE_ALL:
         PUT_TEXT(m->compare_all.reason);
         return true;
+    case MESSAGE_WENT_BACK:
+        wire_put_u64(out, m->went_back.seq);
+        return true;
     case MESSAGE_START:
         put_start(m, out);
         return true;
@@ -297,6 +301,9 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         return true;
     case MESSAGE_COMPARE_ALL:
         GET_TEXT(m->compare_all.reason);
+        return true;
+    case MESSAGE_WENT_BACK:
+        m->went_back.seq = wire_get_u64(r);
         return true;
     case MESSAGE_START:
         get_start(r, m);

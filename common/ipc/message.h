@@ -52,6 +52,7 @@ enum message_type {
     MESSAGE_BREAK,
     MESSAGE_SPOOL_FULL,
     MESSAGE_COMPARE_ALL,
+    MESSAGE_WENT_BACK,
     /* supervisor → worker */
     MESSAGE_START,
     MESSAGE_ENTER_STABLE,
@@ -112,6 +113,9 @@ struct message {
         struct {
             char reason[160]; /* why single keys are not enough */
         } compare_all;
+        struct {
+            uint64_t seq; /* the target may lack what was written behind this entry */
+        } went_back;
         struct {
             uint32_t flow, flow_count;
             uint32_t mode; /* enum start_mode */

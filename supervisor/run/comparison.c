@@ -66,6 +66,7 @@ void comparison_free(struct run *run)
         worker_process_forget(&c->worker);
     release_lock(c);
     forget_report(c);
+    free(c->repaired_seqs);
 }
 
 /* ---- what is due ---- */
@@ -95,6 +96,7 @@ void comparison_full_sync(struct run *run)
     give_up_worker(c);
     forget_report(c);
     c->repaired = c->undecided = 0;
+    c->repaired_session = 0;
     c->begun.told = facts->omits_told;
     c->begun.omits = facts->omits;
     snprintf(c->begun.master_id, sizeof c->begun.master_id, "%s", run->greeting.master_id);
@@ -108,7 +110,10 @@ void comparison_need(struct run *run, const char *reason)
     if (!run_compares(run))
         return;
     if (c->state == COMPARISON_DUE) {
-        c->repeat |= worker_is_alive(c);
+        if (worker_is_alive(c))
+            c->repeat = true;
+        else
+            forget_report(c);
         return;
     }
     log_warning(
@@ -172,6 +177,29 @@ static void note_doubts(struct run *run)
         comparison_need(run, "more keys are in doubt than a FLOW remembers");
 }
 
+/* Repairs are in no journal: up to here a target that goes back to an older copy of its data loses them. */
+static void note_repairs(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    free(c->repaired_seqs);
+    c->repaired_seqs = x_calloc(run->flow_count ? run->flow_count : 1, sizeof *c->repaired_seqs);
+    c->repaired_session = run->session_id;
+    for (uint32_t i = 0; i < run->flow_count; i++) {
+        const struct cursor_marks *m = flow_marks(&run->flows[i]);
+        c->repaired_seqs[i] = m ? cursor_get(&m->sent_seq) : UINT64_MAX;
+    }
+}
+
+void comparison_target_went_back(struct run *run, uint32_t flow, uint64_t seq)
+{
+    const struct comparison *c = &run->comparison;
+    /* In a later session nothing may have been written yet: its first marks may be those of the session before. */
+    bool later = c->repaired_session != run->session_id || !c->repaired_seqs || flow >= run->flow_count;
+    bool repaired = c->repaired_session && (later || seq <= c->repaired_seqs[flow]);
+    if (repaired || c->state == COMPARISON_DUE)
+        comparison_need(run, "the target lost writes, perhaps also what a comparison had repaired");
+}
+
 static void conclude(struct run *run)
 {
     struct comparison *c = &run->comparison;
@@ -183,6 +211,8 @@ static void conclude(struct run *run)
              (unsigned long long)sum.different, (unsigned long long)sum.healed,
              sum.different ? "; differences.log names them" : "");
     c->repaired += sum.healed;
+    if (sum.healed)
+        note_repairs(run);
     c->undecided += sum.undecided;
     if (sum.undecided)
         log_warning(

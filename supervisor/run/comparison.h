@@ -35,11 +35,13 @@ struct comparison {
         char master_id[41];
         bool told;
         uint64_t omits;
-    } begun; /* COUNTS: the source's counter at the begin of the full sync */
+    } begun;                   /* COUNTS: the source's counter at the begin of the full sync */
+    uint64_t repaired_session; /* in which a comparison repaired keys; 0: none */
     /* Not in the record. */
-    bool repeat;   /* what was compared so far may be outdated: once more */
-    bool resumes;  /* the saved position of a verification is this comparison's */
-    bool given_up; /* the worker was killed, and its messages are ignored */
+    uint64_t *repaired_seqs; /* for each FLOW of that session, the last entry sent then; NULL: unknown */
+    bool repeat;             /* what was compared so far may be outdated: once more */
+    bool resumes;            /* the saved position of a verification is this comparison's */
+    bool given_up;           /* the worker was killed, and its messages are ignored */
     struct worker_process worker;
     struct verify_report *report; /* NULL: none yet */
     int lock_fd;
@@ -60,6 +62,8 @@ void comparison_full_sync(struct run *run);
 bool comparison_stable(struct run *run);
 /* All keys are compared from the beginning once the run is stable. */
 void comparison_need(struct run *run, const char *reason);
+/* The target may have lost what was written behind this entry of the FLOW: also repairs, which are in no journal. */
+void comparison_target_went_back(struct run *run, uint32_t flow, uint64_t seq);
 void comparison_turn(struct run *run, uint64_t now_ms);
 /* After SIGCHLD. */
 void comparison_reap(struct run *run);

@@ -54,6 +54,7 @@ static void record_comparison(const struct run *run, struct run_record *record)
 {
     const struct comparison *c = &run->comparison;
     record->comparing = x_strdup(c->state == COMPARISON_DUE ? c->reason : "");
+    record->repaired_session = c->repaired_session;
     record->counts_omits = c->state == COMPARISON_COUNTS;
     record->omits_told = c->begun.told;
     record->omits = c->begun.omits;
@@ -79,6 +80,7 @@ static void recall_comparison(struct run *run, const struct run_record *record)
         c->state = COMPARISON_DUE;
         snprintf(c->reason, sizeof c->reason, "an earlier release had not ended its search for missing keys");
     }
+    c->repaired_session = record->repaired_session;
     c->begun.told = record->omits_told;
     c->begun.omits = record->omits;
     snprintf(c->begun.master_id, sizeof c->begun.master_id, "%s", record->omits_master_id);

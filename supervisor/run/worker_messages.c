@@ -347,6 +347,9 @@ void run_on_message(struct worker_process *w, struct message *m, void *arg)
     case MESSAGE_COMPARE_ALL:
         comparison_need(run, m->compare_all.reason);
         break;
+    case MESSAGE_WENT_BACK:
+        comparison_target_went_back(run, f->number, m->went_back.seq);
+        break;
     case MESSAGE_HEALED:
         divergences_note_healed(&run->divergences, f->number, m->divergence.reason, m->divergence.command,
                                 m->divergence.key);

@@ -340,6 +340,8 @@ static char *record_text(const struct run_record *record)
     cJSON_AddNumberToObject(json, "role_changes", (double)record->role_changes);
     cJSON_AddBoolToObject(json, "in_blobs", record->in_blobs);
     cJSON_AddStringToObject(json, "comparing", record->comparing ? record->comparing : "");
+    snprintf(session, sizeof session, "%llu", (unsigned long long)record->repaired_session);
+    cJSON_AddStringToObject(json, "repaired_session", session);
     if (record->counts_omits)
         add_omits(json, record);
     cJSON *lsns = cJSON_AddArrayToObject(json, "first_lsns");
@@ -414,6 +416,8 @@ static void read_comparison(const cJSON *json, struct run_record *out)
 {
     const cJSON *reason = cJSON_GetObjectItem(json, "comparing"), *omits = cJSON_GetObjectItem(json, "omits");
     out->comparing = x_strdup(cJSON_IsString(reason) ? reason->valuestring : "");
+    if (!read_number_text(cJSON_GetObjectItem(json, "repaired_session"), &out->repaired_session))
+        out->repaired_session = 0;
     out->counts_omits = cJSON_IsObject(omits);
     out->omits_told = cJSON_IsTrue(cJSON_GetObjectItem(omits, "told")) &&
                       read_number_text(cJSON_GetObjectItem(omits, "entries"), &out->omits);

@@ -38,6 +38,7 @@ struct run_record {
     char target_run_id[41];      /* the target's process at that time; "": unknown */
     char *scope;                 /* the filter of keys and the map of databases */
     char *comparing;             /* why all keys are to be compared; "": they are not */
+    uint64_t repaired_session;   /* in which such a comparison repaired keys; 0: none */
     bool counts_omits;           /* what the journal left out during the full sync is not known yet … */
     bool omits_told;             /* … of the counter's value then */
     uint64_t omits;

@@ -157,6 +157,48 @@ static void comparison_that_is_due_outlives_the_run(void **state)
     assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
 }
 
+static bool all_are_there(void *arg)
+{
+    (void)arg;
+    return run_target_keys(&run) == LEFT_OUT + 1;
+}
+
+/* The target comes back with a copy from before the comparison, and after its last mark. */
+static void lose_what_was_repaired(bool restarts)
+{
+    prepare = leave_out;
+    source_omits = 1;
+    before_run = hold_up_comparison;
+    start_with(true, NULL);
+    assert_true(df2redis_wait_said(&run.program, "waiting for df2redis verify", RUN_DEADLINE_MS));
+    assert_true(scripted_wait_acked(run.source, RUN_DEADLINE_MS));
+    target("SAVE");
+    close(verify_lock);
+    assert_true(run_wait_in_step(&run));
+    if (restarts) {
+        process_stop(&run.program.process);
+        run_replicate(&run, NULL);
+        assert_true(run_wait_in_step(&run));
+    }
+    redis_restart(&run.target, NULL);
+    assert_true(wait_until(all_are_there, NULL, RUN_DEADLINE_MS));
+    assert_true(run_wait_in_step(&run));
+    assert_equal_to_source();
+}
+
+static void what_was_repaired_and_is_lost_is_repaired_again(void **state)
+{
+    (void)state;
+    lose_what_was_repaired(false);
+    assert_int_equal(scripted_count(run.source, NULL, "DFLY SYNC"), 1);
+}
+
+static void what_was_repaired_is_known_to_the_next_run(void **state)
+{
+    (void)state;
+    lose_what_was_repaired(true);
+}
+
 static void a_migration_waits_for_keys_that_were_left_out(void **state)
 {
     (void)state;
@@ -327,6 +369,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(keys_of_others_outlive_the_comparison, teardown),
         cmocka_unit_test_teardown(without_omitted_entries_nothing_is_compared, teardown),
         cmocka_unit_test_teardown(comparison_that_is_due_outlives_the_run, teardown),
+        cmocka_unit_test_teardown(what_was_repaired_and_is_lost_is_repaired_again, teardown),
+        cmocka_unit_test_teardown(what_was_repaired_is_known_to_the_next_run, teardown),
         cmocka_unit_test_teardown(scores_that_the_journal_has_cut_are_found, teardown),
         cmocka_unit_test_teardown(the_end_waits_while_suspects_are_settled, teardown),
     };

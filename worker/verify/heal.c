@@ -148,6 +148,8 @@ static void suspect_resent(void *arg, uint32_t db, struct slice key)
 
 void heal_went_back(struct heal *h, uint64_t seq)
 {
+    struct message m = {.type = MESSAGE_WENT_BACK, .fd = -1, .went_back.seq = seq};
+    flow_tell(h->flow, &m); /* what a comparison of all keys has repaired is not in these lists */
     healed_take_since(h->resent, 0, suspect_resent, h);
     if (healed_take_since(h->healed, seq, suspect_again, h))
         return;

@@ -59,6 +59,9 @@ static struct message example(enum message_type type)
     case MESSAGE_COMPARE_ALL:
         memset(m.compare_all.reason, 'c', sizeof m.compare_all.reason - 1);
         break;
+    case MESSAGE_WENT_BACK:
+        m.went_back.seq = UINT64_MAX - 2;
+        break;
     case MESSAGE_START:
         m.start.flow = 2;
         m.start.flow_count = 4;

@@ -255,12 +255,14 @@ static void comparison_that_is_due_comes_back(void **state)
     record.comparing = x_strdup("entries are missing");
     record.counts_omits = record.omits_told = true;
     record.omits = UINT64_MAX;
+    record.repaired_session = UINT64_MAX - 1;
     snprintf(record.omits_master_id, sizeof record.omits_master_id, "%040d", 8);
     assert_true(state_dir_open(&dir, &s, &error));
     assert_true(state_dir_save_run(&dir, &record, &error));
     assert_true(state_dir_load_run(&dir, &back));
     assert_string_equal(back.comparing, record.comparing);
     assert_true(back.counts_omits && back.omits_told && back.omits == UINT64_MAX);
+    assert_true(back.repaired_session == UINT64_MAX - 1);
     assert_string_equal(back.omits_master_id, record.omits_master_id);
     run_record_free(&back);
     run_record_free(&record);

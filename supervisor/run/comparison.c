@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -219,14 +220,28 @@ static void conclude(struct run *run)
             "%llu key%s written too often to be compared with the source's: differences.log names them; "
             "df2redis verify compares all keys once more",
             (unsigned long long)sum.undecided, sum.undecided == 1 ? " was" : "s were");
-    if (left)
+    /* What the target cannot hold was counted when it was received. */
+    if (left || (sum.incomparable && !run->divergences.total))
         divergences_add(&run->divergences, 0, DIVERGENCE_LOST_BY_SOURCE, "comparison of all keys",
-                        "named in differences.log", left);
+                        "named in differences.log", left ? left : sum.incomparable);
     forget_report(c);
     note_doubts(run);
     if (!c->repeat)
         nothing_is_due(run);
     c->repeat = false;
+}
+
+/* A right is missing: nothing is known of the keys then, and the exit code says so. */
+static void give_up(struct run *run, const char *why)
+{
+    log_warning(
+        "all keys cannot be compared with the source's: %s; some may be missing or wrong on the target; "
+        "then compare them: df2redis verify --repair",
+        why);
+    divergences_add(&run->divergences, 0, DIVERGENCE_LOST_BY_SOURCE, "comparison of all keys",
+                    "a right is missing", 1);
+    run->comparison.given_up = true;
+    nothing_is_due(run);
 }
 
 static void on_report(struct run *run, const struct message *m)
@@ -252,6 +267,8 @@ static void on_message(struct worker_process *w, struct message *m, void *arg)
         return;
     if (m->type == MESSAGE_VERIFY_REPORT) {
         on_report(run, m);
+    } else if (m->type == MESSAGE_FAILED && m->failed.exit_code == EX_NOPERM) {
+        give_up(run, m->failed.text);
     } else if (m->type == MESSAGE_FAILED) {
         snprintf(c->trouble, sizeof c->trouble, "%.199s", m->failed.text);
         log_warning("the comparison of all keys was broken off: %s; it goes on in %d s", m->failed.text,

@@ -112,11 +112,29 @@ static void a_database_that_cannot_be_selected_is_told(void **state)
     prepare = leave_out;
     source_omits = 1;
     refused_database = 3;
-    start_with(true, NULL);
-    assert_true(df2redis_wait_said(&run.program, "answers SELECT with", RUN_DEADLINE_MS));
-    assert_false(df2redis_status_true(&run.program, "in_step"));
-    assert_int_equal(run_terminate(&run), EX_TEMPFAIL);
-    assert_true(df2redis_said(&run.program, "stopped before all keys were compared"));
+    begin();
+    assert_true(df2redis_said(&run.program, "all keys cannot be compared with the source's"));
+    assert_true(df2redis_said(&run.program, "'select'"));
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
+}
+
+static void take_dump_away(void)
+{
+    server_tell(run.target.port, "ACL SETUSER default -dump");
+}
+
+/* The run goes on, and its exit code says that keys may be missing. */
+static void a_right_that_is_missing_for_the_comparison_is_told(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    source_omits = 1;
+    before_run = take_dump_away;
+    begin();
+    assert_true(df2redis_said(&run.program, "all keys cannot be compared with the source's"));
+    assert_true(df2redis_said(&run.program, "check --acl"));
+    assert_true(df2redis_status_number(&run.program, "divergences.lost_by_source") == 1);
+    assert_int_equal(run_terminate(&run), EX_DATAERR);
 }
 
 static int verify_lock;
@@ -368,6 +386,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(deletion_that_a_full_sync_left_out_is_carried_out, teardown),
         cmocka_unit_test_teardown(keys_of_others_outlive_the_comparison, teardown),
         cmocka_unit_test_teardown(without_omitted_entries_nothing_is_compared, teardown),
+        cmocka_unit_test_teardown(a_right_that_is_missing_for_the_comparison_is_told, teardown),
         cmocka_unit_test_teardown(comparison_that_is_due_outlives_the_run, teardown),
         cmocka_unit_test_teardown(what_was_repaired_and_is_lost_is_repaired_again, teardown),
         cmocka_unit_test_teardown(what_was_repaired_is_known_to_the_next_run, teardown),

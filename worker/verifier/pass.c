@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 
 #include "common/base/clock.h"
 #include "common/net/client.h"
@@ -143,17 +144,27 @@ static void take_large(struct pass *s, const redisReply *names)
     event_active(s->soon, EV_TIMEOUT, 1);
 }
 
+static void pass_refused(struct pass *s, const char *command, const redisReply *reply)
+{
+    struct error error;
+    const char *side = s->config.target ? "target" : "source";
+    if (resp_error_is(reply, "NOPERM"))
+        error_fatal(&error, EX_NOPERM,
+                    "the %s answers %s with %s: allow its user what df2redis check --acl prints", side,
+                    command, resp_text(reply));
+    else
+        error_set(&error, ERROR_RETRY, "the %s answers %s with %s", side, command, resp_text(reply));
+    s->config.failed(s->config.arg, &error);
+}
+
 static void on_names(struct client *c, const redisReply *reply, void *arg)
 {
     struct pass *s = arg;
-    struct error error;
     (void)c;
     s->asking = false;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !reply->element[0]->str ||
         reply->element[1]->type != REDIS_REPLY_ARRAY) {
-        error_set(&error, ERROR_RETRY, "the %s answers SCAN with %s", s->config.target ? "target" : "source",
-                  resp_text(reply));
-        s->config.failed(s->config.arg, &error);
+        pass_refused(s, "SCAN", reply);
         return;
     }
     snprintf(s->cursor, sizeof s->cursor, "%s", reply->element[0]->str);
@@ -170,13 +181,10 @@ static void on_names(struct client *c, const redisReply *reply, void *arg)
 static void on_select(struct client *c, const redisReply *reply, void *arg)
 {
     struct pass *s = arg;
-    struct error error;
     (void)c;
     if (reply->type != REDIS_REPLY_ERROR)
         return;
-    error_set(&error, ERROR_RETRY, "the %s answers SELECT with %s", s->config.target ? "target" : "source",
-              resp_text(reply));
-    s->config.failed(s->config.arg, &error);
+    pass_refused(s, "SELECT", reply);
 }
 
 static void ask_names(struct pass *s)

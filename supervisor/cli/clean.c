@@ -21,7 +21,7 @@ static bool forget_record(const struct settings *settings, const struct capabili
 {
     struct state_dir dir = {.path = state_dir_file(settings, NULL), .lock_fd = -1};
     struct run_record record = {0};
-    bool here = !state_dir_active_pid(settings) && state_dir_load_run(&dir, &record) &&
+    bool here = !state_dir_active_pid(settings) && run_record_load(&dir, &record) &&
                 earlier_run_was_here(settings, &record, target);
     if (here)
         state_dir_forget_run(&dir);

@@ -116,7 +116,7 @@ void run_save_record(struct run *run, enum run_copy copy)
         }
         memcpy(record.tokens[i], run->flows[i].token, sizeof *record.tokens);
     }
-    if (!state_dir_save_run(&run->dir, &record, &error))
+    if (!run_record_save(&run->dir, &record, &error))
         log_warning("%s", error.text);
     remember_copy(run, &record);
     run_record_free(&record);
@@ -400,7 +400,7 @@ enum resume_way run_examine_earlier(struct run *run, const struct target_marks *
     snprintf(run->sync_reason, sizeof run->sync_reason, "first start");
     run->target_stray = true;
     run->target_done = false;
-    if (!state_dir_load_run(&run->dir, record))
+    if (!run_record_load(&run->dir, record))
         return RESUME_NONE;
     *points = x_calloc(record->flow_count, sizeof **points);
     char why[200];

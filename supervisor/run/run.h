@@ -39,7 +39,7 @@
 #include "supervisor/source/source.h"
 #include "supervisor/source/source_watch.h"
 #include "supervisor/state/divergences.h"
-#include "supervisor/state/state_dir.h"
+#include "supervisor/state/run_record.h"
 #include "supervisor/target/target.h"
 #include "supervisor/target/target_watch.h"
 

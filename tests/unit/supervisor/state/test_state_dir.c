@@ -7,7 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "supervisor/state/state_dir.h"
+#include "supervisor/state/run_record.h"
 
 static struct settings s;
 static struct error error;
@@ -230,9 +230,9 @@ static void run_record_is_replaced_whole(void **state)
     struct run_record record = {.session = UINT64_C(18446744073709551615), .flow_count = 4};
     snprintf(record.master_id, sizeof record.master_id, "%040d", 7);
     assert_true(state_dir_open(&dir, &s, &error));
-    assert_true(state_dir_save_run(&dir, &record, &error));
+    assert_true(run_record_save(&dir, &record, &error));
     record.flow_count = 8;
-    assert_true(state_dir_save_run(&dir, &record, &error));
+    assert_true(run_record_save(&dir, &record, &error));
     char *path = state_dir_file(&s, "run.json"), *text = file_text(path);
     cJSON *json = cJSON_Parse(text);
     assert_string_equal(cJSON_GetObjectItem(json, "session")->valuestring, "18446744073709551615");
@@ -258,8 +258,8 @@ static void comparison_that_is_due_comes_back(void **state)
     record.repaired_session = UINT64_MAX - 1;
     snprintf(record.omits_master_id, sizeof record.omits_master_id, "%040d", 8);
     assert_true(state_dir_open(&dir, &s, &error));
-    assert_true(state_dir_save_run(&dir, &record, &error));
-    assert_true(state_dir_load_run(&dir, &back));
+    assert_true(run_record_save(&dir, &record, &error));
+    assert_true(run_record_load(&dir, &back));
     assert_string_equal(back.comparing, record.comparing);
     assert_true(back.counts_omits && back.omits_told && back.omits == UINT64_MAX);
     assert_true(back.repaired_session == UINT64_MAX - 1);

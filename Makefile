@@ -88,6 +88,7 @@ $(B)/tests/run-bench: $(call objects,$(wildcard tests/bench/*.c))
 $(B)/tests/run-soak: $(call objects,$(wildcard tests/soak/*.c)) | $(B)/tests/wrong_clock.so
 
 $(B)/tests/integration/test_findings_rights: | $(B)/tests/modules.so
+$(B)/tests/integration/test_target_clock: | $(B)/tests/wrong_clock.so
 
 $(B)/tests/%.so: tests/preload/%.c
 	@mkdir -p $(@D)

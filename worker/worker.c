@@ -31,6 +31,17 @@ static void begin_drain(struct worker *w)
     flow_wake(w->flow);
 }
 
+/* Only a new connection is an import source, or none any more. */
+static void connect_anew(struct worker *w)
+{
+    struct error why;
+    if (!w->flow->ready)
+        return;
+    w->flow->connect_anew = false;
+    error_set(&why, ERROR_RETRY, "its import mode has changed: connecting anew");
+    router_reset(w->router, &why);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
@@ -51,6 +62,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     log_pipe_turn();
     flow_tell_logged(w->flow);
     cursor_set(&w->flow->cursor.marks->alive_ms, clock_monotonic_ms());
+    if (w->flow->connect_anew)
+        connect_anew(w);
     source_watch_full(&w->source);
     heal_go_on(w->heal);
     drain_put_off(&w->pipeline.drain);
@@ -83,6 +96,11 @@ static void handle_message(struct worker *w, const struct message *m)
         drain_order(&w->pipeline.drain, m->drain.lsn);
         if (!heal_has_work(w->heal))
             begin_drain(w);
+        return;
+    case MESSAGE_CLOCK:
+        w->flow->clock_told = true;
+        w->flow->clock_told_ms = w->flow->target.clock_ahead_ms = m->clock.ahead_ms;
+        w->flow->connect_anew |= m->clock.anew != 0;
         return;
     case MESSAGE_STOP:
         event_base_loopbreak(w->flow->base);

@@ -43,6 +43,7 @@ const char *message_name(enum message_type type)
         [MESSAGE_RECONFIGURE] = "RECONFIGURE",
         [MESSAGE_VERIFY] = "VERIFY",
         [MESSAGE_VERIFY_REPORT] = "VERIFY_REPORT",
+        [MESSAGE_CLOCK] = "CLOCK",
     };
     size_t i = (size_t)type;
     return i < sizeof names / sizeof *names && names[i] ? names[i] : "unknown";
@@ -239,6 +240,10 @@ static bool put_fields(const struct message *m, struct buf *out)
     case MESSAGE_VERIFY_REPORT:
         wire_put_bytes(out, buf_slice(&m->verify_report.report));
         return true;
+    case MESSAGE_CLOCK:
+        wire_put_u64(out, (uint64_t)m->clock.ahead_ms);
+        wire_put_u32(out, m->clock.anew);
+        return true;
     case MESSAGE_LOGGED:
     case MESSAGE_SNAPSHOT_DONE:
     case MESSAGE_STABLE:
@@ -319,6 +324,11 @@ static bool get_fields(struct wire_reader *r, struct message *m)
         return true;
     case MESSAGE_VERIFY_REPORT:
         get_buf(r, &m->verify_report.report);
+        return true;
+    case MESSAGE_CLOCK:
+        m->clock.ahead_ms = (int64_t)wire_get_u64(r);
+        m->clock.anew = wire_get_u32(r);
+        r->failed |= m->clock.anew > 1;
         return true;
     case MESSAGE_LOGGED:
     case MESSAGE_SNAPSHOT_DONE:

@@ -17,7 +17,7 @@
  *   FAILED         class, text; then it exits
  *   DRAINED        everything that DRAIN named is acknowledged; or all received, after the source's end
  *   BREAK          the journal can be followed no further in this session
- *   SPOOL_FULL     why: nothing more is read
+ *   SPOOL_FULL     why: nothing more is read      CLOCK          the target's, against ours; perhaps connect anew
  *
  * A worker that verifies (df2redis verify) is told VERIFY instead of START, and again when the session of the run is
  * another one; it tells VERIFY_REPORT, and FAILED.
@@ -63,6 +63,7 @@ enum message_type {
     MESSAGE_RECONFIGURE,
     MESSAGE_VERIFY,
     MESSAGE_VERIFY_REPORT, /* worker → supervisor */
+    MESSAGE_CLOCK,
 };
 
 enum start_mode {
@@ -143,6 +144,10 @@ struct message {
         struct {
             struct buf settings;
         } reconfigure;
+        struct {
+            int64_t ahead_ms; /* the fastest master's, of ours */
+            uint32_t anew;    /* 1: the target's import mode has changed, which a new connection learns */
+        } clock;
         struct {
             uint32_t active; /* 1: beside a run, whose session this is; 0: no run */
             uint64_t session;

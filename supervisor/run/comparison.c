@@ -339,6 +339,21 @@ static void start_worker(struct run *run, uint64_t now_ms)
     }
 }
 
+/* The target's clock was set, and what is written with a shorter time to live expires at once. (One that is wrong from
+ * the start may stay so.) */
+static bool waits_for_clock(struct run *run)
+{
+    struct comparison *c = &run->comparison;
+    int64_t ahead_ms;
+    if (!run->clock.was_set || !target_watch_clock(run->target_watch, &ahead_ms) ||
+        ahead_ms < RUN_WRONG_CLOCK_MS)
+        return false;
+    snprintf(c->trouble, sizeof c->trouble,
+             "the clock of the target is %.1f s ahead of that of this machine: set the clocks (NTP)",
+             (double)ahead_ms / 1000);
+    return true;
+}
+
 void comparison_turn(struct run *run, uint64_t now_ms)
 {
     struct comparison *c = &run->comparison;
@@ -349,7 +364,7 @@ void comparison_turn(struct run *run, uint64_t now_ms)
         return;
     }
     if (run->session.state == SESSION_STABLE && !run_failed_flows(run) && !worker_is_alive(c) &&
-        now_ms >= c->start_ms)
+        now_ms >= c->start_ms && !waits_for_clock(run))
         start_worker(run, now_ms);
 }
 

@@ -16,6 +16,7 @@
  *               earlier_run.c   run.json; resumes an earlier run
  *               other_history.c masters whose history is not the copy's
  *               checks.c        conditions over all FLOWs
+ *               target_clock.c  a target's clock that is set
  *               barrier.c, totals.c, throughput.c
  *               run.c           event queue; the end of a session or a run
  *
@@ -47,6 +48,7 @@ enum {
     RUN_QUEUE = 64,
     RUN_DRAIN_LIMIT_MS = 30000, /* longest pause in progress at the end of a run */
     RUN_STOP_LIMIT_MS = 5000,   /* until workers that were told to stop get SIGKILL */
+    RUN_WRONG_CLOCK_MS = 1000,  /* from here on a target's clock that was set is warned of, and waited for */
     RUN_FIRST_ATTEMPTS = 8,     /* attempts at the first session; then the run fails */
 };
 
@@ -101,6 +103,12 @@ struct run {
     struct topology target_nodes; /* the cluster's masters, as last found */
     struct capabilities target;
     struct target_watch *target_watch; /* NULL: null sink */
+    struct {
+        bool told, anew;  /* told: to the workers */
+        bool was_set;     /* since the run was started */
+        int64_t ahead_ms; /* the target's clock, of ours */
+        char doubt[160];  /* why all keys are to be compared in the next session; "": no reason */
+    } clock;
     bool target_owned; /* it was empty at the start, or flushed by a run: it may be flushed again */
     struct target_memory target_memory;
     struct findings findings; /* not yet reported */
@@ -275,6 +283,14 @@ bool run_in_step_with(struct run *run, const uint64_t *lsns, char *reason, size_
 /* Returns the source's next LSN of this FLOW's shard; 0: unknown. */
 uint64_t run_source_lsn(const struct run *run, uint32_t flow);
 void run_tell_in_step(struct run *run, uint64_t now_ms);
+
+/* target_clock.c */
+/* Of target_watch.h's callbacks. */
+void run_on_clock_set(const char *node, int64_t by_ms, int64_t ahead_ms, void *run);
+void run_on_import_mode(const char *node, bool on, void *run);
+void run_tell_clock(struct run *run); /* to the workers, if it has changed */
+/* Stable: a comparison of all keys becomes due if one was needed between two sessions. */
+void run_doubt_times(struct run *run);
 
 /* draining.c */
 void run_drain(struct run *run);       /* applies up to the source's LSNs, then EVENT_DRAINED */

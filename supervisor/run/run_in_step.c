@@ -43,7 +43,9 @@ static void on_evicted(const char *node, uint64_t keys, void *arg)
 
 static void on_target_told(void *arg)
 {
-    run_check_drained(arg);
+    struct run *run = arg;
+    run_tell_clock(run);
+    run_check_drained(run);
 }
 
 /* Before the target is claimed, and once a full sync is due, the marks of the copy that was there count no more. */
@@ -69,10 +71,16 @@ static void on_process(void *arg, const char *run_id, uint64_t evicted)
  * there is replaced, and with it all that it knew of processes, their last answers and those that are due. */
 void run_watch_target(struct run *run, bool goes_on)
 {
-    struct target_watch_callbacks callbacks = {
-        .arg = run, .evicted = on_evicted, .told = on_target_told, .emptied = on_emptied};
+    struct target_watch_callbacks callbacks = {.arg = run,
+                                               .evicted = on_evicted,
+                                               .told = on_target_told,
+                                               .emptied = on_emptied,
+                                               .clock_set = run_on_clock_set,
+                                               .import_mode = run_on_import_mode};
     char *path = state_dir_file(run->settings, "evictions");
     target_watch_free(run->target_watch);
+    if (!goes_on)
+        run->clock.doubt[0] = '\0'; /* all keys come anew */
     run->target_watch =
         target_watch_start(run->base, run->settings, &run->target_nodes, path, goes_on, &callbacks);
     free(path);

@@ -61,6 +61,7 @@ static void announce_stable(struct run *run)
     run_save_record(run, run_failed_flows(run) ? RUN_COPY_DEGRADED : RUN_COPY_COMPLETE);
     run->in_step_told = false;
     backoff_reset(&run->backoff);
+    run_doubt_times(run);
     bool compares = comparison_stable(run);
     if (run->settings->migrate && !compares)
         run_post(run, EVENT_COMPLETE);

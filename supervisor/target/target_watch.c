@@ -124,6 +124,23 @@ static void on_mark_lost(void *arg, uint32_t database, const char *found)
     w->callbacks.emptied(&error, w->callbacks.arg);
 }
 
+/* That of this machine shows at every master: one tells. */
+static void on_clock_set(enum clock_verdict verdict, int64_t by_ms, void *arg)
+{
+    const struct watched *n = arg;
+    const struct target_watch *w = n->watch;
+    int64_t ahead_ms;
+    expiry_watch_ahead(&n->expiry, &ahead_ms);
+    if (verdict == CLOCK_SET || n == w->nodes[0])
+        w->callbacks.clock_set(verdict == CLOCK_SET ? n->name : NULL, by_ms, ahead_ms, w->callbacks.arg);
+}
+
+static void on_import_mode(bool on, void *arg)
+{
+    const struct watched *n = arg;
+    n->watch->callbacks.import_mode(n->name, on, n->watch->callbacks.arg);
+}
+
 static void ask_node(struct watched *n, uint64_t now_ms)
 {
     if (!n->ready)
@@ -136,6 +153,7 @@ static void ask_node(struct watched *n, uint64_t now_ms)
     n->waits = true;
     n->asked_ms = now_ms;
     n->asked_us = clock_monotonic_us();
+    expiry_watch_ask(&n->expiry, n->client, ANSWER_LIMIT_MS);
     for (size_t i = 0; n->single && i < SECTIONS; i++)
         client_words(n->client, ANSWER_LIMIT_MS, on_section, n, "INFO", sections[i], NULL);
     if (!n->single)
@@ -150,6 +168,7 @@ static void on_node_ready(struct client *c, void *arg)
     (void)c;
     struct watched *n = arg;
     n->ready = true;
+    expiry_watch_connected(&n->expiry);
     ask_node(n, clock_monotonic_ms());
 }
 
@@ -175,6 +194,7 @@ static struct watched *add_node(struct target_watch *w, const struct uri *uri)
 {
     struct watched *n = x_calloc(1, sizeof *n);
     n->watch = w;
+    n->expiry = (struct expiry_watch){.arg = n, .clock_set = on_clock_set, .import_mode = on_import_mode};
     uri_copy(&n->uri, uri);
     n->uri.db = 0; /* INFO needs no database */
     if (uri->unix_socket)
@@ -361,6 +381,19 @@ bool target_watch_told_since(const struct target_watch *w, uint64_t ms)
         if (w->nodes[i]->listed && w->nodes[i]->told_ms < ms)
             return false;
     return true;
+}
+
+bool target_watch_clock(const struct target_watch *w, int64_t *ahead_ms)
+{
+    bool known = false;
+    for (size_t i = 0; w && i < w->count; i++) {
+        int64_t ms;
+        if (!w->nodes[i]->listed || !expiry_watch_ahead(&w->nodes[i]->expiry, &ms))
+            continue;
+        *ahead_ms = !known || ms > *ahead_ms ? ms : *ahead_ms;
+        known = true;
+    }
+    return known;
 }
 
 static cJSON *node_status(const struct watched *n, uint64_t now_ms)

@@ -116,5 +116,6 @@ void watched_note_info(struct watched *n, struct slice info)
     free(list);
     note_evictions(n);
     note_policy(n);
+    expiry_watch_note_info(&n->expiry, info);
     n->told_ms = n->asked_ms;
 }

@@ -5,6 +5,7 @@
 
 #include "supervisor/target/database_watch.h"
 #include "supervisor/target/evictions.h"
+#include "supervisor/target/expiry_watch.h"
 #include "supervisor/target/target_watch.h"
 
 enum { WATCH_TEXT_BYTES = 300 };
@@ -29,6 +30,7 @@ struct watched {
     char run_id[41], role[16], policy[32];
     uint64_t evicted, commands, up_s, counted, used_bytes, max_bytes, keys;
     size_t databases;
+    struct expiry_watch expiry;
     char warned_policy[32];
     bool warned_right;
     char trouble[WATCH_TEXT_BYTES];

@@ -188,7 +188,7 @@ static const struct fault faults[] = {
     {"target made a replica for a while", 2, fault_demote_target, FAULT_SINGLE},
     {"target flushed by another client", 1, fault_flush_target, FAULT_SINGLE | FAULT_SYNCS},
     {"target evicts for a while", 1, fault_evict, FAULT_SINGLE | FAULT_SYNCS},
-    {"target's clock wrong for a while", 2, fault_change_clock, FAULT_SINGLE},
+    {"target's clock wrong for a while", 2, fault_change_clock, FAULT_SINGLE | FAULT_LIVE},
     {"node killed, its replica promoted", 3, fault_kill_node, FAULT_CLUSTER | FAULT_SYNCS},
     {"node failed over in order", 4, fault_fail_over_node, FAULT_CLUSTER},
     {"node stopped for a while", 4, fault_stop_node, FAULT_CLUSTER},
@@ -199,7 +199,7 @@ static const struct fault faults[] = {
     {"links to all nodes slow for a while", 1, fault_slow_nodes, FAULT_CLUSTER},
     {"node flushed by another client", 1, fault_flush_node, FAULT_CLUSTER | FAULT_SYNCS},
     {"node evicts for a while", 1, fault_evict_on_node, FAULT_CLUSTER | FAULT_SYNCS},
-    {"node's clock wrong for a while", 2, fault_change_node_clock, FAULT_CLUSTER},
+    {"node's clock wrong for a while", 2, fault_change_node_clock, FAULT_CLUSTER | FAULT_LIVE},
     {"slots moved", 6, fault_move_slots, FAULT_CLUSTER},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };

@@ -13,7 +13,7 @@ enum {
     SLOTS_AT_ONCE = 12,
     STOPPED_AT_MOST_MS = 2000,
     MARKED_MS = 2500,
-    SHORT_TTLS_MS = 2500
+    NOTICED_MS = 2000
 };
 
 /* It serves slots, or it is a replica. */
@@ -161,16 +161,15 @@ void fault_flush_node(struct soak *s)
     flush_noticed(s, port_of(s, choose(s, true)));
 }
 
-/* Until all that has expired too early there is over on the source, too. A node that takes all others for dead
+/* Noticed as that of a single target is. A node that takes all others for dead
  * meanwhile, or is taken for it, comes back. */
 void fault_change_node_clock(struct soak *s)
 {
     size_t member = random_below(&s->random, NODES);
     int64_t off_ms = soak_some_ms(s, 500, 40000);
     soak_set_clock(s, member, random_below(&s->random, 2) ? off_ms : -off_ms);
-    soak_go_on(s, soak_some_ms(s, 200, 3000));
+    soak_go_on(s, soak_some_ms(s, NOTICED_MS, 4000));
     soak_set_clock(s, member, 0);
-    soak_go_on(s, SHORT_TTLS_MS);
     wait_whole(s);
 }
 

@@ -124,7 +124,7 @@ double soak_divergences(struct soak *s, const char *reason);
 enum fault_flags {
     FAULT_SINGLE = 1,  /* of a single target */
     FAULT_CLUSTER = 2, /* of a cluster */
-    FAULT_LIVE = 4,    /* only a real Dragonfly can do that */
+    FAULT_LIVE = 4,    /* needs a real Dragonfly, or one that has the keys */
     FAULT_SYNCS = 8,   /* may need a full sync */
 };
 

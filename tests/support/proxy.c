@@ -7,12 +7,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/support/testing.h"
 
-enum { PAIRS = 32, PIECE_BYTES = 16384, TURN_MS = 20, SLOW_TURN_MS = 1, QUEUE_BYTES = 64 << 20 };
+enum { WORDS = 8, PAIRS = 32, PIECE_BYTES = 16384, TURN_MS = 20, SLOW_TURN_MS = 1, QUEUE_BYTES = 64 << 20 };
 
 /* On its way to the client, until its time has come. */
 struct piece {
@@ -45,6 +46,11 @@ struct proxy {
     _Atomic uint32_t delay_ms;
     atomic_bool stopping, hold_flows;
     struct allowance to_server, to_client;
+    pthread_mutex_t lock; /* of the words */
+    struct {
+        const char *from, *to;
+    } words[WORDS];
+    size_t word_count;
     uint32_t seen;
     struct pair pairs[PAIRS];
 };
@@ -194,6 +200,34 @@ static void give_due(struct proxy *p, struct pair *pair)
     }
 }
 
+static void replace_word(struct buf *in, const char *from, const char *to)
+{
+    struct buf out = {0};
+    size_t from_bytes = strlen(from), at = 0;
+    const uint8_t *found;
+    while ((found = memmem(in->data + at, in->len - at, from, from_bytes))) {
+        buf_put(&out, in->data + at, (size_t)(found - in->data) - at);
+        buf_put(&out, to, strlen(to));
+        at = (size_t)(found - in->data) + from_bytes;
+    }
+    buf_put(&out, in->data + at, in->len - at);
+    buf_free(in);
+    *in = out;
+}
+
+static bool send_replaced(struct proxy *p, int to, const uint8_t *data, size_t len)
+{
+    struct buf bytes = {0};
+    buf_put(&bytes, data, len);
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->word_count; i++)
+        replace_word(&bytes, p->words[i].from, p->words[i].to);
+    pthread_mutex_unlock(&p->lock);
+    bool ok = send_all(to, bytes.data, bytes.len);
+    buf_free(&bytes);
+    return ok;
+}
+
 /* One piece in this direction, whole also at a rate: the words in it are looked at. A server that is stopped does not
  * hold up the other connections: what it does not take at once is not read. */
 static void pass(struct proxy *p, struct pair *pair, bool from_client)
@@ -210,7 +244,7 @@ static void pass(struct proxy *p, struct pair *pair, bool from_client)
     ssize_t n = recv(from, piece, most, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0 || !send_all(to, piece, (size_t)n)) {
+    if (n <= 0 || !send_replaced(p, to, piece, (size_t)n)) {
         break_pair(p, pair);
         return;
     }
@@ -287,6 +321,7 @@ struct proxy *proxy_start(uint16_t to_port)
     atomic_store(&p->to_port, to_port);
     for (int i = 0; i < PAIRS; i++)
         p->pairs[i].client = p->pairs[i].server = -1;
+    pthread_mutex_init(&p->lock, NULL);
     if (pthread_create(&p->thread, NULL, run_proxy, p) != 0)
         die("no thread for the proxy");
     return p;
@@ -332,6 +367,23 @@ void proxy_slow(struct proxy *p, uint32_t delay_ms, uint64_t bytes_per_s)
 {
     atomic_store(&p->delay_ms, delay_ms);
     atomic_store(&p->bytes_per_s, bytes_per_s);
+}
+
+void proxy_replace(struct proxy *p, const char *from, const char *to)
+{
+    pthread_mutex_lock(&p->lock);
+    if (p->word_count == WORDS)
+        die("too many words for the proxy");
+    p->words[p->word_count].from = from;
+    p->words[p->word_count++].to = to;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void proxy_as_it_is(struct proxy *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->word_count = 0;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void proxy_hold_flows(struct proxy *p, bool hold)

@@ -23,6 +23,10 @@ void proxy_cut_after(struct proxy *p, uint64_t bytes);
 /* What the server sends arrives so much later; 0: at once. At most so many bytes pass in each direction a second,
  * all connections together; 0: as many as there are. */
 void proxy_slow(struct proxy *p, uint32_t delay_ms, uint64_t bytes_per_s);
+/* A word on its way, whole in one piece, is replaced: bytes from → to, in both directions; both stay the caller's. At
+ * most 8 words; proxy_as_it_is ends all. */
+void proxy_replace(struct proxy *p, const char *from, const char *to);
+void proxy_as_it_is(struct proxy *p);
 /* Connections on which a FLOW of a Dragonfly was asked for lie in a black hole: they stay, and nothing passes
  * in either direction. */
 void proxy_hold_flows(struct proxy *p, bool hold);

@@ -43,6 +43,9 @@ struct flow {
     struct cursor cursor;
     struct decoder *decoder;
     struct capabilities target;
+    bool clock_told; /* by CLOCK, since the START */
+    int64_t clock_told_ms;
+    bool connect_anew; /* the target's import mode has changed: once it is connected */
     uint64_t seen_seq; /* entries up to it have been translated before */
     enum hold hold;
     bool ready; /* the target is connected, and the decoder is at its position */

@@ -16,6 +16,9 @@ static void on_ready(void *arg, const struct position *at, const struct capabili
     struct pipeline *p = arg;
     struct error error;
     p->flow->target = *target;
+    /* In a cluster some nodes were asked long ago. */
+    if (p->flow->clock_told && p->flow->clock_told_ms > target->clock_ahead_ms)
+        p->flow->target.clock_ahead_ms = p->flow->clock_told_ms;
     p->flow->hold = HOLD_NONE;
     p->commit.marks_owed = false;
     cross_cancel(p->cross);

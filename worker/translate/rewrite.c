@@ -137,9 +137,9 @@ static int64_t put_off(const struct translator *t, int64_t at_ms)
 int64_t rewrite_field_deadline(const struct translator *t, struct slice key, struct slice field,
                                int64_t at_ms)
 {
-    if (t->target->import_mode || rewrite_was_over(t, at_ms))
+    if (rewrite_was_over(t, at_ms))
         return at_ms;
-    int64_t told_ms = put_off(t, at_ms);
+    int64_t told_ms = t->target->import_mode ? at_ms : put_off(t, at_ms);
     if (t->told)
         t->told(t->told_arg, key, field, at_ms, told_ms);
     return told_ms;

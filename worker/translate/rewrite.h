@@ -68,7 +68,7 @@ bool rewrite_eval(struct translator *t, const struct command *c, const char *scr
  * from now; unless it had passed when it was received, which is not due to a lag (GETEX key EXAT 1 is journaled as
  * PEXPIREAT key 1000, and no DEL follows): it deletes the key. A deadline that will pass before the entries written
  * until then are applied is postponed as well: to REWRITE_NEAR_MS and twice the lag from now. A target in import mode
- * expires no keys, and gets the deadlines of the source. */
+ * expires no keys, and gets the deadlines of the source, which are told all the same: the mode may end. */
 int64_t rewrite_deadline(const struct translator *t, struct slice key, int64_t at_ms);
 int64_t rewrite_field_deadline(const struct translator *t, struct slice key, struct slice field,
                                int64_t at_ms);

@@ -43,7 +43,13 @@ static const struct slice no_field = {0};
 
 static bool expiry_is_on(const struct expiry *x)
 {
-    return !x->flow->target.import_mode && !router_is_null(x->router);
+    return !router_is_null(x->router);
+}
+
+/* Only while they do is any key a suspect. */
+static bool keys_expire(const struct expiry *x)
+{
+    return !x->flow->target.import_mode;
 }
 
 static int64_t target_now_ms(const struct expiry *x)
@@ -142,7 +148,7 @@ static void add_check(struct expiry *x, uint64_t seq, uint32_t db, struct slice 
 
 static bool deadline_has_passed(const struct expiry *x, int64_t at_ms)
 {
-    return at_ms <= target_now_ms(x) + CLOSE_MS;
+    return keys_expire(x) && at_ms <= target_now_ms(x) + CLOSE_MS;
 }
 
 /* done: the target has the command already. */
@@ -332,7 +338,7 @@ static void check_command(struct expiry *x, const struct entry *e, bool done)
         check_all_keys(x, c, e, db, positions, n, first_ms, done);
     if (first_ms && find_destination(x, c, e, db, &to) && to.elsewhere)
         check_time(x, c, e, to.db, to.key, first_ms, done);
-    if (!done && n && e->seq <= deadlines_lost(x->deadlines) && command_renews_key(c))
+    if (!done && n && keys_expire(x) && e->seq <= deadlines_lost(x->deadlines) && command_renews_key(c))
         suspect_renewed(x, db, e->argv[positions[0]], c->name);
     check_fields(x, c, e, db, done);
     note_moved(x, c, e, db);
@@ -361,7 +367,7 @@ void expiry_entry(struct expiry *x, const struct entry *e, bool done)
 static void check_unknown(struct expiry *x)
 {
     int64_t now_ms = target_now_ms(x);
-    if (!x->oldest_ms || now_ms - x->oldest_ms < LATE_MS ||
+    if (!keys_expire(x) || !x->oldest_ms || now_ms - x->oldest_ms < LATE_MS ||
         !deadlines_unknown(x->deadlines, x->oldest_ms, now_ms))
         return;
     if (!x->unknown_told)

@@ -12,7 +12,8 @@
  *
  * A target that comes back from an older copy of its data has the times of that copy, and keys may have expired by them
  * before the entries that renewed them run again. These times are not recorded any more, so the keys of such entries
- * are suspects. A target in import mode expires no keys, and needs none of this. */
+ * are suspects. A target in import mode expires no keys, and none is a suspect; the times
+ * are recorded, as the mode may end. */
 #ifndef DF2REDIS_WORKER_VERIFY_EXPIRY_H
 #define DF2REDIS_WORKER_VERIFY_EXPIRY_H
 

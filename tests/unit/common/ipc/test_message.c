@@ -12,7 +12,7 @@
 
 #include "common/ipc/message.h"
 
-enum { TYPES = MESSAGE_VERIFY_REPORT };
+enum { TYPES = MESSAGE_CLOCK };
 
 static struct error error;
 
@@ -98,6 +98,10 @@ static struct message example(enum message_type type)
         break;
     case MESSAGE_VERIFY_REPORT:
         buf_put(&m.verify_report.report, "report", 6);
+        break;
+    case MESSAGE_CLOCK:
+        m.clock.ahead_ms = -60000;
+        m.clock.anew = 1;
         break;
     default:
         break;

@@ -190,6 +190,16 @@ static void a_target_in_import_mode_is_told_what_the_source_was_told(void **stat
     case_expect(c, "PEXPIREAT k 1699999960000", "DEL k", false);
 }
 
+/* The mode may end. */
+static void in_import_mode_too_what_is_told_is_noted(void **state)
+{
+    struct translate_case *c = *state;
+    c->target.import_mode = true;
+    c->translator.told = note_told;
+    case_expect(c, "PEXPIREAT h 1700000000005", "PEXPIREAT h 1700000000005", false);
+    assert_told("", 5, 5);
+}
+
 static void targets_before_6_2_get_the_time_in_a_second_command(void **state)
 {
     struct translate_case *c = *state;
@@ -284,6 +294,7 @@ int main(void)
                                         close_case),
         cmocka_unit_test_setup_teardown(a_deadline_that_is_near_is_put_off_by_the_lag, open_modern,
                                         close_case),
+        cmocka_unit_test_setup_teardown(in_import_mode_too_what_is_told_is_noted, open_modern, close_case),
         cmocka_unit_test_setup_teardown(a_target_in_import_mode_is_told_what_the_source_was_told, open_modern,
                                         close_case),
         cmocka_unit_test_setup_teardown(targets_before_6_2_get_the_time_in_a_second_command, open_redis_6_0,

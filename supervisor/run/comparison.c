@@ -220,8 +220,10 @@ static void conclude(struct run *run)
             "%llu key%s written too often to be compared with the source's: differences.log names them; "
             "df2redis verify compares all keys once more",
             (unsigned long long)sum.undecided, sum.undecided == 1 ? " was" : "s were");
-    /* What the target cannot hold was counted when it was received. */
-    if (left || (sum.incomparable && !run->divergences.total))
+    /* What the target cannot hold was counted when it was received; what is compared again may be repaired then. */
+    if (c->repeat)
+        log_debug("all keys are compared once more");
+    else if (left || (sum.incomparable && !run->divergences.total))
         divergences_add(&run->divergences, 0, DIVERGENCE_LOST_BY_SOURCE, "comparison of all keys",
                         "named in differences.log", left ? left : sum.incomparable);
     forget_report(c);

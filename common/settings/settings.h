@@ -21,7 +21,12 @@
 
 enum on_conflict { ON_CONFLICT_UNSET, ON_CONFLICT_OVERWRITE, ON_CONFLICT_SKIP, ON_CONFLICT_STOP };
 enum on_spool_full { ON_SPOOL_FULL_END_SESSION, ON_SPOOL_FULL_BLOCK };
-enum on_full_resync { ON_FULL_RESYNC_FLUSH, ON_FULL_RESYNC_KEEP, ON_FULL_RESYNC_STOP };
+enum on_full_resync {
+    ON_FULL_RESYNC_FLUSH,
+    ON_FULL_RESYNC_KEEP,
+    ON_FULL_RESYNC_STOP,
+    ON_FULL_RESYNC_PRUNE,
+};
 
 struct db_map {
     uint32_t from, to;

@@ -15,7 +15,7 @@
 #define HELP(text) .help.help = text
 
 static const char *const conflict_choices[] = {"", "overwrite", "skip", "stop"};
-static const char *const resync_choices[] = {"flush", "keep", "stop"};
+static const char *const resync_choices[] = {"flush", "keep", "stop", "prune"};
 static const char *const spool_full_choices[] = {"end-session", "block"};
 static const char *const level_choices[] = {"error", "warning", "info", "debug"};
 static const char *const format_choices[] = {"text", "json"};
@@ -23,7 +23,7 @@ static const char *const progress_choices[] = {"auto", "off"};
 
 /* Choices are stored as their index. */
 _Static_assert(sizeof(enum on_conflict) == 4 && sizeof(enum log_level) == 4, "enums are four bytes");
-_Static_assert(ON_CONFLICT_STOP == 3 && ON_FULL_RESYNC_STOP == 2, "choices are in the enums' order");
+_Static_assert(ON_CONFLICT_STOP == 3 && ON_FULL_RESYNC_PRUNE == 3, "choices are in the enums' order");
 _Static_assert(sizeof(enum on_spool_full) == 4 && ON_SPOOL_FULL_BLOCK == 1,
                "choices are in the enum's order");
 _Static_assert(LOG_LEVEL_DEBUG == 3 && LOG_FORMAT_JSON == 1, "choices are in the enums' order");
@@ -44,9 +44,9 @@ const struct setting settings_table[] = {
          HELP("if a key already exists in the target: overwrite, skip or stop"))},
     {ROW(SETTING_FLAG, "flush-target", NULL, flush_target, HELP("empty the target first"))},
     {ROW(SETTING_CHOICE, "on-full-resync", "WHAT", on_full_resync,
-         .choices = resync_choices, RANGE(ON_FULL_RESYNC_FLUSH, ON_FULL_RESYNC_STOP),
-         HELP("if another full sync is needed: flush the target, keep its keys, or stop (flush; with "
-              "--on-conflict: stop)"))},
+         .choices = resync_choices, RANGE(ON_FULL_RESYNC_FLUSH, ON_FULL_RESYNC_PRUNE),
+         HELP("if another full sync is needed: flush the target, keep its keys, stop, or prune: write over its "
+              "keys, then remove those that the source lacks (flush; with --on-conflict: stop)"))},
     {ROW(SETTING_LIST, "include", "GLOB", include, HELP("copy only keys that match; may be repeated"))},
     {ROW(SETTING_LIST, "exclude", "GLOB", exclude, HELP("leave out keys that match; may be repeated"))},
     {ROW(SETTING_DB, "db", "A[:B],...", db_maps,

@@ -37,7 +37,7 @@ _df2redis_words()
 {
     case $1 in
     on-conflict) echo overwrite skip stop ;;
-    on-full-resync) echo flush keep stop ;;
+    on-full-resync) echo flush keep stop prune ;;
     on-spool-full) echo end-session block ;;
     log-level) echo error warning info debug ;;
     log-format) echo text json ;;

@@ -19,10 +19,11 @@ static bool gives_up_copy(const struct flush_facts *f)
     return f->flush_target && f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH;
 }
 
-/* True: the copy has keys that the source lacks, or is to keep them. Only flush given explicitly ends that. */
+/* True: the copy has keys that the source lacks, or is to keep them, or is never to be empty. Only flush given
+ * explicitly ends that. */
 static bool keeps(const struct flush_facts *f)
 {
-    return f->resync == ON_FULL_RESYNC_KEEP ||
+    return f->resync == ON_FULL_RESYNC_KEEP || f->resync == ON_FULL_RESYNC_PRUNE ||
            (f->kept && !(f->resync_given && f->resync == ON_FULL_RESYNC_FLUSH));
 }
 
@@ -56,6 +57,9 @@ static enum flush_verdict judge_own(const struct flush_facts *f)
     bool anew = first || (gives_up_copy(f) && !f->kept && !f->owned);
     if (f->resync == ON_FULL_RESYNC_KEEP && (!first || source_lost_keys(f)))
         return FLUSH_WRITE_OVER;
+    if (f->resync == ON_FULL_RESYNC_PRUNE && !first)
+        return f->owned && f->source != FLUSH_SOURCE_SAME && source_lost_keys(f) ? FLUSH_STOP_SOURCE_LOST_KEYS
+                                                                                 : FLUSH_WRITE_OVER;
     if (f->resync == ON_FULL_RESYNC_STOP && !anew)
         return FLUSH_STOP_ASKED;
     if ((!f->owned && !anew) || (f->kept && !f->resync_given))
@@ -127,14 +131,14 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
                     target, keys, keys == 1 ? "" : "s", settings->name, reason);
         break;
     case FLUSH_STOP_ASKED:
-        error_fatal(error, EX_TEMPFAIL,
-                    "a new full sync is needed (%.130s), and --on-full-resync stop was given or follows from "
-                    "--on-conflict: the target is left as it is. Choose: --on-full-resync flush or keep%s",
-                    reason,
-                    facts->owned
-                        ? ""
-                        : ", where flush keeps the keys, too; or --flush-target with --on-full-resync flush, "
-                          "which deletes them all");
+        error_fatal(
+            error, EX_TEMPFAIL,
+            "a new full sync is needed (%.120s), and --on-full-resync stop was given or follows from "
+            "--on-conflict: the target is left as it is. Choose: --on-full-resync prune, flush or keep%s",
+            reason,
+            facts->owned ? ""
+                         : ", where each keeps the keys; or --flush-target with --on-full-resync flush, "
+                           "which deletes them all");
         break;
     case FLUSH_STOP_SOURCE_LOST_KEYS:
         error_fatal(error, EX_TEMPFAIL,
@@ -149,10 +153,9 @@ void flush_guard_explain(enum flush_verdict verdict, const struct flush_facts *f
     case FLUSH_STOP_ENDED:
         error_fatal(
             error, EX_CANTCREAT,
-            "the run was ended in order, target %s may be in use since, and a full sync is needed (%.130s): "
-            "the copy is left as it is. Choose: --on-full-resync flush, which empties it; or "
-            "--on-full-resync "
-            "keep, which writes over it",
+            "the run was ended in order, target %s may be in use since, and a full sync is needed (%.100s): "
+            "the copy is left as it is. Choose: --on-full-resync keep, which writes over it; prune, which "
+            "then removes what the source lacks; or flush, which empties it",
             target, reason);
         break;
     }

@@ -31,7 +31,7 @@ struct flush_facts {
     enum flush_holds holds;
     bool owned; /* the target was empty, or flushed, when the run began */
     bool
-        kept; /* the copy was written over since, as --on-full-resync keep said: it has keys that the source lacks */
+        kept; /* the copy was written over since, as --on-full-resync keep or prune said: it has keys that the source lacks */
     enum flush_source source;
     bool source_keys_known;
     uint64_t source_keys; /* in the databases that are copied */
@@ -44,7 +44,7 @@ struct flush_facts {
 enum flush_verdict {
     FLUSH_NOT_NEEDED, /* the target is empty */
     FLUSH_NOW,
-    FLUSH_WRITE_OVER, /* nothing is deleted */
+    FLUSH_WRITE_OVER, /* nothing is deleted; later with prune, one by one, what the source lacks */
     FLUSH_STOP,       /* this and all below: the run ends and leaves the target as it is */
     FLUSH_STOP_OTHERS = FLUSH_STOP,
     FLUSH_STOP_STRAY,

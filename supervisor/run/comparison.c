@@ -89,6 +89,11 @@ static void forget_inventory(struct run *run)
     free(path);
 }
 
+bool comparison_can_prune(const struct run *run)
+{
+    return run->settings->on_full_resync == ON_FULL_RESYNC_PRUNE && run->target_owned && run_compares(run);
+}
+
 void comparison_full_sync(struct run *run)
 {
     struct comparison *c = &run->comparison;
@@ -101,7 +106,11 @@ void comparison_full_sync(struct run *run)
     c->begun.told = facts->omits_told;
     c->begun.omits = facts->omits;
     snprintf(c->begun.master_id, sizeof c->begun.master_id, "%s", run->greeting.master_id);
-    set_state(run, counts ? COMPARISON_COUNTS : COMPARISON_NONE, "");
+    if (c->prunes)
+        set_state(run, COMPARISON_DUE,
+                  "the full sync wrote over the target's keys: what the source lacks is removed");
+    else
+        set_state(run, counts ? COMPARISON_COUNTS : COMPARISON_NONE, "");
     forget_inventory(run);
 }
 
@@ -228,8 +237,11 @@ static void conclude(struct run *run)
                         "named in differences.log", left ? left : sum.incomparable);
     forget_report(c);
     note_doubts(run);
-    if (!c->repeat)
+    if (!c->repeat) {
+        run->copy.kept &= !c->prunes;
+        c->prunes = false;
         nothing_is_due(run);
+    }
     c->repeat = false;
 }
 
@@ -242,6 +254,9 @@ static void give_up(struct run *run, const char *why)
         why);
     divergences_add(&run->divergences, 0, DIVERGENCE_LOST_BY_SOURCE, "comparison of all keys",
                     "a right is missing", 1);
+    if (run->comparison.prunes)
+        divergences_add(&run->divergences, 0, DIVERGENCE_RESYNC_KEPT, "full sync", "all keys", 1);
+    run->comparison.prunes = false;
     run->comparison.given_up = true;
     nothing_is_due(run);
 }
@@ -295,7 +310,7 @@ static bool send_order(struct run *run, bool whole)
     m.verify.repair = 1;
     m.verify.again = !c->resumes;
     m.verify.by_run = !run->settings->migrate;
-    m.verify.source_only = !run->target_owned || run->copy.kept;
+    m.verify.source_only = !run->target_owned || (run->copy.kept && !c->prunes);
     m.verify.sample_ppm = PPM;
     struct settings settings = *run->settings; /* with the address at hand */
     if (run->source_uri.host)

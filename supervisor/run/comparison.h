@@ -9,7 +9,10 @@
  *
  * A worker in the role of df2redis verify --repair does it, with rests, so that other clients of the source have their
  * turn. Keys that only the target has are removed only where the run owns the target. The state is in the run's record:
- * a new start goes on with a comparison that is due, from the beginning. A full sync makes it needless. */
+ * a new start goes on with a comparison that is due, from the beginning. A full sync makes it needless, but for one that
+ * writes over the copy with --on-full-resync prune: a comparison is due from its begin. It removes what the source
+ * lacks, and what the full sync did not write: it finds also a key that was deleted and made anew, whose journal was
+ * applied to the old value. */
 #ifndef DF2REDIS_SUPERVISOR_RUN_COMPARISON_H
 #define DF2REDIS_SUPERVISOR_RUN_COMPARISON_H
 
@@ -36,6 +39,7 @@ struct comparison {
         bool told;
         uint64_t omits;
     } begun;                   /* COUNTS: the source's counter at the begin of the full sync */
+    bool prunes;               /* the full sync writes over, or has written over, a copy that the run owns */
     uint64_t repaired_session; /* in which a comparison repaired keys; 0: none */
     /* Not in the record. */
     uint64_t *repaired_seqs; /* for each FLOW of that session, the last entry sent then; NULL: unknown */
@@ -55,6 +59,8 @@ struct comparison {
 void comparison_init(struct run *run);
 /* Kills the worker. */
 void comparison_free(struct run *run);
+/* Whether the copy can be pruned after a full sync over it. */
+bool comparison_can_prune(const struct run *run);
 /* SYNC is sent: all keys come anew. */
 void comparison_full_sync(struct run *run);
 /* Every FLOW follows the journal. Returns true if a comparison is due, or may be: EVENT_COMPLETE of a migration follows

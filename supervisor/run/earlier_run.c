@@ -54,6 +54,7 @@ static void record_comparison(const struct run *run, struct run_record *record)
 {
     const struct comparison *c = &run->comparison;
     record->comparing = x_strdup(c->state == COMPARISON_DUE ? c->reason : "");
+    record->prunes = c->prunes;
     record->repaired_session = c->repaired_session;
     record->counts_omits = c->state == COMPARISON_COUNTS;
     record->omits_told = c->begun.told;
@@ -80,6 +81,7 @@ static void recall_comparison(struct run *run, const struct run_record *record)
         c->state = COMPARISON_DUE;
         snprintf(c->reason, sizeof c->reason, "an earlier release had not ended its search for missing keys");
     }
+    c->prunes = record->prunes;
     c->repaired_session = record->repaired_session;
     c->begun.told = record->omits_told;
     c->begun.omits = record->omits;

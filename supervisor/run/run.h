@@ -122,7 +122,7 @@ struct run {
     bool copies_anew;      /* this session's full sync finds the target empty, or flushes it */
     struct {               /* those keys, from the record */
         enum run_copy state;
-        bool kept; /* written over by a later full sync, not flushed */
+        bool kept; /* written over by a later full sync, not flushed, and not pruned since */
         uint64_t session;
         char master_id[41], source[1024];
     } copy;

@@ -238,11 +238,19 @@ bool run_may_begin(struct run *run, uint64_t keys, const struct target_marks *ma
 
 static enum target_order write_over(struct run *run, const struct flush_facts *facts)
 {
-    run->copy.kept |= run->target_written && facts->resync == ON_FULL_RESYNC_KEEP;
-    run->target_owned &= run->target_written;
+    bool given = facts->resync == ON_FULL_RESYNC_KEEP || facts->resync == ON_FULL_RESYNC_PRUNE;
+    run->copy.kept |= run->target_written && given;
+    run->target_owned &= run->target_written && facts->holds > FLUSH_HOLDS_DONE;
+    run->comparison.prunes = comparison_can_prune(run);
     run_save_record(run, RUN_COPY_PARTIAL);
     if (!run->target_written)
         return TARGET_CLAIM;
+    if (run->comparison.prunes) {
+        log_info(
+            "a full sync over the keys the target %s has: those that the source lacks are removed after it",
+            run->target_name);
+        return TARGET_CLAIM;
+    }
     log_warning(
         "a full sync over the keys the target %s has: what was deleted on the source meanwhile stays there",
         run->target_name);
@@ -267,7 +275,7 @@ static enum target_order on_decide(uint64_t keys, const struct target_marks *mar
     struct flush_facts facts;
     run_flush_facts(run, keys, marks, &facts);
     enum flush_verdict verdict = flush_guard(&facts);
-    run->copies_anew = false;
+    run->copies_anew = run->comparison.prunes = false;
     if (verdict < FLUSH_STOP) /* the copy that begins is one of this history */
         run->role_changes = run->greeting.role_changes;
     switch (verdict) {
@@ -301,6 +309,8 @@ static void on_target_ready(const struct capabilities *capabilities, void *arg)
     if (run->copies_anew) {
         divergences_begin(&run->divergences);
         run_watch_target(run, false);
+    } else if (run->comparison.prunes) {
+        divergences_begin(&run->divergences); /* every key comes anew, and all of them are compared */
     }
     run_post(run, EVENT_TARGET_READY);
 }

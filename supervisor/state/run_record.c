@@ -56,6 +56,7 @@ static char *record_text(const struct run_record *record)
     cJSON_AddStringToObject(json, "copy", copy_names[record->copy]);
     cJSON_AddBoolToObject(json, "target_owned", record->target_owned);
     cJSON_AddBoolToObject(json, "kept", record->kept);
+    cJSON_AddBoolToObject(json, "prunes", record->prunes);
     cJSON_AddBoolToObject(json, "unmarked", record->unmarked);
     cJSON_AddStringToObject(json, "target_run_id", record->target_run_id);
     cJSON_AddStringToObject(json, "scope", record->scope ? record->scope : "");
@@ -170,6 +171,7 @@ static bool read_record(const cJSON *json, struct run_record *out)
             out->copy = (enum run_copy)i;
     out->target_owned = cJSON_IsTrue(cJSON_GetObjectItem(json, "target_owned"));
     out->kept = cJSON_IsTrue(cJSON_GetObjectItem(json, "kept"));
+    out->prunes = cJSON_IsTrue(cJSON_GetObjectItem(json, "prunes"));
     out->unmarked = cJSON_IsTrue(cJSON_GetObjectItem(json, "unmarked"));
     if (!read_text_field(json, "target_run_id", out->target_run_id, sizeof out->target_run_id))
         out->target_run_id[0] = '\0';

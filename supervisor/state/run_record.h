@@ -20,7 +20,8 @@ struct run_record {
     char master_id[41], sync_id[32], lineage[41];
     enum run_copy copy;
     bool target_owned; /* empty or flushed when the run began */
-    bool kept;         /* written over since (--on-full-resync keep): it has keys that the source lacks */
+    bool kept; /* written over since (--on-full-resync keep, prune): it has keys that the source lacks … */
+    bool prunes;             /* … which the comparison that is due removes */
     char last_master_id[41]; /* the master whose journal this one's journal continues; or "" */
     int64_t role_changes;    /* of the source (source.h), when the copy or its journal began; -1: unknown */
     struct resume_point *begins; /* per FLOW: where a session without a snapshot began; lsn 0: with one */

@@ -307,6 +307,18 @@ static void source_that_lost_its_data_leaves_the_copy(void **state)
     assert_int_equal(crash_full_syncs(&crash), 0);
 }
 
+static void source_that_lost_its_data_prunes_nothing(void **state)
+{
+    (void)state;
+    static const char *const prune[] = {"--on-full-resync", "prune", NULL};
+    begin_in_step(prune);
+    uint64_t keys = run_target_keys(&crash.run);
+    replace_source("db0:keys=10,expires=0\r\n");
+    assert_true(run_ends_with(&crash.run, EX_TEMPFAIL, "has 10 keys, target"));
+    assert_int_equal(run_target_keys(&crash.run), keys);
+    assert_int_equal(crash_full_syncs(&crash), 0);
+}
+
 static void assert_copy_stays(const char *const *extra)
 {
     run_replicate(&crash.run, extra);
@@ -449,6 +461,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(source_that_lost_its_data_leaves_the_copy, teardown),
         cmocka_unit_test_teardown(keys_deleted_on_the_same_master_do_not_stop_the_run, teardown),
         cmocka_unit_test_teardown(master_that_lost_its_keys_as_a_replica_leaves_the_copy, teardown),
+        cmocka_unit_test_teardown(source_that_lost_its_data_prunes_nothing, teardown),
         cmocka_unit_test_teardown(copy_that_is_kept_outlives_a_kill, teardown),
         cmocka_unit_test_teardown(source_that_came_back_with_its_data_is_synced_anew, teardown),
         cmocka_unit_test_teardown(target_that_is_a_replica_for_a_while_is_waited_for, teardown),

@@ -413,6 +413,75 @@ static void copy_that_was_kept_once_is_kept(void **state)
     assert_int_equal(with(copied, kept_resync_given), FLUSH_NOW);
 }
 
+static void prune_given(struct flush_facts *f)
+{
+    f->resync = ON_FULL_RESYNC_PRUNE;
+    f->resync_given = true;
+}
+
+static void prune_ended(struct flush_facts *f)
+{
+    prune_given(f);
+    ended(f);
+}
+
+static void prune_kept(struct flush_facts *f)
+{
+    prune_given(f);
+    kept_copy(f);
+}
+
+static void prune_kept_partial_flush_given(struct flush_facts *f)
+{
+    prune_given(f);
+    kept_partial_flush_given(f);
+}
+
+static void prune_partial_flush_given(struct flush_facts *f)
+{
+    prune_given(f);
+    partial(f);
+    f->flush_target = true;
+}
+
+static void prune_of_lost(struct flush_facts *f)
+{
+    prune_given(f);
+    less_left(f);
+}
+
+static void prune_fewer_on_the_same_master(struct flush_facts *f)
+{
+    prune_given(f);
+    fewer_on_the_same_master(f);
+}
+
+static void prune_of_lost_over_others(struct flush_facts *f)
+{
+    prune_of_lost(f);
+    f->owned = false;
+}
+
+static void prune_of_others(struct flush_facts *f)
+{
+    prune_given(f);
+    f->flush_target = false;
+}
+
+static void pruned_copy_is_written_over_unless_the_source_lost_keys(void **state)
+{
+    (void)state;
+    assert_int_equal(with(copied, prune_given), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, prune_ended), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, prune_kept), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, prune_kept_partial_flush_given), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, prune_partial_flush_given), FLUSH_NOW);
+    assert_int_equal(with(copied, prune_of_lost), FLUSH_STOP_SOURCE_LOST_KEYS);
+    assert_int_equal(with(copied, prune_fewer_on_the_same_master), FLUSH_WRITE_OVER);
+    assert_int_equal(with(copied, prune_of_lost_over_others), FLUSH_WRITE_OVER);
+    assert_int_equal(with(nobodys, prune_of_others), FLUSH_STOP_OTHERS);
+}
+
 /* ---- all that may come together ---- */
 
 static void each(void (*check)(const struct flush_facts *f))
@@ -422,7 +491,7 @@ static void each(void (*check)(const struct flush_facts *f))
     for (unsigned bits = 0; bits < 64; bits++)
         for (int holds = FLUSH_HOLDS_OTHERS; holds <= FLUSH_HOLDS_ENDED; holds++)
             for (int source = FLUSH_SOURCE_SAME; source <= FLUSH_SOURCE_OTHER; source++)
-                for (int resync = ON_FULL_RESYNC_FLUSH; resync <= ON_FULL_RESYNC_STOP; resync++)
+                for (int resync = ON_FULL_RESYNC_FLUSH; resync <= ON_FULL_RESYNC_PRUNE; resync++)
                     for (unsigned k = 0; k < 3; k++)
                         for (unsigned s = 0; s < 6; s++)
                             check(&(struct flush_facts){.keys = keys[k],
@@ -441,6 +510,18 @@ static void each(void (*check)(const struct flush_facts *f))
 static bool is_copy(const struct flush_facts *f)
 {
     return f->holds == FLUSH_HOLDS_COPY || f->holds == FLUSH_HOLDS_ENDED;
+}
+
+static void check_prune_flushes_no_complete_copy(const struct flush_facts *f)
+{
+    if (f->resync == ON_FULL_RESYNC_PRUNE && is_copy(f))
+        assert_int_not_equal(flush_guard(f), FLUSH_NOW);
+}
+
+static void prune_empties_no_complete_copy(void **state)
+{
+    (void)state;
+    each(check_prune_flushes_no_complete_copy);
 }
 
 static void check_deletes_only_what_was_given_up(const struct flush_facts *f)
@@ -561,6 +642,8 @@ int main(void)
         cmocka_unit_test(copy_of_an_ended_run_is_never_flushed_unasked),
         cmocka_unit_test(copy_that_was_kept_once_is_kept),
         cmocka_unit_test(unfinished_first_copy_is_flushed_although_keep_is_given),
+        cmocka_unit_test(pruned_copy_is_written_over_unless_the_source_lost_keys),
+        cmocka_unit_test(prune_empties_no_complete_copy),
         cmocka_unit_test(nothing_is_deleted_that_no_option_gave_up),
         cmocka_unit_test(flush_target_given_again_does_nothing_to_a_complete_copy),
         cmocka_unit_test(only_good_copy_is_never_emptied),

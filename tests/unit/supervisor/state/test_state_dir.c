@@ -253,7 +253,7 @@ static void comparison_that_is_due_comes_back(void **state)
     record.begins = x_calloc(1, sizeof *record.begins);
     record.scope = x_strdup("");
     record.comparing = x_strdup("entries are missing");
-    record.counts_omits = record.omits_told = true;
+    record.counts_omits = record.omits_told = record.prunes = true;
     record.omits = UINT64_MAX;
     record.repaired_session = UINT64_MAX - 1;
     snprintf(record.omits_master_id, sizeof record.omits_master_id, "%040d", 8);
@@ -261,7 +261,7 @@ static void comparison_that_is_due_comes_back(void **state)
     assert_true(run_record_save(&dir, &record, &error));
     assert_true(run_record_load(&dir, &back));
     assert_string_equal(back.comparing, record.comparing);
-    assert_true(back.counts_omits && back.omits_told && back.omits == UINT64_MAX);
+    assert_true(back.prunes && back.counts_omits && back.omits_told && back.omits == UINT64_MAX);
     assert_true(back.repaired_session == UINT64_MAX - 1);
     assert_string_equal(back.omits_master_id, record.omits_master_id);
     run_record_free(&back);

@@ -161,7 +161,7 @@ static void set_forward_its_keys_expire_and_are_healed_once_it_is_right(void **s
     assert_int_equal(of_target("EXISTS counter text unwritten for-ever"), 4);
     server_clock_set(clock_of_target, SET_BY_MS);
     wait_said_of_target("the clock of target", "was set forward by ");
-    wait_said("is 300.0 s ahead of that of this machine now: keys with a time to live expire too early");
+    wait_said(" s ahead of that of this machine now: keys with a time to live expire too early");
     wait_said("by which keys expire: all keys are compared with the source's");
     assert_int_equal(of_target("EXISTS counter text unwritten for-ever"), 1);
     assert_waits_for_the_clock();
@@ -194,7 +194,7 @@ static void what_is_written_behind_the_new_time_is_suspected_and_healed(void **s
     assert_true(wait_until(two_are_healed, NULL, RUN_DEADLINE_MS));
     assert_true(df2redis_said(&run.program, "INCR \"counter\" ran after the key may have expired"));
     server_clock_set(clock_of_target, 0);
-    wait_said_of_target("the clock of target", "was set back by 300");
+    wait_said_of_target("the clock of target", "was set back by ");
     assert_comes_out_equal();
     assert_int_equal(run_terminate(&run), EX_OK);
 }
@@ -206,7 +206,7 @@ static void set_back_it_is_told_and_new_times_are_the_sources(void **state)
     write_mortal();
     server_clock_set(clock_of_target, -SET_BY_MS);
     wait_said_of_target("the clock of target", "was set back by ");
-    wait_said("is 300.0 s behind that of this machine now: keys with a time to live expire too late");
+    wait_said(" s behind that of this machine now: keys with a time to live expire too late");
     source("SET later abc PXAT %lld", (long long)clock_unix_ms() + RENEWED_MS);
     assert_comes_out_equal();
     assert_int_equal(run_terminate(&run), EX_OK);

@@ -72,13 +72,20 @@ void comparison_free(struct run *run)
 
 /* ---- what is due ---- */
 
+/* Between two sessions the record describes the last one, and its FLOWs are gone: the next session writes it anew. */
+static bool record_may_change(const struct run *run)
+{
+    return run->session.state >= SESSION_WORKERS_FULL && run->session.state <= SESSION_SETTLING;
+}
+
 static void set_state(struct run *run, enum comparison_state state, const char *reason)
 {
     struct comparison *c = &run->comparison;
     c->state = state;
     c->repeat = false;
     snprintf(c->reason, sizeof c->reason, "%s", reason);
-    run_save_record(run, run->copy.state);
+    if (record_may_change(run))
+        run_save_record(run, run->copy.state);
 }
 
 /* Of a release that looked for missing keys only (earlier_run.c). */

@@ -112,6 +112,11 @@ bool settings_key_wanted(const struct settings *s, struct slice key)
     return !s->exclude || !any_matches(s->exclude, key);
 }
 
+bool settings_repairs(const struct settings *s)
+{
+    return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
+}
+
 bool settings_key_reserved(const struct settings *s, struct slice key)
 {
     static const char prefix[] = "df2redis:";

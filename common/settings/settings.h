@@ -117,6 +117,8 @@ bool settings_decode(struct settings *s, struct slice bytes, struct error *error
 
 /* Whether the key passes include and exclude. Redis's glob rules (*, ?, [...], \), any bytes. */
 bool settings_key_wanted(const struct settings *s, struct slice key);
+/* Whether keys that the target has may be written over: not with --on-conflict skip or stop, nor in a null sink. */
+bool settings_repairs(const struct settings *s);
 /* Whether the run itself uses this key in the target: df2redis:NAME, or df2redis:NAME: and more. */
 bool settings_key_reserved(const struct settings *s, struct slice key);
 /* The target's database for one of the source; false: that database is not copied. */

@@ -18,13 +18,6 @@
 
 enum { AGAIN_MS = 2000, PPM = 1000000 };
 
-/* Conflict policies that keep keys of the target, and a null sink, leave nothing to compare. */
-static bool run_compares(const struct run *run)
-{
-    const struct settings *s = run->settings;
-    return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
-}
-
 static bool worker_is_alive(const struct comparison *c)
 {
     return c->worker.pid > 0;
@@ -98,14 +91,15 @@ static void forget_inventory(struct run *run)
 
 bool comparison_can_prune(const struct run *run)
 {
-    return run->settings->on_full_resync == ON_FULL_RESYNC_PRUNE && run->target_owned && run_compares(run);
+    return run->settings->on_full_resync == ON_FULL_RESYNC_PRUNE && run->target_owned &&
+           settings_repairs(run->settings);
 }
 
 void comparison_full_sync(struct run *run)
 {
     struct comparison *c = &run->comparison;
     const struct source_facts *facts = source_facts(run->source);
-    bool counts = run_compares(run) && release_omits(run->greeting.release);
+    bool counts = settings_repairs(run->settings) && release_omits(run->greeting.release);
     give_up_worker(c);
     forget_report(c);
     c->repaired = c->undecided = 0;
@@ -124,7 +118,7 @@ void comparison_full_sync(struct run *run)
 void comparison_need(struct run *run, const char *reason)
 {
     struct comparison *c = &run->comparison;
-    if (!run_compares(run))
+    if (!settings_repairs(run->settings))
         return;
     if (c->state == COMPARISON_DUE) {
         if (worker_is_alive(c))
@@ -160,10 +154,7 @@ static void on_omits(bool told, uint64_t omits, void *arg)
         comparison_need(run, "the source was replaced by its replica, and what its journal had left out "
                              "during the full sync is not known");
     } else if (!told || !c->begun.told) {
-        log_warning("source %s does not tell what its journal left out during the full sync: give its user "
-                    "+info, or compare all keys: df2redis verify --repair",
-                    run->source_name);
-        nothing_is_due(run);
+        comparison_need(run, "the source does not tell what its journal left out during the full sync");
     } else if (omits > c->begun.omits) {
         snprintf(reason, sizeof reason,
                  "the source's journal left out %llu entries during the full sync, and perhaps keys",

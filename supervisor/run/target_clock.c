@@ -20,8 +20,7 @@ void run_doubt_times(struct run *run)
 {
     if (!run->clock.doubt[0] || !may_compare(run))
         return;
-    enum on_conflict policy = run->settings->on_conflict;
-    if (policy != ON_CONFLICT_SKIP && policy != ON_CONFLICT_STOP)
+    if (settings_repairs(run->settings))
         comparison_need(run, run->clock.doubt);
     else /* which of its keys are the source's is not known */
         divergences_add(&run->divergences, 0, DIVERGENCE_EXPIRED, "keys not kept track of", "", 1);

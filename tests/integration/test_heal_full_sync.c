@@ -94,6 +94,16 @@ static void keys_of_others_outlive_the_comparison(void **state)
     assert_int_equal(run_terminate(&run), EX_OK);
 }
 
+static void source_that_does_not_count_omitted_entries_is_compared(void **state)
+{
+    (void)state;
+    prepare = leave_out;
+    omits_untold = true;
+    begin();
+    assert_equal_to_source();
+    assert_int_equal(run_terminate(&run), EX_OK);
+}
+
 /* With a counter that stands there is nothing to find. */
 static void without_omitted_entries_nothing_is_compared(void **state)
 {
@@ -385,6 +395,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(too_many_perhaps_deleted_lead_to_a_comparison_of_all_keys, teardown),
         cmocka_unit_test_teardown(deletion_that_a_full_sync_left_out_is_carried_out, teardown),
         cmocka_unit_test_teardown(keys_of_others_outlive_the_comparison, teardown),
+        cmocka_unit_test_teardown(source_that_does_not_count_omitted_entries_is_compared, teardown),
         cmocka_unit_test_teardown(without_omitted_entries_nothing_is_compared, teardown),
         cmocka_unit_test_teardown(a_right_that_is_missing_for_the_comparison_is_told, teardown),
         cmocka_unit_test_teardown(comparison_that_is_due_outlives_the_run, teardown),

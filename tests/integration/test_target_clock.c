@@ -97,6 +97,19 @@ static void wait_said(const char *text)
         fail_msg("it did not say: %s", text);
 }
 
+/* Seconds, as the line has them in front of this text: a late answer makes them a little more. */
+static void wait_said_seconds(double seconds, const char *after)
+{
+    wait_said(after);
+    char *output = process_output(&run.program.process), *at = strstr(output, after);
+    while (at > output && (at[-1] == '.' || (at[-1] >= '0' && at[-1] <= '9')))
+        at--;
+    double said = strtod(at, NULL);
+    free(output);
+    if (said < seconds - 1 || said > seconds + 10)
+        fail_msg("%.1f%s", said, after);
+}
+
 /* The object first. */
 static void wait_said_of_target(const char *before, const char *after)
 {
@@ -161,7 +174,8 @@ static void set_forward_its_keys_expire_and_are_healed_once_it_is_right(void **s
     assert_int_equal(of_target("EXISTS counter text unwritten for-ever"), 4);
     server_clock_set(clock_of_target, SET_BY_MS);
     wait_said_of_target("the clock of target", "was set forward by ");
-    wait_said(" s ahead of that of this machine now: keys with a time to live expire too early");
+    wait_said_seconds(SET_BY_MS / 1000,
+                      " s ahead of that of this machine now: keys with a time to live expire too early");
     wait_said("by which keys expire: all keys are compared with the source's");
     assert_int_equal(of_target("EXISTS counter text unwritten for-ever"), 1);
     assert_waits_for_the_clock();
@@ -206,7 +220,8 @@ static void set_back_it_is_told_and_new_times_are_the_sources(void **state)
     write_mortal();
     server_clock_set(clock_of_target, -SET_BY_MS);
     wait_said_of_target("the clock of target", "was set back by ");
-    wait_said(" s behind that of this machine now: keys with a time to live expire too late");
+    wait_said_seconds(SET_BY_MS / 1000,
+                      " s behind that of this machine now: keys with a time to live expire too late");
     source("SET later abc PXAT %lld", (long long)clock_unix_ms() + RENEWED_MS);
     assert_comes_out_equal();
     assert_int_equal(run_terminate(&run), EX_OK);

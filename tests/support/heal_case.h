@@ -15,6 +15,7 @@ static struct run run;
 static struct server data;           /* what the source has */
 static struct redis_cluster cluster; /* the target of some */
 static bool in_cluster;
+static bool omits_untold;       /* it does not count them */
 static uint64_t source_omits;   /* entries that it leaves out of its journal during a full sync */
 static const char *source_info; /* more of its INFO */
 static const char *source_release;
@@ -35,6 +36,7 @@ static inline int teardown(void **state)
     in_cluster = false;
     source_info = NULL;
     source_omits = 0;
+    omits_untold = false;
     source_release = NULL;
     refused_database = 0;
     keyspace_of_data = false;
@@ -55,6 +57,7 @@ static inline void start_with(bool with_data, const char *const *extra)
     options.data_port = with_data ? data.port : 0;
     options.info = source_info;
     options.omits = source_omits;
+    options.omits_untold = omits_untold;
     options.refuse_database = refused_database;
     if (source_release)
         options.release = source_release;

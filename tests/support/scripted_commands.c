@@ -145,10 +145,10 @@ static void on_info(struct scripted *m, struct connection *c)
                "# Replication\r\nrole:%s\r\nmaster_replid:%s\r\n# "
                "Commandstats\r\ncmdstat_ping:calls=3,usec=9,usec_per_call=3\r\n"
                "cmdstat_replicaof:calls=%u,usec=1,usec_per_call=1\r\n# "
-               "Stats\r\ntotal_journal_omits:%llu\r\n%s%s%s",
+               "Stats\r\n%s:%llu\r\n%s%s%s",
                m->options.kind == SCRIPTED_REPLICA ? "replica" : "master", m->options.master_id,
-               m->role_changes, (unsigned long long)m->omits,
-               !keyspace && m->options.keyspace ? "# Keyspace\r\n" : "",
+               m->role_changes, m->options.omits_untold ? "total_reads_processed" : "total_journal_omits",
+               (unsigned long long)m->omits, !keyspace && m->options.keyspace ? "# Keyspace\r\n" : "",
                keyspace              ? keyspace->str
                : m->options.keyspace ? m->options.keyspace
                                      : "",

@@ -60,6 +60,7 @@ struct scripted_options {
     const char *user, *password; /* what AUTH must say; NULL: none is asked for */
     bool refuse_client_id;
     uint32_t refuse_database; /* SELECT of it; 0: none */
+    bool omits_untold;        /* INFO has no total_journal_omits */
     uint64_t omits;           /* what each SYNC adds to total_journal_omits of INFO */
     char master_id[41];
     char promoted_from[41]; /* it was a replica of that master; "" */

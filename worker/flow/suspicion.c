@@ -6,8 +6,7 @@
 
 bool flow_heals(const struct flow *f)
 {
-    const struct settings *s = &f->settings;
-    return !s->target.null_sink && s->on_conflict != ON_CONFLICT_SKIP && s->on_conflict != ON_CONFLICT_STOP;
+    return settings_repairs(&f->settings);
 }
 
 void flow_compare_all(struct flow *f, const char *reason, bool *told)
